@@ -1,0 +1,112 @@
+"""Every public setting, typed, in one place: `faust-ledger settings` lists them.
+
+Read from, the first winning: the environment (`FAUST_LEDGER_SHARDS=16`), the TOML file that
+`FAUST_LEDGER_CONFIG` names (default `faust-ledger.toml` in the working directory), the running
+embedded stack of `data_dir` (addresses only), the defaults here.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+STACK_FILE = "stack.json"
+
+
+class Settings(BaseSettings):
+    """Times are in the unit their name says; sizes are in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="FAUST_LEDGER_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(
+        default=platformdirs.user_data_path("faust-ledger"),
+        description="Where the embedded stack and the workers keep their data.",
+    )
+    bootstrap_servers: str = Field(
+        default="127.0.0.1:9092", description="Kafka brokers, host:port with commas between."
+    )
+    registry_url: str = Field(
+        default="http://127.0.0.1:8081", description="Schema registry, Confluent API."
+    )
+    database_url: str = Field(
+        default="postgresql+psycopg://ledger_owner@127.0.0.1:5432/ledger",
+        description="General ledger as its owner: migrations and reports.",
+    )
+    service_database_url: str = Field(
+        default="postgresql+psycopg://ledger_service@127.0.0.1:5432/ledger",
+        description="General ledger as the posting service: may add to the journal, never change it.",
+    )
+    prefix: str = Field(default="ledger", description="First part of every topic's name.")
+    shards: int = Field(
+        default=8, ge=1, le=512,
+        description="Partitions of the transactions topic; fixed when a ledger is created.",
+    )
+    balance_partitions: int = Field(
+        default=8, ge=1, le=512, description="Partitions of the stripes and balances topics."
+    )
+    replication_factor: int = Field(default=1, ge=1, description="Copies of every partition.")
+    window_days: int = Field(
+        default=30, ge=1,
+        description="How long an id is remembered, and how old created_at may be.",
+    )
+    early_minutes: int = Field(
+        default=5, ge=0, description="How far created_at may be ahead of the log's clock."
+    )
+    unknown_accounts: Literal["open", "refuse"] = Field(
+        default="open", description="What happens to an account nobody declared."
+    )
+    max_transaction_bytes: int = Field(
+        default=262_144, ge=1024, description="A bigger record is refused TOO_LARGE."
+    )
+    max_run_records: int = Field(default=2_000, ge=1, description="Transactions decided at once.")
+    max_run_bytes: int = Field(
+        default=4_194_304, ge=65_536, description="Bytes of transactions decided at once."
+    )
+    pending_after_ms: int = Field(
+        default=100, ge=0,
+        description="A balance not reconciled after this long is published as pending first.",
+    )
+    session_timeout_seconds: int = Field(
+        default=20, ge=6, description="A worker silent for this long loses its shards."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = Path(os.environ.get("FAUST_LEDGER_CONFIG", "faust-ledger.toml"))
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file))
+
+
+ADDRESSES = frozenset(
+    {"bootstrap_servers", "registry_url", "database_url", "service_database_url", "shards"}
+)
+
+
+def load(data_dir: Path | None = None) -> Settings:
+    """Settings as every command sees them.
+
+    Addresses that nobody set come from the embedded stack of `data_dir`, where one is running.
+    """
+    base = Settings() if data_dir is None else Settings(data_dir=data_dir)
+    file = base.data_dir / STACK_FILE
+    if not file.exists():
+        return base
+    # The stack writes the same names as the settings; what a person set wins over it.
+    stack = json.loads(file.read_text())
+    unset = {k: v for k, v in stack.items() if k not in base.model_fields_set and k in ADDRESSES}
+    return base.model_copy(update=unset)

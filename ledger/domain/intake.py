@@ -1,0 +1,298 @@
+"""The decision over a run: every record of it accepted, refused or recognised as a repetition.
+
+A pure function of the records, what was accepted before, the reference data and the policy.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ledger.domain.partition import partition_of
+from ledger.domain.reference import Reference
+from ledger.domain.refusal import Reason, Refused
+from ledger.domain.run import Content, Decision, Outcomes, Refusal, Watermark
+from ledger.domain.transaction import (
+    Draft,
+    Entry,
+    Policy,
+    check_content,
+    check_fields,
+    fingerprint,
+    legs,
+    metadata_text,
+    mirror,
+    ordering_key,
+)
+
+FINGERPRINT = 16
+
+
+class Received(NamedTuple):
+    """A record as the log gave it; `recorded_at` in microseconds since 1970.
+
+    `draft` is its decoded value, or why there is none.
+    """
+
+    offset: int
+    recorded_at: int
+    key: bytes | None
+    value: bytes | None
+    draft: Draft | Refused
+
+
+class Seen(NamedTuple):
+    """What is remembered of an accepted transaction.
+
+    `known_from` is max(created_at, recorded_at), microseconds; the window counts from it.
+    """
+
+    offset: int
+    known_from: int
+    fingerprint: bytes
+    mirror: bytes
+
+
+class Memory:
+    """Ids accepted before a run; `ids` and `reversals` collect what the run adds."""
+
+    def __init__(
+        self, find: Callable[[str], Seen | None], find_reversal: Callable[[str], int | None]
+    ) -> None:
+        self._find = find
+        self._find_reversal = find_reversal
+        self.ids: dict[str, Seen] = {}
+        self.reversals: dict[str, int] = {}
+
+    def seen(self, transaction_id: str) -> Seen | None:
+        """The accepted transaction of that id."""
+        return self.ids.get(transaction_id) or self._find(transaction_id)
+
+    def reversal(self, transaction_id: str) -> int | None:
+        """Offset of the transaction that reversed it."""
+        known = self.reversals.get(transaction_id)
+        return self._find_reversal(transaction_id) if known is None else known
+
+    def remember(self, content: Content, outcomes: Outcomes) -> None:
+        """Take a settled run: the same from the decision log as right after deciding."""
+        prints = outcomes.fingerprints
+        rows = zip(
+            content.transaction_ids,
+            content.offsets,
+            content.created_at,
+            content.recorded_at,
+            content.reverses,
+            content.legs(),
+            strict=True,
+        )
+        for index, (name, offset, created_at, recorded_at, reverses, entries) in enumerate(rows):
+            at = index * FINGERPRINT
+            self.ids[name] = Seen(
+                offset,
+                max(created_at, recorded_at),
+                prints[at : at + FINGERPRINT],
+                mirror(entries),
+            )
+            if reverses:
+                self.reversals[reverses] = offset
+
+
+@dataclass(slots=True)
+class _Run:
+    """What a run under decision has come to so far."""
+
+    content: Content
+    outcomes: Outcomes
+    stripes: dict[tuple[str, str], int]
+    fingerprints: list[bytes]
+
+
+def decide(
+    records: Sequence[Received],
+    *,
+    shard: int,
+    shards: int,
+    end: int,
+    watermark: Watermark,
+    memory: Memory,
+    reference: Reference,
+    policy: Policy,
+) -> Decision:
+    """Settle `records`, the positions [watermark.end, end) of the shard. `memory` learns."""
+    run = _Run(Content(), Outcomes(), {}, [])
+    recorded_until = watermark.recorded_until
+    for record in records:
+        recorded_until = max(recorded_until, record.recorded_at)
+        outcome = _judge(record, recorded_until, shard, shards, memory, reference, policy)
+        if isinstance(outcome, Refused):
+            run.outcomes.refused.append(_refusal(record, recorded_until, outcome))
+        elif outcome is None:
+            run.outcomes.duplicates.append(record.offset)
+        else:
+            entries, mark = outcome
+            _accept(run, record, recorded_until, entries, mark, memory)
+    run.outcomes.fingerprints = b"".join(run.fingerprints)
+    return Decision(
+        shard=shard,
+        start=watermark.end,
+        end=end,
+        follows=watermark.digest,
+        recorded_until=recorded_until,
+        reference_offset=reference.offset,
+        accepted=len(run.content.offsets),
+        content=run.content.encode(),
+        outcomes=run.outcomes.encode(),
+    )
+
+
+def _judge(
+    record: Received,
+    recorded_at: int,
+    shard: int,
+    shards: int,
+    memory: Memory,
+    reference: Reference,
+    policy: Policy,
+) -> tuple[list[Entry], bytes] | Refused | None:
+    """Entries and fingerprint of what is accepted, or the refusal, or None for a repetition."""
+    draft = record.draft
+    if isinstance(draft, Refused):
+        return draft
+    refused = check_key(draft, record.key, shard, shards) or check_fields(
+        draft, recorded_at=recorded_at, policy=policy
+    )
+    if refused:
+        return refused
+    mark = fingerprint(draft)
+    known = memory.seen(draft["transaction_id"])
+    if known is not None and recorded_at - known.known_from <= policy.window:
+        return None if known.fingerprint == mark else _reused(draft, known)
+    entries = check_content(draft, recorded_at=recorded_at, reference=reference, policy=policy)
+    if isinstance(entries, Refused):
+        return entries
+    refused = _check_reversal(draft, entries, recorded_at, memory, policy)
+    return refused or (entries, mark)
+
+
+def check_key(draft: Draft, key: bytes | None, shard: int, shards: int) -> Refused | None:
+    """The record's key is the ordering key, and its partition is that key's."""
+    wanted = ordering_key(draft).encode("utf-8", "surrogatepass")
+    if key != wanted:
+        sentence = (
+            "The record's key is not the ordering key (the transaction id where there is none) in "
+            "UTF-8; without it a retry would not meet its first attempt."
+        )
+        return Refused(Reason.WRONG_KEY, sentence, "key")
+    right = partition_of(wanted, shards)
+    if right != shard:
+        sentence = (
+            f"The record is in partition {shard} and belongs in {right}: use murmur2 of the key, "
+            f"Java's default partitioner, over {shards} partitions."
+        )
+        return Refused(Reason.WRONG_PARTITION, sentence, "partition")
+    return None
+
+
+def _reused(draft: Draft, known: Seen) -> Refused:
+    sentence = (
+        f"Id {draft['transaction_id']!r} was accepted at offset {known.offset} with other content. "
+        "Give a new transaction a new id; to correct the old one, reverse it."
+    )
+    return Refused(Reason.ID_REUSED, sentence, "transaction_id")
+
+
+def _check_reversal(
+    draft: Draft, entries: list[Entry], recorded_at: int, memory: Memory, policy: Policy
+) -> Refused | None:
+    name = draft["reverses"]
+    if name is None:
+        return None
+    known = memory.seen(name)
+    if known is None:
+        sentence = (
+            f"No accepted transaction {name!r} in this shard. A reversal has the ordering key of "
+            "what it reverses (its transaction id where it had none)."
+        )
+        return Refused(Reason.REVERSAL_UNKNOWN, sentence, "reverses")
+    if recorded_at - known.known_from > policy.window:
+        sentence = f"{name!r} is past the window of reversals; book an adjustment instead."
+        return Refused(Reason.REVERSAL_TOO_OLD, sentence, "reverses")
+    reversed_at = memory.reversal(name)
+    if reversed_at is not None:
+        sentence = f"{name!r} was reversed already, at offset {reversed_at}."
+        return Refused(Reason.REVERSED_ALREADY, sentence, "reverses")
+    if legs([(entry.account, entry.currency, entry.amount) for entry in entries]) != known.mirror:
+        sentence = (
+            f"The entries are not those of {name!r} with debit and credit exchanged. Reverse the "
+            "whole transaction, then publish what should have been."
+        )
+        return Refused(Reason.REVERSAL_NOT_MIRRORED, sentence, "entries")
+    return None
+
+
+def _accept(
+    run: _Run,
+    record: Received,
+    recorded_at: int,
+    entries: list[Entry],
+    mark: bytes,
+    memory: Memory,
+) -> None:
+    draft = record.draft
+    assert not isinstance(draft, Refused)
+    content, stripes = run.content, run.stripes
+    for account, currency, scale, amount in entries:
+        index = stripes.get((account, currency))
+        if index is None:
+            index = stripes[account, currency] = len(stripes)
+            content.accounts.append(account)
+            content.currencies.append(currency)
+            content.scales.append(scale)
+        content.entry_stripes.append(index)
+        content.entry_amounts.append(amount)
+    content.entry_counts.append(len(entries))
+    content.offsets.append(record.offset)
+    content.recorded_at.append(recorded_at)
+    content.effective_at.append(draft["effective_at"])
+    content.created_at.append(draft["created_at"])
+    content.transaction_ids.append(draft["transaction_id"])
+    content.kinds.append(draft["kind"])
+    content.descriptions.append(draft["description"])
+    content.ordering_keys.append(draft["ordering_key"] or "")
+    content.reverses.append(draft["reverses"] or "")
+    content.metadata.append(metadata_text(draft["metadata"]))
+    run.fingerprints.append(mark)
+    memory.ids[draft["transaction_id"]] = Seen(
+        record.offset,
+        max(draft["created_at"], recorded_at),
+        mark,
+        mirror([(entry.account, entry.currency, entry.amount) for entry in entries]),
+    )
+    if draft["reverses"]:
+        memory.reversals[draft["reverses"]] = record.offset
+
+
+def _refusal(record: Received, recorded_at: int, refused: Refused) -> Refusal:
+    draft = record.draft
+    return Refusal(
+        offset=record.offset,
+        recorded_at=recorded_at,
+        transaction_id=None if isinstance(draft, Refused) else draft["transaction_id"],
+        code=refused.reason.value,
+        field=refused.field,
+        reason=refused.sentence,
+        key=record.key,
+        value=record.value,
+    )
+
+
+def cut(records: Sequence[Received], *, count: int, size: int) -> Iterator[Sequence[Received]]:
+    """Slices of at most `count` records, and of `size` bytes unless one record alone is bigger."""
+    start = held = 0
+    for index, record in enumerate(records):
+        length = len(record.value or b"") + len(record.key or b"")
+        if index > start and (index - start >= count or held + length > size):
+            yield records[start:index]
+            start, held = index, 0
+        held += length
+    if start < len(records):
+        yield records[start:]

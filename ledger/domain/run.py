@@ -1,0 +1,185 @@
+"""Runs: the units of work, their content as columns, and the digest chain that links them."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from ledger.domain import avro
+
+NO_DIGEST = bytes(32)
+_HEAD = struct.Struct(">iqqqqq")
+
+
+class Stripe(NamedTuple):
+    """Name of one (account, currency); with a shard it names one row of the general ledger."""
+
+    account: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far somebody got in a shard.
+
+    `decisions_offset`: next offset of the decision log. `end`: position in the transactions
+    before which everything is settled. `digest`: of the last run, 32 bytes. `recorded_until`:
+    running maximum of recorded_at, microseconds since 1970.
+    """
+
+    decisions_offset: int = 0
+    end: int = 0
+    digest: bytes = NO_DIGEST
+    recorded_until: int = 0
+
+
+@dataclass(slots=True)
+class Content:
+    """The accepted transactions of a run as columns (schemas/Content.avsc)."""
+
+    accounts: list[str] = field(default_factory=list)
+    currencies: list[str] = field(default_factory=list)
+    scales: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    recorded_at: list[int] = field(default_factory=list)
+    effective_at: list[int] = field(default_factory=list)
+    created_at: list[int] = field(default_factory=list)
+    transaction_ids: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    descriptions: list[str] = field(default_factory=list)
+    ordering_keys: list[str] = field(default_factory=list)
+    reverses: list[str] = field(default_factory=list)
+    metadata: list[str] = field(default_factory=list)
+    entry_counts: list[int] = field(default_factory=list)
+    entry_stripes: list[int] = field(default_factory=list)
+    entry_amounts: list[int] = field(default_factory=list)
+
+    @classmethod
+    def decode(cls, content: bytes) -> "Content":
+        """Raises ValueError when `content` is not what `encode` makes."""
+        return cls(**avro.decode("Content", content))
+
+    def encode(self) -> bytes:
+        """Avro binary; the same content always gives the same bytes."""
+        return avro.encode("Content", {name: getattr(self, name) for name in self.__slots__})
+
+    def stripes(self) -> list[Stripe]:
+        """The stripes that `entry_stripes` points into."""
+        return list(map(Stripe, self.accounts, self.currencies))
+
+    def legs(self) -> Iterator[list[tuple[str, str, int]]]:
+        """For each transaction its entries: (account, currency, signed amount)."""
+        at = 0
+        for count in self.entry_counts:
+            yield [
+                (self.accounts[stripe], self.currencies[stripe], amount)
+                for stripe, amount in zip(
+                    self.entry_stripes[at : at + count],
+                    self.entry_amounts[at : at + count],
+                    strict=True,
+                )
+            ]
+            at += count
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refused record as the decision log keeps it (schemas/Outcomes.avsc)."""
+
+    offset: int
+    recorded_at: int
+    transaction_id: str | None
+    code: str
+    field: str
+    reason: str
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """What else a run decided: repetitions and refusals, and what tells a repetition."""
+
+    fingerprints: bytes = b""
+    duplicates: list[int] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
+    @classmethod
+    def decode(cls, outcomes: bytes) -> "Outcomes":
+        """Raises ValueError when `outcomes` is not what `encode` makes."""
+        row = avro.decode("Outcomes", outcomes)
+        refused = [Refusal(**refusal) for refusal in row["refused"]]
+        return cls(row["fingerprints"], row["duplicates"], refused)
+
+    def encode(self) -> bytes:
+        """Avro binary."""
+        return avro.encode(
+            "Outcomes",
+            {
+                "fingerprints": self.fingerprints,
+                "duplicates": self.duplicates,
+                "refused": [asdict(refusal) for refusal in self.refused],
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A run [start, end) of a shard, settled (schemas/Decision.avsc)."""
+
+    shard: int
+    start: int
+    end: int
+    follows: bytes
+    recorded_until: int
+    reference_offset: int
+    accepted: int
+    content: bytes
+    outcomes: bytes
+
+    def row(self) -> dict[str, Any]:
+        """As the Avro record's fields."""
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 that commits to this run and, through `follows`, to all before it."""
+        return chain_digest(
+            self, content=sha256(self.content).digest(), outcomes=sha256(self.outcomes).digest()
+        )
+
+    def continues(self, watermark: Watermark) -> bool:
+        """Whether it follows the last valid run; if not, every reader drops it whole."""
+        return self.start == watermark.end and self.follows == watermark.digest
+
+    def after(self, watermark: Watermark, *, decisions_offset: int) -> Watermark:
+        """The watermark once this run, read at `decisions_offset`, has been applied."""
+        return replace(
+            watermark,
+            decisions_offset=decisions_offset + 1,
+            end=self.end,
+            digest=self.digest,
+            recorded_until=self.recorded_until,
+        )
+
+
+class RunHead(NamedTuple):
+    """What `chain_digest` needs to know of a run besides its parts."""
+
+    shard: int
+    start: int
+    end: int
+    follows: bytes
+    recorded_until: int
+    reference_offset: int
+    accepted: int
+
+
+def chain_digest(head: RunHead | Decision, *, content: bytes, outcomes: bytes) -> bytes:
+    """Digest of a run from its head and the SHA-256 of its content and of its outcomes."""
+    numbers = _HEAD.pack(
+        head.shard, head.start, head.end, head.recorded_until, head.reference_offset, head.accepted
+    )
+    return sha256(b"faust-ledger run 1\n" + numbers + head.follows + content + outcomes).digest()

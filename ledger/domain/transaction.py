@@ -1,0 +1,324 @@
+"""A transaction as its producer wrote it, and the checks that need nothing but itself.
+
+Client and service call the same functions, so they refuse the same things.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple, TypedDict
+
+from ledger.domain import account as accounts
+from ledger.domain import money
+from ledger.domain.refusal import Reason, Refused
+from ledger.domain.reference import Reference
+
+MIN_ENTRIES = 2
+MAX_ENTRIES = 1_000
+MAX_ID = 128
+MAX_KIND = 64
+MAX_DESCRIPTION = 1_000
+MAX_METADATA = 32
+MAX_METADATA_BYTES = 4_000
+EARLIEST = -2_208_988_800_000_000
+"""1900-01-01T00:00:00Z in microseconds since 1970, the first time a ledger can speak of."""
+LATEST = 7_258_118_400_000_000
+"""2200-01-01T00:00:00Z, the first one that it cannot."""
+MINUTE = 60_000_000
+DAY = 24 * 60 * MINUTE
+
+# PostgreSQL's text cannot hold NUL, and the separators keep fingerprints unambiguous.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+class DraftEntry(TypedDict):
+    """One leg, as published: `amount` is a decimal in plain notation."""
+
+    account: str
+    side: accounts.Side
+    amount: str
+    currency: str
+
+
+class Draft(TypedDict):
+    """A transaction as published (schemas/Transaction.avsc); times in microseconds since 1970."""
+
+    transaction_id: str
+    kind: str
+    description: str
+    effective_at: int
+    created_at: int
+    ordering_key: str | None
+    reverses: str | None
+    entries: Sequence[DraftEntry]
+    metadata: Mapping[str, str]
+
+
+class Entry(NamedTuple):
+    """One leg, checked: `amount` in minor units, debits above zero and credits below."""
+
+    account: str
+    currency: str
+    scale: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that a decision depends on; durations in microseconds, sizes in bytes."""
+
+    window: int = 30 * DAY
+    early: int = 5 * MINUTE
+    open_unknown_accounts: bool = True
+    max_bytes: int = 262_144
+
+
+def ordering_key(draft: Draft) -> str:
+    """The key of the Kafka record: what keeps its order."""
+    key = draft["ordering_key"]
+    return draft["transaction_id"] if key is None else key
+
+
+def check_fields(draft: Draft, *, recorded_at: int, policy: Policy) -> Refused | None:
+    """Fields missing, malformed, too long or out of range; too late; too early."""
+    return _check_texts(draft) or _check_times(draft, recorded_at=recorded_at, policy=policy)
+
+
+def _check_texts(draft: Draft) -> Refused | None:
+    for field, limit in (("transaction_id", MAX_ID), ("kind", MAX_KIND)):
+        if refused := _check_text(field, draft[field], limit):  # type: ignore[literal-required]
+            return refused
+    for field in ("ordering_key", "reverses"):
+        text = draft[field]  # type: ignore[literal-required]
+        if text is not None and (refused := _check_text(field, text, MAX_ID)):
+            return refused
+    description = draft["description"]
+    if description and (refused := _check_text("description", description, MAX_DESCRIPTION)):
+        return refused
+    metadata = draft["metadata"]
+    return _check_metadata(metadata) if metadata else None
+
+
+def _check_text(field: str, text: str, limit: int) -> Refused | None:
+    if not text:
+        return Refused(Reason.FIELD_MISSING, f"{field} is empty; give it a value.", field)
+    if len(text) > limit:
+        sentence = f"{field} has {len(text)} characters; at most {limit} are taken."
+        return Refused(Reason.FIELD_TOO_LONG, sentence, field)
+    if _CONTROL.search(text):
+        sentence = f"{field} contains a control character; remove it."
+        return Refused(Reason.FIELD_MALFORMED, sentence, field)
+    return None
+
+
+def _check_metadata(metadata: Mapping[str, str]) -> Refused | None:
+    if len(metadata) > MAX_METADATA:
+        sentence = f"metadata has {len(metadata)} pairs; at most {MAX_METADATA} are taken."
+        return Refused(Reason.FIELD_TOO_LONG, sentence, "metadata")
+    for name, text in metadata.items():
+        if not name or _CONTROL.search(name + text):
+            sentence = "metadata has an empty name or a control character; remove it."
+            return Refused(Reason.FIELD_MALFORMED, sentence, "metadata")
+    size = len(metadata_text(metadata).encode())
+    if size > MAX_METADATA_BYTES:
+        sentence = f"metadata has {size} bytes as JSON; at most {MAX_METADATA_BYTES} are taken."
+        return Refused(Reason.FIELD_TOO_LONG, sentence, "metadata")
+    return None
+
+
+def _check_times(draft: Draft, *, recorded_at: int, policy: Policy) -> Refused | None:
+    for field in ("effective_at", "created_at"):
+        if not EARLIEST <= draft[field] < LATEST:  # type: ignore[literal-required]
+            sentence = f"{field} is outside the years 1900 to 2199; microseconds since 1970 in UTC."
+            return Refused(Reason.TIME_OUT_OF_RANGE, sentence, field)
+    age = recorded_at - draft["created_at"]
+    if age > policy.window:
+        sentence = (
+            f"created_at is {age // DAY} days before the log took it, past the window of "
+            f"{policy.window // DAY} days in which repetitions are recognised. If this was never "
+            "published before, publish it with the present as created_at."
+        )
+        return Refused(Reason.TOO_LATE, sentence, "created_at")
+    if -age > policy.early:
+        sentence = (
+            f"created_at is {-age // 1_000_000} seconds ahead of the log's clock, more than the "
+            f"{policy.early // 1_000_000} allowed. Set the producer's clock right."
+        )
+        return Refused(Reason.TOO_EARLY, sentence, "created_at")
+    return None
+
+
+def check_content(
+    draft: Draft, *, recorded_at: int, reference: Reference, policy: Policy
+) -> list[Entry] | Refused:
+    """Entries, currencies, amounts, balance, accounts; the checked entries if all is well.
+
+    A reversal is spared the accounts' state: a closed account takes back what it took.
+    """
+    count = len(draft["entries"])
+    if count < MIN_ENTRIES:
+        sentence = f"A transaction has at least {MIN_ENTRIES} entries; this one has {count}."
+        return Refused(Reason.TOO_FEW_ENTRIES, sentence, "entries")
+    if count > MAX_ENTRIES:
+        sentence = f"A transaction has at most {MAX_ENTRIES} entries; this one has {count}. Split it."
+        return Refused(Reason.TOO_MANY_ENTRIES, sentence, "entries")
+    entries = _read_entries(draft["entries"], reference.scales)
+    if isinstance(entries, Refused):
+        return entries
+    refused = _check_balance(entries) or _check_codes(entries)
+    if not refused and draft["reverses"] is None:
+        at = max(draft["effective_at"], recorded_at)
+        refused = _check_accounts(
+            entries, effective_at=draft["effective_at"], at=at, reference=reference, policy=policy
+        )
+    return refused or entries
+
+
+def _read_entries(drafts: Sequence[DraftEntry], scales: Mapping[str, int]) -> list[Entry] | Refused:
+    entries = []
+    for draft in drafts:
+        currency = draft["currency"]
+        scale = scales.get(currency)
+        if scale is None:
+            return _unknown_currency(currency, len(entries))
+        amount = money.parse(draft["amount"], scale)
+        if isinstance(amount, Reason):
+            return _bad_amount(amount, draft, scale, len(entries))
+        signed = amount if draft["side"] == "debit" else -amount
+        entries.append(Entry(draft["account"], currency, scale, signed))
+    return entries
+
+
+def _unknown_currency(currency: str, index: int) -> Refused:
+    sentence = (
+        f"{currency[:32]!r} is neither an ISO 4217 currency nor a registered asset. Mend the code, "
+        "or register it with `faust-ledger assets import`."
+    )
+    return Refused(Reason.UNKNOWN_CURRENCY, sentence, f"entries[{index}].currency")
+
+
+def _bad_amount(reason: Reason, draft: DraftEntry, scale: int, index: int) -> Refused:
+    shown = repr(draft["amount"][: money.MAX_AMOUNT_TEXT])
+    why = {
+        Reason.TOO_MANY_DECIMALS: f"{draft['currency']} has {scale} decimals",
+        Reason.AMOUNT_NOT_POSITIVE: "an amount is above zero; the side says the direction",
+        Reason.AMOUNT_TOO_LARGE: f"at most {money.show(money.MAX_AMOUNT, scale)} is taken",
+        Reason.AMOUNT_MALFORMED: "an amount is a decimal in plain notation, such as 12.34",
+    }[reason]
+    return Refused(reason, f"amount {shown}: {why}.", f"entries[{index}].amount")
+
+
+def _check_balance(entries: Sequence[Entry]) -> Refused | None:
+    net: dict[str, int] = {}
+    for _, currency, _, amount in entries:
+        net[currency] = net.get(currency, 0) + amount
+    if any(net.values()):
+        return _not_balanced(entries, net)
+    # Two entries that balance cannot outgrow what each of them keeps to.
+    if len(entries) > MIN_ENTRIES:
+        for currency, debits in _debits(entries).items():
+            if debits > money.MAX_AMOUNT:
+                sentence = f"The debits in {currency} add up to more than 64 bits hold. Split it."
+                return Refused(Reason.SUM_TOO_LARGE, sentence, "entries")
+    return None
+
+
+def _debits(entries: Sequence[Entry]) -> dict[str, int]:
+    debits: dict[str, int] = {}
+    for _, currency, _, amount in entries:
+        debits[currency] = debits.get(currency, 0) + max(amount, 0)
+    return debits
+
+
+def _not_balanced(entries: Sequence[Entry], net: Mapping[str, int]) -> Refused:
+    debits = _debits(entries)
+    scales = {entry.currency: entry.scale for entry in entries}
+    parts = [
+        f"{currency}: debits {money.show(debits[currency], scales[currency])}, "
+        f"credits {money.show(debits[currency] - amount, scales[currency])}"
+        for currency, amount in net.items()
+        if amount
+    ]
+    for currency, sum_ in debits.items():
+        if max(sum_, sum_ - net[currency]) > money.MAX_AMOUNT:
+            sentence = f"The entries in {currency} add up to more than 64 bits hold. Split it."
+            return Refused(Reason.SUM_TOO_LARGE, sentence, "entries")
+    sentence = f"Debits and credits differ. {'; '.join(parts[:5])}."
+    return Refused(Reason.NOT_BALANCED, sentence, "entries")
+
+
+def _check_codes(entries: Sequence[Entry]) -> Refused | None:
+    for index, entry in enumerate(entries):
+        if not accounts.well_formed(entry.account):
+            sentence = (
+                f"{entry.account[:64]!r} is not an account code: assets, liabilities, equity, "
+                "income or expenses, then segments of letters, digits, dot, dash and underscore "
+                f"after colons, {accounts.MAX_ACCOUNT} characters at most."
+            )
+            return Refused(Reason.ACCOUNT_MALFORMED, sentence, f"entries[{index}].account")
+    return None
+
+
+def _check_accounts(
+    entries: Sequence[Entry], *, effective_at: int, at: int, reference: Reference, policy: Policy
+) -> Refused | None:
+    declared = reference.accounts
+    if not declared and policy.open_unknown_accounts:
+        return None
+    for index, entry in enumerate(entries):
+        field = f"entries[{index}].account"
+        account = declared.get(entry.account)
+        if account is None:
+            if policy.open_unknown_accounts:
+                continue
+            sentence = f"{entry.account} is not declared; use `faust-ledger accounts import`."
+            return Refused(Reason.ACCOUNT_UNKNOWN, sentence, field)
+        if account.opened_at is not None and effective_at < account.opened_at:
+            sentence = f"{entry.account} takes nothing effective before it was opened."
+            return Refused(Reason.ACCOUNT_NOT_OPEN, sentence, field)
+        if account.closed_at is not None and at >= account.closed_at:
+            sentence = f"{entry.account} is closed; it takes reversals and nothing else."
+            return Refused(Reason.ACCOUNT_CLOSED, sentence, field)
+        if account.currency is not None and account.currency != entry.currency:
+            sentence = f"{entry.account} takes {account.currency} only, not {entry.currency}."
+            return Refused(Reason.ACCOUNT_CURRENCY, sentence, field)
+    return None
+
+
+def metadata_text(metadata: Mapping[str, str]) -> str:
+    """Metadata as JSON with sorted keys; empty text for none."""
+    if not metadata:
+        return ""
+    return json.dumps(metadata, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def fingerprint(draft: Draft) -> bytes:
+    """16 bytes that tell a repetition from a reuse of the id: everything but `created_at`.
+
+    Amounts count as written: a repetition repeats them to the letter.
+    """
+    parts = [
+        draft["transaction_id"],
+        draft["kind"],
+        draft["description"],
+        str(draft["effective_at"]),
+        draft["ordering_key"] or "",
+        draft["reverses"] or "",
+        metadata_text(draft["metadata"]),
+    ]
+    for entry in draft["entries"]:
+        parts += (entry["account"], entry["side"], entry["amount"], entry["currency"])
+    return blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def mirror(entries: Sequence[tuple[str, str, int]]) -> bytes:
+    """16 bytes of what a reversal's entries (account, currency, signed amount) must be."""
+    return legs([(account, currency, -amount) for account, currency, amount in entries])
+
+
+def legs(entries: Sequence[tuple[str, str, int]]) -> bytes:
+    """16 bytes of the entries (account, currency, signed amount), whatever their order."""
+    text = "\x1f".join(sorted(f"{entry[0]} {entry[1]} {entry[2]}" for entry in entries))
+    return blake2b(text.encode(), digest_size=16).digest()

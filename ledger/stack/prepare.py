@@ -1,0 +1,43 @@
+"""What an empty stack needs before a worker can start: tables, subjects and topics."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ledger.settings import Settings
+from ledger.stack.ports import HOST
+
+
+def prepare(settings: Settings) -> None:
+    """Bring database, registry and topics up to date; doing it twice changes nothing."""
+    # Imported here: `down`, `status` and `--help` need none of it.
+    from ledger.gl.migrate import upgrade
+    from ledger.streaming.registry import register_all
+    from ledger.streaming.topics import create_all
+
+    with direct():
+        upgrade(settings.database_url)
+        register_all(settings)
+        create_all(settings)
+
+
+def around_proxies() -> dict[str, str]:
+    """NO_PROXY with 127.0.0.1 added: a company's proxy cannot reach this machine's loopback."""
+    given = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    hosts = ",".join(dict.fromkeys([*filter(None, given.split(",")), HOST, "localhost"]))
+    return {"NO_PROXY": hosts, "no_proxy": hosts}
+
+
+@contextmanager
+def direct() -> Iterator[None]:
+    """Within it HTTP clients reach 127.0.0.1 without a proxy."""
+    before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
+    os.environ.update(around_proxies())
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,64 @@
+"""The schema registry (Apicurio, speaking the Confluent API), stored in PostgreSQL."""
+
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from ledger.stack import java
+from ledger.stack.files import Layout
+from ledger.stack.identity import Identity
+from ledger.stack.parts import Part, spawn
+from ledger.stack.ports import HOST
+
+NAME = "registry"
+DATABASE = "registry"
+READY_SECONDS = 120
+STOP_SECONDS = 30
+OPTIONS = ("-Xmx256m", "-XX:TieredStopAtLevel=1", "-Djava.util.logging.manager="
+           "org.jboss.logmanager.LogManager")
+
+
+def url(port: int) -> str:
+    """The base of the Confluent API."""
+    return f"http://{HOST}:{port}/apis/ccompat/v7"
+
+
+def environment(identity: Identity) -> dict[str, str]:
+    """What the registry is told; the database's password is not on its command line."""
+    return {
+        **os.environ,
+        "QUARKUS_HTTP_HOST": HOST,
+        "QUARKUS_HTTP_PORT": str(identity.registry_port),
+        "APICURIO_STORAGE_KIND": "sql",
+        "APICURIO_STORAGE_SQL_KIND": "postgresql",
+        "APICURIO_DATASOURCE_URL":
+            f"jdbc:postgresql://{HOST}:{identity.postgres_port}/{DATABASE}",
+        "APICURIO_DATASOURCE_USERNAME": "registry",
+        "APICURIO_DATASOURCE_PASSWORD": identity.passwords["registry"],
+        "QUARKUS_LOG_LEVEL": "WARN",
+        "QUARKUS_LOG_CONSOLE_COLOR": "false",
+    }
+
+
+def start(place: Layout, identity: Identity, home: Path) -> Part:
+    """Start the registry from its unpacked `home` without waiting for it."""
+    jar = str(home / "quarkus-run.jar")
+    return spawn(
+        NAME, java.command(place, NAME, OPTIONS, ("-jar", jar)),
+        port=identity.registry_port, log=place.log(NAME), cwd=place.log(NAME).parent,
+        env=environment(identity),
+    )
+
+
+def missing(port: int) -> str | None:
+    """None when the registry lists its subjects, which takes it to its database and back."""
+    # A proxy that the environment names is for the world outside, not for 127.0.0.1.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url(port)}/subjects", timeout=5) as response:
+            return None if response.status == 200 else f"it answers {response.status}"
+    except urllib.error.HTTPError as error:
+        return f"it answers {error.code} {error.reason}"
+    except OSError as error:
+        return f"it does not answer: {getattr(error, 'reason', error)}"

@@ -61,7 +61,7 @@ class StripeState(NamedTuple):
 
 
 def newer(known: StripeState | None, told: StripeState) -> StripeState:
-    """The later of both, part by part: versions only rise, so repeats and reorderings are harmless."""
+    """The later of both, part by part: a repeat or a reordering changes nothing."""
     if known is None:
         return told
     posted, broken = known.posted, known.broken

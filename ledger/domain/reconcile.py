@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe
 
-MAX_WAITING = 64
+MAX_WAITING = 256
 """Runs kept apart while they wait; beyond it neighbours merge, so memory is bounded by stripes."""
 
 
@@ -95,11 +95,19 @@ def _stripe_of(difference: Difference) -> Stripe:
 
 
 def _hear(line: deque[Said], said: Said) -> None:
-    """Add at the end of the line; past the bound, the two oldest become one."""
+    """Add at the end of the line; past the bound, neighbours become one, all along it.
+
+    Merging only the oldest would forget every end that a side far behind is yet to reach.
+    """
     line.append(said)
-    if len(line) > MAX_WAITING:
-        first, second = line.popleft(), line.popleft()
-        line.appendleft(second._replace(totals=first.totals | second.totals))
+    if len(line) <= MAX_WAITING:
+        return
+    pairs = list(line)
+    line.clear()
+    for first, second in zip(pairs[:-1:2], pairs[1::2], strict=False):
+        line.append(second._replace(totals=first.totals | second.totals))
+    if len(pairs) % 2:
+        line.append(pairs[-1])
 
 
 def _take(line: deque[Said], at: int) -> dict[Stripe, Totals]:

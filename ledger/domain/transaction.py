@@ -12,8 +12,8 @@ from typing import NamedTuple, TypedDict
 
 from ledger.domain import account as accounts
 from ledger.domain import money
-from ledger.domain.refusal import Reason, Refused
 from ledger.domain.reference import Reference
+from ledger.domain.refusal import Reason, Refused
 
 MIN_ENTRIES = 2
 MAX_ENTRIES = 1_000
@@ -162,7 +162,7 @@ def check_content(
         sentence = f"A transaction has at least {MIN_ENTRIES} entries; this one has {count}."
         return Refused(Reason.TOO_FEW_ENTRIES, sentence, "entries")
     if count > MAX_ENTRIES:
-        sentence = f"A transaction has at most {MAX_ENTRIES} entries; this one has {count}. Split it."
+        sentence = f"A transaction has at most {MAX_ENTRIES} entries, not {count}. Split it."
         return Refused(Reason.TOO_MANY_ENTRIES, sentence, "entries")
     entries = _read_entries(draft["entries"], reference.scales)
     if isinstance(entries, Refused):

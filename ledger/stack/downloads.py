@@ -30,14 +30,16 @@ class WrongDigest(StackError):
     """What arrived is not what was published."""
 
 
-def fetch(url: str, target: Path, meter: Meter | None = None) -> None:
+def fetch(
+    url: str, target: Path, meter: Meter | None = None, *, pause_seconds: float = 0.5
+) -> None:
     """Download `url` to `target`; after this either the whole, verified file is there or none.
 
-    Three attempts, as connections break; then `StackError`.
+    Three attempts with growing pauses, as connections break; then `StackError`.
     """
     attempts = Retrying(
         retry=retry_if_exception_type((OSError, WrongDigest)),
-        stop=stop_after_attempt(3), wait=wait_exponential(multiplier=0.5, max=5), reraise=True,
+        stop=stop_after_attempt(3), wait=wait_exponential(multiplier=pause_seconds, max=5), reraise=True,
     )
     try:
         attempts(attempt, url, target, meter or Silent())

@@ -55,12 +55,13 @@ class Layout:
 
 
 def layout(data_dir: Path) -> Layout:
-    """The layout of `data_dir`, made absolute, without touching the disk."""
-    return Layout(data_dir.expanduser().absolute())
+    """The layout of `data_dir`, absolute and without links, so that two names make one stack."""
+    return Layout(data_dir.expanduser().resolve())
 
 
 def create(place: Layout) -> None:
     """Make the directories; a `StackError` says which one could not be made, and why."""
+    require_own(place)
     mode = PASSABLE_DIR if os.geteuid() == 0 else PRIVATE_DIR
     try:
         place.root.mkdir(parents=True, exist_ok=True)
@@ -73,6 +74,19 @@ def create(place: Layout) -> None:
             f"The data directory {place.root} cannot be used: {error.strerror} "
             f"({error.filename}). Choose another with --data-dir."
         ) from error
+
+
+def require_own(place: Layout) -> None:
+    """A `StackError` when the stack in this directory is another user's."""
+    try:
+        other = place.identity_file.exists() and not owned(place.identity_file)
+    except PermissionError:
+        other = True
+    if other:
+        raise StackError(
+            f"The stack in {place.root} belongs to another user. Run this as that user, or "
+            "choose another --data-dir."
+        )
 
 
 def owned(path: Path) -> bool:

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import asdict, dataclass, replace
 
 from ledger.errors import StackError
+from ledger.settings import Settings
 from ledger.stack import ports
 from ledger.stack.files import Layout, write_private
 
@@ -28,7 +29,6 @@ class Identity:
 
     cluster_id: str
     kafka_port: int
-    controller_port: int
     registry_port: int
     postgres_port: int
     shards: int
@@ -49,19 +49,17 @@ def load(place: Layout) -> Identity | None:
         ) from error
 
 
-def establish(place: Layout, wanted: Ports, shards: int | None) -> Identity:
-    """The identity on record, or a new one, with the `wanted` ports; written before returning.
+def establish(place: Layout, wanted: Ports, settings: Settings) -> Identity:
+    """The identity on record, or a new one, with the `wanted` ports; not written yet.
 
-    `shards` other than those on record is a `StackError`; None takes what is on record.
+    `StackError` when somebody set another number of shards than the ledger was created with.
     """
-    known = load(place)
-    if known is None:
-        known = create(place, wanted, 8 if shards is None else shards)
-    if shards is not None and shards != known.shards:
+    known = load(place) or create(place, wanted, settings.shards)
+    if "shards" in settings.model_fields_set and settings.shards != known.shards:
         raise StackError(
-            f"This ledger was created with {known.shards} shards and {shards} are set now. The "
-            "number is fixed when a ledger is created: take the setting away, or use another "
-            "--data-dir."
+            f"This ledger was created with {known.shards} shards and {settings.shards} are set "
+            "now. The number is fixed when a ledger is created: take the setting away, or use "
+            "another --data-dir."
         )
     identity = replace(
         known,
@@ -70,8 +68,12 @@ def establish(place: Layout, wanted: Ports, shards: int | None) -> Identity:
         postgres_port=wanted.postgres or known.postgres_port,
     )
     require_distinct(identity)
-    write_private(place.identity_file, json.dumps(asdict(identity), indent=2))
     return identity
+
+
+def save(place: Layout, identity: Identity) -> None:
+    """Write it, mode 0600, all or nothing."""
+    write_private(place.identity_file, json.dumps(asdict(identity), indent=2))
 
 
 def create(place: Layout, wanted: Ports, shards: int) -> Identity:
@@ -91,7 +93,6 @@ def create(place: Layout, wanted: Ports, shards: int) -> Identity:
     return Identity(
         cluster_id=base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="),
         kafka_port=port(wanted.kafka),
-        controller_port=port(None),
         registry_port=port(wanted.registry),
         postgres_port=port(wanted.postgres),
         shards=shards,

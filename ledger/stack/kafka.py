@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.errors import StackError
-from ledger.stack import java
+from ledger.stack import java, ports
 from ledger.stack.files import Layout
 from ledger.stack.identity import Identity
 from ledger.stack.parts import Part, spawn
@@ -32,7 +32,8 @@ listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
 advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-log.dirs={log_dirs}
+# Relative, so that no character in the data directory's path needs escaping here.
+log.dirs=data
 # A topic that a typing mistake created is worse than an error.
 auto.create.topics.enable=false
 default.replication.factor=1
@@ -52,6 +53,10 @@ socket.request.max.bytes=104857600
 log.retention.ms=-1
 # The default of 128 MiB is a quarter of this heap.
 log.cleaner.dedupe.buffer.size=33554432
+# After kill -9 the controller does not let the broker in again until its last session is over.
+# The defaults, 9 s and 2 s, allow for a network between the two.
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=1000
 num.network.threads=3
 num.io.threads=4
 controlled.shutdown.enable=true
@@ -69,13 +74,13 @@ rootLogger.appenderRef.out.ref=OUT
 
 def configuration(place: Layout, identity: Identity) -> Path:
     """Write server.properties and the logging configuration; the former's path."""
+    # Nobody outside this process uses it, so it need not be the same at the next start.
+    controller_port = ports.choose({identity.kafka_port})
     file = place.kafka / "server.properties"
-    # In a properties file a backslash escapes: a path with one needs two.
-    log_dirs = str(place.kafka / "data").replace("\\", "\\\\")
     file.write_text(
         PROPERTIES.format(
-            host=HOST, port=identity.kafka_port, controller_port=identity.controller_port,
-            log_dirs=log_dirs, largest=LARGEST_BATCH_BYTES,
+            host=HOST, port=identity.kafka_port, controller_port=controller_port,
+            largest=LARGEST_BATCH_BYTES,
         )
     )
     (place.kafka / "log4j2.properties").write_text(LOGGING)
@@ -86,9 +91,8 @@ def command(place: Layout, jars: list[Path], main: str, *arguments: str) -> list
     """Java with Kafka's class path and logging, running the class `main`."""
     options = (
         HEAP,
-        f"-Dlog4j2.configurationFile={(place.kafka / 'log4j2.properties').as_uri()}",
+        "-Dlog4j2.configurationFile=log4j2.properties",
         "-Djava.awt.headless=true",
-        "-Dkafka.logs.dir=" + str(place.log(NAME).parent),
         "-cp", java.class_path(jars),
     )
     return java.command(place, NAME, options, (main, *arguments))
@@ -101,8 +105,8 @@ def format_storage(place: Layout, identity: Identity, jars: list[Path], file: Pa
         return
     finished = subprocess.run(
         command(place, jars, "kafka.tools.StorageTool", "format", "--ignore-formatted",
-                "-t", identity.cluster_id, "-c", str(file)),
-        capture_output=True, text=True, check=False,
+                "-t", identity.cluster_id, "-c", file.name),
+        capture_output=True, text=True, check=False, cwd=place.kafka, env=java.environment(),
     )
     if finished.returncode != 0:
         raise StackError(
@@ -118,8 +122,8 @@ def start(place: Layout, identity: Identity, jars: list[Path]) -> Part:
     file = configuration(place, identity)
     format_storage(place, identity, jars, file)
     return spawn(
-        NAME, command(place, jars, "kafka.Kafka", str(file)),
-        port=identity.kafka_port, log=place.log(NAME), cwd=place.kafka,
+        NAME, command(place, jars, "kafka.Kafka", file.name),
+        port=identity.kafka_port, log=place.log(NAME), cwd=place.kafka, env=java.environment(),
     )
 
 

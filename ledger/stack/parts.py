@@ -7,7 +7,7 @@ to somebody else is never taken for ours, and never killed.
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from ledger.stack.files import tail
 # the wall clock is set right.
 SAME_START_SECONDS = 2.0
 POLL_SECONDS = 0.05
+# From SIGKILL to the end, disk writes included.
+KILLED_SECONDS = 10.0
 ROTATE_BYTES = 16 * 1024 * 1024
 
 # What is still missing until a part is ready, or None.
@@ -81,11 +83,11 @@ def reap(child: psutil.Process) -> None:
         return
 
 
-def find(marks: Sequence[str], users: Sequence[int]) -> psutil.Process | None:
-    """A process that was started with all `marks` among its arguments and leads its session.
+def find_all(marks: Sequence[str], users: Sequence[int]) -> Iterator[psutil.Process]:
+    """Processes that were started with all `marks` among their arguments and lead a session.
 
     For what an interrupted `up` started but had no time to record. `users` are the numeric ids
-    it may run as: a stranger's process with the same arguments is not ours.
+    they may run as: a stranger's process with the same arguments is not ours.
     """
     for candidate in psutil.process_iter():
         try:
@@ -94,10 +96,14 @@ def find(marks: Sequence[str], users: Sequence[int]) -> psutil.Process | None:
                 continue
             leads = os.getsid(candidate.pid) == candidate.pid
             if leads and candidate.uids().real in users:
-                return candidate
+                yield candidate
         except (psutil.Error, ProcessLookupError, PermissionError):
             continue
-    return None
+
+
+def find(marks: Sequence[str], users: Sequence[int]) -> psutil.Process | None:
+    """The first of `find_all`; None where there is none."""
+    return next(find_all(marks, users), None)
 
 
 def adopt(name: str, found: psutil.Process, *, port: int | None, log: Path) -> Part:
@@ -183,22 +189,33 @@ def stop(part: Part, *, first: signal.Signals = signal.SIGTERM, seconds: float) 
     try:
         below = top.children(recursive=True)
         top.send_signal(first)
-        top.wait(seconds)
     except psutil.NoSuchProcess:
         return True
-    except psutil.TimeoutExpired:
-        kill([top, *below])
-        return False
-    # A supervisor that ended leaves nothing behind; one that crashed may have.
-    kill([left for left in below if left.is_running()])
-    return True
+    willing = ended(part, seconds)
+    # A supervisor that ended leaves nothing behind; one that was killed does.
+    kill([each for each in (top, *below) if each.is_running()])
+    return willing
+
+
+def ended(part: Part, seconds: float) -> bool:
+    """Whether the process ends within `seconds`."""
+    # Not psutil's wait: an orphan that has ended stays in the table until init looks at it, and
+    # some do so seconds later.
+    waiting = Retrying(
+        retry=retry_if_result(bool), stop=stop_after_delay(seconds), wait=wait_fixed(0.02),
+        retry_error_callback=lambda state: True,
+    )
+    return not waiting(running, part)
 
 
 def kill(processes: Sequence[psutil.Process]) -> None:
-    """SIGKILL all of them and wait until they are gone."""
+    """SIGKILL all of them and wait until they have ended."""
+    records = []
     for each in processes:
         try:
+            records.append(Part(each.name(), each.pid, each.create_time(), None, Path(os.devnull)))
             each.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(list(processes), timeout=10)
+    for record in records:
+        ended(record, KILLED_SECONDS)

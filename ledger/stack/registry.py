@@ -1,6 +1,5 @@
 """The schema registry (Apicurio, speaking the Confluent API), stored in PostgreSQL."""
 
-import os
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,8 +14,11 @@ NAME = "registry"
 DATABASE = "registry"
 READY_SECONDS = 120
 STOP_SECONDS = 30
-OPTIONS = ("-Xmx256m", "-XX:TieredStopAtLevel=1", "-Djava.util.logging.manager="
-           "org.jboss.logmanager.LogManager")
+OPTIONS = (
+    "-Xmx256m",
+    "-XX:TieredStopAtLevel=1",
+    "-Djava.util.logging.manager=org.jboss.logmanager.LogManager",
+)
 
 
 def url(port: int) -> str:
@@ -27,7 +29,7 @@ def url(port: int) -> str:
 def environment(identity: Identity) -> dict[str, str]:
     """What the registry is told; the database's password is not on its command line."""
     return {
-        **os.environ,
+        **java.environment(),
         "QUARKUS_HTTP_HOST": HOST,
         "QUARKUS_HTTP_PORT": str(identity.registry_port),
         "APICURIO_STORAGE_KIND": "sql",
@@ -36,7 +38,17 @@ def environment(identity: Identity) -> dict[str, str]:
             f"jdbc:postgresql://{HOST}:{identity.postgres_port}/{DATABASE}",
         "APICURIO_DATASOURCE_USERNAME": "registry",
         "APICURIO_DATASOURCE_PASSWORD": identity.passwords["registry"],
+        # Its habit is twenty connections at once.
+        "APICURIO_DATASOURCE_JDBC_INITIAL_SIZE": "1",
+        "APICURIO_DATASOURCE_JDBC_MIN_SIZE": "1",
+        "APICURIO_DATASOURCE_JDBC_MAX_SIZE": "10",
+        # Its habit is port 9000 on every interface; nobody here uses it, so any port will do.
+        "QUARKUS_MANAGEMENT_HOST": HOST,
+        "QUARKUS_MANAGEMENT_PORT": "0",
+        "QUARKUS_HTTP_ACCESS_LOG_ENABLED": "false",
+        "QUARKUS_BANNER_ENABLED": "false",
         "QUARKUS_LOG_LEVEL": "WARN",
+        "QUARKUS_LOG_CATEGORY__IO_APICURIO__LEVEL": "WARN",
         "QUARKUS_LOG_CONSOLE_COLOR": "false",
     }
 

@@ -1,27 +1,27 @@
 """Up and down: PostgreSQL, Kafka, the registry and the workers of one data directory."""
 
-import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ledger.errors import StackError
 from ledger.settings import Settings
 from ledger.settings import load as load_settings
-from ledger.stack import cache, files, identity, java, kafka, parts, ports, postgres, registry
+from ledger.stack import cache, files, identity, java, parts, ports, postgres, workers
 from ledger.stack import record as records
-from ledger.stack import workers as working
 from ledger.stack.files import Layout
-from ledger.stack.identity import Identity, Ports
+from ledger.stack.identity import Ports
 from ledger.stack.parts import Part
 from ledger.stack.prepare import prepare
 from ledger.stack.progress import Meters
 from ledger.stack.record import Record
+from ledger.stack.services import Service, services
 
 Say = Callable[[str], None]
 
-# `up` may be downloading, or `down` waiting for workers to finish.
+# The other one may be downloading, or waiting for workers to finish.
 LOCK_SECONDS = 900
 
 
@@ -29,40 +29,93 @@ def unsaid(text: str) -> None:
     """For callers with nobody to tell."""
 
 
-@dataclass(frozen=True)
-class Start:
-    """How a part is started, recognised and seen to be ready."""
-
-    name: str
-    port: int
-    marks: tuple[str, ...]
-    users: tuple[int, ...]
-    start: Callable[[], Part]
-    missing: parts.Check
-    seconds: float
-
-
 def up(
     data_dir: Path,
     *,
     wanted: Ports | None = None,
-    workers: int | None = None,
+    worker_count: int | None = None,
     meters: Meters | None = None,
     say: Say = unsaid,
 ) -> Record:
     """Start what is not running, prepare it, and return when all of it is ready.
 
-    `workers` None keeps as many as are on record. `StackError` says which part did not come up.
+    `worker_count` None keeps as many as run now. Raises `StackError`, which says which part did
+    not come up and why; what did come up keeps running.
     """
     place = files.layout(data_dir)
     files.create(place)
     with locked(place, say):
-        record = start_parts(place, wanted or Ports(), meters=meters, say=say)
-        settings = settings_of(record)
-        prepare(settings)
+        record = start_services(place, wanted or Ports(), meters=meters, say=say)
+        prepare(settings_of(record))
         say("tables, subjects and topics are there")
-        count = len(record.workers) if workers is None else workers
-        return working.scale(place, record, count, say=say)
+        return workers.scale(place, record, worker_count, say=say)
+
+
+def start_services(
+    place: Layout, wanted: Ports, *, meters: Meters | None = None, say: Say = unsaid
+) -> Record:
+    """Start and await PostgreSQL, Kafka and the registry; the caller holds the lock."""
+    java.binary()
+    cached = cache.cache_dir()
+    cache.provide(cached, meters)
+    known = records.load(place)
+    require_not_moving(known, wanted)
+    # Not `load`: it reads the record, which a crash of the disk may have left unreadable.
+    me = identity.establish(place, wanted, Settings(data_dir=place.root))
+    record = records.new(place, me)
+    if known is not None:
+        record = replace(record, parts=known.parts, workers=known.workers)
+    database, broker, registry = services(place, me, cached)
+    for service in (database, broker, registry):
+        require_place(record, service, place)
+    # Only now: a port that cannot be had is not to be remembered.
+    identity.save(place, me)
+    record = ensure_running(place, record, database, say)
+    record = ensure_running(place, record, broker, say)
+    await_service(record, database, say)
+    postgres.create_databases(me)
+    record = ensure_running(place, record, registry, say)
+    await_service(record, broker, say)
+    await_service(record, registry, say)
+    return record
+
+
+def require_not_moving(known: Record | None, wanted: Ports) -> None:
+    """A `StackError` when a running part is asked to be on another port."""
+    for part in known.parts if known else ():
+        port = getattr(wanted, part.name, None)
+        if port is not None and port != part.port and parts.running(part):
+            raise StackError(
+                f"{part.name} runs on port {part.port} and cannot move to {port} while it does: "
+                "run `faust-ledger down`, then `up` with the new port."
+            )
+
+
+def require_place(record: Record, service: Service, place: Layout) -> None:
+    """A `StackError`, before anything is started, when somebody else has the service's port."""
+    if not parts.running(record.part(service.name)) and service.find() is None:
+        ports.require_free(service.name, service.port, place.identity_file)
+
+
+def ensure_running(place: Layout, record: Record, service: Service, say: Say) -> Record:
+    """The record with a living process for `service`: known, found or started; written."""
+    part = record.part(service.name)
+    if not parts.running(part):
+        part = service.find()
+        if part is None:
+            say(f"starting {service.name} on port {service.port}")
+            part = service.start()
+        record = record.with_part(part)
+    records.save(place, record)
+    return record
+
+
+def await_service(record: Record, service: Service, say: Say) -> None:
+    """Return when it is ready; `StackError` with its log's end when that takes too long."""
+    part = record.part(service.name)
+    assert part is not None, "it was started just now"
+    parts.await_ready(part, service.missing, seconds=service.ready_seconds)
+    say(f"{service.name} is ready (pid {part.pid}, port {part.port})")
 
 
 def settings_of(record: Record) -> Settings:
@@ -70,27 +123,56 @@ def settings_of(record: Record) -> Settings:
     return load_settings(record.data_dir).model_copy(update=record.addresses())
 
 
-def start_parts(
-    place: Layout, wanted: Ports, *, meters: Meters | None = None, say: Say = unsaid
-) -> Record:
-    """Start PostgreSQL, Kafka and the registry and await each; the caller holds the lock."""
-    java.binary()
-    cache.provide(cache.cache_dir(), meters)
-    known = records.load(place)
-    me = identity.establish(place, with_running(wanted, known), chosen_shards(place))
-    record = replace(
-        records.new(place, me),
-        parts=known.parts if known else (), workers=known.workers if known else (),
-    )
-    before = {part.name: part for part in record.parts}
-    steps = steps_of(place, me)
-    record = discover(place, record, steps)
-    me = controller_port(place, me, running=parts.running(record.part(kafka.NAME)))
-    for step in steps_of(place, me):
-        if step.name == registry.NAME:
-            await_part(record, steps[0], before, say)
-            postgres.create_databases(me)
-        record = ensure(place, record, step)
-    for step in steps[1:]:
-        await_part(record, step, before, say)
-    return record
+def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
+    """Stop workers, registry, Kafka and PostgreSQL in that order, each awaited; their names.
+
+    Nothing running, or no such directory, is fine. The data, the ports and the addresses stay.
+    """
+    place = files.layout(data_dir)
+    files.require_own(place)
+    if not place.identity_file.exists():
+        return []
+    with locked(place, say):
+        me = identity.load(place)
+        assert me is not None, "the file was there"
+        record = records.load(place) or records.new(place, me)
+        stopped = [part.name for part in workers.living(place, record).values()]
+        record = workers.scale(place, record, 0, say=say)
+        for service in reversed(services(place, me, cache.cache_dir())):
+            if stop_service(record.part(service.name), service, say):
+                stopped.append(service.name)
+            record = record.without(service.name)
+            records.save(place, record)
+    return stopped
+
+
+def stop_service(part: Part | None, service: Service, say: Say) -> bool:
+    """Stop one, recorded or found, and say how; False when it did not run."""
+    found = part if parts.running(part) else service.find()
+    if found is None:
+        return False
+    began = time.monotonic()
+    willing = parts.stop(found, first=service.stop_signal, seconds=service.stop_seconds)
+    took = time.monotonic() - began
+    ending = "stopped" if willing else f"killed: it ignored {service.stop_signal.name}"
+    say(f"{service.name} {ending} ({took:.1f} s)")
+    return True
+
+
+@contextmanager
+def locked(place: Layout, say: Say) -> Iterator[None]:
+    """One `up` or `down` at a time; `StackError` when the other one does not finish."""
+    import fasteners
+
+    lock = fasteners.InterProcessLock(place.lock_file)
+    if not lock.acquire(blocking=False):
+        say(f"another faust-ledger is starting or stopping {place.root}: waiting for it")
+        if not lock.acquire(timeout=LOCK_SECONDS):
+            raise StackError(
+                f"Another faust-ledger has held {place.lock_file} for {LOCK_SECONDS / 60:.0f} "
+                "minutes. Look at what it does, or end it, then try again."
+            )
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,76 @@
+"""`python -m agents stream|posting --data-dir D --name N`: one application of a worker."""
+
+import argparse
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import faust
+import uvloop
+
+from agents import balances, intake, posting, reconciliation
+from agents.app import LedgerApp, new_app
+from agents.reference import ReferenceFollower
+from ledger import settings as configuration
+from ledger.settings import Settings
+from ledger.streaming.registry import Codec, known_ids
+
+
+def main() -> None:
+    """Run until told to stop, or until the supervisor is gone."""
+    parser = argparse.ArgumentParser(prog="python -m agents")
+    parser.add_argument("application", choices=["stream", "posting"])
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--parent", type=int, help="a pipe's end that closes with the supervisor")
+    options = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level="INFO")
+    logging.getLogger("aiokafka").setLevel("WARNING")
+    logging.getLogger("httpx").setLevel("WARNING")
+    if options.parent is not None:
+        threading.Thread(target=_die_with, args=[options.parent], daemon=True).start()
+    settings = configuration.load(options.data_dir)
+    data = options.data_dir / "workers" / options.name / options.application
+    data.mkdir(parents=True, exist_ok=True)
+    data.joinpath("ready").unlink(missing_ok=True)
+    uvloop.install()
+    app = new_app(options.application, settings, Codec(known_ids(settings)), data)
+    attach = attach_stream if options.application == "stream" else attach_posting
+    attach(app, settings)
+    faust.Worker(app, loglevel="INFO", override_logging=False).execute_from_commandline()
+
+
+def attach_stream(app: LedgerApp, settings: Settings) -> None:
+    """Intake, reconciliation and balances: what must go on when the database is away."""
+    reference = ReferenceFollower(app.log_, app.codec, app.names.reference.name)
+
+    @app.task
+    async def follow_reference() -> None:
+        try:
+            await reference.follow()
+        except Exception as error:
+            app.fault(error, "following the reference data")
+
+    intake.attach(app, reference)
+    reconciliation.attach(app)
+    balances.attach(app)
+
+
+def attach_posting(app: LedgerApp, settings: Settings) -> None:
+    """Posting alone: what waits for the database."""
+    # Imported here: the stream application needs no database driver.
+    from ledger.gl.postgresql import PostgresJournal
+
+    posting.attach(app, PostgresJournal(settings.service_database_url))
+
+
+def _die_with(pipe: int) -> Any:
+    """End when the supervisor does, however it ends: its end of the pipe closes."""
+    os.read(pipe, 1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The Faust application: its settings, how a run is taken, and what happens on a fault."""
+
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import faust
+
+from ledger.errors import InvariantBroken, LedgerError
+from ledger.settings import Settings
+from ledger.streaming.delivery import Opener, Run, Runs, RunTransport
+from ledger.streaming.log import Log
+from ledger.streaming.registry import Codec
+from ledger.streaming.topics import Topic, Topics, topics
+
+FAULT_EXIT = 70
+"""sysexits.h's EX_SOFTWARE: the supervisor starts the process again."""
+RUNS_BUFFERED = 64
+
+log = logging.getLogger(__name__)
+
+
+class Gap(Exception):  # noqa: N818 - not an error: the run is fetched again
+    """A run before this one never arrived; `position` is where to read from."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+
+class LeaseLost(LedgerError):
+    """The broker has not confirmed this worker for a whole session: others own its shards."""
+
+
+class LedgerApp(faust.App):
+    """A Faust application whose agents take runs, and whose state says where to read from."""
+
+    ledger: Settings
+    topics: Any  # Faust's own conductor; the ledger's topics are `names`
+    names: Topics
+    log_: Log
+    codec: Codec
+    data: Path
+    openers: dict[str, Opener]
+
+    def fault(self, error: BaseException, doing: str) -> None:
+        """The process dies at once, before Faust can ack what was not done.
+
+        Everything it knew is in the log and the tables; its successor starts from there.
+        """
+        log.critical("Fault while %s; this process stops.", doing, exc_info=error)
+        logging.shutdown()
+        os._exit(FAULT_EXIT)
+
+    def on_rebalance_end(self) -> None:
+        super().on_rebalance_end()
+        self.note_ready()
+
+    def note_ready(self) -> None:
+        """Say so, in the file `ready`, once the state of every partition owned is open."""
+        if self.consumer.opened >= self.consumer.assignment():
+            self.data.joinpath("ready").touch()
+
+    def lease(self) -> None:
+        """Raises LeaseLost when this process may no longer write: called before every append."""
+        age = self.consumer.heartbeat_age() if self._consumer is not None else 0
+        if age > self.conf.broker_session_timeout:
+            raise LeaseLost(f"No heartbeat was confirmed for {age:.0f} s.")
+
+
+def new_app(name: str, settings: Settings, codec: Codec, data: Path) -> LedgerApp:
+    """An application in the consumer group `<prefix>-<name>`; its tables live under `data`."""
+    app = LedgerApp(
+        f"{settings.prefix}-{name}",
+        broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
+        store="memory://",
+        datadir=str(data / "faust"),
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        processing_guarantee="at_least_once",
+        producer_acks=-1,
+        consumer_auto_offset_reset="none",
+        consumer_max_fetch_size=4 * 1024 * 1024,
+        broker_max_poll_records=None,
+        broker_session_timeout=float(settings.session_timeout_seconds),
+        broker_heartbeat_interval=settings.session_timeout_seconds / 6,
+        broker_request_timeout=90.0,
+        broker_commit_interval=1.0,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=max(RUNS_BUFFERED, 5 * (settings.shards + 1)),
+        stream_recovery_delay=0.0,
+        # With tables of our own Faust would choose a round-robin assignor, and a shard's
+        # decisions and postings could end up at different workers; its own one, which it
+        # chooses when there are standbys, gives topics of as many partitions the same ones.
+        table_standby_replicas=1,
+    )
+    app.transport = RunTransport(app.conf.broker, app)
+    app.ledger, app.names, app.codec, app.data = settings, topics(settings), codec, data
+    app.log_ = Log(settings.bootstrap_servers, lease=app.lease)
+    app.openers = {}
+    return app
+
+
+def take_runs(
+    app: LedgerApp,
+    topic: Topic,
+    *,
+    name: str,
+    opened: Opener,
+    take: Callable[[Run], Awaitable[int]],
+) -> None:
+    """An agent on `topic`: `opened` says where to read from; `take` makes a run's effects durable.
+
+    `take` returns the position it has reached, or raises Gap. InvariantBroken stops its
+    partition, with an alarm, and no other; anything else ends the process.
+    """
+    app.openers[topic.name] = opened
+    stopped: set[Any] = set()
+
+    async def agent(stream: Any) -> None:
+        async for event in stream.noack().events():
+            run: Run = event.value
+            if run.tp in stopped:
+                continue
+            try:
+                position = await take(run)
+            except Gap as gap:
+                await app.consumer.rewind(run.tp, gap.position)
+            except InvariantBroken as error:
+                stopped.add(run.tp)
+                app.consumer.pause_partitions({run.tp})
+                log.critical("%s[%s] is stopped: %s", run.tp.topic, run.tp.partition, error)
+            except Exception as error:
+                app.fault(error, f"taking {run.tp.topic}[{run.tp.partition}] from {run.start}")
+            else:
+                app.consumer.done(event.message, position)
+
+    app.agent(app.topic(topic.name, schema=Runs()), name=name)(agent)

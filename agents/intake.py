@@ -1,0 +1,213 @@
+"""Intake: checks, deduplicates and decides; its only effect is one append a run."""
+
+import asyncio
+import struct
+from pathlib import Path
+
+from aiokafka import ConsumerRecord
+
+from agents.app import Gap, LedgerApp, take_runs
+from agents.reference import ReferenceFollower
+from ledger.domain.intake import Memory, Received, Seen, cut, decide
+from ledger.domain.run import Watermark
+from ledger.domain.transaction import DAY, MINUTE, Policy
+from ledger.settings import Settings
+from ledger.streaming.decisions import valid_runs
+from ledger.streaming.delivery import Run
+from ledger.streaming.log import AppendUnknown
+from ledger.streaming.registry import TransactionReader
+from ledger.streaming.store import Store
+from ledger.streaming.waiting import waited_for
+
+_SEEN = struct.Struct(">qq16s16s")
+_MARK = struct.Struct(">qq32sqq")
+_TIME = struct.Struct(">Q")
+MARK = b"w"
+
+
+def attach(app: LedgerApp, reference: ReferenceFollower) -> None:
+    """Give `app` the intake agent."""
+    reader = TransactionReader.of(app.ledger)
+    shards: dict[int, IntakeShard] = {}
+
+    async def opened(shard: int) -> int:
+        await reference.ready.wait()
+        if shard not in shards:
+            shards[shard] = IntakeShard(app, shard, reader, reference)
+        return await shards[shard].open()
+
+    async def take(run: Run) -> int:
+        return await shards[run.tp.partition].take(run)
+
+    async def reference_moved() -> None:
+        await asyncio.gather(
+            *(shards[tp.partition].note_reference() for tp in app.consumer.opened
+              if tp.topic == app.names.transactions.name)
+        )  # fmt: skip
+
+    reference.on_move(reference_moved)
+    take_runs(app, app.names.transactions, name="intake", opened=opened, take=take)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """What a decision needs of the settings."""
+    return Policy(
+        window=settings.window_days * DAY,
+        early=settings.early_minutes * MINUTE,
+        open_unknown_accounts=settings.unknown_accounts == "open",
+        max_bytes=settings.max_transaction_bytes,
+    )
+
+
+class AcceptedIds:
+    """A shard's table of accepted ids: a cache of the decision log, complete up to `mark`."""
+
+    def __init__(self, path: Path) -> None:
+        self._store = Store(path)
+        self.watermark, self.reference_offset = self._read_mark()
+
+    def _read_mark(self) -> tuple[Watermark, int]:
+        held = self._store.get(MARK)
+        if held is None:
+            return Watermark(), -1
+        *mark, reference_offset = _MARK.unpack(held)
+        return Watermark(*mark), reference_offset
+
+    def find(self, transaction_id: str) -> Seen | None:
+        """What is remembered of an accepted transaction."""
+        held = self._store.get(b"t" + transaction_id.encode("utf-8", "surrogatepass"))
+        return None if held is None else Seen._make(_SEEN.unpack(held))
+
+    def find_reversal(self, transaction_id: str) -> int | None:
+        """Offset of what reversed it."""
+        held = self._store.get(b"r" + transaction_id.encode("utf-8", "surrogatepass"))
+        return None if held is None else int(held)
+
+    def memory(self) -> Memory:
+        """For a run to look things up and to learn."""
+        return Memory(self.find, self.find_reversal)
+
+    def write(
+        self, memory: Memory, watermark: Watermark, reference_offset: int, *, window: int
+    ) -> None:
+        """What a run added, and that it was added, in one write; what is out of date goes."""
+        puts = [(MARK, _MARK.pack(
+            watermark.decisions_offset, watermark.end, watermark.digest,
+            watermark.recorded_until, reference_offset,
+        ))]  # fmt: skip
+        for name, seen in memory.ids.items():
+            key = name.encode()
+            puts.append((b"t" + key, _SEEN.pack(*seen)))
+            puts.append((b"x" + _TIME.pack(max(seen.known_from, 0)) + key, b""))
+        for name, offset in memory.reversals.items():
+            puts.append((b"r" + name.encode(), b"%d" % offset))
+        # Twice the window: within the second one a reversal is told TOO_OLD and not UNKNOWN.
+        oldest = watermark.recorded_until - 2 * window
+        self._store.write(puts, self._out_of_date(oldest) if oldest > 0 else ())
+        self.watermark, self.reference_offset = watermark, reference_offset
+
+    def _out_of_date(self, oldest: int) -> list[bytes]:
+        deletes = []
+        for key, _ in self._store.scan(b"x", b"x" + _TIME.pack(oldest)):
+            name = key[1 + _TIME.size :]
+            seen = self.find(name.decode())
+            deletes.append(key)
+            if seen is not None and seen.known_from < oldest:
+                deletes += [b"t" + name, b"r" + name]
+        return deletes
+
+
+class IntakeShard:
+    """One shard's decisions, made one run after another."""
+
+    def __init__(
+        self, app: LedgerApp, shard: int, reader: TransactionReader, reference: ReferenceFollower
+    ) -> None:
+        self._app, self._shard, self._reader, self._reference = app, shard, reader, reference
+        self._policy = policy_of(app.ledger)
+        self._ids = AcceptedIds(app.data / "intake" / str(shard))
+        self._log_end = 0
+        self._lock = asyncio.Lock()
+
+    async def open(self) -> int:
+        """Catch up with the decision log; returns the position to read transactions from."""
+        async with self._lock:
+            await waited_for(self._catch_up, f"open shard {self._shard}")
+            await self._note_reference()
+            return self._ids.watermark.end
+
+    async def take(self, run: Run) -> int:
+        """Settle a run, in slices of bounded size."""
+        async with self._lock:
+            records = run.from_position(self._ids.watermark.end)
+            if records is None:
+                raise Gap(self._ids.watermark.end)
+            received = await self._decode(records)
+            limits = self._app.ledger
+            slices = list(cut(received, count=limits.max_run_records, size=limits.max_run_bytes))
+            for index, part in enumerate(slices):
+                last = index + 1 == len(slices)
+                await self._settle(part, run.end if last else slices[index + 1][0].offset)
+            return self._ids.watermark.end
+
+    async def note_reference(self) -> None:
+        """Put on record that decisions from here on know the reference data read so far."""
+        async with self._lock:
+            await self._note_reference()
+
+    async def _note_reference(self) -> None:
+        while self._ids.reference_offset < self._reference.data.offset:
+            await self._append_run([], self._ids.watermark.end)
+
+    async def _decode(self, records: list[ConsumerRecord]) -> list[Received]:
+        values = [record.value for record in records]
+        await waited_for(lambda: self._reader.prepare(values), "look up schemas")
+        decode = self._reader.decode
+        return [
+            Received(record.offset, record.timestamp * 1000, record.key, record.value,
+                     decode(record.value))
+            for record in records
+        ]  # fmt: skip
+
+    async def _settle(self, records: list[Received], end: int) -> None:
+        """Until the positions before `end` are settled, by this owner or by another one."""
+        while (start := self._ids.watermark.end) < end:
+            await self._append_run([each for each in records if each.offset >= start], end)
+
+    async def _append_run(self, records: list[Received], end: int) -> None:
+        """Decide, append, remember; if the append did not land where expected, only catch up."""
+        ids, memory = self._ids, self._ids.memory()
+        decision = decide(
+            records,
+            shard=self._shard,
+            shards=self._app.ledger.shards,
+            end=end,
+            watermark=ids.watermark,
+            memory=memory,
+            reference=self._reference.data,
+            policy=self._policy,
+        )
+        value = self._app.codec.encode("Decision", decision.row())
+        topic = self._app.names.decisions.name
+        try:
+            offset = await self._app.log_.append(topic, self._shard, [(None, value)])
+        except AppendUnknown:
+            offset = -1
+        if offset != self._log_end:
+            await waited_for(self._catch_up, f"read what landed in shard {self._shard}")
+            return
+        self._log_end = offset + 1
+        after = decision.after(ids.watermark, decisions_offset=offset)
+        ids.write(memory, after, decision.reference_offset, window=self._policy.window)
+
+    async def _catch_up(self) -> None:
+        """Fold what the decision log has beyond the table."""
+        ids, log, topic = self._ids, self._app.log_, self._app.names.decisions.name
+        _, end = await log.bounds(topic, self._shard)
+        async for records in log.read(topic, self._shard, ids.watermark.decisions_offset, end):
+            for run in valid_runs(self._app.codec, records, ids.watermark):
+                memory = ids.memory()
+                memory.remember(run.content, run.outcomes)
+                reference_offset = run.decision.reference_offset
+                ids.write(memory, run.after, reference_offset, window=self._policy.window)
+        self._log_end = end

@@ -1,0 +1,462 @@
+"""Reconciliation: folds decisions into stripes and compares them with what the ledger posted."""
+
+import asyncio
+import struct
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from agents.app import Gap, LedgerApp, take_runs
+from ledger.domain.balance import Totals, totals_after
+from ledger.domain.partition import partition_of
+from ledger.domain.reconcile import Compared, Difference, Meeting, Said
+from ledger.domain.run import Stripe, Watermark
+from ledger.errors import InvariantBroken
+from ledger.streaming.decisions import ValidRun, valid_runs
+from ledger.streaming.delivery import Run
+from ledger.streaming.table import ChangelogTable
+from ledger.streaming.waiting import waited_for
+
+MARK = b"w"
+FOLD_TRANSACTIONS = 10_000
+"""Folded in one write: their rows must fit one record batch of the changelog."""
+
+
+class Row(NamedTuple):
+    """A stripe: `live` as decided, `posted` as last compared when the row was written."""
+
+    scale: int
+    live: Totals
+    posted: Totals
+    broken: bool
+
+    def encode(self) -> bytes:
+        """Plain text: numbers of any size."""
+        numbers = (self.scale, *self.live, *self.posted, int(self.broken))
+        return " ".join(map(str, numbers)).encode()
+
+    @classmethod
+    def decode(cls, text: bytes) -> "Row":
+        """What `encode` made."""
+        numbers = list(map(int, text.split()))
+        return cls(numbers[0], Totals(*numbers[1:5]), Totals(*numbers[5:9]), bool(numbers[9]))
+
+
+class Mark(NamedTuple):
+    """Where a shard's table stands.
+
+    `stream`: what is folded into the rows. `compared`: how far both sides were compared.
+    `posted`: next posted message to read after a restart. `breaks`: how many are open.
+    """
+
+    stream: Watermark = Watermark()
+    compared: Watermark = Watermark()
+    posted: int = 0
+    breaks: int = 0
+
+    def encode(self) -> bytes:
+        """48 and 56 bytes of watermarks and two counts."""
+        return _MARK.pack(*_fields(self.stream), *_fields(self.compared), self.posted, self.breaks)
+
+    @classmethod
+    def decode(cls, text: bytes) -> "Mark":
+        """What `encode` made."""
+        fields = _MARK.unpack(text)
+        return cls(Watermark(*fields[:4]), Watermark(*fields[4:8]), *fields[8:])
+
+
+_MARK = struct.Struct(">qq32sqqq32sqqq")
+
+
+def _fields(watermark: Watermark) -> tuple[int, int, bytes, int]:
+    return (
+        watermark.decisions_offset,
+        watermark.end,
+        watermark.digest,
+        watermark.recorded_until,
+    )
+
+
+def key_of(stripe: Stripe) -> bytes:
+    """The stripe's key in the table and its changelog."""
+    return f"s{stripe.account} {stripe.currency}".encode()
+
+
+def stripe_of(key: bytes) -> Stripe:
+    """The stripe of a key."""
+    account, currency = key[1:].decode().split(" ")
+    return Stripe(account, currency)
+
+
+def version_of(key: bytes, value: bytes) -> int:
+    """How new a row of the changelog is: the last transaction, or decision, in it."""
+    if key == MARK:
+        return Mark.decode(value).stream.decisions_offset
+    return int(value.split(b" ", 5)[4])
+
+
+def attach(app: LedgerApp) -> None:
+    """Give `app` the agents that fold decisions and compare postings."""
+    shards: dict[int, ReconciliationShard] = {}
+
+    async def opened(shard: int) -> ReconciliationShard:
+        if shard not in shards:
+            shards[shard] = ReconciliationShard(app, shard)
+        await shards[shard].open(app.consumer_generation_id)
+        return shards[shard]
+
+    async def decisions_opened(shard: int) -> int:
+        return (await opened(shard)).mark.stream.decisions_offset
+
+    async def posted_opened(shard: int) -> int:
+        return (await opened(shard)).posted_read
+
+    async def take_decisions(run: Run) -> int:
+        return await shards[run.tp.partition].take_decisions(run)
+
+    async def take_posted(run: Run) -> int:
+        return await shards[run.tp.partition].take_posted(run)
+
+    @app.timer(interval=max(app.ledger.pending_after_ms / 2000, 0.01), name="pending")
+    async def say_pending() -> None:
+        for shard in shards.values():
+            await shard.say_pending(time.monotonic())
+
+    names = app.names
+    take_runs(app, names.decisions, name="fold", opened=decisions_opened, take=take_decisions)
+    take_runs(app, names.posted, name="compare", opened=posted_opened, take=take_posted)
+
+
+class ReconciliationShard:
+    """One shard's stripes and where its two sides stand."""
+
+    def __init__(self, app: LedgerApp, shard: int) -> None:
+        self._app, self._shard = app, shard
+        path = app.data / "stripes" / str(shard)
+        topic = app.names.stripes_changelog.name
+        self._table = ChangelogTable(path, app.log_, topic, shard, version_of)
+        self._lock = asyncio.Lock()
+        self._generation: int | None = None
+        self.mark = Mark()
+        self.posted_read = 0
+        self._meeting = Meeting(0, 0)
+        self._marks: dict[int, Watermark] = {}
+        self._heard: deque[tuple[int, int, bytes]] = deque()
+        self._waiting: dict[Stripe, Row] = {}
+        self._carried: dict[Stripe, Totals] | None = None
+        self._decisions_read = 0
+        self._unsaid: dict[Stripe, float] = {}
+
+    async def open(self, generation: int) -> None:
+        """Restore the table; once for each assignment, whichever of the two topics comes first."""
+        async with self._lock:
+            if self._generation == generation:
+                return
+            await waited_for(self._table.open, f"restore the stripes of shard {self._shard}")
+            held = self._table.get(MARK)
+            self.mark = Mark() if held is None else Mark.decode(held)
+            self._start_over()
+            self._generation = generation
+
+    def _start_over(self) -> None:
+        """Rows beyond what was compared are one run that waits, whatever runs they came in.
+
+        Their totals are those at the table's own position, and every later end is one that the
+        general ledger will name too.
+        """
+        stream, compared = self.mark.stream, self.mark.compared
+        self.posted_read = self.mark.posted
+        self._meeting = Meeting(compared.decisions_offset, compared.end)
+        self._marks = {stream.decisions_offset: stream}
+        self._heard.clear()
+        self._waiting = {
+            stripe_of(key): row
+            for key, value in self._table.scan(b"s")
+            if (row := Row.decode(value)).live.offset >= compared.end
+        }
+        self._unsaid = dict.fromkeys(self._waiting, time.monotonic())
+        self._decisions_read = stream.decisions_offset
+        self._carried = {}
+        if stream.decisions_offset > compared.decisions_offset:
+            totals = {stripe: row.live for stripe, row in self._waiting.items()}
+            if said := self._said(stream, totals):
+                self._meeting.hear_stream(said)
+
+    def _said(self, watermark: Watermark, totals: dict[Stripe, Totals]) -> Said | None:
+        """What the stream says at `watermark`.
+
+        None as long as a row, restored from a predecessor that was ahead, says more than that.
+        """
+        if self._carried is not None:
+            totals = self._carried | totals
+            if any(each.offset >= watermark.end for each in totals.values()):
+                self._carried = totals
+                return None
+            self._carried = None
+        return Said(watermark.decisions_offset, watermark.end, totals)
+
+    async def take_decisions(self, run: Run) -> int:
+        """Fold the run's decisions; publish refusals; compare what can be compared now."""
+        async with self._lock:
+            if run.start > self._decisions_read:
+                raise Gap(self._decisions_read)
+            runs = list(valid_runs(self._app.codec, run.records, self.mark.stream))
+            while runs:
+                portion, runs = _portion(runs)
+                await self._fold(portion)
+            self._decisions_read = max(run.end, self._decisions_read)
+            return self._decisions_read
+
+    async def _fold(self, runs: Sequence[ValidRun]) -> None:
+        await self._say_refused(runs)
+        changed: dict[Stripe, Row] = {}
+        said = []
+        for run in runs:
+            rows = self._fold_one(run, changed)
+            changed |= rows
+            totals = {stripe: row.live for stripe, row in rows.items()}
+            said.append(self._said(run.after, totals))
+        mark = self.mark._replace(stream=runs[-1].after)
+        rows_ = {key_of(stripe): row.encode() for stripe, row in changed.items()}
+        await self._table.write(rows_ | {MARK: mark.encode()})
+        self.mark = mark
+        self._marks |= {run.after.decisions_offset: run.after for run in runs}
+        self._waiting |= changed
+        now = time.monotonic()
+        for stripe in changed:
+            self._unsaid.setdefault(stripe, now)
+        for each in said:
+            if each is not None:
+                await self._compare(self._meeting.hear_stream(each))
+
+    def _fold_one(self, run: ValidRun, changed: dict[Stripe, Row]) -> dict[Stripe, Row]:
+        content = run.content
+        before = {
+            stripe: row
+            for stripe in content.stripes()
+            if (row := changed.get(stripe) or self._row(stripe)) is not None
+        }
+        live = {stripe: row.live for stripe, row in before.items()}
+        scales = dict(zip(content.stripes(), content.scales, strict=True))
+        rows = {}
+        for stripe, totals in totals_after(content, live).items():
+            row = before.get(stripe)
+            if row is None:
+                rows[stripe] = Row(scales[stripe], totals, Totals(), False)
+            elif row.scale != scales[stripe]:
+                raise InvariantBroken(
+                    f"{stripe.currency} had {row.scale} decimals and now has {scales[stripe]}: "
+                    "what was posted would change its worth. Register a new asset instead."
+                )
+            else:
+                rows[stripe] = row._replace(live=totals)
+        return rows
+
+    def _row(self, stripe: Stripe) -> Row | None:
+        """The stripe's row, with `posted` as of today."""
+        row = self._waiting.get(stripe)
+        if row is None and (held := self._table.get(key_of(stripe))) is not None:
+            row = Row.decode(held)
+            if row.live.offset < self.mark.compared.end:
+                row = row._replace(posted=row.live)
+        return row
+
+    async def take_posted(self, run: Run) -> int:
+        """Compare what the general ledger says."""
+        async with self._lock:
+            records = run.from_position(self.posted_read)
+            if records is None:
+                raise Gap(self.posted_read)
+            for record in records:
+                row = self._app.codec.decode("Posted", record.value or b"")
+                at = row["decisions_offset"]
+                self._heard.append((record.offset + 1, at, row["digest"]))
+                try:
+                    said = Said(at, row["end"], _totals(row))
+                    compared = self._meeting.hear_ledger(row["after"], said)
+                except ValueError as error:
+                    raise InvariantBroken(
+                        f"Shard {self._shard}: {error}. Restart its posting application: it says "
+                        "again everything after what was compared."
+                    ) from error
+                self.posted_read = record.offset + 1
+                await self._compare(compared)
+            self.posted_read = max(run.end, self.posted_read)
+            return self.posted_read
+
+    async def _compare(self, compared: Compared | None) -> None:
+        """Publish what was compared; only then move the position: it may be sent twice."""
+        if compared is None:
+            return
+        watermark = self._settled(compared.at)
+        differing = {each.stripe for each in compared.differences}
+        rows, breaks, changed = {}, 0, []
+        for stripe in compared.totals.keys() | differing:
+            was = self._row(stripe) or Row(0, Totals(), Totals(), False)
+            posted = compared.totals.get(stripe, was.posted)
+            row = was._replace(posted=posted, broken=stripe in differing)
+            breaks += row.broken - was.broken
+            if row.broken != was.broken:
+                changed.append(stripe)
+            rows[stripe] = row
+        await self._say_stripes(rows)
+        await self._say_breaks(compared, rows, set(changed) | differing)
+        self._forget(rows, compared)
+        mark = self.mark._replace(compared=watermark, breaks=self.mark.breaks + breaks)
+        mark = mark._replace(posted=self._posted_until(compared.at))
+        await self._move(mark, {stripe: rows[stripe] for stripe in changed})
+        await self._say_progress()
+
+    def _settled(self, at: int) -> Watermark:
+        """The stream's watermark there, which must be the general ledger's too."""
+        watermark = self._marks[at]
+        self._marks = {key: each for key, each in self._marks.items() if key >= at}
+        for _, heard_at, digest in self._heard:
+            if heard_at == at and digest != watermark.digest:
+                raise InvariantBroken(
+                    f"Shard {self._shard}: at {watermark.end} the general ledger followed another "
+                    "chain of runs than the log. Run `faust-ledger verify`."
+                )
+        return watermark
+
+    def _forget(self, rows: dict[Stripe, Row], compared: Compared) -> None:
+        for stripe, row in rows.items():
+            if row.live.offset < compared.end:
+                self._waiting.pop(stripe, None)
+                self._unsaid.pop(stripe, None)
+            elif stripe in self._waiting:
+                self._waiting[stripe] = row
+
+    def _posted_until(self, at: int) -> int:
+        until = self.mark.posted
+        while self._heard and self._heard[0][1] <= at:
+            until = self._heard.popleft()[0]
+        return until
+
+    async def _move(self, mark: Mark, broken: dict[Stripe, Row]) -> None:
+        """A position that moves is compared again if lost; a break opened or closed is not."""
+        self.mark = mark
+        if broken:
+            rows = {key_of(stripe): row.encode() for stripe, row in broken.items()}
+            await self._table.write(rows | {MARK: mark.encode()})
+        else:
+            self._table.write_here({MARK: mark.encode()})
+
+    async def say_pending(self, now: float) -> None:
+        """Publish what has waited for the general ledger too long, as pending."""
+        since = now - self._app.ledger.pending_after_ms / 1000
+        if not self._unsaid:
+            return
+        async with self._lock:
+            late = [stripe for stripe, folded in self._unsaid.items() if folded <= since]
+            for stripe in late:
+                del self._unsaid[stripe]
+            rows = {stripe: self._waiting[stripe] for stripe in late if stripe in self._waiting}
+            if rows:
+                await self._say_stripes(rows)
+
+    async def _say_stripes(self, rows: dict[Stripe, Row]) -> None:
+        by_partition: dict[int, list[tuple[bytes, bytes]]] = {}
+        encode, shard = self._app.codec.encode, self._shard
+        for stripe, row in rows.items():
+            key = f"{stripe.account} {stripe.currency} {shard}".encode()
+            ahead = row.live.offset > row.posted.offset
+            value = {
+                "account": stripe.account, "currency": stripe.currency, "scale": row.scale,
+                "shard": shard, "posted": _texts(row.posted),
+                "live": _texts(row.live) if ahead else None, "broken": row.broken,
+            }  # fmt: skip
+            partition = partition_of(stripe.account.encode(), self._app.ledger.balance_partitions)
+            by_partition.setdefault(partition, []).append((key, encode("Stripe", value)))
+        append, topic = self._app.log_.append_absolute, self._app.names.stripes.name
+        await asyncio.gather(
+            *(append(topic, partition, records) for partition, records in by_partition.items())
+        )
+
+    async def _say_breaks(
+        self, compared: Compared, rows: dict[Stripe, Row], stripes: Iterable[Stripe]
+    ) -> None:
+        found = {each.stripe: each for each in compared.differences}
+        records = []
+        for stripe in sorted(stripes):
+            totals = compared.totals.get(stripe)
+            sides = found.get(stripe, Difference(stripe, totals, totals))
+            key = f"{stripe.account} {stripe.currency} {self._shard}".encode()
+            value = {
+                "shard": self._shard, "account": stripe.account, "currency": stripe.currency,
+                "start": self.mark.compared.end, "end": compared.end,
+                "state": "open" if rows[stripe].broken else "closed",
+                "stream": sides.stream and _texts(sides.stream),
+                "ledger": sides.ledger and _texts(sides.ledger),
+                "detected_at": time.time_ns() // 1000,
+            }  # fmt: skip
+            records.append((key, self._app.codec.encode("Break", value)))
+        if records:
+            await self._app.log_.append_absolute(
+                self._app.names.breaks.name, self._shard, records
+            )
+
+    async def _say_progress(self) -> None:
+        compared = self.mark.compared
+        value = {
+            "shard": self._shard, "end": compared.end, "digest": compared.digest,
+            "decisions_offset": compared.decisions_offset,
+            "recorded_until": compared.recorded_until, "open_breaks": self.mark.breaks,
+        }  # fmt: skip
+        record = (str(self._shard).encode(), self._app.codec.encode("Progress", value))
+        await self._app.log_.append_absolute(
+            self._app.names.progress.name, self._shard, [record]
+        )
+
+    async def _say_refused(self, runs: Sequence[ValidRun]) -> None:
+        records = []
+        for run in runs:
+            for refusal in run.outcomes.refused:
+                value = {name: getattr(refusal, name) for name in refusal.__slots__}
+                key = f"{self._shard}:{refusal.offset}".encode()
+                row = value | {"shard": self._shard}
+                records.append((key, self._app.codec.encode("Reject", row)))
+        for part in _batches(records):
+            await self._app.log_.append_absolute(
+                self._app.names.rejects.name, self._shard, part
+            )
+
+
+def _portion(runs: list[ValidRun]) -> tuple[list[ValidRun], list[ValidRun]]:
+    count = 0
+    for index, run in enumerate(runs):
+        count += run.decision.accepted
+        if index and count > FOLD_TRANSACTIONS:
+            return runs[:index], runs[index:]
+    return runs, []
+
+
+def _batches(
+    records: list[tuple[bytes, bytes]], size: int = 8 * 1024 * 1024
+) -> Iterable[list[tuple[bytes, bytes]]]:
+    part: list[tuple[bytes, bytes]] = []
+    held = 0
+    for record in records:
+        if part and held + len(record[1]) > size:
+            yield part
+            part, held = [], 0
+        part.append(record)
+        held += len(record[1])
+    if part:
+        yield part
+
+
+def _texts(totals: Totals) -> dict[str, str | int]:
+    return {
+        "debits": str(totals.debits),
+        "credits": str(totals.credits),
+        "entries": totals.entries,
+        "offset": totals.offset,
+    }
+
+
+def _totals(row: dict[str, list[str]]) -> dict[Stripe, Totals]:
+    columns = (map(int, row[name]) for name in ("debits", "credits", "entries", "offsets"))
+    stripes = map(Stripe, row["accounts"], row["currencies"])
+    return dict(zip(stripes, map(Totals, *columns), strict=True))

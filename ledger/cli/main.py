@@ -1,0 +1,38 @@
+"""The command `faust-ledger`: one file a command group, each of which registers its commands."""
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from ledger.cli import stack, worker
+from ledger.errors import LedgerError
+
+FAULT = 3
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="faust-ledger",
+    help="A streaming general ledger.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+for group in (stack, worker):
+    group.register(app)
+
+
+def main() -> NoReturn:
+    """Run a command; a `LedgerError` is a message on stderr and exit code 3, not a traceback."""
+    try:
+        app()
+    except LedgerError as error:
+        print(error, file=sys.stderr)
+        sys.exit(FAULT)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""`faust-ledger up`, `down`, `status` and `doctor`: the embedded stack of one machine."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ledger.settings import Settings
+
+if TYPE_CHECKING:
+    from ledger.stack.record import Record
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", envvar="FAUST_LEDGER_DATA_DIR", show_default=False,
+        help="Where the stack keeps its data. Default: the setting data_dir.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for programs.")]
+
+
+def port_option(name: str) -> Any:
+    """An option for a service's port."""
+    return typer.Option(
+        f"--{name}-port", min=1, max=65535, show_default=False,
+        help=f"Where {name} listens on 127.0.0.1. Default: as before; at first, a free port.",
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to `app`."""
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+    app.command()(doctor)
+
+
+def directory(data_dir: Path | None) -> Path:
+    """The option, else the setting."""
+    return data_dir or Settings().data_dir
+
+
+def teller(console: Console) -> Callable[[str], None]:
+    """Prints a line of progress."""
+    return lambda line: console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def up(
+    data_dir: DataDir = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, show_default=False,
+                     help="How many workers run. Default: as many as run now."),
+    ] = None,
+    kafka_port: Annotated[int | None, port_option("kafka")] = None,
+    registry_port: Annotated[int | None, port_option("registry")] = None,
+    postgres_port: Annotated[int | None, port_option("postgres")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start Kafka, the schema registry, PostgreSQL and workers; return when all are ready.
+
+    What runs already is left alone, what has died is started. The first time, about 210 MB are
+    downloaded; after that no network is needed.
+    """
+    from ledger.stack import stack
+    from ledger.stack.identity import Ports
+    from ledger.stack.progress import shown
+
+    # Progress is for people and goes to stderr, where it is in no program's way.
+    console = Console(stderr=True)
+    with shown(console) as meters:
+        record = stack.up(
+            directory(data_dir), wanted=Ports(kafka_port, registry_port, postgres_port),
+            worker_count=workers, meters=meters, say=teller(console),
+        )
+    if as_json:
+        print(json.dumps(addresses(record)))
+    else:
+        show_addresses(record)
+
+
+def addresses(record: "Record") -> dict[str, object]:
+    """What `up --json` prints; `workers` are the pids of their supervisors."""
+    return {
+        "bootstrap_servers": record.bootstrap_servers,
+        "registry_url": record.registry_url,
+        "database_url": record.database_url,
+        "data_dir": str(record.data_dir),
+        "workers": [part.pid for part in record.workers],
+    }
+
+
+def show_addresses(record: "Record") -> None:
+    """The same for people; lines that a terminal's width does not cut, to copy from."""
+    for name, value in addresses(record).items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        print(f"{name.replace('_', ' '):<18} {text or 'none'}")
+
+
+def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Stop workers, registry, Kafka and PostgreSQL, in that order. The data stays."""
+    from ledger.stack import stack
+
+    place = directory(data_dir)
+    stopped = stack.down(place, say=teller(Console(stderr=True)))
+    if as_json:
+        print(json.dumps({"data_dir": str(place), "stopped": stopped}))
+
+
+def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """What runs, and whether it answers. Exit code 1 when something is down."""
+    from ledger.stack import status as looking
+
+    found = looking.look(directory(data_dir))
+    if as_json:
+        print(json.dumps(looking.as_json(found)))
+    else:
+        Console().print(looking.as_table(found))
+    raise typer.Exit(0 if found.well else 1)
+
+
+def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Look for what is wrong or soon will be, and say what to do. Exit code 1 when something is."""
+    from ledger.stack import doctor as looking
+
+    findings = looking.examine(directory(data_dir))
+    if as_json:
+        print(json.dumps(looking.as_json(findings)))
+    else:
+        Console().print(looking.as_table(findings))
+    raise typer.Exit(0 if all(each.well for each in findings) else 1)

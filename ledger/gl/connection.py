@@ -1,0 +1,114 @@
+"""Connections to PostgreSQL that never wait for ever, and its errors in our words."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from ledger.errors import InvariantBroken, LedgerError
+from ledger.gl.journal import JournalUnavailable
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 5
+LOCK_SECONDS = 10
+# A backend frozen in the middle does not end itself: the client gives up this much later.
+GRACE_SECONDS = 10
+KEEPALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: by class, then single codes.
+# Also what a person can put right meanwhile: a password, a grant, tables not made yet.
+_AWAY_CLASSES = frozenset({"08", "25", "28", "3D", "40", "53", "57", "58"})
+_AWAY_CODES = frozenset({"55P03", "55006", "42501", "42P01"})
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """Gives up, and closes itself, when one answer takes longer than `patience` seconds."""
+
+    patience = 60.0
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """As psycopg's, but never without a timeout."""
+        try:
+            return super().wait(gen, interval, self.patience if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.close()
+            raise
+
+
+def engine(
+    url: str,
+    *,
+    seconds: int,
+    idle_seconds: int,
+    settings: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Engine:
+    """An engine whose statements end after `seconds`, and transactions left idle after theirs.
+
+    `settings` are PostgreSQL's, for each session; `options` go to `create_engine`. Nothing is
+    connected yet.
+    """
+    address = make_url(url).set(drivername="postgresql+psycopg")
+    made = create_engine(address, pool_timeout=LOCK_SECONDS, **options)
+    wanted = {
+        "timezone": "UTC",
+        "statement_timeout": f"{seconds}s",
+        "lock_timeout": f"{LOCK_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{idle_seconds}s",
+        **(settings or {}),
+    }
+    session = " ".join(f"-c {name}={value}" for name, value in wanted.items())
+
+    @event.listens_for(made, "do_connect")
+    def connect(_dialect: Any, _record: Any, _args: Any, given: dict[str, Any]) -> Any:
+        arguments = {"connect_timeout": CONNECT_SECONDS, **KEEPALIVE, **given}
+        arguments["options"] = f"{session} {given.get('options', '')}"
+        connection = BoundedConnection.connect(**arguments)
+        connection.patience = seconds + GRACE_SECONDS
+        return connection
+
+    return made
+
+
+@contextmanager
+def faults_translated() -> Iterator[None]:
+    """The database's errors as JournalUnavailable, or as InvariantBroken where waiting is vain."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise translate(error.orig or error) from error
+    except psycopg.Error as error:
+        raise translate(error) from error
+    except PoolTimeout as error:
+        raise JournalUnavailable(f"No free connection to the general ledger: {error}.") from error
+
+
+def translate(error: BaseException) -> LedgerError:
+    """The fault to raise for an error of the driver."""
+    code = getattr(error, "sqlstate", None)
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    lost = code is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    if lost or str(code)[:2] in _AWAY_CLASSES or code in _AWAY_CODES:
+        return JournalUnavailable(
+            f"The general ledger's database does not answer at the moment: {said} "
+            f"({code or type(error).__name__}). Postings wait in the decision log and go on "
+            "when it does; look at the database's own log if this lasts."
+        )
+    return InvariantBroken(
+        f"The general ledger's database refuses what was to be posted or read: {said} ({code}). "
+        "Nothing was posted. It would refuse it again: this is a fault of ours or somebody "
+        "changed the tables. Keep the logs, report it, and compare with `faust-ledger audit`."
+    )

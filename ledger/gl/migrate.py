@@ -1,0 +1,34 @@
+"""The general ledger's tables, brought up to date from Python."""
+
+from importlib import resources
+
+from alembic import command
+from alembic.config import Config
+
+from ledger.gl.connection import engine, faults_translated
+
+UPGRADE_SECONDS = 3_600
+"""A statement of a migration that takes longer is given up, and the migration with it."""
+
+
+def upgrade(database_url: str) -> None:
+    """Run the migrations that are missing, as the tables' owner, and grant what is to be granted.
+
+    All or nothing, and harmless when nothing is missing. Raises JournalUnavailable when the
+    database cannot be reached or is in use.
+    """
+    config = Config()
+    config.set_main_option("path_separator", "os")
+    made = engine(database_url, seconds=UPGRADE_SECONDS, idle_seconds=UPGRADE_SECONDS)
+    try:
+        with (
+            resources.as_file(resources.files("migrations")) as directory,
+            faults_translated(),
+            made.connect() as connection,
+        ):
+            # Percent signs are alembic's interpolation.
+            config.set_main_option("script_location", str(directory).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        made.dispose()

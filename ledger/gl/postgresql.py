@@ -1,0 +1,253 @@
+"""The general ledger in PostgreSQL."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection
+
+from ledger.domain.balance import Totals
+from ledger.domain.run import Stripe, Watermark
+from ledger.gl import copying, reads
+from ledger.gl.connection import engine, faults_translated
+from ledger.gl.journal import (
+    BalanceRow,
+    PostedRun,
+    PostedTransaction,
+    PostingRun,
+    Snapshot,
+    Superseded,
+    TimeAxis,
+)
+from ledger.gl.posting import follow, same_scale, scales_of
+from ledger.gl.tables import to_datetime
+
+POST_SECONDS = 30
+"""A statement of a posting that takes longer is given up, to be tried again."""
+READ_SECONDS = 1_800
+"""The same for reports and audits."""
+
+_INSERT_SHARD = """
+INSERT INTO shards (shard, decisions_offset, end_offset, digest, recorded_until)
+VALUES (%(shard)s, %(decisions_offset)s, %(end)s, %(digest)s, %(recorded_until)s)
+ON CONFLICT (shard) DO NOTHING
+"""
+# A second poster waits here for the first one's commit, then finds no such row.
+_MOVE_SHARD = """
+UPDATE shards
+SET decisions_offset = %(decisions_offset)s, end_offset = %(end)s, digest = %(digest)s,
+    recorded_until = %(recorded_until)s
+WHERE shard = %(shard)s AND decisions_offset = %(before_offset)s
+    AND end_offset = %(before_end)s AND digest = %(before_digest)s
+"""
+# In order of code, so that two shards that bring the same new currencies cannot deadlock.
+_INSERT_CURRENCIES = """
+INSERT INTO currencies (code, scale)
+SELECT code, scale FROM unnest(%(codes)s::text[], %(scales)s::smallint[]) AS new (code, scale)
+ORDER BY code COLLATE "C"
+ON CONFLICT (code) DO NOTHING
+"""
+_SELECT_CURRENCIES = "SELECT code, scale FROM currencies WHERE code = ANY (%(codes)s)"
+_INSERT_RUN = """
+INSERT INTO runs (shard, decisions_offset, start_offset, end_offset, follows, digest,
+    outcomes_digest, recorded_until, reference_offset, accepted)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+# Sums what was stored and not what was sent, so what reconciliation compares was counted twice.
+# Both ends are given so that the primary key is chosen even before the first ANALYZE.
+_ADD_TO_STRIPES = """
+INSERT INTO stripes AS known (account, currency, shard, debits, credits, entries, last_offset)
+SELECT account, currency, shard, coalesce(sum(amount) FILTER (WHERE side = 'D'), 0),
+    coalesce(sum(amount) FILTER (WHERE side = 'C'), 0), count(*), max(log_offset)
+FROM entries
+WHERE shard = %(shard)s AND log_offset >= %(start)s AND log_offset < %(end)s
+GROUP BY account, currency, shard
+ON CONFLICT (account, currency, shard) DO UPDATE
+SET debits = known.debits + excluded.debits, credits = known.credits + excluded.credits,
+    entries = known.entries + excluded.entries, last_offset = excluded.last_offset
+RETURNING account, currency, debits::text, credits::text, entries, last_offset
+"""
+
+
+class PostgresJournal:
+    """`Journal` over SQLAlchemy and psycopg; connects when first asked.
+
+    `url` as SQLAlchemy has it, `postgresql+psycopg://role:password@host:port/database`. Talks to
+    the server directly: a pooler that forbids startup options refuses its timeouts.
+    """
+
+    def __init__(self, url: str) -> None:
+        # Postings look up by primary key alone. Without statistics, in a ledger's first minute,
+        # the planner would read whole tables instead, and a prepared statement would stay so.
+        self._post = engine(
+            url, seconds=POST_SECONDS, idle_seconds=POST_SECONDS, pool_size=1, max_overflow=0,
+            settings={"enable_seqscan": "off"},
+        )
+        self._read = engine(
+            url, seconds=READ_SECONDS, idle_seconds=READ_SECONDS, pool_size=2, max_overflow=8,
+            pool_pre_ping=True, isolation_level="REPEATABLE READ",
+            execution_options={"postgresql_readonly": True},
+        )
+        self._scales: dict[str, int] = {}
+
+    def watermark(self, shard: int) -> Watermark:
+        with faults_translated(), self._post.connect() as connection:
+            return reads.watermark(connection, shard)
+
+    def post(
+        self, shard: int, before: Watermark, runs: Sequence[PostingRun]
+    ) -> dict[Stripe, Totals]:
+        if not runs:
+            return {}
+        after = follow(shard, before, runs)
+        contents = [run.content for run in runs if run.content.offsets]
+        scales = self._unknown(scales_of(contents))
+        # Before the transaction begins, to hold the shard's row no longer than needed.
+        transactions = copying.transaction_rows(shard, contents)
+        entries = copying.entry_rows(shard, contents)
+        with faults_translated(), self._driver() as driver:
+            _move(driver, shard, before, after, scales)
+            if contents:
+                _copy(driver, copying.COPY_TRANSACTIONS, transactions)
+                _copy(driver, copying.COPY_ENTRIES, entries)
+            totals = _settle(driver, shard, runs)
+        self._scales.update(scales)
+        return totals
+
+    def _unknown(self, scales: Mapping[str, int]) -> dict[str, int]:
+        """Currencies that this journal has not seen committed; InvariantBroken on a change."""
+        for code in scales.keys() & self._scales.keys():
+            same_scale(code, scales[code], self._scales[code])
+        return {code: scale for code, scale in scales.items() if code not in self._scales}
+
+    @contextmanager
+    def _driver(self) -> Iterator[psycopg.Connection[Any]]:
+        """psycopg's own connection; after any error it is closed, which ends its transaction."""
+        with self._post.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            try:
+                yield driver
+            except BaseException:
+                connection.invalidate()
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with faults_translated(), self._read.connect() as connection:
+            yield connection
+
+    def snapshot(self, shard: int, since: int) -> Snapshot:
+        with self._reading() as connection:
+            return reads.snapshot(connection, shard, since)
+
+    def balances(
+        self,
+        *,
+        accounts: Sequence[str] | None = None,
+        prefix: str | None = None,
+        as_of: int | None = None,
+        by: TimeAxis = "effective",
+    ) -> list[BalanceRow]:
+        with self._reading() as connection:
+            return reads.balances(
+                connection, accounts=accounts, prefix=prefix, as_of=as_of, by=by
+            )
+
+    def recorded_until(self) -> Mapping[int, int]:
+        with self._reading() as connection:
+            return reads.recorded_until(connection)
+
+    def runs(self, shard: int, after: int = 0) -> Iterator[PostedRun]:
+        with faults_translated():
+            yield from reads.run_pages(self._read, shard, after)
+
+    def transactions(
+        self, shard: int, start: int = 0, end: int | None = None
+    ) -> Iterator[PostedTransaction]:
+        with faults_translated():
+            yield from reads.transaction_pages(self._read, shard, start, end)
+
+    def stripes(self) -> Iterator[tuple[int, Stripe, Totals]]:
+        with self._reading() as connection:
+            yield from reads.every_stripe(connection)
+
+    def close(self) -> None:
+        self._post.dispose()
+        self._read.dispose()
+
+
+def _move(
+    driver: psycopg.Connection[Any],
+    shard: int,
+    before: Watermark,
+    after: Watermark,
+    scales: Mapping[str, int],
+) -> None:
+    """Begin, move the shard's row along, make currencies known: one round trip."""
+    moved, known = driver.cursor(), driver.cursor()
+    arguments = {
+        "shard": shard,
+        "decisions_offset": after.decisions_offset,
+        "end": after.end,
+        "digest": after.digest,
+        "recorded_until": to_datetime(after.recorded_until),
+        "before_offset": before.decisions_offset,
+        "before_end": before.end,
+        "before_digest": before.digest,
+    }
+    with driver.pipeline():
+        moved.execute(_INSERT_SHARD if before == Watermark() else _MOVE_SHARD, arguments)
+        if scales:
+            codes = {"codes": list(scales), "scales": list(scales.values())}
+            driver.execute(_INSERT_CURRENCIES, codes)
+            known.execute(_SELECT_CURRENCIES, codes)
+    if moved.rowcount != 1:
+        raise Superseded(
+            f"Shard {shard} is not posted up to decision offset {before.decisions_offset}, end "
+            f"{before.end}, as this writer believed: another one has posted since. Nothing was "
+            "posted. Read the watermark and go on from there, or give the shard up."
+        )
+    for code, scale in known.fetchall() if scales else ():
+        same_scale(code, scales[code], scale)
+
+
+def _copy(driver: psycopg.Connection[Any], statement: str, rows: bytes) -> None:
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(rows)
+
+
+def _settle(
+    driver: psycopg.Connection[Any], shard: int, runs: Sequence[PostingRun]
+) -> dict[Stripe, Totals]:
+    """Runs, stripes, commit: one round trip."""
+    added = driver.cursor()
+    bounds = {"shard": shard, "start": runs[0].decision.start, "end": runs[-1].decision.end}
+    with driver.pipeline():
+        for run in runs:
+            driver.execute(_INSERT_RUN, _run_row(run), prepare=True)
+        added.execute(_ADD_TO_STRIPES, bounds, prepare=True)
+        driver.commit()
+    return {
+        Stripe(account, currency): Totals(int(debits), int(credits), count, offset)
+        for account, currency, debits, credits, count, offset in added.fetchall()
+    }
+
+
+def _run_row(run: PostingRun) -> tuple[object, ...]:
+    """What _INSERT_RUN takes."""
+    decision = run.decision
+    return (
+        decision.shard,
+        run.decisions_offset,
+        decision.start,
+        decision.end,
+        decision.follows,
+        decision.digest,
+        sha256(decision.outcomes).digest(),
+        to_datetime(decision.recorded_until),
+        decision.reference_offset,
+        decision.accepted,
+    )

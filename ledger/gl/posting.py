@@ -1,0 +1,71 @@
+"""What every journal checks and works out before it posts; pure, without a database."""
+
+from collections.abc import Iterable, Sequence
+
+from ledger.domain.run import Content, Watermark
+from ledger.errors import InvariantBroken
+from ledger.gl.journal import PostingRun
+
+
+def follow(shard: int, before: Watermark, runs: Sequence[PostingRun]) -> Watermark:
+    """The watermark once `runs` are posted.
+
+    Raises InvariantBroken when they are another shard's, leave a gap, or contradict themselves.
+    """
+    at = before
+    for run in runs:
+        decision, offset = run.decision, run.decisions_offset
+        if decision.shard != shard or offset < at.decisions_offset or not decision.continues(at):
+            raise InvariantBroken(
+                f"The run at decision offset {offset} of shard {decision.shard} does not follow "
+                f"what is posted of shard {shard} (decision offset {at.decisions_offset}, end "
+                f"{at.end}). Nothing was posted. This is a fault of the posting service: keep "
+                "its log, report it, and restart the service, which reads the decisions again."
+            )
+        if problem := _problem(run):
+            raise InvariantBroken(
+                f"The run at decision offset {offset} of shard {shard} contradicts itself: "
+                f"{problem}. Nothing was posted. Compare the record with its digest; if that "
+                "holds, intake wrote it so, which is a fault to report."
+            )
+        at = decision.after(at, decisions_offset=offset)
+    return at
+
+
+def _problem(run: PostingRun) -> str | None:
+    decision, content = run.decision, run.content
+    offsets = content.offsets
+    if decision.end < decision.start:
+        return "it ends before it starts"
+    if len(offsets) != decision.accepted:
+        return f"{decision.accepted} transactions accepted, {len(offsets)} in its content"
+    if any(map(int.__ge__, offsets, offsets[1:])):
+        return "its transactions are not in ascending order of offset"
+    if offsets and not decision.start <= offsets[0] <= offsets[-1] < decision.end:
+        return "a transaction's offset is outside the run"
+    if not len(content.entry_amounts) == len(content.entry_stripes) == sum(content.entry_counts):
+        return "its entry columns differ in length"
+    if 0 in content.entry_amounts:
+        return "an entry's amount is zero"
+    if not (all(content.transaction_ids) and all(content.kinds)):
+        return "a transaction has no id or no kind"
+    return None
+
+
+def scales_of(contents: Iterable[Content]) -> dict[str, int]:
+    """Decimals by currency code. Raises InvariantBroken where the runs disagree."""
+    scales: dict[str, int] = {}
+    for content in contents:
+        for code, scale in set(zip(content.currencies, content.scales, strict=True)):
+            same_scale(code, scale, scales.setdefault(code, scale))
+    return scales
+
+
+def same_scale(code: str, scale: int, known: int) -> None:
+    """Raises InvariantBroken: with other decimals everything posted would change its worth."""
+    if scale != known:
+        raise InvariantBroken(
+            f"A run gives {code} {scale} decimals, but the ledger has it with {known}. Nothing "
+            "was posted. A currency's decimals never change: find out which asset registration "
+            "or software version intake decided with, and register a new code instead."
+        )

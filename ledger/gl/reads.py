@@ -1,0 +1,169 @@
+"""Reading the journal, in SQL that every database of ours understands; times in microseconds."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, or_, select
+
+from ledger.domain.balance import Totals
+from ledger.domain.run import Stripe, Watermark
+from ledger.gl.journal import BalanceRow, PostedRun, PostedTransaction, Snapshot, TimeAxis
+from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions
+
+PAGE = 1_000
+# Oracle takes no more in one list.
+NAMES = 1_000
+
+_DEBIT = case((entries.c.side == "D", entries.c.amount), else_=0)
+_CREDIT = case((entries.c.side == "C", entries.c.amount), else_=0)
+
+
+def watermark(connection: Connection, shard: int) -> Watermark:
+    """Zeros before the shard's first run."""
+    query = select(
+        shards.c.decisions_offset, shards.c.end_offset, shards.c.digest, shards.c.recorded_until
+    ).where(shards.c.shard == shard)
+    row = connection.execute(query).one_or_none()
+    return Watermark() if row is None else Watermark(row[0], row[1], bytes(row[2]), row[3])
+
+
+def recorded_until(connection: Connection) -> dict[int, int]:
+    """By shard."""
+    query = select(shards.c.shard, shards.c.recorded_until).order_by(shards.c.shard)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def snapshot(connection: Connection, shard: int, since: int) -> Snapshot:
+    """Two queries and one snapshot: the connection must be in a repeatable read."""
+    query = select(
+        stripes.c.account, stripes.c.currency,
+        stripes.c.debits, stripes.c.credits, stripes.c.entries, stripes.c.last_offset,
+    ).where(stripes.c.shard == shard, stripes.c.last_offset >= since)
+    head = watermark(connection, shard)
+    rows = connection.execute(query)
+    return Snapshot(head, {Stripe(*row[:2]): Totals(*row[2:]) for row in rows})
+
+
+def every_stripe(connection: Connection) -> Iterator[tuple[int, Stripe, Totals]]:
+    """By account, currency and shard, streamed; the connection is busy until the end."""
+    query = select(
+        stripes.c.shard, stripes.c.account, stripes.c.currency,
+        stripes.c.debits, stripes.c.credits, stripes.c.entries, stripes.c.last_offset,
+    ).order_by(stripes.c.account, stripes.c.currency, stripes.c.shard)
+    for row in connection.execution_options(yield_per=PAGE).execute(query):
+        yield row[0], Stripe(*row[1:3]), Totals(*row[3:])
+
+
+def balances(
+    connection: Connection,
+    *,
+    accounts: Sequence[str] | None,
+    prefix: str | None,
+    as_of: int | None,
+    by: TimeAxis,
+) -> list[BalanceRow]:
+    """Several queries where many accounts are named: the connection must be in a repeatable read."""
+    query = _stripe_sums() if as_of is None else _entry_sums(as_of, by)
+    account = stripes.c.account if as_of is None else entries.c.account
+    if prefix is not None:
+        query = query.where(under(account, prefix))
+    if accounts is None:
+        queries = [query]
+    else:
+        names = sorted(set(accounts))
+        parts = (names[at : at + NAMES] for at in range(0, len(names), NAMES))
+        queries = [query.where(account.in_(part)) for part in parts]
+    rows = [row for each in queries for row in connection.execute(each)]
+    return [
+        BalanceRow(account, currency, scale, int(debits), int(credits), int(count))
+        for account, currency, scale, debits, credits, count in rows
+    ]
+
+
+def under(account: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
+    """The account `prefix` itself and those below it, by whole segments of the path."""
+    return or_(account == prefix, account.startswith(f"{prefix}:", autoescape=True))
+
+
+def _stripe_sums() -> Select[Any]:
+    key = (stripes.c.account, stripes.c.currency, currencies.c.scale)
+    sums = map(func.sum, (stripes.c.debits, stripes.c.credits, stripes.c.entries))
+    joined = stripes.join(currencies, currencies.c.code == stripes.c.currency)
+    return select(*key, *sums).select_from(joined).group_by(*key).order_by(*key[:2])
+
+
+def _entry_sums(as_of: int, by: TimeAxis) -> Select[Any]:
+    time = transactions.c.effective_at if by == "effective" else transactions.c.recorded_at
+    key = (entries.c.account, entries.c.currency, currencies.c.scale)
+    joined = entries.join(currencies, currencies.c.code == entries.c.currency).join(
+        transactions,
+        (transactions.c.shard == entries.c.shard)
+        & (transactions.c.log_offset == entries.c.log_offset),
+    )
+    return (
+        select(*key, func.sum(_DEBIT), func.sum(_CREDIT), func.count())
+        .select_from(joined)
+        .where(time < as_of)
+        .group_by(*key)
+        .order_by(*key[:2])
+    )
+
+
+def run_pages(engine: Engine, shard: int, after: int) -> Iterator[PostedRun]:
+    """By pages of their own, so that a slow reader keeps no transaction open."""
+    columns = [column for column in runs.c if column is not runs.c.posted_at]
+    query = select(*columns).where(runs.c.shard == shard).order_by(runs.c.decisions_offset)
+    while True:
+        with engine.connect() as connection:
+            page = connection.execute(
+                query.where(runs.c.decisions_offset >= after).limit(PAGE)
+            ).all()
+        for row in page:
+            yield PostedRun(*row[:4], *map(bytes, row[4:7]), *row[7:])
+        if len(page) < PAGE:
+            return
+        after = page[-1].decisions_offset + 1
+
+
+def transaction_pages(
+    engine: Engine, shard: int, start: int, end: int | None
+) -> Iterator[PostedTransaction]:
+    """By pages of their own; what was posted never changes, so pages need no common snapshot."""
+    query = select(transactions).where(transactions.c.shard == shard)
+    query = query.order_by(transactions.c.log_offset).limit(PAGE)
+    if end is not None:
+        query = query.where(transactions.c.log_offset < end)
+    while True:
+        with engine.connect() as connection:
+            page = connection.execute(query.where(transactions.c.log_offset >= start)).all()
+            if not page:
+                return
+            last = page[-1].log_offset
+            legs = _legs(connection, shard, page[0].log_offset, last)
+        for row in page:
+            yield PostedTransaction(*row, entries=legs.get(row.log_offset, []))
+        if len(page) < PAGE:
+            return
+        start = last + 1
+
+
+def _legs(
+    connection: Connection, shard: int, first: int, last: int
+) -> dict[int, list[tuple[str, str, int, int]]]:
+    """By offset, from `first` to `last` inclusive."""
+    query = (
+        select(
+            entries.c.log_offset, entries.c.account, entries.c.currency, currencies.c.scale,
+            case((entries.c.side == "D", entries.c.amount), else_=-entries.c.amount),
+        )
+        .join(currencies, currencies.c.code == entries.c.currency)
+        .where(entries.c.shard == shard, entries.c.log_offset.between(first, last))
+        .order_by(entries.c.log_offset, entries.c.entry)
+    )
+    rows = groupby(connection.execute(query), key=itemgetter(0))
+    return {
+        offset: [(account, currency, scale, int(amount)) for _, account, currency, scale, amount in legs]
+        for offset, legs in rows
+    }

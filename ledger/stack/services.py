@@ -1,0 +1,75 @@
+"""The three services of a stack, told apart only by what is listed here."""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.stack import java, kafka, parts, postgres, registry
+from ledger.stack.cache import kafka_jars, registry_dir
+from ledger.stack.files import Layout
+from ledger.stack.identity import Identity
+from ledger.stack.parts import Part
+
+
+@dataclass(frozen=True)
+class Service:
+    """How a service is started, known again, seen to be ready and stopped; times in seconds.
+
+    `marks` are arguments of its process that no other has, `users` the ids it may run as.
+    """
+
+    name: str
+    port: int
+    log: Path
+    marks: tuple[str, ...]
+    users: tuple[int, ...]
+    start: Callable[[], Part]
+    missing: parts.Check
+    ready_seconds: float
+    stop_signal: signal.Signals
+    stop_seconds: float
+
+    def find(self) -> Part | None:
+        """The running process that no record tells of: an `up` was killed before it wrote one."""
+        found = parts.find(self.marks, self.users)
+        return parts.adopt(self.name, found, port=self.port, log=self.log) if found else None
+
+
+def services(place: Layout, me: Identity, cache: Path) -> tuple[Service, Service, Service]:
+    """PostgreSQL, Kafka and the registry, in the order in which they start."""
+    return (of_postgres(place, me), of_kafka(place, me, cache), of_registry(place, me, cache))
+
+
+def of_postgres(place: Layout, me: Identity) -> Service:
+    """The database."""
+    return Service(
+        name=postgres.NAME, port=me.postgres_port, log=place.log(postgres.NAME),
+        marks=("-D", str(place.postgres)), users=tuple(postgres.owners()),
+        start=lambda: postgres.start(place, me), missing=lambda: postgres.missing(me),
+        ready_seconds=postgres.READY_SECONDS,
+        stop_signal=postgres.STOP_SIGNAL, stop_seconds=postgres.STOP_SECONDS,
+    )
+
+
+def of_kafka(place: Layout, me: Identity, cache: Path) -> Service:
+    """The broker."""
+    return Service(
+        name=kafka.NAME, port=me.kafka_port, log=place.log(kafka.NAME),
+        marks=(java.mark(place, kafka.NAME),), users=(os.geteuid(),),
+        start=lambda: kafka.start(place, me, kafka_jars(cache)),
+        missing=lambda: kafka.missing(me.kafka_port), ready_seconds=kafka.READY_SECONDS,
+        stop_signal=signal.SIGTERM, stop_seconds=kafka.STOP_SECONDS,
+    )
+
+
+def of_registry(place: Layout, me: Identity, cache: Path) -> Service:
+    """The schema registry."""
+    return Service(
+        name=registry.NAME, port=me.registry_port, log=place.log(registry.NAME),
+        marks=(java.mark(place, registry.NAME),), users=(os.geteuid(),),
+        start=lambda: registry.start(place, me, registry_dir(cache)),
+        missing=lambda: registry.missing(me.registry_port), ready_seconds=registry.READY_SECONDS,
+        stop_signal=signal.SIGTERM, stop_seconds=registry.STOP_SECONDS,
+    )

@@ -1,0 +1,140 @@
+"""The stack's workers: processes of `faust-ledger worker`, each supervising its own."""
+
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from ledger.settings import ADDRESSES
+from ledger.stack import parts
+from ledger.stack import record as records
+from ledger.stack.files import Layout
+from ledger.stack.parts import Part
+from ledger.stack.prepare import around_proxies
+from ledger.stack.record import Record
+
+READY_SECONDS = 120
+# A worker finishes the run it is posting and leaves its group; after that it is killed.
+STOP_SECONDS = 30
+# The same Python, so that the workers run what `up` runs.
+PROGRAM = (sys.executable, "-m", "ledger.cli.main")
+
+
+def scale(
+    place: Layout,
+    record: Record,
+    count: int | None,
+    *,
+    say: Callable[[str], None],
+    program: Sequence[str] = PROGRAM,
+) -> Record:
+    """Have workers 1 to `count` and no others, all ready; None: as many as are on record.
+
+    The record is written after every step. `StackError` when one does not become ready.
+    """
+    alive = living(place, record)
+    wanted = [name_of(each + 1) for each in range(count_of(record, alive, count))]
+    stop_all([part for name, part in alive.items() if name not in wanted], say)
+    kept = [alive[name] for name in wanted if name in alive]
+    record = replace(record, workers=tuple(kept))
+    for name in wanted:
+        if name not in alive:
+            say(f"starting {name}")
+            part = start(place, record, name, program)
+            record = replace(record, workers=(*record.workers, part))
+            records.save(place, record)
+    record = replace(record, workers=tuple(sorted(record.workers, key=number_of)))
+    records.save(place, record)
+    for part in record.workers:
+        parts.await_ready(part, partial(missing, place, part), seconds=READY_SECONDS)
+        say(f"{part.name} is ready (pid {part.pid})")
+    return record
+
+
+def living(place: Layout, record: Record) -> dict[str, Part]:
+    """By name, the workers that run on this data directory, recorded or not."""
+    return {part.name: part for part in (*found(place), *record.workers) if parts.running(part)}
+
+
+def count_of(record: Record, alive: dict[str, Part], count: int | None) -> int:
+    """`count`; without one, the highest number that is on record or runs."""
+    if count is not None:
+        return count
+    return max(map(number_of, (*record.workers, *alive.values())), default=0)
+
+
+def name_of(number: int) -> str:
+    """Workers are counted from 1."""
+    return f"worker-{number}"
+
+
+def number_of(part: Part) -> int:
+    """The reverse of `name_of`."""
+    return int(re.sub(r"\D", "", part.name) or 0)
+
+
+def arguments(place: Layout, name: str) -> list[str]:
+    """What follows the program; by these a worker is known again."""
+    return ["worker", "--data-dir", str(place.root), "--name", name]
+
+
+def environment(record: Record) -> dict[str, str]:
+    """This stack's addresses, whatever the environment or a configuration file say."""
+    own = record.addresses()
+    return {
+        **os.environ,
+        **around_proxies(),
+        **{f"FAUST_LEDGER_{name.upper()}": str(own[name]) for name in ADDRESSES},
+    }
+
+
+def start(place: Layout, record: Record, name: str, program: Sequence[str]) -> Part:
+    """Start one without waiting; what an earlier one said about being ready is gone."""
+    ready = place.ready_file(name)
+    ready.parent.mkdir(parents=True, exist_ok=True)
+    ready.unlink(missing_ok=True)
+    # The working directory stays: a relative FAUST_LEDGER_CONFIG is looked for in it.
+    command = [*program, *arguments(place, name)]
+    return parts.spawn(
+        name, command, port=None, log=place.log(name), env=environment(record)
+    )
+
+
+def missing(place: Layout, part: Part) -> str | None:
+    """None when the worker has said that it is ready, since it was started."""
+    ready = place.ready_file(part.name)
+    try:
+        written = ready.stat().st_mtime
+    except OSError:
+        return f"it has not written {ready}"
+    if written < part.started - parts.SAME_START_SECONDS:
+        return f"{ready} is from before it started"
+    return None
+
+
+def found(place: Layout) -> list[Part]:
+    """Workers among the running processes, by their command lines."""
+    *marks, _ = arguments(place, "")
+    known = []
+    for process in parts.find_all(marks, (os.geteuid(),)):
+        words = process.cmdline()
+        name = words[words.index("--name") + 1]
+        known.append(parts.adopt(name, process, port=None, log=place.log(name)))
+    return known
+
+
+def stop_all(some: list[Part], say: Callable[[str], None]) -> None:
+    """Ask all at once, wait for each, kill those who are still there after `STOP_SECONDS`."""
+    began = time.monotonic()
+    for part in some:
+        process = parts.process_of(part)
+        if process is not None and len(some) > 1:
+            process.send_signal(signal.SIGTERM)
+    for part in some:
+        left = max(0.0, STOP_SECONDS - (time.monotonic() - began))
+        willing = parts.stop(part, seconds=left)
+        say(f"{part.name} {'stopped' if willing else 'killed: it ignored SIGTERM'}")

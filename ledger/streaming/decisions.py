@@ -1,0 +1,57 @@
+"""The decision log, read as everybody must read it: only runs that follow the last valid one."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from aiokafka import ConsumerRecord
+
+from ledger.domain.run import Content, Decision, Outcomes, Watermark
+from ledger.streaming.registry import Codec
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ValidRun:
+    """A decision that counts, where it stands in the log, and the watermarks around it."""
+
+    decision: Decision
+    decisions_offset: int
+    before: Watermark
+    after: Watermark
+
+    @cached_property
+    def content(self) -> Content:
+        """What was accepted."""
+        return Content.decode(self.decision.content)
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What was refused or recognised as a repetition."""
+        return Outcomes.decode(self.decision.outcomes)
+
+
+def valid_runs(
+    codec: Codec, records: Iterable[ConsumerRecord], watermark: Watermark
+) -> Iterator[ValidRun]:
+    """The runs among `records` that continue `watermark`, each from the one before.
+
+    A run that follows anything else was appended by an owner that no longer was one: the first
+    to land won, for every reader alike.
+    """
+    for record in records:
+        if record.offset < watermark.decisions_offset:
+            continue
+        try:
+            decision = Decision(**codec.decode("Decision", record.value or b""))
+        except (ValueError, TypeError) as error:
+            log.error("Dropped a foreign record at %s: %s", record.offset, error)
+            continue
+        if decision.shard != record.partition or not decision.continues(watermark):
+            log.warning("Dropped a run at %s: it does not follow %s", record.offset, watermark.end)
+            continue
+        after = decision.after(watermark, decisions_offset=record.offset)
+        yield ValidRun(decision, record.offset, watermark, after)
+        watermark = after

@@ -1,0 +1,258 @@
+"""How records reach the agents: in runs, from positions that the agents' own state names.
+
+Faust delivers one record an event, about 65 µs each, and books acked offsets one by one in a way
+that can commit past work not done (https://github.com/faust-streaming/faust/issues/606). Here one
+event carries every record that was fetched from a partition, and Kafka's committed offset is only
+a hint for people who watch the lag: where to read from is asked of whoever owns the state.
+
+Each run says where in the log it starts and ends. The labels are made in the thread that fetches,
+at the very point where aiokafka moves its own position, so that a run lost anywhere on its way to
+the agent shows as a gap there, and holes in the offsets (control records) do not.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
+from faust.events import Event
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from ledger.errors import InvariantBroken
+
+FETCH_WAIT_MS = 50
+"""How long a broker holds an empty fetch: aiokafka has one fetch in flight for each broker, and a
+partition just read waits until it returns. Faust's own 1,500 ms would be the latency."""
+
+Opener = Callable[[int], Awaitable[int]]
+"""Given a partition now owned, makes its state ready and returns the offset to read from."""
+
+
+@dataclass(slots=True)
+class Run:
+    """Records of one partition from the positions [start, end)."""
+
+    tp: TP
+    start: int
+    end: int
+    records: list[ConsumerRecord]
+
+    def from_position(self, position: int) -> list[ConsumerRecord] | None:
+        """The records at or after `position`; None when the run starts beyond it: a gap."""
+        if self.start > position:
+            return None
+        if self.start == position:
+            return self.records
+        return [record for record in self.records if record.offset >= position]
+
+
+class RunThread(driver.AIOKafkaConsumerThread):
+    """Fetches, labels what was fetched, and knows how old the last heartbeat is."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._ends: dict[TP, int] = {}
+        self.last_heartbeat = time.monotonic()
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator
+        beat = coordinator._do_heartbeat
+
+        async def timed() -> bool:
+            # aiokafka keeps this time in a local variable of its own loop.
+            asked = time.monotonic()
+            if ok := await beat():
+                self.last_heartbeat = asked
+            return bool(ok)
+
+        coordinator._do_heartbeat = timed
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Run]:
+        fetched = await super()._fetch_records(*args, **kwargs)
+        assignment = self._ensure_consumer()._subscription.subscription.assignment
+        runs = {}
+        # No await from here to the return: a seek cannot come between.
+        for tp, records in fetched.items():
+            start = self._ends.get(tp, records[0].offset)
+            end = assignment.state_value(tp).position
+            self._ends[tp] = end
+            runs[tp] = Run(TP(tp.topic, tp.partition), start, end, records)
+        return runs
+
+    async def seek_to(self, tp: TP, offset: int) -> None:
+        """Read on from `offset`; the next run starts there."""
+        await self.call_thread(self._seek_to, tp, offset)
+
+    async def _seek_to(self, tp: TP, offset: int) -> None:
+        self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
+        self._ends[tp] = offset
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """A hint that cannot be given is no reason to stop (Faust would crash the worker)."""
+        consumer = self._ensure_consumer()
+        wanted = {
+            driver.ensure_aiokafka_TP(tp): offset
+            for tp, offset in offsets.items()
+            if tp in self.assignment()
+        }
+        try:
+            if wanted:
+                await consumer.commit(wanted)
+        except KafkaError as error:
+            self.log.info("Offsets not committed (%s); they are a hint only.", error)
+            return False
+        return True
+
+
+class RunConsumer(driver.Consumer):
+    """Hands runs on; opens each partition's state, by itself, before it reads from it."""
+
+    def _new_consumer_thread(self) -> RunThread:
+        return RunThread(self, loop=self.loop, beacon=self.beacon)
+
+    def on_init(self) -> None:
+        super().on_init()
+        self.openers: Mapping[str, Opener] = self.app.openers
+        self._opening: dict[TP, asyncio.Task[None]] = {}
+        self._hints: dict[TP, int] = {}
+        self._rewinding: set[TP] = set()
+        self.opened: set[TP] = set()
+
+    async def perform_seek(self) -> None:
+        """Called when a rebalance is over: open what is owned, in the background.
+
+        A partition whose state must wait for something, the database say, keeps no other waiting.
+        """
+        assignment = self.assignment()
+        self.pause_partitions(assignment)
+        self.opened.clear()
+        self._hints.clear()
+        self._rewinding.clear()
+        for tp in assignment:
+            self._read_offset[tp] = None
+            self._cancel_opening(tp)
+            self._opening[tp] = asyncio.create_task(self._open(tp), name=f"open {tp}")
+
+    async def _open(self, tp: TP) -> None:
+        try:
+            offset = await self.openers[tp.topic](tp.partition)
+            await self._check_bounds(tp, offset)
+            await self._thread.seek_to(tp, offset)
+        except asyncio.CancelledError:
+            raise
+        except InvariantBroken as error:
+            self.log.critical("%s[%s] stays closed: %s", tp.topic, tp.partition, error)
+            return
+        except BaseException as error:
+            self.app.fault(error, f"opening {tp.topic}[{tp.partition}]")
+            return
+        self.opened.add(tp)
+        self.resume_partitions({tp})
+        self.app.note_ready()
+
+    async def _check_bounds(self, tp: TP, offset: int) -> None:
+        first, end = await self.app.log_.bounds(tp.topic, tp.partition)
+        if not first <= offset <= end:
+            raise InvariantBroken(
+                f"it holds {first} to {end} and {offset} had been reached: the topic was truncated "
+                "or made anew. Restore it, or rebuild the ledger from the log."
+            )
+
+    def _cancel_opening(self, tp: TP) -> None:
+        if task := self._opening.pop(tp, None):
+            task.cancel()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        for tp in list(self._opening):
+            self._cancel_opening(tp)
+        await super().on_partitions_revoked(revoked)
+
+    async def getmany(self, timeout: float) -> Any:
+        generation = self.app.consumer_generation_id
+        runs, active = await self._wait_next_records(timeout)
+        if runs is None or self.should_stop:
+            return
+        for tp, run in runs.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            if active is not None and tp not in active and tp not in self._buffered_partitions:
+                continue
+            last = run.records[-1]
+            # Without generation_id the stream drops the event without a word.
+            yield tp, ConsumerMessage(
+                tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type,
+                (), None, run, None, 0, 0, tp, generation_id=generation,
+            )  # fmt: skip
+
+    async def rewind(self, tp: TP, position: int) -> None:
+        """Read `tp` again from `position`: a run before it never arrived.
+
+        Runs already on their way still come, each with its own gap; one rewind answers them all.
+        """
+        if tp in self._rewinding:
+            return
+        self._rewinding.add(tp)
+        self.log.warning("%s[%s]: a run was lost on its way, reading again from %s", *tp, position)
+        self._read_offset[tp] = None
+        await self._thread.seek_to(tp, position)
+
+    def done(self, message: Any, position: int) -> None:
+        """The run's effects are durable up to `position`."""
+        tp = message.tp
+        self._rewinding.discard(tp)
+        self._hints[tp] = position
+        message.acked = True
+        self._unacked_messages.discard(message)
+
+    def ack(self, message: Any) -> bool:
+        """Faust acks events by itself when a stream moves on; only `done` counts here."""
+        self._unacked_messages.discard(message)
+        return False
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        hints, self._hints = self._hints, {}
+        return not hints or await self._thread.commit(hints)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing to book: runs chain by their own labels."""
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's guesses about slow streams count single events; lag is what to watch here."""
+
+    def heartbeat_age(self) -> float:
+        """Seconds since the broker last confirmed this worker's membership."""
+        return time.monotonic() - self._thread.last_heartbeat
+
+
+class RunTransport(driver.Transport):
+    """Kafka, delivered in runs."""
+
+    Consumer = RunConsumer
+
+
+class Runs(faust.Schema):
+    """Hands a run through as the event's value; decoding, and its errors, are the agent's."""
+
+    def compile(
+        self,
+        app: Any,
+        *,
+        on_key_decode_error: Any = None,
+        on_value_decode_error: Any = None,
+        default_propagate: bool = False,
+    ) -> Any:
+        async def decode(message: Any, *, propagate: bool = default_propagate) -> Any:
+            return Event(app, None, message.value, None, message)
+
+        return decode

@@ -1,0 +1,182 @@
+"""Kafka as a log: append record batches whole, read a range again, ask where it ends."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from ledger.errors import InvariantBroken, Unavailable
+from ledger.streaming.waiting import waited_for
+
+BATCH_BYTES = 16 * 1024 * 1024
+"""Largest record batch; a run's changelog is one batch, so that it is there whole or not at all."""
+FETCH_BYTES = 4 * 1024 * 1024
+
+Records = Iterable[tuple[bytes | None, bytes | None]]
+log = logging.getLogger(__name__)
+
+
+class AppendUnknown(Unavailable):
+    """Whether the records were appended, and where, is not known: read the log to find out."""
+
+
+class Log:
+    """Producer and readers of one process, on one event loop.
+
+    `lease` is asked before every append and raises when this process may no longer write.
+    """
+
+    def __init__(self, bootstrap_servers: str, *, lease: Callable[[], None] | None = None) -> None:
+        self._servers = bootstrap_servers
+        self._lease = lease or (lambda: None)
+        self._producer: AIOKafkaProducer | None = None
+        self._renewal = asyncio.Lock()
+
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._renewal:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._servers,
+                    acks="all",
+                    enable_idempotence=True,
+                    compression_type="lz4",
+                    max_batch_size=BATCH_BYTES,
+                    max_request_size=2 * BATCH_BYTES,
+                    request_timeout_ms=15_000,
+                )
+                await producer.start()
+                self._producer = producer
+            return self._producer
+
+    async def _renew(self, failed: AIOKafkaProducer) -> None:
+        """After a failed batch aiokafka's sequence numbers have a hole and nothing more passes."""
+        async with self._renewal:
+            if self._producer is failed:
+                self._producer = None
+                asyncio.get_running_loop().create_task(_stop_quietly(failed))
+
+    async def append(self, topic: str, partition: int, records: Records) -> int:
+        """Append one record batch; returns the offset of its first record.
+
+        Raises AppendUnknown when the broker's answer did not come or has no offset: aiokafka
+        reports a duplicate sequence number as a success at offset -1. Raises InvariantBroken for
+        more records than a batch holds, with nothing appended.
+        """
+        try:
+            producer = await self._started()
+        except (KafkaError, OSError) as error:
+            raise Unavailable(f"Kafka at {self._servers} does not answer: {error}") from error
+        batch = producer.create_batch()
+        count = 0
+        for key, value in records:
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                raise InvariantBroken(f"A run for {topic}[{partition}] outgrew a record batch.")
+            count += 1
+        self._lease()
+        try:
+            sent = await producer.send_batch(batch, topic, partition=partition)
+            offset = int((await sent).offset)
+        except (KafkaError, OSError) as error:
+            await self._renew(producer)
+            raise AppendUnknown(f"{topic}[{partition}]: {error or type(error).__name__}") from error
+        if offset < 0:
+            raise AppendUnknown(f"{topic}[{partition}]: the broker had it already")
+        return offset
+
+    async def append_absolute(self, topic: str, partition: int, records: Records) -> int:
+        """Append what may be there twice without harm; waits for Kafka as long as it takes."""
+        kept = list(records)
+        return await waited_for(lambda: self.append(topic, partition, kept), f"append to {topic}")
+
+    async def read(
+        self, topic: str, partition: int, start: int, until: int | None = None
+    ) -> AsyncIterator[list[ConsumerRecord]]:
+        """The records at offsets [start, until), or up to today's end, in the lists fetched.
+
+        Raises InvariantBroken when the log does not reach back to `start` or not on to it.
+        """
+        tp = TopicPartition(topic, partition)
+        async with self._reader() as reader:
+            end = (await reader.end_offsets([tp]))[tp] if until is None else until
+            if start > end:
+                raise InvariantBroken(
+                    f"{topic}[{partition}] ends at {end}, but {start} had been reached: the topic "
+                    "was truncated or made anew. Restore it, or rebuild the ledger from the log."
+                )
+            if start == end:
+                return
+            reader.assign([tp])
+            reader.seek(tp, start)
+            # Not the last offset seen: control records and compaction leave holes.
+            while (position := await reader.position(tp)) < end:
+                try:
+                    fetched = await reader.getmany(tp, timeout_ms=1_000)
+                except OffsetOutOfRangeError as error:
+                    raise InvariantBroken(
+                        f"{topic}[{partition}] no longer holds {position}: it was truncated."
+                    ) from error
+                records = [record for record in fetched.get(tp, ()) if record.offset < end]
+                if records:
+                    yield records
+
+    async def follow(
+        self, topic: str, partition: int, start: int
+    ) -> AsyncIterator[list[ConsumerRecord]]:
+        """The records from `start` on, as they come, without end."""
+        tp = TopicPartition(topic, partition)
+        async with self._reader() as reader:
+            reader.assign([tp])
+            reader.seek(tp, start)
+            while True:
+                if records := (await reader.getmany(tp, timeout_ms=1_000)).get(tp):
+                    yield records
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset held, and the next to be written."""
+        tp = TopicPartition(topic, partition)
+        async with self._reader() as reader:
+            first = await reader.beginning_offsets([tp])
+            last = await reader.end_offsets([tp])
+        return first[tp], last[tp]
+
+    async def last(self, topic: str, partition: int) -> ConsumerRecord | None:
+        """The last record, or None for an empty partition."""
+        first, end = await self.bounds(topic, partition)
+        found = None
+        if end > first:
+            async for records in self.read(topic, partition, end - 1, end):
+                found = records[-1]
+        return found
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
+        reader = AIOKafkaConsumer(
+            bootstrap_servers=self._servers,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_max_wait_ms=50,
+        )
+        try:
+            await reader.start()
+            yield reader
+        except KafkaError as error:
+            raise Unavailable(f"Kafka at {self._servers}: {error}") from error
+        finally:
+            await reader.stop()
+
+    async def close(self) -> None:
+        """Send what is under way and let go."""
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+
+async def _stop_quietly(producer: AIOKafkaProducer) -> None:
+    try:
+        await producer.stop()
+    except (KafkaError, OSError) as error:
+        log.info("An abandoned producer did not stop cleanly: %s", error)

@@ -1,0 +1,195 @@
+"""The schema registry: register our schemas, learn the ids, read what others wrote with theirs.
+
+Subjects follow the TopicNameStrategy, `<topic>-value`. Compatibility is FULL_TRANSITIVE: a new
+reader reads everything ever written, and everybody's old reader reads what a new writer writes.
+"""
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from fastavro import parse_schema
+from fastavro.types import Schema
+from schema_registry.client import AsyncSchemaRegistryClient, SchemaRegistryClient, schema
+from schema_registry.client.errors import ClientError
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+import schemas
+from ledger.domain import avro
+from ledger.domain.refusal import Reason, Refused
+from ledger.errors import LedgerError, Unavailable
+from ledger.settings import Settings
+from ledger.streaming.topics import topics
+
+COMPATIBILITY = "FULL_TRANSITIVE"
+HEADER = struct.Struct(">bI")
+NOT_FOUND = 404
+SERVER_ERROR = 500
+
+
+def subject_of(topic: str) -> str:
+    """TopicNameStrategy."""
+    return f"{topic}-value"
+
+
+def register_all(settings: Settings) -> dict[str, int]:
+    """Register every topic's schema under its subject; returns the ids by record name.
+
+    A schema already registered keeps its id. Raises LedgerError when the registry refuses a
+    schema as incompatible with what was there, Unavailable when it does not answer.
+    """
+    client = SchemaRegistryClient(settings.registry_url)
+    ids = {}
+    for topic in topics(settings).all():
+        if topic.schema is not None:
+            ids[topic.schema] = _register(client, subject_of(topic.name), topic.schema)
+    return ids
+
+
+def known_ids(settings: Settings) -> dict[str, int]:
+    """The ids of our schemas, by record name; a worker registers nothing.
+
+    Raises LedgerError for one that is not registered.
+    """
+    client = SchemaRegistryClient(settings.registry_url)
+    ids = {}
+    for topic in topics(settings).all():
+        if topic.schema is not None:
+            ids[topic.schema] = _register(
+                client, subject_of(topic.name), topic.schema, look_only=True
+            )
+    return ids
+
+
+@retry(
+    retry=retry_if_exception_type(Unavailable),
+    wait=wait_random_exponential(multiplier=0.1, max=2),
+    stop=stop_after_delay(30),
+    reraise=True,
+)
+def _register(
+    client: SchemaRegistryClient, subject: str, name: str, *, look_only: bool = False
+) -> int:
+    try:
+        ours = schema.AvroSchema(schemas.load(name))
+        known = client.check_version(subject, ours)
+        if known is not None:
+            return int(known.schema_id)
+        if look_only:
+            raise LedgerError(
+                f"Schema {name} is not registered under {subject} in this version. Run "
+                "`faust-ledger up`, or register schemas/ with your registry, and start again."
+            )
+        client.update_compatibility(level=COMPATIBILITY, subject=subject)
+        return int(client.register(subject, ours))
+    except ClientError as error:
+        if error.http_code is not None and error.http_code < SERVER_ERROR:
+            raise LedgerError(
+                f"The registry refuses schema {name} under {subject}: {error.message}. Change it "
+                "in a compatible way (schemas/README.md), or register it under a new topic."
+            ) from error
+        raise Unavailable(f"The schema registry fails: {error}") from error
+    except httpx.HTTPError as error:
+        raise Unavailable(f"The schema registry does not answer: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Writes and reads our own records as the registry's wire format: 0, schema id, Avro binary."""
+
+    ids: dict[str, int]
+
+    def encode(self, name: str, row: Any) -> bytes:
+        """The value of a Kafka record."""
+        return avro.encode(name, row, HEADER.pack(0, self.ids[name]))
+
+    def decode(self, name: str, value: bytes) -> dict[str, Any]:
+        """Raises ValueError for what this version of ours did not write."""
+        magic, schema_id = HEADER.unpack_from(value)
+        if magic or schema_id != self.ids[name]:
+            raise ValueError(f"not a {name} of this version: magic {magic}, schema {schema_id}")
+        return avro.decode(name, value, HEADER.size)
+
+
+@dataclass(slots=True)
+class TransactionReader:
+    """Decodes what producers wrote, with whatever version of our schema they used."""
+
+    client: AsyncSchemaRegistryClient
+    subject: str
+    max_bytes: int
+    _known: dict[int, Schema | Refused] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "TransactionReader":
+        """A reader of the transactions topic that `settings` name."""
+        return cls(
+            AsyncSchemaRegistryClient(settings.registry_url),
+            subject_of(topics(settings).transactions.name),
+            settings.max_transaction_bytes,
+        )
+
+    async def prepare(self, values: Iterable[bytes | None]) -> None:
+        """Look up the schemas that `values` name. Raises Unavailable: ask again later.
+
+        What the registry does not know today it may know tomorrow, so that is asked every run.
+        """
+        wanted = {
+            HEADER.unpack_from(value)[1]
+            for value in values
+            if value is not None and len(value) >= HEADER.size and value[0] == 0
+        }
+        for schema_id in wanted:
+            if not isinstance(self._known.get(schema_id), dict | list):
+                self._known[schema_id] = await self._look_up(schema_id)
+
+    def decode(self, value: bytes | None) -> Any:
+        """A Draft, or Refused. `prepare` must have seen the value."""
+        if value is None:
+            sentence = "The record has no value; a transaction is never deleted, only reversed."
+            return Refused(Reason.UNREADABLE, sentence)
+        if len(value) > self.max_bytes:
+            sentence = f"The record has {len(value)} bytes; at most {self.max_bytes} are taken."
+            return Refused(Reason.TOO_LARGE, sentence)
+        if len(value) < HEADER.size or value[0]:
+            sentence = (
+                "The value does not begin with a zero byte and a schema id of four: write it with "
+                "a serializer for the schema registry."
+            )
+            return Refused(Reason.UNREADABLE, sentence)
+        writer = self._known[HEADER.unpack_from(value)[1]]
+        if isinstance(writer, Refused):
+            return writer
+        ours = avro.parsed("Transaction")
+        try:
+            return avro.decode_as(
+                writer, value, HEADER.size, reader=None if writer == ours else ours
+            )
+        except ValueError as error:
+            sentence = f"The value is {error}; write it with the schema whose id it names."
+            return Refused(Reason.UNREADABLE, sentence)
+
+    async def _look_up(self, schema_id: int) -> Schema | Refused:
+        try:
+            found = await self.client.get_by_id(schema_id)
+            if found is None:
+                sentence = f"The registry knows no schema {schema_id}; register it first."
+                return Refused(Reason.UNKNOWN_SCHEMA, sentence)
+            if not await self._is_ours(schema_id):
+                sentence = f"Schema {schema_id} is not one of subject {self.subject}."
+                return Refused(Reason.FOREIGN_SCHEMA, sentence)
+        except (ClientError, httpx.HTTPError) as error:
+            if isinstance(error, ClientError) and error.http_code == NOT_FOUND:
+                sentence = f"The registry knows no schema {schema_id}; register it first."
+                return Refused(Reason.UNKNOWN_SCHEMA, sentence)
+            raise Unavailable(f"The schema registry does not answer: {error}") from error
+        return parse_schema(avro.without_logical_types(found.raw_schema))
+
+    async def _is_ours(self, schema_id: int) -> bool:
+        for version in await self.client.get_versions(self.subject):
+            registered = await self.client.get_schema(self.subject, version)
+            if registered is not None and registered.schema_id == schema_id:
+                return True
+        return False

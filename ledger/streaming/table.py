@@ -1,0 +1,97 @@
+"""A table of one partition: RocksDB beside a compacted changelog, a run's rows as one batch.
+
+Faust's own tables write the changelog a record at a time, apart from the row, and restore without
+looking at what is newer. Here every row carries its version, so that what a paused predecessor
+still writes cannot win: not on restoring, and not by being the last in the changelog.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from ledger.errors import LedgerError
+from ledger.streaming.log import Log
+from ledger.streaming.store import Store
+
+_RESTORED = b"\x00changelog"
+
+log = logging.getLogger(__name__)
+
+
+class Overtaken(LedgerError):
+    """Somebody else writes this table and is ahead: this process no longer owns it."""
+
+
+class ChangelogTable:
+    """Rows by key; `version` says how new a row is, as a number that only rises."""
+
+    def __init__(
+        self,
+        path: Path,
+        log_: Log,
+        topic: str,
+        partition: int,
+        version: Callable[[bytes, bytes], int],
+    ) -> None:
+        self._store = Store(path)
+        self._log, self._topic, self._partition, self._version = log_, topic, partition, version
+        self._end = 0
+        self.get = self._store.get
+
+    async def open(self) -> None:
+        """Take from the changelog what this disk does not have yet.
+
+        Raises InvariantBroken when the changelog ends before what was restored from it.
+        """
+        self._end = int(self._store.get(_RESTORED) or 0)
+        _, end = await self._log.bounds(self._topic, self._partition)
+        async for records in self._log.read(self._topic, self._partition, self._end, end):
+            newest: dict[bytes, bytes] = {}
+            for record in records:
+                key, value = record.key, record.value
+                known = newest.get(key) or self._store.get(key)
+                if known is None or self._version(key, value) >= self._version(key, known):
+                    newest[key] = value
+            self._write(newest.items(), records[-1].offset + 1)
+        self._end = max(self._end, end)
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Rows whose keys begin with `prefix`, which does not end in a byte of 255."""
+        return self._store.scan(prefix, prefix[:-1] + bytes([prefix[-1] + 1]))
+
+    async def write(self, rows: dict[bytes, bytes]) -> None:
+        """Durable in the changelog first, then on this disk; waits for Kafka if need be."""
+        first = await self._log.append_absolute(self._topic, self._partition, rows.items())
+        end = first + len(rows)
+        if first > self._end:
+            end = await self._set_right(first, rows) or end
+        self._write(rows.items(), end)
+
+    def write_here(self, rows: dict[bytes, bytes]) -> None:
+        """On this disk alone: what a successor finds out again by itself."""
+        self._store.write(rows.items())
+
+    async def _set_right(self, first: int, rows: dict[bytes, bytes]) -> int | None:
+        """Others appended in between; compaction keeps the last, so ours must come last again."""
+        again: dict[bytes, bytes] = {}
+        async for records in self._log.read(self._topic, self._partition, self._end, first):
+            for record in records:
+                ours = rows.get(record.key) or self._store.get(record.key)
+                if ours is None or self._version(record.key, record.value) > self._version(
+                    record.key, ours
+                ):
+                    raise Overtaken(
+                        f"{self._topic}[{self._partition}] was written by another worker that is "
+                        "ahead of this one, which stops and starts again from what is there."
+                    )
+                if record.value != ours:
+                    again[record.key] = ours
+        if not again:
+            return None
+        log.warning("%s[%s]: %d rows set right", self._topic, self._partition, len(again))
+        last = await self._log.append_absolute(self._topic, self._partition, again.items())
+        return last + len(again)
+
+    def _write(self, rows: Iterable[tuple[bytes, bytes]], end: int) -> None:
+        self._store.write([*rows, (_RESTORED, b"%d" % end)])
+        self._end = end

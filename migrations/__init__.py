@@ -1,0 +1,1 @@
+"""Alembic's migrations of the general ledger's database; `ledger.gl.migrate.upgrade` runs them."""

@@ -1,0 +1,30 @@
+"""What alembic runs: the revisions and then the grants, in one transaction, one upgrade at a time."""
+
+from alembic import context
+from sqlalchemy import Connection, create_engine, text
+
+from ledger import settings
+from ledger.gl.tables import metadata
+from migrations import grants
+
+# Any number that no other program takes locks by; this is "ledger" in ASCII.
+LOCK = int.from_bytes(b"ledger", "big")
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the database that `connection` is to up to date and commit."""
+    context.configure(connection, target_metadata=metadata)
+    with context.begin_transaction():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        context.run_migrations()
+        grants.apply(connection)
+
+
+if context.is_offline_mode():
+    raise SystemExit("Migrations need the database: `alembic --sql` is not supported.")
+given = context.config.attributes.get("connection")
+if given is not None:
+    migrate(given)
+else:
+    with create_engine(settings.load().database_url).connect() as own:
+        migrate(own)

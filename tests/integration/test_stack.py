@@ -1,0 +1,274 @@
+"""The embedded stack with its real processes: up, down, and up again after everything bad.
+
+One stack for the whole file, in a path that is long and has awkward characters; the user's cache.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import sqlalchemy
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from ledger.settings import load
+from ledger.stack import files, parts, record
+from ledger.stack.record import Record
+
+pytestmark = pytest.mark.stack
+
+SERVICES = ("postgres", "kafka", "registry")
+# Nobody answers here: whoever tries to reach the network fails at once.
+DEAD = "http://127.0.0.1:1"
+OFFLINE = {name: DEAD for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
+Json = dict[str, Any]
+
+
+def launch(*words: str, **extra: str) -> "subprocess.Popen[str]":
+    """Begin `faust-ledger` with `words`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ledger.cli.main", *words], env={**os.environ, **extra},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+
+
+def finish(child: "subprocess.Popen[str]", code: int = 0) -> tuple[str, str]:
+    """(stdout, stderr) of a command that ends with `code`."""
+    out, err = child.communicate(timeout=300)
+    assert child.returncode == code, err
+    return out, err
+
+
+def run(data_dir: Path, *words: str, code: int = 0, **extra: str) -> Json:
+    """The JSON that a command prints."""
+    out, _ = finish(launch(*words, "--json", "--data-dir", str(data_dir), **extra), code)
+    found: Json = json.loads(out)
+    return found
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A running stack."""
+    path = tmp_path_factory.mktemp("stack") / ("x" * 100) / "é a,b"
+    run(path, "up")
+    yield path
+    run(path, "down")
+
+
+@pytest.fixture
+def up(data_dir: Path) -> Json:
+    """What `up --json` says of the running stack; starts what an earlier test has killed."""
+    return run(data_dir, "up")
+
+
+def on_record(data_dir: Path) -> Record:
+    known = record.load(files.layout(data_dir))
+    assert known is not None
+    return known
+
+
+def pids(data_dir: Path) -> dict[str, int]:
+    return {part.name: part.pid for part in on_record(data_dir).parts}
+
+
+def kill(pid: int) -> None:
+    parts.kill([psutil.Process(pid)])
+
+
+async def write(servers: str, topic: str, value: bytes) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, 1, 1)])
+    await admin.close()
+    async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
+        await producer.send_and_wait(topic, value)
+
+
+async def read(servers: str, topic: str) -> bytes:
+    async with AIOKafkaConsumer(bootstrap_servers=servers, group_id=None) as consumer:
+        partition = TopicPartition(topic, 0)
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        found = await asyncio.wait_for(consumer.getone(), 10)
+        assert isinstance(found.value, bytes)
+        return found.value
+
+
+def registry(url: str, body: Json | None = None) -> Any:
+    request = urllib.request.Request(
+        url, None if body is None else json.dumps(body).encode(),
+        {"Content-Type": "application/vnd.schemaregistry.v1+json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+def database(url: str, *statements: str) -> list[tuple[Any, ...]]:
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        results = [connection.execute(sqlalchemy.text(each)) for each in statements]
+        rows = [tuple(row) for row in results[-1]] if results[-1].returns_rows else []
+    engine.dispose()
+    return rows
+
+
+def test_up_prints_one_object_and_settings_agree(data_dir: Path, up: Json) -> None:
+    assert set(up) == {
+        "bootstrap_servers", "registry_url", "database_url", "data_dir", "workers",
+    }
+    settings = load(data_dir)
+    assert up["bootstrap_servers"] == settings.bootstrap_servers
+    assert up["registry_url"] == settings.registry_url
+    assert up["database_url"] == settings.database_url
+    assert up["data_dir"] == str(data_dir.resolve())
+    assert up["workers"] == []
+    assert stat.S_IMODE((data_dir / "stack.json").stat().st_mode) == 0o600
+    assert database(settings.service_database_url, "SELECT current_user") == [("ledger_service",)]
+
+
+def test_passwords_are_asked_for_and_the_disk_is_waited_for(up: Json) -> None:
+    wrong = sqlalchemy.make_url(up["database_url"]).set(password="wrong")
+    with pytest.raises(sqlalchemy.exc.OperationalError, match="password authentication failed"):
+        database(wrong.render_as_string(hide_password=False), "SELECT 1")
+    assert database(up["database_url"], "SHOW fsync") == [("on",)]
+
+
+def test_everything_listens_on_loopback_alone(data_dir: Path, up: Json) -> None:
+    ours = set(pids(data_dir).values())
+    listening = [
+        each.laddr.ip for each in psutil.net_connections("inet")
+        if each.pid in ours and each.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= len(SERVICES)
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+def test_up_twice_changes_nothing(data_dir: Path, up: Json) -> None:
+    before = pids(data_dir)
+    assert run(data_dir, "up") == up
+    assert pids(data_dir) == before
+
+
+def test_status_and_doctor_are_content(data_dir: Path, up: Json) -> None:
+    status = run(data_dir, "status")
+    assert status["ok"]
+    assert set(status["parts"]) == set(SERVICES)
+    assert all(part["rss"] > 1_000_000 for part in status["parts"].values())
+    doctor = run(data_dir, "doctor")
+    assert doctor["ok"], [each for each in doctor["findings"] if not each["well"]]
+
+
+def test_data_and_addresses_survive_down_and_an_offline_up(data_dir: Path, up: Json) -> None:
+    schema = {"schema": '{"type": "record", "name": "A", "fields": []}'}
+    asyncio.run(write(up["bootstrap_servers"], "kept", b"a record"))
+    registered = registry(f"{up['registry_url']}/subjects/kept-value/versions", schema)
+    database(up["database_url"], "CREATE TABLE kept (x int)", "INSERT INTO kept VALUES (42)")
+
+    assert run(data_dir, "down")["stopped"] == ["registry", "kafka", "postgres"]
+    assert run(data_dir, "down")["stopped"] == []
+    assert not run(data_dir, "status", code=1)["ok"]
+    assert run(data_dir, "up", **OFFLINE) == up
+
+    assert asyncio.run(read(up["bootstrap_servers"], "kept")) == b"a record"
+    assert registry(f"{up['registry_url']}/subjects/kept-value/versions/1")["id"] == (
+        registered["id"]
+    )
+    assert database(up["database_url"], "SELECT x FROM kept") == [(42,)]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_one_that_was_killed_is_started_again(data_dir: Path, up: Json, name: str) -> None:
+    before = pids(data_dir)
+    kill(before[name])
+    assert not run(data_dir, "status", code=1)["parts"][name]["running"]
+    assert not run(data_dir, "doctor", code=1)["ok"]
+    assert run(data_dir, "up") == up
+    after = pids(data_dir)
+    assert after.pop(name) != before.pop(name)
+    assert after == before
+    assert run(data_dir, "status")["ok"]
+
+
+def test_leftovers_of_a_crash_and_two_ups_at_once(data_dir: Path, up: Json) -> None:
+    """All killed; a lock file naming a living process of the same user; half-written files."""
+    place = files.layout(data_dir)
+    for pid in pids(data_dir).values():
+        kill(pid)
+    stale = place.postgres / "postmaster.pid"
+    owner = place.postgres.stat()
+    # As root the database's user differs from ours, and PostgreSQL would see through it.
+    stale.write_text(f"{os.getpid()}\n{place.postgres}\n1\n1\n\n127.0.0.1\n1 1\nready\n")
+    os.chown(stale, owner.st_uid, owner.st_gid)
+    (place.root / ".stack.json.1.part").write_text('{"par')
+    place.stack_file.write_text('{"parts": {"kafka": ')
+    both = [launch("up", "--json", "--data-dir", str(data_dir)) for _ in range(2)]
+    assert [json.loads(finish(each)[0]) for each in both] == [up, up]
+    assert run(data_dir, "status")["ok"]
+
+
+def test_what_runs_without_a_record_is_taken_over(data_dir: Path, up: Json) -> None:
+    before = pids(data_dir)
+    (data_dir / "stack.json").unlink()
+    assert run(data_dir, "up") == up
+    assert pids(data_dir) == before
+
+
+def test_a_recycled_pid_is_not_taken_for_ours(data_dir: Path, up: Json) -> None:
+    """The record names a process of somebody else: it is left alone, ours is found."""
+    before = pids(data_dir)
+    stored = json.loads((data_dir / "stack.json").read_text())
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        stored["parts"]["kafka"]["pid"] = stranger.pid
+        (data_dir / "stack.json").write_text(json.dumps(stored))
+        run(data_dir, "up")
+        assert pids(data_dir) == before
+        assert stranger.poll() is None
+        stranger.send_signal(signal.SIGKILL)
+
+
+def test_a_running_part_does_not_move(data_dir: Path, up: Json) -> None:
+    child = launch("up", "--kafka-port", "1", "--data-dir", str(data_dir))
+    assert "cannot move to 1" in finish(child, 3)[1]
+    assert run(data_dir, "up") == up
+
+
+def test_a_taken_port_is_named_and_nothing_is_started(tmp_path: Path) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(1)
+        port = server.getsockname()[1]
+        child = launch("up", "--registry-port", str(port), "--data-dir", str(tmp_path))
+        out, err = finish(child, 3)
+    assert out == ""
+    assert f"Port {port}" in err
+    assert f"pid {os.getpid()}" in err
+    assert "--registry-port" in err
+    assert "Traceback" not in err
+    assert run(tmp_path, "status", code=1)["parts"] == {}
+
+
+def test_a_part_that_cannot_start_is_named_with_its_log(tmp_path: Path) -> None:
+    """A database made by another major version, as after an upgrade of the package."""
+    child = launch("up", "--data-dir", str(tmp_path))
+    broken = files.layout(tmp_path)
+    try:
+        finish(child)
+        run(tmp_path, "down")
+        (broken.postgres / "PG_VERSION").write_text("9\n")
+        _, err = finish(launch("up", "--data-dir", str(tmp_path)), 3)
+        assert "postgres stopped while it was starting" in err
+        assert "incompatible" in err
+        assert str(broken.log("postgres")) in err
+    finally:
+        run(tmp_path, "down")

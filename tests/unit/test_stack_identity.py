@@ -1,0 +1,106 @@
+"""What a data directory keeps for life, and how it is written."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from ledger.errors import StackError
+from ledger.settings import Settings, load
+from ledger.stack import files, identity, record
+from ledger.stack.files import Layout
+from ledger.stack.identity import Identity, Ports
+from ledger.stack.parts import Part
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Layout:
+    made = files.layout(tmp_path / "ledger")
+    files.create(made)
+    return made
+
+
+def established(place: Layout, wanted: Ports | None = None, shards: int | None = None) -> Identity:
+    settings = Settings() if shards is None else Settings(shards=shards)
+    me = identity.establish(place, wanted or Ports(), settings)
+    identity.save(place, me)
+    return me
+
+
+def test_ports_passwords_and_cluster_stay(place: Layout) -> None:
+    first = established(place)
+    assert established(place) == first
+    assert len(set(first.passwords.values())) == len(identity.ROLES)
+    assert len({first.kafka_port, first.registry_port, first.postgres_port}) == 3
+
+
+def test_a_given_port_is_remembered(place: Layout) -> None:
+    established(place, Ports(kafka=12345))
+    assert established(place).kafka_port == 12345
+
+
+def test_one_port_for_two_parts_is_refused(place: Layout) -> None:
+    with pytest.raises(StackError, match="three different ports"):
+        established(place, Ports(kafka=12345, registry=12345))
+
+
+def test_the_number_of_shards_is_fixed(place: Layout) -> None:
+    established(place, shards=4)
+    assert established(place).shards == 4
+    with pytest.raises(StackError, match="created with 4 shards and 16"):
+        established(place, shards=16)
+
+
+def test_lost_passwords_are_not_replaced_by_new_ones(place: Layout) -> None:
+    place.postgres.mkdir()
+    (place.postgres / "PG_VERSION").write_text("18")
+    with pytest.raises(StackError, match="is missing"):
+        established(place)
+
+
+def test_an_unreadable_identity_says_what_to_do(place: Layout) -> None:
+    place.identity_file.write_text("{")
+    with pytest.raises(StackError, match="Restore it from a backup"):
+        established(place)
+
+
+def test_secrets_are_for_the_owner_alone(place: Layout) -> None:
+    me = established(place)
+    record.save(place, record.new(place, me))
+    for file in (place.identity_file, place.stack_file):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in place.root.glob("*.part")] == []
+
+
+def test_a_record_survives_and_settings_read_it(place: Layout, tmp_path: Path) -> None:
+    me = established(place)
+    part = Part("kafka", 1, 2.5, me.kafka_port, tmp_path / "kafka.log")
+    worker = Part("worker-1", 3, 4.5, None, tmp_path / "worker-1.log")
+    written = record.Record(
+        **{**vars(record.new(place, me)), "parts": (part,), "workers": (worker,)}
+    )
+    record.save(place, written)
+    assert record.load(place) == written
+    seen = load(place.root)
+    assert seen.bootstrap_servers == f"127.0.0.1:{me.kafka_port}"
+    assert seen.database_url.endswith(f"@127.0.0.1:{me.postgres_port}/ledger")
+    assert seen.registry_url.endswith("/apis/ccompat/v7")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"parts": 1}', '{"parts": {}, "workers": [1]}'])
+def test_a_half_written_record_is_no_record(place: Layout, text: str) -> None:
+    place.stack_file.write_text(text)
+    assert record.load(place) is None
+
+
+def test_a_log_is_quoted_from_its_end(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("\n".join(f"line {number}" for number in range(100)))
+    assert files.tail(log, 2) == "  | line 98\n  | line 99"
+    assert "no log" in files.tail(tmp_path / "none.log")
+
+
+def test_a_data_directory_that_cannot_be_made_is_a_stack_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StackError, match="cannot be used"):
+        files.create(files.layout(tmp_path / "file" / "ledger"))

@@ -1,0 +1,107 @@
+"""Scaling workers, with a small program in the place of the real one."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ledger.errors import StackError
+from ledger.settings import Settings
+from ledger.stack import files, identity, parts, record, workers
+from ledger.stack.files import Layout
+from ledger.stack.identity import Ports
+from ledger.stack.record import Record
+
+WORKER = """
+import pathlib, sys, time
+_, _, _, root, _, name = sys.argv
+(pathlib.Path(root) / "workers" / name / "ready").touch()
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Layout:
+    made = files.layout(tmp_path / "ledger")
+    files.create(made)
+    return made
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> list[str]:
+    file = tmp_path / "worker.py"
+    file.write_text(WORKER)
+    return [sys.executable, "-S", str(file)]
+
+
+@pytest.fixture
+def empty(place: Layout) -> Iterator[Record]:
+    """A record without workers; those that a test starts are stopped."""
+    me = identity.establish(place, Ports(), Settings())
+    yield record.new(place, me)
+    workers.stop_all(workers.found(place), print)
+
+
+def names(known: Record) -> list[str]:
+    return [part.name for part in known.workers]
+
+
+def scaled(place: Layout, known: Record, count: int | None, program: list[str]) -> Record:
+    return workers.scale(place, known, count, say=print, program=program)
+
+
+def test_more_and_fewer(place: Layout, empty: Record, program: list[str]) -> None:
+    two = scaled(place, empty, 2, program)
+    assert names(two) == ["worker-1", "worker-2"]
+    assert all(parts.running(part) for part in two.workers)
+    three = scaled(place, two, 3, program)
+    assert three.workers[:2] == two.workers
+    one = scaled(place, three, 1, program)
+    assert one.workers == two.workers[:1]
+    assert len(workers.found(place)) == 1
+    assert record.load(place) == one
+    assert names(scaled(place, one, 0, program)) == []
+
+
+def test_none_means_as_many_as_before_and_restarts_the_dead(
+    place: Layout, empty: Record, program: list[str]
+) -> None:
+    before = scaled(place, empty, 2, program)
+    parts.stop(before.workers[0], seconds=5)
+    after = scaled(place, before, None, program)
+    assert names(after) == ["worker-1", "worker-2"]
+    assert after.workers[0] != before.workers[0]
+    assert after.workers[1] == before.workers[1]
+
+
+def test_workers_that_are_not_on_record_are_taken_over(
+    place: Layout, empty: Record, program: list[str]
+) -> None:
+    before = scaled(place, empty, 1, program)
+    after = scaled(place, replace(before, workers=()), 1, program)
+    assert [part.pid for part in after.workers] == [part.pid for part in before.workers]
+
+
+def test_one_that_ends_at_once_is_an_error_with_its_log(
+    place: Layout, empty: Record, tmp_path: Path
+) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text("raise SystemExit('no shards for me')")
+    with pytest.raises(StackError, match=r"(?s)worker-1 stopped.*no shards for me"):
+        scaled(place, empty, 1, [sys.executable, "-S", str(file)])
+
+
+def test_a_ready_file_from_an_earlier_life_does_not_count(
+    place: Layout, empty: Record, program: list[str]
+) -> None:
+    (part,) = scaled(place, empty, 1, program).workers
+    earlier = replace(part, started=part.started + 3600)
+    assert "before it started" in (workers.missing(place, earlier) or "")
+
+
+def test_a_worker_is_given_this_stacks_addresses(empty: Record) -> None:
+    given = workers.environment(empty)
+    assert given["FAUST_LEDGER_BOOTSTRAP_SERVERS"] == empty.bootstrap_servers
+    assert "127.0.0.1" in given["NO_PROXY"].split(",")

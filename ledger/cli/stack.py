@@ -41,7 +41,10 @@ def register(app: typer.Typer) -> None:
 
 
 def directory(data_dir: Path | None) -> Path:
-    """The option, else the setting."""
+    """The option, else the setting; `StackError` when the stack's packages are not installed."""
+    from ledger.stack import extra
+
+    extra.require()
     return data_dir or Settings().data_dir
 
 
@@ -67,6 +70,7 @@ def up(
     What runs already is left alone, what has died is started. The first time, about 210 MB are
     downloaded; after that no network is needed.
     """
+    place = directory(data_dir)
     from ledger.stack import stack
     from ledger.stack.identity import Ports
     from ledger.stack.progress import shown
@@ -75,7 +79,7 @@ def up(
     console = Console(stderr=True)
     with shown(console) as meters:
         record = stack.up(
-            directory(data_dir), wanted=Ports(kafka_port, registry_port, postgres_port),
+            place, wanted=Ports(kafka_port, registry_port, postgres_port),
             worker_count=workers, meters=meters, say=teller(console),
         )
     if as_json:
@@ -104,9 +108,9 @@ def show_addresses(record: "Record") -> None:
 
 def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Stop workers, registry, Kafka and PostgreSQL, in that order. The data stays."""
+    place = directory(data_dir)
     from ledger.stack import stack
 
-    place = directory(data_dir)
     stopped = stack.down(place, say=teller(Console(stderr=True)))
     if as_json:
         print(json.dumps({"data_dir": str(place), "stopped": stopped}))
@@ -114,9 +118,10 @@ def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """What runs, and whether it answers. Exit code 1 when something is down."""
+    place = directory(data_dir)
     from ledger.stack import status as looking
 
-    found = looking.look(directory(data_dir))
+    found = looking.look(place)
     if as_json:
         print(json.dumps(looking.as_json(found)))
     else:
@@ -126,9 +131,10 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Look for what is wrong or soon will be, and say what to do. Exit code 1 when something is."""
+    place = directory(data_dir)
     from ledger.stack import doctor as looking
 
-    findings = looking.examine(directory(data_dir))
+    findings = looking.examine(place)
     if as_json:
         print(json.dumps(looking.as_json(findings)))
     else:

@@ -19,10 +19,15 @@ _NORMAL: dict[str, Side] = {
 _CODE = re.compile(rf"(?:{'|'.join(_NORMAL)})(?::[A-Za-z0-9][A-Za-z0-9._-]*)+")
 
 
-@lru_cache(maxsize=1 << 17)
 def well_formed(code: str) -> bool:
     """Whether `code` is an account code such as `liabilities:deposits:2378`."""
-    return len(code) <= MAX_ACCOUNT and _CODE.fullmatch(code) is not None
+    # The length comes before the cache: it must not fill up with whatever somebody sends.
+    return len(code) <= MAX_ACCOUNT and _grammatical(code)
+
+
+@lru_cache(maxsize=1 << 17)
+def _grammatical(code: str) -> bool:
+    return _CODE.fullmatch(code) is not None
 
 
 def normal_side(code: str) -> Side:

@@ -217,8 +217,12 @@ def _check_reversal(
         sentence = f"{name!r} is past the window of reversals; book an adjustment instead."
         return Refused(Reason.REVERSAL_TOO_OLD, sentence, "reverses")
     reversed_at = memory.reversal(name)
-    if reversed_at is not None:
-        sentence = f"{name!r} was reversed already, at offset {reversed_at}."
+    # An id used again past the window is another transaction: only what came after it counts.
+    if reversed_at is not None and reversed_at > known.offset:
+        sentence = (
+            f"{name!r} was reversed already, at offset {reversed_at}. To have it back, reverse "
+            "that one."
+        )
         return Refused(Reason.REVERSED_ALREADY, sentence, "reverses")
     if legs([(entry.account, entry.currency, entry.amount) for entry in entries]) != known.mirror:
         sentence = (

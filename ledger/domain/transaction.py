@@ -307,6 +307,8 @@ def fingerprint(draft: Draft) -> bytes:
         draft["ordering_key"] or "",
         draft["reverses"] or "",
         metadata_text(draft["metadata"]),
+        # With their number, a separator inside an entry cannot pass for more entries.
+        str(len(draft["entries"])),
     ]
     for entry in draft["entries"]:
         parts += (entry["account"], entry["side"], entry["amount"], entry["currency"])

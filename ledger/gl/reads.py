@@ -143,7 +143,7 @@ def transaction_pages(
             last = page[-1].log_offset
             legs = _legs(connection, shard, page[0].log_offset, last)
         for row in page:
-            yield PostedTransaction(*row, entries=legs.get(row.log_offset, []))
+            yield PostedTransaction._make((*row, legs.get(row.log_offset, [])))
         if len(page) < PAGE:
             return
         start = last + 1

@@ -12,16 +12,17 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import platformdirs
 
 from ledger.errors import StackError
-from ledger.stack.downloads import PARTIAL
-from ledger.stack.progress import Meter, Meters, Quiet
+from ledger.stack.files import PARTIAL
+from ledger.stack.progress import Meter, Meters, Quiet, Stoppable
 
 KAFKA_VERSION = "4.3.1"
 KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
@@ -70,8 +71,7 @@ def provide(cache: Path, meters: Meters | None = None) -> None:
     """
     if all(is_whole(cache, name) for name in NAMES):
         return
-    fill = dict(zip(NAMES, (fill_kafka, fill_registry), strict=True))
-    with locked(cache), ThreadPoolExecutor(len(fill)) as pool:
+    with locked(cache):
         # Another `up` may have filled it while this one waited for the lock.
         missing = [name for name in NAMES if not is_whole(cache, name)]
         if missing:
@@ -80,18 +80,26 @@ def provide(cache: Path, meters: Meters | None = None) -> None:
             # jgo takes any file that is there for the right one.
             for path in damaged(cache, name, digests=False):
                 (cache / path).unlink(missing_ok=True)
-        work = [pool.submit(provide_one, cache, each, fill[each], meters or Quiet())
-                for each in missing]
-        for each in work:
-            each.result()
+        fill_all(cache, missing, meters or Quiet())
 
 
-def provide_one(
-    cache: Path, name: str, fill: Callable[[Path, Meter], list[Path]], meters: Meters
-) -> None:
-    """Fill one part of the cache, then write its manifest: whole or not there."""
-    with meters.meter(name) as meter:
-        write_manifest(cache, name, fill(cache, meter))
+def fill_all(cache: Path, missing: Sequence[str], meters: Meters) -> None:
+    """Fill the named parts at once; when one fails, or on Ctrl-C, the others give up."""
+    stop = Event()
+
+    def fill(name: str) -> None:
+        with meters.meter(name) as meter:
+            files = FILL[name](cache, Stoppable(meter, stop))
+            # Last of all: without it the files do not count.
+            write_manifest(cache, name, files)
+
+    with ThreadPoolExecutor(len(NAMES)) as pool:
+        try:
+            for _ in pool.map(fill, missing):
+                pass
+        except BaseException:
+            stop.set()
+            raise
 
 
 def fill_kafka(cache: Path, meter: Meter) -> list[Path]:
@@ -133,6 +141,11 @@ def fill_registry(cache: Path, meter: Meter) -> list[Path]:
     unpacked.replace(target)
     archive.unlink()
     return [path for path in sorted(target.rglob("*")) if path.is_file()]
+
+
+FILL: Mapping[str, Callable[[Path, Meter], list[Path]]] = dict(
+    zip(NAMES, (fill_kafka, fill_registry), strict=True)
+)
 
 
 def remove_leftovers(cache: Path) -> None:

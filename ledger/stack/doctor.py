@@ -17,8 +17,7 @@ from ledger.errors import StackError
 from ledger.settings import load as load_settings
 from ledger.stack import cache, files, identity, parts, ports, postgres, workers
 from ledger.stack import record as records
-from ledger.stack.downloads import PARTIAL
-from ledger.stack.files import Layout
+from ledger.stack.files import PARTIAL, Layout
 from ledger.stack.identity import Identity
 from ledger.stack.record import Record
 from ledger.stack.services import Service, services

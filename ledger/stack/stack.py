@@ -9,7 +9,7 @@ from pathlib import Path
 from ledger.errors import StackError
 from ledger.settings import Settings
 from ledger.settings import load as load_settings
-from ledger.stack import cache, files, identity, java, parts, ports, postgres, workers
+from ledger.stack import cache, files, identity, parts, ports, postgres, workers
 from ledger.stack import record as records
 from ledger.stack.files import Layout
 from ledger.stack.identity import Ports
@@ -55,7 +55,6 @@ def start_services(
     place: Layout, wanted: Ports, *, meters: Meters | None = None, say: Say = unsaid
 ) -> Record:
     """Start and await PostgreSQL, Kafka and the registry; the caller holds the lock."""
-    java.binary()
     cached = cache.cache_dir()
     cache.provide(cached, meters)
     known = records.load(place)
@@ -103,6 +102,9 @@ def ensure_running(place: Layout, record: Record, service: Service, say: Say) ->
     if not parts.running(part):
         part = service.find()
         if part is None:
+            if service.name == postgres.NAME:
+                for changed in postgres.open_way(place):
+                    say(f"chmod o+x {changed}: PostgreSQL, not run by root, passes through it")
             say(f"starting {service.name} on port {service.port}")
             part = service.start()
         record = record.with_part(part)

@@ -166,6 +166,9 @@ class Log:
         except KafkaError as error:
             raise Unavailable(f"Kafka at {self._servers}: {error}") from error
         finally:
+            # aiokafka's stop cancels a task and awaits it; one that has not had its first turn
+            # on the loop yet passes the cancellation on to us instead of swallowing it.
+            await asyncio.sleep(0)
             await reader.stop()
 
     async def close(self) -> None:

@@ -258,17 +258,18 @@ def test_a_taken_port_is_named_and_nothing_is_started(tmp_path: Path) -> None:
     assert run(tmp_path, "status", code=1)["parts"] == {}
 
 
-def test_a_part_that_cannot_start_is_named_with_its_log(tmp_path: Path) -> None:
+def test_a_part_that_cannot_start_is_named_with_its_log(data_dir: Path, up: Json) -> None:
     """A database made by another major version, as after an upgrade of the package."""
-    child = launch("up", "--data-dir", str(tmp_path))
-    broken = files.layout(tmp_path)
+    place = files.layout(data_dir)
+    kill(pids(data_dir)["postgres"])
+    version = place.postgres / "PG_VERSION"
+    before = version.read_text()
     try:
-        finish(child)
-        run(tmp_path, "down")
-        (broken.postgres / "PG_VERSION").write_text("9\n")
-        _, err = finish(launch("up", "--data-dir", str(tmp_path)), 3)
-        assert "postgres stopped while it was starting" in err
-        assert "incompatible" in err
-        assert str(broken.log("postgres")) in err
+        version.write_text("9\n")
+        _, err = finish(launch("up", "--data-dir", str(data_dir)), 3)
     finally:
-        run(tmp_path, "down")
+        version.write_text(before)
+    assert "postgres stopped while it was starting" in err
+    assert "incompatible" in err
+    assert str(place.log("postgres")) in err
+    assert run(data_dir, "up") == up

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ledger.stack import cache
+from ledger.stack.files import PARTIAL
 
 DEAD = "http://127.0.0.1:1"
 
@@ -63,10 +64,10 @@ def test_an_unreadable_manifest_is_no_manifest(whole: Path, text: str) -> None:
 
 
 def test_leftovers_of_broken_downloads_are_removed(whole: Path) -> None:
-    (whole / f".registry.1{cache.PARTIAL}").mkdir()
-    (whole / cache.NAMES[0] / f".program.jar.1.2{cache.PARTIAL}").write_text("half")
+    (whole / f".registry.1{PARTIAL}").mkdir()
+    (whole / cache.NAMES[0] / f".program.jar.1.2{PARTIAL}").write_text("half")
     cache.remove_leftovers(whole)
-    assert not list(whole.rglob(f"*{cache.PARTIAL}"))
+    assert not list(whole.rglob(f"*{PARTIAL}"))
     assert all(cache.is_whole(whole, name) for name in cache.NAMES)
 
 

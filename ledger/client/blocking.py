@@ -1,0 +1,94 @@
+"""The publisher for programs without an event loop."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Self
+
+from ledger.client.lanes import Receipt
+from ledger.client.publisher import MANY, Publisher
+from ledger.domain.refusal import Refused
+from ledger.domain.transaction import Draft
+from ledger.settings import Settings
+
+
+class BlockingPublisher:
+    """A `Publisher` on a thread of its own; call it from any thread, as a context manager.
+
+    After a fork, make a new one: threads do not survive it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        check: bool = True,
+        timeout: float | None = 60.0,
+    ) -> None:
+        self._settings, self._check, self._timeout = settings, check, timeout
+        self._room = threading.BoundedSemaphore(MANY)
+
+    def __enter__(self) -> Self:
+        """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="ledger-publisher", daemon=True
+        )
+        self._thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    async def _start(self) -> None:
+        # Made on its own loop, which its locks and connections belong to.
+        publisher = Publisher(self._settings, check=self._check, timeout=self._timeout)
+        self._publisher = await publisher.__aenter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Waits for what is under way, unless an exception is on its way out."""
+        closing = self._publisher.__aexit__(kind, error, trace)
+        try:
+            asyncio.run_coroutine_threadsafe(closing, self._loop).result()
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def publish(self, draft: Draft) -> Receipt | Refused:
+        """Publish one and wait until Kafka has it. Raises PublishFailed."""
+        return self.submit(draft).result()
+
+    def submit(self, draft: Draft) -> "Future[Receipt | Refused]":
+        """Publish one without waiting for Kafka; waits only when too many are under way.
+
+        Those of one ordering key reach the log in the order of the calls.
+        """
+        self._room.acquire()
+        future = asyncio.run_coroutine_threadsafe(self._publisher.publish(draft), self._loop)
+        future.add_done_callback(lambda _: self._room.release())
+        return future
+
+    def publish_many(self, drafts: Iterable[Draft]) -> Iterator[tuple[Draft, Receipt | Refused]]:
+        """Publish all, many at once; yields each with its outcome, in order."""
+        window: deque[tuple[Draft, Future[Receipt | Refused]]] = deque()
+        for draft in drafts:
+            window.append((draft, self.submit(draft)))
+            while window and (len(window) >= MANY or window[0][1].done()):
+                first, future = window.popleft()
+                yield first, future.result()
+        for draft, future in window:
+            yield draft, future.result()

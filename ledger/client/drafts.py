@@ -1,0 +1,70 @@
+"""Transactions made in Python: `transaction(..., entries=[debit(...), credit(...)])`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from ledger.domain.account import Side
+from ledger.domain.transaction import Draft, DraftEntry
+
+
+def transaction(
+    *,
+    transaction_id: str,
+    kind: str,
+    effective_at: datetime,
+    entries: Sequence[DraftEntry],
+    created_at: datetime | None = None,
+    description: str = "",
+    ordering_key: str | None = None,
+    reverses: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Draft:
+    """A draft for a publisher; `created_at` is the present if not given.
+
+    Raises ValueError for a time without a time zone: nobody could say which hour it means.
+    """
+    return Draft(
+        transaction_id=transaction_id,
+        kind=kind,
+        description=description,
+        effective_at=microseconds(effective_at),
+        created_at=microseconds(created_at or datetime.now(UTC)),
+        ordering_key=ordering_key,
+        reverses=reverses,
+        entries=entries,
+        metadata=metadata or {},
+    )
+
+
+def debit(account: str, amount: str | Decimal, currency: str) -> DraftEntry:
+    """A debit of `amount`, a decimal such as "12.34" or Decimal("12.34"), never a float."""
+    return _entry(account, "debit", amount, currency)
+
+
+def credit(account: str, amount: str | Decimal, currency: str) -> DraftEntry:
+    """A credit of `amount`, a decimal such as "12.34" or Decimal("12.34"), never a float."""
+    return _entry(account, "credit", amount, currency)
+
+
+def _entry(account: str, side: Side, amount: str | Decimal, currency: str) -> DraftEntry:
+    if not isinstance(amount, str | Decimal):
+        raise TypeError(f"amount {amount!r}: give a string or a Decimal; a float is never money.")
+    text = f"{amount:f}" if isinstance(amount, Decimal) else amount
+    return DraftEntry(account=account, side=side, amount=text, currency=currency)
+
+
+def microseconds(time: datetime) -> int:
+    """Microseconds since 1970. Raises ValueError for a time without a time zone."""
+    if time.tzinfo is None:
+        raise ValueError(f"{time} has no time zone; say datetime(..., tzinfo=UTC).")
+    since = time - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def shown(micros: int) -> str:
+    """RFC 3339 of microseconds since 1970, for people and JSON; years 1 to 9999."""
+    from datetime import timedelta
+
+    time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    return time.isoformat().replace("+00:00", "Z")

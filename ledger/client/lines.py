@@ -1,0 +1,208 @@
+"""A transaction as a JSON object, the form of `faust-ledger publish`: read exactly, or refused.
+
+    {"transaction_id": "dep-1", "kind": "deposit", "effective_at": "2024-05-01T14:00:00Z",
+     "entries": [{"account": "assets:cash", "side": "debit", "amount": "12.34", "currency": "CAD"},
+                 {"account": "liabilities:deposits:2378", "side": "credit", "amount": "12.34",
+                  "currency": "CAD"}]}
+
+Optional: description, ordering_key, created_at, reverses, metadata. A field that is not known is
+refused, so that a typing error in the name of an optional one is found.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from ledger.domain.refusal import Reason, Refused
+from ledger.domain.transaction import Draft, DraftEntry
+
+MAX_LINE = 4 * 1024 * 1024
+"""Bytes of a line; a record of Kafka's is far smaller."""
+
+REQUIRED = ("transaction_id", "kind", "effective_at", "entries")
+OPTIONAL = ("description", "ordering_key", "created_at", "reverses", "metadata")
+ENTRY = ("account", "side", "amount", "currency")
+
+_TIME = re.compile(
+    r"(?P<year>\d{4})(?P<date>-\d\d-\d\d)[Tt ](?P<clock>(?:[01]\d|2[0-3]):\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
+    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[01]\d|2[0-3]):(?P<minutes>[0-5]\d))",
+    re.ASCII,
+)
+_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
+_CYCLE = 146_097 * 86_400_000_000
+"""Microseconds of 400 years, after which the calendar repeats."""
+
+
+class Malformed(Exception):  # noqa: N818 - a value on its way out of nested reading
+    """Carries a refusal to whoever reads the whole line."""
+
+    def __init__(self, refused: Refused) -> None:
+        self.refused = refused
+
+
+def read(line: bytes | str, *, created_at: int | None) -> Draft | Refused:
+    """The transaction in `line`; `created_at` (microseconds since 1970) is for one without."""
+    found = read_object(line)
+    return found if isinstance(found, Refused) else draft_of(found, created_at=created_at)
+
+
+def read_object(line: bytes | str) -> dict[str, Any] | Refused:
+    """The JSON object in `line`: UTF-8, no name twice."""
+    if len(line) > MAX_LINE:
+        sentence = f"The line has more than {MAX_LINE} bytes; no transaction needs so many."
+        return Refused(Reason.TOO_LARGE, sentence)
+    try:
+        text = line.decode() if isinstance(line, bytes) else line
+        found = json.loads(text, object_pairs_hook=_without_repeats)
+    except Malformed as error:
+        return error.refused
+    except UnicodeDecodeError as error:
+        return Refused(Reason.UNREADABLE, f"The line is not UTF-8: byte {error.start} is wrong.")
+    except (ValueError, RecursionError) as error:
+        return Refused(Reason.UNREADABLE, f"The line is not JSON: {error}.")
+    if not isinstance(found, dict):
+        return Refused(Reason.UNREADABLE, "The line is JSON, but not an object in braces.")
+    return found
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise malformed(twice, "is there twice; leave one of them out")
+    return found
+
+
+def draft_of(fields: Mapping[str, Any], *, created_at: int | None) -> Draft | Refused:
+    """The same from a parsed object. Without either, a missing created_at is refused."""
+    try:
+        check_names(fields, required=REQUIRED, optional=OPTIONAL)
+        return Draft(
+            transaction_id=text_of(fields, "transaction_id"),
+            kind=text_of(fields, "kind"),
+            description=optional_text(fields, "description") or "",
+            effective_at=time_of(fields, "effective_at"),
+            created_at=_created_at(fields, created_at),
+            ordering_key=optional_text(fields, "ordering_key"),
+            reverses=optional_text(fields, "reverses"),
+            entries=_entries(fields["entries"]),
+            metadata=_metadata(fields.get("metadata")),
+        )
+    except Malformed as error:
+        return error.refused
+
+
+def check_names(
+    fields: Mapping[str, Any], *, required: Iterable[str], optional: Iterable[str], where: str = ""
+) -> None:
+    """Every required name is there and no unknown one, else raises Malformed."""
+    for name in required:
+        if fields.get(name) is None:
+            path = f"{where}{name}"
+            raise Malformed(Refused(Reason.FIELD_MISSING, f"{path} is missing; add it.", path))
+    known = {*required, *optional}
+    for name in fields:
+        if name not in known:
+            raise malformed(f"{where}{name}", f"is not a field; known are {', '.join(known)}")
+
+
+def malformed(path: str, what: str) -> Malformed:
+    """To be raised: `path` names the field, `what` is the rest of the sentence."""
+    return Malformed(Refused(Reason.FIELD_MALFORMED, f"{path} {what}.", path))
+
+
+def text_of(fields: Mapping[str, Any], name: str, where: str = "") -> str:
+    """The string of that name, which is there. Raises Malformed."""
+    found = fields[name]
+    if not isinstance(found, str):
+        raise malformed(f"{where}{name}", f"is {_kind(found)} and must be a string in quotes")
+    return found
+
+
+def optional_text(fields: Mapping[str, Any], name: str) -> str | None:
+    """The string of that name, None where there is none. Raises Malformed."""
+    return None if fields.get(name) is None else text_of(fields, name)
+
+
+def _kind(found: object) -> str:
+    kinds = {bool: "true or false", int: "a number", float: "a number", list: "an array"}
+    return kinds.get(type(found), "an object" if isinstance(found, dict) else "null")
+
+
+def time_of(fields: Mapping[str, Any], name: str) -> int:
+    """The RFC 3339 time of that name, in microseconds since 1970. Raises Malformed."""
+    found = parse_time(text_of(fields, name))
+    if isinstance(found, str):
+        raise malformed(name, found)
+    return found
+
+
+def _created_at(fields: Mapping[str, Any], default: int | None) -> int:
+    if fields.get("created_at") is not None:
+        return time_of(fields, "created_at")
+    if default is None:
+        sentence = "created_at is missing; say when the producer made the transaction."
+        raise Malformed(Refused(Reason.FIELD_MISSING, sentence, "created_at"))
+    return default
+
+
+def _entries(found: Any) -> Sequence[DraftEntry]:
+    if not isinstance(found, list):
+        raise malformed("entries", f"is {_kind(found)} and must be an array in brackets")
+    return [_entry(each, f"entries[{index}]") for index, each in enumerate(found)]
+
+
+def _entry(found: Any, path: str) -> DraftEntry:
+    if not isinstance(found, dict):
+        raise malformed(path, f"is {_kind(found)} and must be an object in braces")
+    where = f"{path}."
+    check_names(found, required=ENTRY, optional=(), where=where)
+    if isinstance(found["amount"], int | float):
+        what = 'is a number and must be a string such as "12.34": a JSON number is never money'
+        raise malformed(f"{where}amount", what)
+    side = text_of(found, "side", where)
+    if side not in ("debit", "credit"):
+        raise malformed(f"{where}side", "is neither debit nor credit")
+    return DraftEntry(
+        account=text_of(found, "account", where),
+        side="debit" if side == "debit" else "credit",
+        amount=text_of(found, "amount", where),
+        currency=text_of(found, "currency", where),
+    )
+
+
+def _metadata(found: Any) -> Mapping[str, str]:
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise malformed("metadata", f"is {_kind(found)} and must be an object in braces")
+    for name in found:
+        text_of(found, name, "metadata.")
+    return found
+
+
+def parse_time(text: str) -> int | str:
+    """Microseconds since 1970 of an RFC 3339 time, or what is wrong with it.
+
+    Years 0 to 9999; a leap second, and anything finer than a microsecond, is refused.
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return "is not an RFC 3339 time with an offset, such as 2024-05-01T14:00:00Z"
+    fraction = match["fraction"] or ""
+    if len(fraction) > 6:  # noqa: PLR2004 - the digits of a microsecond
+        return f"is finer than a microsecond: {len(fraction)} digits after the point"
+    year, cycles = (match["year"], 0) if match["year"] != "0000" else ("0400", 1)
+    try:
+        local = datetime.fromisoformat(f"{year}{match['date']}T{match['clock']}")
+    except ValueError:
+        return "names a day or an hour that there is not"
+    micros = (local - _EPOCH) // _MICROSECOND + int(fraction.ljust(6, "0")) - cycles * _CYCLE
+    if match["sign"] is None:
+        return micros
+    offset = (int(match["hours"]) * 60 + int(match["minutes"])) * 60_000_000
+    return micros - offset if match["sign"] == "+" else micros + offset

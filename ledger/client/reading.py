@@ -1,0 +1,187 @@
+"""Reading many partitions with one consumer: placed by hand, no group, nothing committed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from ledger.errors import LedgerError, Unavailable
+
+FETCH_BYTES = 4 * 1024 * 1024
+FETCH_WAIT_MS = 50
+"""aiokafka has one fetch in flight for each broker; a partition just read waits for its return."""
+POLL_SECONDS = 0.5
+
+Ends = Mapping[TopicPartition, int]
+
+
+async def partition_counts(bootstrap_servers: str, *topics: str) -> dict[str, int]:
+    """How many partitions each topic has.
+
+    Raises LedgerError for a topic that is not there, Unavailable when Kafka does not answer.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    try:
+        await admin.start()
+        found = await admin.describe_topics(list(topics))
+    except (KafkaError, OSError) as error:
+        raise _away(bootstrap_servers, error) from error
+    finally:
+        await admin.close()
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in found}
+    for topic in topics:
+        if not counts.get(topic):
+            raise LedgerError(
+                f"Kafka at {bootstrap_servers} has no topic {topic}. `faust-ledger up` makes the "
+                "topics; the settings bootstrap_servers and prefix say where to look."
+            )
+    return counts
+
+
+def _away(servers: str, error: Exception) -> Unavailable:
+    return Unavailable(
+        f"Kafka at {servers} does not answer: {error}. Is it up (`faust-ledger status`), and is "
+        "the setting bootstrap_servers right?"
+    )
+
+
+class Reader:
+    """A consumer over partitions of any topics; an async context manager."""
+
+    def __init__(self, bootstrap_servers: str, *, fetch_wait_ms: int = FETCH_WAIT_MS) -> None:
+        self._servers = bootstrap_servers
+        self._fetch_wait_ms = fetch_wait_ms
+
+    async def __aenter__(self) -> Self:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._servers,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_max_wait_ms=self._fetch_wait_ms,
+        )
+        try:
+            await self._consumer.start()
+        except (KafkaError, OSError) as error:
+            await self._consumer.stop()
+            raise _away(self._servers, error) from error
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._consumer.stop()
+
+    async def bounds(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, tuple[int, int]]:
+        """For each partition the first offset held, and the next to be written."""
+        wanted = list(partitions)
+        try:
+            first = await self._consumer.beginning_offsets(wanted)
+            last = await self._consumer.end_offsets(wanted)
+        except KafkaError as error:
+            raise _away(self._servers, error) from error
+        return {tp: (first[tp], last[tp]) for tp in wanted}
+
+    async def ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """For each partition the next offset to be written."""
+        try:
+            return dict(await self._consumer.end_offsets(list(partitions)))
+        except KafkaError as error:
+            raise _away(self._servers, error) from error
+
+    def place(self, starts: Ends) -> None:
+        """Read these partitions and no others, each from its offset."""
+        self._consumer.assign(list(starts))
+        for tp, offset in starts.items():
+            self._consumer.seek(tp, offset)
+
+    async def fetch(self, seconds: float = POLL_SECONDS) -> list[ConsumerRecord]:
+        """What has come, in order within each partition; nothing after `seconds` without any."""
+        try:
+            fetched = await self._consumer.getmany(timeout_ms=round(seconds * 1000))
+        except KafkaError as error:
+            raise LedgerError(f"Reading from Kafka at {self._servers} failed: {error!r}") from error
+        return [record for records in fetched.values() for record in records]
+
+    async def positions(self) -> dict[TopicPartition, int]:
+        """The next offset of each partition; it counts holes, as offsets seen would not."""
+        return {tp: await self._consumer.position(tp) for tp in self._consumer.assignment()}
+
+    async def until(self, ends: Ends) -> AsyncIterator[list[ConsumerRecord]]:
+        """The records below `ends` of the partitions placed."""
+        while True:
+            positions = await self.positions()
+            if all(positions[tp] >= end for tp, end in ends.items()):
+                return
+            records = await self.fetch()
+            yield [each for each in records if each.offset < ends.get(_tp(each), each.offset)]
+
+
+def _tp(record: ConsumerRecord) -> TopicPartition:
+    return TopicPartition(record.topic, record.partition)
+
+
+class Follower:
+    """Reads on in the background and hands on what comes; `caught_up` says when it is current."""
+
+    def __init__(self, reader: Reader, take: Callable[[list[ConsumerRecord]], Awaitable[None]]):
+        self._reader, self._take = reader, take
+        self._moved = asyncio.Condition()
+        self._taken: dict[TopicPartition, int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, starts: Ends) -> None:
+        """Begin, from these offsets."""
+        self._reader.place(starts)
+        self._taken = dict(starts)
+        self._task = asyncio.create_task(self._run(), name="follow")
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                if records := await self._reader.fetch():
+                    await self._take(records)
+                self._taken = await self._reader.positions()
+                await self._wake()
+        finally:
+            # Whoever waits must hear that this has ended.
+            await self._wake()
+
+    async def _wake(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
+    async def caught_up(self) -> None:
+        """Return once everything that is there now was taken. Raises what stopped the reading."""
+        ends = await self._reader.ends(self._taken)
+        await self.wait_until(lambda: all(self._taken[tp] >= end for tp, end in ends.items()))
+
+    async def wait_until(self, reached: Callable[[], bool]) -> None:
+        """Return once `reached()`, asked after each reading. Raises what stopped the reading."""
+        async with self._moved:
+            while not reached():
+                if self._task is None or self._task.done():
+                    self._raise()
+                await self._moved.wait()
+
+    def _raise(self) -> None:
+        if self._task is None or self._task.cancelled():
+            raise LedgerError("It is closed, or was never started: use it within `async with`.")
+        error = self._task.exception()
+        assert error is not None, "it reads for ever"
+        raise error
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)

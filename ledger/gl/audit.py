@@ -1,0 +1,254 @@
+"""Audits of a journal: does every transaction balance, is the chain whole, do the sums hold.
+
+Pure over the protocol, so that the same audit reads every database. Findings are values with a
+sentence each; no finding means that all is well. Memory is bounded by a shard's stripes, and by
+the transactions of one run.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import NamedTuple
+
+from ledger.domain import money
+from ledger.domain.balance import NOTHING, Totals
+from ledger.domain.run import Content, RunHead, Stripe, Watermark, chain_digest
+from ledger.gl.journal import Journal, PostedRun, PostedTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong, where, and in a sentence what. `offset`: of which log, the sentence says."""
+
+    shard: int
+    offset: int
+    sentence: str
+
+
+class Sides(NamedTuple):
+    """Debits and credits of the whole journal in one currency, minor units."""
+
+    scale: int
+    debits: int
+    credits: int
+
+
+@dataclass(frozen=True, slots=True)
+class DoubleEntry:
+    """Sums by currency, transactions counted, and those that do not balance."""
+
+    sums: Mapping[str, Sides]
+    transactions: int
+    findings: list[Finding]
+
+
+def double_entry(journal: Journal) -> DoubleEntry:
+    """Debits and credits of every transaction, and of all of them."""
+    sums: dict[str, Sides] = {}
+    findings: list[Finding] = []
+    count = 0
+    for shard in journal.recorded_until():
+        for transaction in journal.transactions(shard):
+            count += 1
+            sides = _sides(transaction)
+            for currency, (scale, debits, credits) in sides.items():
+                known = sums.get(currency, Sides(scale, 0, 0))
+                sums[currency] = Sides(scale, known.debits + debits, known.credits + credits)
+            findings += _imbalance(transaction, sides)
+    return DoubleEntry(dict(sorted(sums.items())), count, findings)
+
+
+def _sides(transaction: PostedTransaction) -> dict[str, Sides]:
+    sides: dict[str, Sides] = {}
+    for _, currency, scale, amount in transaction.entries:
+        _, debits, credits = sides.get(currency, Sides(scale, 0, 0))
+        sides[currency] = Sides(scale, debits + max(amount, 0), credits + max(-amount, 0))
+    return sides
+
+
+def _imbalance(transaction: PostedTransaction, sides: Mapping[str, Sides]) -> Iterator[Finding]:
+    name = f"Transaction {transaction.transaction_id!r} at offset {transaction.offset}"
+    if len(transaction.entries) < 2:
+        yield Finding(
+            transaction.shard, transaction.offset,
+            f"{name} has {len(transaction.entries)} entries; every transaction has two or more.",
+        )
+    for currency, (scale, debits, credits) in sides.items():
+        if debits != credits:
+            yield Finding(
+                transaction.shard, transaction.offset,
+                f"{name} does not balance in {currency}: debits {money.show(debits, scale)}, "
+                f"credits {money.show(credits, scale)}.",
+            )
+
+
+def stripes_against_entries(journal: Journal, shard: int) -> list[Finding]:
+    """The shard's stripes against what its entries add up to, both as of one watermark."""
+    watermark, stored = journal.snapshot(shard, 0)
+    counted: dict[Stripe, Totals] = {}
+    for transaction in journal.transactions(shard, end=watermark.end):
+        for account, currency, _, amount in transaction.entries:
+            stripe = Stripe(account, currency)
+            known = counted.get(stripe, NOTHING)
+            counted[stripe] = Totals(
+                known.debits + max(amount, 0),
+                known.credits + max(-amount, 0),
+                known.entries + 1,
+                transaction.offset,
+            )
+    return [
+        _difference(shard, stripe, stored.get(stripe, NOTHING), counted.get(stripe, NOTHING))
+        for stripe in sorted(stored.keys() | counted.keys())
+        if stored.get(stripe) != counted.get(stripe)
+    ]
+
+
+def _difference(shard: int, stripe: Stripe, stored: Totals, counted: Totals) -> Finding:
+    parts = [
+        f"{name} {had} stored, {should} by its entries"
+        for name, had, should in zip(Totals._fields, stored, counted, strict=True)
+        if had != should
+    ]
+    return Finding(
+        shard, max(stored.offset, counted.offset),
+        f"The totals of {stripe.account} in {stripe.currency} (minor units) are not the sum of "
+        f"its entries: {'; '.join(parts) or 'a row without entries'}.",
+    )
+
+
+def verify_chain(
+    journal: Journal, shard: int, heads: Iterable[Watermark] = ()
+) -> list[Finding]:
+    """Every run's digest from the journal's rows, every link, and the published `heads`.
+
+    `heads` are watermarks of this shard that were published, read before this is called. One
+    behind the database must be the end of one of its runs; one ahead of it means that the
+    journal was cut off. What is posted meanwhile is left to the next audit.
+    """
+    last = journal.watermark(shard)
+    published: dict[int, set[bytes]] = defaultdict(set)
+    for head in heads:
+        published[head.decisions_offset].add(head.digest)
+    findings: list[Finding] = []
+    tail = Watermark()
+    findings += _check_head(shard, tail, published.pop(0, set()))
+    for run in journal.runs(shard):
+        if run.decisions_offset >= last.decisions_offset:
+            break
+        findings += [*_check_link(run, tail), *_check_content(journal, run)]
+        tail = Watermark(run.decisions_offset + 1, run.end, run.digest, run.recorded_until)
+        findings += _check_head(shard, tail, published.pop(tail.decisions_offset, set()))
+    findings += [*_check_end(shard, tail, last), *_check_rest(journal, shard, last)]
+    findings += [_lost_head(shard, offset, last) for offset in sorted(published)]
+    return findings
+
+
+def _check_link(run: PostedRun, tail: Watermark) -> Iterator[Finding]:
+    if run.follows != tail.digest or run.start != tail.end:
+        yield Finding(
+            run.shard, run.decisions_offset,
+            f"The run at decision offset {run.decisions_offset} says that it follows position "
+            f"{run.start} and digest {run.follows.hex()[:16]}…; the run before it in the journal "
+            f"ends at {tail.end} with {tail.digest.hex()[:16]}….",
+        )
+
+
+def _check_content(journal: Journal, run: PostedRun) -> Iterator[Finding]:
+    transactions = list(journal.transactions(run.shard, run.start, run.end))
+    content = sha256(rebuilt(transactions).encode()).digest()
+    digest = chain_digest(run_head(run), content=content, outcomes=run.outcomes_digest)
+    if digest != run.digest:
+        counted = f"{run.accepted} transactions were accepted and {len(transactions)} are there"
+        yield Finding(
+            run.shard, run.decisions_offset,
+            f"The rows of the run at decision offset {run.decisions_offset} (log offsets "
+            f"{run.start} to {run.end - 1}; {counted}) do not give its digest: something in "
+            "them, or in the run's own row, was changed after posting. The decision log still "
+            "has what it was.",
+        )
+
+
+def run_head(run: PostedRun) -> RunHead:
+    """What the digest covers besides content and outcomes."""
+    return RunHead(
+        run.shard, run.start, run.end, run.follows,
+        run.recorded_until, run.reference_offset, run.accepted,
+    )
+
+
+def rebuilt(transactions: Iterable[PostedTransaction]) -> Content:
+    """The run's content as intake wrote it: stripes in order of first appearance."""
+    content = Content()
+    stripes: dict[tuple[str, str], int] = {}
+    for each in transactions:
+        for account, currency, scale, amount in each.entries:
+            stripe = stripes.setdefault((account, currency), len(stripes))
+            if stripe == len(content.accounts):
+                content.accounts.append(account)
+                content.currencies.append(currency)
+                content.scales.append(scale)
+            content.entry_stripes.append(stripe)
+            content.entry_amounts.append(amount)
+        content.entry_counts.append(len(each.entries))
+        content.offsets.append(each.offset)
+        content.recorded_at.append(each.recorded_at)
+        content.effective_at.append(each.effective_at)
+        content.created_at.append(each.created_at)
+        content.transaction_ids.append(each.transaction_id)
+        content.kinds.append(each.kind)
+        content.descriptions.append(each.description)
+        content.ordering_keys.append(each.ordering_key)
+        content.reverses.append(each.reverses)
+        content.metadata.append(each.metadata)
+    return content
+
+
+def _check_head(shard: int, tail: Watermark, digests: Iterable[bytes]) -> Iterator[Finding]:
+    for digest in digests:
+        if digest != tail.digest:
+            yield Finding(
+                shard, tail.decisions_offset,
+                f"At decision offset {tail.decisions_offset} the digest {digest.hex()[:16]}… was "
+                f"published; the journal has {tail.digest.hex()[:16]}… there. Its rows were "
+                "rewritten together with their digests.",
+            )
+
+
+def _check_end(shard: int, tail: Watermark, last: Watermark) -> Iterator[Finding]:
+    if tail != last:
+        yield Finding(
+            shard, last.decisions_offset,
+            f"The shard is said to be posted up to decision offset {last.decisions_offset} and "
+            f"position {last.end}, digest {last.digest.hex()[:16]}…; its last run ends at "
+            f"{tail.decisions_offset}, {tail.end} and {tail.digest.hex()[:16]}…. Runs were "
+            "removed, or the shard's row was changed.",
+        )
+
+
+def _check_rest(journal: Journal, shard: int, last: Watermark) -> Iterator[Finding]:
+    run = next(journal.runs(shard, last.decisions_offset), None)
+    transaction = next(journal.transactions(shard, last.end), None)
+    # Read after them: where rows were posted meanwhile, it has moved with them.
+    if journal.watermark(shard) != last or not (run or transaction):
+        return
+    what = f"run at decision offset {run.decisions_offset}" if run else "transaction"
+    where = f" at log offset {transaction.offset}" if transaction else ""
+    yield Finding(
+        shard, run.decisions_offset if run else last.decisions_offset,
+        f"There is a {what}{where} after the end of what was posted (decision offset "
+        f"{last.decisions_offset}, position {last.end}): the posting service did not write it, "
+        "or the shard's row was set back.",
+    )
+
+
+def _lost_head(shard: int, offset: int, last: Watermark) -> Finding:
+    if offset > last.decisions_offset:
+        sentence = (
+            f"A head at decision offset {offset} was published, but the journal ends at "
+            f"{last.decisions_offset}: it was cut off, or restored from an older backup. The "
+            "posting service posts the rest again from the decision log."
+        )
+    else:
+        sentence = f"A head at decision offset {offset} was published; no run ends there now."
+    return Finding(shard, offset, sentence)

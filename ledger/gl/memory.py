@@ -1,0 +1,211 @@
+"""The general ledger in memory, under the same contract as the databases: for tests and demos.
+
+Everything is lost with the process. Several threads may share one, as several processes share a
+database.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from threading import Lock
+
+from ledger.domain.balance import Totals
+from ledger.domain.run import Content, Stripe, Watermark
+from ledger.gl.journal import (
+    BalanceRow,
+    PostedRun,
+    PostedTransaction,
+    PostingRun,
+    Snapshot,
+    Superseded,
+    TimeAxis,
+)
+from ledger.gl.posting import follow, same_scale, scales_of
+
+
+@dataclass
+class _Shard:
+    """Lists in order of offset, which is the order of posting."""
+
+    watermark: Watermark = field(default_factory=Watermark)
+    runs: list[PostedRun] = field(default_factory=list)
+    transactions: list[PostedTransaction] = field(default_factory=list)
+    stripes: dict[Stripe, Totals] = field(default_factory=dict)
+
+
+class MemoryJournal:
+    """`Journal` without a database; never unavailable."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._shards: dict[int, _Shard] = defaultdict(_Shard)
+        self._scales: dict[str, int] = {}
+
+    def watermark(self, shard: int) -> Watermark:
+        with self._lock:
+            return self._shards[shard].watermark
+
+    def post(
+        self, shard: int, before: Watermark, runs: Sequence[PostingRun]
+    ) -> dict[Stripe, Totals]:
+        if not runs:
+            return {}
+        after = follow(shard, before, runs)
+        scales = scales_of(run.content for run in runs)
+        with self._lock:
+            state = self._shards[shard]
+            if state.watermark != before:
+                raise Superseded(
+                    f"Shard {shard} is posted up to {state.watermark.end}, not {before.end}: "
+                    "another writer has posted since. Nothing was posted. Read the watermark and "
+                    "go on from there, or give the shard up."
+                )
+            for code, scale in scales.items():
+                same_scale(code, scale, self._scales.get(code, scale))
+            # From here on nothing fails: all of it is posted, or none.
+            self._scales.update(scales)
+            posted = [each for run in runs for each in _transactions(shard, run.content)]
+            state.transactions += posted
+            state.runs += map(_posted, runs)
+            state.watermark = after
+            return _add(state.stripes, posted)
+
+    def snapshot(self, shard: int, since: int) -> Snapshot:
+        with self._lock:
+            state = self._shards[shard]
+            recent = {
+                stripe: totals
+                for stripe, totals in state.stripes.items()
+                if totals.offset >= since
+            }
+            return Snapshot(state.watermark, recent)
+
+    def balances(
+        self,
+        *,
+        accounts: Sequence[str] | None = None,
+        prefix: str | None = None,
+        as_of: int | None = None,
+        by: TimeAxis = "effective",
+    ) -> list[BalanceRow]:
+        named = None if accounts is None else set(accounts)
+        sums: dict[Stripe, Totals] = {}
+        with self._lock:
+            for state in self._shards.values():
+                if as_of is None:
+                    _merge(sums, state.stripes)
+                else:
+                    _add(sums, [each for each in state.transactions if _time(each, by) < as_of])
+            return [
+                BalanceRow(*stripe, self._scales[stripe.currency], *totals[:3])
+                for stripe, totals in sorted(sums.items())
+                if _wanted(stripe.account, named, prefix)
+            ]
+
+    def recorded_until(self) -> Mapping[int, int]:
+        with self._lock:
+            return {
+                shard: state.watermark.recorded_until
+                for shard, state in sorted(self._shards.items())
+                if state.runs
+            }
+
+    def runs(self, shard: int, after: int = 0) -> Iterator[PostedRun]:
+        with self._lock:
+            found = [run for run in self._shards[shard].runs if run.decisions_offset >= after]
+        yield from found
+
+    def transactions(
+        self, shard: int, start: int = 0, end: int | None = None
+    ) -> Iterator[PostedTransaction]:
+        with self._lock:
+            found = [
+                each
+                for each in self._shards[shard].transactions
+                if start <= each.offset and (end is None or each.offset < end)
+            ]
+        yield from found
+
+    def stripes(self) -> Iterator[tuple[int, Stripe, Totals]]:
+        with self._lock:
+            found = [
+                (shard, stripe, totals)
+                for shard, state in self._shards.items()
+                for stripe, totals in state.stripes.items()
+            ]
+        yield from sorted(found, key=lambda row: (row[1], row[0]))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _posted(run: PostingRun) -> PostedRun:
+    decision = run.decision
+    return PostedRun(
+        shard=decision.shard,
+        decisions_offset=run.decisions_offset,
+        start=decision.start,
+        end=decision.end,
+        follows=decision.follows,
+        digest=decision.digest,
+        outcomes_digest=sha256(decision.outcomes).digest(),
+        recorded_until=decision.recorded_until,
+        reference_offset=decision.reference_offset,
+        accepted=decision.accepted,
+    )
+
+
+def _transactions(shard: int, content: Content) -> Iterator[PostedTransaction]:
+    scale_of = dict(zip(content.currencies, content.scales, strict=True))
+    for index, legs in enumerate(content.legs()):
+        yield PostedTransaction(
+            shard=shard,
+            offset=content.offsets[index],
+            transaction_id=content.transaction_ids[index],
+            kind=content.kinds[index],
+            description=content.descriptions[index],
+            effective_at=content.effective_at[index],
+            recorded_at=content.recorded_at[index],
+            created_at=content.created_at[index],
+            ordering_key=content.ordering_keys[index],
+            reverses=content.reverses[index],
+            metadata=content.metadata[index],
+            entries=[
+                (account, currency, scale_of[currency], amount)
+                for account, currency, amount in legs
+            ],
+        )
+
+
+def _add(
+    sums: dict[Stripe, Totals], transactions: Sequence[PostedTransaction]
+) -> dict[Stripe, Totals]:
+    """Count the entries in `sums`; the new totals of the stripes that they touch."""
+    touched: dict[Stripe, Totals] = {}
+    for transaction in transactions:
+        for account, currency, _, amount in transaction.entries:
+            stripe = Stripe(account, currency)
+            known = sums.get(stripe, Totals())
+            touched[stripe] = sums[stripe] = Totals(
+                known.debits + max(amount, 0),
+                known.credits + max(-amount, 0),
+                known.entries + 1,
+                transaction.offset,
+            )
+    return touched
+
+
+def _merge(sums: dict[Stripe, Totals], stripes: Mapping[Stripe, Totals]) -> None:
+    for stripe, totals in stripes.items():
+        known = sums.get(stripe, Totals())
+        sums[stripe] = Totals(*(a + b for a, b in zip(known, totals, strict=True)))
+
+
+def _time(transaction: PostedTransaction, by: TimeAxis) -> int:
+    return transaction.effective_at if by == "effective" else transaction.recorded_at
+
+
+def _wanted(account: str, named: Collection[str] | None, prefix: str | None) -> bool:
+    inside = prefix is None or account == prefix or account.startswith(f"{prefix}:")
+    return inside and (named is None or account in named)

@@ -1,0 +1,28 @@
+"""Hypothesis: few and always the same examples by default, many new ones on demand.
+
+    HYPOTHESIS_PROFILE=deep pytest tests/property
+"""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+settings.register_profile(
+    "quick",
+    max_examples=60,
+    stateful_step_count=40,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=QUIET,
+)
+settings.register_profile(
+    "deep",
+    max_examples=3_000,
+    stateful_step_count=80,
+    deadline=None,
+    suppress_health_check=QUIET,
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

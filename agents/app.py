@@ -22,7 +22,7 @@ RUNS_BUFFERED = 64
 log = logging.getLogger(__name__)
 
 
-class Gap(Exception):  # noqa: N818 - not an error: the run is fetched again
+class Gap(Exception):
     """A run before this one never arrived; `position` is where to read from."""
 
     def __init__(self, position: int) -> None:

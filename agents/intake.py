@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiokafka import ConsumerRecord
@@ -169,7 +170,7 @@ class IntakeShard:
             for record in records
         ]  # fmt: skip
 
-    async def _settle(self, records: list[Received], end: int) -> None:
+    async def _settle(self, records: Sequence[Received], end: int) -> None:
         """Until the positions before `end` are settled, by this owner or by another one."""
         while (start := self._ids.watermark.end) < end:
             await self._append_run([each for each in records if each.offset >= start], end)

@@ -97,10 +97,11 @@ class PostingShard:
             return snapshot
 
     async def _snapshot(self, since: int) -> Snapshot:
-        return await waited_for(
+        snapshot: Snapshot = await waited_for(
             lambda: self._call(lambda: self._journal.snapshot(self._shard, since)),
             f"read shard {self._shard} of the general ledger",
         )
+        return snapshot
 
     async def _compared(self) -> Watermark:
         """How far reconciliation has compared, by what it published."""

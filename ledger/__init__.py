@@ -1,0 +1,1 @@
+"""A streaming general ledger: everything that can be imported without Faust."""

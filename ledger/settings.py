@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     )
     service_database_url: str = Field(
         default="postgresql+psycopg://ledger_service@127.0.0.1:5432/ledger",
-        description="General ledger as the posting service: may add to the journal, never change it.",
+        description="General ledger as the posting service, which may only add to the journal.",
     )
     prefix: str = Field(default="ledger", description="First part of every topic's name.")
     shards: int = Field(

@@ -1,0 +1,28 @@
+"""What product teams and app backends import: publish transactions, read and follow balances.
+
+`docs/producers.md` says how. The names here are public; what is in the modules may move.
+"""
+
+from ledger.client.balances import BalanceReader
+from ledger.client.blocking import BlockingPublisher
+from ledger.client.drafts import credit, debit, transaction
+from ledger.client.lanes import PublishFailed, Receipt
+from ledger.client.publisher import Publisher
+from ledger.domain.balance import Balance
+from ledger.domain.refusal import Reason, Refused
+from ledger.domain.transaction import Draft
+
+__all__ = [
+    "Balance",
+    "BalanceReader",
+    "BlockingPublisher",
+    "Draft",
+    "PublishFailed",
+    "Publisher",
+    "Reason",
+    "Receipt",
+    "Refused",
+    "credit",
+    "debit",
+    "transaction",
+]

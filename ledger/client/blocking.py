@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,8 @@ from ledger.client.publisher import MANY, Publisher
 from ledger.domain.refusal import Refused
 from ledger.domain.transaction import Draft
 from ledger.settings import Settings
+
+CHUNK = 500
 
 
 class BlockingPublisher:
@@ -49,6 +52,7 @@ class BlockingPublisher:
         # Made on its own loop, which its locks and connections belong to.
         publisher = Publisher(self._settings, check=self._check, timeout=self._timeout)
         self._publisher = await publisher.__aenter__()
+        self._order = asyncio.Lock()
 
     def __exit__(
         self,
@@ -83,12 +87,27 @@ class BlockingPublisher:
         return future
 
     def publish_many(self, drafts: Iterable[Draft]) -> Iterator[tuple[Draft, Receipt | Refused]]:
-        """Publish all, many at once; yields each with its outcome, in order."""
-        window: deque[tuple[Draft, Future[Receipt | Refused]]] = deque()
-        for draft in drafts:
-            window.append((draft, self.submit(draft)))
-            while window and (len(window) >= MANY or window[0][1].done()):
-                first, future = window.popleft()
-                yield first, future.result()
-        for draft, future in window:
-            yield draft, future.result()
+        """Publish all, many at once; yields each with its outcome, in order.
+
+        Takes `drafts` in lists of up to 500. For transactions that trickle in, `submit` them.
+        """
+        drafts = iter(drafts)
+        window: deque[tuple[list[Draft], Future[list[Receipt | Refused]]]] = deque()
+        while chunk := list(islice(drafts, CHUNK)):
+            future = asyncio.run_coroutine_threadsafe(self._publish_all(chunk), self._loop)
+            window.append((chunk, future))
+            while len(window) > MANY // CHUNK or window and window[0][1].done():
+                yield from _zipped(*window.popleft())
+        while window:
+            yield from _zipped(*window.popleft())
+
+    async def _publish_all(self, drafts: list[Draft]) -> list[Receipt | Refused]:
+        async with self._order:
+            sent = [await self._publisher.submit(draft) for draft in drafts]
+        return [each if isinstance(each, Refused) else await each for each in sent]
+
+
+def _zipped(
+    drafts: list[Draft], future: "Future[list[Receipt | Refused]]"
+) -> Iterator[tuple[Draft, Receipt | Refused]]:
+    return zip(drafts, future.result(), strict=True)

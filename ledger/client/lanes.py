@@ -76,21 +76,31 @@ class Lane:
         return future
 
     async def _send_all(self) -> None:
-        while self._records:
-            records, futures = self._records, self._futures
+        futures: list[asyncio.Future[Receipt]] = []
+        try:
+            while self._records:
+                records, futures = self._records, self._futures
+                self._records, self._futures, self._bytes = [], [], 0
+                self._room.set()
+                await self._send_batch(records, futures)
+        except BaseException as error:
+            _fail(futures + self._futures, error)
             self._records, self._futures, self._bytes = [], [], 0
-            self._room.set()
-            try:
-                first = await self._send(records)
-            except BaseException as error:
-                _fail(futures, error)
-                if not isinstance(error, PublishFailed):
-                    raise
-                continue
-            for index, future in enumerate(futures):
-                if not future.done():
-                    future.set_result(Receipt(self._shard, first + index))
-        self._task = None
+            raise
+        finally:
+            self._task = None
+
+    async def _send_batch(
+        self, records: list[tuple[bytes, bytes]], futures: list[asyncio.Future[Receipt]]
+    ) -> None:
+        try:
+            first = await self._send(records)
+        except PublishFailed as error:
+            _fail(futures, error)
+            return
+        for index, future in enumerate(futures):
+            if not future.done():
+                future.set_result(Receipt(self._shard, first + index))
 
     async def _send(self, records: list[tuple[bytes, bytes]]) -> int:
         where = f"{self._topic}[{self._shard}]"

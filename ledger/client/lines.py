@@ -30,7 +30,7 @@ _TIME = re.compile(
     r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[01]\d|2[0-3]):(?P<minutes>[0-5]\d))",
     re.ASCII,
 )
-_EPOCH = datetime(1970, 1, 1)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of local times, whose offset is added after
 _MICROSECOND = timedelta(microseconds=1)
 _CYCLE = 146_097 * 86_400_000_000
 """Microseconds of 400 years, after which the calendar repeats."""

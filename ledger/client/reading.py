@@ -133,7 +133,9 @@ def _tp(record: ConsumerRecord) -> TopicPartition:
 class Follower:
     """Reads on in the background and hands on what comes; `caught_up` says when it is current."""
 
-    def __init__(self, reader: Reader, take: Callable[[list[ConsumerRecord]], Awaitable[None]]):
+    def __init__(
+        self, reader: Reader, take: Callable[[list[ConsumerRecord]], Awaitable[None]]
+    ) -> None:
         self._reader, self._take = reader, take
         self._moved = asyncio.Condition()
         self._taken: dict[TopicPartition, int] = {}

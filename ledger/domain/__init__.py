@@ -1,0 +1,1 @@
+"""Pure and synchronous: no clock, no randomness, no I/O, no float."""

@@ -38,7 +38,8 @@ def encode(name: str, row: Mapping[str, Any], prefix: bytes = b"") -> bytes:
 
 def decode(name: str, value: bytes, start: int = 0) -> dict[str, Any]:
     """The record in `value[start:]`, all of it. Raises ValueError for anything else."""
-    return decode_as(parsed(name), value, start)
+    row: dict[str, Any] = decode_as(parsed(name), value, start)
+    return row
 
 
 def decode_as(schema: Schema, value: bytes, start: int = 0, reader: Schema | None = None) -> Any:

@@ -7,6 +7,8 @@ import iso4217
 
 from ledger.domain.money import MAX_SCALE
 
+MAX_CODE = 32
+"""Characters of an asset's code."""
 ISO_SCALES: dict[str, int] = {
     currency.code: currency.exponent
     for currency in iso4217.Currency
@@ -66,8 +68,8 @@ class Reference:
 
 def asset_problem(code: str, scale: int) -> str | None:
     """Why an asset cannot be registered, or None."""
-    if not (1 <= len(code) <= 32 and code.isascii() and code.isprintable() and " " not in code):
-        return "an asset's code is 1 to 32 printable ASCII characters without blanks"
+    if not (1 <= len(code) <= MAX_CODE and code.isascii() and code.isprintable() and " " not in code):
+        return f"an asset's code is 1 to {MAX_CODE} printable ASCII characters without blanks"
     if not 0 <= scale <= MAX_SCALE:
         return f"an asset has 0 to {MAX_SCALE} decimals"
     return None

@@ -177,7 +177,7 @@ def check_content(
 
 
 def _read_entries(drafts: Sequence[DraftEntry], scales: Mapping[str, int]) -> list[Entry] | Refused:
-    entries = []
+    entries: list[Entry] = []
     for draft in drafts:
         currency = draft["currency"]
         scale = scales.get(currency)

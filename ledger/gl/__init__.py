@@ -1,0 +1,1 @@
+"""The general ledger: tables, the journal protocol and its implementations."""

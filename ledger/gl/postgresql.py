@@ -14,6 +14,7 @@ from ledger.gl import copying, reads
 from ledger.gl.connection import engine, faults_translated
 from ledger.gl.journal import (
     BalanceRow,
+    JournalUnavailable,
     PostedRun,
     PostedTransaction,
     PostingRun,
@@ -81,9 +82,10 @@ class PostgresJournal:
     def __init__(self, url: str) -> None:
         # Postings look up by primary key alone. Without statistics, in a ledger's first minute,
         # the planner would read whole tables instead, and a prepared statement would stay so.
+        # Autocommit, with a BEGIN of our own: psycopg's would be a round trip by itself.
         self._post = engine(
             url, seconds=POST_SECONDS, idle_seconds=POST_SECONDS, pool_size=1, max_overflow=0,
-            settings={"enable_seqscan": "off"},
+            settings={"enable_seqscan": "off"}, isolation_level="AUTOCOMMIT",
         )
         self._read = engine(
             url, seconds=READ_SECONDS, idle_seconds=READ_SECONDS, pool_size=2, max_overflow=8,
@@ -199,6 +201,7 @@ def _move(
         "before_digest": before.digest,
     }
     with driver.pipeline():
+        driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         moved.execute(_INSERT_SHARD if before == Watermark() else _MOVE_SHARD, arguments)
         if scales:
             codes = {"codes": list(scales), "scales": list(scales.values())}
@@ -223,13 +226,16 @@ def _settle(
     driver: psycopg.Connection[Any], shard: int, runs: Sequence[PostingRun]
 ) -> dict[Stripe, Totals]:
     """Runs, stripes, commit: one round trip."""
-    added = driver.cursor()
+    added, committed = driver.cursor(), driver.cursor()
     bounds = {"shard": shard, "start": runs[0].decision.start, "end": runs[-1].decision.end}
     with driver.pipeline():
         for run in runs:
             driver.execute(_INSERT_RUN, _run_row(run), prepare=True)
         added.execute(_ADD_TO_STRIPES, bounds, prepare=True)
-        driver.commit()
+        committed.execute("COMMIT")
+    # A transaction that failed answers ROLLBACK, without an error.
+    if committed.statusmessage != "COMMIT":
+        raise JournalUnavailable(f"The database answered COMMIT with {committed.statusmessage}.")
     return {
         Stripe(account, currency): Totals(int(debits), int(credits), count, offset)
         for account, currency, debits, credits, count, offset in added.fetchall()

@@ -1,0 +1,1 @@
+"""Kafka, registry and PostgreSQL for one machine, without containers or root."""

@@ -1,0 +1,1 @@
+"""Kafka, the registry and RocksDB: runs of records, whole batches, tables."""

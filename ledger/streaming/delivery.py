@@ -232,7 +232,8 @@ class RunConsumer(driver.Consumer):
 
     def heartbeat_age(self) -> float:
         """Seconds since the broker last confirmed this worker's membership."""
-        return time.monotonic() - self._thread.last_heartbeat
+        last: float = self._thread.last_heartbeat
+        return time.monotonic() - last
 
 
 class RunTransport(driver.Transport):

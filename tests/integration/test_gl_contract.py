@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,8 +14,10 @@ from ledger.errors import InvariantBroken
 from ledger.gl.journal import BalanceRow, Journal, PostingRun, Superseded
 from ledger.gl.memory import MemoryJournal
 from ledger.gl.postgresql import PostgresJournal
-from tests.integration.gl_database import Database
 from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, Leg, made, moved
+
+if TYPE_CHECKING:
+    from tests.integration.gl_database import Database
 
 pytest_plugins = ["tests.integration.gl_database"]
 

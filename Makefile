@@ -1,0 +1,42 @@
+# The whole project from a checkout: Python 3.11 or newer and make, nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test bench install lint lock clean
+
+demo: install  ## start everything, publish a stream of transactions, show what came of it, stop
+	@$(BIN)/faust-ledger demo
+
+test: install lint  ## everything, on real Kafka, registry, PostgreSQL and workers
+	$(BIN)/python -m pytest
+
+bench: install  ## throughput, latency and CPU, beside a hand-written floor
+	@$(BIN)/faust-ledger bench
+
+install: $(STAMP)  ## the environment alone, in .venv
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (a minute or two, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --config-settings editable_mode=compat --editable '.[stack,test]'
+	@touch $@
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: ## constraints.txt from what setup.cfg allows today
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet '.[stack,test]'
+	build/lock/bin/pip freeze --exclude faust-ledger > constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,113 @@
+"""What commands share: options, settings, one loop, output for people and for programs."""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ledger.settings import Settings
+
+OK = 0
+REFUSED = 1
+TIME_UP = 2
+
+T = TypeVar("T")
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", envvar="FAUST_LEDGER_DATA_DIR", show_default=False,
+        help="The embedded stack to talk to. Default: the setting data_dir.",
+    ),
+]  # fmt: skip
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
+
+
+def settings_for(data_dir: Path | None) -> "Settings":
+    """The settings of this command; a company's proxy is kept out of loopback's way."""
+    from ledger.settings import load
+    from ledger.stack.prepare import around_proxies
+
+    os.environ.update(around_proxies())
+    return load(data_dir)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, on a fast loop."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def print_json(found: Mapping[str, Any]) -> None:
+    """One object on a line of stdout."""
+    print(json.dumps(found, ensure_ascii=False))
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    typer.echo(text, err=True)
+
+
+def errors() -> "Console":
+    """stderr, as rich has it."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+Meter = Callable[[int], None]
+"""Told how much is done so far."""
+
+
+@contextmanager
+def meter(what: str, total: int | None, *, in_bytes: bool = False) -> Iterator[Meter]:
+    """A progress bar on stderr if that is a terminal, nothing otherwise."""
+    console = errors()
+    if not console.is_terminal:
+        yield lambda done: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn
+
+    count = DownloadColumn() if in_bytes else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def print_table(columns: Mapping[str, str], rows: list[list[str]]) -> None:
+    """A table for people; `columns` by name, with "right" or "left"."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name, side in columns.items():
+        table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console().print(table)
+
+
+def time_option(text: str, name: str) -> int:
+    """Microseconds since 1970 of an option: RFC 3339, or a date for that day's first instant, UTC.
+
+    Anything else is a usage error.
+    """
+    from ledger.client.lines import parse_time
+
+    found = parse_time(text if "T" in text.upper() or " " in text else f"{text}T00:00:00Z")
+    if isinstance(found, str):
+        raise typer.BadParameter(f"{text!r} {found}; or give a date, 2024-05-01.", param_hint=name)
+    return found

@@ -1,0 +1,265 @@
+"""`faust-ledger publish`: transactions from JSON Lines."""
+
+import os
+import stat
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from ledger.cli.output import (
+    OK,
+    REFUSED,
+    TIME_UP,
+    AsJson,
+    DataDir,
+    meter,
+    print_json,
+    run,
+    say,
+    settings_for,
+    time_option,
+)
+
+if TYPE_CHECKING:
+    from ledger.client.bulk import Counts
+    from ledger.client.outcomes import Outcomes, Tally
+    from ledger.client.publisher import Publisher
+    from ledger.domain.refusal import Refused
+    from ledger.domain.run import Refusal
+    from ledger.settings import Settings
+
+SPOOL_BYTES = 16 * 1024 * 1024
+STILL_SECONDS = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add `publish`."""
+    app.command()(publish)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for; `created_at` in microseconds since 1970, None: as the source says."""
+
+    file: str
+    wait: bool
+    timeout: float | None
+    strict: bool
+    check: bool
+    created_at: int | None
+
+
+def publish(
+    file: Annotated[str, typer.Argument(help="A file of JSON Lines, or - for standard input.")],
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return when each is reconciled or refused.")
+    ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0, help="With --wait: seconds to wait after the last was published. "
+                                 "Default: as long as it takes."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Check all lines first; send nothing if one is bad.")
+    ] = False,
+    no_check: Annotated[
+        bool,
+        typer.Option("--no-check", help="Send whatever can be encoded; the service refuses it."),
+    ] = False,
+    created_at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME|now", help="created_at of lines without one. Default: the "
+                     "file's modification time, so that publishing it again repeats and adds "
+                     "nothing; the present for standard input."),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish transactions, one JSON object a line.
+
+    {"transaction_id", "effective_at", "kind", "entries": [{"account", "side": "debit"|"credit",
+    "amount": "12.34", "currency": "CAD"}, ...], "description"?, "ordering_key"?, "created_at"?,
+    "reverses"?, "metadata"?}. Times are RFC 3339. A bad line is sent to nobody and reported on
+    stderr with its number; the others are sent.
+
+    Exit codes: 0 done, whatever lines were bad; 1 with --strict a bad line, a file too old, or
+    with --wait an open break that touches a transaction; 2 the time was up, or wrong usage;
+    3 a fault: publishing the same again is safe.
+    """
+    wish = Wish(file, wait, timeout, strict, not no_check, _created_at(created_at))
+    raise typer.Exit(run(_publish(wish, settings_for(data_dir), as_json=as_json)))
+
+
+def _created_at(text: str | None) -> int | None:
+    if text is None:
+        return None
+    return time.time_ns() // 1000 if text == "now" else time_option(text, "--created-at")
+
+
+async def _publish(wish: Wish, settings: "Settings", *, as_json: bool) -> int:
+    from ledger.client.bulk import first_without_time
+    from ledger.client.outcomes import Outcomes
+    from ledger.client.publisher import Publisher
+    from ledger.client.reference import policy_of
+
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        source = stack.enter_context(closing(_open(wish.file, spool=wish.strict)))
+        modified = _modified(source)
+        created_at = wish.created_at or modified or time.time_ns() // 1000
+        age = time.time_ns() // 1000 - created_at
+        if wish.created_at is None and wish.check and age > policy_of(settings).window:
+            number = await first_without_time(source)
+            if number is not None:
+                say(_too_old(wish.file, number, settings.window_days))
+                return REFUSED
+            source.seek(0)
+        publisher = await stack.enter_async_context(Publisher(settings, check=wish.check))
+        outcomes = None
+        if wish.wait:
+            outcomes = await stack.enter_async_context(Outcomes(settings, on_refused=_say_refusal))
+        counts, sent = await _feed(wish, source, publisher, outcomes, created_at)
+        tally, done = None, True
+        if outcomes is not None and sent:
+            tally, done = await _settle(outcomes, counts.published, wish.timeout)
+    report = _report(counts, tally, time.monotonic() - began, waited=wish.wait)
+    print_json(report) if as_json else _say_report(report, tally, done=done)
+    if not sent or (tally is not None and tally.breaks):
+        return REFUSED
+    return OK if done else TIME_UP
+
+
+def _open(file: str, *, spool: bool) -> BinaryIO:
+    """The source; what cannot be read twice is spooled to a temporary file where it must be."""
+    if file == "-":
+        source: BinaryIO = sys.stdin.buffer
+    else:
+        try:
+            source = Path(file).open("rb")
+        except OSError as error:
+            raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE") from error
+    if not spool or _modified(source) is not None:
+        return source
+    spooled = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - the caller closes it
+    while chunk := source.read(1 << 20):
+        spooled.write(chunk)
+    spooled.seek(0)
+    return spooled  # type: ignore[return-value]
+
+
+def _modified(source: BinaryIO) -> int | None:
+    """Modification time in microseconds since 1970 of a regular file; None for all else."""
+    if source is sys.stdin.buffer or isinstance(source, tempfile.SpooledTemporaryFile):
+        return None
+    found = os.fstat(source.fileno())
+    return found.st_mtime_ns // 1000 if stat.S_ISREG(found.st_mode) else None
+
+
+def _too_old(file: str, number: int, days: int) -> str:
+    return (
+        f"{file} was last modified more than {days} days ago, and line {number} says no created_at "
+        "of its own. Repetitions are recognised for that long only, so it is not known whether "
+        "this was published before. Nothing was sent. If it never was, pass `--created-at now`."
+    )
+
+
+async def _feed(
+    wish: Wish,
+    source: BinaryIO,
+    publisher: "Publisher",
+    outcomes: "Outcomes | None",
+    created_at: int,
+) -> tuple["Counts", bool]:
+    """Publish the source; False, with nothing sent, when --strict found a bad line."""
+    from ledger.client.bulk import Feed, lines_of
+    from ledger.errors import LedgerError
+
+    size = os.fstat(source.fileno()).st_size if _modified(source) is not None else None
+    if wish.strict:
+        feed = Feed(publisher, created_at=created_at, on_refused=_say_refused)
+        with meter("Checking", size, in_bytes=True) as shown:
+            async for found in lines_of(source, shown):
+                await feed.check(found)
+        if feed.counts.refused:
+            return feed.counts, False
+        source.seek(0)
+    on_receipt = outcomes.add if outcomes is not None else (lambda receipt: None)
+    feed = Feed(
+        publisher, created_at=created_at, on_refused=_say_refused, on_receipt=on_receipt
+    )
+    try:
+        with meter("Publishing", size, in_bytes=True) as shown:
+            async for found in lines_of(source, shown):
+                await feed.publish(found)
+            await feed.finish()
+    except LedgerError:
+        say(f"{feed.counts.published} of {feed.counts.lines} lines were acknowledged before this:")
+        raise
+    return feed.counts, True
+
+
+def _say_refused(number: int, refused: "Refused") -> None:
+    field = f" {refused.field}:" if refused.field else ""
+    say(f"line {number}: {refused.reason}:{field} {refused.sentence}")
+
+
+def _say_refusal(shard: int, refusal: "Refusal") -> None:
+    name = refusal.transaction_id or f"shard {shard} offset {refusal.offset}"
+    field = f" {refusal.field}:" if refusal.field else ""
+    say(f"{name}: {refusal.code}:{field} {refusal.reason}")
+
+
+async def _settle(
+    outcomes: "Outcomes", published: int, timeout: float | None
+) -> tuple["Tally", bool]:
+    with meter("Reconciling", published) as shown:
+        last, since, told = 0, time.monotonic(), False
+
+        def tell(tally: "Tally") -> None:
+            nonlocal last, since, told
+            moved = tally.accepted + tally.reconciled + tally.rejected + tally.duplicates
+            if moved != last:
+                last, since = moved, time.monotonic()
+            elif not told and time.monotonic() - since > STILL_SECONDS:
+                told = True
+                say(f"Nothing has moved for {STILL_SECONDS} s: does a worker run? "
+                    "(`faust-ledger status`)")  # fmt: skip
+            shown(tally.reconciled + tally.rejected + tally.duplicates)
+
+        return await outcomes.settle(timeout, on_tally=tell)
+
+
+def _report(
+    counts: "Counts", tally: "Tally | None", seconds: float, *, waited: bool
+) -> dict[str, Any]:
+    """What --json prints; what only --wait finds out is null without it."""
+    known = waited and tally is not None
+    nothing = 0 if waited else None
+    return {
+        "lines": counts.lines,
+        "published": counts.published,
+        "accepted": tally.accepted if known and tally else nothing,
+        "rejected": counts.refused + (tally.rejected if tally else 0),
+        "duplicates": tally.duplicates if known and tally else nothing,
+        "reconciled": tally.reconciled if known and tally else nothing,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _say_report(report: dict[str, Any], tally: "Tally | None", *, done: bool) -> None:
+    print(f"{report['published']:,} of {report['lines']:,} lines published "
+          f"in {report['seconds']:.1f} s, {report['rejected']:,} rejected")  # fmt: skip
+    if tally is None:
+        return
+    print(f"{tally.accepted:,} accepted, {tally.duplicates:,} duplicates, "
+          f"{tally.reconciled:,} reconciled")  # fmt: skip
+    for found in tally.breaks:
+        print(f"break: {found.account} {found.currency} in shard {found.shard}")
+    if not done:
+        print("The time is up; not all of them are reconciled yet.")

@@ -1,0 +1,165 @@
+"""Migrations give exactly the tables of ledger.gl.tables, and the service's role its few rights."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
+
+from ledger.errors import Unavailable
+from ledger.gl.migrate import upgrade
+from ledger.gl.postgresql import PostgresJournal
+from ledger.gl.tables import metadata
+from tests.integration.gl_runs import Chain, moved
+
+if TYPE_CHECKING:
+    from tests.integration.gl_database import Database
+
+pytest_plugins = ["tests.integration.gl_database"]
+
+JOURNAL = ("currencies", "runs", "transactions", "entries")
+PRESENT = ("shards", "stripes")
+
+# Whatever alembic does not compare, PostgreSQL's own catalogue tells.
+COLUMNS = """
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, l.collname,
+    pg_get_expr(d.adbin, d.adrelid), a.attidentity, c.reloptions
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+LEFT JOIN pg_collation l ON l.oid = a.attcollation
+WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0
+    AND c.relname <> 'alembic_version'
+ORDER BY c.relname, a.attnum
+"""
+INDEXES = """
+SELECT indexname, indexdef FROM pg_indexes
+WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1
+"""
+CONSTRAINTS = """
+SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace AND conrelid <> 0
+    AND conrelid::regclass::text <> 'alembic_version' AND contype <> 'n' ORDER BY 1
+"""
+CATALOGUE = (COLUMNS, INDEXES, CONSTRAINTS)
+
+
+@pytest.fixture
+def empty(server: str) -> Any:
+    """A database without tables."""
+    from tests.integration.gl_database import new_database
+
+    with new_database(server) as database:
+        yield database
+
+
+def catalogue(database: "Database") -> list[list[Any]]:
+    """Columns, indexes, constraints."""
+    return [database.run(query) for query in CATALOGUE]
+
+
+def test_alembic_sees_no_difference(migrated: "Database") -> None:
+    with migrated.engine() as engine, engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "compare_type": True,
+                "compare_server_default": True,
+                "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+            },
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_catalogue_is_the_same(migrated: "Database", empty: "Database") -> None:
+    with empty.engine(empty.owner) as engine:
+        metadata.create_all(engine)
+    assert catalogue(migrated) == catalogue(empty)
+    assert len(catalogue(empty)[0]) == sum(len(table.columns) for table in metadata.tables.values())
+
+
+def test_upgrading_again_changes_nothing(migrated: "Database", capfd: Any) -> None:
+    before = catalogue(migrated)
+    upgrade(migrated.owner)
+    assert catalogue(migrated) == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_two_upgrades_at_once(empty: "Database") -> None:
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(upgrade, [empty.owner] * 2))
+    assert empty.run("SELECT version_num FROM alembic_version") == [("0001",)]
+
+
+def test_nobody_there_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="does not answer"):
+        upgrade("postgresql+psycopg://nobody@127.0.0.1:1/none")
+
+
+def test_without_the_role_it_says_so_and_the_next_upgrade_grants(
+    empty: "Database", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from migrations import grants
+
+    name = f"{empty.admin.rsplit('_', 1)[1]}_late"
+    monkeypatch.setattr(grants, "ROLE", f"role_{name}")
+    with caplog.at_level(logging.WARNING):
+        upgrade(empty.owner)
+    assert f"no role role_{name}" in caplog.text
+    empty.run(f"CREATE ROLE role_{name}")
+    try:
+        upgrade(empty.owner)
+        may = f"SELECT has_table_privilege('role_{name}', 'entries', 'INSERT')"
+        assert empty.run(may) == [(True,)]
+    finally:
+        empty.run(f"DROP OWNED BY role_{name}")
+        empty.run(f"DROP ROLE role_{name}")
+
+
+def refused(engine: Engine, statement: str) -> None:
+    """Fails unless the statement is refused for want of a right."""
+    with engine.connect() as connection, pytest.raises(ProgrammingError) as caught:
+        connection.execute(text(statement))
+    assert getattr(caught.value.orig, "sqlstate", "") == "42501", caught.value
+
+
+def test_the_service_can_post_and_nothing_else(database: "Database") -> None:
+    journal = PostgresJournal(database.service)
+    chain = Chain()
+    for index in range(2):
+        before = chain.watermark
+        journal.post(0, before, [chain.run(moved(index, 5))])
+    journal.close()
+    column = {"currencies": "scale", "runs": "accepted", "transactions": "kind", "entries": "amount"}
+    with database.engine(database.service) as engine:
+        for table in JOURNAL:
+            refused(engine, f"UPDATE {table} SET {column[table]} = {column[table]}")
+            refused(engine, f"SELECT 1 FROM {table} FOR UPDATE")
+        for table in (*JOURNAL, *PRESENT):
+            refused(engine, f"DELETE FROM {table}")
+            refused(engine, f"TRUNCATE {table}")
+            refused(engine, f"DROP TABLE {table}")
+            refused(engine, f"ALTER TABLE {table} ADD x int")
+            refused(engine, f"CREATE INDEX ON {table} (shard)" if table != "currencies" else
+                    "CREATE INDEX ON currencies (code)")
+        refused(engine, "CREATE TABLE mine (x int)")
+        refused(engine, "SELECT * FROM alembic_version")
+        refused(engine, "CREATE TRIGGER t BEFORE INSERT ON entries EXECUTE FUNCTION now()")
+
+
+def test_the_public_may_do_nothing(database: "Database") -> None:
+    rights = "SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER"
+    for table in (*JOURNAL, *PRESENT):
+        may = f"SELECT has_table_privilege('pg_monitor', '{table}', '{rights}')"
+        assert database.run(may) == [(False,)]
+
+
+def test_what_was_granted_beyond_is_taken_back(migrated: "Database") -> None:
+    migrated.run("GRANT UPDATE ON entries TO ledger_service; GRANT SELECT ON entries TO PUBLIC")
+    upgrade(migrated.owner)
+    may = "SELECT has_table_privilege('ledger_service', 'entries', 'UPDATE')"
+    assert migrated.run(may) == [(False,)]
+    assert migrated.run("SELECT has_table_privilege('pg_monitor', 'entries', 'SELECT')") == [(False,)]

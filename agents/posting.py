@@ -91,7 +91,9 @@ class PostingShard:
             totals = await self._call(lambda: self._journal.post(self._shard, before, postings))
             return Snapshot(after, totals)
         except (JournalUnavailable, Superseded) as error:
-            snapshot = await self._call(lambda: self._journal.snapshot(self._shard, before.end))
+            snapshot: Snapshot = await self._call(
+                lambda: self._journal.snapshot(self._shard, before.end)
+            )
             if snapshot.watermark == before:
                 raise JournalUnavailable(f"Nothing was posted: {error}") from error
             return snapshot

@@ -19,6 +19,8 @@ from ledger.streaming.table import ChangelogTable
 from ledger.streaming.waiting import waited_for
 
 MARK = b"w"
+MAX_PENDING = 2.0
+"""Seconds after which a balance is published as pending, however slow comparing became."""
 FOLD_TRANSACTIONS = 10_000
 """Folded in one write: their rows must fit one record batch of the changelog."""
 
@@ -118,10 +120,16 @@ def attach(app: LedgerApp) -> None:
     async def take_posted(run: Run) -> int:
         return await shards[run.tp.partition].take_posted(run)
 
-    @app.timer(interval=max(app.ledger.pending_after_ms / 2000, 0.01), name="pending")
+    @app.task
     async def say_pending() -> None:
-        for shard in shards.values():
-            await shard.say_pending(time.monotonic())
+        pause = max(app.ledger.pending_after_ms / 2000, 0.01)
+        while not app.should_stop:
+            await app.sleep(pause)
+            try:
+                for shard in list(shards.values()):
+                    await shard.say_pending(time.monotonic())
+            except Exception as error:
+                app.fault(error, "publishing pending balances")
 
     names = app.names
     take_runs(app, names.decisions, name="fold", opened=decisions_opened, take=take_decisions)
@@ -147,6 +155,7 @@ class ReconciliationShard:
         self._carried: dict[Stripe, Totals] | None = None
         self._decisions_read = 0
         self._unsaid: dict[Stripe, float] = {}
+        self._usual = 0.0
 
     async def open(self, generation: int) -> None:
         """Restore the table; once for each assignment, whichever of the two topics comes first."""
@@ -302,6 +311,10 @@ class ReconciliationShard:
             rows[stripe] = row
         await self._say_stripes(rows)
         await self._say_breaks(compared, rows, set(changed) | differing)
+        self._usual = time.monotonic() - min(
+            (self._unsaid[stripe] for stripe in rows if stripe in self._unsaid),
+            default=time.monotonic(),
+        )
         self._forget(rows, compared)
         mark = self.mark._replace(compared=watermark, breaks=self.mark.breaks + breaks)
         mark = mark._replace(posted=self._posted_until(compared.at))
@@ -344,8 +357,12 @@ class ReconciliationShard:
             self._table.write_here({MARK: mark.encode()})
 
     async def say_pending(self, now: float) -> None:
-        """Publish what has waited for the general ledger too long, as pending."""
-        since = now - self._app.ledger.pending_after_ms / 1000
+        """Publish what has waited for the general ledger longer than usual, as pending.
+
+        Under full load everything waits a while; to say it twice would only make that longer.
+        """
+        wait = max(self._app.ledger.pending_after_ms / 1000, min(2 * self._usual, MAX_PENDING))
+        since = now - wait
         if not self._unsaid:
             return
         async with self._lock:

@@ -103,7 +103,7 @@ def _created_at(text: str | None) -> int | None:
 
 
 async def _publish(wish: Wish, settings: "Settings", *, as_json: bool) -> int:
-    from ledger.client.bulk import first_without_time
+    from ledger.client.bulk import Counts, first_without_time
     from ledger.client.outcomes import Outcomes
     from ledger.client.publisher import Publisher
     from ledger.client.reference import policy_of
@@ -118,6 +118,8 @@ async def _publish(wish: Wish, settings: "Settings", *, as_json: bool) -> int:
             number = await first_without_time(source)
             if number is not None:
                 say(_too_old(wish.file, number, settings.window_days))
+                if as_json:
+                    print_json(_report(Counts(), None, time.monotonic() - began, waited=wish.wait))
                 return REFUSED
             source.seek(0)
         publisher = await stack.enter_async_context(Publisher(settings, check=wish.check))
@@ -205,14 +207,16 @@ async def _feed(
 
 
 def _say_refused(number: int, refused: "Refused") -> None:
-    field = f" {refused.field}:" if refused.field else ""
-    say(f"line {number}: {refused.reason}:{field} {refused.sentence}")
+    say(f"line {number}: {refused.reason}: {_located(refused.field, refused.sentence)}")
 
 
 def _say_refusal(shard: int, refusal: "Refusal") -> None:
     name = refusal.transaction_id or f"shard {shard} offset {refusal.offset}"
-    field = f" {refusal.field}:" if refusal.field else ""
-    say(f"{name}: {refusal.code}:{field} {refusal.reason}")
+    say(f"{name}: {refusal.code}: {_located(refusal.field, refusal.reason)}")
+
+
+def _located(field: str, sentence: str) -> str:
+    return sentence if field in sentence else f"{field}: {sentence}"
 
 
 async def _settle(

@@ -1,6 +1,7 @@
 """The general ledger's tables, brought up to date from Python."""
 
 from importlib import resources
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
@@ -9,6 +10,9 @@ from ledger.gl.connection import engine, faults_translated
 
 UPGRADE_SECONDS = 3_600
 """A statement of a migration that takes longer is given up, and the migration with it."""
+
+# Alembic keeps its context in globals. Other processes wait for a lock in the database.
+_ONE_AT_A_TIME = Lock()
 
 
 def upgrade(database_url: str) -> None:
@@ -22,6 +26,7 @@ def upgrade(database_url: str) -> None:
     made = engine(database_url, seconds=UPGRADE_SECONDS, idle_seconds=UPGRADE_SECONDS)
     try:
         with (
+            _ONE_AT_A_TIME,
             resources.as_file(resources.files("migrations")) as directory,
             faults_translated(),
             made.connect() as connection,

@@ -1,7 +1,8 @@
 """Migrations give exactly the tables of ledger.gl.tables, and the service's role its few rights."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,9 +89,11 @@ def test_upgrading_again_changes_nothing(migrated: "Database", capfd: Any) -> No
     assert capfd.readouterr() == ("", "")
 
 
-def test_two_upgrades_at_once(empty: "Database") -> None:
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(upgrade, [empty.owner] * 2))
+@pytest.mark.parametrize("executor", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_two_upgrades_at_once(empty: "Database", executor: type[Executor]) -> None:
+    how = {"mp_context": get_context("spawn")} if executor is ProcessPoolExecutor else {}
+    with executor(2, **how) as workers:
+        list(workers.map(upgrade, [empty.owner] * 2))
     assert empty.run("SELECT version_num FROM alembic_version") == [("0001",)]
 
 

@@ -1,0 +1,225 @@
+"""`faust-ledger balances` and `trial-balance`: reading what the ledger says."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ledger.cli.output import (
+    OK,
+    REFUSED,
+    AsJson,
+    DataDir,
+    print_json,
+    print_table,
+    run,
+    say,
+    settings_for,
+    time_option,
+)
+
+if TYPE_CHECKING:
+    from ledger.gl.journal import BalanceRow, Journal
+    from ledger.settings import Settings
+
+Row = dict[str, Any]
+
+
+class Source(StrEnum):
+    """Where balances come from."""
+
+    STREAM = "stream"
+    LEDGER = "ledger"
+
+
+class Axis(StrEnum):
+    """Which time an as-of means."""
+
+    EFFECTIVE = "effective"
+    RECORDED = "recorded"
+
+
+AsOf = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Count only what was strictly before this: RFC 3339, or a "
+                 "date for its first instant in UTC. Asks the general ledger."),
+]  # fmt: skip
+By = Annotated[Axis, typer.Option(help="The time that --as-of means.")]
+
+COLUMNS = {
+    "account": "left", "currency": "left", "posted": "right", "pending": "right",
+    "debits": "right", "credits": "right", "entries": "right", "status": "left",
+}  # fmt: skip
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to `app`."""
+    app.command()(balances)
+    app.command("trial-balance")(trial_balance)
+
+
+def balances(
+    accounts: Annotated[
+        list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Only these.")
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(help="Only accounts under this path: assets:cash is under assets, assets:c "
+                          "is under neither."),
+    ] = None,
+    source: Annotated[
+        Source | None,
+        typer.Option(show_default="stream", help="The live balances, or the general ledger."),
+    ] = None,
+    as_of: AsOf = None,
+    by: By = Axis.EFFECTIVE,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Balances by account and currency, posted and pending on the account's normal side.
+
+    From the stream each has a status: reconciled, pending (some of it waits for the general
+    ledger) or break (stream and general ledger disagree). From the general ledger nothing is
+    pending and the status is posted. Exit code 3 is a fault.
+    """
+    if as_of is not None and source is Source.STREAM:
+        raise typer.BadParameter("The stream knows the present only.", param_hint="--as-of")
+    settings = settings_for(data_dir)
+    at = None if as_of is None else time_option(as_of, "--as-of")
+    wanted = accounts or None
+    if source is Source.LEDGER or at is not None:
+        rows = from_ledger(settings, wanted, prefix, at, by)
+    else:
+        rows = run(from_stream(settings, wanted, prefix))
+    _print_rows(rows, as_json=as_json)
+
+
+def _print_rows(rows: list[Row], *, as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            print_json(row)
+    elif rows:
+        print_table(COLUMNS, [[str(row[name]) for name in COLUMNS] for row in rows])
+    else:
+        say("No such account has a balance.")
+
+
+async def from_stream(
+    settings: "Settings", accounts: list[str] | None, prefix: str | None
+) -> list[Row]:
+    """Rows of the balances topic as it is now, sorted."""
+    from ledger.client.balances import BalanceReader
+
+    async with BalanceReader(settings, accounts=accounts) as reader:
+        found = await reader.snapshot()
+    return [
+        {name: getattr(balance, name) for name in COLUMNS}
+        for _, balance in sorted(found.items())
+        if prefix is None or under(balance.account, prefix)
+    ]
+
+
+def under(account: str, prefix: str) -> bool:
+    """Whether `account` is `prefix` or below it; whole segments of the path."""
+    return f"{account}:".startswith(f"{prefix.removesuffix(':')}:")
+
+
+def from_ledger(
+    settings: "Settings",
+    accounts: list[str] | None,
+    prefix: str | None,
+    at: int | None,
+    by: Axis,
+) -> list[Row]:
+    """Rows of the general ledger, sorted; says on stderr where it is not complete for `at`."""
+    return [as_row(each) for each in ledger_rows(settings, accounts, prefix, at, by)]
+
+
+def ledger_rows(
+    settings: "Settings",
+    accounts: list[str] | None,
+    prefix: str | None,
+    at: int | None,
+    by: Axis,
+) -> "list[BalanceRow]":
+    """The same before it is made text."""
+    from ledger.gl.postgresql import PostgresJournal
+
+    journal = PostgresJournal(settings.database_url)
+    try:
+        if at is not None and by is Axis.RECORDED:
+            for sentence in incomplete(journal, at, settings.shards):
+                say(sentence)
+        under_ = None if prefix is None else prefix.removesuffix(":")
+        found = journal.balances(accounts=accounts, prefix=under_, as_of=at, by=by.value)
+    finally:
+        journal.close()
+    return sorted(found, key=lambda row: (row.account, row.currency))
+
+
+def incomplete(journal: "Journal", at: int, shards: int) -> Iterable[str]:
+    """A sentence for each shard that may yet record something before `at`."""
+    from ledger.client.drafts import shown
+
+    known = journal.recorded_until()
+    for shard in range(shards):
+        until = known.get(shard)
+        if until is None:
+            yield f"Shard {shard} has posted nothing yet."
+        elif until < at:
+            yield f"Shard {shard} is complete up to {shown(until)} in recorded time."
+
+
+def as_row(row: "BalanceRow") -> Row:
+    """A balance of the general ledger, where nothing is pending."""
+    from ledger.domain import money
+    from ledger.domain.account import on_normal_side
+
+    posted = on_normal_side(row.account, debits=row.debits, credits=row.credits)
+    return {
+        "account": row.account,
+        "currency": row.currency,
+        "posted": money.show(posted, row.scale),
+        "pending": money.show(0, row.scale),
+        "debits": money.show(row.debits, row.scale),
+        "credits": money.show(row.credits, row.scale),
+        "entries": row.entries,
+        "status": "posted",
+    }
+
+
+def trial_balance(
+    as_of: AsOf = None, by: By = Axis.EFFECTIVE, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
+    """Debits and credits of every account in the general ledger, and their sums by currency.
+
+    Exit codes: 0 debits equal credits in every currency, 1 they do not, 3 a fault.
+    """
+    settings = settings_for(data_dir)
+    at = None if as_of is None else time_option(as_of, "--as-of")
+    found = ledger_rows(settings, None, None, at, by)
+    sums = totals(found)
+    rows = [as_row(each) for each in found]
+    if as_json:
+        print_json({"currencies": sums, "accounts": rows})
+    else:
+        _print_rows(rows, as_json=False)
+        table = [[currency, each["debits"], each["credits"]] for currency, each in sums.items()]
+        print_table({"currency": "left", "debits": "right", "credits": "right"}, table)
+    balanced = all(each["debits"] == each["credits"] for each in sums.values())
+    raise typer.Exit(OK if balanced else REFUSED)
+
+
+def totals(rows: "Iterable[BalanceRow]") -> dict[str, dict[str, str]]:
+    """Decimal sums of debits and credits by currency."""
+    from ledger.domain import money
+
+    sums: dict[str, tuple[int, int, int]] = {}
+    for row in rows:
+        scale, debits, credits = sums.get(row.currency, (row.scale, 0, 0))
+        sums[row.currency] = (scale, debits + row.debits, credits + row.credits)
+    return {
+        currency: {"debits": money.show(debits, scale), "credits": money.show(credits, scale)}
+        for currency, (scale, debits, credits) in sorted(sums.items())
+    }

@@ -1,0 +1,67 @@
+"""What waiting may cure and what it cannot."""
+
+import psycopg
+import pytest
+from psycopg import errors
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from ledger.errors import InvariantBroken
+from ledger.gl.connection import faults_translated, translate
+from ledger.gl.journal import JournalUnavailable
+
+AWAY = [
+    psycopg.OperationalError("server closed the connection unexpectedly"),
+    psycopg.InterfaceError("the connection is closed"),
+    errors.AdminShutdown("57P01"),
+    errors.CannotConnectNow("57P03"),
+    errors.ConnectionFailure("08006"),
+    errors.SerializationFailure("40001"),
+    errors.DeadlockDetected("40P01"),
+    errors.LockNotAvailable("55P03"),
+    errors.QueryCanceled("57014"),
+    errors.DiskFull("53100"),
+    errors.TooManyConnections("53300"),
+    errors.IoError("58030"),
+    errors.ReadOnlySqlTransaction("25006"),
+    errors.InvalidPassword("28P01"),
+    errors.InvalidCatalogName("3D000"),
+    errors.InsufficientPrivilege("42501"),
+    errors.UndefinedTable("42P01"),
+]
+OURS = [
+    errors.UniqueViolation("23505"),
+    errors.CheckViolation("23514"),
+    errors.NotNullViolation("23502"),
+    errors.StringDataRightTruncation("22001"),
+    errors.NumericValueOutOfRange("22003"),
+    errors.UndefinedColumn("42703"),
+    errors.SyntaxError("42601"),
+    errors.DataCorrupted("XX001"),
+    psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"),
+    psycopg.ProgrammingError("the query has 1 placeholder but 2 parameters were passed"),
+]
+
+
+@pytest.mark.parametrize("error", AWAY, ids=lambda error: type(error).__name__)
+def test_waiting_may_help(error: Exception) -> None:
+    assert isinstance(translate(error), JournalUnavailable)
+
+
+@pytest.mark.parametrize("error", OURS, ids=lambda error: type(error).__name__)
+def test_waiting_is_vain(error: Exception) -> None:
+    assert isinstance(translate(error), InvariantBroken)
+
+
+def test_what_sqlalchemy_wraps_is_told_the_same_and_keeps_its_cause() -> None:
+    wrapped = OperationalError("SELECT 1", {}, errors.AdminShutdown("terminating"))
+    with pytest.raises(JournalUnavailable, match="terminating") as caught, faults_translated():
+        raise wrapped
+    assert caught.value.__cause__ is wrapped
+    with pytest.raises(JournalUnavailable), faults_translated():
+        raise PoolTimeout("QueuePool limit")
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(ZeroDivisionError), faults_translated():
+        raise ZeroDivisionError

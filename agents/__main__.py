@@ -29,6 +29,8 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level="INFO")
     logging.getLogger("aiokafka").setLevel("WARNING")
     logging.getLogger("httpx").setLevel("WARNING")
+    # A timer that fires late says that the process is busy, which metrics say better.
+    logging.getLogger("mode.timers").setLevel("ERROR")
     if options.parent is not None:
         threading.Thread(target=_die_with, args=[options.parent], daemon=True).start()
     settings = configuration.load(options.data_dir)

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +66,17 @@ class LedgerApp(faust.App):
 
     def lease(self) -> None:
         """Raises LeaseLost when this process may no longer write: called before every append."""
-        age = self.consumer.heartbeat_age() if self._consumer is not None else 0
+        age = self.consumer.unconfirmed() if self._consumer is not None else 0
         if age > self.conf.broker_session_timeout:
             raise LeaseLost(f"No heartbeat was confirmed for {age:.0f} s.")
 
 
 def new_app(name: str, settings: Settings, codec: Codec, data: Path) -> LedgerApp:
     """An application in the consumer group `<prefix>-<name>`; its tables live under `data`."""
+    # A member known by its tables: started again after a crash it takes its shards back at once,
+    # where a new one would wait until the broker gives up the dead one.
+    place = f"{socket.gethostname()}:{data.resolve()}"
+    member = f"{name}-{sha256(place.encode()).hexdigest()[:16]}"
     app = LedgerApp(
         f"{settings.prefix}-{name}",
         broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
@@ -82,6 +88,7 @@ def new_app(name: str, settings: Settings, codec: Codec, data: Path) -> LedgerAp
         processing_guarantee="at_least_once",
         producer_acks=-1,
         consumer_auto_offset_reset="none",
+        consumer_group_instance_id=member,
         consumer_max_fetch_size=4 * 1024 * 1024,
         broker_max_poll_records=None,
         broker_session_timeout=float(settings.session_timeout_seconds),

@@ -76,7 +76,7 @@ class Settings(BaseSettings):
         description="A balance not reconciled after this long is published as pending first.",
     )
     session_timeout_seconds: int = Field(
-        default=20, ge=6, description="A worker silent for this long loses its shards."
+        default=10, ge=6, description="A worker silent for this long loses its shards."
     )
 
     @classmethod

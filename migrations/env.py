@@ -1,4 +1,4 @@
-"""What alembic runs: the revisions and then the grants, in one transaction, one upgrade at a time."""
+"""What alembic runs: revisions, then grants; one transaction, one upgrade at a time."""
 
 from alembic import context
 from sqlalchemy import Connection, create_engine, text

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def apply(connection: Connection) -> None:
-    """As the tables' owner. Without the role: a warning, and the public gets nothing all the same."""
+    """As the tables' owner. Without the role it warns; the public gets nothing all the same."""
     known = connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": ROLE})
     schema = connection.scalar(text("SELECT quote_ident(current_schema())"))
     for table, privileges in GRANTS.items():
@@ -38,5 +38,7 @@ def apply(connection: Connection) -> None:
     else:
         log.warning(
             "There is no role %s in this database, so nobody but the owner can post. Make it "
-            "(CREATE ROLE %s LOGIN) and migrate again, which grants what it needs.", ROLE, ROLE,
+            "(CREATE ROLE %s LOGIN) and migrate again, which grants what it needs.",
+            ROLE,
+            ROLE,
         )

@@ -5,7 +5,16 @@ from typing import NoReturn
 
 import typer
 
-from ledger.cli import stack, worker
+from ledger.cli import (
+    audit,
+    publish,
+    read,
+    reference,
+    rejects,
+    settings_command,
+    stack,
+    worker,
+)
 from ledger.errors import LedgerError
 
 FAULT = 3
@@ -18,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for group in (stack, worker):
+for group in (stack, publish, read, reference, rejects, audit, settings_command, worker):
     group.register(app)
 
 

@@ -76,8 +76,14 @@ def meter(what: str, total: int | None, *, in_bytes: bool = False) -> Iterator[M
     if not console.is_terminal:
         yield lambda done: None
         return
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
 
     count = DownloadColumn() if in_bytes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
@@ -97,7 +103,10 @@ def print_table(columns: Mapping[str, str], rows: list[list[str]]) -> None:
         table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    Console().print(table)
+    console = Console()
+    # A pipe has no width to fold to.
+    wide = console if console.is_terminal else Console(width=250)
+    wide.print(table)
 
 
 def time_option(text: str, name: str) -> int:

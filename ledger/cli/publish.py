@@ -62,8 +62,11 @@ def publish(
     ] = False,
     timeout: Annotated[
         float | None,
-        typer.Option(min=0, help="With --wait: seconds to wait after the last was published. "
-                                 "Default: as long as it takes."),
+        typer.Option(
+            min=0,
+            help="With --wait: seconds to wait after the last was published. "
+            "Default: as long as it takes.",
+        ),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Check all lines first; send nothing if one is bad.")
@@ -74,9 +77,12 @@ def publish(
     ] = False,
     created_at: Annotated[
         str | None,
-        typer.Option(metavar="TIME|now", help="created_at of lines without one. Default: the "
-                     "file's modification time, so that publishing it again repeats and adds "
-                     "nothing; the present for standard input."),
+        typer.Option(
+            metavar="TIME|now",
+            help="created_at of lines without one. Default: the "
+            "file's modification time, so that publishing it again repeats and adds "
+            "nothing; the present for standard input.",
+        ),
     ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -143,7 +149,7 @@ def _open(file: str, *, spool: bool) -> BinaryIO:
         source: BinaryIO = sys.stdin.buffer
     else:
         try:
-            source = Path(file).open("rb")
+            source = Path(file).open("rb")  # noqa: SIM115 - the caller closes it
         except OSError as error:
             raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE") from error
     if not spool or _modified(source) is not None:
@@ -192,9 +198,7 @@ async def _feed(
             return feed.counts, False
         source.seek(0)
     on_receipt = outcomes.add if outcomes is not None else (lambda receipt: None)
-    feed = Feed(
-        publisher, created_at=created_at, on_refused=_say_refused, on_receipt=on_receipt
-    )
+    feed = Feed(publisher, created_at=created_at, on_refused=_say_refused, on_receipt=on_receipt)
     try:
         with meter("Publishing", size, in_bytes=True) as shown:
             async for found in lines_of(source, shown):
@@ -220,7 +224,7 @@ def _located(field: str, sentence: str) -> str:
 
 
 async def _settle(
-    outcomes: "Outcomes", published: int, timeout: float | None
+    outcomes: "Outcomes", published: int, seconds: float | None
 ) -> tuple["Tally", bool]:
     with meter("Reconciling", published) as shown:
         last, since, told = 0, time.monotonic(), False
@@ -236,7 +240,7 @@ async def _settle(
                     "(`faust-ledger status`)")  # fmt: skip
             shown(tally.reconciled + tally.rejected + tally.duplicates)
 
-        return await outcomes.settle(timeout, on_tally=tell)
+        return await outcomes.settle(seconds, on_tally=tell)
 
 
 def _report(

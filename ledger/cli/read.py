@@ -65,8 +65,10 @@ def balances(
     ] = None,
     prefix: Annotated[
         str | None,
-        typer.Option(help="Only accounts under this path: assets:cash is under assets, assets:c "
-                          "is under neither."),
+        typer.Option(
+            help="Only accounts under this path: assets:cash is under assets, assets:c "
+            "is under neither."
+        ),
     ] = None,
     source: Annotated[
         Source | None,

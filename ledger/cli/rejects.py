@@ -48,7 +48,9 @@ def list_rejects(
         say("Nothing was refused.")
 
 
-async def refused(settings: "Settings", code: str | None, limit: int | None) -> list[dict[str, Any]]:
+async def refused(
+    settings: "Settings", code: str | None, limit: int | None
+) -> list[dict[str, Any]]:
     """As --json prints them, in order of recorded_at, shard and offset."""
     rows = [row async for row in _rejects(settings, code)]
 

@@ -93,10 +93,10 @@ class BalanceReader:
             self._changes.discard(changes)
 
     async def wait_for(
-        self, predicate: Callable[[Balance], bool], *, timeout: float | None = None
+        self, predicate: Callable[[Balance], bool], *, seconds: float | None = None
     ) -> Balance:
         """The first balance, known or to come, for which `predicate` holds. Raises TimeoutError."""
-        async with asyncio.timeout(timeout), aclosing(self.follow(known=True)) as changes:
+        async with asyncio.timeout(seconds), aclosing(self.follow(known=True)) as changes:
             async for balance in changes:
                 if predicate(balance):
                     return balance
@@ -116,7 +116,9 @@ class BalanceReader:
 
     def _named(self, record: ConsumerRecord) -> bool:
         assert self._accounts is not None
-        return bytes(record.key or b"").partition(b" ")[0].decode(errors="replace") in self._accounts
+        return (
+            bytes(record.key or b"").partition(b" ")[0].decode(errors="replace") in self._accounts
+        )
 
 
 @dataclass(eq=False)

@@ -96,7 +96,7 @@ class BlockingPublisher:
         while chunk := list(islice(drafts, CHUNK)):
             future = asyncio.run_coroutine_threadsafe(self._publish_all(chunk), self._loop)
             window.append((chunk, future))
-            while len(window) > MANY // CHUNK or window and window[0][1].done():
+            while len(window) > MANY // CHUNK or (window and window[0][1].done()):
                 yield from _zipped(*window.popleft())
         while window:
             yield from _zipped(*window.popleft())

@@ -26,8 +26,8 @@ OPTIONAL = ("description", "ordering_key", "created_at", "reverses", "metadata")
 ENTRY = ("account", "side", "amount", "currency")
 
 _TIME = re.compile(
-    r"(?P<year>\d{4})(?P<date>-\d\d-\d\d)[Tt ](?P<clock>(?:[01]\d|2[0-3]):\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
-    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[01]\d|2[0-3]):(?P<minutes>[0-5]\d))",
+    r"(?P<year>\d{4})(?P<date>-\d\d-\d\d)[Tt ](?P<clock>(?:[01]\d|2[0-3]):\d\d:\d\d)"
+    r"(?:\.(?P<fraction>\d+))?(?:[Zz]|(?P<sign>[+-])(?P<hours>[01]\d|2[0-3]):(?P<minutes>[0-5]\d))",
     re.ASCII,
 )
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of local times, whose offset is added after
@@ -36,7 +36,7 @@ _CYCLE = 146_097 * 86_400_000_000
 """Microseconds of 400 years, after which the calendar repeats."""
 
 
-class Malformed(Exception):  # noqa: N818 - a value on its way out of nested reading
+class Malformed(Exception):
     """Carries a refusal to whoever reads the whole line."""
 
     def __init__(self, refused: Refused) -> None:

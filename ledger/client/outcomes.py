@@ -116,9 +116,10 @@ class Outcomes:
         counts = await partition_counts(self._settings.bootstrap_servers, *names)
         self._records = await Records.of(self._settings, "Decision", "Progress", "Break")
         async with self._reader as reader:
-            self._shards = await standing(
+            found = await standing(
                 reader, self._records, self._names.progress.name, counts[names[0]]
             )
+        self._shards = [_Shard(*each, compared=each.watermark.end) for each in found]
         return self
 
     async def __aexit__(
@@ -134,13 +135,13 @@ class Outcomes:
         self._shards[receipt.shard].published.add(receipt.offset)
 
     async def settle(
-        self, timeout: float | None = None, *, on_tally: Callable[[Tally], None] | None = None
+        self, seconds: float | None = None, *, on_tally: Callable[[Tally], None] | None = None
     ) -> tuple[Tally, bool]:
         """Wait until each is reconciled or refused; returns the tally, and whether all are.
 
-        After `timeout` seconds it returns what is known by then.
+        After `seconds` it returns what is known by then.
         """
-        until = float("inf") if timeout is None else time.monotonic() + timeout
+        until = float("inf") if seconds is None else time.monotonic() + seconds
         asked = {index: shard for index, shard in enumerate(self._shards) if shard.published.end}
         async with self._reader as reader:
             reader.place(await self._starts(reader, asked))
@@ -154,9 +155,7 @@ class Outcomes:
             await self._read_breaks(reader, asked)
         return self._tally(), True
 
-    async def _starts(
-        self, reader: Reader, asked: dict[int, _Shard]
-    ) -> dict[TopicPartition, int]:
+    async def _starts(self, reader: Reader, asked: dict[int, _Shard]) -> dict[TopicPartition, int]:
         # Breaks are few, and one that was open before touches what came after.
         breaks = [TopicPartition(self._names.breaks.name, index) for index in asked]
         starts = {tp: first for tp, (first, _) in (await reader.bounds(breaks)).items()}
@@ -235,17 +234,23 @@ def _take_break(shard: _Shard, row: dict[str, Any]) -> None:
         shard.open.discard(found)
 
 
-async def standing(reader: Reader, records: Records, topic: str, shards: int) -> list[_Shard]:
+class Standing(NamedTuple):
+    """Where a shard stood: compared up to `watermark`; later progress comes at `progress_from`."""
+
+    watermark: Watermark
+    progress_from: int
+
+
+async def standing(reader: Reader, records: Records, topic: str, shards: int) -> list[Standing]:
     """Each shard's last progress as a watermark: the start of the log where there is none."""
-    found = [_Shard(Watermark(), 0) for _ in range(shards)]
+    marks = [Watermark()] * shards
     bounds = await reader.bounds([TopicPartition(topic, shard) for shard in range(shards)])
     last = {tp: end - 1 for tp, (first, end) in bounds.items() if end > first}
     reader.place(last)
     async for fetched in reader.until({tp: offset + 1 for tp, offset in last.items()}):
         for _, row in await records.decode("Progress", fetched):
             fields = ("decisions_offset", "end", "digest", "recorded_until")
-            watermark = Watermark(**{name: row[name] for name in fields})
-            found[row["shard"]] = _Shard(watermark, 0, compared=watermark.end)
-    for tp, (_, end) in bounds.items():
-        found[tp.partition].progress_from = end
-    return found
+            marks[row["shard"]] = Watermark(**{name: row[name] for name in fields})
+    return [
+        Standing(mark, bounds[TopicPartition(topic, shard)][1]) for shard, mark in enumerate(marks)
+    ]

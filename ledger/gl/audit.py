@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ledger.domain import money
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.run import Content, RunHead, Stripe, Watermark, chain_digest
+from ledger.domain.transaction import MIN_ENTRIES
 from ledger.gl.journal import Journal, PostedRun, PostedTransaction
 
 
@@ -69,15 +70,17 @@ def _sides(transaction: PostedTransaction) -> dict[str, Sides]:
 
 def _imbalance(transaction: PostedTransaction, sides: Mapping[str, Sides]) -> Iterator[Finding]:
     name = f"Transaction {transaction.transaction_id!r} at offset {transaction.offset}"
-    if len(transaction.entries) < 2:
+    if len(transaction.entries) < MIN_ENTRIES:
         yield Finding(
-            transaction.shard, transaction.offset,
+            transaction.shard,
+            transaction.offset,
             f"{name} has {len(transaction.entries)} entries; every transaction has two or more.",
         )
     for currency, (scale, debits, credits) in sides.items():
         if debits != credits:
             yield Finding(
-                transaction.shard, transaction.offset,
+                transaction.shard,
+                transaction.offset,
                 f"{name} does not balance in {currency}: debits {money.show(debits, scale)}, "
                 f"credits {money.show(credits, scale)}.",
             )
@@ -111,15 +114,14 @@ def _difference(shard: int, stripe: Stripe, stored: Totals, counted: Totals) -> 
         if had != should
     ]
     return Finding(
-        shard, max(stored.offset, counted.offset),
+        shard,
+        max(stored.offset, counted.offset),
         f"The totals of {stripe.account} in {stripe.currency} (minor units) are not the sum of "
         f"its entries: {'; '.join(parts) or 'a row without entries'}.",
     )
 
 
-def verify_chain(
-    journal: Journal, shard: int, heads: Iterable[Watermark] = ()
-) -> list[Finding]:
+def verify_chain(journal: Journal, shard: int, heads: Iterable[Watermark] = ()) -> list[Finding]:
     """Every run's digest from the journal's rows, every link, and the published `heads`.
 
     `heads` are watermarks of this shard that were published, read before this is called. One
@@ -147,7 +149,8 @@ def verify_chain(
 def _check_link(run: PostedRun, tail: Watermark) -> Iterator[Finding]:
     if run.follows != tail.digest or run.start != tail.end:
         yield Finding(
-            run.shard, run.decisions_offset,
+            run.shard,
+            run.decisions_offset,
             f"The run at decision offset {run.decisions_offset} says that it follows position "
             f"{run.start} and digest {run.follows.hex()[:16]}…; the run before it in the journal "
             f"ends at {tail.end} with {tail.digest.hex()[:16]}….",
@@ -159,7 +162,8 @@ def _check_content(journal: Journal, run: PostedRun) -> Iterator[Finding]:
     if _digest(run, transactions) != run.digest:
         counted = f"{run.accepted} transactions were accepted and {len(transactions)} are there"
         yield Finding(
-            run.shard, run.decisions_offset,
+            run.shard,
+            run.decisions_offset,
             f"The rows of the run at decision offset {run.decisions_offset} (log offsets "
             f"{run.start} to {run.end - 1}; {counted}) do not give its digest: something in "
             "them, or in the run's own row, was changed after posting. The decision log still "
@@ -179,8 +183,13 @@ def _digest(run: PostedRun, transactions: Iterable[PostedTransaction]) -> bytes 
 def run_head(run: PostedRun) -> RunHead:
     """What the digest covers besides content and outcomes."""
     return RunHead(
-        run.shard, run.start, run.end, run.follows,
-        run.recorded_until, run.reference_offset, run.accepted,
+        run.shard,
+        run.start,
+        run.end,
+        run.follows,
+        run.recorded_until,
+        run.reference_offset,
+        run.accepted,
     )
 
 
@@ -215,7 +224,8 @@ def _check_head(shard: int, tail: Watermark, digests: Iterable[bytes]) -> Iterat
     for digest in digests:
         if digest != tail.digest:
             yield Finding(
-                shard, tail.decisions_offset,
+                shard,
+                tail.decisions_offset,
                 f"At decision offset {tail.decisions_offset} the digest {digest.hex()[:16]}… was "
                 f"published; the journal has {tail.digest.hex()[:16]}… there. Its rows were "
                 "rewritten together with their digests.",
@@ -225,7 +235,8 @@ def _check_head(shard: int, tail: Watermark, digests: Iterable[bytes]) -> Iterat
 def _check_end(shard: int, tail: Watermark, last: Watermark) -> Iterator[Finding]:
     if tail != last:
         yield Finding(
-            shard, last.decisions_offset,
+            shard,
+            last.decisions_offset,
             f"The shard is said to be posted up to decision offset {last.decisions_offset} and "
             f"position {last.end}, digest {last.digest.hex()[:16]}…; its last run ends at "
             f"{tail.decisions_offset}, {tail.end} and {tail.digest.hex()[:16]}…. Runs were "
@@ -242,7 +253,8 @@ def _check_rest(journal: Journal, shard: int, last: Watermark) -> Iterator[Findi
     what = f"run at decision offset {run.decisions_offset}" if run else "transaction"
     where = f" at log offset {transaction.offset}" if transaction else ""
     yield Finding(
-        shard, run.decisions_offset if run else last.decisions_offset,
+        shard,
+        run.decisions_offset if run else last.decisions_offset,
         f"There is a {what}{where} after the end of what was posted (decision offset "
         f"{last.decisions_offset}, position {last.end}): the posting service did not write it, "
         "or the shard's row was set back.",

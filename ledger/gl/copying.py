@@ -15,9 +15,7 @@ COPY_TRANSACTIONS = (
     "COPY transactions (shard, log_offset, effective_at, recorded_at, created_at, transaction_id,"
     " kind, description, ordering_key, reverses, metadata) FROM STDIN (FORMAT BINARY)"
 )
-COPY_ENTRIES = (
-    "COPY entries (shard, log_offset, entry, account, currency, side, amount) FROM STDIN"
-)
+COPY_ENTRIES = "COPY entries (shard, log_offset, entry, account, currency, side, amount) FROM STDIN"
 
 # https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -41,11 +39,23 @@ def transaction_rows(shard: int, contents: Iterable[Content]) -> bytes:
 def _transactions(shard: int, content: Content) -> Iterable[bytes]:
     heads = [
         _HEAD.pack(
-            _FIELDS, 4, shard, 8, offset,
-            8, effective_at - _Y2K, 8, recorded_at - _Y2K, 8, created_at - _Y2K,
+            _FIELDS,
+            4,
+            shard,
+            8,
+            offset,
+            8,
+            effective_at - _Y2K,
+            8,
+            recorded_at - _Y2K,
+            8,
+            created_at - _Y2K,
         )
         for offset, effective_at, recorded_at, created_at in zip(
-            content.offsets, content.effective_at, content.recorded_at, content.created_at,
+            content.offsets,
+            content.effective_at,
+            content.recorded_at,
+            content.created_at,
             strict=True,
         )
     ]
@@ -98,6 +108,4 @@ def _entries(shard: int, content: Content) -> list[str]:
 
 def _escape(text: str) -> str:
     """Accounts and currencies need it no more than once a run; only a backslash is allowed."""
-    return (
-        text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-    )
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

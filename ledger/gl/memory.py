@@ -75,9 +75,7 @@ class MemoryJournal:
         with self._lock:
             state = self._shards[shard]
             recent = {
-                stripe: totals
-                for stripe, totals in state.stripes.items()
-                if totals.offset >= since
+                stripe: totals for stripe, totals in state.stripes.items() if totals.offset >= since
             }
             return Snapshot(state.watermark, recent)
 

@@ -84,12 +84,22 @@ class PostgresJournal:
         # the planner would read whole tables instead, and a prepared statement would stay so.
         # Autocommit, with a BEGIN of our own: psycopg's would be a round trip by itself.
         self._post = engine(
-            url, seconds=POST_SECONDS, idle_seconds=POST_SECONDS, pool_size=1, max_overflow=0,
-            settings={"enable_seqscan": "off"}, isolation_level="AUTOCOMMIT",
+            url,
+            seconds=POST_SECONDS,
+            idle_seconds=POST_SECONDS,
+            pool_size=1,
+            max_overflow=0,
+            settings={"enable_seqscan": "off"},
+            isolation_level="AUTOCOMMIT",
         )
         self._read = engine(
-            url, seconds=READ_SECONDS, idle_seconds=READ_SECONDS, pool_size=2, max_overflow=8,
-            pool_pre_ping=True, isolation_level="REPEATABLE READ",
+            url,
+            seconds=READ_SECONDS,
+            idle_seconds=READ_SECONDS,
+            pool_size=2,
+            max_overflow=8,
+            pool_pre_ping=True,
+            isolation_level="REPEATABLE READ",
             execution_options={"postgresql_readonly": True},
         )
         self._scales: dict[str, int] = {}
@@ -126,7 +136,7 @@ class PostgresJournal:
 
     @contextmanager
     def _driver(self) -> Iterator[psycopg.Connection[Any]]:
-        """psycopg's own connection; after any error it is closed, which ends its transaction."""
+        """The driver's own connection; after any error it is closed, which ends its transaction."""
         with self._post.connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, psycopg.Connection)
@@ -154,9 +164,7 @@ class PostgresJournal:
         by: TimeAxis = "effective",
     ) -> list[BalanceRow]:
         with self._reading() as connection:
-            return reads.balances(
-                connection, accounts=accounts, prefix=prefix, as_of=as_of, by=by
-            )
+            return reads.balances(connection, accounts=accounts, prefix=prefix, as_of=as_of, by=by)
 
     def recorded_until(self) -> Mapping[int, int]:
         with self._reading() as connection:

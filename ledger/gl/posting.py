@@ -33,8 +33,7 @@ def follow(shard: int, before: Watermark, runs: Sequence[PostingRun]) -> Waterma
 
 
 def _problem(run: PostingRun) -> str | None:
-    decision, content = run.decision, run.content
-    offsets = content.offsets
+    decision, offsets = run.decision, run.content.offsets
     if decision.end < decision.start:
         return "it ends before it starts"
     if len(offsets) != decision.accepted:
@@ -43,6 +42,10 @@ def _problem(run: PostingRun) -> str | None:
         return "its transactions are not in ascending order of offset"
     if offsets and not decision.start <= offsets[0] <= offsets[-1] < decision.end:
         return "a transaction's offset is outside the run"
+    return _column_problem(run.content)
+
+
+def _column_problem(content: Content) -> str | None:
     if not len(content.entry_amounts) == len(content.entry_stripes) == sum(content.entry_counts):
         return "its entry columns differ in length"
     if 0 in content.entry_amounts:

@@ -1,8 +1,7 @@
 """Reading the journal, in SQL that every database of ours understands; times in microseconds."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, or_, select
@@ -38,8 +37,12 @@ def recorded_until(connection: Connection) -> dict[int, int]:
 def snapshot(connection: Connection, shard: int, since: int) -> Snapshot:
     """Two queries and one snapshot: the connection must be in a repeatable read."""
     query = select(
-        stripes.c.account, stripes.c.currency,
-        stripes.c.debits, stripes.c.credits, stripes.c.entries, stripes.c.last_offset,
+        stripes.c.account,
+        stripes.c.currency,
+        stripes.c.debits,
+        stripes.c.credits,
+        stripes.c.entries,
+        stripes.c.last_offset,
     ).where(stripes.c.shard == shard, stripes.c.last_offset >= since)
     head = watermark(connection, shard)
     rows = connection.execute(query)
@@ -49,8 +52,13 @@ def snapshot(connection: Connection, shard: int, since: int) -> Snapshot:
 def every_stripe(connection: Connection) -> Iterator[tuple[int, Stripe, Totals]]:
     """By account, currency and shard, streamed; the connection is busy until the end."""
     query = select(
-        stripes.c.shard, stripes.c.account, stripes.c.currency,
-        stripes.c.debits, stripes.c.credits, stripes.c.entries, stripes.c.last_offset,
+        stripes.c.shard,
+        stripes.c.account,
+        stripes.c.currency,
+        stripes.c.debits,
+        stripes.c.credits,
+        stripes.c.entries,
+        stripes.c.last_offset,
     ).order_by(stripes.c.account, stripes.c.currency, stripes.c.shard)
     for row in connection.execution_options(yield_per=PAGE).execute(query):
         yield row[0], Stripe(*row[1:3]), Totals(*row[3:])
@@ -64,7 +72,7 @@ def balances(
     as_of: int | None,
     by: TimeAxis,
 ) -> list[BalanceRow]:
-    """Several queries where many accounts are named: the connection must be in a repeatable read."""
+    """Several queries for many accounts: the connection must be in a repeatable read."""
     query = _stripe_sums() if as_of is None else _entry_sums(as_of, by)
     account = stripes.c.account if as_of is None else entries.c.account
     if prefix is not None:
@@ -155,15 +163,17 @@ def _legs(
     """By offset, from `first` to `last` inclusive."""
     query = (
         select(
-            entries.c.log_offset, entries.c.account, entries.c.currency, currencies.c.scale,
+            entries.c.log_offset,
+            entries.c.account,
+            entries.c.currency,
+            currencies.c.scale,
             case((entries.c.side == "D", entries.c.amount), else_=-entries.c.amount),
         )
         .join(currencies, currencies.c.code == entries.c.currency)
         .where(entries.c.shard == shard, entries.c.log_offset.between(first, last))
         .order_by(entries.c.log_offset, entries.c.entry)
     )
-    rows = groupby(connection.execute(query), key=itemgetter(0))
-    return {
-        offset: [(account, currency, scale, int(amount)) for _, account, currency, scale, amount in legs]
-        for offset, legs in rows
-    }
+    legs: dict[int, list[tuple[str, str, int, int]]] = defaultdict(list)
+    for offset, account, currency, scale, amount in connection.execute(query):
+        legs[offset].append((account, currency, scale, int(amount)))
+    return legs

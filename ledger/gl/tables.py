@@ -122,9 +122,7 @@ runs = Table(
     Column("recorded_until", Instant, nullable=False),
     Column("reference_offset", BigInteger, nullable=False),
     Column("accepted", Integer, nullable=False),
-    Column(
-        "posted_at", Instant, nullable=False, server_default=text("CURRENT_TIMESTAMP")
-    ),
+    Column("posted_at", Instant, nullable=False, server_default=text("CURRENT_TIMESTAMP")),
     PrimaryKeyConstraint("shard", "decisions_offset", name="runs_pk"),
     CheckConstraint("start_offset <= end_offset", name="runs_order"),
 )

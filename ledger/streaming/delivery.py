@@ -57,7 +57,8 @@ class RunThread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._ends: dict[TP, int] = {}
-        self.last_heartbeat = time.monotonic()
+        self._confirmed = time.monotonic()
+        self._joining = False
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -66,17 +67,30 @@ class RunThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         await super().on_start()
+        # aiokafka keeps the time of the last heartbeat in a local variable of its own loop, and
+        # sends none while it joins: the broker then counts the request to join as the sign of life.
         coordinator = self._ensure_consumer()._coordinator
-        beat = coordinator._do_heartbeat
+        beat, join = coordinator._do_heartbeat, coordinator._do_rejoin_group
 
-        async def timed() -> bool:
-            # aiokafka keeps this time in a local variable of its own loop.
+        async def timed_beat() -> bool:
             asked = time.monotonic()
             if ok := await beat():
-                self.last_heartbeat = asked
+                self._confirmed = asked
             return bool(ok)
 
-        coordinator._do_heartbeat = timed
+        async def timed_join(subscription: Any) -> bool:
+            self._joining = True
+            try:
+                return bool(await join(subscription))
+            finally:
+                self._joining = False
+                self._confirmed = time.monotonic()
+
+        coordinator._do_heartbeat, coordinator._do_rejoin_group = timed_beat, timed_join
+
+    def unconfirmed(self) -> float:
+        """Seconds since the broker last confirmed this worker's membership."""
+        return 0.0 if self._joining else time.monotonic() - self._confirmed
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Run]:
         fetched = await super()._fetch_records(*args, **kwargs)
@@ -110,7 +124,8 @@ class RunThread(driver.AIOKafkaConsumerThread):
             if wanted:
                 await consumer.commit(wanted)
         except KafkaError as error:
-            self.log.info("Offsets not committed (%s); they are a hint only.", error)
+            reason = type(error).__name__
+            self.log.info("Offsets not committed (%s); they are a hint only.", reason)
             return False
         return True
 
@@ -227,13 +242,13 @@ class RunConsumer(driver.Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing to book: runs chain by their own labels."""
 
-    def verify_event_path(self, now: float, tp: TP) -> None:
+    async def verify_all_partitions_active(self) -> None:
         """Faust's guesses about slow streams count single events; lag is what to watch here."""
 
-    def heartbeat_age(self) -> float:
+    def unconfirmed(self) -> float:
         """Seconds since the broker last confirmed this worker's membership."""
-        last: float = self._thread.last_heartbeat
-        return time.monotonic() - last
+        seconds: float = self._thread.unconfirmed()
+        return seconds
 
 
 class RunTransport(driver.Transport):

@@ -1,12 +1,12 @@
 """Runs for tests of the journal, settled and chained as intake would.
 
-    chain = Chain(shard=3)
-    first = chain.run(moved(0, "12.34"), moved(1, -5))
-    journal.post(3, Watermark(), [first])
+chain = Chain(shard=3)
+first = chain.run(moved(0, "12.34"), moved(1, -5))
+journal.post(3, Watermark(), [first])
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ledger.domain.run import Content, Decision, Watermark
@@ -40,7 +40,9 @@ def made(offset: int, *legs: Leg, **fields: Any) -> Made:
     return Made(offset, legs, fields)
 
 
-def moved(offset: int, amount: int, *, debit: str = CASH, credit: str = DEPOSIT, **fields: Any) -> Made:
+def moved(
+    offset: int, amount: int, *, debit: str = CASH, credit: str = DEPOSIT, **fields: Any
+) -> Made:
     """Two legs that balance."""
     return Made(offset, [Leg(debit, amount), Leg(credit, -amount)], fields)
 
@@ -77,7 +79,7 @@ class Chain:
     """The decision log of one shard while it grows."""
 
     shard: int = 0
-    watermark: Watermark = Watermark()
+    watermark: Watermark = field(default_factory=Watermark)
 
     def run(self, *transactions: Made, end: int | None = None, skipped: int = 0) -> PostingRun:
         """The next run, and the chain moves past it; `skipped` offsets of the log are holes."""

@@ -1,7 +1,9 @@
 """A TCP proxy on 127.0.0.1 that counts round trips and can freeze, cut, and lose an answer."""
 
 import socket
+from contextlib import suppress
 from threading import Event, Lock, Thread
+from typing import Self
 
 CHUNK = 1 << 16
 
@@ -22,7 +24,7 @@ class Proxy:
         self._open: list[socket.socket] = []
         self._last = ""
 
-    def __enter__(self) -> "Proxy":
+    def __enter__(self) -> Self:
         Thread(target=self._accept, daemon=True).start()
         return self
 
@@ -82,7 +84,5 @@ class Proxy:
 
 
 def _shut(each: socket.socket) -> None:
-    try:
+    with suppress(OSError):
         each.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.integration.gl_database"]
 
+USD = (Leg(CASH, 3, "USD"), Leg(DEPOSIT, -2, "USD"), Leg("income:fees", -1, "USD"))
+
 
 def filled(journal: Journal) -> list[Watermark]:
     """Two shards; the heads of shard 0, one a run, the last one last."""
@@ -28,9 +30,10 @@ def filled(journal: Journal) -> list[Watermark]:
         before, at = chain.watermark, index * 10
         run = chain.run(
             moved(at, 100 + index, description="päy", metadata='{"a":"b"}'),
-            made(at + 2, Leg(CASH, 3, "USD"), Leg(DEPOSIT, -2, "USD"), Leg("income:fees", -1, "USD")),
+            made(at + 2, *USD),
             moved(at + 3, 2**63 - 1, ordering_key="k", reverses="t-1"),
-            end=at + 10, skipped=index,
+            end=at + 10,
+            skipped=index,
         )
         journal.post(0, before, [run])
         heads.append(chain.watermark)
@@ -81,7 +84,7 @@ def test_an_empty_journal_has_no_findings() -> None:
 def test_an_altered_amount(
     database: "Database", journal: Journal, check: Callable[[], list[str]]
 ) -> None:
-    database.run("UPDATE entries SET amount = amount + 1 WHERE shard=0 AND log_offset=10 AND entry=0")
+    database.run("UPDATE entries SET amount = 102 WHERE shard=0 AND log_offset=10 AND entry=0")
     (sentence,) = check()
     assert "log offsets 10 to 19" in sentence
     (finding,) = audit.double_entry(journal).findings
@@ -104,19 +107,21 @@ def test_an_amount_that_no_run_can_have(
     [
         "UPDATE transactions SET description = 'pay' WHERE shard=0 AND log_offset=0",
         "UPDATE transactions SET description = NULL WHERE shard=0 AND log_offset=0",
-        "UPDATE transactions SET effective_at = effective_at + interval '1 microsecond' WHERE log_offset=0",
-        "UPDATE transactions SET metadata = '{\"a\":\"c\"}' WHERE shard=0 AND log_offset=0",
+        "UPDATE transactions SET effective_at = effective_at + interval '1 microsecond'",
+        'UPDATE transactions SET metadata = \'{"a":"c"}\' WHERE shard=0 AND log_offset=0',
         "UPDATE transactions SET log_offset = 1 WHERE shard=0 AND log_offset=0",
         "UPDATE entries SET account = 'assets:mine' WHERE shard=0 AND log_offset=0 AND entry=0",
-        "UPDATE entries SET side = CASE side WHEN 'D' THEN 'C' ELSE 'D' END WHERE log_offset=0",
+        "UPDATE entries SET side = CASE side WHEN 'D' THEN 'C' ELSE 'D' END",
         "UPDATE currencies SET scale = 3 WHERE code = 'USD'",
         "UPDATE runs SET outcomes_digest = digest WHERE shard=0 AND decisions_offset=0",
         "UPDATE runs SET reference_offset = 8 WHERE shard=0 AND decisions_offset=0",
         "DELETE FROM currencies WHERE code = 'USD'",
         "DELETE FROM transactions WHERE shard=0 AND log_offset=2",
         "DELETE FROM entries WHERE shard=0 AND log_offset=2",
-        "INSERT INTO transactions SELECT 0, 5, 't', kind, NULL, effective_at, recorded_at, created_at"
-        " FROM transactions WHERE shard=0 AND log_offset=0",
+        (
+            "INSERT INTO transactions SELECT 0, 5, 't', kind, NULL, effective_at, recorded_at,"
+            " created_at FROM transactions WHERE shard=0 AND log_offset=0"
+        ),
     ],
 )
 def test_any_change_to_a_run_s_rows(
@@ -137,9 +142,7 @@ def test_a_deleted_transaction_is_counted(
 
 
 def test_an_edited_digest(database: "Database", check: Callable[[], list[str]]) -> None:
-    database.run(
-        "UPDATE runs SET digest = sha256(digest) WHERE shard=0 AND start_offset=10"
-    )
+    database.run("UPDATE runs SET digest = sha256(digest) WHERE shard=0 AND start_offset=10")
     own, link = check()
     assert "do not give its digest" in own
     assert "says that it follows" in link
@@ -199,7 +202,7 @@ def test_rows_rewritten_with_their_digests_need_the_published_head(
     database: "Database", journal: Journal, heads: list[Watermark]
 ) -> None:
     database.run("UPDATE transactions SET kind = 'gift' WHERE shard=0 AND log_offset=30")
-    last = [run for run in journal.runs(0) if run.start == 30][0]
+    last = next(run for run in journal.runs(0) if run.start == 30)
     content = sha256(audit.rebuilt(journal.transactions(0, 30)).encode()).digest()
     digest = chain_digest(audit.run_head(last), content=content, outcomes=last.outcomes_digest)
     database.run("UPDATE runs SET digest = :d WHERE shard=0 AND start_offset=30", d=digest)
@@ -218,10 +221,14 @@ def test_a_head_where_no_run_ends(journal: Journal, heads: list[Watermark]) -> N
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("UPDATE stripes SET debits = debits + 1 WHERE account='assets:cash' AND currency='USD'",
-         "debits 13 stored, 12 by its entries"),
-        ("UPDATE stripes SET last_offset = 0 WHERE shard=0 AND account='income:fees'",
-         "offset 0 stored, 32 by its entries"),
+        (
+            "UPDATE stripes SET debits = debits + 1 WHERE account='assets:cash' AND currency='USD'",
+            "debits 13 stored, 12 by its entries",
+        ),
+        (
+            "UPDATE stripes SET last_offset = 0 WHERE shard=0 AND account='income:fees'",
+            "offset 0 stored, 32 by its entries",
+        ),
         ("DELETE FROM stripes WHERE shard=0 AND account='income:fees'", "entries 0 stored, 4"),
         ("INSERT INTO stripes VALUES ('assets:mine', 'CAD', 0, 5, 0, 1, 3)", "debits 5 stored, 0"),
     ],
@@ -235,7 +242,9 @@ def test_a_stripe_that_is_not_its_entries_sum(
     assert audit.verify_chain(journal, 0, heads) == []
 
 
-def test_one_leg_alone_does_not_balance(database: "Database", journal: Journal, heads: object) -> None:
+def test_one_leg_alone_does_not_balance(
+    database: "Database", journal: Journal, heads: object
+) -> None:
     database.run("DELETE FROM entries WHERE shard=0 AND log_offset=0 AND entry=1")
     alone, unbalanced = audit.double_entry(journal).findings
     assert "has 1 entries" in alone.sentence

@@ -1,7 +1,7 @@
 """Migrations give exactly the tables of ledger.gl.tables, and the service's role its few rights."""
 
 import logging
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,10 @@ def test_alembic_sees_no_difference(migrated: "Database") -> None:
             opts={
                 "compare_type": True,
                 "compare_server_default": True,
-                "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+                "autogenerate_plugins": [
+                    "alembic.autogenerate.*",
+                    "alembic.ext.checkconstraint_byname",
+                ],
             },
         )
         assert compare_metadata(context, metadata) == []
@@ -90,7 +93,7 @@ def test_upgrading_again_changes_nothing(migrated: "Database", capfd: Any) -> No
 
 
 @pytest.mark.parametrize("executor", [ThreadPoolExecutor, ProcessPoolExecutor])
-def test_two_upgrades_at_once(empty: "Database", executor: type[Executor]) -> None:
+def test_two_upgrades_at_once(empty: "Database", executor: Any) -> None:
     how = {"mp_context": get_context("spawn")} if executor is ProcessPoolExecutor else {}
     with executor(2, **how) as workers:
         list(workers.map(upgrade, [empty.owner] * 2))
@@ -136,7 +139,7 @@ def test_the_service_can_post_and_nothing_else(database: "Database") -> None:
         before = chain.watermark
         journal.post(0, before, [chain.run(moved(index, 5))])
     journal.close()
-    column = {"currencies": "scale", "runs": "accepted", "transactions": "kind", "entries": "amount"}
+    column = dict(zip(JOURNAL, ("scale", "accepted", "kind", "amount"), strict=True))
     with database.engine(database.service) as engine:
         for table in JOURNAL:
             refused(engine, f"UPDATE {table} SET {column[table]} = {column[table]}")
@@ -146,8 +149,12 @@ def test_the_service_can_post_and_nothing_else(database: "Database") -> None:
             refused(engine, f"TRUNCATE {table}")
             refused(engine, f"DROP TABLE {table}")
             refused(engine, f"ALTER TABLE {table} ADD x int")
-            refused(engine, f"CREATE INDEX ON {table} (shard)" if table != "currencies" else
-                    "CREATE INDEX ON currencies (code)")
+            refused(
+                engine,
+                f"CREATE INDEX ON {table} (shard)"
+                if table != "currencies"
+                else "CREATE INDEX ON currencies (code)",
+            )
         refused(engine, "CREATE TABLE mine (x int)")
         refused(engine, "SELECT * FROM alembic_version")
         refused(engine, "CREATE TRIGGER t BEFORE INSERT ON entries EXECUTE FUNCTION now()")
@@ -165,4 +172,5 @@ def test_what_was_granted_beyond_is_taken_back(migrated: "Database") -> None:
     upgrade(migrated.owner)
     may = "SELECT has_table_privilege('ledger_service', 'entries', 'UPDATE')"
     assert migrated.run(may) == [(False,)]
-    assert migrated.run("SELECT has_table_privilege('pg_monitor', 'entries', 'SELECT')") == [(False,)]
+    may = "SELECT has_table_privilege('pg_monitor', 'entries', 'SELECT')"
+    assert migrated.run(may) == [(False,)]

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.integration.gl_database"]
 
-OTHERS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-KILL = f"SELECT pg_terminate_backend(pid, 5000) FROM ({OTHERS}) AS others"
+KILL = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 @pytest.fixture
@@ -101,17 +103,18 @@ def test_killed_between_copy_and_commit_leaves_nothing(
 ) -> None:
     chain = Chain()
     run = chain.run(moved(0, 1), moved(1, 1))
-    with ThreadPoolExecutor(1) as thread, database.engine() as engine:
-        with engine.begin() as blocker:
-            # What comes after the copies: the runs.
-            blocker.execute(text("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE"))
-            posting: Future[object] = thread.submit(journal.post, 0, Watermark(), [run])
-            await_waiting(database)
-            database.run(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE NOT granted"
-            )
-            with pytest.raises(JournalUnavailable):
-                posting.result(10)
+    with (
+        ThreadPoolExecutor(1) as thread,
+        database.engine() as engine,
+        engine.begin() as blocker,
+    ):
+        # What comes after the copies: the runs.
+        blocker.execute(text("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE"))
+        posting: Future[object] = thread.submit(journal.post, 0, Watermark(), [run])
+        await_waiting(database)
+        database.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE NOT granted")
+        with pytest.raises(JournalUnavailable):
+            posting.result(10)
     assert rows(database) == [0] * 6
     journal.post(0, Watermark(), [run])
     assert rows(database) == [1, 1, 1, 2, 4, 2]

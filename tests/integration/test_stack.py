@@ -100,7 +100,7 @@ async def read(servers: str, topic: str) -> bytes:
         partition = TopicPartition(topic, 0)
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
-        found = await asyncio.wait_for(consumer.getone(), 10)
+        found = await asyncio.wait_for(consumer.getone(), 60)
         assert isinstance(found.value, bytes)
         return found.value
 
@@ -110,7 +110,7 @@ def registry(url: str, body: Json | None = None) -> Any:
         url, None if body is None else json.dumps(body).encode(),
         {"Content-Type": "application/vnd.schemaregistry.v1+json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 

@@ -1,0 +1,117 @@
+"""`faust-ledger verify`: double entry and the digest chain of the whole journal."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ledger.cli.output import (
+    OK,
+    REFUSED,
+    AsJson,
+    DataDir,
+    meter,
+    print_json,
+    print_table,
+    run,
+    settings_for,
+)
+
+if TYPE_CHECKING:
+    from ledger.domain.run import Watermark
+    from ledger.gl.audit import Finding
+    from ledger.gl.journal import Journal
+    from ledger.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to `app`."""
+    app.command()(verify)
+
+
+def verify(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Check the journal by itself and against what was published about it.
+
+    Every transaction balances; every stripe is the sum of its entries; every run's digest is
+    that of its rows, and follows the run before; the chain reaches the head that each shard last
+    published. An altered or shortened journal is found even if the database cannot be trusted.
+
+    Exit codes: 0 all is well, 1 there are findings, 3 a fault.
+    """
+    settings = settings_for(data_dir)
+    # Read before the journal: it can only be behind, never ahead of it.
+    heads = run(published_heads(settings))
+    report = audited(settings, heads)
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    raise typer.Exit(REFUSED if report["findings"] else OK)
+
+
+async def published_heads(settings: "Settings") -> "list[Watermark]":
+    """Each shard's last progress."""
+    from ledger.client.outcomes import standing
+    from ledger.client.reading import Reader, partition_counts
+    from ledger.client.records import Records
+    from ledger.streaming.topics import topics
+
+    name = topics(settings).progress.name
+    counts = await partition_counts(settings.bootstrap_servers, name)
+    records = await Records.of(settings, "Progress")
+    async with Reader(settings.bootstrap_servers) as reader:
+        return [each.watermark for each in await standing(reader, records, name, counts[name])]
+
+
+def audited(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
+    """What --json prints."""
+    from ledger.domain import money
+    from ledger.gl import audit
+    from ledger.gl.postgresql import PostgresJournal
+
+    journal = PostgresJournal(settings.database_url)
+    try:
+        entries = audit.double_entry(journal)
+        findings, runs = list(entries.findings), 0
+        with meter("Shards", len(heads)) as shown:
+            for shard, head in enumerate(heads):
+                findings += _of_shard(journal, shard, head)
+                runs += sum(1 for _ in journal.runs(shard))
+                shown(shard + 1)
+    finally:
+        journal.close()
+    return {
+        "transactions": entries.transactions,
+        "runs": runs,
+        "shards": len(heads),
+        "currencies": {
+            currency: {
+                "debits": money.show(sides.debits, sides.scale),
+                "credits": money.show(sides.credits, sides.scale),
+            }
+            for currency, sides in entries.sums.items()
+        },
+        "findings": [_finding(each) for each in findings],
+    }
+
+
+def _of_shard(journal: "Journal", shard: int, head: "Watermark") -> "list[Finding]":
+    from ledger.gl import audit
+
+    heads = [head] if head.decisions_offset else []
+    chain = audit.verify_chain(journal, shard, heads)
+    return [*chain, *audit.stripes_against_entries(journal, shard)]
+
+
+def _finding(found: "Finding") -> dict[str, Any]:
+    return {"shard": found.shard, "offset": found.offset, "finding": found.sentence}
+
+
+def _print(report: dict[str, Any]) -> None:
+    print(
+        f"{report['transactions']:,} transactions in {report['runs']:,} runs of "
+        f"{report['shards']} shards, {len(report['findings'])} findings"
+    )
+    rows = [[code, each["debits"], each["credits"]] for code, each in report["currencies"].items()]
+    print_table({"currency": "left", "debits": "right", "credits": "right"}, rows)
+    for found in report["findings"]:
+        print(f"shard {found['shard']}: {found['finding']}")

@@ -1,0 +1,61 @@
+"""What is traded in the demo, and the accounts that the firm keeps."""
+
+from typing import NamedTuple
+
+from ledger.domain.reference import Asset
+
+CENTS = 2
+"""Decimals of the currencies used here: CAD, USD, EUR."""
+
+BANK = "assets:bank:operating"
+CUSTODY = "assets:custody:street"
+FEES = "income:fees:advisory"
+
+
+class Security(NamedTuple):
+    """Traded in `currency`; `price` is what one whole share or coin costs at first, in cents."""
+
+    code: str
+    scale: int
+    name: str
+    currency: str
+    price: int
+
+
+SECURITIES = (
+    Security("XTSE:SHOP", 4, "Shopify Inc.", "CAD", 142_35),
+    Security("XTSE:RY", 4, "Royal Bank of Canada", "CAD", 171_80),
+    Security("XTSE:XIC", 4, "Core Canadian equity index fund", "CAD", 40_12),
+    Security("XNAS:AAPL", 6, "Apple Inc.", "USD", 228_87),
+    Security("XNYS:BRK.B", 6, "Berkshire Hathaway Inc.", "USD", 451_05),
+    Security("XETR:SAP", 4, "SAP SE", "EUR", 204_50),
+    Security("CRYPTO:BTC", 8, "Bitcoin", "USD", 61_240_00),
+)
+
+# One unit in Canadian cents.
+RATES = {"CAD": 100, "USD": 136, "EUR": 148}
+
+
+def assets() -> list[Asset]:
+    """What must be registered before it can be traded."""
+    return [Asset(each.code, each.scale, each.name) for each in SECURITIES]
+
+
+def trading(currency: str) -> str:
+    """Between clients and the street: what was bought in `currency`, against what it cost."""
+    return f"equity:trading:{currency}"
+
+
+def cash(client: int) -> str:
+    """What the firm owes a client in money."""
+    return f"liabilities:clients:{client}:cash"
+
+
+def savings(client: int) -> str:
+    """The client's money in a tax-free plan."""
+    return f"liabilities:clients:{client}:tfsa"
+
+
+def holdings(client: int) -> str:
+    """What the firm holds for a client in securities."""
+    return f"liabilities:clients:{client}:holdings"

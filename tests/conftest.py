@@ -93,7 +93,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
         if not kept:
             stacks.down(data_dir)
             if request.session.testsfailed:
-                print(f"\nThe ledger of this session, stopped, with its logs: {data_dir}")
+                sys.stderr.write(f"\nThe session's ledger, stopped, with its logs: {data_dir}\n")
             else:
                 shutil.rmtree(data_dir, ignore_errors=True)
         signal.signal(signal.SIGTERM, before)

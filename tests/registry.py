@@ -1,6 +1,6 @@
 """The schema registry as anybody may speak to it: its Confluent API over plain HTTP."""
 
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -13,7 +13,7 @@ class Registry:
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url, headers={"Content-Type": TYPE}, trust_env=False)
 
-    def __enter__(self) -> "Registry":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

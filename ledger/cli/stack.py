@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", envvar="FAUST_LEDGER_DATA_DIR", show_default=False,
+        "--data-dir",
+        envvar="FAUST_LEDGER_DATA_DIR",
+        show_default=False,
         help="Where the stack keeps its data. Default: the setting data_dir.",
     ),
 ]
@@ -27,7 +29,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout,
 def port_option(name: str) -> Any:
     """An option for a service's port."""
     return typer.Option(
-        f"--{name}-port", min=1, max=65535, show_default=False,
+        f"--{name}-port",
+        min=1,
+        max=65535,
+        show_default=False,
         help=f"Where {name} listens on 127.0.0.1. Default: as before; at first, a free port.",
     )
 
@@ -57,8 +62,9 @@ def up(
     data_dir: DataDir = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=0, show_default=False,
-                     help="How many workers run. Default: as many as run now."),
+        typer.Option(
+            min=0, show_default=False, help="How many workers run. Default: as many as run now."
+        ),
     ] = None,
     kafka_port: Annotated[int | None, port_option("kafka")] = None,
     registry_port: Annotated[int | None, port_option("registry")] = None,
@@ -79,8 +85,11 @@ def up(
     console = Console(stderr=True)
     with shown(console) as meters:
         record = stack.up(
-            place, wanted=Ports(kafka_port, registry_port, postgres_port),
-            worker_count=workers, meters=meters, say=teller(console),
+            place,
+            wanted=Ports(kafka_port, registry_port, postgres_port),
+            worker_count=workers,
+            meters=meters,
+            say=teller(console),
         )
     if as_json:
         print(json.dumps(addresses(record)))

@@ -1,19 +1,16 @@
 """A seeded stream of transactions: the same seed, label and time give the same stream.
 
-Clients never spend what they do not have. Whatever a client does has the client's number as its
-ordering key, so the balance of a client's account moves in the order of this stream.
+Whatever a client does has the client's number as its ordering key, so the balance of a client's
+account moves in the order of this stream. A few transactions are bad, on purpose.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Literal
+from typing import Any, Literal, cast
 
-from ledger.demo import market
-from ledger.demo.market import BANK, CENTS, CUSTODY, FEES, RATES, SECURITIES, Security
-from ledger.demo.mistakes import MISTAKES
+from ledger.demo.book import SCALES, Act, Book, Leg
 from ledger.domain import money
-from ledger.domain.account import Side
 from ledger.domain.refusal import Reason
 from ledger.domain.transaction import Draft, DraftEntry
 
@@ -25,15 +22,12 @@ SETTLED_EVERY = 500
 BETWEEN = 3_000_000
 """Microseconds of business time from one transaction to the next."""
 
-Leg = tuple[str, str, int, int]
-"""Account, currency, its decimals, amount in minor units: debits above zero, credits below."""
-
 
 @dataclass(frozen=True, slots=True)
 class Made:
     """A transaction and what the ledger must make of it.
 
-    `watched` is an (account, currency) that nothing without the same ordering key touches.
+    `watched` is an (account, currency) that nothing with another ordering key touches.
     """
 
     draft: Draft
@@ -44,55 +38,141 @@ class Made:
 def generate(count: int, *, seed: int, label: str, at: int) -> Iterator[Made]:
     """`count` transactions, mistakes included, whose ids begin with `label`.
 
-    `at` is the present, in microseconds since 1970: when they are created, and when the last of
-    them is effective. The firm's first day: nobody has anything before.
+    `at` is the present, in microseconds since 1970: when they are created, and about when the
+    last of them is effective.
     """
     if count < FEWEST:
         raise ValueError(f"a stream has at least {FEWEST} transactions, not {count}")
-    day = _Day(Random(f"{seed} {label}"), label, at, count)
+    book = Book(Random(f"{seed} {label}"))  # noqa: S311 - not for secrets
+    clients = range(FIRST_CLIENT, FIRST_CLIENT + max(count // A_CLIENT_EACH, 3))
+    mistakes = _mistakes(count)
+    made: list[Made] = []
     for number in range(count):
-        yield day.transaction(number)
-
-
-class _Day:
-    """What clients own and what is not yet settled, while the day goes on."""
-
-    def __init__(self, random: Random, label: str, at: int, count: int) -> None:
-        self._random, self._label, self._at, self._count = random, label, at, count
-        self._clients = range(FIRST_CLIENT, FIRST_CLIENT + max(count // A_CLIENT_EACH, 4))
-        self._owned: dict[tuple[str, str], int] = {}
-        self._prices = {each.code: each.price for each in SECURITIES}
-        self._made: list[Made] = []
-        self._mistakes = dict(zip(self._moments(), MISTAKES, strict=False))
-        self._kinds: dict[Callable[[int], tuple[str, str, list[Leg]] | None], int] = {
-            self._deposit: 18, self._buy: 42, self._sell: 16, self._fee: 8,
-            self._exchange: 7, self._save: 6, self._dividend: 3,
-        }  # fmt: skip
-
-    def _moments(self) -> Iterator[int]:
-        """Evenly over the second half of the day, when there is something to get wrong."""
-        step = self._count // (2 * len(MISTAKES) + 2)
-        return iter(range(self._count // 2, self._count - 1, max(step, 1)))
-
-    def transaction(self, number: int) -> Made:
-        """The one of that number; they are made in order."""
-        name = f"{self._label}-{number:06d}"
-        if mistake := self._mistakes.get(number):
-            made = mistake(self._made, name)
-            if made.expected == "accepted":
-                self._undo(made.draft)
-        elif number and (number % SETTLED_EVERY == 0 or number == self._count - 1):
-            made = self._made_of(number, name, "street", *self._settlement())
+        name = f"{label}-{number:06d}"
+        if mistake := mistakes.get(number):
+            made.append(mistake(made, name))
         else:
-            made = self._by_client(number, name)
-        self._made.append(made)
-        return made
+            key, act = _act(book, number, count, clients)
+            effective_at = at - (count - number) * BETWEEN
+            draft = _draft(book.enter(act), name, key, effective_at=effective_at, created_at=at)
+            made.append(Made(draft, watched=act.watched))
+        yield made[-1]
 
-    def _by_client(self, number: int, name: str) -> Made:
-        """What some client does; one who cannot afford it makes a deposit instead."""
-        # At first everybody opens an account.
-        turn = number if number < len(self._clients) else self._random.randrange(1 << 30)
-        client = self._clients[turn % len(self._clients)]
-        act = self._random.choices(list(self._kinds), list(self._kinds.values()))[0]
-        done = (act(client) if number == turn % (1 << 30) and False else act(client))
-        return self._made_of(number, name, f"client-{client}", *(done or self._deposit(client)))
+
+def _act(book: Book, number: int, count: int, clients: Sequence[int]) -> tuple[str, Act]:
+    """The ordering key and what happens: everybody deposits first, then anything may."""
+    if number == 0:
+        return "street", book.capital()
+    if number % SETTLED_EVERY == 0 or number == count - 1:
+        act = book.settlement()
+        if act is not None:
+            return "street", act
+    turn = number - 1
+    client = clients[turn] if turn < len(clients) else clients[number * 7_919 % len(clients)]
+    # After the deposits one of each kind that a mistake is made of, whatever the seed.
+    scripted = {len(clients): book.buy, len(clients) + 1: book.fee}
+    act = book.deposit(client) if turn < len(clients) else scripted.get(turn, book.by)(client)
+    return f"client-{client}", act or book.deposit(client)
+
+
+def _draft(act: Act, name: str, key: str, *, effective_at: int, created_at: int) -> Draft:
+    return Draft(
+        transaction_id=name,
+        kind=act.kind,
+        description=act.description,
+        effective_at=effective_at,
+        created_at=created_at,
+        ordering_key=key,
+        reverses=None,
+        entries=[_entry(leg) for leg in act.legs],
+        metadata={"source": "faust-ledger demo"},
+    )
+
+
+def _entry(leg: Leg) -> DraftEntry:
+    account, currency, amount = leg
+    return DraftEntry(
+        account=account,
+        side="debit" if amount > 0 else "credit",
+        amount=money.show(abs(amount), SCALES[currency]),
+        currency=currency,
+    )
+
+
+Mistake = Callable[[Sequence[Made], str], Made]
+"""Given what was made so far and a new id."""
+
+
+def _mistakes(count: int) -> Mapping[int, Mistake]:
+    """By number: over the second half, when there is something to get wrong."""
+    kinds = (unbalanced, too_fine, misspelt, reversal, second_reversal, reused, repetition)
+    step = count // 2 // (len(kinds) + 1)
+    # Numbers that are not those of settlements.
+    return {count // 2 + index * step + 3: kind for index, kind in enumerate(kinds)}
+
+
+def _last(made: Sequence[Made], kind: str) -> Made:
+    found = (each for each in reversed(made) if each.draft["kind"] == kind)
+    return next(each for each in found if each.expected == "accepted")
+
+
+def _but(draft: Draft, **changes: Any) -> Draft:
+    return cast(Draft, draft | changes)
+
+
+def unbalanced(made: Sequence[Made], name: str) -> Made:
+    """An order fill that loses a cent."""
+    draft = _last(made, "order_fill").draft
+    first, *others = draft["entries"]
+    scale = SCALES[first["currency"]]
+    amount = money.parse(first["amount"], scale)
+    assert isinstance(amount, int), "it was made by money.show"
+    entries = [first | {"amount": money.show(amount + 1, scale)}, *others]
+    return Made(_but(draft, transaction_id=name, entries=entries), Reason.NOT_BALANCED)
+
+
+def too_fine(made: Sequence[Made], name: str) -> Made:
+    """A deposit of a fraction of a cent."""
+    draft = _last(made, "deposit").draft
+    entries = [entry | {"amount": "250.005"} for entry in draft["entries"]]
+    return Made(_but(draft, transaction_id=name, entries=entries), Reason.TOO_MANY_DECIMALS)
+
+
+def misspelt(made: Sequence[Made], name: str) -> Made:
+    """An order fill in a security that nobody has registered."""
+    draft = _last(made, "order_fill").draft
+    *others, taken, given = draft["entries"]
+    entries = [*others, taken | {"currency": "XTSE:SHPO"}, given | {"currency": "XTSE:SHPO"}]
+    return Made(_but(draft, transaction_id=name, entries=entries), Reason.UNKNOWN_CURRENCY)
+
+
+def reversal(made: Sequence[Made], name: str) -> Made:
+    """A fee that is given back."""
+    fee = _last(made, "fee")
+    back: list[DraftEntry] = [
+        entry | {"side": "credit" if entry["side"] == "debit" else "debit"}
+        for entry in fee.draft["entries"]
+    ]
+    draft = _but(
+        fee.draft, transaction_id=name, kind="reversal", description="Fee charged by mistake",
+        reverses=fee.draft["transaction_id"], entries=back,
+    )  # fmt: skip
+    return Made(draft, watched=fee.watched)
+
+
+def second_reversal(made: Sequence[Made], name: str) -> Made:
+    """The same fee given back once more."""
+    draft = _last(made, "reversal").draft
+    return Made(_but(draft, transaction_id=name), Reason.REVERSED_ALREADY)
+
+
+def reused(made: Sequence[Made], name: str) -> Made:
+    """Another deposit under the id of an earlier one; `name` stays unused."""
+    draft = _last(made, "deposit").draft
+    entries = [entry | {"amount": "999.00"} for entry in draft["entries"]]
+    return Made(_but(draft, entries=entries), Reason.ID_REUSED)
+
+
+def repetition(made: Sequence[Made], name: str) -> Made:
+    """A deposit published once more, as by a producer that did not hear the answer."""
+    return Made(_last(made, "deposit").draft, "duplicate")

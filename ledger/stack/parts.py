@@ -43,7 +43,10 @@ class Part:
     def as_json(self) -> dict[str, Any]:
         """{pid, started, port, log}; the name is the key, or beside it."""
         return {
-            "pid": self.pid, "started": self.started, "port": self.port, "log": str(self.log),
+            "pid": self.pid,
+            "started": self.started,
+            "port": self.port,
+            "log": str(self.log),
         }
 
 
@@ -51,8 +54,11 @@ def from_json(name: str, record: Mapping[str, Any]) -> Part:
     """The reverse of `as_json`; KeyError, TypeError or ValueError on a strange record."""
     port = record["port"]
     return Part(
-        name, int(record["pid"]), float(record["started"]),
-        None if port is None else int(port), Path(record["log"]),
+        name,
+        int(record["pid"]),
+        float(record["started"]),
+        None if port is None else int(port),
+        Path(record["log"]),
     )
 
 
@@ -132,8 +138,14 @@ def spawn(
     try:
         with log.open("ab") as output:
             child = subprocess.Popen(
-                list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                cwd=cwd, env=None if env is None else dict(env), start_new_session=True, **as_user,
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=cwd,
+                env=None if env is None else dict(env),
+                start_new_session=True,
+                **as_user,
             )
     except (OSError, subprocess.SubprocessError) as error:
         raise StackError(f"{name} could not be started: {command[0]}: {error}.") from error
@@ -167,8 +179,10 @@ def await_ready(part: Part, check: Check, *, seconds: float) -> None:
         return missing[0] is not None
 
     waiting = Retrying(
-        retry=retry_if_result(bool), stop=stop_after_delay(seconds),
-        wait=wait_fixed(POLL_SECONDS), retry_error_callback=lambda state: True,
+        retry=retry_if_result(bool),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(POLL_SECONDS),
+        retry_error_callback=lambda state: True,
     )
     if waiting(attempt):
         raise StackError(
@@ -202,7 +216,9 @@ def ended(part: Part, seconds: float) -> bool:
     # Not psutil's wait: an orphan that has ended stays in the table until init looks at it, and
     # some do so seconds later.
     waiting = Retrying(
-        retry=retry_if_result(bool), stop=stop_after_delay(seconds), wait=wait_fixed(0.02),
+        retry=retry_if_result(bool),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(0.02),
         retry_error_callback=lambda state: True,
     )
     return not waiting(running, part)

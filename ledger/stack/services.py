@@ -45,31 +45,46 @@ def services(place: Layout, me: Identity, cache: Path) -> tuple[Service, Service
 def of_postgres(place: Layout, me: Identity) -> Service:
     """The database."""
     return Service(
-        name=postgres.NAME, port=me.postgres_port, log=place.log(postgres.NAME),
-        marks=("-D", str(place.postgres)), users=tuple(postgres.owners()),
-        start=lambda: postgres.start(place, me), missing=lambda: postgres.missing(me),
+        name=postgres.NAME,
+        port=me.postgres_port,
+        log=place.log(postgres.NAME),
+        marks=("-D", str(place.postgres)),
+        users=tuple(postgres.owners()),
+        start=lambda: postgres.start(place, me),
+        missing=lambda: postgres.missing(me),
         ready_seconds=postgres.READY_SECONDS,
-        stop_signal=postgres.STOP_SIGNAL, stop_seconds=postgres.STOP_SECONDS,
+        stop_signal=postgres.STOP_SIGNAL,
+        stop_seconds=postgres.STOP_SECONDS,
     )
 
 
 def of_kafka(place: Layout, me: Identity, cache: Path) -> Service:
     """The broker."""
     return Service(
-        name=kafka.NAME, port=me.kafka_port, log=place.log(kafka.NAME),
-        marks=(java.mark(place, kafka.NAME),), users=(os.geteuid(),),
+        name=kafka.NAME,
+        port=me.kafka_port,
+        log=place.log(kafka.NAME),
+        marks=(java.mark(place, kafka.NAME),),
+        users=(os.geteuid(),),
         start=lambda: kafka.start(place, me, kafka_jars(cache)),
-        missing=lambda: kafka.missing(me.kafka_port), ready_seconds=kafka.READY_SECONDS,
-        stop_signal=signal.SIGTERM, stop_seconds=kafka.STOP_SECONDS,
+        missing=lambda: kafka.missing(me.kafka_port),
+        ready_seconds=kafka.READY_SECONDS,
+        stop_signal=signal.SIGTERM,
+        stop_seconds=kafka.STOP_SECONDS,
     )
 
 
 def of_registry(place: Layout, me: Identity, cache: Path) -> Service:
     """The schema registry."""
     return Service(
-        name=registry.NAME, port=me.registry_port, log=place.log(registry.NAME),
-        marks=(java.mark(place, registry.NAME),), users=(os.geteuid(),),
+        name=registry.NAME,
+        port=me.registry_port,
+        log=place.log(registry.NAME),
+        marks=(java.mark(place, registry.NAME),),
+        users=(os.geteuid(),),
         start=lambda: registry.start(place, me, registry_dir(cache)),
-        missing=lambda: registry.missing(me.registry_port), ready_seconds=registry.READY_SECONDS,
-        stop_signal=signal.SIGTERM, stop_seconds=registry.STOP_SECONDS,
+        missing=lambda: registry.missing(me.registry_port),
+        ready_seconds=registry.READY_SECONDS,
+        stop_signal=signal.SIGTERM,
+        stop_seconds=registry.STOP_SECONDS,
     )

@@ -52,27 +52,35 @@ def look(data_dir: Path) -> Status:
         return Status(str(place.root), ())
     record = records.load(place) or records.new(place, me)
     seen = [
-        see(service.name, record.part(service.name) or service.find(), service.missing,
-            port=service.port, log=service.log)
+        see(
+            service.name,
+            record.part(service.name) or service.find(),
+            service.missing,
+            port=service.port,
+            log=service.log,
+        )
         for service in services(place, me, cache.cache_dir())
     ]
     seen += [
-        see(part.name, part, partial(workers.missing, place, part), port=None,
-            log=part.log)
+        see(part.name, part, partial(workers.missing, place, part), port=None, log=part.log)
         for part in record.workers
     ]
     return Status(str(place.root), tuple(seen))
 
 
-def see(
-    name: str, part: Part | None, missing: parts.Check, *, port: int | None, log: Path
-) -> Seen:
+def see(name: str, part: Part | None, missing: parts.Check, *, port: int | None, log: Path) -> Seen:
     """One part's process and what it answers."""
     process = parts.process_of(part) if part else None
     if part is None or process is None:
         return Seen(name, False, None, port, None, None, "it does not run", str(log))
     return Seen(
-        name, True, part.pid, part.port, memory(process), time.time() - part.started, missing(),
+        name,
+        True,
+        part.pid,
+        part.port,
+        memory(process),
+        time.time() - part.started,
+        missing(),
         str(log),
     )
 
@@ -110,8 +118,12 @@ def as_table(status: Status) -> Table:
         colour = {"down": "red", "trouble": "yellow", "well": "green"}[state]
         detail = f"{each.trouble}; log: {each.log}" if each.trouble else ""
         table.add_row(
-            each.name, f"[{colour}]{state}[/]", str(each.pid or ""), str(each.port or ""),
-            "" if each.rss is None else f"{each.rss / 1e6:.0f} MB", lasted(each.uptime),
+            each.name,
+            f"[{colour}]{state}[/]",
+            str(each.pid or ""),
+            str(each.port or ""),
+            "" if each.rss is None else f"{each.rss / 1e6:.0f} MB",
+            lasted(each.uptime),
             escape(detail),
         )
     if not status.seen:

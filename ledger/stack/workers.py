@@ -99,9 +99,7 @@ def start(place: Layout, record: Record, name: str, program: Sequence[str]) -> P
     ready.unlink(missing_ok=True)
     # The working directory stays: a relative FAUST_LEDGER_CONFIG is looked for in it.
     command = [*program, *arguments(place, name)]
-    return parts.spawn(
-        name, command, port=None, log=place.log(name), env=environment(record)
-    )
+    return parts.spawn(name, command, port=None, log=place.log(name), env=environment(record))
 
 
 def missing(place: Layout, part: Part) -> str | None:

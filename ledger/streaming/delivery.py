@@ -92,16 +92,26 @@ class RunThread(driver.AIOKafkaConsumerThread):
         """Seconds since the broker last confirmed this worker's membership."""
         return 0.0 if self._joining else time.monotonic() - self._confirmed
 
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, Run]:
-        fetched = await super()._fetch_records(*args, **kwargs)
-        assignment = self._ensure_consumer()._subscription.subscription.assignment
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        # aiokafka starts over from the committed hints: nothing counts before the next seek.
+        self._ends.clear()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: set[TP], *args: Any, **kwargs: Any
+    ) -> dict[TP, Run]:
+        if not active_partitions:
+            # Emptied by a pause since it was asked for; to aiokafka it would mean all of them.
+            return {}
+        fetched = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
+        assignment = consumer._subscription.subscription.assignment
         runs = {}
         # No await from here to the return: a seek cannot come between.
         for tp, records in fetched.items():
-            start = self._ends.get(tp, records[0].offset)
-            end = assignment.state_value(tp).position
-            self._ends[tp] = end
-            runs[tp] = Run(TP(tp.topic, tp.partition), start, end, records)
+            start, state = self._ends.get(tp), assignment.state_value(tp)
+            if start is not None and state is not None:
+                self._ends[tp] = state.position
+                runs[tp] = Run(TP(tp.topic, tp.partition), start, state.position, records)
         return runs
 
     async def seek_to(self, tp: TP, offset: int) -> None:

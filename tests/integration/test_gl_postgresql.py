@@ -12,7 +12,7 @@ from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl import connection
 from ledger.gl.journal import JournalUnavailable, Superseded
-from ledger.gl.postgresql import PostgresJournal
+from ledger.gl.postgresql import POST_SECONDS, PostgresJournal
 from tests.integration.gl_runs import Chain, moved
 from tests.integration.tcp_proxy import Proxy
 
@@ -139,7 +139,7 @@ def test_an_answer_lost_during_commit_is_found_out_by_the_watermark(
 def test_a_frozen_server_is_given_up(
     proxy: Proxy, through: PostgresJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "GRACE_SECONDS", 0.5 - 30)
+    monkeypatch.setattr(connection, "GRACE_SECONDS", 0.5 - POST_SECONDS)
     chain = Chain()
     through.post(0, Watermark(), [chain.run(moved(0, 1))])
     before = chain.watermark

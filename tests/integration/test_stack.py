@@ -31,15 +31,18 @@ pytestmark = pytest.mark.stack
 SERVICES = ("postgres", "kafka", "registry")
 # Nobody answers here: whoever tries to reach the network fails at once.
 DEAD = "http://127.0.0.1:1"
-OFFLINE = {name: DEAD for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
+OFFLINE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), DEAD)
 Json = dict[str, Any]
 
 
 def launch(*words: str, **extra: str) -> "subprocess.Popen[str]":
     """Begin `faust-ledger` with `words`."""
     return subprocess.Popen(
-        [sys.executable, "-m", "ledger.cli.main", *words], env={**os.environ, **extra},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "ledger.cli.main", *words],
+        env={**os.environ, **extra},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -107,7 +110,8 @@ async def read(servers: str, topic: str) -> bytes:
 
 def registry(url: str, body: Json | None = None) -> Any:
     request = urllib.request.Request(
-        url, None if body is None else json.dumps(body).encode(),
+        url,
+        None if body is None else json.dumps(body).encode(),
         {"Content-Type": "application/vnd.schemaregistry.v1+json"},
     )
     with urllib.request.urlopen(request, timeout=60) as response:
@@ -125,7 +129,11 @@ def database(url: str, *statements: str) -> list[tuple[Any, ...]]:
 
 def test_up_prints_one_object_and_settings_agree(data_dir: Path, up: Json) -> None:
     assert set(up) == {
-        "bootstrap_servers", "registry_url", "database_url", "data_dir", "workers",
+        "bootstrap_servers",
+        "registry_url",
+        "database_url",
+        "data_dir",
+        "workers",
     }
     settings = load(data_dir)
     assert up["bootstrap_servers"] == settings.bootstrap_servers
@@ -147,7 +155,8 @@ def test_passwords_are_asked_for_and_the_disk_is_waited_for(up: Json) -> None:
 def test_everything_listens_on_loopback_alone(data_dir: Path, up: Json) -> None:
     ours = set(pids(data_dir).values())
     listening = [
-        each.laddr.ip for each in psutil.net_connections("inet")
+        each.laddr.ip
+        for each in psutil.net_connections("inet")
         if each.pid in ours and each.status == psutil.CONN_LISTEN
     ]
     assert len(listening) >= len(SERVICES)
@@ -181,8 +190,8 @@ def test_data_and_addresses_survive_down_and_an_offline_up(data_dir: Path, up: J
     assert run(data_dir, "up", **OFFLINE) == up
 
     assert asyncio.run(read(up["bootstrap_servers"], "kept")) == b"a record"
-    assert registry(f"{up['registry_url']}/subjects/kept-value/versions/1")["id"] == (
-        registered["id"]
+    assert (
+        registry(f"{up['registry_url']}/subjects/kept-value/versions/1")["id"] == (registered["id"])
     )
     assert database(up["database_url"], "SELECT x FROM kept") == [(42,)]
 

@@ -1,13 +1,13 @@
 """Reconciliation: folds decisions into stripes and compares them with what the ledger posted."""
 
 import asyncio
-import struct
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 from agents.app import Gap, LedgerApp, take_runs
+from agents.messages import Message, Messages, portions
+from agents.stripes import MARK, Mark, Row, key_of, stripe_of, version_of
 from ledger.domain.balance import Totals, totals_after
 from ledger.domain.partition import partition_of
 from ledger.domain.reconcile import Compared, Difference, Meeting, Said
@@ -16,86 +16,13 @@ from ledger.errors import InvariantBroken
 from ledger.streaming.decisions import ValidRun, valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.table import ChangelogTable
+from ledger.streaming.topics import Topic
 from ledger.streaming.waiting import waited_for
 
-MARK = b"w"
 MAX_PENDING = 2.0
 """Seconds after which a balance is published as pending, however slow comparing became."""
 FOLD_TRANSACTIONS = 10_000
 """Folded in one write: their rows must fit one record batch of the changelog."""
-
-
-class Row(NamedTuple):
-    """A stripe: `live` as decided, `posted` as last compared when the row was written."""
-
-    scale: int
-    live: Totals
-    posted: Totals
-    broken: bool
-
-    def encode(self) -> bytes:
-        """Plain text: numbers of any size."""
-        numbers = (self.scale, *self.live, *self.posted, int(self.broken))
-        return " ".join(map(str, numbers)).encode()
-
-    @classmethod
-    def decode(cls, text: bytes) -> "Row":
-        """What `encode` made."""
-        numbers = list(map(int, text.split()))
-        return cls(numbers[0], Totals(*numbers[1:5]), Totals(*numbers[5:9]), bool(numbers[9]))
-
-
-class Mark(NamedTuple):
-    """Where a shard's table stands.
-
-    `stream`: what is folded into the rows. `compared`: how far both sides were compared.
-    `posted`: next posted message to read after a restart. `breaks`: how many are open.
-    """
-
-    stream: Watermark = Watermark()
-    compared: Watermark = Watermark()
-    posted: int = 0
-    breaks: int = 0
-
-    def encode(self) -> bytes:
-        """48 and 56 bytes of watermarks and two counts."""
-        return _MARK.pack(*_fields(self.stream), *_fields(self.compared), self.posted, self.breaks)
-
-    @classmethod
-    def decode(cls, text: bytes) -> "Mark":
-        """What `encode` made."""
-        fields = _MARK.unpack(text)
-        return cls(Watermark(*fields[:4]), Watermark(*fields[4:8]), *fields[8:])
-
-
-_MARK = struct.Struct(">qq32sqqq32sqqq")
-
-
-def _fields(watermark: Watermark) -> tuple[int, int, bytes, int]:
-    return (
-        watermark.decisions_offset,
-        watermark.end,
-        watermark.digest,
-        watermark.recorded_until,
-    )
-
-
-def key_of(stripe: Stripe) -> bytes:
-    """The stripe's key in the table and its changelog."""
-    return f"s{stripe.account} {stripe.currency}".encode()
-
-
-def stripe_of(key: bytes) -> Stripe:
-    """The stripe of a key."""
-    account, currency = key[1:].decode().split(" ")
-    return Stripe(account, currency)
-
-
-def version_of(key: bytes, value: bytes) -> int:
-    """How new a row of the changelog is: the last transaction, or decision, in it."""
-    if key == MARK:
-        return Mark.decode(value).stream.decisions_offset
-    return int(value.split(b" ", 5)[4])
 
 
 def attach(app: LedgerApp) -> None:
@@ -121,19 +48,23 @@ def attach(app: LedgerApp) -> None:
         return await shards[run.tp.partition].take_posted(run)
 
     @app.task
-    async def say_pending() -> None:
-        pause = max(app.ledger.pending_after_ms / 2000, 0.01)
-        while not app.should_stop:
-            await app.sleep(pause)
-            try:
-                for shard in list(shards.values()):
-                    await shard.say_pending(time.monotonic())
-            except Exception as error:
-                app.fault(error, "publishing pending balances")
+    async def pending() -> None:
+        await _say_pending(app, shards)
 
     names = app.names
     take_runs(app, names.decisions, name="fold", opened=decisions_opened, take=take_decisions)
     take_runs(app, names.posted, name="compare", opened=posted_opened, take=take_posted)
+
+
+async def _say_pending(app: LedgerApp, shards: Mapping[int, "ReconciliationShard"]) -> None:
+    pause = max(app.ledger.pending_after_ms / 2000, 0.01)
+    while not app.should_stop:
+        await app.sleep(pause)
+        try:
+            for shard in list(shards.values()):
+                await shard.say_pending(time.monotonic())
+        except Exception as error:
+            app.fault(error, "publishing pending balances")
 
 
 class ReconciliationShard:
@@ -141,6 +72,7 @@ class ReconciliationShard:
 
     def __init__(self, app: LedgerApp, shard: int) -> None:
         self._app, self._shard = app, shard
+        self._messages = Messages(app.codec, shard)
         path = app.data / "stripes" / str(shard)
         topic = app.names.stripes_changelog.name
         self._table = ChangelogTable(path, app.log_, topic, shard, version_of)
@@ -374,71 +306,43 @@ class ReconciliationShard:
             if rows:
                 await self._say_stripes(rows)
 
-    async def _say_stripes(self, rows: dict[Stripe, Row]) -> None:
-        by_partition: dict[int, list[tuple[bytes, bytes]]] = {}
-        encode, shard = self._app.codec.encode, self._shard
+    async def _say_stripes(self, rows: Mapping[Stripe, Row]) -> None:
+        messages, partitions = self._messages, self._app.ledger.balance_partitions
+        by_partition: dict[int, list[Message]] = {}
         for stripe, row in rows.items():
-            key = f"{stripe.account} {stripe.currency} {shard}".encode()
-            ahead = row.live.offset > row.posted.offset
-            value = {
-                "account": stripe.account, "currency": stripe.currency, "scale": row.scale,
-                "shard": shard, "posted": _texts(row.posted),
-                "live": _texts(row.live) if ahead else None, "broken": row.broken,
-            }  # fmt: skip
-            partition = partition_of(stripe.account.encode(), self._app.ledger.balance_partitions)
-            by_partition.setdefault(partition, []).append((key, encode("Stripe", value)))
+            partition = partition_of(stripe.account.encode(), partitions)
+            by_partition.setdefault(partition, []).append(messages.stripe(stripe, row))
         append, topic = self._app.log_.append_absolute, self._app.names.stripes.name
         await asyncio.gather(
             *(append(topic, partition, records) for partition, records in by_partition.items())
         )
 
     async def _say_breaks(
-        self, compared: Compared, rows: dict[Stripe, Row], stripes: Iterable[Stripe]
+        self, compared: Compared, rows: Mapping[Stripe, Row], stripes: Iterable[Stripe]
     ) -> None:
+        """The stripes that differ, and those that no longer do."""
         found = {each.stripe: each for each in compared.differences}
+        span, now = (self.mark.compared.end, compared.end), time.time_ns() // 1000
         records = []
         for stripe in sorted(stripes):
             totals = compared.totals.get(stripe)
             sides = found.get(stripe, Difference(stripe, totals, totals))
-            key = f"{stripe.account} {stripe.currency} {self._shard}".encode()
-            value = {
-                "shard": self._shard, "account": stripe.account, "currency": stripe.currency,
-                "start": self.mark.compared.end, "end": compared.end,
-                "state": "open" if rows[stripe].broken else "closed",
-                "stream": sides.stream and _texts(sides.stream),
-                "ledger": sides.ledger and _texts(sides.ledger),
-                "detected_at": time.time_ns() // 1000,
-            }  # fmt: skip
-            records.append((key, self._app.codec.encode("Break", value)))
+            state = "open" if rows[stripe].broken else "closed"
+            records.append(self._messages.break_(sides, span, state=state, detected_at=now))
         if records:
-            await self._app.log_.append_absolute(
-                self._app.names.breaks.name, self._shard, records
-            )
+            await self._say(self._app.names.breaks, records)
 
     async def _say_progress(self) -> None:
-        compared = self.mark.compared
-        value = {
-            "shard": self._shard, "end": compared.end, "digest": compared.digest,
-            "decisions_offset": compared.decisions_offset,
-            "recorded_until": compared.recorded_until, "open_breaks": self.mark.breaks,
-        }  # fmt: skip
-        record = (str(self._shard).encode(), self._app.codec.encode("Progress", value))
-        await self._app.log_.append_absolute(
-            self._app.names.progress.name, self._shard, [record]
-        )
+        record = self._messages.progress(self.mark.compared, self.mark.breaks)
+        await self._say(self._app.names.progress, [record])
 
     async def _say_refused(self, runs: Sequence[ValidRun]) -> None:
-        records = []
-        for run in runs:
-            for refusal in run.outcomes.refused:
-                value = {name: getattr(refusal, name) for name in refusal.__slots__}
-                key = f"{self._shard}:{refusal.offset}".encode()
-                row = value | {"shard": self._shard}
-                records.append((key, self._app.codec.encode("Reject", row)))
-        for part in _batches(records):
-            await self._app.log_.append_absolute(
-                self._app.names.rejects.name, self._shard, part
-            )
+        refusals = (refusal for run in runs for refusal in run.outcomes.refused)
+        for records in portions(map(self._messages.reject, refusals)):
+            await self._say(self._app.names.rejects, records)
+
+    async def _say(self, topic: Topic, records: Sequence[Message]) -> None:
+        await self._app.log_.append_absolute(topic.name, self._shard, records)
 
 
 def _portion(runs: list[ValidRun]) -> tuple[list[ValidRun], list[ValidRun]]:
@@ -448,30 +352,6 @@ def _portion(runs: list[ValidRun]) -> tuple[list[ValidRun], list[ValidRun]]:
         if index and count > FOLD_TRANSACTIONS:
             return runs[:index], runs[index:]
     return runs, []
-
-
-def _batches(
-    records: list[tuple[bytes, bytes]], size: int = 8 * 1024 * 1024
-) -> Iterable[list[tuple[bytes, bytes]]]:
-    part: list[tuple[bytes, bytes]] = []
-    held = 0
-    for record in records:
-        if part and held + len(record[1]) > size:
-            yield part
-            part, held = [], 0
-        part.append(record)
-        held += len(record[1])
-    if part:
-        yield part
-
-
-def _texts(totals: Totals) -> dict[str, str | int]:
-    return {
-        "debits": str(totals.debits),
-        "credits": str(totals.credits),
-        "entries": totals.entries,
-        "offset": totals.offset,
-    }
 
 
 def _totals(row: dict[str, list[str]]) -> dict[Stripe, Totals]:

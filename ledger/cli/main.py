@@ -7,6 +7,7 @@ import typer
 
 from ledger.cli import (
     audit,
+    demo,
     publish,
     read,
     reference,
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for group in (stack, publish, read, reference, rejects, audit, settings_command, worker):
+for group in (stack, publish, read, reference, rejects, audit, settings_command, worker, demo):
     group.register(app)
 
 

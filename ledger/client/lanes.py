@@ -120,7 +120,7 @@ class Lane:
             async with asyncio.timeout(self._timeout):
                 return await waited_for(attempt, f"publish to {where}")
         except TimeoutError as error:
-            what = f"Kafka did not acknowledge {where} within {self._timeout:.0f} seconds."
+            what = f"Kafka did not acknowledge {where} within {self._timeout:g} seconds."
             raise PublishFailed(_sentence(what)) from error
         except (Unavailable, InvariantBroken) as error:
             raise PublishFailed(_sentence(str(error))) from error

@@ -117,7 +117,7 @@ def _last(made: Sequence[Made], kind: str) -> Made:
 
 
 def _but(draft: Draft, **changes: Any) -> Draft:
-    return cast(Draft, draft | changes)
+    return cast("Draft", draft | changes)
 
 
 def unbalanced(made: Sequence[Made], name: str) -> Made:

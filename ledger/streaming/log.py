@@ -34,6 +34,8 @@ class Log:
         self._lease = lease or (lambda: None)
         self._producer: AIOKafkaProducer | None = None
         self._renewal = asyncio.Lock()
+        self._lookup: AIOKafkaConsumer | None = None
+        self._looking = asyncio.Lock()
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._renewal:
@@ -97,15 +99,15 @@ class Log:
         Raises InvariantBroken when the log does not reach back to `start` or not on to it.
         """
         tp = TopicPartition(topic, partition)
+        end = (await self.bounds(topic, partition))[1] if until is None else until
+        if start > end:
+            raise InvariantBroken(
+                f"{topic}[{partition}] ends at {end}, but {start} had been reached: the topic "
+                "was truncated or made anew. Restore it, or rebuild the ledger from the log."
+            )
+        if start == end:
+            return
         async with self._reader() as reader:
-            end = (await reader.end_offsets([tp]))[tp] if until is None else until
-            if start > end:
-                raise InvariantBroken(
-                    f"{topic}[{partition}] ends at {end}, but {start} had been reached: the topic "
-                    "was truncated or made anew. Restore it, or rebuild the ledger from the log."
-                )
-            if start == end:
-                return
             reader.assign([tp])
             reader.seek(tp, start)
             # Not the last offset seen: control records and compaction leave holes.
@@ -135,9 +137,18 @@ class Log:
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset held, and the next to be written."""
         tp = TopicPartition(topic, partition)
-        async with self._reader() as reader:
-            first = await reader.beginning_offsets([tp])
-            last = await reader.end_offsets([tp])
+        async with self._looking:
+            try:
+                if self._lookup is None:
+                    lookup = self._new_reader()
+                    await lookup.start()
+                    self._lookup = lookup
+                first = await self._lookup.beginning_offsets([tp])
+                last = await self._lookup.end_offsets([tp])
+            except (KafkaError, OSError) as error:
+                failed, self._lookup = self._lookup or lookup, None
+                await _stop_quietly(failed)
+                raise Unavailable(f"Kafka at {self._servers}: {error}") from error
         return first[tp], last[tp]
 
     async def last(self, topic: str, partition: int) -> ConsumerRecord | None:
@@ -149,35 +160,41 @@ class Log:
                 found = records[-1]
         return found
 
-    @asynccontextmanager
-    async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
-        reader = AIOKafkaConsumer(
+    def _new_reader(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
             bootstrap_servers=self._servers,
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=FETCH_BYTES,
             fetch_max_wait_ms=50,
         )
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
+        reader = self._new_reader()
         try:
             await reader.start()
             yield reader
         except KafkaError as error:
             raise Unavailable(f"Kafka at {self._servers}: {error}") from error
         finally:
-            # aiokafka's stop cancels a task and awaits it; one that has not had its first turn
-            # on the loop yet passes the cancellation on to us instead of swallowing it.
-            await asyncio.sleep(0)
-            await reader.stop()
+            await _stop_quietly(reader)
 
     async def close(self) -> None:
         """Send what is under way and let go."""
         if self._producer is not None:
             await self._producer.stop()
             self._producer = None
+        if self._lookup is not None:
+            await _stop_quietly(self._lookup)
+            self._lookup = None
 
 
-async def _stop_quietly(producer: AIOKafkaProducer) -> None:
+async def _stop_quietly(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    # aiokafka's consumer cancels a task and awaits it; one that has not had its first turn on the
+    # loop yet passes the cancellation on to us instead of swallowing it.
+    await asyncio.sleep(0)
     try:
-        await producer.stop()
+        await client.stop()
     except (KafkaError, OSError) as error:
-        log.info("An abandoned producer did not stop cleanly: %s", error)
+        log.info("An abandoned client did not stop cleanly: %s", error)

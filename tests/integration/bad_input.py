@@ -89,7 +89,7 @@ class Maker:
 
     def valued(self, size: int) -> list[Record]:
         """A transaction, right in everything else, whose value has exactly `size` bytes."""
-        names = [f"assets:{self.new_id()}:{'x' * 222}" for _ in range(999)]
+        names = [f"assets:{self.new_id()}:{'x' * 231}" for _ in range(999)]
         entries = [entry(name, "debit", "1.00") for name in names]
         draft = self.draft(entries=[*entries, entry(builders.CASH, "credit", "999.00")])
         draft["description"] = "d" * 100

@@ -20,8 +20,8 @@ settings.register_profile(
 )
 settings.register_profile(
     "deep",
-    max_examples=3_000,
-    stateful_step_count=80,
+    max_examples=1_000,
+    stateful_step_count=60,
     deadline=None,
     suppress_health_check=QUIET,
 )

@@ -1,0 +1,96 @@
+"""What reconciliation says of a shard, as Kafka records: (key, value)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from agents.stripes import Row
+from ledger.domain.balance import Totals
+from ledger.domain.reconcile import Difference
+from ledger.domain.run import Refusal, Stripe, Watermark
+from ledger.streaming.registry import Codec
+
+Message = tuple[bytes, bytes]
+PORTION_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """The messages of one shard, by the schemas of the same names."""
+
+    codec: Codec
+    shard: int
+
+    def stripe(self, stripe: Stripe, row: Row) -> Message:
+        """Its totals as compared and, where they are ahead, as decided."""
+        ahead = row.live.offset > row.posted.offset
+        value = {
+            "account": stripe.account,
+            "currency": stripe.currency,
+            "scale": row.scale,
+            "shard": self.shard,
+            "posted": _texts(row.posted),
+            "live": _texts(row.live) if ahead else None,
+            "broken": row.broken,
+        }
+        return self._key_of(stripe), self.codec.encode("Stripe", value)
+
+    def break_(
+        self, sides: Difference, span: tuple[int, int], *, state: str, detected_at: int
+    ) -> Message:
+        """Both sides' totals at the end of `span`; `detected_at` in microseconds."""
+        value = {
+            "shard": self.shard,
+            "account": sides.stripe.account,
+            "currency": sides.stripe.currency,
+            "start": span[0],
+            "end": span[1],
+            "state": state,
+            "stream": sides.stream and _texts(sides.stream),
+            "ledger": sides.ledger and _texts(sides.ledger),
+            "detected_at": detected_at,
+        }
+        return self._key_of(sides.stripe), self.codec.encode("Break", value)
+
+    def progress(self, compared: Watermark, open_breaks: int) -> Message:
+        """How far the shard is compared."""
+        value = {
+            "shard": self.shard,
+            "end": compared.end,
+            "decisions_offset": compared.decisions_offset,
+            "digest": compared.digest,
+            "recorded_until": compared.recorded_until,
+            "open_breaks": open_breaks,
+        }
+        return str(self.shard).encode(), self.codec.encode("Progress", value)
+
+    def reject(self, refusal: Refusal) -> Message:
+        """A refused record with its original bytes."""
+        value = {name: getattr(refusal, name) for name in refusal.__slots__}
+        key = f"{self.shard}:{refusal.offset}".encode()
+        return key, self.codec.encode("Reject", value | {"shard": self.shard})
+
+    def _key_of(self, stripe: Stripe) -> bytes:
+        return f"{stripe.account} {stripe.currency} {self.shard}".encode()
+
+
+def portions(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """Lists that each fit one record batch."""
+    part: list[Message] = []
+    held = 0
+    for message in messages:
+        if part and held + len(message[1]) > PORTION_BYTES:
+            yield part
+            part, held = [], 0
+        part.append(message)
+        held += len(message[1])
+    if part:
+        yield part
+
+
+def _texts(totals: Totals) -> dict[str, str | int]:
+    return {
+        "debits": str(totals.debits),
+        "credits": str(totals.credits),
+        "entries": totals.entries,
+        "offset": totals.offset,
+    }

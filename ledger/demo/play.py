@@ -1,0 +1,168 @@
+"""Publishing the stream: most of it at once, for the rate, then at a pace, for the latency."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ledger.client.balances import BalanceReader
+from ledger.client.imports import Importer
+from ledger.client.lanes import Receipt
+from ledger.client.outcomes import Outcomes, Tally
+from ledger.client.publisher import Publisher
+from ledger.demo.generate import Made
+from ledger.demo.market import assets
+from ledger.demo.watch import Arrivals, Positions
+from ledger.domain.refusal import Refused
+from ledger.domain.run import Refusal
+from ledger.errors import LedgerError
+from ledger.settings import Settings
+
+PACE = 250
+"""Transactions a second while the latency is measured."""
+PACED_AT_MOST = 1_250
+REFRESH_SECONDS = 0.1
+
+
+class Live(NamedTuple):
+    """How far it is, in transactions."""
+
+    published: int
+    decided: int
+    reconciled: int
+
+
+@dataclass(slots=True)
+class Played:
+    """What was measured; times in seconds.
+
+    `latencies`: of the paced part, from published to the reconciled balance out. `unexpected`:
+    outcomes by kind that are not what the stream was made for, with by how many they differ.
+    """
+
+    tally: Tally
+    settled: bool
+    refusals: list[Refusal]
+    bulk: int
+    bulk_seconds: float
+    latencies: list[float]
+    unexpected: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def well(self) -> bool:
+        """Whether everything came out as it should, in time and without a break."""
+        return self.settled and not (self.tally.breaks or self.unexpected)
+
+
+async def register_assets(settings: Settings, seconds: float) -> None:
+    """As `faust-ledger assets import`; returns when every shard decides with them."""
+    async with Importer(settings) as importer:
+        if bad := importer.check(list(enumerate(assets()))):
+            raise LedgerError(f"The demo's assets cannot be registered: {bad[0][1]}")
+        if behind := await importer.add(assets(), seconds):
+            raise LedgerError(
+                f"Shards {behind} did not take up the demo's assets within {seconds:.0f} s; the "
+                "worker's log says why (`faust-ledger status` names it)."
+            )
+
+
+class Player:
+    """Publishes a stream and follows what becomes of it."""
+
+    def __init__(
+        self, settings: Settings, *, seconds: float, on_live: Callable[[Live], None]
+    ) -> None:
+        self._settings, self._seconds, self._on_live = settings, seconds, on_live
+        self._published = 0
+        self._refusals: list[Refusal] = []
+        self._failures: list[BaseException] = []
+
+    async def play(self, stream: Sequence[Made]) -> Played:
+        """Returns when all of it is reconciled or refused, or after `seconds`."""
+        async with AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            reader = await enter(BalanceReader(self._settings))
+            self._arrivals = Arrivals(reader, await reader.snapshot())
+            self._outcomes = await enter(Outcomes(self._settings, on_refused=self._refused))
+            # Without checks of its own: the mistakes are for the service to find.
+            self._publisher = await enter(Publisher(self._settings, check=False))
+            self._positions = await enter(Positions(self._settings))
+            for work in (self._arrivals.follow(), self._show()):
+                task = asyncio.create_task(work)
+                stack.push_async_callback(_end, task)
+            return await self._both_parts(stream)
+
+    async def _both_parts(self, stream: Sequence[Made]) -> Played:
+        paced = min(len(stream) // 5, PACED_AT_MOST)
+        bulk, steady = stream[: len(stream) - paced], stream[len(stream) - paced :]
+        began = time.monotonic()
+        until = began + self._seconds
+        for made in bulk:
+            await self._publish(made)
+        await self._publisher.flush()
+        await self._arrivals.all_out(until - time.monotonic())
+        bulk_seconds = self._arrivals.last - began
+        self._arrivals.seconds.clear()
+        await self._at_pace(steady)
+        await self._publisher.flush()
+        tally, settled = await self._outcomes.settle(max(until - time.monotonic(), 1))
+        settled = await self._arrivals.all_out(until - time.monotonic()) and settled
+        self._say()
+        if self._failures:
+            raise self._failures[0]
+        return Played(
+            tally, settled, self._refusals, len(bulk), bulk_seconds, self._arrivals.seconds,
+            self._unexpected(stream, tally),
+        )  # fmt: skip
+
+    async def _at_pace(self, stream: Sequence[Made]) -> None:
+        began = time.monotonic()
+        for number, made in enumerate(stream):
+            early = began + number / PACE - time.monotonic()
+            if early > 0:
+                await asyncio.sleep(early)
+            await self._publish(made)
+
+    async def _publish(self, made: Made) -> None:
+        if made.watched is not None:
+            self._arrivals.expect(made.watched, time.monotonic())
+        sent = await self._publisher.submit(made.draft)
+        if isinstance(sent, Refused):
+            raise LedgerError(f"The demo's own transaction cannot be sent: {sent.sentence}")
+        sent.add_done_callback(self._acknowledged)
+
+    def _acknowledged(self, sent: asyncio.Future[Receipt]) -> None:
+        if sent.cancelled():
+            return
+        if error := sent.exception():
+            self._failures.append(error)
+            return
+        self._published += 1
+        self._outcomes.add(sent.result())
+
+    def _refused(self, _shard: int, refusal: Refusal) -> None:
+        self._refusals.append(refusal)
+
+    def _unexpected(self, stream: Sequence[Made], tally: Tally) -> dict[str, int]:
+        wanted = Counter(str(made.expected) for made in stream)
+        found = Counter({"accepted": tally.accepted, "duplicate": tally.duplicates})
+        found.update(refusal.code for refusal in self._refusals)
+        differences = {each: found[each] - wanted[each] for each in wanted | found}
+        return {each: by for each, by in differences.items() if by}
+
+    async def _show(self) -> None:
+        while True:
+            self._say()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    def _say(self) -> None:
+        self._on_live(Live(self._published, self._positions.decided, self._positions.compared))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

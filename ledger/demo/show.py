@@ -1,0 +1,183 @@
+"""What the demo prints: few lines, for somebody who sees all this for the first time."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from statistics import quantiles
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from ledger.demo import market
+from ledger.demo.check import Reconciliation
+from ledger.demo.generate import Made
+from ledger.demo.play import PACE, Live, Played
+from ledger.domain.balance import Balance
+from ledger.domain.run import Refusal
+
+LINE_SECONDS = 2.0
+RATED_OVER = 10
+WIDE = 200
+
+Key = tuple[str, str]
+
+
+def to_stdout() -> Console:
+    """Colours and bars on a terminal alone; a pipe has no width to fold to."""
+    console = Console(emoji=False)
+    return console if console.is_terminal else Console(emoji=False, width=WIDE)
+
+
+def progress_text(live: Live, rate: float) -> str:
+    """The three counts, and the reconciled a second just now."""
+    return (
+        f"{live.published:,} published, {live.decided:,} decided, {live.reconciled:,} reconciled"
+        f" ({rate:,.0f}/s)"
+    )
+
+
+class Rate:
+    """Transactions a second over the last few looks."""
+
+    def __init__(self) -> None:
+        self._looks: deque[tuple[float, int]] = deque(maxlen=RATED_OVER)
+
+    def after(self, count: int) -> float:
+        """With `count` done by now."""
+        self._looks.append((time.monotonic(), count))
+        (began, first), (now, last) = self._looks[0], self._looks[-1]
+        return (last - first) / (now - began) if now > began else 0.0
+
+
+@contextmanager
+def following(console: Console, total: int) -> Iterator[Callable[[Live], None]]:
+    """A bar on a terminal, elsewhere a line every two seconds."""
+    rate = Rate()
+    if console.is_terminal:
+        columns = (BarColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("", total=total)
+
+            def move(live: Live) -> None:
+                text = progress_text(live, rate.after(live.reconciled))
+                progress.update(task, completed=live.reconciled, description=text)
+
+            yield move
+        return
+    printed = [time.monotonic()]
+
+    def print_line(live: Live) -> None:
+        text = progress_text(live, rate.after(live.reconciled))
+        if time.monotonic() - printed[0] >= LINE_SECONDS:
+            printed[0] = time.monotonic()
+            line(console, text)
+
+    yield print_line
+
+
+def line(console: Console, text: str) -> None:
+    """As it is: not folded, no markup."""
+    console.print(Text(text), soft_wrap=True)
+
+
+def table(console: Console, columns: Mapping[str, str], rows: Sequence[Sequence[str]]) -> None:
+    """`columns` by title, with "left" or "right"."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for title, side in columns.items():
+        shown.add_column(
+            title, justify="right" if side == "right" else "left", no_wrap=title != "reason"
+        )
+    for row in rows:
+        # Not markup, in which :bank: would be a picture of one.
+        shown.add_row(*map(Text, row))
+    console.print(shown)
+
+
+def balances(console: Console, found: Mapping[Key, Balance], client: int) -> None:
+    """A dozen of them: the firm's own, and one client's."""
+    keys = interesting(found, client)
+    line(console, f"\nBalances, {len(keys)} of {len(found):,}:")
+    columns = {
+        "account": "left", "balance": "right", "currency": "left", "entries": "right",
+        "status": "left",
+    }  # fmt: skip
+    rows = [
+        [each.account, each.posted, each.currency, f"{each.entries:,}", each.status]
+        for each in map(found.__getitem__, keys)
+    ]
+    table(console, columns, rows)
+
+
+def interesting(found: Mapping[Key, Balance], client: int) -> list[Key]:
+    """Those of the wanted ones that there are."""
+    wanted = [
+        (market.BANK, "CAD"), (market.BANK, "USD"),
+        (market.CUSTODY, "XTSE:SHOP"), (market.CUSTODY, "CRYPTO:BTC"),
+        (market.trading("CAD"), "CAD"), (market.trading("CAD"), "XTSE:SHOP"),
+        (market.FEES, "CAD"),
+    ]  # fmt: skip
+    mine = (market.cash(client), market.savings(client), market.holdings(client))
+    wanted += sorted(key for key in found if key[0] in mine)[:5]
+    return [key for key in wanted if key in found]
+
+
+def busiest_client(stream: Sequence[Made], found: Mapping[Key, Balance]) -> int:
+    """The number of the client with most balances."""
+    counts: dict[int, int] = {}
+    for account, _ in found:
+        if account.startswith("liabilities:clients:"):
+            client = int(account.split(":")[2])
+            counts[client] = counts.get(client, 0) + 1
+    keys = {made.draft["ordering_key"] for made in stream}
+    return max(
+        (client for client in counts if f"client-{client}" in keys),
+        key=lambda client: (counts[client], -client),
+    )
+
+
+def refusals(console: Console, refused: Sequence[Refusal]) -> None:
+    """Each with its reason."""
+    line(console, f"\nRefused, {len(refused)} that were made wrong on purpose:")
+    rows = [[each.code, each.transaction_id or "", each.reason] for each in refused]
+    table(console, {"code": "left", "transaction": "left", "reason": "left"}, rows)
+
+
+def summary(console: Console, played: Played) -> None:
+    """What was measured."""
+    tally, count = played.tally, len(played.refusals)
+    line(console, "")
+    line(
+        console,
+        f"{tally.accepted:,} accepted, {count} refused, {tally.duplicates} published twice and "
+        "counted once",
+    )
+    line(
+        console,
+        f"{played.bulk:,} published at once: {played.bulk / played.bulk_seconds:,.0f} a second, "
+        "from published to reconciled balance out",
+    )
+    cuts = quantiles(played.latencies, n=100, method="inclusive")
+    p50, p95, p99 = (1_000 * cuts[each - 1] for each in (50, 95, 99))
+    line(
+        console,
+        f"then {PACE} a second: reconciled balance out {p50:.0f} ms after publishing (median), "
+        f"{p95:.0f} ms (95 %), {p99:.0f} ms (99 %)",
+    )
+
+
+def verdict(console: Console, played: Played, checked: Reconciliation) -> None:
+    """The last line, and before it whatever is not as it should be."""
+    if not played.settled:
+        line(console, "The time is up, and not all of them are reconciled or refused yet.")
+    for kind, by in played.unexpected.items():
+        line(console, f"Not as made: {by:+} {kind}")
+    for account, currency in checked.breaks:
+        line(console, f"Break: {account} {currency} is not what the general ledger has")
+    line(
+        console,
+        f"{checked.reconciled:,} of {checked.accounts:,} accounts reconciled, "
+        f"{len(checked.breaks)} breaks",
+    )

@@ -1,0 +1,162 @@
+"""Commands: what they print, what they refuse before anything is reached, and their help."""
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ledger.cli import rejects, settings_command
+from ledger.cli.main import app
+from ledger.cli.output import time_option
+from ledger.cli.publish import _report
+from ledger.cli.read import as_row, incomplete, totals, under
+from ledger.client.bulk import Counts
+from ledger.client.outcomes import Tally
+from ledger.gl.journal import BalanceRow
+
+BALANCE = ["account", "currency", "posted", "pending", "debits", "credits", "entries", "status"]
+
+
+def run(*words, **env):
+    return CliRunner().invoke(app, list(words), env=env)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["publish"], "Exit codes"),
+        (["balances"], "normal side"),
+        (["trial-balance"], "Exit codes"),
+        (["assets", "import"], "Exit codes"),
+        (["accounts", "import"], "Exit codes"),
+        (["rejects", "list"], "key_base64"),
+        (["verify"], "Exit codes"),
+        (["settings"], "environment"),
+    ],
+)
+def test_help(words, says):
+    found = run(*words, "--help")
+    assert found.exit_code == 0
+    assert says in " ".join(found.output.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["publish", "/nowhere/at/all.jsonl"],
+        ["publish", "-", "--created-at", "yesterday"],
+        ["balances", "--as-of", "soon"],
+        ["balances", "--as-of", "2024-01-01", "--source", "stream"],
+        ["balances", "--by", "created"],
+        ["assets", "import", "/nowhere/at/all.jsonl"],
+        ["rejects", "list", "--limit", "0"],
+    ],
+)
+def test_wrong_usage(words, tmp_path):
+    assert run(*words, FAUST_LEDGER_DATA_DIR=str(tmp_path)).exit_code == 2
+
+
+def test_times():
+    assert time_option("1970-01-02", "--as-of") == 86_400_000_000
+    assert time_option("1970-01-01T00:00:01+00:00", "--as-of") == 1_000_000
+    with pytest.raises(typer.BadParameter):
+        time_option("1970-01-01T00:00:01", "--as-of")
+
+
+def test_a_prefix_is_whole_segments():
+    assert under("assets:cash:1", "assets")
+    assert under("assets:cash:1", "assets:cash")
+    assert under("assets:cash:1", "assets:cash:")
+    assert under("assets:cash:1", "assets:cash:1")
+    assert not under("assets:cash:1", "assets:c")
+    assert not under("assets:cash:1", "assets:cash:1:2")
+
+
+def test_a_ledger_row():
+    row = as_row(BalanceRow("liabilities:d:1", "CAD", 2, debits=250, credits=1_250, entries=3))
+    assert list(row) == BALANCE
+    assert row == {
+        "account": "liabilities:d:1",
+        "currency": "CAD",
+        "posted": "10.00",
+        "pending": "0.00",
+        "debits": "2.50",
+        "credits": "12.50",
+        "entries": 3,
+        "status": "posted",
+    }
+
+
+def test_sums_by_currency():
+    rows = [
+        BalanceRow("assets:a", "CAD", 2, debits=10**20, credits=0, entries=1),
+        BalanceRow("equity:b", "CAD", 2, debits=0, credits=10**20, entries=1),
+        BalanceRow("assets:a", "BTC", 8, debits=1, credits=0, entries=1),
+    ]
+    assert totals(rows) == {
+        "BTC": {"debits": "0.00000001", "credits": "0.00000000"},
+        "CAD": {"debits": "1000000000000000000.00", "credits": "1000000000000000000.00"},
+    }
+
+
+def test_says_which_shards_are_not_complete():
+    class Journal:
+        def recorded_until(self):
+            return {0: 10, 1: 5}
+
+    said = list(incomplete(Journal(), 10, shards=3))
+    assert [sentence.split()[1] for sentence in said] == ["1", "2"]
+
+
+def test_publish_report():
+    counts = Counts(lines=5, published=3, refused=2)
+    names = ["lines", "published", "accepted", "rejected", "duplicates", "reconciled", "seconds"]
+    unknown = _report(counts, None, 1.23456, waited=False)
+    assert list(unknown) == names
+    assert list(unknown.values()) == [5, 3, None, 2, None, None, 1.235]
+    tally = Tally(accepted=1, duplicates=1, rejected=1, reconciled=1)
+    assert list(_report(counts, tally, 1, waited=True).values()) == [5, 3, 1, 3, 1, 1, 1]
+
+
+def test_rejects_as_json():
+    row = {
+        "code": "UNREADABLE", "reason": "No.", "field": "", "shard": 1, "offset": 2,
+        "transaction_id": None, "recorded_at": 0, "key": "clé".encode(), "value": b"\x00\xff",
+    }  # fmt: skip
+    found = rejects.as_json_row(row)
+    assert found["recorded_at"] == "1970-01-01T00:00:00Z"
+    assert (found["key"], found["key_base64"]) == ("clé", None)
+    assert (found["value"], found["value_base64"]) == (None, "AP8=")
+    nothing = rejects.as_json_row(row | {"key": None, "value": b""})
+    assert (nothing["key"], nothing["key_base64"]) == (None, None)
+
+
+def test_settings_say_where_they_are_from(tmp_path, monkeypatch):
+    stack = {
+        "bootstrap_servers": "127.0.0.1:1234",
+        "database_url": "postgresql+psycopg://ledger_owner:secret@127.0.0.1:1/ledger",
+    }
+    (tmp_path / "stack.json").write_text(json.dumps(stack))
+    (tmp_path / "config.toml").write_text("window_days = 7\n")
+    found = run(
+        "settings", "--json", "--data-dir", str(tmp_path),
+        FAUST_LEDGER_CONFIG=str(tmp_path / "config.toml"), FAUST_LEDGER_PREFIX="books",
+    )  # fmt: skip
+    assert found.exit_code == 0
+    rows = json.loads(found.output)
+    sources = {name: (row["value"], row["source"]) for name, row in rows.items()}
+    assert sources["bootstrap_servers"] == ("127.0.0.1:1234", "stack")
+    assert sources["window_days"] == (7, "file")
+    assert sources["prefix"] == ("books", "environment")
+    assert sources["early_minutes"] == (5, "default")
+    assert sources["database_url"][0].endswith("ledger_owner:***@127.0.0.1:1/ledger")
+    assert "secret" not in found.output
+    assert all(row["description"] for row in rows.values())
+
+
+def test_every_setting_is_listed():
+    from ledger.settings import Settings
+
+    names = [row["name"] for row in settings_command.listed(None)]
+    assert names == list(Settings.model_fields)

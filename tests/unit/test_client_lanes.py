@@ -1,0 +1,148 @@
+"""A lane keeps order, gathers while it sends, tries again, and gives up with a sentence."""
+
+import asyncio
+
+import pytest
+from aiokafka.errors import OutOfOrderSequenceNumber, TopicAuthorizationFailedError
+
+from ledger.client.lanes import BATCH_BYTES, Lane, PublishFailed, Receipt
+from ledger.errors import Unavailable
+from ledger.streaming.log import AppendUnknown
+
+
+class FakeLog:
+    """Takes batches, or fails first with `errors`; `gate` holds appends back."""
+
+    def __init__(self, errors=()):
+        self.batches = []
+        self.errors = list(errors)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.end = 100
+
+    async def append(self, topic, partition, records):
+        await self.gate.wait()
+        if self.errors:
+            raise self.errors.pop(0)
+        self.batches.append(list(records))
+        first, self.end = self.end, self.end + len(records)
+        return first
+
+
+def lane(log, timeout=5.0):
+    return Lane(log, "ledger.transactions", 3, timeout=timeout)
+
+
+def unknown(cause):
+    error = AppendUnknown("ledger.transactions[3]")
+    error.__cause__ = cause
+    return error
+
+
+def test_gathers_while_a_batch_is_on_its_way():
+    async def scenario():
+        log = FakeLog()
+        line = lane(log)
+        log.gate.clear()
+        futures = [await line.put(b"k", b"0")]
+        await asyncio.sleep(0.01)
+        futures += [await line.put(b"k", b"%d" % index) for index in range(1, 5)]
+        log.gate.set()
+        await line.flush()
+        assert [[value for _, value in batch] for batch in log.batches] == [
+            [b"0"],
+            [b"1", b"2", b"3", b"4"],
+        ]
+        assert [await future for future in futures] == [
+            Receipt(3, offset) for offset in range(100, 105)
+        ]
+
+    asyncio.run(scenario())
+
+
+def test_waits_for_room_and_keeps_the_order_of_calls():
+    async def scenario():
+        log = FakeLog()
+        line = lane(log)
+        log.gate.clear()
+        big = b"x" * (BATCH_BYTES // 2)
+        await line.put(b"k", b"first")
+        await asyncio.sleep(0.01)
+        tasks = [asyncio.create_task(line.put(b"%d" % index, big)) for index in range(6)]
+        await asyncio.sleep(0.01)
+        assert [task.done() for task in tasks] == [True] + [False] * 5
+        log.gate.set()
+        await asyncio.gather(*tasks)
+        await line.flush()
+        sent = [key for batch in log.batches[1:] for key, _ in batch]
+        assert sent == [b"%d" % index for index in range(6)]
+        assert all(sum(len(value) for _, value in batch) <= BATCH_BYTES for batch in log.batches)
+
+    asyncio.run(scenario())
+
+
+def test_a_record_bigger_than_a_batch_goes_alone():
+    async def scenario():
+        log = FakeLog()
+        line = lane(log)
+        await line.put(b"k", b"x" * (BATCH_BYTES + 1))
+        await line.flush()
+        assert len(log.batches) == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AppendUnknown("the broker had it already"),
+        unknown(OutOfOrderSequenceNumber()),
+        Unavailable("Kafka does not answer"),
+    ],
+)
+def test_tries_again(error):
+    async def scenario():
+        log = FakeLog([error])
+        line = lane(log)
+        assert await (await line.put(b"k", b"v")) == Receipt(3, 100)
+
+    asyncio.run(scenario())
+
+
+def test_gives_up_at_once_where_trying_again_is_of_no_use():
+    async def scenario():
+        log = FakeLog([unknown(TopicAuthorizationFailedError("ledger.transactions"))])
+        line = lane(log)
+        with pytest.raises(PublishFailed, match="same transaction_id"):
+            await (await line.put(b"k", b"v"))
+        assert await (await line.put(b"k", b"next")) == Receipt(3, 100)
+
+    asyncio.run(scenario())
+
+
+def test_gives_up_when_the_time_is_up_and_goes_on():
+    async def scenario():
+        log = FakeLog([Unavailable("away")] * 50)
+        line = lane(log, timeout=0.2)
+        with pytest.raises(PublishFailed, match=r"within 0\.2 seconds"):
+            await (await line.put(b"k", b"v"))
+        log.errors.clear()
+        assert await (await line.put(b"k", b"next")) == Receipt(3, 100)
+
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_lane_cancels_what_is_under_way():
+    async def scenario():
+        log = FakeLog()
+        log.gate.clear()
+        line = lane(log)
+        sent = await line.put(b"k", b"v")
+        await asyncio.sleep(0.01)
+        waiting = await line.put(b"k", b"w")
+        line.cancel()
+        await line.flush()
+        assert sent.cancelled()
+        assert waiting.cancelled()
+
+    asyncio.run(scenario())

@@ -1,0 +1,137 @@
+"""What became of published transactions, folded from the decision log by the chain rule."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.client.lanes import Receipt
+from ledger.client.outcomes import OpenBreak, Outcomes, Spans, _Shard
+from ledger.client.records import Records
+from ledger.domain.refusal import Reason
+from ledger.domain.run import Watermark
+from ledger.settings import Settings
+from ledger.streaming.registry import Codec
+from tests.builders import CASH, DEPOSIT, KeptMemory, draft, numbered, settle
+
+CODEC = Codec({"Decision": 2, "Progress": 8, "Break": 6})
+
+
+class Record(NamedTuple):
+    """What is used of a ConsumerRecord."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+
+
+@given(st.lists(st.integers(0, 60)))
+def test_spans_are_a_set(offsets):
+    spans = Spans()
+    for offset in offsets:
+        spans.add(offset)
+    assert [each for each in range(-1, 70) if each in spans] == sorted(set(offsets))
+    assert spans.end == max(offsets, default=-1) + 1
+
+
+@given(st.lists(st.integers(0, 30)), st.integers(0, 30), st.integers(0, 30))
+def test_spans_meet_whatever_they_contain(offsets, start, end):
+    spans = Spans()
+    for offset in offsets:
+        spans.add(offset)
+    if any(start <= offset < end for offset in offsets):
+        assert spans.meet(start, end)
+
+
+def outcomes(*offsets, shard=None):
+    refused = []
+    made = Outcomes(Settings(), on_refused=lambda shard, refusal: refused.append(refusal))
+    made._records = Records(None, CODEC)
+    made._shards = [shard or _Shard(Watermark(), 0)]
+    for offset in offsets:
+        made.add(Receipt(0, offset))
+    return made, refused
+
+
+def decision(run, offset):
+    value = CODEC.encode("Decision", run.row())
+    return Record("ledger.decisions", 0, offset, value)
+
+
+def progress(end, *, digest=bytes(32)):
+    row = {"shard": 0, "end": end, "decisions_offset": 0, "digest": digest, "recorded_until": 0,
+           "open_breaks": 0}  # fmt: skip
+    return Record("ledger.progress", 0, 0, CODEC.encode("Progress", row))
+
+
+def broken(state, account=CASH):
+    row = {"shard": 0, "account": account, "currency": "CAD", "start": 0, "end": 9,
+           "state": state, "stream": None, "ledger": None, "detected_at": 0}  # fmt: skip
+    return Record("ledger.breaks", 0, 0, CODEC.encode("Break", row))
+
+
+def take(made, *records):
+    asyncio.run(made._take(records))
+    return made._tally()
+
+
+def first_run():
+    """Accepted, a duplicate, refused, accepted of somebody else's, at offsets 0 to 3."""
+    drafts = [draft("a"), draft("a"), draft("b", amount="0"), draft("other")]
+    return settle(numbered(drafts), memory=KeptMemory().memory())
+
+
+def test_counts_ours_and_no_others():
+    made, refused = outcomes(0, 1, 2)
+    tally = take(made, decision(first_run(), 0))
+    assert (tally.accepted, tally.duplicates, tally.rejected, tally.reconciled) == (1, 1, 1, 0)
+    assert [each.code for each in refused] == [Reason.AMOUNT_NOT_POSITIVE]
+    assert not made._shards[0].settled()
+    assert take(made, progress(1)).reconciled == 1
+    assert not made._shards[0].settled(), "the duplicate is not compared yet"
+    take(made, progress(4))
+    assert made._shards[0].settled()
+
+
+def test_all_refused_needs_no_reconciling():
+    made, _ = outcomes(0)
+    take(made, decision(settle(numbered([draft(amount="0")])), 0))
+    assert made._shards[0].settled()
+
+
+def test_a_run_that_follows_another_is_dropped():
+    made, _ = outcomes(0, 1)
+    zombie = settle(numbered([draft("a"), draft("b")]))
+    winner = settle(numbered([draft("a")]))
+    tally = take(made, decision(winner, 0), decision(zombie, 1))
+    assert tally.accepted == 1
+    assert made._shards[0].watermark.end == 1
+
+
+def test_folds_on_from_the_last_progress():
+    before = settle(numbered([draft("a")]))
+    mark = before.after(Watermark(), decisions_offset=7)
+    made, _ = outcomes(1, shard=_Shard(mark, 5, compared=1))
+    after = settle(numbered([draft("b")], start=1), watermark=mark)
+    assert take(made, decision(after, 8)).accepted == 1
+
+
+def test_an_open_break_that_touches_one_is_told_of_and_it_is_not_reconciled():
+    made, _ = outcomes(0)
+    take(made, decision(settle(numbered([draft("a")])), 0), progress(1))
+    tally = take(made, broken("open"), broken("open", account="assets:elsewhere"))
+    assert tally.breaks == [OpenBreak(0, CASH, "CAD")]
+    assert tally.reconciled == 0
+    take(made, broken("open", account=DEPOSIT))
+    assert take(made, broken("closed")).breaks == [OpenBreak(0, DEPOSIT, "CAD")]
+    tally = take(made, broken("closed", account=DEPOSIT))
+    assert (tally.breaks, tally.reconciled) == ([], 1)
+
+
+def test_a_foreign_record_is_left_out():
+    made, _ = outcomes(0)
+    take(made, SimpleNamespace(topic="ledger.progress", partition=0, offset=0, value=b"x"))
+    assert made._shards[0].compared == 0

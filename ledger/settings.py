@@ -19,6 +19,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from ledger.errors import LedgerError
+
 STACK_FILE = "stack.json"
 
 
@@ -107,6 +109,11 @@ def load(data_dir: Path | None = None) -> Settings:
     if not file.exists():
         return base
     # The stack writes the same names as the settings; what a person set wins over it.
-    stack = json.loads(file.read_text())
+    try:
+        stack = json.loads(file.read_text())
+    except ValueError as error:
+        raise LedgerError(
+            f"{file} is damaged ({error}). `faust-ledger up --data-dir {base.data_dir}` mends it."
+        ) from error
     unset = {k: v for k, v in stack.items() if k not in base.model_fields_set and k in ADDRESSES}
     return base.model_copy(update=unset)

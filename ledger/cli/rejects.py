@@ -102,10 +102,10 @@ def as_json_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _text(found: bytes | None) -> str | None:
     try:
-        text = (found or b"\0").decode()
+        text = None if found is None else found.decode()
     except UnicodeDecodeError:
         return None
-    return text if text.isprintable() else None
+    return text if text is not None and text.isprintable() else None
 
 
 def _base64(found: bytes | None) -> str | None:

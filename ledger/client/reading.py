@@ -164,6 +164,7 @@ class Follower:
 
     async def caught_up(self) -> None:
         """Return once everything that is there now was taken. Raises what stopped the reading."""
+        self._require_reading()
         ends = await self._reader.ends(self._taken)
         await self.wait_until(lambda: all(self._taken[tp] >= end for tp, end in ends.items()))
 
@@ -171,16 +172,16 @@ class Follower:
         """Return once `reached()`, asked after each reading. Raises what stopped the reading."""
         async with self._moved:
             while not reached():
-                if self._task is None or self._task.done():
-                    self._raise()
+                self._require_reading()
                 await self._moved.wait()
 
-    def _raise(self) -> None:
+    def _require_reading(self) -> None:
         if self._task is None or self._task.cancelled():
             raise LedgerError("It is closed, or was never started: use it within `async with`.")
-        error = self._task.exception()
-        assert error is not None, "it reads for ever"
-        raise error
+        if self._task.done():
+            error = self._task.exception()
+            assert error is not None, "it reads for ever"
+            raise error
 
     async def close(self) -> None:
         """Stop reading."""

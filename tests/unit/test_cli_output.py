@@ -130,6 +130,7 @@ def test_rejects_as_json():
     assert (found["value"], found["value_base64"]) == (None, "AP8=")
     nothing = rejects.as_json_row(row | {"key": None, "value": b""})
     assert (nothing["key"], nothing["key_base64"]) == (None, None)
+    assert (nothing["value"], nothing["value_base64"]) == ("", None)
 
 
 def test_settings_say_where_they_are_from(tmp_path, monkeypatch):

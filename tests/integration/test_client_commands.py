@@ -1,0 +1,192 @@
+"""The commands that publish and read, as a person or a script runs them on a running ledger."""
+
+import os
+import time
+
+import pytest
+
+CASH = "assets:cash:command-tests"
+COUNTS = ("lines", "published", "accepted", "rejected", "duplicates", "reconciled")
+
+
+def line(name, account, amount="12.34", currency="CAD", **more):
+    legs = [(CASH, "debit"), (account, "credit")]
+    return {
+        "transaction_id": name,
+        "effective_at": "2024-05-01T14:00:00Z",
+        "kind": "deposit",
+        "entries": [
+            {"account": code, "side": side, "amount": amount, "currency": currency}
+            for code, side in legs
+        ],
+        **more,
+    }
+
+
+def counts(report):
+    return tuple(report[name] for name in COUNTS)
+
+
+@pytest.fixture
+def publish(cli, jsonl, tmp_path):
+    """Rows (or text) published from a file; the finished command."""
+
+    def run(rows, *words, code=0, age=0.0):
+        file = tmp_path / "lines.jsonl"
+        if not file.exists() or rows is not None:
+            file.write_text(rows if isinstance(rows, str) else jsonl(rows))
+            made = time.time() - age
+            os.utime(file, (made, made))
+        return cli("publish", file, "--json", *words, code=code)
+
+    return run
+
+
+def test_published_twice_is_published_once(publish, new_id, cli):
+    account = f"liabilities:{new_id('twice')}"
+    rows = [line(new_id(), account) for _ in range(50)]
+    first = publish(rows, "--wait", "--timeout", 60).json
+    assert counts(first) == (50, 50, 50, 0, 0, 50)
+    again = publish(None, "--wait", "--timeout", 60).json
+    assert counts(again) == (50, 50, 0, 0, 50, 0)
+    [row] = cli("balances", account, "--json").rows
+    assert row == {
+        "account": account, "currency": "CAD", "posted": "617.00", "pending": "0.00",
+        "debits": "0.00", "credits": "617.00", "entries": 50, "status": "reconciled",
+    }  # fmt: skip
+    [stored] = cli("balances", account, "--source", "ledger", "--json").rows
+    assert stored == row | {"status": "posted"}
+
+
+def test_a_bad_line_is_sent_to_nobody_and_told_with_its_number(publish, new_id, jsonl):
+    account = f"liabilities:{new_id('bad')}"
+    good = jsonl([line(new_id(), account)])
+    unbalanced = line(new_id(), account)
+    unbalanced["entries"][0]["amount"] = "12.35"
+    text = good + "\n" + "nope\n" + jsonl([unbalanced]) + jsonl([line(new_id(), account)])
+    found = publish(text, "--wait", "--timeout", 60)
+    assert counts(found.json) == (4, 2, 2, 2, 0, 2)
+    assert "line 3: UNREADABLE" in found.err
+    assert "line 4: NOT_BALANCED" in found.err
+    strict = publish(text, "--strict", code=1)
+    assert counts(strict.json) == (4, 0, None, 2, None, None)
+    assert "line 3: UNREADABLE" in strict.err
+
+
+def test_without_checking_the_service_refuses(publish, new_id, cli):
+    name = new_id()
+    found = publish([line(name, "cash")], "--no-check", "--wait", "--timeout", 60)
+    assert counts(found.json) == (1, 1, 0, 1, 0, 0)
+    assert f"{name}: ACCOUNT_MALFORMED" in found.err
+    rows = cli("rejects", "list", "--code", "ACCOUNT_MALFORMED", "--json").rows
+    [row] = [each for each in rows if each["transaction_id"] == name]
+    assert (row["code"], row["field"]) == ("ACCOUNT_MALFORMED", "entries[1].account")
+    assert row["key"] == name
+    assert row["value"] is None
+    assert row["value_base64"]
+    assert {"reason", "shard", "offset"} <= row.keys()
+
+
+def test_an_old_file_is_refused_with_advice(publish, new_id):
+    account = f"liabilities:{new_id('old')}"
+    found = publish([line(new_id(), account)], age=40 * 86_400, code=1)
+    assert counts(found.json) == (0, 0, None, 0, None, None)
+    assert "--created-at now" in found.err
+    assert publish(None, "--created-at", "now").json["published"] == 1
+    own = line(new_id(), account, created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    assert publish([own], age=40 * 86_400).json["published"] == 1
+
+
+def test_standard_input(cli, jsonl, new_id):
+    rows = [line(new_id(), "liabilities:stdin"), {"kind": "bad"}]
+    found = cli("publish", "-", "--json", stdin=jsonl(rows))
+    assert counts(found.json) == (2, 1, None, 1, None, None)
+    strict = cli("publish", "-", "--json", "--strict", stdin=jsonl(rows), code=1)
+    assert counts(strict.json) == (2, 0, None, 1, None, None)
+    nothing = cli("publish", "-", "--json", "--wait", stdin="\n \n")
+    assert counts(nothing.json) == (0, 0, 0, 0, 0, 0)
+
+
+def test_as_of_is_half_open(publish, cli, new_id):
+    account = f"liabilities:{new_id('asof')}"
+    days = ("2024-05-01T23:59:59.999999Z", "2024-05-02T00:00:00Z", "2024-05-02T02:00:00+02:00")
+    rows = [line(new_id(), account, effective_at=day) for day in days]
+    publish(rows, "--wait", "--timeout", 60)
+
+    def posted(*words):
+        return [row["posted"] for row in cli("balances", account, "--json", *words).rows]
+
+    assert posted("--as-of", "2024-05-02") == ["12.34"]
+    assert posted("--as-of", "2024-05-02T00:00:00.000001Z") == ["37.02"]
+    assert posted("--as-of", "2024-05-01") == []
+    assert posted("--as-of", "2024-05-02", "--by", "recorded") == []
+    later = cli("balances", account, "--as-of", "2100-01-01", "--by", "recorded", "--json")
+    assert [row["posted"] for row in later.rows] == ["37.02"]
+    assert "is complete up to" in later.err
+
+
+def test_prefix_is_whole_segments_and_rows_are_sorted(publish, cli, new_id):
+    top = new_id("p")
+    accounts = [f"liabilities:{top}:{each}" for each in ("b", "a", "ab")]
+    publish([line(new_id(), account) for account in accounts], "--wait", "--timeout", 60)
+    for source in ("stream", "ledger"):
+
+        def found(prefix, source=source):
+            rows = cli("balances", "--prefix", prefix, "--source", source, "--json").rows
+            return [row["account"] for row in rows]
+
+        assert found(f"liabilities:{top}") == sorted(accounts)
+        assert found(f"liabilities:{top}:a") == [f"liabilities:{top}:a"]
+
+
+def test_trial_balance(publish, cli, new_id):
+    publish([line(new_id(), "liabilities:trial")], "--wait", "--timeout", 60)
+    found = cli("trial-balance", "--json").json
+    assert found["currencies"]["CAD"]["debits"] == found["currencies"]["CAD"]["credits"]
+    assert "liabilities:trial" in [row["account"] for row in found["accounts"]]
+    assert cli("trial-balance", "--as-of", "1990-01-01", "--json").json == {
+        "currencies": {}, "accounts": [],
+    }  # fmt: skip
+
+
+def test_an_imported_asset_is_known_at_once(publish, cli, jsonl, new_id):
+    code = new_id("A").upper()
+    rows = [line(new_id(), "liabilities:assets", "0.000001", code)]
+    assert publish(rows).json["rejected"] == 1
+    found = cli("assets", "import", "-", "--json", stdin=jsonl([{"code": code, "scale": 6}]))
+    assert found.json["imported"] == 1
+    assert publish(rows, "--no-check", "--wait", "--timeout", 60).json["accepted"] == 1
+    bad = jsonl([{"code": code, "scale": 7}, {"code": new_id("B"), "scale": 1}])
+    found = cli("assets", "import", "-", "--json", stdin=bad, code=1)
+    assert found.json["imported"] == 0
+    assert found.err.startswith("line 1: ")
+
+
+def test_a_closed_account_is_closed_at_once(publish, cli, jsonl, new_id):
+    account = f"liabilities:{new_id('closed')}"
+    row = {"account": account, "currency": "CAD", "closed_at": "2024-01-01T00:00:00Z"}
+    assert cli("accounts", "import", "-", "--json", stdin=jsonl([row])).json["imported"] == 1
+    found = publish([line(new_id(), account)], "--no-check", "--wait", "--timeout", 60)
+    assert counts(found.json) == (1, 1, 0, 1, 0, 0)
+    assert "ACCOUNT_CLOSED" in found.err
+    assert "ACCOUNT_CLOSED" in publish([line(new_id(), account)]).err
+
+
+def test_time_up(publish, new_id):
+    rows = [line(new_id(), "liabilities:slow")]
+    found = publish(rows, "--wait", "--timeout", 0, code=2).json
+    assert (found["published"], found["reconciled"]) == (1, 0)
+
+
+def test_verify(publish, cli, new_id):
+    publish([line(new_id(), "liabilities:verified")], "--wait", "--timeout", 60)
+    found = cli("verify", "--json", seconds=300).json
+    assert list(found) == ["transactions", "runs", "shards", "currencies", "findings"]
+    assert found["findings"] == []
+    assert found["transactions"] > 0
+
+
+def test_where_nobody_listens_it_is_a_fault_with_advice(cli):
+    found = cli("balances", code=3, FAUST_LEDGER_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert "bootstrap_servers" in found.err
+    assert "Traceback" not in found.err

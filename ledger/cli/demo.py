@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ledger.cli.output import OK, run
+from ledger.cli.stack import directory, teller
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -13,7 +16,6 @@ if TYPE_CHECKING:
 
 SEED = 1993
 SECONDS = 120.0
-OK = 0
 FAILED = 1
 
 
@@ -41,19 +43,19 @@ def demo(
     """
     from rich.console import Console
 
-    from ledger.cli.stack import directory, teller
     from ledger.demo import show
     from ledger.demo.stage import running
     from ledger.stack.progress import shown
+    from ledger.stack.stack import settings_of
 
     place = directory(data_dir or home())
     console, errors = show.to_stdout(), Console(stderr=True)
     show.line(console, f"The demo's data: {place}")
     with (
         shown(errors) as meters,
-        running(place, workers=1, keep=keep, meters=meters, say=teller(errors)) as settings,
+        running(place, workers=1, keep=keep, meters=meters, say=teller(errors)) as record,
     ):
-        well = play(settings, console, transactions)
+        well = run(play(settings_of(record), console, transactions))
         show.line(console, ending(place, keep=keep))
     raise typer.Exit(OK if well else FAILED)
 
@@ -65,14 +67,8 @@ def home() -> Path:
     return platformdirs.user_data_path("faust-ledger") / "demo"
 
 
-def play(settings: "Settings", console: "Console", count: int) -> bool:
+async def play(settings: "Settings", console: "Console", count: int) -> bool:
     """Publish, follow, print; whether all came out as it should."""
-    from ledger.cli.output import run
-
-    return run(_play(settings, console, count))
-
-
-async def _play(settings: "Settings", console: "Console", count: int) -> bool:
     from ledger.client.balances import BalanceReader
     from ledger.demo import show
     from ledger.demo.check import reconcile

@@ -7,6 +7,7 @@ import typer
 
 from ledger.cli import (
     audit,
+    bench,
     demo,
     publish,
     read,
@@ -28,7 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for group in (stack, publish, read, reference, rejects, audit, settings_command, worker, demo):
+for group in (
+    stack, publish, read, reference, rejects, audit, settings_command, worker, demo, bench,
+):  # fmt: skip
     group.register(app)
 
 

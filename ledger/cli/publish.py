@@ -5,10 +5,10 @@ import stat
 import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import typer
 
@@ -109,33 +109,24 @@ def _created_at(text: str | None) -> int | None:
 
 
 async def _publish(wish: Wish, settings: "Settings", *, as_json: bool) -> int:
-    from ledger.client.bulk import Counts, first_without_time
+    from ledger.client.bulk import Counts
     from ledger.client.outcomes import Outcomes
     from ledger.client.publisher import Publisher
-    from ledger.client.reference import policy_of
 
     began = time.monotonic()
+    counts, tally, sent, done = Counts(), None, False, True
     async with AsyncExitStack() as stack:
-        source = stack.enter_context(closing(_open(wish.file, spool=wish.strict)))
-        modified = _modified(source)
-        created_at = wish.created_at or modified or time.time_ns() // 1000
-        age = time.time_ns() // 1000 - created_at
-        if wish.created_at is None and wish.check and age > policy_of(settings).window:
-            number = await first_without_time(source)
-            if number is not None:
-                say(_too_old(wish.file, number, settings.window_days))
-                if as_json:
-                    print_json(_report(Counts(), None, time.monotonic() - began, waited=wish.wait))
-                return REFUSED
-            source.seek(0)
-        publisher = await stack.enter_async_context(Publisher(settings, check=wish.check))
-        outcomes = None
-        if wish.wait:
-            outcomes = await stack.enter_async_context(Outcomes(settings, on_refused=_say_refusal))
-        counts, sent = await _feed(wish, source, publisher, outcomes, created_at)
-        tally, done = None, True
-        if outcomes is not None and sent:
-            tally, done = await _settle(outcomes, counts.published, wish.timeout)
+        source = _open(wish.file, spool=wish.strict)
+        stack.callback(source.close)
+        if not await _too_old(wish, source, settings):
+            publisher = await stack.enter_async_context(Publisher(settings, check=wish.check))
+            outcomes = None
+            if wish.wait:
+                watching = Outcomes(settings, on_refused=_say_refusal)
+                outcomes = await stack.enter_async_context(watching)
+            counts, sent = await _feed(wish, source, publisher, outcomes)
+            if outcomes is not None and sent:
+                tally, done = await _settle(outcomes, counts.published, wish.timeout)
     report = _report(counts, tally, time.monotonic() - began, waited=wish.wait)
     print_json(report) if as_json else _say_report(report, tally, done=done)
     if not sent or (tally is not None and tally.breaks):
@@ -143,65 +134,92 @@ async def _publish(wish: Wish, settings: "Settings", *, as_json: bool) -> int:
     return OK if done else TIME_UP
 
 
-def _open(file: str, *, spool: bool) -> BinaryIO:
-    """The source; what cannot be read twice is spooled to a temporary file where it must be."""
-    if file == "-":
-        source: BinaryIO = sys.stdin.buffer
-    else:
-        try:
-            source = Path(file).open("rb")  # noqa: SIM115 - the caller closes it
-        except OSError as error:
-            raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE") from error
-    if not spool or _modified(source) is not None:
-        return source
-    spooled = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - the caller closes it
-    while chunk := source.read(1 << 20):
+@dataclass(frozen=True)
+class Source:
+    """The lines; of a regular file also its size, and when it was modified in microseconds."""
+
+    stream: BinaryIO
+    size: int | None = None
+    modified: int | None = None
+
+    def created_at(self, wish: Wish) -> int:
+        """Of lines that do not say."""
+        if wish.created_at is not None:
+            return wish.created_at
+        return time.time_ns() // 1000 if self.modified is None else self.modified
+
+    def close(self) -> None:
+        """Standard input is not ours to close."""
+        if self.stream is not _standard_input():
+            self.stream.close()
+
+
+def _open(file: str, *, spool: bool) -> Source:
+    """What cannot be read twice is spooled to a temporary file where it must be."""
+    try:
+        # Unbuffered: a thread that still waits for a buffer at the end of Python is fatal to it.
+        stream = _standard_input() if file == "-" else Path(file).open("rb", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE") from error
+    if file != "-":
+        found = os.fstat(stream.fileno())
+        if stat.S_ISREG(found.st_mode):
+            return Source(stream, found.st_size, found.st_mtime_ns // 1000)
+    if not spool:
+        return Source(stream)
+    spooled = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - Source.close
+    while chunk := stream.read(1 << 20):
         spooled.write(chunk)
     spooled.seek(0)
-    return spooled  # type: ignore[return-value]
+    return Source(cast("BinaryIO", spooled))
 
 
-def _modified(source: BinaryIO) -> int | None:
-    """Modification time in microseconds since 1970 of a regular file; None for all else."""
-    if source is sys.stdin.buffer or isinstance(source, tempfile.SpooledTemporaryFile):
-        return None
-    found = os.fstat(source.fileno())
-    return found.st_mtime_ns // 1000 if stat.S_ISREG(found.st_mode) else None
+def _standard_input() -> BinaryIO:
+    return cast("BinaryIO", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
 
 
-def _too_old(file: str, number: int, days: int) -> str:
-    return (
-        f"{file} was last modified more than {days} days ago, and line {number} says no created_at "
-        "of its own. Repetitions are recognised for that long only, so it is not known whether "
-        "this was published before. Nothing was sent. If it never was, pass `--created-at now`."
+async def _too_old(wish: Wish, source: Source, settings: "Settings") -> bool:
+    """Say so if nobody could tell a repetition of these lines from new money."""
+    from ledger.client.bulk import first_without_time
+    from ledger.client.reference import policy_of
+
+    age = time.time_ns() // 1000 - source.created_at(wish)
+    if wish.created_at is not None or not wish.check or age <= policy_of(settings).window:
+        return False
+    number = await first_without_time(source.stream)
+    source.stream.seek(0)
+    if number is None:
+        return False
+    say(
+        f"{wish.file} was last modified more than {settings.window_days} days ago, and line "
+        f"{number} says no created_at of its own. Repetitions are recognised for that long only, "
+        "so it is not known whether this was published before. Nothing was sent. If it never was, "
+        "pass `--created-at now`."
     )
+    return True
 
 
 async def _feed(
-    wish: Wish,
-    source: BinaryIO,
-    publisher: "Publisher",
-    outcomes: "Outcomes | None",
-    created_at: int,
+    wish: Wish, source: Source, publisher: "Publisher", outcomes: "Outcomes | None"
 ) -> tuple["Counts", bool]:
     """Publish the source; False, with nothing sent, when --strict found a bad line."""
     from ledger.client.bulk import Feed, lines_of
     from ledger.errors import LedgerError
 
-    size = os.fstat(source.fileno()).st_size if _modified(source) is not None else None
+    created_at = source.created_at(wish)
     if wish.strict:
         feed = Feed(publisher, created_at=created_at, on_refused=_say_refused)
-        with meter("Checking", size, in_bytes=True) as shown:
-            async for found in lines_of(source, shown):
+        with meter("Checking", source.size, in_bytes=True) as shown:
+            async for found in lines_of(source.stream, shown):
                 await feed.check(found)
         if feed.counts.refused:
             return feed.counts, False
-        source.seek(0)
+        source.stream.seek(0)
     on_receipt = outcomes.add if outcomes is not None else (lambda receipt: None)
     feed = Feed(publisher, created_at=created_at, on_refused=_say_refused, on_receipt=on_receipt)
     try:
-        with meter("Publishing", size, in_bytes=True) as shown:
-            async for found in lines_of(source, shown):
+        with meter("Publishing", source.size, in_bytes=True) as shown:
+            async for found in lines_of(source.stream, shown):
                 await feed.publish(found)
             await feed.finish()
     except LedgerError:

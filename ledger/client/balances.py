@@ -15,6 +15,7 @@ from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 from ledger.settings import Settings, load
 from ledger.streaming.topics import topics
+from ledger.streaming.waiting import waited_for
 
 Key = tuple[str, str]
 """Account and currency."""
@@ -104,7 +105,9 @@ class BalanceReader:
 
     async def _take(self, records: list[ConsumerRecord]) -> None:
         wanted = records if self._accounts is None else filter(self._named, records)
-        for _, row in await self._records.decode("Balance", wanted):
+        kept = list(wanted)
+        rows = await waited_for(lambda: self._records.decode("Balance", kept), "read balances")
+        for _, row in rows:
             balance = Balance(**row)
             key = balance.account, balance.currency
             known = self._known.get(key)

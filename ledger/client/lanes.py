@@ -151,3 +151,5 @@ def _fail(futures: list[asyncio.Future[Receipt]], error: BaseException) -> None:
             future.cancel()
         else:
             future.set_exception(error)
+            # Known: whoever does not ask for this receipt is not told again in the log.
+            future.exception()

@@ -143,6 +143,8 @@ class Outcomes:
         """
         until = float("inf") if seconds is None else time.monotonic() + seconds
         asked = {index: shard for index, shard in enumerate(self._shards) if shard.published.end}
+        if not asked:
+            return self._tally(), True
         async with self._reader as reader:
             reader.place(await self._starts(reader, asked))
             while not all(shard.settled() for shard in asked.values()):

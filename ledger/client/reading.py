@@ -69,6 +69,8 @@ class Reader:
         except (KafkaError, OSError) as error:
             await self._consumer.stop()
             raise _away(self._servers, error) from error
+        # Stopped before its own task had a first turn, aiokafka raises CancelledError.
+        await asyncio.sleep(0)
         return self
 
     async def __aexit__(

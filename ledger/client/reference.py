@@ -13,6 +13,7 @@ from ledger.domain.reference import Account, Asset, Reference, ScaleChanged
 from ledger.domain.transaction import DAY, MINUTE, Policy
 from ledger.settings import Settings
 from ledger.streaming.topics import topics
+from ledger.streaming.waiting import waited_for
 
 IDLE_FETCH_MS = 500
 
@@ -62,7 +63,10 @@ class ReferenceFollower:
         await self._follower.caught_up()
 
     async def _take(self, records: list[ConsumerRecord]) -> None:
-        for record, row in await self._records.decode("Reference", records):
+        rows = await waited_for(
+            lambda: self._records.decode("Reference", records), "read reference data"
+        )
+        for record, row in rows:
             try:
                 self.known.add([item_of(row)])
             except (ScaleChanged, ValueError) as error:

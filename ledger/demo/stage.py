@@ -4,33 +4,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ledger.settings import Settings
 from ledger.stack import files, parts, stack
 from ledger.stack import record as records
 from ledger.stack.progress import Meters
+from ledger.stack.record import Record
 
 
 @contextmanager
 def running(
-    data_dir: Path, *, workers: int, keep: bool, meters: Meters, say: Callable[[str], None]
-) -> Iterator[Settings]:
-    """The stack's settings; `workers` are started where none runs. With `keep` nothing is stopped.
+    data_dir: Path,
+    *,
+    workers: int,
+    keep: bool = False,
+    meters: Meters | None = None,
+    say: Callable[[str], None],
+) -> Iterator[Record]:
+    """The stack, with at least so many workers; afterwards it is as it was before.
 
-    Raises StackError when something does not come up.
+    With `keep` everything is left running. Raises StackError when something does not come up.
     """
     place = files.layout(data_dir)
     known = records.load(place)
-    had_services = any(map(parts.running, known.parts)) if known else False
-    had_workers = any(map(parts.running, known.workers)) if known else False
+    services = sum(map(parts.running, known.parts)) if known else 0
+    ran = sum(map(parts.running, known.workers)) if known else 0
     try:
-        record = stack.up(
-            place.root, worker_count=None if had_workers else workers, meters=meters, say=say
-        )
-        yield stack.settings_of(record)
+        yield stack.up(place.root, worker_count=max(ran, workers), meters=meters, say=say)
     finally:
-        if keep or had_workers:
-            pass
-        elif had_services:
-            stack.up(place.root, worker_count=0)
-        else:
+        if services and not keep:
+            stack.up(place.root, worker_count=ran)
+        elif not keep:
             stack.down(place.root)

@@ -25,6 +25,8 @@ from ledger.domain.transaction import (
 )
 
 FINGERPRINT = 16
+KEPT_BYTES = 1_048_576
+"""Of a refused record's key and value: the topic's own limit, which is on compressed batches."""
 
 
 class Received(NamedTuple):
@@ -284,8 +286,8 @@ def _refusal(record: Received, recorded_at: int, refused: Refused) -> Refusal:
         code=refused.reason.value,
         field=refused.field,
         reason=refused.sentence,
-        key=record.key,
-        value=record.value,
+        key=record.key and record.key[:KEPT_BYTES],
+        value=record.value and record.value[:KEPT_BYTES],
     )
 
 

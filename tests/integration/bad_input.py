@@ -306,7 +306,7 @@ FIELDS = [
     refused("metadata with 33 pairs", "FIELD_TOO_LONG",
             lambda m: m.one(metadata={str(each): "" for each in range(33)}),
             "metadata", "at most 32"),
-    refused("metadata of 4,001 bytes", "FIELD_TOO_LONG", 
+    refused("metadata of 4,001 bytes", "FIELD_TOO_LONG",
             lambda m: m.one(metadata={"a": "b" * 4_000}),
             "metadata", "at most 4000"),
     accepted("every script there is", lambda m: m.one(
@@ -396,7 +396,8 @@ AMOUNTS = [
 ]  # fmt: skip
 
 ACCOUNTS = [
-    refused(f"account {text[:20]!a} of {len(text)}", "ACCOUNT_MALFORMED", lambda m, t=text: m.one(credit=t),  # type: ignore[misc]
+    refused(f"account {text[:20]!a} of {len(text)}", "ACCOUNT_MALFORMED",
+            lambda m, t=text: m.one(credit=t),  # type: ignore[misc]
             "entries[1].account", "is not an account code: assets, liabilities")
     for text in [
         "", "assets", "assets:", ":assets", "assets::cash", "Assets:cash", "revenue:sales",

@@ -5,6 +5,8 @@ tests then look at what became of it.
 """
 
 import json
+import os
+import random
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 
-from ledger.domain.transaction import MINUTE
+from ledger.domain.refusal import Reason
+from ledger.domain.transaction import MINUTE, Draft
+from ledger.gl.postgresql import PostgresJournal
+from ledger.streaming.topics import MIB
 from tests import builders
 from tests.conftest import Stack
 from tests.integration.bad_input import (
     ACCEPTED,
+    BIGGEST,
     CASES,
     DUPLICATE,
     FOREIGN,
@@ -29,6 +36,7 @@ from tests.registry import Registry
 from tests.wire import Outcome, Place, Record, Wire, present
 
 SECONDS = 30.0
+SEED = os.environ.get("FAUST_LEDGER_TEST_SEED", "1")
 SENTENCE = re.compile(r"[^\n]{20,600}\.")
 
 
@@ -166,3 +174,107 @@ def test_no_process_was_restarted_and_nothing_broke(
     assert wire.known.twice == []
     assert all(row["open_breaks"] == 0 for row in wire.known.progress.values())
     assert wire.known.breaks == []
+
+
+NOISE = random.Random(7).randbytes(700_000)
+"""Which zstd finds again and packs, and lz4 does not."""
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record(bytes(MIB), b"k"),
+        Record(bytes(64 * MIB), b"k", codec="zstd"),
+        Record(bytes(8 * MIB), b"k", codec="gzip"),
+        Record(NOISE * 30, b"k", codec="zstd"),
+        Record(b"v", NOISE * 30, codec="zstd"),
+    ],
+    ids=["plain", "zeros by zstd", "zeros by gzip", "noise by zstd", "a key by zstd"],
+)
+def test_the_broker_refuses_what_is_past_the_topics_limit(wire: Wire, record: Record) -> None:
+    """However small it is packed: a worker would have to hold it unpacked."""
+    with pytest.raises(MessageSizeTooLargeError):
+        wire.send([record])
+
+
+def test_a_refusal_keeps_no_more_than_the_log_can_take() -> None:
+    """Should a topic of another make let such a record through."""
+    big = NOISE * 30
+    refused = builders.unreadable(Reason.TOO_LARGE)
+    decided = builders.settle([builders.received(refused, key=big, value=big)])
+    [refusal] = builders.outcomes_of(decided).refused
+    assert (refusal.key, refusal.value) == (big[:MIB], big[:MIB])
+
+
+def test_a_transaction_cut_anywhere_is_unreadable(wire: Wire, new_id: Callable[..., str]) -> None:
+    good = wire.record(builders.draft(new_id(), at=present()))
+    assert good.value is not None
+    places = wire.send([Record(good.value[:end], good.key) for end in range(len(good.value))])
+    outcomes = wire.outcomes_of([*places, *wire.send([good])])
+    assert {outcome.code for outcome in outcomes[:-1]} == {"UNREADABLE"}
+    assert outcomes[-1].accepted
+
+
+def test_damaged_transactions_stop_nothing(
+    stack: Stack, wire: Wire, new_id: Callable[..., str]
+) -> None:
+    """A thousand with up to four bytes changed: each gets an outcome, whatever it is."""
+    before = stack.agents()
+    chance = random.Random(f"damage {SEED}")
+    records = []
+    for _ in range(1_000):
+        good = wire.record(builders.draft(new_id(), at=present()))
+        value = bytearray(good.value or b"")
+        for _ in range(chance.randint(1, 4)):
+            # The schema's id too, now and then; each unknown one costs a question.
+            value[chance.randrange(1 if chance.random() < 0.1 else 5, len(value))] = (
+                chance.randrange(256)
+            )
+        records.append(Record(bytes(value), good.key))
+    places = wire.send([*records, *map(wire.record, last_of_each_shard(wire, new_id))])
+    outcomes = wire.outcomes_of(places)
+    assert sum(outcome.verdict == "refused" for outcome in outcomes) > 500
+    wire.await_reconciled(*places)
+    assert all(outcome.accepted for outcome in outcomes[len(records) :])
+    assert stack.agents() == before
+
+
+def last_of_each_shard(wire: Wire, new_id: Callable[..., str]) -> list[Draft]:
+    shards = wire.settings.shards
+    names = [builders.id_in_shard(shard, shards, new_id()) for shard in range(shards)]
+    return [builders.draft(name, at=present()) for name in names]
+
+
+def test_sums_past_64_bits_stay_exact(
+    wire: Wire, journal: PostgresJournal, new_id: Callable[..., str]
+) -> None:
+    """On one stripe, by one ordering key; and then over stripes."""
+    account, other = f"assets:{new_id()}", f"equity:{new_id()}"
+    key = new_id()
+    biggest = [
+        builders.draft(new_id(), amount=BIGGEST, debit=account, credit=other, at=present(),
+                       ordering_key=key if index < 5 else None)
+        for index in range(9)
+    ]  # fmt: skip
+    back = builders.draft(new_id(), amount="0.01", debit=other, credit=account, at=present())
+    places = wire.send([*map(wire.record, biggest), wire.record(back)])
+    assert all(outcome.accepted for outcome in wire.outcomes_of(places))
+    wire.await_reconciled(*places)
+
+    debits, credits = 9 * (2**63 - 1), 1
+    assert debits > 2**66
+    told = wire.balance(account, when=lambda balance: balance.entries == 10)
+    assert (told.debits, told.credits) == (cents(debits), cents(credits))
+    assert (told.posted, told.pending, told.status) == (cents(debits - 1), "0.00", "reconciled")
+    mirrored = wire.balance(other, when=lambda balance: balance.entries == 10)
+    assert mirrored.posted == told.posted
+    rows = journal.balances(accounts=[account, other])
+    assert [(row.debits, row.credits, row.entries) for row in rows] == [
+        (debits, credits, 10), (credits, debits, 10),
+    ]  # fmt: skip
+    as_of = journal.balances(accounts=[account], as_of=present(), by="effective")
+    assert [(row.debits, row.credits) for row in as_of] == [(debits, credits)]
+
+
+def cents(amount: int) -> str:
+    return f"{amount // 100}.{amount % 100:02}"

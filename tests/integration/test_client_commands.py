@@ -1,6 +1,9 @@
 """The commands that publish and read, as a person or a script runs them on a running ledger."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -105,6 +108,21 @@ def test_standard_input(cli, jsonl, new_id):
     assert counts(strict.json) == (2, 0, None, 1, None, None)
     nothing = cli("publish", "-", "--json", "--wait", stdin="\n \n")
     assert counts(nothing.json) == (0, 0, 0, 0, 0, 0)
+
+
+def test_interrupted_while_standard_input_is_silent(stack, jsonl, new_id):
+    words = [sys.executable, "-m", "ledger.cli.main", "publish", "-"]
+    place = {"FAUST_LEDGER_DATA_DIR": str(stack.data_dir)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        words, stdin=pipe, stderr=pipe, stdout=pipe, env=os.environ | place
+    ) as child:
+        child.stdin.write(jsonl([line(new_id(), "liabilities:pipe"), {"kind": "bad"}]).encode())
+        child.stdin.flush()
+        assert child.stderr.readline().startswith(b"line 2: "), "it does not wait for more"
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=30) == 130
+        assert b"Traceback" not in child.stderr.read()
 
 
 def test_as_of_is_half_open(publish, cli, new_id):

@@ -189,11 +189,15 @@ class Comparison(RuleBasedStateMachine):
         self.topic.append(choice.draw(st.sampled_from(self.topic)))
 
     @precondition(lambda self: self.ledger.rows)
-    @rule(choice=st.data(), part=st.integers(0, 2), by=st.sampled_from([1, -1, BIG]))
+    @rule(choice=st.data(), part=st.integers(0, 3), by=st.sampled_from([1, -1, BIG]))
     def corrupt(self, choice: st.DataObject, part: int, by: int) -> None:
+        """A number changes, or a whole row is lost."""
         name = choice.draw(st.sampled_from(sorted(self.ledger.rows)))
         assume(name not in self.corrupted)
-        self.ledger.rows[name][part] += by
+        if part == len(Totals._fields) - 1:
+            del self.ledger.rows[name]
+        else:
+            self.ledger.rows[name][part] += by
         self.corrupted[name] = self.ledger.position
 
     # What must hold

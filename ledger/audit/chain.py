@@ -1,0 +1,148 @@
+"""The decision log, read again: which runs count, and what they say."""
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from typing import Any, NamedTuple
+
+from ledger.audit.findings import Break, Findings, Kind, Party
+from ledger.domain import avro
+from ledger.domain.run import Watermark
+from ledger.gl.journal import PostedRun
+
+_NUMBERS = struct.Struct(">iqqqqq")
+_BETWEEN = (Party.LOG, Party.DECISIONS)
+
+
+class Accepted(NamedTuple):
+    """An accepted transaction; field by field a PostedTransaction without its shard.
+
+    Times in microseconds since 1970; `entries`: (account, currency, scale, signed minor units).
+    """
+
+    offset: int
+    transaction_id: str
+    kind: str
+    description: str
+    effective_at: int
+    recorded_at: int
+    created_at: int
+    ordering_key: str
+    reverses: str
+    metadata: str
+    entries: list[tuple[str, str, int, int]]
+
+
+class Turned(NamedTuple):
+    """A refused record: its offset, and its key and value as they came."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A run that counts."""
+
+    head: PostedRun
+    transactions: Sequence[Accepted]
+    duplicates: Sequence[int]
+    refused: Sequence[Turned]
+
+    def watermark(self) -> Watermark:
+        """Where it ends."""
+        head = self.head
+        return Watermark(head.decisions_offset + 1, head.end, head.digest, head.recorded_until)
+
+
+def digest_of(run: Mapping[str, Any]) -> bytes:
+    """SHA-256 over the tag, six big-endian numbers, the digest before, and two SHA-256.
+
+    Source: the formula of `ledger.domain.run.chain_digest`, computed here by itself.
+    """
+    names = ("shard", "start", "end", "recorded_until", "reference_offset", "accepted")
+    digest = sha256(b"faust-ledger run 1\n")
+    digest.update(_NUMBERS.pack(*(run[name] for name in names)))
+    digest.update(run["follows"])
+    for part in (run["content"], run["outcomes"]):
+        digest.update(sha256(part).digest())
+    return digest.digest()
+
+
+class Chain:
+    """Follows one shard's decisions; a run that does not follow the last one is dropped."""
+
+    def __init__(self, shard: int, findings: Findings) -> None:
+        self._shard, self._findings = shard, findings
+        self._end, self._digest = 0, bytes(32)
+        self._gap_told = False
+
+    def take(self, decisions_offset: int, run: Mapping[str, Any]) -> Settled | None:
+        """The run read at `decisions_offset` as `Decision` has it, if it counts."""
+        follows = (run["shard"], run["start"], run["follows"])
+        if follows != (self._shard, self._end, self._digest):
+            if run["start"] > self._end and not self._gap_told:
+                self._gap_told = True
+                self._add(
+                    f"The run at decision offset {decisions_offset} begins at {run['start']}, but "
+                    f"the last that counts ended at {self._end}: what lay between was altered or "
+                    "lost, and nothing after it counts."
+                )
+            return None
+        self._end, self._digest = run["end"], digest_of(run)
+        head = PostedRun(
+            shard=self._shard,
+            decisions_offset=decisions_offset,
+            start=run["start"],
+            end=run["end"],
+            follows=run["follows"],
+            digest=self._digest,
+            outcomes_digest=sha256(run["outcomes"]).digest(),
+            recorded_until=run["recorded_until"],
+            reference_offset=run["reference_offset"],
+            accepted=run["accepted"],
+        )
+        try:
+            return self._read(head, run)
+        except (ValueError, IndexError) as error:
+            self._add(f"The run at decision offset {decisions_offset} is inconsistent: {error}.")
+            return Settled(head, (), (), ())
+
+    def _read(self, head: PostedRun, run: Mapping[str, Any]) -> Settled:
+        transactions = list(transactions_of(avro.decode("Content", run["content"])))
+        if len(transactions) != head.accepted or head.end < head.start:
+            raise ValueError(f"{head.accepted} accepted, {len(transactions)} in its content")
+        outcomes = avro.decode("Outcomes", run["outcomes"])
+        refused = [
+            Turned(each["offset"], each["key"], each["value"]) for each in outcomes["refused"]
+        ]
+        return Settled(head, transactions, outcomes["duplicates"], refused)
+
+    def _add(self, sentence: str) -> None:
+        self._findings.add(Break(Kind.CHAIN, _BETWEEN, self._shard, sentence))
+
+
+def transactions_of(columns: Mapping[str, Sequence[Any]]) -> Iterator[Accepted]:
+    """The transactions of a run's columns. Raises ValueError or IndexError where they disagree."""
+    names = list(zip(columns["accounts"], columns["currencies"], columns["scales"], strict=True))
+    if min(columns["entry_stripes"], default=0) < 0:
+        raise ValueError("an entry points before the first stripe")
+    legs = (
+        (*names[stripe], amount)
+        for stripe, amount in zip(columns["entry_stripes"], columns["entry_amounts"], strict=True)
+    )
+    heads = zip(
+        columns["offsets"], columns["transaction_ids"], columns["kinds"], columns["descriptions"],
+        columns["effective_at"], columns["recorded_at"], columns["created_at"],
+        columns["ordering_keys"], columns["reverses"], columns["metadata"], strict=True,
+    )  # fmt: skip
+    for head, count in zip(heads, columns["entry_counts"], strict=True):
+        entries = list(islice(legs, max(count, 0)))
+        if len(entries) != count:
+            raise ValueError(f"offset {head[0]} has {len(entries)} entries of {count}")
+        yield Accepted._make((*head, entries))
+    if next(legs, None) is not None:
+        raise ValueError("there are entries of no transaction")

@@ -1,0 +1,156 @@
+"""What an audit finds: breaks, each with both sides and a sentence."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Context, Decimal
+from enum import StrEnum
+from typing import Any
+
+from ledger.domain.balance import Totals
+from ledger.domain.run import Stripe
+
+LIMIT = 100
+"""Breaks of one kind, between the same two and in one shard, that are told one by one."""
+_EXACT = Context(prec=1_000)
+
+
+class Party(StrEnum):
+    """Who states something."""
+
+    LOG = "log"
+    DECISIONS = "decisions"
+    JOURNAL = "journal"
+    DATABASE = "database stripes"
+    TABLE = "stripes table"
+    STRIPES = "stripes topic"
+    PROGRESS = "progress topic"
+    BALANCES = "balances topic"
+
+
+class Kind(StrEnum):
+    """What is wrong; the codes are public and keep their meaning."""
+
+    OPEN = "open"
+    """Reconciliation itself found it, and it is still open."""
+    UNDECIDED = "undecided"
+    DECIDED_TWICE = "decided_twice"
+    ID_TWICE = "id_twice"
+    FALSE_DUPLICATE = "false_duplicate"
+    UNBALANCED = "unbalanced"
+    CHAIN = "chain"
+    POSITION = "position"
+    MISSING = "missing"
+    EXTRA = "extra"
+    DIFFERS = "differs"
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Two parties that disagree.
+
+    `between`: the one that is believed first. `stream` and `ledger` are what the first and the
+    second say, None for nothing at all. `stripes`: what is affected, as far as it is known.
+    """
+
+    kind: Kind
+    between: tuple[Party, Party]
+    shard: int | None
+    sentence: str
+    stripes: tuple[Stripe, ...] = ()
+    stream: Mapping[str, Any] | None = None
+    ledger: Mapping[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As `reconcile --json` prints it; with several stripes, the first is named."""
+        account, currency = self.stripes[0] if self.stripes else (None, None)
+        return {
+            "account": account,
+            "currency": currency,
+            "shard": self.shard,
+            "kind": self.kind.value,
+            "between": [party.value for party in self.between],
+            "stream": self.stream,
+            "ledger": self.ledger,
+            "sentence": self.sentence,
+        }
+
+
+@dataclass(slots=True)
+class Findings:
+    """Breaks as they are found; thousands of one kind are counted and not all kept."""
+
+    kept: list[Break] = field(default_factory=list)
+    broken: set[Stripe] = field(default_factory=set)
+    """Every account that a break touches, those no longer told one by one included."""
+    _counts: Counter[tuple[Kind, tuple[Party, Party], int | None]] = field(default_factory=Counter)
+
+    def add(self, found: Break) -> None:
+        """Keep it, unless there were many like it."""
+        like = found.kind, found.between, found.shard
+        self._counts[like] += 1
+        self.broken.update(found.stripes)
+        if self._counts[like] <= LIMIT:
+            self.kept.append(found)
+
+    def breaks(self) -> list[Break]:
+        """All that were kept, and how many more there were of a kind."""
+        return [*self.kept, *self._rest()]
+
+    def _rest(self) -> Iterable[Break]:
+        for (kind, between, shard), count in self._counts.items():
+            if count > LIMIT:
+                sentence = f"{count - LIMIT:,} more like the {LIMIT} before: {kind}, {between[1]}."
+                yield Break(kind, between, shard, sentence)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome: accounts are (account, currency), stripes (account, currency, shard)."""
+
+    accounts: int
+    stripes: int
+    reconciled: int
+    pending: int
+    breaks: list[Break]
+
+    @classmethod
+    def of(
+        cls, accounts: set[Stripe], *, stripes: int, pending: set[Stripe], findings: Findings
+    ) -> "Report":
+        """Count: an account that a break touches is neither reconciled nor pending."""
+        whole = accounts - findings.broken
+        return cls(
+            accounts=len(accounts),
+            stripes=stripes,
+            reconciled=len(whole - pending),
+            pending=len(whole & pending),
+            breaks=findings.breaks(),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """As `reconcile --json` prints it."""
+        return {
+            "accounts": self.accounts,
+            "stripes": self.stripes,
+            "reconciled": self.reconciled,
+            "pending": self.pending,
+            "breaks": [each.as_json() for each in self.breaks],
+        }
+
+
+def decimal_text(minor: int, scale: int) -> str:
+    """Minor units as a decimal with exactly `scale` places."""
+    return f"{Decimal(minor).scaleb(-scale, _EXACT):f}"
+
+
+def totals_shown(totals: Totals | None, scale: int) -> dict[str, Any] | None:
+    """Totals as a break shows them."""
+    if totals is None:
+        return None
+    return {
+        "debits": decimal_text(totals.debits, scale),
+        "credits": decimal_text(totals.credits, scale),
+        "entries": totals.entries,
+        "offset": totals.offset,
+    }

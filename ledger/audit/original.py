@@ -1,0 +1,283 @@
+"""Log against decisions: every record decided once, and what was accepted is what was written."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from decimal import Context, Decimal
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from ledger.audit.chain import Accepted, Settled, Turned
+from ledger.audit.findings import Break, Findings, Kind, Party
+from ledger.domain.run import Stripe
+
+_BETWEEN = (Party.LOG, Party.DECISIONS)
+_PLAIN = re.compile(r"[0-9]{1,64}(?:\.[0-9]{1,64})?")
+_EXACT = Context(prec=1_000)
+_REPETITION = "a repetition"
+_TIMES_AND_TEXTS = Accepted._fields[1:9]
+
+
+class Original(NamedTuple):
+    """A record of the log; `taken_at` is its own time in microseconds.
+
+    `draft`: the transaction in it; why it cannot be read; None where nobody asked.
+    """
+
+    offset: int
+    taken_at: int
+    key: bytes | None
+    value: bytes | None
+    draft: Mapping[str, Any] | str | None
+
+
+class Place(NamedTuple):
+    """Where an id was accepted, and 8 bytes of what was accepted."""
+
+    shard: int
+    offset: int
+    content: bytes
+
+
+class Ids:
+    """Every id accepted, of all shards, as 10 bytes each, and where. Also decimals by currency."""
+
+    def __init__(self) -> None:
+        self._places: dict[bytes, bytes] = {}
+        self.scales: dict[str, int] = {}
+
+    def accept(self, transaction_id: str, place: Place) -> Place | None:
+        """Where it was accepted before, if it was."""
+        key = _short(transaction_id)
+        known = self._places.get(key)
+        if known is None:
+            shard, offset, content = place
+            self._places[key] = shard.to_bytes(2) + offset.to_bytes(7) + content
+        return None if known is None else _place(known)
+
+    def find(self, transaction_id: str) -> Place | None:
+        """Where it was accepted."""
+        known = self._places.get(_short(transaction_id))
+        return None if known is None else _place(known)
+
+
+def _short(transaction_id: str) -> bytes:
+    return blake2b(transaction_id.encode("utf-8", "surrogatepass"), digest_size=10).digest()
+
+
+def _place(known: bytes) -> Place:
+    return Place(int.from_bytes(known[:2]), int.from_bytes(known[2:9]), known[9:])
+
+
+@lru_cache(maxsize=1 << 16)
+def minor_units(text: str, scale: int) -> int | None:
+    """Whole minor units of a plain decimal; None for any other text."""
+    if _PLAIN.fullmatch(text) is None:
+        return None
+    value = Decimal(text).scaleb(scale, _EXACT)
+    whole = int(value)
+    return whole if whole == value else None
+
+
+class LogCheck:
+    """One shard's log against its decisions, run by run."""
+
+    def __init__(self, shard: int, ids: Ids, findings: Findings) -> None:
+        self._shard, self._ids, self._findings = shard, ids, findings
+        self._recorded_at = 0
+
+    def take(self, settled: Settled, originals: Sequence[Original]) -> None:
+        """The run, and every record of the log at its positions."""
+        decided = self._decided(settled)
+        for original in originals:
+            self._recorded_at = max(self._recorded_at, original.taken_at)
+            self._one(original, decided.pop(original.offset, None))
+        for offset, what in decided.items():
+            self._add(
+                Kind.EXTRA, _stripes(what), f"Offset {offset} was decided ({_name(what)}), but the "
+                "log has no record there.",
+            )  # fmt: skip
+        if settled.head.recorded_until != self._recorded_at:
+            self._add(
+                Kind.DIFFERS, (), "The log's time (microseconds) got to "
+                f"{settled.head.recorded_until}, says the run at decision offset "
+                f"{settled.head.decisions_offset}; by its records it got to {self._recorded_at}.",
+            )  # fmt: skip
+
+    def _decided(self, settled: Settled) -> dict[int, Accepted | Turned | str]:
+        """What was decided by offset; each offset twice is told of here."""
+        decided: dict[int, Accepted | Turned | str] = {}
+        outcomes: list[tuple[int, Accepted | Turned | str]] = [
+            *((each.offset, each) for each in settled.transactions),
+            *((offset, _REPETITION) for offset in settled.duplicates),
+            *((each.offset, each) for each in settled.refused),
+        ]
+        for offset, what in outcomes:
+            if offset in decided:
+                known = decided[offset]
+                self._add(
+                    Kind.DECIDED_TWICE, _stripes(known) or _stripes(what), f"Offset {offset} was "
+                    f"decided twice: {_name(known)}, and {_name(what)}.",
+                )  # fmt: skip
+            decided[offset] = what
+        return decided
+
+    def _one(self, original: Original, what: Accepted | Turned | str | None) -> None:
+        match what:
+            case None:
+                self._add(
+                    Kind.UNDECIDED, (), f"The record at offset {original.offset} was passed over: "
+                    "neither accepted nor refused nor recognised as a repetition.",
+                )  # fmt: skip
+            case Accepted():
+                self._accepted(original, what)
+            case Turned():
+                if (what.key, what.value) != (original.key, original.value):
+                    self._add(
+                        Kind.DIFFERS, (), f"The refusal of offset {original.offset} keeps another "
+                        "key or value than the record has.",
+                    )  # fmt: skip
+            case _:
+                self._repetition(original)
+
+    def _accepted(self, original: Original, accepted: Accepted) -> None:
+        self._check_balance(accepted)
+        draft = original.draft
+        if not isinstance(draft, Mapping):
+            self._differs(accepted, {"value": draft or "not read"}, {"value": "accepted"})
+            return
+        self._learn_scales(accepted)
+        wrote = content_of(draft, self._recorded_at, self._ids.scales)
+        said = content_said(accepted)
+        key = (draft["ordering_key"] or draft["transaction_id"]).encode()
+        if original.key != key:
+            wrote, said = wrote | {"key": repr(original.key)}, said | {"key": repr(key)}
+        if wrote != said:
+            names = [name for name in wrote if wrote[name] != said[name]]
+            sides = ({name: side[name] for name in names} for side in (wrote, said))
+            self._differs(accepted, *sides)
+        place = Place(self._shard, original.offset, content_mark(wrote))
+        known = self._ids.accept(accepted.transaction_id, place)
+        if known is not None:
+            self._add(
+                Kind.ID_TWICE, _stripes(accepted), f"Transaction {accepted.transaction_id!r} was "
+                f"accepted in shard {known.shard} at offset {known.offset}, and again in shard "
+                f"{self._shard} at offset {original.offset}.",
+            )  # fmt: skip
+
+    def _learn_scales(self, accepted: Accepted) -> None:
+        for _, currency, scale, _ in accepted.entries:
+            known = self._ids.scales.setdefault(currency, scale)
+            if known != scale:
+                self._add(
+                    Kind.DIFFERS, _stripes(accepted), f"At offset {accepted.offset} {currency} has "
+                    f"{scale} decimals; before it had {known}.",
+                )  # fmt: skip
+
+    def _check_balance(self, accepted: Accepted) -> None:
+        net: defaultdict[str, int] = defaultdict(int)
+        for _, currency, _, amount in accepted.entries:
+            net[currency] += amount
+        amounts = [entry[3] for entry in accepted.entries]
+        if any(net.values()) or not all(amounts) or len(amounts) < len(("debit", "credit")):
+            self._add(
+                Kind.UNBALANCED, _stripes(accepted), f"Transaction {accepted.transaction_id!r} at "
+                f"offset {accepted.offset} was accepted with debits less credits of {dict(net)} "
+                f"minor units over {len(amounts)} entries.",
+            )  # fmt: skip
+
+    def _repetition(self, original: Original) -> None:
+        """It must repeat something that counts, or it would be money lost."""
+        draft = original.draft
+        if isinstance(draft, Mapping):
+            known = self._ids.find(draft["transaction_id"])
+            wrote = content_of(draft, self._recorded_at, self._ids.scales)
+            if known is not None and known.content == content_mark(wrote):
+                return
+        name = draft["transaction_id"] if isinstance(draft, Mapping) else draft
+        self._add(
+            Kind.FALSE_DUPLICATE, (), f"Offset {original.offset} ({name!r}) counts as a "
+            "repetition, but nothing with that id and content was accepted before it.",
+        )  # fmt: skip
+
+    def _differs(
+        self, accepted: Accepted, wrote: Mapping[str, Any], said: Mapping[str, Any]
+    ) -> None:
+        sentence = (
+            f"Transaction {accepted.transaction_id!r} at offset {accepted.offset} was accepted "
+            f"with another content than it was published with: {', '.join(wrote)}."
+        )
+        self._findings.add(
+            Break(Kind.DIFFERS, _BETWEEN, self._shard, sentence, _stripes(accepted), wrote, said)
+        )
+
+    def _add(self, kind: Kind, stripes: tuple[Stripe, ...], sentence: str) -> None:
+        self._findings.add(Break(kind, _BETWEEN, self._shard, sentence, stripes))
+
+
+def content_of(
+    draft: Mapping[str, Any], recorded_at: int, scales: Mapping[str, int]
+) -> dict[str, Any]:
+    """What the decision about a published transaction must say, if it is accepted."""
+    fields = {
+        **draft,
+        "recorded_at": recorded_at,
+        "ordering_key": draft["ordering_key"] or "",
+        "reverses": draft["reverses"] or "",
+    }
+    return {
+        **{name: fields[name] for name in _TIMES_AND_TEXTS},
+        "metadata": dict(draft["metadata"]),
+        "entries": [_leg(entry, scales) for entry in draft["entries"]],
+    }
+
+
+def _leg(entry: Mapping[str, str], scales: Mapping[str, int]) -> tuple[str, str, int | None]:
+    currency = entry["currency"]
+    amount = minor_units(entry["amount"], scales.get(currency, 0))
+    if amount is not None and entry["side"] != "debit":
+        amount = -amount
+    return entry["account"], currency, amount
+
+
+def content_said(accepted: Accepted) -> dict[str, Any]:
+    """The same as the decision says it."""
+    entries = accepted.entries
+    return {
+        **dict(zip(_TIMES_AND_TEXTS, accepted[1:9], strict=True)),
+        "metadata": _metadata(accepted.metadata),
+        "entries": [(account, currency, amount) for account, currency, _, amount in entries],
+    }
+
+
+def _metadata(text: str) -> Any:
+    try:
+        return json.loads(text) if text else {}
+    except ValueError:
+        return text
+
+
+def content_mark(wrote: Mapping[str, Any]) -> bytes:
+    """8 bytes of everything that a repetition must repeat."""
+    apart = ("recorded_at", "created_at", "key", "metadata")
+    parts = [repr(value) for name, value in wrote.items() if name not in apart]
+    parts.append(repr(sorted(wrote["metadata"].items())))
+    return blake2b("\n".join(parts).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _stripes(what: Accepted | Turned | str) -> tuple[Stripe, ...]:
+    if not isinstance(what, Accepted):
+        return ()
+    return tuple(dict.fromkeys(Stripe(*entry[:2]) for entry in what.entries))
+
+
+def _name(what: Accepted | Turned | str) -> str:
+    match what:
+        case Accepted():
+            return f"accepted as {what.transaction_id!r}"
+        case Turned():
+            return "refused"
+        case _:
+            return what

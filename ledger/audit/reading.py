@@ -1,0 +1,192 @@
+"""Where the audits read: topics in full, progress, how far stripes are summed up."""
+
+import logging
+import struct
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiokafka import ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from ledger.audit.original import Original
+from ledger.audit.stated import Balances, Holdings, OpenBreaks, take_balance, take_stripe
+from ledger.domain.refusal import Refused
+from ledger.domain.run import Watermark
+from ledger.errors import Unavailable
+from ledger.gl.journal import Journal
+from ledger.settings import Settings
+from ledger.streaming.log import Log
+from ledger.streaming.registry import Codec, TransactionReader, known_ids
+from ledger.streaming.topics import Topic, Topics, topics
+
+ANY_SIZE = 2**31
+"""What was accepted is read, whatever the size limit is today."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Everything that an audit reads from."""
+
+    settings: Settings
+    names: Topics
+    log: Log
+    codec: Codec
+    journal: Journal
+
+    @classmethod
+    def of(cls, settings: Settings, journal: Journal) -> Self:
+        """Raises LedgerError when our schemas are not registered."""
+        codec = Codec(known_ids(settings))
+        return cls(settings, topics(settings), Log(settings.bootstrap_servers), codec, journal)
+
+    async def close(self) -> None:
+        """Let go of Kafka and the database."""
+        await self.log.close()
+        self.journal.close()
+
+    def rows(self, topic: Topic, records: Iterable[ConsumerRecord]) -> Iterator[tuple[int, Any]]:
+        """Offset and row of each record; what is none of ours is left out, as all readers do."""
+        assert topic.schema is not None
+        for record in records:
+            try:
+                yield record.offset, self.codec.decode(topic.schema, record.value or b"")
+            except (ValueError, struct.error) as error:
+                log.warning("%s[%s]: %s", topic.name, record.partition, error)
+
+    async def progress(self) -> list[Watermark]:
+        """How far each shard said last that it is compared."""
+        found = []
+        for shard in range(self.names.progress.partitions):
+            record = await self.log.last(self.names.progress.name, shard)
+            mark = Watermark()
+            for _, row in self.rows(self.names.progress, [record] if record else []):
+                mark = Watermark(
+                    row["decisions_offset"], row["end"], row["digest"], row["recorded_until"]
+                )
+            found.append(mark)
+        return found
+
+    async def stripes_ends(self) -> dict[int, int]:
+        """By partition, where the stripes topic ends."""
+        topic = self.names.stripes
+        return {
+            partition: (await self.log.bounds(topic.name, partition))[1]
+            for partition in range(topic.partitions)
+        }
+
+    async def summed(self) -> dict[int, int]:
+        """By partition, up to where the stripes topic is summed up in published balances.
+
+        The balances agent's committed offsets: a hint, but never one that is ahead, for it is
+        given after the balances were published.
+        """
+        servers, topic = self.settings.bootstrap_servers, self.names.stripes.name
+        admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+        try:
+            await admin.start()
+            found = await admin.list_consumer_group_offsets(f"{self.settings.prefix}-stream")
+        except (KafkaError, OSError) as error:
+            raise Unavailable(f"Kafka at {servers} does not answer: {error}") from error
+        finally:
+            await admin.close()
+        return {tp.partition: each.offset for tp, each in found.items() if tp.topic == topic}
+
+
+class Reading:
+    """One topic, read on each time from where it was last read to."""
+
+    def __init__(self, sources: Sources, topic: Topic) -> None:
+        self._sources, self._topic = sources, topic
+        self._positions = dict.fromkeys(range(topic.partitions), 0)
+
+    async def rows(self) -> AsyncIterator[tuple[int, int, Any]]:
+        """Partition, offset and row of what is new up to the present end."""
+        for partition, position in self._positions.items():
+            lists = self._sources.log.read(self._topic.name, partition, position)
+            async with aclosing(lists):  # type: ignore[type-var]
+                async for records in lists:
+                    self._positions[partition] = records[-1].offset + 1
+                    for offset, row in self._sources.rows(self._topic, records):
+                        yield partition, offset, row
+
+
+class Public:
+    """The balances, stripes and breaks topics as far as they were read."""
+
+    def __init__(self, sources: Sources) -> None:
+        names = sources.names
+        self._balances = Reading(sources, names.balances)
+        self._stripes = Reading(sources, names.stripes)
+        self._breaks = Reading(sources, names.breaks)
+        self.balances: Balances = {}
+        self.holdings: Holdings = {}
+        self.breaks = OpenBreaks()
+
+    async def read_balances(self) -> None:
+        """On to the present end."""
+        async for _, _, row in self._balances.rows():
+            take_balance(self.balances, row)
+
+    async def read_stripes(self) -> None:
+        """On to the present end."""
+        async for partition, offset, row in self._stripes.rows():
+            take_stripe(self.holdings, partition, offset, row)
+
+    async def read_breaks(self) -> None:
+        """On to the present end."""
+        async for _, _, row in self._breaks.rows():
+            self.breaks.take(row)
+
+
+class Records:
+    """One partition's records in order, taken piece by piece."""
+
+    def __init__(self, lists: AsyncIterator[list[ConsumerRecord]]) -> None:
+        self._lists = lists
+        self._held: list[ConsumerRecord] = []
+
+    async def below(self, end: int) -> list[ConsumerRecord]:
+        """The next ones at offsets before `end`."""
+        found: list[ConsumerRecord] = []
+        while True:
+            if self._held and self._held[-1].offset >= end:
+                at = next(i for i, record in enumerate(self._held) if record.offset >= end)
+                found += self._held[:at]
+                self._held = self._held[at:]
+                return found
+            found += self._held
+            self._held = await anext(self._lists, [])
+            if not self._held:
+                return found
+
+
+class Originals:
+    """Reads the transactions that a decision was about."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._reader = TransactionReader.of(settings)
+        self._reader.max_bytes = ANY_SIZE
+
+    async def of(self, records: list[ConsumerRecord], refused: set[int]) -> list[Original]:
+        """Each record, decoded unless it was refused. Raises Unavailable for the registry."""
+        read = [record for record in records if record.offset not in refused]
+        await self._reader.prepare([record.value for record in read])
+        return [
+            Original(
+                record.offset,
+                record.timestamp * 1_000,
+                record.key,
+                record.value,
+                None if record.offset in refused else self._draft(record.value),
+            )
+            for record in records
+        ]
+
+    def _draft(self, value: bytes | None) -> Any:
+        found = self._reader.decode(value)
+        return found.sentence if isinstance(found, Refused) else found

@@ -1,0 +1,73 @@
+"""The floor: on the same stack, with the same transactions, into a database of its own."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from aiokafka import TopicPartition
+from psycopg import sql
+from sqlalchemy import make_url
+
+from ledger.bench.child import Child, Row
+from ledger.bench.cpu import Clock, between
+from ledger.errors import LedgerError
+from ledger.gl.migrate import upgrade
+from ledger.settings import Settings
+from ledger.stack import files, identity, postgres
+from ledger.stack.record import Record
+from ledger.streaming.topics import topics
+
+DATABASE = "ledger_floor"
+COUNTED = ("broker", "postgres", "floor")
+
+
+async def floor(
+    record: Record,
+    settings: Settings,
+    starts: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+) -> Row:
+    """Post the transactions at offsets [starts, ends) of the stack's topic once more."""
+    name = topics(settings).transactions.name
+    with database(record, settings) as url:
+        needs = {
+            "bootstrap_servers": settings.bootstrap_servers, "topic": name, "database_url": url,
+        }  # fmt: skip
+        async with Child("ledger.bench.floor", needs) as child:
+            clock = Clock(record, {"floor": child.pid})
+            before = clock.read()
+            report = await child.order({
+                "starts": {tp.partition: at for tp, at in starts.items() if tp.topic == name},
+                "ends": {tp.partition: at for tp, at in ends.items() if tp.topic == name},
+            })  # fmt: skip
+            spent = between(before, clock.read())
+    count = report["transactions"]
+    return {
+        "transactions": count,
+        "seconds": round(report["seconds"], 3),
+        "throughput": round(count / report["seconds"], 1),
+        "postings": report["postings"],
+        "cpu_us_per_transaction": {each: round(1e6 * spent[each] / count, 1) for each in COUNTED},
+    }
+
+
+@contextmanager
+def database(record: Record, settings: Settings) -> Iterator[str]:
+    """The posting service's URL of an empty general ledger, gone afterwards."""
+    me = identity.load(files.layout(record.data_dir))
+    if me is None:
+        raise LedgerError(f"{record.data_dir} is not a stack's data directory.")
+    name = sql.Identifier(DATABASE)
+    with postgres.connect(me) as server:
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name)
+        server.execute(drop)
+        owner = sql.Identifier("ledger_owner")
+        server.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))
+        try:
+            upgrade(_within(settings.database_url))
+            yield _within(settings.service_database_url)
+        finally:
+            server.execute(drop)
+
+
+def _within(url: str) -> str:
+    return make_url(url).set(database=DATABASE).render_as_string(hide_password=False)

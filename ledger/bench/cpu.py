@@ -1,0 +1,98 @@
+"""CPU time by process: what the whole system spends, told apart by part."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+
+import psutil
+
+from ledger.stack import parts
+from ledger.stack.record import Record
+
+SERVICES = {"kafka": "broker", "registry": "registry", "postgres": "postgres"}
+
+
+class Clock:
+    """Seconds of CPU time since each process of the stack, and those of `others`, began.
+
+    `others`: pid by name.
+    """
+
+    def __init__(self, record: Record, others: Mapping[str, int]) -> None:
+        self._readers: dict[str, list[Callable[[], float]]] = {}
+        self._processes: list[tuple[str, psutil.Process]] = []
+        for part in record.parts:
+            process = parts.process_of(part)
+            if process is not None and part.name in SERVICES:
+                self._add(SERVICES[part.name], of_tree, process)
+        for part in record.workers:
+            process = parts.process_of(part)
+            if process is not None:
+                self._add("supervisor", of_one, process)
+                for child in process.children():
+                    self._add(application(child), of_tree, child)
+        for name, pid in others.items():
+            self._add(name, of_one, psutil.Process(pid))
+        self._add("observer", of_one, psutil.Process(os.getpid()))
+
+    def _add(
+        self, name: str, read: Callable[[psutil.Process], float], process: psutil.Process
+    ) -> None:
+        self._readers.setdefault(name, []).append(lambda: read(process))
+        self._processes.append((name, process))
+
+    def ended(self) -> list[str]:
+        """The parts that have lost a process, by name: their time is not known."""
+        return [name for name, process in self._processes if not process.is_running()]
+
+    def read(self) -> dict[str, float]:
+        """By part, and `machine`: everything that this machine's cores have done."""
+        found = {name: sum(each() for each in readers) for name, readers in self._readers.items()}
+        return found | {"machine": busy()}
+
+
+def application(worker_child: psutil.Process) -> str:
+    """Which of the two it is."""
+    words = worker_child.cmdline()
+    return words[words.index("agents") + 1] if "agents" in words else "supervisor"
+
+
+def of_one(process: psutil.Process) -> float:
+    """User and system time in seconds; 0 for a process that has ended."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def of_tree(process: psutil.Process) -> float:
+    """Of a process and all that it started, those that have ended included."""
+    return sum(map(_with_ended, _tree(process)))
+
+
+def _tree(process: psutil.Process) -> Iterable[psutil.Process]:
+    try:
+        return (process, *process.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return ()
+
+
+def _with_ended(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system + times.children_user + times.children_system)
+
+
+def busy() -> float:
+    """Seconds in which a core of this machine was not idle."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+
+
+def between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """Seconds spent by part from one reading to the other; `elsewhere`: by nobody of ours."""
+    spent = {name: after[name] - before[name] for name in before}
+    machine = spent.pop("machine")
+    return spent | {"elsewhere": max(machine - sum(spent.values()), 0.0)}

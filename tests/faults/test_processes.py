@@ -1,0 +1,126 @@
+"""Workers' processes killed, paused and restarted while transactions flow."""
+
+import shutil
+import signal
+import time
+
+import pytest
+
+from tests.faults.conftest import Ledger
+from tests.faults.world import SESSION_SECONDS, gone, kill, send, until
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture(autouse=True)
+def whole(ledger: Ledger) -> None:
+    """Whatever an earlier fault has left."""
+    ledger.both_work()
+
+
+def test_applications_killed(ledger: Ledger) -> None:
+    with ledger.flow.flowing():
+        for application, worker in [("stream", "worker-1"), ("posting", "worker-2")]:
+            ledger.under_way()
+            ledger.moment()
+            pid = ledger.world.agent(worker, application)
+            kill(pid)
+            ledger.recovered(f"kill -9 {application}, 2 workers", time.monotonic())
+            assert ledger.world.agent(worker, application) != pid
+    ledger.settled(commands=False)
+
+
+def test_supervisor_killed(ledger: Ledger) -> None:
+    world = ledger.world
+    with ledger.flow.flowing():
+        ledger.under_way()
+        ledger.moment()
+        children = [world.agent("worker-1", each) for each in ("stream", "posting")]
+        kill(world.supervisors()["worker-1"])
+        since = time.monotonic()
+        for child in children:
+            until(lambda pid=child: gone(pid), f"the end of {child} with its supervisor", 5)
+        world.up()
+        assert len(world.supervisors()) == 2
+        ledger.recovered("kill -9 supervisor, then up, 2 workers", since)
+    ledger.settled(commands=False)
+
+
+def test_zombies(ledger: Ledger) -> None:
+    """Both applications of a worker paused in the middle of work, until others have their shards.
+
+    What they then still send must change nothing.
+    """
+    world = ledger.world
+    with ledger.flow.flowing():
+        ledger.under_way()
+        ledger.moment()
+        before = {each: world.agent("worker-1", each) for each in ("stream", "posting")}
+        since = time.monotonic()
+        with world.stopped(*before.values()):
+            ledger.recovered("stop a worker's processes: the other takes over", since)
+        since = time.monotonic()
+        ledger.recovered("continue them: zombies gone or back", since)
+        until(
+            lambda: all(
+                gone(pid) or (world.data_dir / "workers/worker-1" / each / "ready").exists()
+                for each, pid in before.items()
+            ),
+            "the zombies dead or members again",
+        )
+    world.ready("worker-1")
+    ledger.settled(commands=False)
+
+
+def test_workers_come_and_go(ledger: Ledger) -> None:
+    world = ledger.world
+    with ledger.flow.flowing():
+        for _ in range(2):
+            world.up(1)
+            ledger.recovered("worker-2 stopped under load", time.monotonic())
+            world.up(2)
+            ledger.recovered("worker-2 started under load", time.monotonic())
+    ledger.settled(commands=False)
+
+
+def test_local_state_lost(ledger: Ledger) -> None:
+    """One worker's disk, whole, and the other's ids and stripes; repetitions are still known."""
+    world, flow = ledger.world, ledger.flow
+    with flow.flowing():
+        world.up(0)
+        shutil.rmtree(world.data_dir / "workers" / "worker-1")
+        for table in ("stripes", "intake"):
+            shutil.rmtree(world.data_dir / "workers" / "worker-2" / "stream" / table)
+        since = time.monotonic()
+        world.up(2)
+        ledger.recovered("up after local state was lost", since)
+        again = flow.again(100)
+        ledger.watch.until(
+            lambda seen: set(again) <= set(seen.duplicates), "the repetitions recognised"
+        )
+    ledger.settled(commands=False)
+
+
+def test_down_and_up_under_load(ledger: Ledger) -> None:
+    with ledger.flow.flowing():
+        ledger.under_way()
+        ledger.moment()
+        ledger.world.down()
+        since = time.monotonic()
+        ledger.world.up(2)
+        ledger.recovered("down, then up under load", since)
+    ledger.settled()
+
+
+def test_stop_signal_is_enough(ledger: Ledger) -> None:
+    """A worker told to stop under load does so by itself, well before it would be killed."""
+    world = ledger.world
+    with ledger.flow.flowing():
+        ledger.under_way()
+        pid = world.supervisors()["worker-2"]
+        said = len(world.log("worker-2"))
+        send(pid, signal.SIGTERM)
+        until(lambda: gone(pid), "the supervisor's end", SESSION_SECONDS + 20)
+        assert "killing it" not in world.log("worker-2")[said:]
+        world.up(2)
+    ledger.settled(commands=False)

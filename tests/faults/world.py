@@ -1,0 +1,190 @@
+"""A ledger of its own to break: its processes by name, and the commands that a person would use."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ledger import settings as configuration
+from ledger.settings import Settings
+
+SESSION_SECONDS = 6
+"""The shortest that the settings take: what waits for it in a test waits less."""
+POLL_SECONDS = 0.05
+
+
+@dataclass
+class World:
+    """The stack of `data_dir`; nothing is remembered of its processes, they are looked up."""
+
+    data_dir: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    # Commands.
+
+    def command(self, *words: object) -> list[str]:
+        """`faust-ledger` with `words`."""
+        return [sys.executable, "-m", "ledger.cli.main", *map(str, words)]
+
+    def start(self, *words: object) -> "subprocess.Popen[str]":
+        """Begin a command on this ledger."""
+        return subprocess.Popen(
+            self.command(*words),
+            env={
+                **os.environ,
+                "FAUST_LEDGER_DATA_DIR": str(self.data_dir),
+                "FAUST_LEDGER_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
+                **self.environment,
+            },
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def finish(self, child: "subprocess.Popen[str]", *, code: int = 0, seconds: float = 300) -> str:
+        """What it printed; fails when it ends with another code."""
+        try:
+            out, err = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise
+        assert child.returncode == code, f"{child.args}: {child.returncode}\n{out}\n{err}"
+        return out
+
+    def run(self, *words: object, code: int = 0, seconds: float = 300) -> str:
+        """Begin and finish."""
+        return self.finish(self.start(*words), code=code, seconds=seconds)
+
+    def up(self, workers: int | None = None) -> dict[str, Any]:
+        """Start what is missing."""
+        count = [] if workers is None else ["--workers", workers]
+        found: dict[str, Any] = json.loads(self.run("up", *count, "--json"))
+        return found
+
+    def down(self) -> None:
+        """Stop all of it, well."""
+        self.run("down", "--json")
+
+    def remove(self) -> None:
+        """The data as well."""
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    @property
+    def settings(self) -> Settings:
+        """As every command of this ledger sees them."""
+        return configuration.load(self.data_dir)
+
+    # Processes.
+
+    def record(self) -> dict[str, Any]:
+        """stack.json."""
+        found: dict[str, Any] = json.loads((self.data_dir / "stack.json").read_text())
+        return found
+
+    def service(self, name: str) -> int:
+        """Pid of postgres, kafka or registry."""
+        return int(self.record()["parts"][name]["pid"])
+
+    def supervisors(self) -> dict[str, int]:
+        """Pids by worker."""
+        return {
+            each["name"]: each["pid"]
+            for each in self.record()["workers"]
+            if self._ours(each["pid"], "worker")
+        }
+
+    def _ours(self, pid: int, word: str) -> bool:
+        try:
+            words = psutil.Process(pid).cmdline()
+        except psutil.Error:
+            return False
+        return word in words and str(self.data_dir) in words
+
+    def agents(self) -> dict[tuple[str, str], int]:
+        """Pids by worker and application, of every process of this ledger, orphans as well."""
+        found = {}
+        for process in psutil.process_iter():
+            try:
+                words = process.cmdline()
+                if "agents" in words and str(self.data_dir) in words:
+                    if process.status() == psutil.STATUS_ZOMBIE:
+                        continue
+                    name = words[words.index("--name") + 1]
+                    found[name, words[words.index("agents") + 1]] = process.pid
+            except psutil.Error:
+                continue
+        return found
+
+    def agent(self, worker: str, application: str, seconds: float = 60) -> int:
+        """One's pid; waits for the supervisor to have started it."""
+        return until(
+            lambda: self.agents().get((worker, application)), f"{application} of {worker}", seconds
+        )
+
+    def backends(self) -> list[int]:
+        """PostgreSQL's postmaster and all it started."""
+        top = psutil.Process(self.service("postgres"))
+        return [top.pid, *(each.pid for each in top.children(recursive=True))]
+
+    def ready(self, *workers: str, seconds: float = 120) -> None:
+        """Wait until these workers say that they are ready."""
+        for worker in workers:
+            until(
+                (self.data_dir / "workers" / worker / "ready").exists, f"{worker} ready", seconds
+            )
+
+    def log(self, part: str) -> str:
+        """All that a part has printed."""
+        path = self.data_dir / "log" / f"{part}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    @contextmanager
+    def stopped(self, *pids: int) -> Iterator[None]:
+        """SIGSTOP, and SIGCONT at the end for those still there."""
+        try:
+            for pid in pids:
+                send(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in reversed(pids):
+                send(pid, signal.SIGCONT)
+
+
+def send(pid: int, number: signal.Signals) -> bool:
+    """Whether the process was there to hear it."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def gone(pid: int) -> bool:
+    """Whether it has ended, collected by somebody or not."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def kill(pid: int) -> None:
+    """SIGKILL, and wait until the process has ended: others may be waiting for its files."""
+    if send(pid, signal.SIGKILL):
+        until(lambda: gone(pid), f"the end of {pid}", 20)
+
+
+def until(reached: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    """The first value that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := reached()):
+        assert time.monotonic() < deadline, f"Not within {seconds:.0f} s: {what}"
+        time.sleep(POLL_SECONDS)
+    return found

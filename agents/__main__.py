@@ -15,7 +15,7 @@ from agents.app import LedgerApp, new_app
 from agents.reference import ReferenceFollower
 from ledger import settings as configuration
 from ledger.settings import Settings
-from ledger.streaming.registry import Codec, known_ids
+from ledger.streaming.registry import codec_of
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     data.mkdir(parents=True, exist_ok=True)
     data.joinpath("ready").unlink(missing_ok=True)
     uvloop.install()
-    app = new_app(options.application, settings, Codec(known_ids(settings)), data)
+    app = new_app(options.application, settings, codec_of(settings), data)
     attach = attach_stream if options.application == "stream" else attach_posting
     attach(app, settings)
     faust.Worker(app, loglevel="INFO", override_logging=False).execute_from_commandline()

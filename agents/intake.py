@@ -11,11 +11,10 @@ from agents.app import Gap, LedgerApp, take_runs
 from agents.reference import ReferenceFollower
 from ledger.domain.intake import Memory, Received, Seen, cut, decide
 from ledger.domain.run import Watermark
-from ledger.domain.transaction import DAY, MINUTE, Policy
-from ledger.settings import Settings
 from ledger.streaming.decisions import valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.log import AppendUnknown
+from ledger.streaming.reference import policy_of
 from ledger.streaming.registry import TransactionReader
 from ledger.streaming.store import Store
 from ledger.streaming.waiting import waited_for
@@ -48,16 +47,6 @@ def attach(app: LedgerApp, reference: ReferenceFollower) -> None:
 
     reference.on_move(reference_moved)
     take_runs(app, app.names.transactions, name="intake", opened=opened, take=take)
-
-
-def policy_of(settings: Settings) -> Policy:
-    """What a decision needs of the settings."""
-    return Policy(
-        window=settings.window_days * DAY,
-        early=settings.early_minutes * MINUTE,
-        open_unknown_accounts=settings.unknown_accounts == "open",
-        max_bytes=settings.max_transaction_bytes,
-    )
 
 
 class AcceptedIds:

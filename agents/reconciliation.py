@@ -173,13 +173,13 @@ class ReconciliationShard:
 
     def _fold_one(self, run: ValidRun, changed: dict[Stripe, Row]) -> dict[Stripe, Row]:
         content = run.content
+        scales = dict(zip(content.stripes(), content.scales, strict=True))
         before = {
             stripe: row
-            for stripe in content.stripes()
+            for stripe in scales
             if (row := changed.get(stripe) or self._row(stripe)) is not None
         }
         live = {stripe: row.live for stripe, row in before.items()}
-        scales = dict(zip(content.stripes(), content.scales, strict=True))
         rows = {}
         for stripe, totals in totals_after(content, live).items():
             row = before.get(stripe)

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from aiokafka import ConsumerRecord
 
-from ledger.domain.reference import Account, Asset, Reference, ScaleChanged
+from ledger.domain.reference import Reference, ScaleChanged
 from ledger.errors import InvariantBroken
 from ledger.streaming.log import Log
+from ledger.streaming.reference import item_of
 from ledger.streaming.registry import Codec
 from ledger.streaming.waiting import waited_for
 
@@ -53,13 +54,3 @@ class ReferenceFollower:
             except (ValueError, InvariantBroken) as error:
                 log.error("Reference data at %s is ignored: %s", record.offset, error)
             self.data.offset = record.offset + 1
-
-
-def item_of(row: dict[str, object]) -> Asset | Account:
-    """The asset or account that a Reference record tells of. Raises ValueError for neither."""
-    code, name = str(row["code"]), str(row["name"])
-    if row["type"] == "asset" and isinstance(row["scale"], int):
-        return Asset(code, row["scale"], name)
-    if row["type"] == "account":
-        return Account(code, name, row["currency"], row["opened_at"], row["closed_at"])  # type: ignore[arg-type]
-    raise ValueError(f"neither an asset with a scale nor an account: {row}")

@@ -80,8 +80,7 @@ def measure(record: Record, wanted: Wanted, check: Check, say: Say) -> Row:
     flow = asyncio.run(_flow(record, settings, wanted, say))
     say("reconciling")
     found = asyncio.run(check(settings))
-    if found["breaks"]:
-        raise BenchFailed(f"{len(found['breaks'])} breaks, the first: {found['breaks'][0]}")
+    require_clean(found)
     say("the floor: getmany, fastavro and the same posting, nothing else")
     stack.up(record.data_dir, worker_count=0)
     loaded = flow.pop("loaded")
@@ -91,6 +90,14 @@ def measure(record: Record, wanted: Wanted, check: Check, say: Say) -> Row:
         "cpu": round(cpu_of_system(flow) / sum(floor["cpu_us_per_transaction"].values()), 2),
     }
     return flow | {"floor": floor, "ratio": ratio, "reconcile": found}
+
+
+def require_clean(found: Mapping[str, Any]) -> None:
+    """Raises BenchFailed unless every account is reconciled."""
+    if breaks := found["breaks"]:
+        raise BenchFailed(f"{len(breaks)} breaks, the first: {breaks[0]}")
+    if found["reconciled"] < found["accounts"]:
+        raise BenchFailed(f"{found['reconciled']} of {found['accounts']} accounts are reconciled.")
 
 
 def cpu_of_system(flow: Row) -> float:

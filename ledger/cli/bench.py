@@ -87,11 +87,4 @@ async def check(settings: "Settings") -> Mapping[str, Any]:
     """What `faust-ledger reconcile --json` prints."""
     from ledger.demo.check import reconcile
 
-    found = await reconcile(settings)
-    return {
-        "accounts": found.accounts,
-        "reconciled": found.reconciled,
-        "breaks": [
-            {"account": account, "currency": currency} for account, currency in found.breaks
-        ],
-    }
+    return (await reconcile(settings)).as_json()

@@ -87,9 +87,9 @@ async def play(settings: "Settings", console: "Console", count: int) -> bool:
     show.balances(console, balances, show.busiest_client(stream, balances))
     show.refusals(console, played.refusals)
     show.summary(console, played)
-    checked = await reconcile(settings)
-    show.verdict(console, played, checked)
-    return played.well and not checked.breaks
+    report = await reconcile(settings)
+    show.verdict(console, played, report)
+    return played.well and not (report.breaks or report.pending)
 
 
 def ending(place: Path, *, keep: bool) -> str:
@@ -99,4 +99,4 @@ def ending(place: Path, *, keep: bool) -> str:
             f"\nStill running. Look around with `faust-ledger balances --data-dir {place}`, stop "
             f"it with `faust-ledger down --data-dir {place}`"
         )
-    return "Stopping; the next demo goes on from these balances"
+    return "Stopping what this has started; the next demo goes on from these balances"

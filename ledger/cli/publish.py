@@ -181,7 +181,7 @@ def _standard_input() -> BinaryIO:
 async def _too_old(wish: Wish, source: Source, settings: "Settings") -> bool:
     """Say so if nobody could tell a repetition of these lines from new money."""
     from ledger.client.bulk import first_without_time
-    from ledger.client.reference import policy_of
+    from ledger.streaming.reference import policy_of
 
     age = time.time_ns() // 1000 - source.created_at(wish)
     if wish.created_at is not None or not wish.check or age <= policy_of(settings).window:

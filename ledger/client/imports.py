@@ -21,7 +21,7 @@ from ledger.client.lines import (
 from ledger.client.outcomes import Standing, standing
 from ledger.client.reading import Reader, partition_counts
 from ledger.client.records import Records
-from ledger.client.reference import ReferenceFollower, key_and_row
+from ledger.client.reference import ReferenceFollower
 from ledger.domain import account as accounts
 from ledger.domain.reference import Account, Asset, ScaleChanged, asset_problem
 from ledger.domain.refusal import Refused
@@ -29,6 +29,7 @@ from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.settings import Settings
 from ledger.streaming.decisions import valid_runs
 from ledger.streaming.log import Log
+from ledger.streaming.reference import key_and_row
 from ledger.streaming.topics import topics
 
 MAX_NAME = 1_000

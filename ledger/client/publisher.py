@@ -11,12 +11,13 @@ from typing import Self
 from ledger.client.lanes import RECORD_BYTES, Lane, Receipt
 from ledger.client.reading import partition_counts
 from ledger.client.records import Records
-from ledger.client.reference import ReferenceFollower, policy_of
+from ledger.client.reference import ReferenceFollower
 from ledger.domain.partition import partition_of
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft, check_content, check_fields, ordering_key
 from ledger.settings import Settings, load
 from ledger.streaming.log import Log
+from ledger.streaming.reference import policy_of
 from ledger.streaming.topics import topics
 
 MANY = 10_000

@@ -1,33 +1,23 @@
-"""Reference data and policy, as a client needs them to check what the service will check."""
+"""Reference data, as a client needs it to check what the service will check."""
 
 import logging
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from aiokafka import ConsumerRecord, TopicPartition
 
 from ledger.client.reading import Follower, Reader
 from ledger.client.records import Records
-from ledger.domain.reference import Account, Asset, Reference, ScaleChanged
-from ledger.domain.transaction import DAY, MINUTE, Policy
+from ledger.domain.reference import Reference, ScaleChanged
 from ledger.settings import Settings
+from ledger.streaming.reference import item_of
 from ledger.streaming.topics import topics
 from ledger.streaming.waiting import waited_for
 
 IDLE_FETCH_MS = 500
 
 log = logging.getLogger(__name__)
-
-
-def policy_of(settings: Settings) -> Policy:
-    """What a decision needs of the settings."""
-    return Policy(
-        window=settings.window_days * DAY,
-        early=settings.early_minutes * MINUTE,
-        open_unknown_accounts=settings.unknown_accounts == "open",
-        max_bytes=settings.max_transaction_bytes,
-    )
 
 
 class ReferenceFollower:
@@ -73,26 +63,3 @@ class ReferenceFollower:
                 # The service does the same, and alarms.
                 log.warning("Reference data at %s is ignored: %s", record.offset, error)
         self.known.offset = records[-1].offset + 1
-
-
-def item_of(row: dict[str, Any]) -> Asset | Account:
-    """The asset or account that a Reference record tells of. Raises ValueError for neither."""
-    if row["type"] == "asset" and row["scale"] is not None:
-        return Asset(row["code"], row["scale"], row["name"])
-    if row["type"] == "account":
-        return Account(
-            row["code"], row["name"], row["currency"], row["opened_at"], row["closed_at"]
-        )
-    raise ValueError(f"neither an asset with a scale nor an account: {row}")
-
-
-def key_and_row(item: Asset | Account) -> tuple[bytes, dict[str, Any]]:
-    """The record's key and its row, the reverse of `item_of`."""
-    if isinstance(item, Asset):
-        row = {"type": "asset", "code": item.code, "name": item.name, "scale": item.scale}
-    else:
-        row = {
-            "type": "account", "code": item.code, "name": item.name, "currency": item.currency,
-            "opened_at": item.opened_at, "closed_at": item.closed_at,
-        }  # fmt: skip
-    return f"{row['type']}:{item.code}".encode(), row

@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from ledger.audit.findings import Report
 from ledger.demo import market
-from ledger.demo.check import Reconciliation
 from ledger.demo.generate import Made
 from ledger.demo.play import PACE, Live, Played
 from ledger.domain.balance import Balance
@@ -168,16 +168,16 @@ def summary(console: Console, played: Played) -> None:
     )
 
 
-def verdict(console: Console, played: Played, checked: Reconciliation) -> None:
+def verdict(console: Console, played: Played, report: Report) -> None:
     """The last line, and before it whatever is not as it should be."""
     if not played.settled:
         line(console, "The time is up, and not all of them are reconciled or refused yet.")
     for kind, by in played.unexpected.items():
         line(console, f"Not as made: {by:+} {kind}")
-    for account, currency in checked.breaks:
-        line(console, f"Break: {account} {currency} is not what the general ledger has")
+    for found in report.breaks:
+        line(console, found.sentence)
     line(
         console,
-        f"{checked.reconciled:,} of {checked.accounts:,} accounts reconciled, "
-        f"{len(checked.breaks)} breaks",
+        f"{report.reconciled:,} of {report.accounts:,} accounts reconciled, "
+        f"{len(report.breaks)} breaks",
     )

@@ -70,9 +70,7 @@ class Meeting:
         if after > heard:
             raise ValueError(f"posted from {after}, but only up to {heard} was heard of before")
         if said.at > heard:
-            # A catch-up may begin before what was compared; that part is settled.
-            fresh = {key: each for key, each in said.totals.items() if each.offset >= self.end}
-            _hear(self.ledger, said._replace(totals=fresh))
+            _hear(self.ledger, said)
         return self._meet()
 
     def _meet(self) -> Compared | None:
@@ -80,7 +78,10 @@ class Meeting:
         common = next((said for said in reversed(self.ledger) if said.at in known), None)
         if common is None:
             return None
-        ours, theirs = _take(self.stream, common.at), _take(self.ledger, common.at)
+        ours, told = _take(self.stream, common.at), _take(self.ledger, common.at)
+        # A catch-up may begin before what was compared, even if that was compared only since it
+        # was heard; that part is settled.
+        theirs = {key: each for key, each in told.items() if each.offset >= self.end or key in ours}
         self.compared, self.end = common.at, common.end
         differences = [
             Difference(stripe, ours.get(stripe), theirs.get(stripe))

@@ -68,7 +68,8 @@ class Reference:
 
 def asset_problem(code: str, scale: int) -> str | None:
     """Why an asset cannot be registered, or None."""
-    if not (1 <= len(code) <= MAX_CODE and code.isascii() and code.isprintable() and " " not in code):
+    plain = code.isascii() and code.isprintable() and " " not in code
+    if not (plain and 1 <= len(code) <= MAX_CODE):
         return f"an asset's code is 1 to {MAX_CODE} printable ASCII characters without blanks"
     if not 0 <= scale <= MAX_SCALE:
         return f"an asset has 0 to {MAX_SCALE} decimals"

@@ -130,7 +130,7 @@ def _check_metadata(metadata: Mapping[str, str]) -> Refused | None:
 
 def _check_times(draft: Draft, *, recorded_at: int, policy: Policy) -> Refused | None:
     for field in ("effective_at", "created_at"):
-        if not EARLIEST <= draft[field] < LATEST:  # type: ignore[literal-required]
+        if not EARLIEST <= draft[field] < LATEST:
             sentence = f"{field} is outside the years 1900 to 2199; microseconds since 1970 in UTC."
             return Refused(Reason.TIME_OUT_OF_RANGE, sentence, field)
     age = recorded_at - draft["created_at"]

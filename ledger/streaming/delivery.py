@@ -18,7 +18,7 @@ from typing import Any
 
 import faust
 from aiokafka import ConsumerRecord
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -103,7 +103,11 @@ class RunThread(driver.AIOKafkaConsumerThread):
         if not active_partitions:
             # Emptied by a pause since it was asked for; to aiokafka it would mean all of them.
             return {}
-        fetched = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
+        try:
+            fetched = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
+        except NoOffsetForPartitionError:
+            # Just assigned, without a hint, and its state has not said yet where to read from.
+            return {}
         assignment = consumer._subscription.subscription.assignment
         runs = {}
         # No await from here to the return: a seek cannot come between.

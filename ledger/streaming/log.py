@@ -49,7 +49,11 @@ class Log:
                     max_request_size=2 * BATCH_BYTES,
                     request_timeout_ms=15_000,
                 )
-                await producer.start()
+                try:
+                    await producer.start()
+                except BaseException:
+                    await _stop_quietly(producer)
+                    raise
                 self._producer = producer
             return self._producer
 

@@ -5,7 +5,7 @@ reader reads everything ever written, and everybody's old reader reads what a ne
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,22 +95,57 @@ def _register(
         raise Unavailable(f"The schema registry does not answer: {error}") from error
 
 
+def _unknown(schema_id: int) -> Schema:
+    raise ValueError(f"schema {schema_id} is not this version's")
+
+
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """Writes and reads our own records as the registry's wire format: 0, schema id, Avro binary."""
+    """Writes and reads our own records as the registry's wire format: 0, schema id, Avro binary.
+
+    `look_up` gives the schema of an id that is not this version's, once; it raises ValueError for
+    one that nobody knows, Unavailable to be asked again.
+    """
 
     ids: dict[str, int]
+    look_up: Callable[[int], Schema] = _unknown
+    _writers: dict[int, Schema] = field(default_factory=dict)
 
     def encode(self, name: str, row: Any) -> bytes:
         """The value of a Kafka record."""
         return avro.encode(name, row, HEADER.pack(0, self.ids[name]))
 
     def decode(self, name: str, value: bytes) -> dict[str, Any]:
-        """Raises ValueError for what this version of ours did not write."""
-        magic, schema_id = HEADER.unpack_from(value)
-        if magic or schema_id != self.ids[name]:
-            raise ValueError(f"not a {name} of this version: magic {magic}, schema {schema_id}")
-        return avro.decode(name, value, HEADER.size)
+        """Raises ValueError for what no version of ours wrote, Unavailable as `look_up` does."""
+        if len(value) < HEADER.size or value[0]:
+            raise ValueError("it is not framed for the schema registry")
+        schema_id = HEADER.unpack_from(value)[1]
+        if schema_id == self.ids[name]:
+            return avro.decode(name, value, HEADER.size)
+        if schema_id not in self._writers:
+            self._writers[schema_id] = self.look_up(schema_id)
+        writer = self._writers[schema_id]
+        row: dict[str, Any] = avro.decode_as(writer, value, HEADER.size, avro.parsed(name))
+        return row
+
+
+def codec_of(settings: Settings) -> Codec:
+    """A codec that also reads what older and newer versions of ours write.
+
+    Raises as `known_ids` does.
+    """
+    client = SchemaRegistryClient(settings.registry_url)
+
+    def look_up(schema_id: int) -> Schema:
+        try:
+            found = client.get_by_id(schema_id)
+        except (ClientError, httpx.HTTPError) as error:
+            raise Unavailable(f"The schema registry does not answer: {error}") from error
+        if found is None:
+            raise ValueError(f"the registry knows no schema {schema_id}")
+        return parse_schema(avro.without_logical_types(found.raw_schema))
+
+    return Codec(known_ids(settings), look_up)
 
 
 @dataclass(slots=True)

@@ -207,7 +207,7 @@ def test_a_refusal_keeps_no_more_than_the_log_can_take() -> None:
 
 
 def test_a_transaction_cut_anywhere_is_unreadable(wire: Wire, new_id: Callable[..., str]) -> None:
-    good = wire.record(builders.draft(new_id(), at=present()))
+    good = Maker(wire, new_id, {}).good()
     assert good.value is not None
     places = wire.send([Record(good.value[:end], good.key) for end in range(len(good.value))])
     outcomes = wire.outcomes_of([*places, *wire.send([good])])
@@ -223,7 +223,7 @@ def test_damaged_transactions_stop_nothing(
     chance = random.Random(f"damage {SEED}")
     records = []
     for _ in range(1_000):
-        good = wire.record(builders.draft(new_id(), at=present()))
+        good = Maker(wire, new_id, {}).good()
         value = bytearray(good.value or b"")
         for _ in range(chance.randint(1, 4)):
             # The schema's id too, now and then; each unknown one costs a question.
@@ -242,7 +242,7 @@ def test_damaged_transactions_stop_nothing(
 def last_of_each_shard(wire: Wire, new_id: Callable[..., str]) -> list[Draft]:
     shards = wire.settings.shards
     names = [builders.id_in_shard(shard, shards, new_id()) for shard in range(shards)]
-    return [builders.draft(name, at=present()) for name in names]
+    return [Maker(wire, new_id, {}).draft(transaction_id=name) for name in names]
 
 
 def test_sums_past_64_bits_stay_exact(

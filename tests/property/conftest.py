@@ -5,7 +5,7 @@
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
@@ -14,6 +14,8 @@ settings.register_profile(
     max_examples=60,
     stateful_step_count=40,
     derandomize=True,
+    # Making a failure small can take minutes; the deep profile does it.
+    phases=[Phase.explicit, Phase.generate],
     database=None,
     deadline=None,
     suppress_health_check=QUIET,

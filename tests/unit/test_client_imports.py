@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from ledger.client.imports import Importer, read_items
-from ledger.client.reference import item_of, key_and_row
 from ledger.domain.reference import Account, Asset, Reference
 from ledger.settings import Settings
+from ledger.streaming.reference import item_of, key_and_row
 
 
 def jsonl(*rows):

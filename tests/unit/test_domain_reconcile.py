@@ -107,6 +107,23 @@ def test_a_catch_up_from_before_leaves_out_what_was_compared() -> None:
     assert compared == Compared(3, 30, {B: total(25)}, [])
 
 
+def test_a_catch_up_is_heard_while_what_it_repeats_still_waits() -> None:
+    """Posting restarted, the stream side behind: no break when it gets to what was said twice."""
+    meeting = Meeting(0, 0)
+    meeting.hear_ledger(0, said(1, a=3, b=4))
+    meeting.hear_ledger(0, said(2, a=3, b=4, c=15))
+    assert meeting.hear_stream(said(1, a=3, b=4)) == Compared(1, 10, {A: total(3), B: total(4)}, [])
+    assert meeting.hear_stream(said(2, c=15)) == Compared(2, 20, {C: total(15)}, [])
+
+
+def test_a_row_whose_offset_went_back_is_shown_as_it_is() -> None:
+    meeting = Meeting(2, 20)
+    meeting.hear_stream(said(3, a=25))
+    compared = meeting.hear_ledger(2, said(3, a=4))
+    assert compared is not None
+    assert compared.differences == [Difference(A, total(25), total(4))]
+
+
 def test_a_skipped_run_is_a_fault() -> None:
     meeting = Meeting(2, 20)
     with pytest.raises(ValueError, match="posted from 3, but only up to 2"):

@@ -2,9 +2,11 @@
 
 import random
 from dataclasses import fields, replace
+from hashlib import sha256
 
 import pytest
 
+from ledger.domain import avro
 from ledger.domain.run import (
     NO_DIGEST,
     Content,
@@ -16,7 +18,6 @@ from ledger.domain.run import (
     Watermark,
     chain_digest,
 )
-from ledger.domain import avro
 from tests.builders import (
     CASH,
     DEPOSIT,
@@ -30,7 +31,6 @@ from tests.builders import (
     settle,
     unreadable,
 )
-from hashlib import sha256
 
 MAX = 2**63 - 1
 TWO = content(

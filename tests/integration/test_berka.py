@@ -1,0 +1,131 @@
+"""A real bank's year goes through the running system; its own balances are the answer.
+
+Nobody here computed them: they are in the data, which is read where it lies and is not ours to
+keep. Where the folder is missing the tests say that they were skipped.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from ledger.gl.postgresql import PostgresJournal
+from tests.conftest import Finished, Stack
+from tests.integration import berka
+from tests.integration.berka import DEPOSITS, TOLERANCE, Row
+
+ROWS, ACCOUNTS, ACCOUNT_DAYS = 28_205, 1_139, 23_440
+UNEXPLAINED = 4
+"""Account-days on which the file disagrees with itself; all of them one account's."""
+SECONDS = 120
+
+Cli = Callable[..., Finished]
+
+
+@dataclass(frozen=True)
+class Published:
+    """The file's rows, what publishing them reported, and how to publish them again."""
+
+    rows: list[Row]
+    report: dict[str, int]
+    file: Path
+    fresh: bool
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    file = berka.find()
+    if file is None:
+        pytest.skip(f"no {berka.FILE} beside the project or in FAUST_LEDGER_SHARED")
+    return berka.read(file)
+
+
+@pytest.fixture(scope="module")
+def published(
+    rows: list[Row], cli: Cli, jsonl: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+) -> Published:
+    """All of it, by the command line, reconciled."""
+    file = tmp_path_factory.mktemp("berka") / "berka.jsonl"
+    file.write_text(jsonl(map(berka.transaction, rows)))
+    fresh = not cli("balances", "--prefix", DEPOSITS, "--json").rows
+    return Published(rows, publish(cli, file), file, fresh)
+
+
+def publish(cli: Cli, file: Path) -> dict[str, int]:
+    words = ("publish", file, "--wait", "--timeout", SECONDS, "--strict", "--json")
+    report: dict[str, int] = cli(*words, seconds=2 * SECONDS).json
+    return report
+
+
+def test_the_file_is_the_one_that_is_described(rows: list[Row]) -> None:
+    assert len(rows) == ROWS
+    assert len({row.trans_id for row in rows}) == ROWS
+    assert len({row.account for row in rows}) == ACCOUNTS
+    assert len(berka.stated(rows)) == ACCOUNT_DAYS
+
+
+def test_every_transaction_is_accepted_and_reconciled(published: Published) -> None:
+    counts = {name: number for name, number in published.report.items() if name != "seconds"}
+    taken = ROWS if published.fresh else 0
+    assert counts == {
+        "lines": ROWS, "published": ROWS, "accepted": taken, "rejected": 0,
+        "duplicates": ROWS - taken, "reconciled": taken,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ["stream", "ledger"])
+def test_every_balance_is_the_exact_sum(published: Published, cli: Cli, source: str) -> None:
+    found = cli("balances", "--prefix", DEPOSITS, "--source", source, "--json").rows
+    assert {row["currency"] for row in found} == {"CZK"}
+    assert {row["pending"] for row in found} == {"0.00"}
+    assert {row["account"]: Decimal(row["posted"]) for row in found} == (
+        berka.balances(published.rows)
+    )
+    assert sum(row["entries"] for row in found) == ROWS
+
+
+def test_the_days_end_as_the_bank_says(published: Published, journal: PostgresJournal) -> None:
+    """Asked as of each day's end, of the general ledger."""
+    stated = berka.stated(published.rows)
+    unexplained = []
+    for day in sorted({row.day for row in published.rows}):
+        found = {
+            row.account: Decimal(row.credits - row.debits).scaleb(-row.scale)
+            for row in journal.balances(prefix=DEPOSITS, as_of=berka.end_of(day), by="effective")
+        }
+        unexplained += [
+            account
+            for (account, on), balances in stated.items()
+            if on == day
+            and not any(abs(found[account] - balance) <= TOLERANCE for balance in balances)
+        ]
+    assert len(unexplained) == UNEXPLAINED
+    assert len(set(unexplained)) == 1
+
+
+def test_the_trial_balance_is_zero(published: Published, cli: Cli) -> None:
+    found = cli("trial-balance", "--json").json["currencies"]
+    assert all(sides["debits"] == sides["credits"] for sides in found.values())
+    turnover = sum(Decimal(row.amount) for row in published.rows)
+    assert Decimal(found["CZK"]["debits"]) == turnover
+
+
+def test_nothing_breaks(published: Published, cli: Cli) -> None:
+    found = cli("reconcile", "--json").json
+    assert found["breaks"] == []
+    assert found["pending"] == 0
+    assert found["accounts"] >= ACCOUNTS
+    assert found["reconciled"] > 0
+
+
+def test_publishing_it_again_changes_nothing(published: Published, cli: Cli, stack: Stack) -> None:
+    before = cli("balances", "--json").rows
+    again = publish(cli, published.file)
+    assert (again["published"], again["duplicates"]) == (ROWS, ROWS)
+    assert (again["accepted"], again["rejected"], again["reconciled"]) == (0, 0, 0)
+    assert cli("balances", "--json").rows == before
+    assert cli("balances", "--source", "ledger", "--prefix", DEPOSITS, "--json").rows == [
+        row | {"status": "posted"} for row in before if row["account"].startswith(f"{DEPOSITS}:")
+    ]

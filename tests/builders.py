@@ -202,7 +202,9 @@ def content(
     return made
 
 
-def run_of(made: Content, *, watermark: Watermark | None = None, end: int | None = None) -> Decision:
+def run_of(
+    made: Content, *, watermark: Watermark | None = None, end: int | None = None
+) -> Decision:
     """A valid run with that content, following `watermark`."""
     mark = watermark or Watermark()
     return Decision(

@@ -17,12 +17,11 @@ LEAST_CASH = 100_00
 
 
 class Act(NamedTuple):
-    """Something that happened. `watched` is the client's (account, currency) that it moved."""
+    """Something that happened."""
 
     kind: str
     description: str
     legs: list[Leg]
-    watched: tuple[str, str] | None
 
 
 class Book:
@@ -51,7 +50,7 @@ class Book:
             for currency, amount in CAPITAL.items()
             for leg in move(currency, amount, debit=BANK, credit="equity:capital")
         ]
-        return Act("capital", "Partners' capital", legs, None)
+        return Act("capital", "Partners' capital", legs)
 
     def by(self, client: int) -> Act:
         """Anything that the client may do now; a deposit where the means for it are missing."""
@@ -90,7 +89,7 @@ class Book:
             return None
         amount = self._random.choice((4_95, 9_95, 24_95))
         legs = move(currency, amount, debit=market.cash(client), credit=FEES)
-        return Act("fee", "Advisory fee", legs, (market.cash(client), currency))
+        return Act("fee", "Advisory fee", legs)
 
     def _exchange(self, client: int) -> Act | None:
         sold = self._currency(client)
@@ -106,7 +105,7 @@ class Book:
             *move(bought, received, debit=market.trading(bought), credit=cash),
         ]
         what = f"{money.show(amount, CENTS)} {sold} into {money.show(received, CENTS)} {bought}"
-        return Act("exchange", f"Exchanged {what}", legs, (cash, sold))
+        return Act("exchange", f"Exchanged {what}", legs)
 
     def _save(self, client: int) -> Act | None:
         available = self._cash(client, "CAD")
@@ -115,7 +114,7 @@ class Book:
         amount = available * self._random.randint(5, 25) // 100
         cash, plan = market.cash(client), market.savings(client)
         legs = move("CAD", amount, debit=cash, credit=plan)
-        return Act("transfer", "To the tax-free plan", legs, (cash, "CAD"))
+        return Act("transfer", "To the tax-free plan", legs)
 
     def _dividend(self, client: int) -> Act | None:
         held = self._held(client)
@@ -136,7 +135,7 @@ class Book:
             if amount and account.startswith(market.TRADING):
                 street = BANK if currency in RATES else CUSTODY
                 legs += [(account, currency, -amount), (street, currency, amount)]
-        return Act("settlement", "Settled with the street", legs, None) if legs else None
+        return Act("settlement", "Settled with the street", legs) if legs else None
 
     def _fill(self, verb: str, client: int, security: Security, price: int, quantity: int) -> Act:
         """`quantity` above zero is bought, below zero sold."""
@@ -151,12 +150,12 @@ class Book:
             f"{verb} {money.show(abs(quantity), security.scale)} {security.code} "
             f"at {money.show(price, CENTS)} {security.currency}"
         )
-        return Act("order_fill", what, legs, (cash, security.currency))
+        return Act("order_fill", what, legs)
 
     def _money(self, kind: str, what: str, client: int, currency: str, amount: int) -> Act:
         cash = market.cash(client)
         legs = move(currency, amount, debit=BANK, credit=cash)
-        return Act(kind, what, legs, (cash, currency))
+        return Act(kind, what, legs)
 
     def _cash(self, client: int, currency: str) -> int:
         """What the client may spend, in cents; 0 for too little."""

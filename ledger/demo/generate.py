@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, Literal, cast
 
 from ledger.demo.book import SCALES, Act, Book, Leg
+from ledger.demo.market import CLIENTS
 from ledger.domain import money
 from ledger.domain.refusal import Reason
 from ledger.domain.transaction import Draft, DraftEntry
@@ -25,14 +26,18 @@ BETWEEN = 3_000_000
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A transaction and what the ledger must make of it.
-
-    `watched` is an (account, currency) that nothing with another ordering key touches.
-    """
+    """A transaction and what the ledger must make of it."""
 
     draft: Draft
     expected: Reason | Literal["accepted", "duplicate"] = "accepted"
-    watched: tuple[str, str] | None = None
+
+    @property
+    def clients(self) -> list[tuple[str, str]]:
+        """The balances (account, currency) that it moves and no other ordering key does."""
+        if self.expected != "accepted":
+            return []
+        touched = ((entry["account"], entry["currency"]) for entry in self.draft["entries"])
+        return [each for each in touched if each[0].startswith(CLIENTS)]
 
 
 def generate(count: int, *, seed: int, label: str, at: int) -> Iterator[Made]:
@@ -55,7 +60,7 @@ def generate(count: int, *, seed: int, label: str, at: int) -> Iterator[Made]:
             key, act = _act(book, number, count, clients)
             effective_at = at - (count - number) * BETWEEN
             draft = _draft(book.enter(act), name, key, effective_at=effective_at, created_at=at)
-            made.append(Made(draft, watched=act.watched))
+            made.append(Made(draft))
         yield made[-1]
 
 
@@ -157,7 +162,7 @@ def reversal(made: Sequence[Made], name: str) -> Made:
         fee.draft, transaction_id=name, kind="reversal", description="Fee charged by mistake",
         reverses=fee.draft["transaction_id"], entries=back,
     )  # fmt: skip
-    return Made(draft, watched=fee.watched)
+    return Made(draft)
 
 
 def second_reversal(made: Sequence[Made], name: str) -> Made:

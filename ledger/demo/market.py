@@ -11,6 +11,7 @@ BANK = "assets:bank:operating"
 CUSTODY = "assets:custody:street"
 FEES = "income:fees:advisory"
 TRADING = "equity:trading:"
+CLIENTS = "liabilities:clients:"
 
 
 class Security(NamedTuple):
@@ -53,14 +54,14 @@ def trading(currency: str) -> str:
 
 def cash(client: int) -> str:
     """What the firm owes a client in money."""
-    return f"liabilities:clients:{client}:cash"
+    return f"{CLIENTS}{client}:cash"
 
 
 def savings(client: int) -> str:
     """The client's money in a tax-free plan."""
-    return f"liabilities:clients:{client}:tfsa"
+    return f"{CLIENTS}{client}:tfsa"
 
 
 def holdings(client: int) -> str:
     """What the firm holds for a client in securities."""
-    return f"liabilities:clients:{client}:holdings"
+    return f"{CLIENTS}{client}:holdings"

@@ -127,8 +127,7 @@ class Player:
             await self._publish(made)
 
     async def _publish(self, made: Made) -> None:
-        if made.watched is not None:
-            self._arrivals.expect(made.watched, time.monotonic())
+        self._arrivals.expect(made.clients, time.monotonic())
         sent = await self._publisher.submit(made.draft)
         if isinstance(sent, Refused):
             raise LedgerError(f"The demo's own transaction cannot be sent: {sent.sentence}")

@@ -128,7 +128,7 @@ def busiest_client(stream: Sequence[Made], found: Mapping[Key, Balance]) -> int:
     """The number of the client with most balances."""
     counts: dict[int, int] = {}
     for account, _ in found:
-        if account.startswith("liabilities:clients:"):
+        if account.startswith(market.CLIENTS):
             client = int(account.split(":")[2])
             counts[client] = counts.get(client, 0) + 1
     keys = {made.draft["ordering_key"] for made in stream}

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
 from typing import Self
@@ -81,10 +81,10 @@ class Positions:
 
 
 class Arrivals:
-    """When the reconciled balance that counts a transaction came out on the public topic.
+    """When the reconciled balances that count a transaction came out on the public topic.
 
-    Works for accounts whose transactions share an ordering key: the n-th of them is counted in
-    the first balance of n entries.
+    Works for balances that one ordering key moves: the n-th entry is counted in the first one of
+    n entries. `seconds`: for each entry, from published to there.
     """
 
     def __init__(self, reader: BalanceReader, known: Mapping[Key, Balance]) -> None:
@@ -96,11 +96,12 @@ class Arrivals:
         self.last = 0.0
         self.seconds: list[float] = []
 
-    def expect(self, key: Key, published: float) -> None:
-        """One more entry in that balance, published at that time of the monotonic clock."""
-        self._entries[key] = self._entries.get(key, 0) + 1
-        self._due.setdefault(key, deque()).append((self._entries[key], published))
-        self.waiting += 1
+    def expect(self, keys: Iterable[Key], published: float) -> None:
+        """One more entry in each, published at that time of the monotonic clock."""
+        for key in keys:
+            self._entries[key] = self._entries.get(key, 0) + 1
+            self._due.setdefault(key, deque()).append((self._entries[key], published))
+            self.waiting += 1
 
     async def follow(self) -> None:
         """For ever."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import faust
 from aiokafka import ConsumerRecord
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError
 from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -118,13 +118,17 @@ class RunThread(driver.AIOKafkaConsumerThread):
                 runs[tp] = Run(TP(tp.topic, tp.partition), start, state.position, records)
         return runs
 
-    async def seek_to(self, tp: TP, offset: int) -> None:
-        """Read on from `offset`; the next run starts there."""
-        await self.call_thread(self._seek_to, tp, offset)
+    async def seek_to(self, tp: TP, offset: int) -> bool:
+        """Read on from `offset`; the next run starts there. False: a rebalance has taken it."""
+        return bool(await self.call_thread(self._seek_to, tp, offset))
 
-    async def _seek_to(self, tp: TP, offset: int) -> None:
-        self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
+    async def _seek_to(self, tp: TP, offset: int) -> bool:
+        try:
+            self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
+        except IllegalStateError:
+            return False
         self._ends[tp] = offset
+        return True
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """A hint that cannot be given is no reason to stop (Faust would crash the worker)."""
@@ -177,7 +181,8 @@ class RunConsumer(driver.Consumer):
         try:
             offset = await self.openers[tp.topic](tp.partition)
             await self._check_bounds(tp, offset)
-            await self._thread.seek_to(tp, offset)
+            if not await self._thread.seek_to(tp, offset):
+                return
         except asyncio.CancelledError:
             raise
         except InvariantBroken as error:

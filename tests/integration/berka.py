@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 FILE = "data/berka-1993.csv.gz"
-DEPOSITS = "liabilities:deposits"
+DEPOSITS, CURRENCY = "liabilities:deposits", "CZK"
 TOLERANCE = Decimal("0.50")
 """The bank rounds interest to 0.1, its own balance with it."""
 
@@ -93,8 +93,8 @@ def transaction(row: Row) -> dict[str, Any]:
         "effective_at": f"{row.day}T12:00:00Z",
         "ordering_key": row.account,
         "entries": [
-            {"account": debit, "side": "debit", "amount": row.amount, "currency": "CZK"},
-            {"account": credit, "side": "credit", "amount": row.amount, "currency": "CZK"},
+            {"account": debit, "side": "debit", "amount": row.amount, "currency": CURRENCY},
+            {"account": credit, "side": "credit", "amount": row.amount, "currency": CURRENCY},
         ],
         "metadata": {name: text for name, text in named.items() if text},
     }

@@ -1,6 +1,6 @@
 """Hypothesis: few and always the same examples by default, many new ones on demand.
 
-    HYPOTHESIS_PROFILE=deep pytest tests/property
+HYPOTHESIS_PROFILE=deep pytest tests/property
 """
 
 import os

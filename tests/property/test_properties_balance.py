@@ -45,7 +45,11 @@ def added_up(history: list[tuple[int, list[Leg]]]) -> dict[Stripe, Totals]:
     return found
 
 
-@given(histories(), st.lists(st.integers(0, 8), max_size=4), st.lists(st.booleans(), min_size=9, max_size=9))
+@given(
+    histories(),
+    st.lists(st.integers(0, 8), max_size=4),
+    st.lists(st.booleans(), min_size=9, max_size=9),
+)
 def test_totals_are_the_sum_however_runs_are_cut_and_repeated(
     history: list[tuple[int, list[Leg]]], cuts: list[int], repeated: list[bool]
 ) -> None:
@@ -126,9 +130,7 @@ def test_the_version_strictly_rises_with_each_change(
 ) -> None:
     known: dict[int, StripeState] = {}
     before = None
-    for shard in data.draw(
-        st.lists(st.integers(0, len(shards) - 1), min_size=1, max_size=20)
-    ):
+    for shard in data.draw(st.lists(st.integers(0, len(shards) - 1), min_size=1, max_size=20)):
         message = data.draw(st.sampled_from(shards[shard]))
         was = dict(known)
         known[shard] = newer(known.get(shard), message)
@@ -152,8 +154,6 @@ def test_a_balance_is_the_sum_of_its_stripes_in_any_order(
     live = [each.live or each.posted for each in states]
     total = sum(each.credits - each.debits for each in live)
     assert int(balance.posted) + int(balance.pending) == total
-    assert balance.status == (
-        "pending" if any(each.live for each in states) else "reconciled"
-    )
+    assert balance.status == ("pending" if any(each.live for each in states) else "reconciled")
     chance.shuffle(states)
     assert balance_of("liabilities:a", "CAD", 0, states) == balance

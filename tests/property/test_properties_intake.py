@@ -223,9 +223,7 @@ def transactions_of(decision: Decision) -> list[Any]:
 
 
 @given(logs(), st.lists(st.integers(0, 12), max_size=6))
-def test_memory_is_rebuilt_from_the_decision_log(
-    records: list[Received], cuts: list[int]
-) -> None:
+def test_memory_is_rebuilt_from_the_decision_log(records: list[Received], cuts: list[int]) -> None:
     decisions, kept = decided(records, cuts)
     rebuilt = KeptMemory()
     for decision in decisions:

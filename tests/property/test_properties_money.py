@@ -31,7 +31,9 @@ def test_what_is_shown_is_exact(amount: int, scale: int) -> None:
     assert (shown, exponent) == (amount, -scale)
 
 
-@given(st.text(max_size=80) | st.from_regex(r"[+-]?[0-9]{0,30}\.?[0-9]{0,30}", fullmatch=True), SCALES)
+@given(
+    st.text(max_size=80) | st.from_regex(r"[+-]?[0-9]{0,30}\.?[0-9]{0,30}", fullmatch=True), SCALES
+)
 def test_whatever_is_read_is_what_was_written(text: str, scale: int) -> None:
     amount = money.parse(text, scale)
     if isinstance(amount, Reason):
@@ -89,7 +91,10 @@ def test_of_rival_runs_the_first_is_valid_for_everybody(rivals: list[bool]) -> N
     at, log, valid = Watermark(), [], []
     for number, rival in enumerate(rivals):
         made = [
-            run_of(content((at.end, [("assets:a", "CAD", amount), ("assets:b", "CAD", -amount)])), watermark=at)
+            run_of(
+                content((at.end, [("assets:a", "CAD", amount), ("assets:b", "CAD", -amount)])),
+                watermark=at,
+            )
             for amount in ([number + 1, number + 100] if rival else [number + 1])
         ]
         log += made

@@ -145,31 +145,22 @@ def test_amounts_have_the_decimals_of_their_currency():
             assert len(entry["amount"].partition(".")[2]) == scales[entry["currency"]]
 
 
-def test_what_is_watched_moves_in_the_order_of_one_key():
+def test_one_ordering_key_moves_a_clients_balance():
     keys: dict[tuple[str, str], set[str | None]] = {}
-    watched = set()
     for made in stream():
-        for entry in made.draft["entries"]:
-            key = entry["account"], entry["currency"]
+        for key in made.clients:
             keys.setdefault(key, set()).add(made.draft["ordering_key"])
-        if made.watched is not None:
-            touched = [(entry["account"], entry["currency"]) for entry in made.draft["entries"]]
-            assert touched.count(made.watched) == 1
-            watched.add(made.watched)
-    assert all(len(keys[each]) == 1 for each in watched)
+    assert keys
+    assert all(len(each) == 1 for each in keys.values())
 
 
-def test_everything_that_moves_a_watched_account_is_watched():
+def test_every_entry_of_a_clients_balance_is_told_of():
     made = [each for each in stream() if each.expected == "accepted"]
-    watched = Counter(each.watched for each in made if each.watched)
+    told = Counter(key for each in made for key in each.clients)
     entries = Counter((e["account"], e["currency"]) for each in made for e in each.draft["entries"])
-    differing = {key for key in watched if watched[key] != entries[key]}
-    # Money that an exchange brings is a second entry, on another balance of the same client.
-    assert differing <= {
-        (entry["account"], entry["currency"])
-        for each in made if each.draft["kind"] == "exchange"
-        for entry in each.draft["entries"]
-    }  # fmt: skip
+    assert told == {
+        key: count for key, count in entries.items() if key[0].startswith("liabilities")
+    }
 
 
 def test_too_short_a_stream_is_an_error():

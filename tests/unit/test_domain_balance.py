@@ -55,7 +55,13 @@ MORE = totals(900, 200, 4, 12)
         ([StripeState(ONE, None, True)], "3.00", "0.00", 3, "break"),
         ([StripeState(ONE, None, True), StripeState(ONE, MORE, False)], "6.00", "4.00", 6, "break"),
         ([StripeState(ONE, MORE, False), StripeState(ONE, None, True)], "6.00", "4.00", 6, "break"),
-        ([StripeState(ONE, MORE, False), StripeState(ONE, None, False)], "6.00", "4.00", 6, "pending"),
+        (
+            [StripeState(ONE, MORE, False), StripeState(ONE, None, False)],
+            "6.00",
+            "4.00",
+            6,
+            "pending",
+        ),
     ],
 )
 def test_a_balance_is_the_sum_of_its_stripes(states, posted, pending, entries, status) -> None:

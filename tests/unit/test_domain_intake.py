@@ -55,7 +55,11 @@ def test_an_accepted_transaction_is_kept_whole() -> None:
     assert content.entry_stripes == [0, 1, 2, 3]
     assert content.entry_amounts == [1234, -1234, 5, -5]
     assert content.entry_counts == [4]
-    assert (content.offsets, content.transaction_ids, content.kinds) == ([41], ["t-1"], ["order_fill"])
+    assert (content.offsets, content.transaction_ids, content.kinds) == (
+        [41],
+        ["t-1"],
+        ["order_fill"],
+    )
     assert (content.recorded_at, content.effective_at, content.created_at) == (
         [NOW + 1],
         [NOW - DAY],
@@ -84,9 +88,9 @@ def test_an_empty_run_settles_positions_all_the_same() -> None:
 
 def test_recorded_at_is_the_running_maximum() -> None:
     times = [NOW, NOW - DAY, NOW + 2, NOW + 1]
-    records = [
-        received(draft(f"t-{n}"), n, recorded_at=time) for n, time in enumerate(times)
-    ] + [received(unreadable(), 4, recorded_at=0)]
+    records = [received(draft(f"t-{n}"), n, recorded_at=time) for n, time in enumerate(times)] + [
+        received(unreadable(), 4, recorded_at=0)
+    ]
     decision = settle(records, watermark=Watermark(recorded_until=NOW + 1))
     assert content_of(decision).recorded_at == [NOW + 1, NOW + 1, NOW + 2, NOW + 2]
     assert [each.recorded_at for each in outcomes_of(decision).refused] == [NOW + 2]
@@ -110,7 +114,11 @@ def test_bad_records_leave_their_neighbours_untouched() -> None:
 @pytest.mark.parametrize("same_run", [True, False])
 def test_the_same_content_again_is_a_duplicate(same_run: bool) -> None:
     again = draft("t-0", entries=ORIGINAL["entries"], created_at=NOW + MINUTE)
-    assert outcomes_in(same_run, ORIGINAL, ORIGINAL, again) == ["accepted", "duplicate", "duplicate"]
+    assert outcomes_in(same_run, ORIGINAL, ORIGINAL, again) == [
+        "accepted",
+        "duplicate",
+        "duplicate",
+    ]
 
 
 @pytest.mark.parametrize("same_run", [True, False])
@@ -256,7 +264,8 @@ def test_entries_may_be_mirrored_in_any_order_and_notation() -> None:
         [*pair("12.34", debit=DEPOSIT, credit=CASH), *pair("6", "JPY", debit=FEES, credit=CASH)],
         [*pair("24.68", debit=DEPOSIT, credit=CASH), *pair("10", "JPY", debit=FEES, credit=CASH)],
         [*pair("12.34", debit=FEES, credit=CASH), *pair("5", "JPY", debit=DEPOSIT, credit=CASH)],
-        [*pair("12.34", debit=DEPOSIT, credit=CASH), *pair("5", "JPY", debit=FEES, credit=CASH)] * 2,
+        [*pair("12.34", debit=DEPOSIT, credit=CASH), *pair("5", "JPY", debit=FEES, credit=CASH)]
+        * 2,
         ORIGINAL["entries"],
     ],
 )

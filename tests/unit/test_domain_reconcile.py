@@ -150,7 +150,9 @@ def test_a_long_lag_is_bounded_and_ends_in_a_comparison(
     for at in range(1, 101):
         # b's offset stays below `end`: as a row of the ledger it would count as compared.
         other = said(at, a=10 * at - 1, b=at)
-        met = meeting.hear_ledger(at - 1, other) if first == "stream" else meeting.hear_stream(other)
+        met = (
+            meeting.hear_ledger(at - 1, other) if first == "stream" else meeting.hear_stream(other)
+        )
         if met is not None:
             ends.append(met.at)
             assert A not in [each.stripe for each in met.differences]

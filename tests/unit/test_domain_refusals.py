@@ -54,9 +54,9 @@ def accepted(*drafts: Draft, recorded_at: int = NOW) -> KeptMemory:
 
 def legs(count: int) -> list[Any]:
     """`count` entries that balance: one debit, credits of one cent."""
-    return [entry(CASH, "debit", f"0.{count - 1:02}" if count < 101 else f"{(count - 1) / 100}")] + [
-        entry(DEPOSIT, "credit", "0.01") for _ in range(count - 1)
-    ]
+    return [
+        entry(CASH, "debit", f"0.{count - 1:02}" if count < 101 else f"{(count - 1) / 100}")
+    ] + [entry(DEPOSIT, "credit", "0.01") for _ in range(count - 1)]
 
 
 REFUSED: list[tuple[str, Draft, str, str]] = [

@@ -98,7 +98,9 @@ def test_truncated_avro_never_raises_anything_but_value_error() -> None:
             avro.decode("Transaction", whole[:length])
     with pytest.raises(ValueError, match="1 bytes after"):
         avro.decode("Transaction", whole + b"\0")
-    assert avro.decode("Transaction", b"12345" + whole, 5) == draft(metadata={"a": "b"}, reverses="x")
+    assert avro.decode("Transaction", b"12345" + whole, 5) == draft(
+        metadata={"a": "b"}, reverses="x"
+    )
 
 
 def test_avro_carries_no_lone_surrogates() -> None:
@@ -156,7 +158,7 @@ def test_a_zombies_run_is_dropped_whole_by_everybody() -> None:
 
 
 def test_a_run_without_positions_still_moves_the_chain() -> None:
-    """Reference data read in between is put on record by an empty run; a second one is a zombie's."""
+    """Reference data read in between is put on record by an empty run; a second one is dropped."""
     mark = chain(TWO)[0][1]
     empty = settle([], watermark=mark)
     after = empty.after(mark, decisions_offset=mark.decisions_offset)

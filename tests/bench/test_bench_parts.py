@@ -1,0 +1,108 @@
+"""Parts of the bench that need no stack: what is published, and when."""
+
+import itertools
+from collections import Counter
+
+import pytest
+
+from ledger.bench.cpu import between
+from ledger.bench.load import SAMPLED_EACH, Source, _ticks, account_of, sampled
+from ledger.bench.run import BenchFailed, require_clean
+from ledger.bench.watch import percentiles
+from ledger.domain import avro
+from ledger.domain.partition import partition_of
+from ledger.domain.reference import Reference
+from ledger.domain.refusal import Refused
+from ledger.domain.transaction import Policy, check_content, check_fields, ordering_key
+from ledger.streaming.registry import HEADER, Codec
+from tests.builders import NOW
+
+ACCOUNTS = 200
+SHARDS = 4
+
+
+def source(label="bench-1"):
+    return Source(
+        seed=1, label=label, accounts=ACCOUNTS, shards=SHARDS, codec=Codec({"Transaction": 1})
+    )
+
+
+def drafts(batches):
+    for shard, records in batches.items():
+        for key, value in records:
+            yield shard, key, avro.decode("Transaction", value, HEADER.size)
+
+
+def test_every_transaction_is_valid_and_in_its_partition():
+    batches, _ = source().chunk(500, NOW)
+    found = list(drafts(batches))
+    assert len(found) == 500
+    for shard, key, draft in found:
+        assert key == ordering_key(draft).encode()
+        assert shard == partition_of(key, SHARDS)
+        assert check_fields(draft, recorded_at=NOW, policy=Policy()) is None
+        entries = check_content(draft, recorded_at=NOW, reference=Reference(), policy=Policy())
+        assert not isinstance(entries, Refused)
+
+
+def test_ids_are_used_once_and_accounts_alike():
+    made = source()
+    found = [draft for _ in range(10) for _, _, draft in drafts(made.chunk(1_000, NOW)[0])]
+    assert len({draft["transaction_id"] for draft in found}) == 10_000
+    touched = Counter(entry["account"] for draft in found for entry in draft["entries"])
+    assert touched.keys() == {account_of(number) for number in range(ACCOUNTS)}
+    # 100 entries each on average; a tenth as many again is more than three standard deviations.
+    assert all(60 < count < 140 for count in touched.values())
+
+
+def test_a_sampled_account_moves_under_its_own_key_and_its_entries_are_counted():
+    made, counted = source(), Counter()
+    for _ in range(5):
+        batches, samples = made.chunk(300, NOW)
+        for sample in samples:
+            counted[sample.account] += 1
+            assert sample.entries == counted[sample.account]
+            key, value = batches[sample.shard][sample.place]
+            assert key.decode() == account_of(sample.account)
+            touched = [
+                entry["account"] for entry in avro.decode("Transaction", value, 5)["entries"]
+            ]
+            assert touched.count(key.decode()) == 1
+    assert counted.keys() <= set(sampled(ACCOUNTS))
+    assert all(number % SAMPLED_EACH == 0 for number in counted)
+
+
+def test_at_a_rate_all_go_out_and_none_before_it_is_due():
+    ticks = list(_ticks(1_000, 333.0, NOW))
+    assert sum(count for count, _ in ticks) == 1_000
+    for sent, (_, due) in zip(
+        itertools.accumulate(count for count, _ in ticks), ticks, strict=True
+    ):
+        assert sent <= 333.0 * ((due - NOW) / 1e6 + 0.01) + 1
+
+
+def test_as_fast_as_it_goes_all_go_out():
+    assert sum(count for count, _ in _ticks(5_001, None, NOW)) == 5_001
+
+
+def test_time_spent_is_told_apart_from_that_of_others():
+    before = {"broker": 1.0, "stream": 2.0, "machine": 10.0}
+    after = {"broker": 1.5, "stream": 4.0, "machine": 13.0}
+    assert between(before, after) == {"broker": 0.5, "stream": 2.0, "elsewhere": 0.5}
+
+
+def test_percentiles_are_in_milliseconds():
+    assert percentiles([1_000] * 50) == {"p50": 1.0, "p95": 1.0, "p99": 1.0}
+    assert percentiles([1_000]) == {}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"accounts": 2, "reconciled": 1, "breaks": []},
+        {"accounts": 2, "reconciled": 2, "breaks": [{"account": "assets:x"}]},
+    ],
+)
+def test_what_does_not_reconcile_is_no_result(found):
+    with pytest.raises(BenchFailed):
+        require_clean(found)

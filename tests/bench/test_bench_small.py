@@ -1,0 +1,110 @@
+"""The bench and the demo end to end, small, on a stack of their own: both end reconciled.
+
+What they measure is looked at for being there and consistent, never for being fast.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+TRANSACTIONS = 5_000
+PERCENTILES = {"p50", "p95", "p99"}
+PARTS = {"broker", "registry", "postgres", "stream", "posting", "supervisor"}
+
+
+def finished(*words: object) -> "subprocess.CompletedProcess[str]":
+    """A command that succeeds."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "ledger.cli.main", *map(str, words)],
+        capture_output=True, text=True, check=False, timeout=400,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended
+    return ended
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where both play, one after the other."""
+    path = tmp_path_factory.mktemp("bench")
+    yield path
+    finished("down", "--data-dir", path)
+
+
+@pytest.fixture(scope="module")
+def demo(data_dir: Path) -> str:
+    """What the demo prints into a pipe."""
+    return finished("demo", "--data-dir", data_dir, "--transactions", 300, "--keep").stdout
+
+
+@pytest.fixture(scope="module")
+def bench(demo: str, data_dir: Path) -> dict[str, Any]:
+    """The bench on the ledger that the demo has left running."""
+    words = ("--transactions", TRANSACTIONS, "--accounts", 500, "--paced-seconds", 2)
+    found: dict[str, Any] = json.loads(
+        finished("bench", *words, "--data-dir", data_dir, "--json").stdout
+    )
+    return found
+
+
+def test_the_demo_shows_everything_reconciled_and_the_mistakes_refused(demo):
+    assert "294 accepted, 5 refused, 1 published twice and counted once" in demo
+    assert ", 0 breaks" in demo
+    for code in ("NOT_BALANCED", "TOO_MANY_DECIMALS", "UNKNOWN_CURRENCY", "ID_REUSED"):
+        assert code in demo
+    assert "assets:bank:operating" in demo
+
+
+def test_the_demo_writes_plain_text_into_a_pipe(demo):
+    assert "\x1b" not in demo
+
+
+def test_a_second_demo_moves_money_again(bench, data_dir):
+    again = finished("demo", "--data-dir", data_dir, "--transactions", 300).stdout
+    assert "294 accepted, 5 refused, 1 published twice and counted once" in again
+    assert ", 0 breaks" in again
+
+
+def test_the_bench_ends_reconciled(bench):
+    checked = bench["reconcile"]
+    assert checked["breaks"] == []
+    assert checked["reconciled"] == checked["accounts"] >= 500
+
+
+def test_what_was_done_is_told(bench):
+    assert (bench["transactions"], bench["entries"]) == (TRANSACTIONS, 2 * TRANSACTIONS)
+    assert (bench["accounts"], bench["workers"]) == (500, 1)
+    assert bench["throughput"] == pytest.approx(TRANSACTIONS / bench["seconds"], rel=0.01)
+    work = bench["work"]
+    assert work["mean_run"] == pytest.approx(TRANSACTIONS / work["runs"], rel=0.01)
+    assert work["postings"] > 0
+    assert work["per_transaction"].keys() == {
+        "decisions", "posted", "stripes", "stripes-changelog", "balances",
+    }  # fmt: skip
+
+
+def test_cpu_is_told_apart_by_process(bench):
+    assert bench["cpu_us_per_transaction"].keys() == PARTS | {"load", "observer", "elsewhere"}
+    assert bench["cpu_us_per_transaction"]["stream"] > 0
+    assert bench["floor"]["cpu_us_per_transaction"].keys() == {"broker", "postgres", "floor"}
+
+
+@pytest.mark.parametrize("phase", ["paced", "saturated"])
+def test_latency_is_that_of_sampled_transactions(bench, phase):
+    found = bench["latency_ms"][phase]
+    assert found["samples"] > 1
+    for what in ("progress", "balance"):
+        assert found[what].keys() == PERCENTILES
+        assert 0 < found[what]["p50"] <= found[what]["p95"] <= found[what]["p99"]
+
+
+def test_the_floor_posted_the_same_transactions(bench):
+    assert bench["floor"]["transactions"] == TRANSACTIONS
+    ratio = bench["throughput"] / bench["floor"]["throughput"]
+    assert bench["ratio"]["throughput"] == pytest.approx(ratio, abs=0.001)

@@ -28,6 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level="INFO")
     logging.getLogger("aiokafka").setLevel("WARNING")
+    logging.getLogger().handlers[0].addFilter(Sparing("aiokafka"))
     logging.getLogger("httpx").setLevel("WARNING")
     # A timer that fires late says that the process is busy, which metrics say better.
     logging.getLogger("mode.timers").setLevel("ERROR")
@@ -66,6 +67,27 @@ def attach_posting(app: LedgerApp, settings: Settings) -> None:
     from ledger.gl.postgresql import PostgresJournal
 
     posting.attach(app, PostgresJournal(settings.service_database_url))
+
+
+class Sparing(logging.Filter):
+    """Lets each sentence of a library pass once in ten seconds.
+
+    aiokafka says a hundred times a second that a broker is away, for as long as it is.
+    """
+
+    def __init__(self, library: str, seconds: float = 10.0) -> None:
+        super().__init__()
+        self._library, self._seconds = library, seconds
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(self._library):
+            return True
+        sentence = (record.name, str(record.msg))
+        if record.created - self._said.get(sentence, 0.0) < self._seconds:
+            return False
+        self._said[sentence] = record.created
+        return True
 
 
 def _die_with(pipe: int) -> Any:

@@ -11,9 +11,9 @@ from agents.app import Gap, LedgerApp, take_runs
 from agents.reference import ReferenceFollower
 from ledger.domain.intake import Memory, Received, Seen, cut, decide
 from ledger.domain.run import Watermark
+from ledger.errors import Unavailable
 from ledger.streaming.decisions import valid_runs
 from ledger.streaming.delivery import Run
-from ledger.streaming.log import AppendUnknown
 from ledger.streaming.reference import policy_of
 from ledger.streaming.registry import TransactionReader
 from ledger.streaming.store import Store
@@ -181,7 +181,7 @@ class IntakeShard:
         topic = self._app.names.decisions.name
         try:
             offset = await self._app.log_.append(topic, self._shard, [(None, value)])
-        except AppendUnknown:
+        except Unavailable:
             offset = -1
         if offset != self._log_end:
             await waited_for(self._catch_up, f"read what landed in shard {self._shard}")

@@ -1,6 +1,7 @@
 """`faust-ledger reconcile --full`: log, decisions, journal, stripes, table and public topics."""
 
 import asyncio
+import time
 from typing import Any
 
 from ledger.audit import balances
@@ -11,9 +12,9 @@ from ledger.audit.shard import ShardAudit, Tell
 from ledger.audit.stated import totals_of
 from ledger.domain.run import Stripe
 
-ROUNDS = 6
-"""How often the public topics are read on while balances are still behind."""
-PAUSE_SECONDS = 0.5
+SETTLE_SECONDS = 3.0
+"""How long the public topics are read on while balances are still behind."""
+PAUSE_SECONDS = 0.25
 
 
 async def size(sources: Sources) -> int:
@@ -49,18 +50,18 @@ def _further(tell: Tell, done: int) -> Tell:
 
 
 async def settle_balances(sources: Sources, public: Public, findings: Findings) -> set[Stripe]:
-    """Compare balances with stripes until nothing is behind, or often enough."""
-    for attempt in range(ROUNDS):
-        if attempt:
-            await asyncio.sleep(PAUSE_SECONDS)
+    """Compare balances with stripes until nothing is behind, or long enough."""
+    until = time.monotonic() + SETTLE_SECONDS
+    while True:
         # In this order: see `balances.compare`.
         summed = await sources.summed()
         await public.read_balances()
         await public.read_stripes()
         found = Findings()
         pending = balances.compare(public.holdings, public.balances, summed, found)
-        if not pending:
+        if not pending or time.monotonic() > until:
             break
+        await asyncio.sleep(PAUSE_SECONDS)
     for each in found.breaks():
         findings.add(each)
     findings.broken |= found.broken

@@ -52,11 +52,10 @@ class JournalCheck:
 
     def _compare_runs(self, head: PostedRun, runs: Sequence[PostedRun]) -> None:
         at = head.decisions_offset
-        if head not in runs:
-            known = next((run for run in runs if run.decisions_offset == at), None)
-            if known is None:
-                self._add(Kind.MISSING, f"The run at decision offset {at} has no row.")
-                return
+        known = next((run for run in runs if run.decisions_offset == at), None)
+        if known is None:
+            self._add(Kind.MISSING, f"The run at decision offset {at} has no row.")
+        elif known != head:
             names = [name for name in head._fields if getattr(head, name) != getattr(known, name)]
             self._add(
                 Kind.DIFFERS, f"The row of the run at decision offset {at} differs from the log: "
@@ -64,7 +63,7 @@ class JournalCheck:
                 stream=_fields(head, names), ledger=_fields(known, names),
             )  # fmt: skip
         for run in runs:
-            if run.decisions_offset != at:
+            if run is not known:
                 self.unknown_run(run)
 
     def _compare(self, accepted: Accepted, posted: PostedTransaction | None) -> None:

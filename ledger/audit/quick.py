@@ -1,11 +1,12 @@
 """`faust-ledger reconcile`: public balances against the general ledger, where both are at rest."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ledger.audit.findings import Break, Findings, Kind, Party, Report, decimal_text, totals_shown
-from ledger.audit.full import PAUSE_SECONDS, ROUNDS, open_break
+from ledger.audit.full import PAUSE_SECONDS, SETTLE_SECONDS, open_break
 from ledger.audit.reading import Public, Sources
 from ledger.audit.stated import Balances
 from ledger.domain.balance import Totals
@@ -20,11 +21,10 @@ Parts = dict[Stripe, dict[int, Totals]]
 
 
 async def reconcile(sources: Sources) -> Report:
-    """Compare; while something is pending, again, a few times."""
+    """Compare; while something is pending, again, for a few seconds."""
     public = Public(sources)
-    for attempt in range(ROUNDS):
-        if attempt:
-            await asyncio.sleep(PAUSE_SECONDS)
+    until = time.monotonic() + SETTLE_SECONDS
+    while True:
         # In this order: whoever comes later may be ahead of who came before, and never behind.
         progress = await sources.progress()
         ends, summed = await sources.stripes_ends(), await sources.summed()
@@ -40,8 +40,9 @@ async def reconcile(sources: Sources) -> Report:
             findings,
             summed=all(summed.get(partition, 0) >= end for partition, end in ends.items()),
         )
-        if not pending:
+        if not pending or time.monotonic() > until:
             break
+        await asyncio.sleep(PAUSE_SECONDS)
     check_heads(sources, progress, findings)
     stripes = sum(map(len, parts.values()))
     return Report.of(parts.keys() | public.balances.keys(), stripes=stripes, pending=pending,

@@ -82,17 +82,19 @@ class Memory:
             content.offsets,
             content.created_at,
             content.recorded_at,
+            content.ordering_keys,
             content.reverses,
             content.legs(),
             strict=True,
         )
-        for index, (name, offset, created_at, recorded_at, reverses, entries) in enumerate(rows):
+        for index, row in enumerate(rows):
+            name, offset, created_at, recorded_at, key, reverses, entries = row
             at = index * FINGERPRINT
             self.ids[name] = Seen(
                 offset,
                 max(created_at, recorded_at),
                 prints[at : at + FINGERPRINT],
-                mirror(entries),
+                mirror(key or name, entries),
             )
             if reverses:
                 self.reversals[reverses] = offset
@@ -226,13 +228,20 @@ def _check_reversal(
             "that one."
         )
         return Refused(Reason.REVERSED_ALREADY, sentence, "reverses")
-    if legs([(entry.account, entry.currency, entry.amount) for entry in entries]) != known.mirror:
+    if _digest_of(legs, draft, entries) != known.mirror:
         sentence = (
-            f"The entries are not those of {name!r} with debit and credit exchanged. Reverse the "
-            "whole transaction, then publish what should have been."
+            f"This is not {name!r} with the same ordering key, and debit and credit exchanged. "
+            "Reverse the whole transaction, then publish what should have been."
         )
         return Refused(Reason.REVERSAL_NOT_MIRRORED, sentence, "entries")
     return None
+
+
+def _digest_of(
+    digest: Callable[[str, list[tuple[str, str, int]]], bytes], draft: Draft, entries: list[Entry]
+) -> bytes:
+    plain = [(account, currency, amount) for account, currency, _, amount in entries]
+    return digest(ordering_key(draft), plain)
 
 
 def _accept(
@@ -271,7 +280,7 @@ def _accept(
         record.offset,
         max(draft["created_at"], recorded_at),
         mark,
-        mirror([(entry.account, entry.currency, entry.amount) for entry in entries]),
+        _digest_of(mirror, draft, entries),
     )
     if draft["reverses"]:
         memory.reversals[draft["reverses"]] = record.offset

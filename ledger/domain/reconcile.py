@@ -13,7 +13,10 @@ from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe
 
 MAX_WAITING = 256
-"""Runs kept apart while they wait; beyond it neighbours merge, so memory is bounded by stripes."""
+"""Runs kept apart while they wait; beyond it neighbours merge."""
+MIN_WAITING = 2
+MAX_TOTALS = 200_000
+"""Totals kept in all of them; beyond it too, so that memory is bounded by the stripes."""
 
 
 class Said(NamedTuple):
@@ -101,12 +104,14 @@ def _hear(line: deque[Said], said: Said) -> None:
     Merging only the oldest would forget every end that a side far behind is yet to reach.
     """
     line.append(said)
-    if len(line) <= MAX_WAITING:
+    small = len(line) <= MIN_WAITING or sum(len(each.totals) for each in line) <= MAX_TOTALS
+    if small and len(line) <= MAX_WAITING:
         return
     pairs = list(line)
     line.clear()
     for first, second in zip(pairs[:-1:2], pairs[1::2], strict=False):
-        line.append(second._replace(totals=first.totals | second.totals))
+        first.totals.update(second.totals)
+        line.append(second._replace(totals=first.totals))
     if len(pairs) % 2:
         line.append(pairs[-1])
 

@@ -315,12 +315,12 @@ def fingerprint(draft: Draft) -> bytes:
     return blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def mirror(entries: Sequence[tuple[str, str, int]]) -> bytes:
-    """16 bytes of what a reversal's entries (account, currency, signed amount) must be."""
-    return legs([(account, currency, -amount) for account, currency, amount in entries])
+def mirror(key: str, entries: Sequence[tuple[str, str, int]]) -> bytes:
+    """16 bytes of what a reversal's ordering key and entries must be."""
+    return legs(key, [(account, currency, -amount) for account, currency, amount in entries])
 
 
-def legs(entries: Sequence[tuple[str, str, int]]) -> bytes:
-    """16 bytes of the entries (account, currency, signed amount), whatever their order."""
-    text = "\x1f".join(sorted(f"{entry[0]} {entry[1]} {entry[2]}" for entry in entries))
-    return blake2b(text.encode(), digest_size=16).digest()
+def legs(key: str, entries: Sequence[tuple[str, str, int]]) -> bytes:
+    """16 bytes of ordering key and entries (account, currency, signed amount) in any order."""
+    lines = sorted(f"{account} {currency} {amount}" for account, currency, amount in entries)
+    return blake2b("\x1f".join([key, *lines]).encode(), digest_size=16).digest()

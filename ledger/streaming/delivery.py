@@ -24,6 +24,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from ledger.errors import InvariantBroken
+from ledger.streaming.waiting import waited_for
 
 FETCH_WAIT_MS = 50
 """How long a broker holds an empty fetch: aiokafka has one fetch in flight for each broker, and a
@@ -196,7 +197,9 @@ class RunConsumer(driver.Consumer):
         self.app.note_ready()
 
     async def _check_bounds(self, tp: TP, offset: int) -> None:
-        first, end = await self.app.log_.bounds(tp.topic, tp.partition)
+        first, end = await waited_for(
+            lambda: self.app.log_.bounds(tp.topic, tp.partition), f"look up the bounds of {tp}"
+        )
         if not first <= offset <= end:
             raise InvariantBroken(
                 f"it holds {first} to {end} and {offset} had been reached: the topic was truncated "

@@ -148,6 +148,50 @@ def codec_of(settings: Settings) -> Codec:
     return Codec(known_ids(settings), look_up)
 
 
+def _readable(writer: Any, schema_id: int) -> Schema | Refused:
+    """The schema ready to read with, or why nothing is read with it.
+
+    A schema that contains itself lets few bytes recurse until fastavro overflows the C stack, one
+    with a list of nothing lets them fill the memory; and times in another unit would be read as
+    ours. Measured: a value nested 30,000 deep ends the process.
+    """
+    try:
+        why = _unsafe(writer, frozenset())
+        if why is None:
+            return parse_schema(avro.without_logical_types(writer))
+    except Exception as error:  # whatever a schema of somebody else's makes fastavro stumble over
+        why = f"cannot be read: {type(error).__name__}"
+    return Refused(Reason.FOREIGN_SCHEMA, f"Schema {schema_id} {why}. Use the published one.")
+
+
+def _unsafe(part: Any, inside: frozenset[str]) -> str | None:
+    """What is wrong with a schema, below the names in `inside`; None if nothing."""
+    if isinstance(part, str):
+        return "contains itself" if part.rpartition(".")[2] in inside else None
+    if isinstance(part, list):
+        return next((why for each in part if (why := _unsafe(each, inside))), None)
+    if part.get("logicalType", "").startswith(("timestamp-", "local-timestamp-")):
+        micros = part["logicalType"] == "timestamp-micros"
+        return None if micros else "has times in another unit than timestamp-micros"
+    if part.get("type") == "array" and _may_be_empty(part["items"]):
+        return "has a list of nothing"
+    below = inside | {part["name"]} if "name" in part and "fields" in part else inside
+    inner = [field["type"] for field in part.get("fields", ())]
+    inner += [part[name] for name in ("items", "values") if name in part]
+    if isinstance(part.get("type"), dict | list):
+        inner.append(part["type"])
+    return next((why for each in inner if (why := _unsafe(each, below))), None)
+
+
+def _may_be_empty(part: Any) -> bool:
+    """Whether a value of this schema can take no bytes at all."""
+    if isinstance(part, dict) and part.get("type") == "record":
+        return all(_may_be_empty(each["type"]) for each in part["fields"])
+    if isinstance(part, dict) and part.get("type") == "fixed":
+        return bool(part["size"] == 0)
+    return part in ("null", {"type": "null"})
+
+
 @dataclass(slots=True)
 class TransactionReader:
     """Decodes what producers wrote, with whatever version of our schema they used."""
@@ -220,7 +264,7 @@ class TransactionReader:
                 sentence = f"The registry knows no schema {schema_id}; register it first."
                 return Refused(Reason.UNKNOWN_SCHEMA, sentence)
             raise Unavailable(f"The schema registry does not answer: {error}") from error
-        return parse_schema(avro.without_logical_types(found.raw_schema))
+        return _readable(found.raw_schema, schema_id)
 
     async def _is_ours(self, schema_id: int) -> bool:
         for version in await self.client.get_versions(self.subject):

@@ -67,6 +67,14 @@ def found(settings: Settings) -> dict[str, tuple[int, int, dict[str, str]]]:
     return asyncio.run(described(settings.bootstrap_servers, settings.prefix))
 
 
+def visible(settings: Settings) -> Any:
+    """The same, once the broker shows all that the controller has made."""
+    until = time.monotonic() + 30
+    while len(made := found(settings)) < len(TOPICS):
+        assert time.monotonic() < until, f"only {sorted(made)} can be seen"
+    return made
+
+
 def create(settings: Settings) -> list[str]:
     return asyncio.run(topics.create(settings))
 
@@ -113,6 +121,7 @@ def test_a_topic_is_as_it_must_be(stack: Stack, there: dict[str, Any], name: str
 def test_the_broker_says_when_a_transaction_was_recorded(elsewhere: Settings) -> None:
     """Whatever the producer's clock says."""
     create(elsewhere)
+    visible(elsewhere)
     topic = f"{elsewhere.prefix}.transactions"
 
     async def scenario() -> Any:
@@ -136,7 +145,7 @@ def test_creating_again_is_harmless(stack: Stack, there: dict[str, Any]) -> None
 
 def test_only_what_is_missing_is_created(elsewhere: Settings) -> None:
     assert sorted(create(elsewhere)) == sorted(f"{elsewhere.prefix}.{name}" for name in TOPICS)
-    made = found(elsewhere)
+    made = visible(elsewhere)
     assert {name: count for name, (count, _, _) in made.items()} == {
         name: {"shards": 2, "accounts": 3, "one": 1}[by] for name, (by, _, _) in TOPICS.items()
     }

@@ -10,7 +10,7 @@ from ledger.audit.check import ShardCheck
 from ledger.audit.findings import Break, Findings, Kind, Party
 from ledger.audit.journal import Portions
 from ledger.audit.original import Ids, Original
-from ledger.audit.stated import Changelog, Said
+from ledger.audit.stated import _MARK, Changelog, Said
 from ledger.domain.balance import Totals, totals_after
 from ledger.domain.run import Content, Decision, Outcomes, Stripe, Watermark
 from ledger.domain.transaction import Draft
@@ -31,7 +31,6 @@ from tests.builders import (
     unreadable,
     wire,
 )
-from ledger.audit.stated import _MARK
 
 LAST = Stripe(FEES, "CAD")
 SPLIT = [
@@ -254,12 +253,12 @@ def test_a_transaction_that_the_journal_made_up(world: World) -> None:
 
 
 def test_runs_of_the_journal_lost_altered_and_made_up(world: World) -> None:
-    lost, altered = world.runs[0], world.runs[1]
-    world.runs[:2] = [altered._replace(digest=bytes(32))]
-    world.runs.insert(1, lost._replace(decisions_offset=2, accepted=9))
+    lost, altered = world.runs[:2]
+    made_up = lost._replace(decisions_offset=-1)
+    world.runs[:2] = [made_up, altered._replace(digest=bytes(32))]
     breaks = world.audit()
-    assert [each.kind for each in breaks] == [Kind.MISSING, Kind.DIFFERS, Kind.EXTRA]
-    assert breaks[1].ledger == {"digest": "00" * 32}
+    assert [each.kind for each in breaks] == [Kind.MISSING, Kind.EXTRA, Kind.DIFFERS]
+    assert breaks[2].ledger == {"digest": "00" * 32}
 
 
 def test_a_journal_that_is_behind_is_compared_where_it_is(world: World) -> None:

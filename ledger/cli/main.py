@@ -11,6 +11,7 @@ from ledger.cli import (
     demo,
     publish,
     read,
+    reconcile,
     reference,
     rejects,
     settings_command,
@@ -30,7 +31,7 @@ app = typer.Typer(
 )
 
 for group in (
-    stack, publish, read, reference, rejects, audit, settings_command, worker, demo, bench,
+    stack, publish, read, reconcile, reference, rejects, audit, settings_command, worker, demo, bench,
 ):  # fmt: skip
     group.register(app)
 

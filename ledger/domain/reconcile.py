@@ -103,7 +103,7 @@ def _hear(line: deque[Said], said: Said) -> None:
 
     Merging only the oldest would forget every end that a side far behind is yet to reach.
     """
-    line.append(said)
+    line.append(said._replace(totals=dict(said.totals)))  # merging changes it
     small = len(line) <= MIN_WAITING or sum(len(each.totals) for each in line) <= MAX_TOTALS
     if small and len(line) <= MAX_WAITING:
         return

@@ -60,7 +60,9 @@ def owner(stack: Stack) -> Iterator[Callable[..., list[Any]]]:
 
 
 @contextmanager
-def altered(owner: Callable[..., list[Any]], do: str, undo: str, **values: object) -> Iterator[None]:
+def altered(
+    owner: Callable[..., list[Any]], do: str, undo: str, **values: object
+) -> Iterator[None]:
     """Between `do` and `undo`."""
     owner(do, **values)
     try:
@@ -112,7 +114,9 @@ def test_a_stripe_that_the_owner_altered(
     cli: Callable[..., Finished],
     account: str,
 ) -> None:
-    [(shard,)] = owner("SELECT shard FROM stripes WHERE account = :account LIMIT 1", account=account)
+    [(shard,)] = owner(
+        "SELECT shard FROM stripes WHERE account = :account LIMIT 1", account=account
+    )
     where = "WHERE shard = :shard AND account = :account"
     with altered(
         owner, f"UPDATE stripes SET debits = debits + 1 {where}",

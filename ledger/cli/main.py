@@ -31,7 +31,8 @@ app = typer.Typer(
 )
 
 for group in (
-    stack, publish, read, reconcile, reference, rejects, audit, settings_command, worker, demo, bench,
+    stack, publish, read, reconcile, reference, rejects, audit, settings_command, worker,
+    demo, bench,
 ):  # fmt: skip
     group.register(app)
 

@@ -107,6 +107,7 @@ def in_database(world: World, flow: Flow, wanted: dict[Any, Any]) -> None:
     address = world.settings.database_url.replace("+psycopg", "")
     under = f"%:{flow.name}:%"
     with psycopg.connect(address, connect_timeout=10) as connection:
+
         def rows(query: str, *arguments: Any) -> list[tuple[Any, ...]]:
             return connection.execute(query, arguments).fetchall()
 

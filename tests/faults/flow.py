@@ -119,9 +119,7 @@ class Flow:
             for amount in amounts
         ]  # fmt: skip
         choose.shuffle(entries)
-        return dict(
-            builders.draft(f"{self.name}-{self._number}", at=now, entries=entries)
-        )
+        return dict(builders.draft(f"{self.name}-{self._number}", at=now, entries=entries))
 
     def _in_shard(self, shard: int) -> dict[str, Any]:
         while True:

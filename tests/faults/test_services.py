@@ -2,6 +2,7 @@
 
 import time
 
+import psycopg
 import pytest
 
 from tests.faults.checks import reconciled
@@ -64,6 +65,19 @@ def test_database_paused(ledger: Ledger) -> None:
             pending_alone(ledger)
         ledger.recovered("postgres paused and continued", time.monotonic())
     assert world.agents() == agents
+    ledger.settled(commands=False)
+
+
+def test_posting_abandoned(ledger: Ledger) -> None:
+    """A writer that is gone in the middle of its COPY keeps the shards' rows locked, no longer."""
+    address = ledger.world.settings.service_database_url.replace("+psycopg", "")
+    with ledger.flow.flowing(), psycopg.connect(address, autocommit=True) as abandoned:
+        ledger.under_way()
+        abandoned.execute("BEGIN")
+        abandoned.execute("SELECT * FROM shards WHERE shard < 2 FOR UPDATE")
+        copying = abandoned.cursor().copy("COPY entries FROM STDIN")
+        with pytest.raises(psycopg.OperationalError), copying:
+            ledger.recovered("shards locked by a writer that is gone", time.monotonic())
     ledger.settled(commands=False)
 
 

@@ -137,9 +137,7 @@ class World:
     def ready(self, *workers: str, seconds: float = 120) -> None:
         """Wait until these workers say that they are ready."""
         for worker in workers:
-            until(
-                (self.data_dir / "workers" / worker / "ready").exists, f"{worker} ready", seconds
-            )
+            until((self.data_dir / "workers" / worker / "ready").exists, f"{worker} ready", seconds)
 
     def log(self, part: str) -> str:
         """All that a part has printed."""

@@ -66,7 +66,7 @@ class Maker:
     def written(self, name: str, **extra: Any) -> Record:
         """A transaction written with another version of our schema."""
         draft = self.draft()
-        version = VERSIONS[name]
+        version = (VERSIONS | UNFIT)[name]
         schema_id = self.schema_ids[name]
         return Record(
             encode_as(version, {**draft, **extra}, schema_id), draft["transaction_id"].encode()
@@ -126,6 +126,16 @@ VERSIONS: dict[str, dict[str, Any]] = {
     "newer": OURS
     | {"fields": [*OURS["fields"], {"name": "channel", "type": "string", "default": ""}]},
 }
+# Compatible, and yet not read: what the registry lets pass could hurt, or mean something else.
+UNFIT: dict[str, dict[str, Any]] = {
+    "endless": OURS
+    | {"fields": [*OURS["fields"], {"name": "then", "type": ["null", "Transaction"], "default": None}]},
+    "milliseconds": OURS
+    | {"fields": [
+        each | {"type": {"type": "long", "logicalType": "timestamp-millis"}}
+        if each["name"] == "effective_at" else each for each in OURS["fields"]
+    ]},
+}  # fmt: skip
 FOREIGN = {
     "foreign": ("AVRO", {"type": "record", "name": "Foreign", "fields": [
         {"name": "a", "type": "string"}, {"name": "b", "type": "string"}]}),
@@ -337,7 +347,8 @@ TIMES = [
     refused("a century ahead", "TOO_EARLY", lambda m: m.one(created_at=present() + 36_500 * DAY),
             "created_at", "Set the producer's clock right"),
     accepted("4 minutes ahead", lambda m: m.one(created_at=present() + 4 * MINUTE)),
-    accepted("effective in 1900", lambda m: m.one(effective_at=-2_208_988_800_000_000)),
+    refused("effective just before 1900", "TIME_OUT_OF_RANGE",
+            lambda m: m.one(effective_at=-2_208_988_800_000_001), "effective_at", "1900 to 2199"),
     accepted("effective in 2199", lambda m: m.one(effective_at=7_258_118_400_000_000 - 1)),
 ]  # fmt: skip
 
@@ -442,6 +453,14 @@ def reversing(m: Maker, *then: str, **changes: Any) -> list[Record]:
     )
 
 
+def other_key(m: Maker) -> list[Record]:
+    """In the same shard by chance; the order of the two would be nobody's promise."""
+    first = m.draft()
+    shard, shards = m.wire.shard_of(first["transaction_id"]), m.wire.settings.shards
+    key = builders.id_in_shard(shard, shards, m.new_id("k"))
+    return m.after(first, reversal(first, m.new_id("r"), ordering_key=key))
+
+
 def twice_reversed(m: Maker) -> list[Record]:
     """What was reversed is had back by reversing the reversal, and can be reversed again."""
     first = m.draft()
@@ -483,13 +502,19 @@ STATEFUL = [
             "entries", "Reverse the whole transaction"),
     refused("a reversal the same way round", "REVERSAL_NOT_MIRRORED",
             lambda m: reversing(m, entries=ours()), "entries", "Reverse the whole transaction"),
+    refused("a reversal with another ordering key", "REVERSAL_NOT_MIRRORED",
+            other_key, "entries", "the same ordering key"),
     accepted("a reversal of a reversal", lambda m: twice_reversed(m)),
 ]  # fmt: skip
 
 WRITTEN = [
     accepted(f"by a producer with the {each} schema", lambda m, v=each: [m.written(v)])  # type: ignore[misc]
     for each in VERSIONS
-]
+] + [
+    refused(f"by a producer with the {each} schema", "FOREIGN_SCHEMA",
+            lambda m, v=each: [m.written(v)], advice="Use the published one")  # type: ignore[misc]
+    for each in UNFIT
+]  # fmt: skip
 
 CASES = [
     *BYTES, *SIZES, *CODEC_CASES, *KEYS, *FIELDS, *TIMES, *ENTRIES, *AMOUNTS, *ACCOUNTS,

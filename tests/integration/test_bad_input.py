@@ -28,6 +28,7 @@ from tests.integration.bad_input import (
     CASES,
     DUPLICATE,
     FOREIGN,
+    UNFIT,
     VERSIONS,
     Case,
     Maker,
@@ -75,7 +76,7 @@ def schema_ids(stack: Stack, new_id: Callable[..., str]) -> Iterator[dict[str, i
         }
         ids |= {
             name: registry.register(subject, json.dumps(schema))
-            for name, schema in VERSIONS.items()
+            for name, schema in (VERSIONS | UNFIT).items()
         }
         yield ids
         # Versions of ours stay: the log now has transactions that were written with them.

@@ -71,12 +71,17 @@ def bench(
 @contextmanager
 def fresh(data_dir: Path | None) -> Iterator["Record"]:
     """A stack for the measurement; stopped and removed afterwards if no directory was given."""
+    from ledger.cli.output import errors
     from ledger.demo.stage import running
+    from ledger.stack.progress import shown
 
     place = directory(data_dir or Path(mkdtemp(prefix="faust-ledger-bench-")))
     try:
         say(f"starting a stack in {place}")
-        with running(place, workers=0, say=lambda line: None) as record:
+        with (
+            shown(errors()) as meters,
+            running(place, workers=0, meters=meters, say=lambda line: None) as record,
+        ):
             yield record
     finally:
         if data_dir is None:

@@ -31,12 +31,10 @@ def to_stdout() -> Console:
     return console if console.is_terminal else Console(emoji=False, width=WIDE)
 
 
-def progress_text(live: Live, rate: float) -> str:
+def progress_text(live: Live, rate: float, total: int) -> str:
     """The three counts, and the reconciled a second just now."""
-    return (
-        f"{live.published:,} published, {live.decided:,} decided, {live.reconciled:,} reconciled"
-        f" ({rate:,.0f}/s)"
-    )
+    text = f"{live.published:,} published, {live.decided:,} decided, {live.reconciled:,} reconciled"
+    return text if live.reconciled >= total else f"{text} ({rate:,.0f}/s)"
 
 
 class Rate:
@@ -62,7 +60,7 @@ def following(console: Console, total: int) -> Iterator[Callable[[Live], None]]:
             task = progress.add_task("", total=total)
 
             def move(live: Live) -> None:
-                text = progress_text(live, rate.after(live.reconciled))
+                text = progress_text(live, rate.after(live.reconciled), total)
                 progress.update(task, completed=live.reconciled, description=text)
 
             yield move
@@ -70,7 +68,7 @@ def following(console: Console, total: int) -> Iterator[Callable[[Live], None]]:
     printed = [time.monotonic()]
 
     def print_line(live: Live) -> None:
-        text = progress_text(live, rate.after(live.reconciled))
+        text = progress_text(live, rate.after(live.reconciled), total)
         if time.monotonic() - printed[0] >= LINE_SECONDS:
             printed[0] = time.monotonic()
             line(console, text)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from sqlalchemy import create_engine, text
 
 from ledger.client import (
@@ -33,7 +34,7 @@ from ledger.gl.postgresql import PostgresJournal
 from ledger.settings import Settings
 from tests import builders
 from tests.conftest import Finished, Stack
-from tests.wire import Place, Wire, present
+from tests.wire import Place, Record, Wire, present
 
 README = Path(__file__).parents[2] / "README.md"
 SECONDS = 30.0
@@ -162,6 +163,36 @@ def test_as_of_by_either_time(
     assert credits_(before - MINUTE, "recorded") == []
     assert credits_(present() + MINUTE, "recorded") == [300]
     assert journal.recorded_until()[sent.shard] >= before - MINUTE
+
+
+def test_a_producer_with_kafka_transactions_leaves_no_gap(
+    stack: Stack, wire: Wire, new_id: NewId
+) -> None:
+    """Its commits take offsets that no reader ever sees; what comes after is not held up."""
+    shard = 1
+
+    async def committed() -> Place:
+        async with (
+            AIOKafkaProducer(
+                bootstrap_servers=stack.settings.bootstrap_servers, transactional_id=new_id()
+            ) as producer,
+            producer.transaction(),
+        ):
+            record = in_shard()
+            topic = f"{stack.settings.prefix}.transactions"
+            sent = await producer.send_and_wait(topic, record.value, record.key, shard)
+        return Place(sent.partition, sent.offset)
+
+    def in_shard() -> Record:
+        name = builders.id_in_shard(shard, stack.settings.shards, new_id())
+        return wire.record(deposit("liabilities:flow:kafka-transactions", "1.00", name))
+
+    first = wire.run(committed())
+    wire.await_reconciled(first)
+    [second] = wire.send([in_shard()])
+    assert second.offset > first.offset + 1
+    wire.await_reconciled(second)
+    assert all(outcome.accepted for outcome in wire.outcomes_of([first, second]))
 
 
 def test_a_files_own_time_makes_publishing_it_again_a_repetition(

@@ -1,6 +1,7 @@
 """`python -m agents stream|posting --data-dir D --name N`: one application of a worker."""
 
 import argparse
+import gc
 import logging
 import os
 import threading
@@ -39,6 +40,10 @@ def main() -> None:
     data.mkdir(parents=True, exist_ok=True)
     data.joinpath("ready").unlink(missing_ok=True)
     uvloop.install()
+    # Measured: the collector's default takes 13 to 25 % of the stream application, looking through
+    # rows that live on; what the imports made lives for ever.
+    gc.set_threshold(100_000, 50, 1_000)
+    gc.freeze()
     app = new_app(options.application, settings, codec_of(settings), data)
     attach = attach_stream if options.application == "stream" else attach_posting
     attach(app, settings)

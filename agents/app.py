@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from faust.types import TP
 
-from ledger.errors import InvariantBroken, LedgerError
+from agents.lanes import Lane
+from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.streaming.delivery import Opener, Run, Runs, RunTransport
 from ledger.streaming.log import Log
@@ -22,13 +24,6 @@ FAULT_EXIT = 70
 RUNS_BUFFERED = 64
 
 log = logging.getLogger(__name__)
-
-
-class Gap(Exception):
-    """A run before this one never arrived; `position` is where to read from."""
-
-    def __init__(self, position: int) -> None:
-        self.position = position
 
 
 class LeaseLost(LedgerError):
@@ -45,6 +40,7 @@ class LedgerApp(faust.App):
     codec: Codec
     data: Path
     openers: dict[str, Opener]
+    lanes: list[dict[TP, Lane]]
 
     def fault(self, error: BaseException, doing: str) -> None:
         """The process dies at once, before Faust can ack what was not done.
@@ -58,6 +54,12 @@ class LedgerApp(faust.App):
     def on_rebalance_end(self) -> None:
         super().on_rebalance_end()
         self.note_ready()
+
+    def clear_lanes(self) -> None:
+        """Forget the runs that wait: positions are about to be asked for again."""
+        for lanes in self.lanes:
+            for lane in lanes.values():
+                lane.clear()
 
     def note_ready(self) -> None:
         """Say so, in the file `ready`, once the state of every partition owned is open."""
@@ -106,7 +108,7 @@ def new_app(name: str, settings: Settings, codec: Codec, data: Path) -> LedgerAp
     app.transport = RunTransport(app.conf.broker, app)
     app.ledger, app.names, app.codec, app.data = settings, topics(settings), codec, data
     app.log_ = Log(settings.bootstrap_servers, lease=app.lease)
-    app.openers = {}
+    app.openers, app.lanes = {}, []
     return app
 
 
@@ -118,30 +120,16 @@ def take_runs(
     opened: Opener,
     take: Callable[[Run], Awaitable[int]],
 ) -> None:
-    """An agent on `topic`: `opened` says where to read from; `take` makes a run's effects durable.
-
-    `take` returns the position it has reached, or raises Gap. InvariantBroken stops its
-    partition, with an alarm, and no other; anything else ends the process.
-    """
+    """An agent on `topic`: `opened` says where to read from, `take` is a Lane's."""
     app.openers[topic.name] = opened
-    stopped: set[Any] = set()
+    lanes: dict[TP, Lane] = {}
+    app.lanes.append(lanes)
 
     async def agent(stream: Any) -> None:
         async for event in stream.noack().events():
             run: Run = event.value
-            if run.tp in stopped:
-                continue
-            try:
-                position = await take(run)
-            except Gap as gap:
-                await app.consumer.rewind(run.tp, gap.position)
-            except InvariantBroken as error:
-                stopped.add(run.tp)
-                app.consumer.pause_partitions({run.tp})
-                log.critical("%s[%s] is stopped: %s", run.tp.topic, run.tp.partition, error)
-            except Exception as error:
-                app.fault(error, f"taking {run.tp.topic}[{run.tp.partition}] from {run.start}")
-            else:
-                app.consumer.done(event.message, position)
+            if run.tp not in lanes:
+                lanes[run.tp] = Lane(app, run.tp, take)
+            lanes[run.tp].put(event.message, run)
 
     app.agent(app.topic(topic.name, schema=Runs()), name=name)(agent)

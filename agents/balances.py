@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from aiokafka import ConsumerRecord
 
-from agents.app import Gap, LedgerApp, take_runs
+from agents.app import LedgerApp, take_runs
+from agents.lanes import Gap
 from ledger.domain.balance import StripeState, Totals, balance_of, newer
 from ledger.domain.run import Stripe
 from ledger.streaming.delivery import Run

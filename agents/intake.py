@@ -7,7 +7,8 @@ from pathlib import Path
 
 from aiokafka import ConsumerRecord
 
-from agents.app import Gap, LedgerApp, take_runs
+from agents.app import LedgerApp, take_runs
+from agents.lanes import Gap
 from agents.reference import ReferenceFollower
 from ledger.domain.intake import Memory, Received, Seen, cut, decide
 from ledger.domain.run import Watermark

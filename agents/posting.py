@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from agents.app import Gap, LedgerApp, take_runs
+from agents.app import LedgerApp, take_runs
+from agents.lanes import Gap
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.gl.journal import Journal, JournalUnavailable, PostingRun, Snapshot, Superseded

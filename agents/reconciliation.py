@@ -5,7 +5,8 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
-from agents.app import Gap, LedgerApp, take_runs
+from agents.app import LedgerApp, take_runs
+from agents.lanes import Gap
 from agents.messages import Message, Messages, portions
 from agents.stripes import MARK, Mark, Row, key_of, stripe_of, version_of
 from ledger.domain.balance import Totals, totals_after
@@ -88,6 +89,7 @@ class ReconciliationShard:
         self._decisions_read = 0
         self._unsaid: dict[Stripe, float] = {}
         self._usual = 0.0
+        self._compared_at = 0.0
 
     async def open(self, generation: int) -> None:
         """Restore the table; once for each assignment, whichever of the two topics comes first."""
@@ -244,9 +246,10 @@ class ReconciliationShard:
             rows[stripe] = row
         await self._say_stripes(rows)
         await self._say_breaks(compared, rows, set(changed) | differing)
-        self._usual = time.monotonic() - min(
+        self._compared_at = time.monotonic()
+        self._usual = self._compared_at - min(
             (self._unsaid[stripe] for stripe in rows if stripe in self._unsaid),
-            default=time.monotonic(),
+            default=self._compared_at,
         )
         self._forget(rows, compared)
         mark = self.mark._replace(compared=watermark, breaks=self.mark.breaks + breaks)
@@ -292,11 +295,12 @@ class ReconciliationShard:
     async def say_pending(self, now: float) -> None:
         """Publish what has waited for the general ledger longer than usual, as pending.
 
-        Under full load everything waits a while; to say it twice would only make that longer.
+        As long as comparing goes on, if slowly, what waits is said soon anyway; to say it twice
+        would only make everything wait longer.
         """
         wait = max(self._app.ledger.pending_after_ms / 1000, min(2 * self._usual, MAX_PENDING))
         since = now - wait
-        if not self._unsaid:
+        if not self._unsaid or self._compared_at > since:
             return
         async with self._lock:
             late = [stripe for stripe, folded in self._unsaid.items() if folded <= since]

@@ -78,6 +78,7 @@ class Known:
     """What the topics have said so far."""
 
     watermarks: dict[int, Watermark] = field(default_factory=dict)
+    reference: dict[int, int] = field(default_factory=dict)
     outcomes: dict[Place, Outcome] = field(default_factory=dict)
     twice: list[Place] = field(default_factory=list)
     rejects: dict[Place, dict[str, Any]] = field(default_factory=dict)
@@ -164,6 +165,25 @@ class Wire:
     def shard_of(self, key: bytes | str) -> int:
         """The partition of a key."""
         return partition_of(key.encode() if isinstance(key, str) else key, self.settings.shards)
+
+    def say_reference(self, values: Sequence[bytes | None], seconds: float = SECONDS) -> None:
+        """Append reference data, whatever it is; returns when every shard decides with it."""
+
+        async def append() -> int:
+            producer = await self._producer("none")
+            sent = [
+                await producer.send_and_wait(self.names.reference.name, value, b"test", 0)
+                for value in values
+            ]
+            return int(sent[-1].offset)
+
+        last = self.run(append())
+        known, shards = self.known.reference, range(self.settings.shards)
+        self.until(
+            lambda: all(known.get(shard, 0) > last for shard in shards),
+            f"reference data up to {last} in every shard, only {known}",
+            seconds,
+        )
 
     async def _send(self, records: Sequence[Record]) -> list[Place]:
         futures = []
@@ -287,6 +307,7 @@ class Wire:
         mark = watermarks.get(record.partition, Watermark())
         for run in valid_runs(self.codec, [record], mark):
             watermarks[record.partition] = run.after
+            self.known.reference[record.partition] = run.decision.reference_offset
             for offset, outcome in outcomes_in(run):
                 place = Place(record.partition, offset)
                 if place in self.known.outcomes:

@@ -103,9 +103,9 @@ def print_table(columns: Mapping[str, str], rows: list[list[str]]) -> None:
         table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    console = Console()
+    console = Console(emoji=False)
     # A pipe has no width to fold to.
-    wide = console if console.is_terminal else Console(width=250)
+    wide = console if console.is_terminal else Console(emoji=False, width=250)
     wide.print(table)
 
 

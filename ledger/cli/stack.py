@@ -134,7 +134,7 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(looking.as_json(found)))
     else:
-        Console().print(looking.as_table(found))
+        Console(emoji=False).print(looking.as_table(found))
     raise typer.Exit(0 if found.well else 1)
 
 
@@ -147,5 +147,5 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(looking.as_json(findings)))
     else:
-        Console().print(looking.as_table(findings))
+        Console(emoji=False).print(looking.as_table(findings))
     raise typer.Exit(0 if all(each.well for each in findings) else 1)

@@ -52,12 +52,15 @@ class Reference:
     def add(self, items: Iterable[Asset | Account]) -> None:
         """Take what is new; the later of two says what is so.
 
-        Raises ScaleChanged for an asset known with another scale, ISO currencies included.
+        Raises ScaleChanged for an asset known with another scale, ISO currencies included, and
+        ValueError for one that cannot be registered: the database would not take its postings.
         """
         for item in items:
             if isinstance(item, Account):
                 self.accounts[item.code] = item
                 continue
+            if problem := asset_problem(item.code, item.scale):
+                raise ValueError(f"{item.code[:MAX_CODE]!r} with {item.scale} decimals: {problem}")
             known = self.scales.setdefault(item.code, item.scale)
             if known != item.scale:
                 raise ScaleChanged(

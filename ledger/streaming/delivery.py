@@ -170,6 +170,7 @@ class RunConsumer(driver.Consumer):
         """
         assignment = self.assignment()
         self.pause_partitions(assignment)
+        self.app.clear_lanes()
         self.opened.clear()
         self._hints.clear()
         self._rewinding.clear()
@@ -213,17 +214,20 @@ class RunConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         for tp in list(self._opening):
             self._cancel_opening(tp)
+        self.opened.clear()
+        self.app.clear_lanes()
         await super().on_partitions_revoked(revoked)
 
     async def getmany(self, timeout: float) -> Any:
         generation = self.app.consumer_generation_id
-        runs, active = await self._wait_next_records(timeout)
+        runs, _ = await self._wait_next_records(timeout)
         if runs is None or self.should_stop:
             return
         for tp, run in runs.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
-            if active is not None and tp not in active and tp not in self._buffered_partitions:
+            # Not whether it is active now: one paused since its fetch began was read all the same.
+            if tp not in self.opened:
                 continue
             last = run.records[-1]
             # Without generation_id the stream drops the event without a word.
@@ -237,7 +241,7 @@ class RunConsumer(driver.Consumer):
 
         Runs already on their way still come, each with its own gap; one rewind answers them all.
         """
-        if tp in self._rewinding:
+        if tp in self._rewinding or tp not in self.opened:
             return
         self._rewinding.add(tp)
         self.log.warning("%s[%s]: a run was lost on its way, reading again from %s", *tp, position)

@@ -321,6 +321,7 @@ FIELDS = [
     refused("metadata of 4,001 bytes", "FIELD_TOO_LONG",
             lambda m: m.one(metadata={"a": "b" * 4_000}),
             "metadata", "at most 4000"),
+    accepted("every field at its limit", lambda m: at_every_limit(m)),
     accepted("every script there is", lambda m: m.one(
         transaction_id=m.new_id("Žluťoučký 馬 🐎"), description="\t\nزرافة \U0010ffff",
         metadata={"ключ": "\U0001f40e"})),
@@ -427,6 +428,17 @@ def ours(amount: str = "10.00") -> list[Any]:
 def many(count: int) -> list[Any]:
     rest = [entry(f"assets:many:{each}", "debit", "0.01") for each in range(count - 1)]
     return [*rest, entry(DEPOSIT, "credit", f"{(count - 1) / 100:.2f}")]
+
+
+def at_every_limit(m: Maker) -> list[Record]:
+    """Of characters that take the most bytes, where any may be there; the database has room."""
+    wide = "\U0001f40e"
+    account = f"liabilities:{m.new_id('limit')}:".ljust(255, "x")
+    return m.one(
+        transaction_id=m.new_id("").rjust(128, wide), kind=wide * 64, description=wide * 1_000,
+        ordering_key=m.new_id("").rjust(128, wide), metadata={"a": "b" * (4_000 - len('{"a":""}'))},
+        amount=BIGGEST, debit=account, credit=account,
+    )  # fmt: skip
 
 
 def with_enum(record: Record, index: bytes) -> Record:

@@ -135,6 +135,7 @@ def test_it_gets_its_answer(published: Published, wire: Wire, case: Case) -> Non
     assert outcome is not None, f"never decided: {sent.place}\n{published.trouble}"
     if case.expected in (ACCEPTED, DUPLICATE):
         assert outcome.verdict == case.expected, outcome
+        assert wire.compared(sent.place)
     else:
         check_refusal(wire, case, sent, outcome)
 
@@ -241,6 +242,40 @@ def last_of_each_shard(wire: Wire, new_id: Callable[..., str]) -> list[Draft]:
     shards = wire.settings.shards
     names = [builders.id_in_shard(shard, shards, new_id()) for shard in range(shards)]
     return [Maker(wire, new_id, {}).draft(transaction_id=name) for name in names]
+
+
+def test_bad_reference_data_is_passed_over(
+    stack: Stack, wire: Wire, new_id: Callable[..., str]
+) -> None:
+    """From whoever writes past the command that checks; what comes after it counts."""
+    before = stack.agents()
+    good = new_id("A").upper()
+    codes = {
+        "too long": ("L" * 33, 2), "with a blank": (f"A {good}", 2), "not ASCII": (f"É{good}", 2),
+        "nothing": ("", 2), "too fine": (f"{good}F", 19), "below none": (f"{good}N", -1),
+        "no scale": (f"{good}S", None),
+    }  # fmt: skip
+    rows: list[Any] = [asset(code, scale) for code, scale in codes.values()]
+    rows += [asset("assets:x", None) | {"type": "account", "closed_at": -(2**63)}]
+    rows += [asset("not an account", None) | {"type": "account"}, asset("?", 2) | {"type": "?"}]
+    values = [wire.codec.encode("Reference", row) for row in rows]
+    transaction = Maker(wire, new_id, {}).good().value
+    garbage = [b"", b"\xff", bytes(5), values[0][:-1], values[0] + b"\0", transaction, None]
+    wire.say_reference([*values, *garbage, wire.codec.encode("Reference", asset(good, 6))])
+
+    def bought(code: str, amount: str = "1") -> Draft:
+        return Maker(wire, new_id, {}).draft(currency=code, amount=amount)
+
+    assert wire.outcome_of(*wire.publish(bought(good, "0.000001"))).accepted
+    places = [wire.publish(bought(code)) for code, _ in codes.values()]
+    assert {outcome.code for outcome in wire.outcomes_of(places)} == {"UNKNOWN_CURRENCY"}
+    wire.await_reconciled(*places, wire.publish(bought(good)))
+    assert stack.agents() == before
+
+
+def asset(code: str, scale: int | None) -> dict[str, Any]:
+    named = {"type": "asset", "code": code, "name": "", "scale": scale}
+    return {**named, "currency": None, "opened_at": None, "closed_at": None}
 
 
 def test_sums_past_64_bits_stay_exact(

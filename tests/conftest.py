@@ -32,11 +32,11 @@ MARKED = ("integration", "faults", "bench")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks by folder, folders by speed; the order within a folder stays."""
+    """Marks by folder, folders by speed; within a folder those last that leave traces."""
     for item in items:
         if folder_of(item) in MARKED:
             item.add_marker(folder_of(item))
-    items.sort(key=lambda item: rank(folder_of(item)))
+    items.sort(key=lambda item: (rank(folder_of(item)), bool(item.get_closest_marker("traces"))))
 
 
 def folder_of(item: pytest.Item) -> str:
@@ -136,7 +136,8 @@ class Finished:
     @property
     def rows(self) -> list[Any]:
         """What it printed, one JSON value a line."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        # Not splitlines, which takes U+2028 and its like inside a text for ends too.
+        return [json.loads(line) for line in self.out.split("\n") if line]
 
 
 @pytest.fixture(scope="session")

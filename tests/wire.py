@@ -185,6 +185,16 @@ class Wire:
             seconds,
         )
 
+    def await_end(self, place: Place, seconds: float = SECONDS) -> None:
+        """Until the log goes on to `place`: a transaction's end is written after it is answered."""
+        self.run(self._await_end(place, seconds), seconds + 30)
+
+    async def _await_end(self, place: Place, seconds: float) -> None:
+        partition = TopicPartition(self.names.transactions.name, place.shard)
+        async with asyncio.timeout(seconds):
+            while (await self._consumer.end_offsets([partition]))[partition] < place.offset:
+                pass
+
     async def _send(self, records: Sequence[Record]) -> list[Place]:
         futures = []
         for record in records:

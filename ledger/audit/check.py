@@ -34,10 +34,10 @@ class ShardCheck:
             self._state(Party.STRIPES, "the stripes topic, compared", stripe, said.posted)
             if said.live:
                 self._state(Party.STRIPES, "the stripes topic, live", stripe, said.live)
-        latest = {stripe: said.latest() for stripe, said in parts.items()}
+        posted = {stripe: said.posted for stripe, said in parts.items()}
         self._expect(
             Party.PROGRESS, "what was compared", compared,
-            lambda sums: self._fold.no_older(Party.STRIPES, latest, sums),
+            lambda sums: self._fold.no_older(Party.STRIPES, posted, sums),
         )  # fmt: skip
 
     def state_table(self, changelog: Changelog) -> None:

@@ -130,12 +130,12 @@ class ShardFold:
                 yield self.differs(party, stripe, None, theirs, f"the {party}")
 
     def no_older(self, party: Party, known: Mapping[Stripe, Totals], sums: Sums) -> Iterable[Break]:
-        """Every stripe there, having counted at least as much."""
+        """Every stripe there, having counted at least as much: what is said to be complete is."""
         for key, ours in sums.items():
             stripe = Stripe(*key)
             theirs = known.get(stripe)
             if theirs is None or theirs.offset < ours[3]:
-                told = f"the {party}, which says it is complete up to there"
+                told = f"the {party}, said to be complete up to there"
                 yield self.differs(party, stripe, Totals(*ours), theirs, told)
 
     def differs(

@@ -24,6 +24,7 @@ from tests.faults.world import World, until
 
 SOAK_MINUTES = float(os.environ.get("FAUST_LEDGER_SOAK_MINUTES", "0"))
 SEED = int(os.environ.get("FAUST_LEDGER_FAULTS_SEED", "1"))
+long = pytest.mark.skipif(not SOAK_MINUTES, reason="long: set FAUST_LEDGER_SOAK_MINUTES")
 RATE = int(os.environ.get("FAUST_LEDGER_FAULTS_RATE", "120"))
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.faults.conftest import Ledger
+from tests.faults.conftest import SOAK_MINUTES, Ledger, long
 from tests.faults.world import SESSION_SECONDS, gone, kill, send, until
 
 pytestmark = pytest.mark.faults
@@ -75,7 +75,7 @@ def test_zombies(ledger: Ledger) -> None:
 def test_workers_come_and_go(ledger: Ledger) -> None:
     world = ledger.world
     with ledger.flow.flowing():
-        for _ in range(2):
+        for _ in range(4 if SOAK_MINUTES else 1):
             world.up(1)
             ledger.recovered("worker-2 stopped under load", time.monotonic())
             world.up(2)
@@ -83,35 +83,28 @@ def test_workers_come_and_go(ledger: Ledger) -> None:
     ledger.settled(commands=False)
 
 
-def test_local_state_lost(ledger: Ledger) -> None:
+def test_down_and_up_under_load_with_state_lost(ledger: Ledger) -> None:
     """One worker's disk, whole, and the other's ids and stripes; repetitions are still known."""
     world, flow = ledger.world, ledger.flow
     with flow.flowing():
-        world.up(0)
+        ledger.under_way()
+        ledger.moment()
+        world.down()
         shutil.rmtree(world.data_dir / "workers" / "worker-1")
         for table in ("stripes", "intake"):
             shutil.rmtree(world.data_dir / "workers" / "worker-2" / "stream" / table)
         since = time.monotonic()
         world.up(2)
-        ledger.recovered("up after local state was lost", since)
+        ledger.note("up after down", time.monotonic() - since)
+        ledger.recovered("down, local state lost, from up's end", time.monotonic())
         again = flow.again(100)
         ledger.watch.until(
             lambda seen: set(again) <= set(seen.duplicates), "the repetitions recognised"
         )
-    ledger.settled(commands=False)
-
-
-def test_down_and_up_under_load(ledger: Ledger) -> None:
-    with ledger.flow.flowing():
-        ledger.under_way()
-        ledger.moment()
-        ledger.world.down()
-        since = time.monotonic()
-        ledger.world.up(2)
-        ledger.recovered("down, then up under load", since)
     ledger.settled()
 
 
+@long
 def test_stop_signal_is_enough(ledger: Ledger) -> None:
     """A worker told to stop under load does so by itself, well before it would be killed."""
     world = ledger.world

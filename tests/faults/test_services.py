@@ -6,12 +6,11 @@ import psycopg
 import pytest
 
 from tests.faults.checks import reconciled
-from tests.faults.conftest import SOAK_MINUTES, Ledger
+from tests.faults.conftest import Ledger, long
 from tests.faults.watch import Seen
 from tests.faults.world import kill
 
 pytestmark = pytest.mark.faults
-long = pytest.mark.skipif(not SOAK_MINUTES, reason="long: set FAUST_LEDGER_SOAK_MINUTES")
 
 
 @pytest.fixture(autouse=True)

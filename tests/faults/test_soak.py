@@ -161,5 +161,5 @@ def test_soak(ledger: Ledger) -> None:
                 ledger.recovered(f"soak: {what}", time.monotonic())
                 count += 1
         ledger.both_work()
-        ledger.settled(commands=count % 12 == 0)
+        ledger.settled(commands=False)
     ledger.settled()

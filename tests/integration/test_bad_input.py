@@ -244,10 +244,14 @@ def last_of_each_shard(wire: Wire, new_id: Callable[..., str]) -> list[Draft]:
     return [Maker(wire, new_id, {}).draft(transaction_id=name) for name in names]
 
 
+@pytest.mark.traces
 def test_bad_reference_data_is_passed_over(
     stack: Stack, wire: Wire, new_id: Callable[..., str]
 ) -> None:
-    """From whoever writes past the command that checks; what comes after it counts."""
+    """From whoever writes past the command that checks; what comes after it counts.
+
+    Every client says on stderr, from then on, that it passes this over too.
+    """
     before = stack.agents()
     good = new_id("A").upper()
     codes = {

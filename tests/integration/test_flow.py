@@ -189,6 +189,7 @@ def test_a_producer_with_kafka_transactions_leaves_no_gap(
 
     first = wire.run(committed())
     wire.await_reconciled(first)
+    wire.await_end(Place(shard, first.offset + 2))
     [second] = wire.send([in_shard()])
     assert second.offset > first.offset + 1
     wire.await_reconciled(second)

@@ -1,6 +1,7 @@
 """Intake: checks, deduplicates and decides; its only effect is one append a run."""
 
 import asyncio
+import logging
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ _SEEN = struct.Struct(">qq16s16s")
 _MARK = struct.Struct(">qq32sqq")
 _TIME = struct.Struct(">Q")
 MARK = b"w"
+
+log = logging.getLogger(__name__)
 
 
 def attach(app: LedgerApp, reference: ReferenceFollower) -> None:
@@ -182,7 +185,8 @@ class IntakeShard:
         topic = self._app.names.decisions.name
         try:
             offset = await self._app.log_.append(topic, self._shard, [(None, value)])
-        except Unavailable:
+        except Unavailable as error:
+            log.warning("A decision may or may not be in the log, which is read now: %s", error)
             offset = -1
         if offset != self._log_end:
             await waited_for(self._catch_up, f"read what landed in shard {self._shard}")
@@ -193,9 +197,9 @@ class IntakeShard:
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""
-        ids, log, topic = self._ids, self._app.log_, self._app.names.decisions.name
-        _, end = await log.bounds(topic, self._shard)
-        async for records in log.read(topic, self._shard, ids.watermark.decisions_offset, end):
+        ids, log_, topic = self._ids, self._app.log_, self._app.names.decisions.name
+        _, end = await log_.bounds(topic, self._shard)
+        async for records in log_.read(topic, self._shard, ids.watermark.decisions_offset, end):
             for run in valid_runs(self._app.codec, records, ids.watermark):
                 memory = ids.memory()
                 memory.remember(run.content, run.outcomes)

@@ -49,7 +49,9 @@ class Settings(BaseSettings):
     )
     prefix: str = Field(default="ledger", description="First part of every topic's name.")
     shards: int = Field(
-        default=8, ge=1, le=512,
+        default=8,
+        ge=1,
+        le=512,
         description="Partitions of the transactions topic; fixed when a ledger is created.",
     )
     balance_partitions: int = Field(
@@ -57,7 +59,8 @@ class Settings(BaseSettings):
     )
     replication_factor: int = Field(default=1, ge=1, description="Copies of every partition.")
     window_days: int = Field(
-        default=30, ge=1,
+        default=30,
+        ge=1,
         description="How long an id is remembered, and how old created_at may be.",
     )
     early_minutes: int = Field(
@@ -74,7 +77,8 @@ class Settings(BaseSettings):
         default=4_194_304, ge=65_536, description="Bytes of transactions decided at once."
     )
     pending_after_ms: int = Field(
-        default=100, ge=0,
+        default=100,
+        ge=0,
         description="A balance not reconciled after this long is published as pending first.",
     )
     session_timeout_seconds: int = Field(

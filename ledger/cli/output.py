@@ -50,7 +50,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def print_json(found: Mapping[str, Any]) -> None:
     """One object on a line of stdout."""
-    print(json.dumps(found, ensure_ascii=False))
+    # Escaped: some readers of lines take U+2028 for the end of one.
+    print(json.dumps(found))
 
 
 def say(text: str) -> None:

@@ -95,9 +95,7 @@ class Balance(NamedTuple):
     version: int
 
 
-def balance_of(
-    account: str, currency: str, scale: int, stripes: Iterable[StripeState]
-) -> Balance:
+def balance_of(account: str, currency: str, scale: int, stripes: Iterable[StripeState]) -> Balance:
     """The sum of an account's stripes in one currency."""
     debits = credits = entries = live_debits = live_credits = version = 0
     status = "reconciled"

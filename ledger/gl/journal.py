@@ -123,9 +123,9 @@ class Journal(Protocol):
     def runs(self, shard: int, after: int = 0) -> Iterator[PostedRun]:
         """The shard's runs in order, from decision offset `after` on, streamed."""
 
-    def transactions(self, shard: int, start: int = 0, end: int | None = None) -> Iterator[
-        PostedTransaction
-    ]:
+    def transactions(
+        self, shard: int, start: int = 0, end: int | None = None
+    ) -> Iterator[PostedTransaction]:
         """The shard's transactions with offsets in [start, end), in order, streamed."""
 
     def stripes(self) -> Iterator[tuple[int, Stripe, Totals]]:

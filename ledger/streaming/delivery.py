@@ -64,6 +64,8 @@ class RunThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        # Faust reads what a producer's Kafka transaction has not committed, or has aborted.
+        consumer._isolation_level = "read_committed"
         return consumer
 
     async def on_start(self) -> None:

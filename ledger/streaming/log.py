@@ -6,7 +6,13 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    OffsetOutOfRangeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
 
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.streaming.waiting import waited_for
@@ -14,6 +20,9 @@ from ledger.streaming.waiting import waited_for
 BATCH_BYTES = 16 * 1024 * 1024
 """Largest record batch; a run's changelog is one batch, so that it is there whole or not at all."""
 FETCH_BYTES = 4 * 1024 * 1024
+
+NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)
+"""What no second attempt changes."""
 
 Records = Iterable[tuple[bytes | None, bytes | None]]
 log = logging.getLogger(__name__)
@@ -83,6 +92,11 @@ class Log:
         try:
             sent = await producer.send_batch(batch, topic, partition=partition)
             offset = int((await sent).offset)
+        except NEVER as error:
+            raise InvariantBroken(
+                f"Kafka refuses to append to {topic}[{partition}]: {type(error).__name__}. Compare "
+                "the topic's limits and this user's rights with docs/architecture.md."
+            ) from error
         except (KafkaError, OSError) as error:
             await self._renew(producer)
             raise AppendUnknown(f"{topic}[{partition}]: {error or type(error).__name__}") from error
@@ -171,6 +185,7 @@ class Log:
             auto_offset_reset="none",
             max_partition_fetch_bytes=FETCH_BYTES,
             fetch_max_wait_ms=50,
+            isolation_level="read_committed",
         )
 
     @asynccontextmanager

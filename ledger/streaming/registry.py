@@ -135,17 +135,22 @@ def codec_of(settings: Settings) -> Codec:
 
     Raises as `known_ids` does.
     """
-    client = SchemaRegistryClient(settings.registry_url)
 
     def look_up(schema_id: int) -> Schema:
         try:
-            found = client.get_by_id(schema_id)
-        except (ClientError, httpx.HTTPError, json.JSONDecodeError) as error:
-            # JSONDecodeError: what stands before the registry says in HTML that it is away.
-            raise Unavailable(f"The schema registry does not answer: {error}") from error
+            answer = httpx.get(f"{settings.registry_url}/schemas/ids/{schema_id}", timeout=10)
+            found = None
+            if answer.status_code != NOT_FOUND:
+                found = answer.raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            # ValueError: what stands before the registry says in HTML that it is away.
+            raise Unavailable(f"The schema registry does not answer: {error!r}") from error
         if found is None:
             raise ValueError(f"the registry knows no schema {schema_id}")
-        return parse_schema(avro.without_logical_types(found.raw_schema))
+        readable = _readable(_json_or_text(found["schema"]), schema_id)
+        if isinstance(readable, Refused):
+            raise ValueError(readable.sentence)  # noqa: TRY004 - of a value, not of a type
+        return readable
 
     return Codec(known_ids(settings), look_up)
 

@@ -146,7 +146,7 @@ def by_command(world: World, wanted: dict[Any, Any]) -> None:
         }.items()
     }
     full = world.start("reconcile", "--full", "--json")
-    said = {name: world.finish(child) for name, child in asked.items()}
+    said = {name: world.finish(child, seconds=900) for name, child in asked.items()}
     rows = {(row["account"], row["currency"]): row for row in jsonl(said["balances"])}
     for key, (debits, credits, entries) in wanted.items():
         row = rows[key]
@@ -157,7 +157,7 @@ def by_command(world: World, wanted: dict[Any, Any]) -> None:
     for currency, sums in json.loads(said["trial"])["currencies"].items():
         assert sums["debits"] == sums["credits"], (currency, sums)
     assert json.loads(said["verify"])["findings"] == []
-    out, err = full.communicate(timeout=300)
+    out, err = full.communicate(timeout=900)
     if "No such command" not in err:
         assert full.returncode == 0, f"{out}\n{err}"
         assert json.loads(out)["breaks"] == []

@@ -65,6 +65,11 @@ def engine(
     made = create_engine(address, pool_timeout=LOCK_SECONDS, **options)
     wanted = {
         "timezone": "UTC",
+        # A worker whose machine has vanished must not hold its locks for the system's two hours.
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "30000",
         "statement_timeout": f"{seconds}s",
         "lock_timeout": f"{LOCK_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{idle_seconds}s",

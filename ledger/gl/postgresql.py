@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.gl import copying, reads
-from ledger.gl.connection import engine, faults_translated
+from ledger.gl.connection import LOCK_SECONDS, engine, faults_translated
 from ledger.gl.journal import (
     BalanceRow,
     JournalUnavailable,
@@ -42,6 +42,15 @@ SET decisions_offset = %(decisions_offset)s, end_offset = %(end)s, digest = %(di
     recorded_until = %(recorded_until)s
 WHERE shard = %(shard)s AND decisions_offset = %(before_offset)s
     AND end_offset = %(before_end)s AND digest = %(before_digest)s
+"""
+# A writer that was paused or cut off in the middle keeps the shard's row locked, perhaps for ever:
+# no timeout ends a COPY that waits for its rows, and idle_in_transaction_session_timeout is off
+# once psycopg's pipeline has sent a Flush after its Sync. Its transaction is nobody's any more.
+_END_ABANDONED = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE usename = current_user AND datname = current_database() AND wait_event = 'ClientRead'
+    AND xact_start IS NOT NULL
+    AND state_change < clock_timestamp() - make_interval(secs => %(secs)s)
 """
 # In order of code, so that two shards that bring the same new currencies cannot deadlock.
 _INSERT_CURRENCIES = """
@@ -120,13 +129,23 @@ class PostgresJournal:
         transactions = copying.transaction_rows(shard, contents)
         entries = copying.entry_rows(shard, contents)
         with faults_translated(), self._driver() as driver:
-            _move(driver, shard, before, after, scales)
+            try:
+                _move(driver, shard, before, after, scales)
+            except psycopg.errors.LockNotAvailable:
+                self._end_abandoned()
+                raise
             if contents:
                 _copy(driver, copying.COPY_TRANSACTIONS, transactions)
                 _copy(driver, copying.COPY_ENTRIES, entries)
             totals = _settle(driver, shard, runs)
         self._scales.update(scales)
         return totals
+
+    def _end_abandoned(self) -> None:
+        with self._read.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            driver.execute(_END_ABANDONED, {"secs": LOCK_SECONDS})
 
     def _unknown(self, scales: Mapping[str, int]) -> dict[str, int]:
         """Currencies that this journal has not seen committed; InvariantBroken on a change."""

@@ -17,6 +17,7 @@ _BETWEEN = (Party.LOG, Party.DECISIONS)
 _PLAIN = re.compile(r"[0-9]{1,64}(?:\.[0-9]{1,64})?")
 _EXACT = Context(prec=1_000)
 _REPETITION = "a repetition"
+MIN_ENTRIES = 2
 _TIMES_AND_TEXTS = Accepted._fields[1:9]
 
 
@@ -181,7 +182,7 @@ class LogCheck:
         for _, currency, _, amount in accepted.entries:
             net[currency] += amount
         amounts = [entry[3] for entry in accepted.entries]
-        if any(net.values()) or not all(amounts) or len(amounts) < len(("debit", "credit")):
+        if any(net.values()) or not all(amounts) or len(amounts) < MIN_ENTRIES:
             self._add(
                 Kind.UNBALANCED, _stripes(accepted), f"Transaction {accepted.transaction_id!r} at "
                 f"offset {accepted.offset} was accepted with debits less credits of {dict(net)} "

@@ -221,21 +221,20 @@ class RunConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
     async def getmany(self, timeout: float) -> Any:
-        generation = self.app.consumer_generation_id
         runs, _ = await self._wait_next_records(timeout)
         if runs is None or self.should_stop:
             return
         for tp, run in runs.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
-                return
-            # Not whether it is active now: one paused since its fetch began was read all the same.
+            # Not whether it is active now, or fetched for an older generation: what was read after
+            # a seek is handed on, or the last run of a burst could be lost with nothing behind it
+            # to show the gap. What is not open will be sought again when it opens.
             if tp not in self.opened:
                 continue
             last = run.records[-1]
             # Without generation_id the stream drops the event without a word.
             yield tp, ConsumerMessage(
                 tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type,
-                (), None, run, None, 0, 0, tp, generation_id=generation,
+                (), None, run, None, 0, 0, tp, generation_id=self.app.consumer_generation_id,
             )  # fmt: skip
 
     async def rewind(self, tp: TP, position: int) -> None:

@@ -62,8 +62,10 @@ async def _say_pending(app: LedgerApp, shards: Mapping[int, "ReconciliationShard
     while not app.should_stop:
         await app.sleep(pause)
         try:
-            for shard in list(shards.values()):
-                await shard.say_pending(time.monotonic())
+            # Those owned now: of a shard that was lost, its new owner speaks.
+            for tp in list(app.consumer.opened):
+                if tp.topic == app.names.posted.name:
+                    await shards[tp.partition].say_pending(time.monotonic())
         except Exception as error:
             app.fault(error, "publishing pending balances")
 
@@ -80,7 +82,7 @@ class ReconciliationShard:
         self._lock = asyncio.Lock()
         self._generation: int | None = None
         self.mark = Mark()
-        self.posted_read = 0
+        self.posted_read = self._posted_end = 0
         self._meeting = Meeting(0, 0)
         self._marks: dict[int, Watermark] = {}
         self._heard: deque[tuple[int, int, bytes]] = deque()
@@ -99,6 +101,12 @@ class ReconciliationShard:
             await waited_for(self._table.open, f"restore the stripes of shard {self._shard}")
             held = self._table.get(MARK)
             self.mark = Mark() if held is None else Mark.decode(held)
+            # What was posted until now may have been compared and published by a predecessor:
+            # its position is on its own disk. Nothing is pending before that was heard again.
+            posted = self._app.names.posted.name
+            _, self._posted_end = await waited_for(
+                lambda: self._app.log_.bounds(posted, self._shard), f"see where {posted} ends"
+            )
             self._start_over()
             self._generation = generation
 
@@ -300,7 +308,7 @@ class ReconciliationShard:
         """
         wait = max(self._app.ledger.pending_after_ms / 1000, min(2 * self._usual, MAX_PENDING))
         since = now - wait
-        if not self._unsaid or self._compared_at > since:
+        if not self._unsaid or self._compared_at > since or self.posted_read < self._posted_end:
             return
         async with self._lock:
             late = [stripe for stripe, folded in self._unsaid.items() if folded <= since]

@@ -20,6 +20,8 @@ from ledger.streaming.waiting import waited_for
 BATCH_BYTES = 16 * 1024 * 1024
 """Largest record batch; a run's changelog is one batch, so that it is there whole or not at all."""
 FETCH_BYTES = 4 * 1024 * 1024
+APPEND_SECONDS = 60
+"""After so long without an answer the log is asked what became of it; aiokafka may never say."""
 
 NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)
 """What no second attempt changes."""
@@ -43,6 +45,7 @@ class Log:
         self._lease = lease or (lambda: None)
         self._producer: AIOKafkaProducer | None = None
         self._renewal = asyncio.Lock()
+        self._turns: dict[tuple[str, int], asyncio.Lock] = {}
         self._lookup: AIOKafkaConsumer | None = None
         self._looking = asyncio.Lock()
 
@@ -80,6 +83,12 @@ class Log:
         reports a duplicate sequence number as a success at offset -1. Raises InvariantBroken for
         more records than a batch holds, with nothing appended.
         """
+        # One after the other: a batch that waits for another one's in aiokafka has its time counted
+        # several times over, and is added even to a producer that was stopped meanwhile: for ever.
+        async with self._turns.setdefault((topic, partition), asyncio.Lock()):
+            return await self._append(topic, partition, records)
+
+    async def _append(self, topic: str, partition: int, records: Records) -> int:
         try:
             producer = await self._started()
         except (KafkaError, OSError) as error:
@@ -91,7 +100,7 @@ class Log:
         self._lease()
         try:
             sent = await producer.send_batch(batch, topic, partition=partition)
-            offset = int((await sent).offset)
+            offset = int((await asyncio.wait_for(sent, APPEND_SECONDS)).offset)
         except NEVER as error:
             raise InvariantBroken(
                 f"Kafka refuses to append to {topic}[{partition}]: {type(error).__name__}. Compare "

@@ -19,7 +19,7 @@ from ledger.errors import Unavailable
 from ledger.gl.journal import Journal
 from ledger.settings import Settings
 from ledger.streaming.log import Log
-from ledger.streaming.registry import Codec, TransactionReader, known_ids
+from ledger.streaming.registry import Codec, TransactionReader, codec_of
 from ledger.streaming.topics import Topic, Topics, topics
 
 ANY_SIZE = 2**31
@@ -41,7 +41,7 @@ class Sources:
     @classmethod
     def of(cls, settings: Settings, journal: Journal) -> Self:
         """Raises LedgerError when our schemas are not registered."""
-        codec = Codec(known_ids(settings))
+        codec = codec_of(settings)
         return cls(settings, topics(settings), Log(settings.bootstrap_servers), codec, journal)
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.stack import stack
 from ledger.stack.record import Record
-from ledger.streaming.registry import Codec, known_ids
+from ledger.streaming.registry import codec_of
 from ledger.streaming.topics import topics
 
 SEED = 1494
@@ -153,7 +153,7 @@ class Bench:
 
     async def __aenter__(self) -> Self:
         settings, wanted = self._settings, self._wanted
-        codec = Codec(await asyncio.to_thread(known_ids, settings))
+        codec = await asyncio.to_thread(codec_of, settings)
         async with AsyncExitStack() as opened:
             self._reader = await opened.enter_async_context(Reader(settings.bootstrap_servers))
             watch = Watch(settings, codec, wanted.accounts)

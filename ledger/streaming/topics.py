@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from ledger.errors import LedgerError, Unavailable
@@ -123,22 +122,6 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], replication:
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             raise LedgerError(f"Topic {name} could not be created: {error.__name__}: {message}")
-
-
-async def described(settings: Settings) -> dict[str, dict[str, str]]:
-    """The configuration of each topic as the broker has it."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-    await admin.start()
-    try:
-        names = [topic.name for topic in topics(settings).all()]
-        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-        found: dict[str, dict[str, str]] = {}
-        for response in await admin.describe_configs(resources):
-            for resource in response.resources:
-                found[resource[3]] = {entry[0]: entry[1] for entry in resource[4]}
-        return found
-    finally:
-        await admin.close()
 
 
 def create_all(settings: Settings) -> list[str]:

@@ -18,6 +18,7 @@ from ledger.cli import (
     stack,
     worker,
 )
+from ledger.cli.output import buffer_output
 from ledger.errors import LedgerError
 
 FAULT = 3
@@ -39,6 +40,7 @@ for group in (
 
 def main() -> NoReturn:
     """Run a command; a `LedgerError` is a message on stderr and exit code 3, not a traceback."""
+    buffer_output()
     try:
         app()
     except LedgerError as error:

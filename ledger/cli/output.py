@@ -1,12 +1,14 @@
 """What commands share: options, settings, one loop, output for people and for programs."""
 
 import asyncio
+import io
 import json
 import os
+import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 
@@ -46,6 +48,26 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
+
+
+def buffer_output() -> None:
+    """Under PYTHONUNBUFFERED, put stdout and stderr back on buffers that are written line by line.
+
+    Text on an unbuffered stream ends where the system took a part of a write, as it does at a pipe
+    when a signal comes, and nothing is said: https://github.com/python/cpython/issues/85393
+    """
+    sys.stdout, sys.stderr = map(_buffered, (sys.stdout, sys.stderr))
+
+
+def _buffered(stream: TextIO) -> TextIO:
+    # FileIO on purpose: typeshed says that a TextIO's buffer is never raw, but -u makes it so.
+    raw: object = stream.buffer
+    if not isinstance(raw, io.FileIO):
+        return stream
+    return open(
+        raw.fileno(), "w", buffering=1, encoding=stream.encoding, errors=stream.errors,
+        closefd=False,
+    )  # fmt: skip
 
 
 def print_json(found: Mapping[str, Any]) -> None:

@@ -1,6 +1,13 @@
 """Commands: what they print, what they refuse before anything is reached, and their help."""
 
+import fcntl
 import json
+import os
+import signal
+import subprocess
+import sys
+import termios
+import time
 
 import pytest
 import typer
@@ -131,6 +138,38 @@ def test_rejects_as_json():
     nothing = rejects.as_json_row(row | {"key": None, "value": b""})
     assert (nothing["key"], nothing["key_base64"]) == (None, None)
     assert (nothing["value"], nothing["value_base64"]) == ("", None)
+
+
+PRINTING = """
+import os, signal
+from ledger.cli.output import buffer_output, print_json
+signal.signal(signal.SIGUSR1, lambda signum, frame: os.write(2, b"!"))
+buffer_output()
+print_json({"reason": "x" * 1_000_000})
+print_json({})
+"""
+
+
+def waiting_in(pipe):
+    """Bytes in a pipe that nobody has read."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_signal_does_not_cut_a_long_line(unbuffered):
+    child = subprocess.Popen(
+        [sys.executable, "-c", PRINTING], env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with child:
+        full = fcntl.fcntl(child.stdout, fcntl.F_GETPIPE_SZ) - 8_192
+        while waiting_in(child.stdout) < full:
+            assert child.poll() is None
+            time.sleep(0.01)
+        child.send_signal(signal.SIGUSR1)
+        assert child.stderr.read(1) == b"!"  # its write returned with a part
+        long, short, end = child.stdout.read().split(b"\n")
+    assert (len(json.loads(long)["reason"]), short, end) == (1_000_000, b"{}", b"")
 
 
 def test_settings_say_where_they_are_from(tmp_path, monkeypatch):

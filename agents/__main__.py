@@ -4,6 +4,7 @@ import argparse
 import gc
 import logging
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import faust
 import uvloop
 
-from agents import balances, intake, posting, reconciliation
+from agents import balances, compared, intake, posting, reconciliation
 from agents.app import LedgerApp, new_app
 from agents.reference import ReferenceFollower
 from ledger import settings as configuration
@@ -44,6 +45,9 @@ def main() -> None:
     # rows that live on; what the imports made lives for ever.
     gc.set_threshold(100_000, 50, 1_000)
     gc.freeze()
+    # Records are fetched in a thread of its own: with Python's 5 ms it would wait so long for each
+    # of its turns whenever the agents are busy.
+    sys.setswitchinterval(0.000_5)
     app = new_app(options.application, settings, codec_of(settings), data)
     attach = attach_stream if options.application == "stream" else attach_posting
     attach(app, settings)
@@ -61,6 +65,7 @@ def attach_stream(app: LedgerApp, settings: Settings) -> None:
         except Exception as error:
             app.fault(error, "following the reference data")
 
+    compared.attach(app)
     intake.attach(app, reference)
     reconciliation.attach(app)
     balances.attach(app)

@@ -1,23 +1,30 @@
 """The Faust application: its settings, how a run is taken, and what happens on a fault."""
 
+import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import faust
 from faust.types import TP
 
-from agents.lanes import Lane
+from agents.lanes import Lane, Stage
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.streaming.delivery import Opener, Run, Runs, RunTransport
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import Topic, Topics, topics
+
+if TYPE_CHECKING:
+    from agents.compared import Compared
+    from agents.stripes import Row
+    from ledger.domain.run import Stripe
+    from ledger.streaming.decisions import ValidRun
 
 FAULT_EXIT = 70
 """sysexits.h's EX_SOFTWARE: the supervisor starts the process again."""
@@ -30,6 +37,13 @@ class LeaseLost(LedgerError):
     """The broker has not confirmed this worker for a whole session: others own its shards."""
 
 
+class Clearable(Protocol):
+    """Where work waits."""
+
+    def clear(self) -> None:
+        """Forget it."""
+
+
 class LedgerApp(faust.App):
     """A Faust application whose agents take runs, and whose state says where to read from."""
 
@@ -39,8 +53,15 @@ class LedgerApp(faust.App):
     log_: Log
     codec: Codec
     data: Path
+    compared: "Compared"
+    settled: Callable[[int, "ValidRun"], Awaitable[None]]
+    """Intake hands on what it has settled of a shard; it is in the decision log already."""
+    told: Callable[[int, int, int, Mapping["Stripe", "Row"]], None]
+    """Reconciliation hands on the rows of a shard that it has appended to a partition of the
+    stripes topic, from an offset on."""
+    rebalanced: asyncio.Event
     openers: dict[str, Opener]
-    lanes: list[dict[TP, Lane]]
+    lanes: list[Mapping[Any, "Clearable"]]
 
     def fault(self, error: BaseException, doing: str) -> None:
         """The process dies at once, before Faust can ack what was not done.
@@ -53,6 +74,7 @@ class LedgerApp(faust.App):
 
     def on_rebalance_end(self) -> None:
         super().on_rebalance_end()
+        self.rebalanced.set()
         self.note_ready()
 
     def clear_lanes(self) -> None:
@@ -108,7 +130,7 @@ def new_app(name: str, settings: Settings, codec: Codec, data: Path) -> LedgerAp
     app.transport = RunTransport(app.conf.broker, app)
     app.ledger, app.names, app.codec, app.data = settings, topics(settings), codec, data
     app.log_ = Log(settings.bootstrap_servers, lease=app.lease)
-    app.openers, app.lanes = {}, []
+    app.openers, app.lanes, app.rebalanced = {}, [], asyncio.Event()
     return app
 
 
@@ -122,6 +144,7 @@ def take_runs(
 ) -> None:
     """An agent on `topic`: `opened` says where to read from, `take` is a Lane's."""
     app.openers[topic.name] = opened
+    stage = Stage()
     lanes: dict[TP, Lane] = {}
     app.lanes.append(lanes)
 
@@ -129,7 +152,7 @@ def take_runs(
         async for event in stream.noack().events():
             run: Run = event.value
             if run.tp not in lanes:
-                lanes[run.tp] = Lane(app, run.tp, take)
-            lanes[run.tp].put(event.message, run)
+                lanes[run.tp] = Lane(app, run.tp, take, stage)
+            lanes[run.tp].put(run)
 
     app.agent(app.topic(topic.name, schema=Runs()), name=name)(agent)

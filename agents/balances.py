@@ -1,64 +1,169 @@
 """Balances: sums an account's stripes and publishes what every app may read."""
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import NamedTuple
 
 from aiokafka import ConsumerRecord
+from faust.types import TP
 
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
-from ledger.domain.balance import StripeState, Totals, balance_of, newer
+from agents.stripes import Row, Rows, message_key
+from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
 from ledger.streaming.delivery import Run
 from ledger.streaming.store import Store
 from ledger.streaming.waiting import waited_for
 
-POSITION = b"p"
-CACHED = 100_000
-"""Accounts whose stripes are kept decoded; the table has them all."""
-
-
-class Holding:
-    """An account's stripes in one currency, by shard."""
-
-    __slots__ = ("scale", "stripes")
-
-    def __init__(self, scale: int, stripes: dict[int, StripeState]) -> None:
-        self.scale, self.stripes = scale, stripes
-
-    def encode(self) -> bytes:
-        """A line a shard, of numbers of any size; totals ahead of the posted ones where known."""
-        lines = [str(self.scale)]
-        for shard, (posted, live, broken) in self.stripes.items():
-            numbers = (shard, int(broken), *posted, *(live or ()))
-            lines.append(" ".join(map(str, numbers)))
-        return "\n".join(lines).encode()
-
-    @classmethod
-    def decode(cls, text: bytes) -> "Holding":
-        """What `encode` made."""
-        scale, *lines = text.split(b"\n")
-        stripes = {}
-        for line in lines:
-            shard, broken, *numbers = map(int, line.split())
-            live = Totals(*numbers[4:]) if numbers[4:] else None
-            stripes[shard] = StripeState(Totals(*numbers[:4]), live, bool(broken))
-        return cls(int(scale), stripes)
+POSITIONS = b"p"
+RESTORING = b"r"
+CACHED = 4_000
+"""Accounts of a partition kept decoded, about 1 KB each; the table has them all."""
+MAX_AHEAD = 50_000
+"""Totals of one shard kept apart while they wait; beyond it the later ones of a stripe win."""
+MAX_PENDING = 2.0
+"""Seconds after which a balance is published as pending, however slow comparing became."""
+READ_SECONDS = 1.0
+"""How often the stripes topic is read where all of it was handed on by this process."""
+RESTORED_AT_ONCE = 50_000
+"""Records caught up with in memory; for more, the table is filled first and then read through."""
 
 
 def attach(app: LedgerApp) -> None:
     """Give `app` the balances agent."""
-    parts: dict[int, BalancesPart] = {}
+    parts = Parts(app)
+    app.compared.on_move(parts.moved)
+    app.told = parts.told
+    app.task(parts.note_late)
+    app.task(parts.read_on)
+    take_runs(app, app.names.stripes, name="balances", opened=parts.opened, take=parts.take)
 
-    async def opened(partition: int) -> int:
-        if partition not in parts:
-            parts[partition] = BalancesPart(app, partition)
-        return await parts[partition].open()
 
-    async def take(run: Run) -> int:
-        return await parts[run.tp.partition].take(run)
+class Parts:
+    """The partitions of the stripes topic that this process has owned."""
 
-    take_runs(app, app.names.stripes, name="balances", opened=opened, take=take)
+    def __init__(self, app: LedgerApp) -> None:
+        self._app = app
+        self._parts: dict[int, BalancesPart] = {}
+        self._whole = False
+
+    async def opened(self, partition: int) -> int:
+        """An Opener."""
+        shards = sum(
+            tp.topic == self._app.names.transactions.name for tp in self._app.consumer.assignment()
+        )
+        self._whole = shards == self._app.ledger.shards
+        if partition not in self._parts:
+            self._parts[partition] = BalancesPart(self._app, partition)
+        return await self._parts[partition].open()
+
+    async def take(self, run: Run) -> int:
+        """A Lane's."""
+        part = self._parts[run.tp.partition]
+        position = await part.take(run)
+        if self._whole and part.heard_all():
+            self._app.consumer.pause_partitions({run.tp})
+        return position
+
+    def told(self, partition: int, shard: int, first: int, rows: Mapping[Stripe, Row]) -> None:
+        """See LedgerApp.told."""
+        part = self._parts.get(partition)
+        if part is not None and part.owned():
+            part.tell(shard, first, rows)
+
+    async def read_on(self) -> None:
+        """Without end: read what was handed on in the log too, for its positions.
+
+        And for what somebody else may have appended: a worker that was replaced.
+        """
+        while not self._app.should_stop:
+            await self._app.sleep(READ_SECONDS)
+            tps = {
+                tp for tp in self._app.consumer.opened if tp.topic == self._app.names.stripes.name
+            }
+            self._app.consumer.resume_partitions(tps)
+
+    def _owned(self) -> Iterator["BalancesPart"]:
+        # Those open now: of a partition that was lost, its new owner speaks.
+        for tp in self._app.consumer.opened:
+            if tp.topic == self._app.names.stripes.name:
+                yield self._parts[tp.partition]
+
+    def moved(self, shard: int) -> None:
+        """The shard is compared further than before."""
+        for part in self._owned():
+            if part.due(shard):
+                part.wake()
+
+    async def note_late(self) -> None:
+        """Without end: see BalancesPart.note_late."""
+        pause = max(self._app.ledger.pending_after_ms / 2000, 0.01)
+        while not self._app.should_stop:
+            await self._app.sleep(pause)
+            for part in self._owned():
+                part.note_late(time.monotonic())
+
+
+class Told(NamedTuple):
+    """Totals of a stripe, not compared yet; `place` is the record's offset in the stripes topic."""
+
+    place: int
+    since: float
+    stripe: Stripe
+    live: Totals
+
+
+class Ahead:
+    """What a shard has told and not compared yet, in the order of its runs."""
+
+    def __init__(self) -> None:
+        self.told: deque[Told] = deque()
+        self._limit = MAX_AHEAD
+        self._late = 0
+        self._usual = self._settled_at = 0.0
+
+    def add(self, told: Told) -> None:
+        """The newest."""
+        self.told.append(told)
+        if len(self.told) > self._limit:
+            latest = {each.stripe: each for each in self.told}
+            self.told = deque(sorted(latest.values()))
+            self._late = 0
+            self._limit = max(MAX_AHEAD, 2 * len(self.told))
+
+    def due(self, end: int) -> bool:
+        """Whether something is below `end`."""
+        return bool(self.told) and self.told[0].live.offset < end
+
+    def take_settled(self, end: int) -> Iterator[Told]:
+        """Those below `end`, which leave."""
+        told, now = self.told, time.monotonic()
+        if self.due(end):
+            self._settled_at, self._usual = now, now - told[0].since
+        while self.due(end):
+            self._late = max(self._late - 1, 0)
+            yield told.popleft()
+
+    def take_late(self, now: float, after: float) -> list[Stripe]:
+        """The stripes that have waited longer than usual, and `after` seconds; each time once.
+
+        As long as comparing goes on, if slowly, what waits is reconciled soon anyway; to say it
+        twice would only make everything wait longer.
+        """
+        since = now - max(after, min(2 * self._usual, MAX_PENDING))
+        if not self.told or self._settled_at > since:
+            return []
+        late = []
+        for told in islice(self.told, self._late, None):
+            if told.since > since:
+                break
+            late.append(told.stripe)
+        self._late += len(late)
+        return late
 
 
 class BalancesPart:
@@ -66,89 +171,239 @@ class BalancesPart:
 
     def __init__(self, app: LedgerApp, partition: int) -> None:
         self._app, self._partition = app, partition
+        self._rows, self._codec = Rows(app.codec), app.codec
         self._store = Store(app.data / "balances" / str(partition))
-        self._position = int(self._store.get(POSITION) or 0)
+        self._read = self._seen = 0
         self._holdings: dict[Stripe, Holding] = {}
+        self._ahead: dict[int, Ahead] = {}
+        self._changed: set[Stripe] = set()
+        self._stale: set[tuple[Stripe, int]] = set()
+        self._told: dict[int, int] = {}
+        self._told_end = 0
         self._lock = asyncio.Lock()
+        self._woken = False
+        self._saying: asyncio.Task[None] | None = None
 
     async def open(self) -> int:
         """Catch up without a word, then say each balance once: half a sum is nobody's balance."""
         async with self._lock:
+            await self._app.compared.loaded(self._app.consumer_generation_id)
             await waited_for(self._catch_up, f"restore the balances of {self._partition}")
-            return self._position
-
-    async def take(self, run: Run) -> int:
-        """Publish the balances that the run changed, then keep what they came from."""
-        async with self._lock:
-            records = run.from_position(self._position)
-            if records is None:
-                raise Gap(self._position)
-            if records:
-                changed = self._add(records)
-                await self._say(changed)
-                self._keep(changed, run.end)
-            return self._position
+            return self._read
 
     async def _catch_up(self) -> None:
+        held = (self._store.get(POSITIONS) or b"0 0").split()
+        self._read, self._seen = map(int, held)
+        self._holdings.clear()
+        self._ahead.clear()
+        self._changed.clear()
+        self._told.clear()
         log, topic = self._app.log_, self._app.names.stripes.name
         _, end = await log.bounds(topic, self._partition)
-        changed: set[Stripe] = set()
-        async for records in log.read(topic, self._partition, self._position, end):
-            changed |= self._add(records)
-        for part in _parts(changed):
-            await self._say(part)
-        self._keep(changed, end)
+        restoring = self._store.get(RESTORING) is not None or end - self._read > RESTORED_AT_ONCE
+        if restoring:
+            self._store.write([(RESTORING, b"")])
+        async for records in log.read(topic, self._partition, self._read, end):
+            self._hear(records)
+            self._settle()
+            if restoring:
+                self._store.write(self._entries(self._changed))
+                self._changed.clear()
+                self._forget()
+        self._read = end
+        if restoring:
+            for stripes in self._all():
+                await self._say(stripes)
+            self._store.write([self._positions()], [RESTORING])
+        await self._say_changed()
 
-    def _add(self, records: Iterable[ConsumerRecord]) -> set[Stripe]:
-        changed = set()
+    def _all(self) -> Iterator[list[Stripe]]:
+        """Every account, in portions that each fit one record batch."""
+        portion = []
+        for key, _ in self._store.scan(b"a", b"b"):
+            account, currency = key[1:].decode().split(" ")
+            portion.append(Stripe(account, currency))
+            if len(portion) == CACHED:
+                yield portion
+                portion = []
+                self._forget()
+        yield portion
+
+    async def take(self, run: Run) -> int:
+        """Hear what shards tell; returns the position before which everything is reconciled."""
+        async with self._lock:
+            records = run.from_position(self._read)
+            if records is None:
+                raise Gap(self._read)
+            self._hear(records)
+            self._read = max(run.end, self._read)
+        self._wake_if_due()
+        return self._settled()
+
+    def tell(self, shard: int, first: int, rows: Mapping[Stripe, Row]) -> None:
+        """Hear what this process has appended at offset `first`, ahead of reading it."""
+        now, end = time.monotonic(), first + len(rows)
+        for place, (stripe, row) in enumerate(rows.items(), first):
+            self._hear_one(place, now, stripe, shard, row)
+        self._told[first] = end
+        self._told_end = max(end, self._told_end)
+        self._wake_if_due()
+
+    def heard_all(self) -> bool:
+        """Whether everything told was read in the log too."""
+        return self._read >= self._told_end
+
+    def _hear(self, records: Iterable[ConsumerRecord]) -> None:
+        now, decode, told, known = time.monotonic(), self._rows.decode, self._told, 0
         for record in records:
-            row = self._app.codec.decode("Stripe", record.value)
-            stripe = Stripe(row["account"], row["currency"])
-            holding = self._holding(stripe, row["scale"])
-            live = row["live"]
-            told = StripeState(_totals(row["posted"]), live and _totals(live), row["broken"])
-            known = holding.stripes.get(row["shard"])
-            holding.stripes[row["shard"]] = newer(known, told)
-            changed.add(stripe)
-        return changed
+            known = max(told.pop(record.offset, 0), known)
+            if record.offset >= known:
+                account, currency, shard = record.key.decode().split(" ")
+                row = decode(record.value)
+                self._hear_one(record.offset, now, Stripe(account, currency), int(shard), row)
+
+    def _hear_one(self, place: int, now: float, stripe: Stripe, shard: int, row: Row) -> None:
+        holding, live = self._holding(stripe, row.scale), row.live
+        known = holding.latest(shard)
+        if live.offset < known.offset:
+            if place >= self._seen:
+                # Later and older: of a worker that was replaced. Compaction keeps the last.
+                self._stale.add((stripe, shard))
+            return
+        if (shard in holding.broken) != row.broken:
+            holding.broken ^= {shard}
+            self._changed.add(stripe)
+        if live.offset > known.offset:
+            if known.offset < 0 and holding.settle(shard, row.posted):
+                # This disk has not seen the shard's records before.
+                self._changed.add(stripe)
+            holding.ahead[shard] = live
+            if shard not in self._ahead:
+                self._ahead[shard] = Ahead()
+            self._ahead[shard].add(Told(place, now, stripe, live))
 
     def _holding(self, stripe: Stripe, scale: int) -> Holding:
         holding = self._holdings.get(stripe)
         if holding is None:
             held = self._store.get(_key(stripe))
-            holding = Holding(scale, {}) if held is None else Holding.decode(held)
+            holding = Holding(scale) if held is None else Holding.decode(held)
             self._holdings[stripe] = holding
         return holding
+
+    def _settle(self) -> None:
+        """What the shards have compared is reconciled."""
+        holdings, changed = self._holdings, self._changed
+        for shard, ahead in self._ahead.items():
+            for told in ahead.take_settled(self._app.compared.end(shard)):
+                if holdings[told.stripe].settle(shard, told.live):
+                    changed.add(told.stripe)
+
+    def _settled(self) -> int:
+        """The position before which every record is reconciled and said."""
+        waiting = (ahead.told[0].place for ahead in self._ahead.values() if ahead.told)
+        return min(waiting, default=self._read)
+
+    def due(self, shard: int) -> bool:
+        """Whether something of the shard's is compared and not said."""
+        ahead = self._ahead.get(shard)
+        return ahead is not None and ahead.due(self._app.compared.end(shard))
+
+    def _wake_if_due(self) -> None:
+        if self._changed or self._stale or any(map(self.due, self._ahead)):
+            self.wake()
+
+    def wake(self) -> None:
+        """Say what is to be said; what comes meanwhile, together after that."""
+        self._woken = True
+        if self._saying is None or self._saying.done():
+            self._saying = asyncio.create_task(self._say_on(), name=f"balances {self._partition}")
+
+    async def _say_on(self) -> None:
+        try:
+            while self._woken:
+                self._woken = False
+                async with self._lock:
+                    if self.owned():
+                        self._settle()
+                        await self._say_changed()
+        except Exception as error:
+            self._app.fault(error, f"publishing the balances of {self._partition}")
+
+    def owned(self) -> bool:
+        """Whether this process may speak for it."""
+        return TP(self._app.names.stripes.name, self._partition) in self._app.consumer.opened
+
+    def note_late(self, now: float) -> None:
+        """What has waited longer than usual is published as pending.
+
+        And what a shard compared while this part was being opened, as reconciled.
+        """
+        after = self._app.ledger.pending_after_ms / 1000
+        for ahead in self._ahead.values():
+            self._changed.update(ahead.take_late(now, after))
+        self._wake_if_due()
+
+    async def _say_changed(self) -> None:
+        """Publish, then keep what it came from."""
+        if self._stale:
+            await self._set_right()
+        if not self._changed:
+            return
+        changed, self._changed = self._changed, set()
+        position = self._positions()
+        self._told = {first: end for first, end in self._told.items() if end > self._read}
+        for part in _parts(changed):
+            await self._say(part)
+        self._store.write([*self._entries(changed), position])
+        self._app.consumer.reached(self._app.names.stripes.name, self._partition, self._settled())
+        self._forget()
+
+    async def _set_right(self) -> None:
+        """Say the newest of what an older record came after, so that it is the last again."""
+        stale, self._stale = self._stale, set()
+        records = []
+        for stripe, shard in stale:
+            holding = self._holding(stripe, 0)
+            row = Row(
+                holding.scale, holding.latest(shard), holding.posted(shard), shard in holding.broken
+            )
+            records.append((message_key(stripe, shard), self._rows.encode(row)))
+        topic = self._app.names.stripes.name
+        await self._app.log_.append_absolute(topic, self._partition, records)
 
     async def _say(self, stripes: Iterable[Stripe]) -> None:
         records = []
         for stripe in stripes:
-            holding = self._holdings[stripe]
-            balance = balance_of(*stripe, holding.scale, holding.stripes.values())
+            balance = self._holding(stripe, 0).balance(*stripe)
             key = f"{stripe.account} {stripe.currency}".encode()
-            records.append((key, self._app.codec.encode("Balance", balance._asdict())))
+            records.append((key, self._codec.encode("Balance", balance._asdict())))
         topic = self._app.names.balances.name
         if records:
             await self._app.log_.append_absolute(topic, self._partition, records)
 
-    def _keep(self, stripes: Iterable[Stripe], position: int) -> None:
-        puts = [(_key(stripe), self._holdings[stripe].encode()) for stripe in stripes]
-        self._store.write([*puts, (POSITION, b"%d" % position)])
-        self._position = position
+    def _entries(self, stripes: Iterable[Stripe]) -> list[tuple[bytes, bytes]]:
+        return [(_key(stripe), self._holdings[stripe].encode()) for stripe in stripes]
+
+    def _positions(self) -> tuple[bytes, bytes]:
+        """Where to read from after a restart, and up to where everything was seen."""
+        return POSITIONS, b"%d %d" % (self._settled(), self._read)
+
+    def _forget(self) -> None:
+        """What is ahead is in no table: it must stay."""
         if len(self._holdings) > CACHED:
-            self._holdings.clear()
+            self._holdings = {
+                stripe: holding
+                for stripe, holding in self._holdings.items()
+                if holding.ahead or stripe in self._changed
+            }
 
 
 def _key(stripe: Stripe) -> bytes:
     return f"a{stripe.account} {stripe.currency}".encode()
 
 
-def _totals(row: dict[str, str]) -> Totals:
-    return Totals(int(row["debits"]), int(row["credits"]), int(row["entries"]), int(row["offset"]))
-
-
 def _parts(stripes: set[Stripe], size: int = 10_000) -> Iterable[list[Stripe]]:
     """Portions that each fit one record batch."""
-    ordered = sorted(stripes)
+    ordered = list(stripes)
     for at in range(0, len(ordered), size):
         yield ordered[at : at + size]

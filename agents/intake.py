@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from aiokafka import ConsumerRecord
@@ -14,7 +14,7 @@ from agents.reference import ReferenceFollower
 from ledger.domain.intake import Memory, Received, Seen, cut, decide
 from ledger.domain.run import Watermark
 from ledger.errors import Unavailable
-from ledger.streaming.decisions import valid_runs
+from ledger.streaming.decisions import ValidRun, valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.reference import policy_of
 from ledger.streaming.registry import TransactionReader
@@ -136,9 +136,10 @@ class IntakeShard:
             records = run.from_position(self._ids.watermark.end)
             if records is None:
                 raise Gap(self._ids.watermark.end)
-            received = await self._decode(records)
+            values = [record.value for record in records]
+            await waited_for(lambda: self._reader.prepare(values), "look up schemas")
             limits = self._app.ledger
-            slices = list(cut(received, count=limits.max_run_records, size=limits.max_run_bytes))
+            slices = list(cut(records, count=limits.max_run_records, size=limits.max_run_bytes))
             for index, part in enumerate(slices):
                 last = index + 1 == len(slices)
                 await self._settle(part, run.end if last else slices[index + 1][0].offset)
@@ -153,26 +154,23 @@ class IntakeShard:
         while self._ids.reference_offset < self._reference.data.offset:
             await self._append_run([], self._ids.watermark.end)
 
-    async def _decode(self, records: list[ConsumerRecord]) -> list[Received]:
-        values = [record.value for record in records]
-        await waited_for(lambda: self._reader.prepare(values), "look up schemas")
+    def _received(self, records: Iterable[ConsumerRecord]) -> Iterator[Received]:
+        """Decoded one by one, as they are decided: a draft is a kilobyte, and soon forgotten."""
         decode = self._reader.decode
-        return [
-            Received(record.offset, record.timestamp * 1000, record.key, record.value,
-                     decode(record.value))
-            for record in records
-        ]  # fmt: skip
+        for record in records:
+            value = record.value
+            yield Received(record.offset, record.timestamp * 1000, record.key, value, decode(value))
 
-    async def _settle(self, records: Sequence[Received], end: int) -> None:
+    async def _settle(self, records: Sequence[ConsumerRecord], end: int) -> None:
         """Until the positions before `end` are settled, by this owner or by another one."""
         while (start := self._ids.watermark.end) < end:
             await self._append_run([each for each in records if each.offset >= start], end)
 
-    async def _append_run(self, records: list[Received], end: int) -> None:
+    async def _append_run(self, records: list[ConsumerRecord], end: int) -> None:
         """Decide, append, remember; if the append did not land where expected, only catch up."""
         ids, memory = self._ids, self._ids.memory()
-        decision = decide(
-            records,
+        settled = decide(
+            self._received(records),
             shard=self._shard,
             shards=self._app.ledger.shards,
             end=end,
@@ -181,7 +179,7 @@ class IntakeShard:
             reference=self._reference.data,
             policy=self._policy,
         )
-        value = self._app.codec.encode("Decision", decision.row())
+        value = self._app.codec.encode("Decision", settled.decision.row())
         topic = self._app.names.decisions.name
         try:
             offset = await self._app.log_.append(topic, self._shard, [(None, value)])
@@ -192,8 +190,10 @@ class IntakeShard:
             await waited_for(self._catch_up, f"read what landed in shard {self._shard}")
             return
         self._log_end = offset + 1
-        after = decision.after(ids.watermark, decisions_offset=offset)
-        ids.write(memory, after, decision.reference_offset, window=self._policy.window)
+        run = ValidRun.of(settled, offset, ids.watermark)
+        reference_offset = settled.decision.reference_offset
+        ids.write(memory, run.after, reference_offset, window=self._policy.window)
+        await self._app.settled(self._shard, run)
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""
@@ -205,4 +205,5 @@ class IntakeShard:
                 memory.remember(run.content, run.outcomes)
                 reference_offset = run.decision.reference_offset
                 ids.write(memory, run.after, reference_offset, window=self._policy.window)
+                await self._app.settled(self._shard, run)
         self._log_end = end

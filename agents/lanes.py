@@ -1,23 +1,30 @@
 """Lanes: a partition's runs are taken one after another; what arrives meanwhile becomes one run.
 
 Fetching is eager: under load many small runs come while one is being taken, and each by itself
-would cost appends and a database transaction of its own (about 15 ms of CPU on the whole system,
-however few records are in it). So no timer gathers work, and yet there is more of it in a run the
-busier it gets. Lanes do not wait for each other.
+would cost appends and a database transaction of its own. So no timer gathers work, and yet there is
+more of it in a run the busier it gets.
+
+The lanes of a stage start together, so that what they append goes out in one request and comes
+back in one: measured at 500 transactions a second over 8 shards, a request is half a millisecond
+of Python whatever is in it. One that is held up holds up the others no longer than PATIENCE.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from faust.types import TP
 
 from ledger.errors import InvariantBroken
-from ledger.streaming.delivery import Run
+from ledger.streaming.delivery import Run, joined
 
 FULL_BYTES = 4 * 1024 * 1024
 """Waiting in one lane; beyond it the partition is not fetched from until they are taken."""
+
+PATIENCE = 0.1
+"""Seconds that a stage waits for its slowest lane; ten times what a run takes when it is quiet."""
 
 log = logging.getLogger(__name__)
 
@@ -36,39 +43,43 @@ class Lane:
     partition, with an alarm, and no other; anything else ends the process.
     """
 
-    def __init__(self, app: Any, tp: TP, take: Callable[[Run], Awaitable[int]]) -> None:
-        self._app, self._tp, self._take = app, tp, take
-        self._waiting: list[tuple[Any, Run]] = []
+    def __init__(
+        self, app: Any, tp: TP, take: Callable[[Run], Awaitable[int]], stage: "Stage"
+    ) -> None:
+        self._app, self._tp, self._take, self._stage = app, tp, take, stage
+        self._waiting: list[Run] = []
         self._bytes = 0
         self._full = self._stopped = False
-        self._task: asyncio.Task[None] | None = None
 
-    def put(self, message: Any, run: Run) -> None:
+    def put(self, run: Run) -> None:
         """Take `run` when its turn comes."""
         if self._stopped:
             return
-        self._waiting.append((message, run))
+        self._waiting.append(run)
         self._bytes += sum(len(record.value or b"") for record in run.records)
         if self._bytes > FULL_BYTES and not self._full:
             self._full = True
             self._app.consumer.pause_partitions({self._tp})
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work(), name=f"lane {self._tp}")
+        self._stage.ready(self)
+
+    def start(self) -> asyncio.Task[None]:
+        """Take what waits now."""
+        return asyncio.create_task(self._work(), name=f"lane {self._tp}")
 
     def clear(self) -> None:
         """Forget what waits: the partition is opened anew, or is somebody else's."""
         self._waiting, self._bytes, self._full = [], 0, False
 
     async def _work(self) -> None:
-        while self._waiting and not self._stopped:
-            waiting, full = self._waiting, self._full
-            self.clear()
-            if full and self._tp in self._app.consumer.opened:
-                self._app.consumer.resume_partitions({self._tp})
-            for message, run in joined(waiting):
-                await self._take_one(message, run)
+        waiting, full = self._waiting, self._full
+        self.clear()
+        if full and self._tp in self._app.consumer.opened:
+            self._app.consumer.resume_partitions({self._tp})
+        for run in joined(waiting):
+            if not self._stopped:
+                await self._take_one(run)
 
-    async def _take_one(self, message: Any, run: Run) -> None:
+    async def _take_one(self, run: Run) -> None:
         consumer, where = self._app.consumer, f"{self._tp.topic}[{self._tp.partition}]"
         try:
             position = await self._take(run)
@@ -81,19 +92,38 @@ class Lane:
         except Exception as error:
             self._app.fault(error, f"taking {where} from {run.start}")
         else:
-            consumer.done(message, position)
+            consumer.done(self._tp, position)
 
 
-def joined(waiting: Iterable[tuple[Any, Run]]) -> Iterator[tuple[Any, Run]]:
-    """Runs that follow each other without a gap as one, with the last one's message."""
-    held: tuple[Any, Run] | None = None
-    for message, run in waiting:
-        if held is not None and held[1].end == run.start:
-            held[1].records.extend(run.records)
-            held = message, Run(run.tp, held[1].start, run.end, held[1].records)
-            continue
-        if held is not None:
-            yield held
-        held = message, Run(run.tp, run.start, run.end, list(run.records))
-    if held is not None:
-        yield held
+class Stage:
+    """The lanes of one topic."""
+
+    def __init__(self) -> None:
+        self._ready: dict[Lane, None] = {}
+        self._at_work: dict[Lane, float] = {}
+        self._look_again: asyncio.TimerHandle | None = None
+
+    def ready(self, lane: Lane) -> None:
+        """Something waits in `lane`."""
+        self._ready[lane] = None
+        self._start()
+
+    def _start(self) -> None:
+        """Start all that are ready, unless there are others to wait for."""
+        loop = asyncio.get_running_loop()
+        if self._look_again is not None:
+            self._look_again.cancel()
+            self._look_again = None
+        patient_until = max(self._at_work.values(), default=0.0) + PATIENCE
+        if patient_until > loop.time():
+            if self._ready:
+                self._look_again = loop.call_at(patient_until, self._start)
+            return
+        for lane in [lane for lane in self._ready if lane not in self._at_work]:
+            del self._ready[lane]
+            self._at_work[lane] = loop.time()
+            lane.start().add_done_callback(partial(self._done, lane))
+
+    def _done(self, lane: Lane, task: object) -> None:
+        del self._at_work[lane]
+        self._start()

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from agents.stripes import Row
+from agents.stripes import message_key
 from ledger.domain.balance import Totals
 from ledger.domain.reconcile import Difference
-from ledger.domain.run import Refusal, Stripe, Watermark
+from ledger.domain.run import Refusal, Watermark
 from ledger.streaming.registry import Codec
 
 Message = tuple[bytes, bytes]
@@ -19,20 +19,6 @@ class Messages:
 
     codec: Codec
     shard: int
-
-    def stripe(self, stripe: Stripe, row: Row) -> Message:
-        """Its totals as compared and, where they are ahead, as decided."""
-        ahead = row.live.offset > row.posted.offset
-        value = {
-            "account": stripe.account,
-            "currency": stripe.currency,
-            "scale": row.scale,
-            "shard": self.shard,
-            "posted": _texts(row.posted),
-            "live": _texts(row.live) if ahead else None,
-            "broken": row.broken,
-        }
-        return self._key_of(stripe), self.codec.encode("Stripe", value)
 
     def break_(
         self, sides: Difference, span: tuple[int, int], *, state: str, detected_at: int
@@ -49,7 +35,8 @@ class Messages:
             "ledger": sides.ledger and _texts(sides.ledger),
             "detected_at": detected_at,
         }
-        return self._key_of(sides.stripe), self.codec.encode("Break", value)
+        key = message_key(sides.stripe, self.shard)
+        return key, self.codec.encode("Break", value)
 
     def progress(self, compared: Watermark, open_breaks: int) -> Message:
         """How far the shard is compared."""
@@ -68,9 +55,6 @@ class Messages:
         value = {name: getattr(refusal, name) for name in refusal.__slots__}
         key = f"{self.shard}:{refusal.offset}".encode()
         return key, self.codec.encode("Reject", value | {"shard": self.shard})
-
-    def _key_of(self, stripe: Stripe) -> bytes:
-        return f"{stripe.account} {stripe.currency} {self.shard}".encode()
 
 
 def portions(messages: Iterable[Message]) -> Iterator[list[Message]]:

@@ -1,15 +1,18 @@
 """Reconciliation: folds decisions into stripes and compares them with what the ledger posted."""
 
 import asyncio
+import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from faust.types import TP
 
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
 from agents.messages import Message, Messages, portions
-from agents.stripes import MARK, Mark, Row, key_of, stripe_of, version_of
-from ledger.domain.balance import Totals, totals_after
+from agents.stripes import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
+from ledger.domain.balance import NOTHING, Totals, added_up
 from ledger.domain.partition import partition_of
 from ledger.domain.reconcile import Compared, Difference, Meeting, Said
 from ledger.domain.run import Stripe, Watermark
@@ -17,57 +20,37 @@ from ledger.errors import InvariantBroken
 from ledger.streaming.decisions import ValidRun, valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.table import ChangelogTable
-from ledger.streaming.topics import Topic
 from ledger.streaming.waiting import waited_for
 
-MAX_PENDING = 2.0
-"""Seconds after which a balance is published as pending, however slow comparing became."""
 FOLD_TRANSACTIONS = 10_000
 """Folded in one write: their rows must fit one record batch of the changelog."""
+CACHED = 12_500
+"""Rows of a shard kept decoded, about 0.6 KB each; the table has them all."""
+
+_NO_ROW = Row(0, NOTHING, NOTHING, broken=False)
+log = logging.getLogger(__name__)
 
 
 def attach(app: LedgerApp) -> None:
-    """Give `app` the agents that fold decisions and compare postings."""
+    """Give `app` the agent that folds decisions and compares postings."""
     shards: dict[int, ReconciliationShard] = {}
 
-    async def opened(shard: int) -> ReconciliationShard:
+    async def opened(shard: int) -> int:
         if shard not in shards:
             shards[shard] = ReconciliationShard(app, shard)
-        await shards[shard].open(app.consumer_generation_id)
-        return shards[shard]
+        return await shards[shard].open()
 
-    async def decisions_opened(shard: int) -> int:
-        return (await opened(shard)).mark.stream.decisions_offset
+    async def settled(shard: int, run: ValidRun) -> None:
+        # Before it is opened, and when it has stopped: it is read from the log later.
+        if shard in shards:
+            await shards[shard].offer(run)
 
-    async def posted_opened(shard: int) -> int:
-        return (await opened(shard)).posted_read
-
-    async def take_decisions(run: Run) -> int:
-        return await shards[run.tp.partition].take_decisions(run)
-
-    async def take_posted(run: Run) -> int:
+    async def take(run: Run) -> int:
         return await shards[run.tp.partition].take_posted(run)
 
-    @app.task
-    async def pending() -> None:
-        await _say_pending(app, shards)
-
-    names = app.names
-    take_runs(app, names.decisions, name="fold", opened=decisions_opened, take=take_decisions)
-    take_runs(app, names.posted, name="compare", opened=posted_opened, take=take_posted)
-
-
-async def _say_pending(app: LedgerApp, shards: Mapping[int, "ReconciliationShard"]) -> None:
-    pause = max(app.ledger.pending_after_ms / 2000, 0.01)
-    while not app.should_stop:
-        await app.sleep(pause)
-        try:
-            # Those owned now: of a shard that was lost, its new owner speaks.
-            for tp in list(app.consumer.opened):
-                if tp.topic == app.names.posted.name:
-                    await shards[tp.partition].say_pending(time.monotonic())
-        except Exception as error:
-            app.fault(error, "publishing pending balances")
+    app.settled = settled
+    app.lanes.append(shards)
+    take_runs(app, app.names.posted, name="reconciliation", opened=opened, take=take)
 
 
 class ReconciliationShard:
@@ -75,64 +58,73 @@ class ReconciliationShard:
 
     def __init__(self, app: LedgerApp, shard: int) -> None:
         self._app, self._shard = app, shard
-        self._messages = Messages(app.codec, shard)
+        self._messages, self._rows = Messages(app.codec, shard), Rows(app.codec)
         path = app.data / "stripes" / str(shard)
         topic = app.names.stripes_changelog.name
-        self._table = ChangelogTable(path, app.log_, topic, shard, version_of)
+        self._table = ChangelogTable(path, app.log_, topic, shard, self._rows.version_of)
         self._lock = asyncio.Lock()
-        self._generation: int | None = None
+        self._offered: list[ValidRun] = []
+        self._folding: asyncio.Task[None] | None = None
+        self._stopped = False
+        self._room = asyncio.Event()
         self.mark = Mark()
-        self.posted_read = self._posted_end = 0
+        self.posted_read = 0
         self._meeting = Meeting(0, 0)
         self._marks: dict[int, Watermark] = {}
         self._heard: deque[tuple[int, int, bytes]] = deque()
-        self._waiting: dict[Stripe, Row] = {}
+        self._cached: dict[Stripe, Row] = {}
         self._carried: dict[Stripe, Totals] | None = None
-        self._decisions_read = 0
-        self._unsaid: dict[Stripe, float] = {}
-        self._usual = 0.0
-        self._compared_at = 0.0
 
-    async def open(self, generation: int) -> None:
-        """Restore the table; once for each assignment, whichever of the two topics comes first."""
+    async def open(self) -> int:
+        """Restore the table and catch up with the decision log; where to read `posted` from."""
         async with self._lock:
-            if self._generation == generation:
-                return
+            if TP(self._app.names.transactions.name, self._shard) not in (
+                self._app.consumer.assignment()
+            ):
+                raise InvariantBroken(
+                    f"Shard {self._shard} is decided by another worker than the one that "
+                    "compares it; the assignor should keep them together. Restart the workers."
+                )
+            self._stopped = False
+            await self._app.compared.loaded(self._app.consumer_generation_id)
             await waited_for(self._table.open, f"restore the stripes of shard {self._shard}")
             held = self._table.get(MARK)
             self.mark = Mark() if held is None else Mark.decode(held)
-            # What was posted until now may have been compared and published by a predecessor:
-            # its position is on its own disk. Nothing is pending before that was heard again.
-            posted = self._app.names.posted.name
-            _, self._posted_end = await waited_for(
-                lambda: self._app.log_.bounds(posted, self._shard), f"see where {posted} ends"
-            )
-            self._start_over()
-            self._generation = generation
+            self._cached.clear()
+            await self._start_over()
+            await waited_for(self._catch_up, f"fold the decisions of shard {self._shard}")
+            return self.posted_read
 
-    def _start_over(self) -> None:
+    async def _catch_up(self) -> None:
+        """Fold what the decision log has beyond the table."""
+        topic, start = self._app.names.decisions.name, self.mark.stream.decisions_offset
+        async for records in self._app.log_.read(topic, self._shard, start):
+            await self._fold_all(list(valid_runs(self._app.codec, records, self.mark.stream)))
+
+    async def _start_over(self) -> None:
         """Rows beyond what was compared are one run that waits, whatever runs they came in.
 
         Their totals are those at the table's own position, and every later end is one that the
-        general ledger will name too.
+        general ledger will name too. They are published again: who wrote them may not have got
+        to it.
         """
         stream, compared = self.mark.stream, self.mark.compared
         self.posted_read = self.mark.posted
         self._meeting = Meeting(compared.decisions_offset, compared.end)
         self._marks = {stream.decisions_offset: stream}
         self._heard.clear()
-        self._waiting = {
+        rows = {
             stripe_of(key): row
             for key, value in self._table.scan(b"s")
-            if (row := Row.decode(value)).live.offset >= compared.end
+            if (row := self._rows.decode(value)).live.offset >= compared.end
         }
-        self._unsaid = dict.fromkeys(self._waiting, time.monotonic())
-        self._decisions_read = stream.decisions_offset
+        await self._say_stripes(rows, {key: self._rows.encode(row) for key, row in rows.items()})
         self._carried = {}
         if stream.decisions_offset > compared.decisions_offset:
-            totals = {stripe: row.live for stripe, row in self._waiting.items()}
+            totals = {stripe: row.live for stripe, row in rows.items()}
             if said := self._said(stream, totals):
                 self._meeting.hear_stream(said)
+        self._say_progress()
 
     def _said(self, watermark: Watermark, totals: dict[Stripe, Totals]) -> Said | None:
         """What the stream says at `watermark`.
@@ -147,20 +139,49 @@ class ReconciliationShard:
             self._carried = None
         return Said(watermark.decisions_offset, watermark.end, totals)
 
-    async def take_decisions(self, run: Run) -> int:
-        """Fold the run's decisions; publish refusals; compare what can be compared now."""
-        async with self._lock:
-            if run.start > self._decisions_read:
-                raise Gap(self._decisions_read)
-            runs = list(valid_runs(self._app.codec, run.records, self.mark.stream))
-            while runs:
-                portion, runs = _portion(runs)
-                await self._fold(portion)
-            self._decisions_read = max(run.end, self._decisions_read)
-            return self._decisions_read
+    def clear(self) -> None:
+        """Forget what was offered: it is read from the log when the shard is opened again."""
+        self._offered = []
+        self._room.set()
+
+    async def offer(self, run: ValidRun) -> None:
+        """Fold `run` soon; returns when there is room for more."""
+        if self._stopped:
+            return
+        self._offered.append(run)
+        if sum(each.decision.accepted for each in self._offered) > FOLD_TRANSACTIONS:
+            self._room.clear()
+        if self._folding is None or self._folding.done():
+            name = f"fold {self._shard}"
+            self._folding = asyncio.create_task(self._fold_offered(), name=name)
+        await self._room.wait()
+
+    async def _fold_offered(self) -> None:
+        try:
+            while self._offered:
+                async with self._lock:
+                    runs, self._offered = self._offered, []
+                    self._room.set()
+                    known = self.mark.stream.decisions_offset
+                    runs = [run for run in runs if run.decisions_offset >= known]
+                    if runs and runs[0].before != self.mark.stream:
+                        # One before it was settled by another owner, or while this was opened.
+                        await waited_for(self._catch_up, f"fold shard {self._shard} from the log")
+                    else:
+                        await self._fold_all(runs)
+        except InvariantBroken as error:
+            self._stopped, self._offered = True, []
+            self._room.set()
+            log.critical("Shard %s is not folded any more: %s", self._shard, error)
+        except Exception as error:
+            self._app.fault(error, f"folding shard {self._shard}")
+
+    async def _fold_all(self, runs: list[ValidRun]) -> None:
+        while runs:
+            portion, runs = _portion(runs)
+            await self._fold(portion)
 
     async def _fold(self, runs: Sequence[ValidRun]) -> None:
-        await self._say_refused(runs)
         changed: dict[Stripe, Row] = {}
         said = []
         for run in runs:
@@ -169,50 +190,49 @@ class ReconciliationShard:
             totals = {stripe: row.live for stripe, row in rows.items()}
             said.append(self._said(run.after, totals))
         mark = self.mark._replace(stream=runs[-1].after)
-        rows_ = {key_of(stripe): row.encode() for stripe, row in changed.items()}
-        await self._table.write(rows_ | {MARK: mark.encode()})
+        encode = self._rows.encode
+        values = {stripe: encode(row) for stripe, row in changed.items()}
+        await self._say_refused(runs)
+        # Together: rows say the same whoever folds these decisions, however often.
+        await asyncio.gather(self._write(values, mark), self._say_stripes(changed, values))
         self.mark = mark
         self._marks |= {run.after.decisions_offset: run.after for run in runs}
-        self._waiting |= changed
-        now = time.monotonic()
-        for stripe in changed:
-            self._unsaid.setdefault(stripe, now)
+        self._remember(changed)
         for each in said:
             if each is not None:
                 await self._compare(self._meeting.hear_stream(each))
 
     def _fold_one(self, run: ValidRun, changed: dict[Stripe, Row]) -> dict[Stripe, Row]:
-        content = run.content
-        scales = dict(zip(content.stripes(), content.scales, strict=True))
-        before = {
-            stripe: row
-            for stripe in scales
-            if (row := changed.get(stripe) or self._row(stripe)) is not None
-        }
-        live = {stripe: row.live for stripe, row in before.items()}
+        content, compared = run.content, self.mark.compared.end
+        stripes = content.stripes()
+        before = [changed.get(stripe) or self._row(stripe) or _NO_ROW for stripe in stripes]
+        after = added_up(content, [row.live for row in before])
         rows = {}
-        for stripe, totals in totals_after(content, live).items():
-            row = before.get(stripe)
-            if row is None or not row.live.entries:
-                broken = row is not None and row.broken
-                rows[stripe] = Row(scales[stripe], totals, Totals(), broken)
-            elif row.scale != scales[stripe]:
+        for stripe, row, totals, scale in zip(stripes, before, after, content.scales, strict=True):
+            live = row.live
+            if live.entries and row.scale != scale:
                 raise InvariantBroken(
-                    f"{stripe.currency} had {row.scale} decimals and now has {scales[stripe]}: "
-                    "what was posted would change its worth. Register a new asset instead."
+                    f"{stripe.currency} had {row.scale} decimals and now has {scale}: what was "
+                    "posted would change its worth. Register a new asset instead."
                 )
-            else:
-                rows[stripe] = row._replace(live=totals)
+            posted = live if live.offset < compared else row.posted
+            rows[stripe] = Row(scale, totals, posted, row.broken)
         return rows
 
     def _row(self, stripe: Stripe) -> Row | None:
-        """The stripe's row, with `posted` as of today."""
-        row = self._waiting.get(stripe)
+        row = self._cached.get(stripe)
         if row is None and (held := self._table.get(key_of(stripe))) is not None:
-            row = Row.decode(held)
-            if row.live.offset < self.mark.compared.end:
-                row = row._replace(posted=row.live)
+            row = self._rows.decode(held)
         return row
+
+    def _remember(self, rows: Mapping[Stripe, Row]) -> None:
+        if len(self._cached) > CACHED:
+            self._cached.clear()
+        self._cached |= rows
+
+    async def _write(self, values: Mapping[Stripe, bytes], mark: Mark) -> None:
+        rows = {key_of(stripe): value for stripe, value in values.items()}
+        await self._table.write(rows | {MARK: mark.encode()})
 
     async def take_posted(self, run: Run) -> int:
         """Compare what the general ledger says."""
@@ -238,32 +258,19 @@ class ReconciliationShard:
             return self.posted_read
 
     async def _compare(self, compared: Compared | None) -> None:
-        """Publish what was compared; only then move the position: it may be sent twice."""
+        """Publish breaks; only then move the position, which may be found out and said twice."""
         if compared is None:
             return
         watermark = self._settled(compared.at)
-        differing = {each.stripe for each in compared.differences}
-        rows, breaks, changed = {}, 0, []
-        for stripe in compared.totals.keys() | differing:
-            was = self._row(stripe) or Row(0, Totals(), Totals(), False)
-            posted = compared.totals.get(stripe, was.posted)
-            row = was._replace(posted=posted, broken=stripe in differing)
-            breaks += row.broken - was.broken
-            if row.broken != was.broken:
-                changed.append(stripe)
-            rows[stripe] = row
-        await self._say_stripes(rows)
-        await self._say_breaks(compared, rows, set(changed) | differing)
-        self._compared_at = time.monotonic()
-        self._usual = self._compared_at - min(
-            (self._unsaid[stripe] for stripe in rows if stripe in self._unsaid),
-            default=self._compared_at,
-        )
-        self._forget(rows, compared)
-        mark = self.mark._replace(compared=watermark, breaks=self.mark.breaks + breaks)
-        mark = mark._replace(posted=self._posted_until(compared.at))
-        await self._move(mark, {stripe: rows[stripe] for stripe in changed})
-        await self._say_progress()
+        mark = self.mark._replace(compared=watermark, posted=self._posted_until(compared.at))
+        if compared.differences or mark.breaks:
+            mark = await self._tell_breaks(compared, mark)
+        else:
+            # On this disk alone: if lost, it is compared again.
+            self._table.write_here({MARK: mark.encode()})
+        self.mark = mark
+        self._app.compared.move(self._shard, watermark.end)
+        self._say_progress()
 
     def _settled(self, at: int) -> Watermark:
         """The stream's watermark there, which must be the general ledger's too."""
@@ -277,84 +284,86 @@ class ReconciliationShard:
                 )
         return watermark
 
-    def _forget(self, rows: dict[Stripe, Row], compared: Compared) -> None:
-        for stripe, row in rows.items():
-            self._unsaid.pop(stripe, None)
-            if row.live.offset < compared.end:
-                self._waiting.pop(stripe, None)
-            elif stripe in self._waiting:
-                self._waiting[stripe] = row
-
     def _posted_until(self, at: int) -> int:
         until = self.mark.posted
         while self._heard and self._heard[0][1] <= at:
             until = self._heard.popleft()[0]
         return until
 
-    async def _move(self, mark: Mark, broken: dict[Stripe, Row]) -> None:
-        """A position that moves is compared again if lost; a break opened or closed is not."""
-        self.mark = mark
-        if broken:
-            rows = {key_of(stripe): row.encode() for stripe, row in broken.items()}
-            await self._table.write(rows | {MARK: mark.encode()})
-        else:
-            self._table.write_here({MARK: mark.encode()})
+    async def _tell_breaks(self, compared: Compared, mark: Mark) -> Mark:
+        """The stripes that differ, and those that no longer do; returns `mark` with their number.
 
-    async def say_pending(self, now: float) -> None:
-        """Publish what has waited for the general ledger longer than usual, as pending.
-
-        As long as comparing goes on, if slowly, what waits is said soon anyway; to say it twice
-        would only make everything wait longer.
+        A position that moves is found again if lost; a break opened or closed is not.
         """
-        wait = max(self._app.ledger.pending_after_ms / 1000, min(2 * self._usual, MAX_PENDING))
-        since = now - wait
-        if not self._unsaid or self._compared_at > since or self.posted_read < self._posted_end:
-            return
-        async with self._lock:
-            late = [stripe for stripe, folded in self._unsaid.items() if folded <= since]
-            for stripe in late:
-                del self._unsaid[stripe]
-            rows = {stripe: self._waiting[stripe] for stripe in late if stripe in self._waiting}
-            if rows:
-                await self._say_stripes(rows)
-
-    async def _say_stripes(self, rows: Mapping[Stripe, Row]) -> None:
-        messages, partitions = self._messages, self._app.ledger.balance_partitions
-        by_partition: dict[int, list[Message]] = {}
-        for stripe, row in rows.items():
-            partition = partition_of(stripe.account.encode(), partitions)
-            by_partition.setdefault(partition, []).append(messages.stripe(stripe, row))
-        append, topic = self._app.log_.append_absolute, self._app.names.stripes.name
-        await asyncio.gather(
-            *(append(topic, partition, records) for partition, records in by_partition.items())
-        )
-
-    async def _say_breaks(
-        self, compared: Compared, rows: Mapping[Stripe, Row], stripes: Iterable[Stripe]
-    ) -> None:
-        """The stripes that differ, and those that no longer do."""
         found = {each.stripe: each for each in compared.differences}
         span, now = (self.mark.compared.end, compared.end), time.time_ns() // 1000
+        changed: dict[Stripe, Row] = {}
         records = []
-        for stripe in sorted(stripes):
+        for stripe in sorted(compared.totals.keys() | found.keys()):
+            was = self._row(stripe) or _NO_ROW
+            broken = stripe in found
+            if not (broken or was.broken):
+                continue
             totals = compared.totals.get(stripe)
             sides = found.get(stripe, Difference(stripe, totals, totals))
-            state = "open" if rows[stripe].broken else "closed"
+            state = "open" if broken else "closed"
             records.append(self._messages.break_(sides, span, state=state, detected_at=now))
+            if broken != was.broken:
+                changed[stripe] = was._replace(posted=totals or was.posted, broken=broken)
         if records:
-            await self._say(self._app.names.breaks, records)
+            await self._say(self._app.names.breaks.name, records)
+        if changed:
+            opened = sum(1 if row.broken else -1 for row in changed.values())
+            mark = mark._replace(breaks=mark.breaks + opened)
+        values = {stripe: self._rows.encode(row) for stripe, row in changed.items()}
+        await self._say_stripes(changed, values)
+        await self._write(values, mark)
+        self._remember(changed)
+        return mark
 
-    async def _say_progress(self) -> None:
-        record = self._messages.progress(self.mark.compared, self.mark.breaks)
-        await self._say(self._app.names.progress, [record])
+    async def _say_stripes(
+        self, rows: Mapping[Stripe, Row], values: Mapping[Stripe, bytes]
+    ) -> None:
+        partitions = self._app.ledger.balance_partitions
+        by_partition: dict[int, list[Stripe]] = {}
+        for stripe in rows:
+            partition = partition_of(stripe.account.encode(), partitions)
+            by_partition.setdefault(partition, []).append(stripe)
+        await asyncio.gather(
+            *(
+                self._say_part(partition, {stripe: rows[stripe] for stripe in part}, values)
+                for partition, stripes in by_partition.items()
+                for part in _parts(stripes)
+            )
+        )
+
+    async def _say_part(
+        self, partition: int, rows: Mapping[Stripe, Row], values: Mapping[Stripe, bytes]
+    ) -> None:
+        shard, topic = self._shard, self._app.names.stripes.name
+        messages = [(message_key(stripe, shard), values[stripe]) for stripe in rows]
+        first = await self._app.log_.append_absolute(topic, partition, messages)
+        self._app.told(partition, shard, first, rows)
+
+    def _say_progress(self) -> None:
+        """Unless a predecessor, whose mark is on its own disk, has said more."""
+        if self.mark.compared.end >= self._app.compared.end(self._shard):
+            progress = self._messages.progress(self.mark.compared, self.mark.breaks)
+            self._app.compared.say(self._shard, progress)
 
     async def _say_refused(self, runs: Sequence[ValidRun]) -> None:
         refusals = (refusal for run in runs for refusal in run.outcomes.refused)
         for records in portions(map(self._messages.reject, refusals)):
-            await self._say(self._app.names.rejects, records)
+            await self._say(self._app.names.rejects.name, records)
 
-    async def _say(self, topic: Topic, records: Sequence[Message]) -> None:
-        await self._app.log_.append_absolute(topic.name, self._shard, records)
+    async def _say(self, topic: str, records: Sequence[Message]) -> None:
+        await self._app.log_.append_absolute(topic, self._shard, records)
+
+
+def _parts(stripes: list[Stripe]) -> Iterator[list[Stripe]]:
+    """Portions that each fit one record batch."""
+    for at in range(0, len(stripes), FOLD_TRANSACTIONS):
+        yield stripes[at : at + FOLD_TRANSACTIONS]
 
 
 def _portion(runs: list[ValidRun]) -> tuple[list[ValidRun], list[ValidRun]]:
@@ -366,7 +375,9 @@ def _portion(runs: list[ValidRun]) -> tuple[list[ValidRun], list[ValidRun]]:
     return runs, []
 
 
-def _totals(row: dict[str, list[str]]) -> dict[Stripe, Totals]:
-    columns = (map(int, row[name]) for name in ("debits", "credits", "entries", "offsets"))
+def _totals(row: Mapping[str, Sequence[str]]) -> dict[Stripe, Totals]:
+    columns: list[Iterator[int]] = [
+        map(int, row[name]) for name in ("debits", "credits", "entries", "offsets")
+    ]
     stripes = map(Stripe, row["accounts"], row["currencies"])
     return dict(zip(stripes, map(Totals, *columns), strict=True))

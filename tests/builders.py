@@ -145,7 +145,7 @@ def settle(
         memory=memory or no_memory(),
         reference=reference or Reference(),
         policy=policy or Policy(),
-    )
+    ).decision
 
 
 def content_of(decision: Decision) -> Content:

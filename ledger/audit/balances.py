@@ -1,10 +1,10 @@
 """Public balances against the stripes they are the sum of."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ledger.audit.findings import Break, Findings, Kind, Party, decimal_text
-from ledger.audit.stated import Balances, Holding, Holdings, Said
+from ledger.audit.stated import Balances, Holding, Holdings
 from ledger.domain.run import Stripe
 
 _BETWEEN = (Party.STRIPES, Party.BALANCES)
@@ -16,7 +16,7 @@ def compare(
 ) -> set[Stripe]:
     """Breaks go to `findings`; returns the accounts whose balance is still behind.
 
-    `summed`: by partition, up to where the stripes topic has certainly been summed up and
+    `summed`: by partition, up to where the stripes topic is certainly reconciled, summed up and
     published. It must have been read before `balances`, and they before `holdings`: then a
     balance can be behind the stripes beyond that position, and never ahead of them.
     """
@@ -26,7 +26,7 @@ def compare(
         found = _check(stripe, holding, balances.get(stripe), due=due)
         if found is not None:
             findings.add(found)
-        elif _ahead(holding) or not _same_version(holding, balances.get(stripe)):
+        elif not _same_version(holding, balances.get(stripe)):
             pending.add(stripe)
     for stripe in balances.keys() - holdings.keys():
         findings.add(_break(Kind.EXTRA, stripe, None, balances[stripe]))
@@ -39,7 +39,7 @@ def _check(
     wanted = sum_of(stripe.account, holding)
     if row is None:
         return _break(Kind.MISSING, stripe, wanted, None) if due else None
-    ahead = row["version"] > wanted["version"] and wanted["status"] == "reconciled"
+    ahead = row["version"] > wanted["version"]
     same = row["version"] == wanted["version"]
     if due or ahead:
         names = list(wanted)
@@ -54,56 +54,35 @@ def _check(
 
 
 def _same_version(holding: Holding, row: Mapping[str, Any] | None) -> bool:
-    return row is not None and row["version"] == version_of(holding.parts.values())
+    return row is not None and row["version"] == version_of(holding)
 
 
-def version_of(parts: Iterable[Said]) -> int:
-    """What a balance of these parts has as its version.
+def version_of(holding: Holding) -> int:
+    """What the balance of an account has as its version once all of it is reconciled.
 
     Source: agents' rule, that it is for each shard the last offset compared and the last offset
     decided, plus one each.
     """
-    return sum(said.posted.offset + 1 + said.latest().offset + 1 for said in parts)
+    return sum(2 * (row.live.offset + 1) for row in holding.parts.values())
 
 
 def sum_of(account: str, holding: Holding) -> dict[str, Any]:
-    """The balance that the stripes make, with the fields that it must have."""
-    parts = holding.parts.values()
-    debits, credits = _sides(said.posted for said in parts)
-    live_debits, live_credits = _sides(said.latest() for said in parts)
+    """The balance that the stripes make once all is reconciled, with the fields it must have."""
+    live = [row.live for row in holding.parts.values()]
+    debits, credits = sum(each.debits for each in live), sum(each.credits for each in live)
     sign = 1 if account.partition(":")[0] in _DEBIT_SIDE else -1
-    posted = sign * (debits - credits)
     numbers = {
-        "posted": posted,
-        "pending": sign * (live_debits - live_credits) - posted,
-        "debits": debits,
-        "credits": credits,
-    }
+        "posted": sign * (debits - credits), "pending": 0, "debits": debits, "credits": credits
+    }  # fmt: skip
     texts = {name: decimal_text(number, holding.scale) for name, number in numbers.items()}
+    broken = any(row.broken for row in holding.parts.values())
     return {
         **texts,
         "scale": holding.scale,
-        "entries": sum(said.posted.entries for said in parts),
-        "status": _status(holding),
-        "version": version_of(parts),
+        "entries": sum(each.entries for each in live),
+        "status": "break" if broken else "reconciled",
+        "version": version_of(holding),
     }
-
-
-def _sides(totals: Iterator[Any]) -> tuple[int, int]:
-    debits = credits = 0
-    for each in totals:
-        debits, credits = debits + each.debits, credits + each.credits
-    return debits, credits
-
-
-def _status(holding: Holding) -> str:
-    if any(said.broken for said in holding.parts.values()):
-        return "break"
-    return "pending" if _ahead(holding) else "reconciled"
-
-
-def _ahead(holding: Holding) -> bool:
-    return any(said.live for said in holding.parts.values())
 
 
 def _break(

@@ -8,7 +8,7 @@ from ledger.audit.findings import Break, Findings, Kind, Party
 from ledger.audit.fold import Check, Position, ShardFold, Statement, Sums
 from ledger.audit.journal import JournalCheck
 from ledger.audit.original import Ids, LogCheck, Original
-from ledger.audit.stated import Changelog, Said
+from ledger.audit.stated import Changelog, TableRow
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.gl.journal import PostedRun, PostedTransaction
@@ -28,16 +28,15 @@ class ShardCheck:
         self.journal = JournalCheck(shard, findings)
         self.end = 0
 
-    def state_stripes(self, compared: Watermark, parts: Mapping[Stripe, Said]) -> None:
+    def state_stripes(self, compared: Watermark, parts: Mapping[Stripe, TableRow]) -> None:
         """What progress says, and the shard's part of the stripes topic, read after it."""
-        for stripe, said in parts.items():
-            self._state(Party.STRIPES, "the stripes topic, compared", stripe, said.posted)
-            if said.live:
-                self._state(Party.STRIPES, "the stripes topic, live", stripe, said.live)
-        posted = {stripe: said.posted for stripe, said in parts.items()}
+        for stripe, row in parts.items():
+            self._state(Party.STRIPES, "the stripes topic, live", stripe, row.live)
+            self._state(Party.STRIPES, "the stripes topic, compared", stripe, row.posted)
+        live = {stripe: row.live for stripe, row in parts.items()}
         self._expect(
             Party.PROGRESS, "what was compared", compared,
-            lambda sums: self._fold.no_older(Party.STRIPES, posted, sums),
+            lambda sums: self._fold.no_older(Party.STRIPES, live, sums),
         )  # fmt: skip
 
     def state_table(self, changelog: Changelog) -> None:

@@ -51,10 +51,16 @@ class Sources:
 
     def rows(self, topic: Topic, records: Iterable[ConsumerRecord]) -> Iterator[tuple[int, Any]]:
         """Offset and row of each record; what is none of ours is left out, as all readers do."""
+        return ((record.offset, row) for record, row in self.decoded(topic, records))
+
+    def decoded(
+        self, topic: Topic, records: Iterable[ConsumerRecord]
+    ) -> Iterator[tuple[ConsumerRecord, Any]]:
+        """Each record with its row."""
         assert topic.schema is not None
         for record in records:
             try:
-                yield record.offset, self.codec.decode(topic.schema, record.value or b"")
+                yield record, self.codec.decode(topic.schema, record.value or b"")
             except (ValueError, struct.error) as error:
                 log.warning("%s[%s]: %s", topic.name, record.partition, error)
 
@@ -80,7 +86,7 @@ class Sources:
         }
 
     async def summed(self) -> dict[int, int]:
-        """By partition, up to where the stripes topic is summed up in published balances.
+        """By partition, up to where the stripes topic is reconciled and in published balances.
 
         The balances agent's committed offsets: a hint, but never one that is ahead, for it is
         given after the balances were published.
@@ -104,15 +110,15 @@ class Reading:
         self._sources, self._topic = sources, topic
         self._positions = dict.fromkeys(range(topic.partitions), 0)
 
-    async def rows(self) -> AsyncIterator[tuple[int, int, Any]]:
-        """Partition, offset and row of what is new up to the present end."""
+    async def rows(self) -> AsyncIterator[tuple[ConsumerRecord, Any]]:
+        """What is new up to the present end, with its rows."""
         for partition, position in self._positions.items():
             lists = self._sources.log.read(self._topic.name, partition, position)
             async with aclosing(lists):  # type: ignore[type-var]
                 async for records in lists:
                     self._positions[partition] = records[-1].offset + 1
-                    for offset, row in self._sources.rows(self._topic, records):
-                        yield partition, offset, row
+                    for record, row in self._sources.decoded(self._topic, records):
+                        yield record, row
 
 
 class Public:
@@ -129,17 +135,17 @@ class Public:
 
     async def read_balances(self) -> None:
         """On to the present end."""
-        async for _, _, row in self._balances.rows():
+        async for _, row in self._balances.rows():
             take_balance(self.balances, row)
 
     async def read_stripes(self) -> None:
         """On to the present end."""
-        async for partition, offset, row in self._stripes.rows():
-            take_stripe(self.holdings, partition, offset, row)
+        async for record, row in self._stripes.rows():
+            take_stripe(self.holdings, record.partition, record.offset, record.key or b"", row)
 
     async def read_breaks(self) -> None:
         """On to the present end."""
-        async for _, _, row in self._breaks.rows():
+        async for _, row in self._breaks.rows():
             self.breaks.take(row)
 
 

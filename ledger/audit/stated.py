@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ledger.domain import avro
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 
 _MARK = struct.Struct(">" + 2 * "qq32sq" + "qq")
-_LIVE_OFFSET = 4
-NOTHING = Totals()
+_HEAD_BYTES = 5
 
 
 class TableMark(NamedTuple):
@@ -63,52 +63,40 @@ class Changelog:
         }
 
 
-def _row(text: bytes) -> TableRow:
-    scale, *totals, broken = map(int, text.split())
-    return TableRow(scale, Totals(*totals[:4]), Totals(*totals[4:]), bool(broken))
+def _row(value: bytes) -> TableRow:
+    return row_of(avro.decode("Stripe", value, _HEAD_BYTES))
+
+
+def row_of(row: Mapping[str, Any]) -> TableRow:
+    """A Stripe record. Raises ValueError where the totals are not four numbers."""
+    return TableRow(row["scale"], _totals(row["live"]), _totals(row["posted"]), row["broken"])
+
+
+def _totals(text: str) -> Totals:
+    debits, credits, entries, offset = map(int, text.split())
+    return Totals(debits, credits, entries, offset)
 
 
 def _version(key: bytes, value: bytes) -> int:
-    number: int = _MARK.unpack(value)[0] if key == b"w" else int(value.split()[_LIVE_OFFSET])
+    number: int = _MARK.unpack(value)[0] if key == b"w" else _row(value).live.offset
     return number
-
-
-class Said(NamedTuple):
-    """What the stripes topic says of one shard's part; `live` only where it is ahead."""
-
-    posted: Totals
-    live: Totals | None
-    broken: bool
-
-    def latest(self) -> Totals:
-        """The totals that count most."""
-        return self.live or self.posted
 
 
 @dataclass(slots=True)
 class Holding:
-    """An account in the stripes topic: its parts by shard, and where the topic last spoke of it."""
+    """An account in the stripes topic: its rows by shard, and where the topic last spoke of it."""
 
     scale: int
     partition: int
-    parts: dict[int, Said] = field(default_factory=dict)
+    parts: dict[int, TableRow] = field(default_factory=dict)
     spoken: int = -1
 
-    def take(self, offset: int, row: Mapping[str, Any]) -> None:
-        """A Stripe record: what is older than what is known counts for nothing."""
-        told = totals_of(row["posted"])
-        ahead = totals_of(row["live"]) if row["live"] else None
-        known = self.parts.get(row["shard"])
-        broken = row["broken"]
-        if known is not None:
-            if known.posted.offset > told.offset:
-                told, broken = known.posted, known.broken
-            if known.live and (ahead is None or known.live.offset > ahead.offset):
-                ahead = known.live
-        if ahead and ahead.offset <= told.offset:
-            ahead = None
-        self.scale, self.spoken = row["scale"], offset
-        self.parts[row["shard"]] = Said(told, ahead, broken)
+    def take(self, offset: int, shard: int, row: TableRow) -> None:
+        """A record: what is older than what is known counts for nothing."""
+        known = self.parts.get(shard)
+        if known is None or row.live.offset >= known.live.offset:
+            self.scale, self.parts[shard] = row.scale, row
+        self.spoken = offset
 
 
 def totals_of(row: Mapping[str, Any]) -> Totals:
@@ -120,13 +108,16 @@ Holdings = dict[Stripe, Holding]
 Balances = dict[Stripe, Mapping[str, Any]]
 
 
-def take_stripe(holdings: Holdings, partition: int, offset: int, row: Mapping[str, Any]) -> None:
-    """A record of the stripes topic."""
-    stripe = Stripe(row["account"], row["currency"])
+def take_stripe(
+    holdings: Holdings, partition: int, offset: int, key: bytes, row: Mapping[str, Any]
+) -> None:
+    """A record of the stripes topic. Raises ValueError for one that is none."""
+    account, currency, shard = key.decode().split(" ")
+    stripe, read = Stripe(account, currency), row_of(row)
     holding = holdings.get(stripe)
     if holding is None:
-        holding = holdings[stripe] = Holding(row["scale"], partition)
-    holding.take(offset, row)
+        holding = holdings[stripe] = Holding(read.scale, partition)
+    holding.take(offset, int(shard), read)
 
 
 def take_balance(balances: Balances, row: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Balances: what runs add to stripes, and what stripes add up to."""
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
 
 from ledger.domain import money
 from ledger.domain.account import on_normal_side
@@ -19,6 +19,16 @@ class Totals(NamedTuple):
     entries: int = 0
     offset: int = -1
 
+    def text(self) -> str:
+        """The four numbers with a space between, as schemas/Stripe.avsc has them."""
+        debits, credits, entries, offset = self
+        return f"{debits} {credits} {entries} {offset}"
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """What `text` made."""
+        return cls._make(map(int, text.split(" ")))
+
 
 NOTHING = Totals()
 
@@ -30,6 +40,11 @@ def totals_after(content: Content, before: Mapping[Stripe, Totals]) -> dict[Stri
     """
     stripes = content.stripes()
     start = [before.get(stripe, NOTHING) for stripe in stripes]
+    return dict(zip(stripes, added_up(content, start), strict=True))
+
+
+def added_up(content: Content, start: Sequence[Totals]) -> list[Totals]:
+    """`totals_after` for the stripes in the order of `content.stripes()`."""
     debits = [totals.debits for totals in start]
     credits = [totals.credits for totals in start]
     entries = [totals.entries for totals in start]
@@ -49,32 +64,7 @@ def totals_after(content: Content, before: Mapping[Stripe, Totals]) -> dict[Stri
             entries[stripe] += 1
             last[stripe] = offset
         at += count
-    return dict(zip(stripes, map(Totals, debits, credits, entries, last), strict=True))
-
-
-class StripeState(NamedTuple):
-    """What an account's reader knows of one shard's stripe; `live` only where ahead of `posted`."""
-
-    posted: Totals
-    live: Totals | None
-    broken: bool
-
-
-def newer(known: StripeState | None, told: StripeState) -> StripeState:
-    """The later of both, part by part: a repeat or a reordering changes nothing."""
-    if known is None:
-        return told
-    posted, broken = known.posted, known.broken
-    if told.posted.offset >= posted.offset:
-        posted, broken = told.posted, told.broken
-    live = max(
-        (totals for totals in (known.live, told.live) if totals is not None),
-        key=lambda totals: totals.offset,
-        default=None,
-    )
-    if live is not None and live.offset <= posted.offset:
-        live = None
-    return StripeState(posted, live, broken)
+    return list(map(Totals, debits, credits, entries, last))
 
 
 class Balance(NamedTuple):
@@ -95,33 +85,97 @@ class Balance(NamedTuple):
     version: int
 
 
-def balance_of(account: str, currency: str, scale: int, stripes: Iterable[StripeState]) -> Balance:
-    """The sum of an account's stripes in one currency."""
-    debits = credits = entries = live_debits = live_credits = version = 0
-    status = "reconciled"
-    for posted, live, broken in stripes:
-        debits += posted.debits
-        credits += posted.credits
-        entries += posted.entries
-        ahead = live or posted
-        live_debits += ahead.debits - posted.debits
-        live_credits += ahead.credits - posted.credits
-        version += posted.offset + ahead.offset + 2
-        if broken:
-            status = "break"
-        elif live is not None and status == "reconciled":
-            status = "pending"
-    posted_sum = on_normal_side(account, debits=debits, credits=credits)
-    pending = on_normal_side(account, debits=live_debits, credits=live_credits)
-    return Balance(
-        account,
-        currency,
-        scale,
-        money.show(posted_sum, scale),
-        money.show(pending, scale),
-        money.show(debits, scale),
-        money.show(credits, scale),
-        entries,
-        status,
-        version,
-    )
+class Holding:
+    """An account's stripes in one currency: what is reconciled of each shard's, and what is ahead.
+
+    Of each part the later counts: a repetition or reordering changes nothing.
+    """
+
+    __slots__ = ("_posted", "_sums", "ahead", "broken", "scale")
+
+    def __init__(self, scale: int) -> None:
+        self.scale = scale
+        self.broken: set[int] = set()
+        self.ahead: dict[int, Totals] = {}
+        """By shard: the totals decided, where more than the reconciled ones."""
+        self._posted: dict[int, str] = {}
+        # Kept up to date, because there may be a stripe for each of many shards.
+        self._sums = (0, 0, 0, 0)
+
+    def posted(self, shard: int) -> Totals:
+        """The shard's reconciled totals."""
+        held = self._posted.get(shard)
+        return NOTHING if held is None else Totals.read(held)
+
+    def latest(self, shard: int) -> Totals:
+        """The shard's totals as decided, as far as they are known."""
+        return self.ahead.get(shard) or self.posted(shard)
+
+    def hear(self, shard: int, live: Totals) -> bool:
+        """The shard has decided so much. False: that was known."""
+        if live.offset <= self.latest(shard).offset:
+            return False
+        self.ahead[shard] = live
+        return True
+
+    def settle(self, shard: int, totals: Totals) -> bool:
+        """The shard's totals up to their offset are reconciled. False: that was known."""
+        known = self.posted(shard)
+        if totals.offset <= known.offset:
+            return False
+        debits, credits, entries, offsets = self._sums
+        self._sums = (
+            debits + totals.debits - known.debits,
+            credits + totals.credits - known.credits,
+            entries + totals.entries - known.entries,
+            offsets + totals.offset - known.offset,
+        )
+        self._posted[shard] = totals.text()
+        ahead = self.ahead.get(shard)
+        if ahead is not None and ahead.offset <= totals.offset:
+            del self.ahead[shard]
+        return True
+
+    def balance(self, account: str, currency: str) -> Balance:
+        """What the stripes add up to."""
+        debits, credits, entries, version = self._sums
+        version *= 2
+        more_debits = more_credits = 0
+        for shard, live in self.ahead.items():
+            known = self.posted(shard)
+            more_debits += live.debits - known.debits
+            more_credits += live.credits - known.credits
+            version += live.offset - known.offset
+        scale = self.scale
+        return Balance(
+            account,
+            currency,
+            scale,
+            money.show(on_normal_side(account, debits=debits, credits=credits), scale),
+            money.show(on_normal_side(account, debits=more_debits, credits=more_credits), scale),
+            money.show(debits, scale),
+            money.show(credits, scale),
+            entries,
+            "break" if self.broken else "pending" if self.ahead else "reconciled",
+            version,
+        )
+
+    def encode(self) -> bytes:
+        """What is reconciled: scale and sums, then a line a shard; what is ahead is not kept."""
+        sums = " ".join(map(str, (self.scale, *self._sums)))
+        broken = " ".join(map(str, self.broken))
+        parts = [f"{shard} {text}" for shard, text in self._posted.items()]
+        return "\n".join((sums, broken, *parts)).encode()
+
+    @classmethod
+    def decode(cls, text: bytes) -> Self:
+        """What `encode` made."""
+        sums, broken, *parts = text.decode().split("\n")
+        scale, debits, credits, entries, offsets = map(int, sums.split(" "))
+        made = cls(scale)
+        made._sums = debits, credits, entries, offsets
+        made.broken = set(map(int, broken.split()))
+        for part in parts:
+            shard, _, held = part.partition(" ")
+            made._posted[int(shard)] = held
+        return made

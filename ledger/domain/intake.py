@@ -3,9 +3,9 @@
 A pure function of the records, what was accepted before, the reference data and the policy.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ledger.domain.partition import partition_of
 from ledger.domain.reference import Reference
@@ -25,6 +25,10 @@ from ledger.domain.transaction import (
 )
 
 FINGERPRINT = 16
+_COLUMNS = (
+    "offsets", "recorded_at", "effective_at", "created_at", "transaction_ids", "kinds",
+    "descriptions", "ordering_keys", "reverses", "metadata", "entry_counts",
+)  # fmt: skip
 KEPT_BYTES = 1_048_576
 """Of a refused record's key and value: the topic's own limit, which is on compressed batches."""
 
@@ -100,18 +104,27 @@ class Memory:
                 self.reversals[reverses] = offset
 
 
+class Settled(NamedTuple):
+    """A run as the decision log keeps it, and decoded, so that nobody near need do it again."""
+
+    decision: Decision
+    content: Content
+    outcomes: Outcomes
+
+
 @dataclass(slots=True)
 class _Run:
-    """What a run under decision has come to so far."""
+    """What a run under decision has come to so far; `rows`: each one's values of _COLUMNS."""
 
     content: Content
     outcomes: Outcomes
     stripes: dict[tuple[str, str], int]
     fingerprints: list[bytes]
+    rows: list[tuple[Any, ...]]
 
 
 def decide(
-    records: Sequence[Received],
+    records: Iterable[Received],
     *,
     shard: int,
     shards: int,
@@ -120,9 +133,9 @@ def decide(
     memory: Memory,
     reference: Reference,
     policy: Policy,
-) -> Decision:
+) -> Settled:
     """Settle `records`, the positions [watermark.end, end) of the shard. `memory` learns."""
-    run = _Run(Content(), Outcomes(), {}, [])
+    run = _Run(Content(), Outcomes(), {}, [], [])
     recorded_until = watermark.recorded_until
     for record in records:
         recorded_until = max(recorded_until, record.recorded_at)
@@ -134,8 +147,10 @@ def decide(
         else:
             entries, mark = outcome
             _accept(run, record, recorded_until, entries, mark, memory)
+    for name, column in zip(_COLUMNS, zip(*run.rows, strict=True), strict=False):
+        setattr(run.content, name, list(column))
     run.outcomes.fingerprints = b"".join(run.fingerprints)
-    return Decision(
+    decision = Decision(
         shard=shard,
         start=watermark.end,
         end=end,
@@ -146,6 +161,7 @@ def decide(
         content=run.content.encode(),
         outcomes=run.outcomes.encode(),
     )
+    return Settled(decision, run.content, run.outcomes)
 
 
 def _judge(
@@ -264,24 +280,24 @@ def _accept(
             content.scales.append(scale)
         content.entry_stripes.append(index)
         content.entry_amounts.append(amount)
-    content.entry_counts.append(len(entries))
-    content.offsets.append(record.offset)
-    content.recorded_at.append(recorded_at)
-    content.effective_at.append(draft["effective_at"])
-    content.created_at.append(draft["created_at"])
-    content.transaction_ids.append(draft["transaction_id"])
-    content.kinds.append(draft["kind"])
-    content.descriptions.append(draft["description"])
-    content.ordering_keys.append(draft["ordering_key"] or "")
-    content.reverses.append(draft["reverses"] or "")
-    content.metadata.append(metadata_text(draft["metadata"]))
-    run.fingerprints.append(mark)
-    memory.ids[draft["transaction_id"]] = Seen(
+    name, metadata = draft["transaction_id"], draft["metadata"]
+    run.rows.append((
         record.offset,
-        max(draft["created_at"], recorded_at),
-        mark,
-        _digest_of(mirror, draft, entries),
-    )
+        recorded_at,
+        draft["effective_at"],
+        draft["created_at"],
+        name,
+        draft["kind"],
+        draft["description"],
+        draft["ordering_key"] or "",
+        draft["reverses"] or "",
+        metadata_text(metadata) if metadata else "",
+        len(entries),
+    ))  # fmt: skip
+    run.fingerprints.append(mark)
+    created_at = draft["created_at"]
+    known_from = max(recorded_at, created_at)
+    memory.ids[name] = Seen(record.offset, known_from, mark, _digest_of(mirror, draft, entries))
     if draft["reverses"]:
         memory.reversals[draft["reverses"]] = record.offset
 
@@ -300,7 +316,17 @@ def _refusal(record: Received, recorded_at: int, refused: Refused) -> Refusal:
     )
 
 
-def cut(records: Sequence[Received], *, count: int, size: int) -> Iterator[Sequence[Received]]:
+class Sized(Protocol):
+    """A record of the log, as far as its size goes."""
+
+    key: bytes | None
+    value: bytes | None
+
+
+R = TypeVar("R", bound=Sized)
+
+
+def cut(records: Sequence[R], *, count: int, size: int) -> Iterator[Sequence[R]]:
     """Slices of at most `count` records, and of `size` bytes unless one record alone is bigger."""
     start = held = 0
     for index, record in enumerate(records):

@@ -82,6 +82,9 @@ class Meeting:
         if common is None:
             return None
         ours, told = _take(self.stream, common.at), _take(self.ledger, common.at)
+        if ours == told:
+            self.compared, self.end = common.at, common.end
+            return Compared(common.at, common.end, ours, [])
         # A catch-up may begin before what was compared, even if that was compared only since it
         # was heard; that part is settled.
         theirs = {key: each for key, each in told.items() if each.offset >= self.end or key in ours}

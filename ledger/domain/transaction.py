@@ -5,7 +5,7 @@ Client and service call the same functions, so they refuse the same things.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple, TypedDict
@@ -54,6 +54,10 @@ class Draft(TypedDict):
     reverses: str | None
     entries: Sequence[DraftEntry]
     metadata: Mapping[str, str]
+
+
+Leg = tuple[str, str, int]
+"""Account, currency, signed amount."""
 
 
 class Entry(NamedTuple):
@@ -315,12 +319,18 @@ def fingerprint(draft: Draft) -> bytes:
     return blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def mirror(key: str, entries: Sequence[tuple[str, str, int]]) -> bytes:
+def mirror(key: str, entries: Iterable[Leg]) -> bytes:
     """16 bytes of what a reversal's ordering key and entries must be."""
-    return legs(key, [(account, currency, -amount) for account, currency, amount in entries])
+    lines = [f"{account} {currency} {-amount}" for account, currency, amount in entries]
+    return _digest(key, lines)
 
 
-def legs(key: str, entries: Sequence[tuple[str, str, int]]) -> bytes:
-    """16 bytes of ordering key and entries (account, currency, signed amount) in any order."""
-    lines = sorted(f"{account} {currency} {amount}" for account, currency, amount in entries)
+def legs(key: str, entries: Iterable[Leg]) -> bytes:
+    """16 bytes of ordering key and entries in any order."""
+    lines = [f"{account} {currency} {amount}" for account, currency, amount in entries]
+    return _digest(key, lines)
+
+
+def _digest(key: str, lines: list[str]) -> bytes:
+    lines.sort()
     return blake2b("\x1f".join([key, *lines]).encode(), digest_size=16).digest()

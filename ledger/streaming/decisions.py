@@ -4,9 +4,11 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 from aiokafka import ConsumerRecord
 
+from ledger.domain.intake import Settled
 from ledger.domain.run import Content, Decision, Outcomes, Watermark
 from ledger.streaming.registry import Codec
 
@@ -21,6 +23,14 @@ class ValidRun:
     decisions_offset: int
     before: Watermark
     after: Watermark
+
+    @classmethod
+    def of(cls, settled: Settled, decisions_offset: int, before: Watermark) -> Self:
+        """A run that was just appended after `before`."""
+        after = settled.decision.after(before, decisions_offset=decisions_offset)
+        made = cls(settled.decision, decisions_offset, before, after)
+        made.__dict__.update(content=settled.content, outcomes=settled.outcomes)
+        return made
 
     @cached_property
     def content(self) -> Content:

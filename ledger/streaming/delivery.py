@@ -12,12 +12,15 @@ the agent shows as a gap there, and holes in the offsets (control records) do no
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import faust
 from aiokafka import ConsumerRecord
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError
 from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
@@ -26,9 +29,11 @@ from faust.types import TP, ConsumerMessage
 from ledger.errors import InvariantBroken
 from ledger.streaming.waiting import waited_for
 
-FETCH_WAIT_MS = 50
-"""How long a broker holds an empty fetch: aiokafka has one fetch in flight for each broker, and a
-partition just read waits until it returns. Faust's own 1,500 ms would be the latency."""
+FETCH_WAIT_MS = 100
+"""How long a broker holds an empty fetch, and so how long a partition that was just opened, or
+resumed, may wait until it is in one. Faust's own are 1,500 ms."""
+MAX_ARRIVED = 16 * 1024 * 1024
+"""Bytes fetched and not handed on yet; with more, the next fetch waits."""
 
 Opener = Callable[[int], Awaitable[int]]
 """Given a partition now owned, makes its state ready and returns the offset to read from."""
@@ -53,13 +58,25 @@ class Run:
 
 
 class RunThread(driver.AIOKafkaConsumerThread):
-    """Fetches, labels what was fetched, and knows how old the last heartbeat is."""
+    """Fetches, labels what was fetched, and knows how old the last heartbeat is.
+
+    What a fetch brings leaves aiokafka at once. It would keep it until asked, and as long as one
+    partition's records wait it sends no fetch to that broker for up to 100 ms
+    (`Fetcher._get_actions_per_node`, prefetch_backoff): every record would wait for whatever
+    keeps the agents' loop busy.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._ends: dict[TP, int] = {}
         self._confirmed = time.monotonic()
-        self._joining = False
+        self._joining: float | None = None
+        self._polling = ExitStack()
+        self._arrived: deque[Run | BaseException] = deque()
+        self._bytes_in = self._bytes_out = 0
+        self._room = asyncio.Event()
+        self._loop_of_agents: asyncio.AbstractEventLoop | None = None
+        self._arrival = asyncio.Event()
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -70,9 +87,27 @@ class RunThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         await super().on_start()
+        consumer = self._ensure_consumer()
+        fetch = consumer._fetcher._proc_fetch_request
+
+        async def fetch_and_hand_on(assignment: Any, node_id: Any, request: Any) -> bool:
+            try:
+                if await fetch(assignment, node_id, request):
+                    self._hand_on(consumer._fetcher._records)
+            except Exception as error:
+                # It would end aiokafka's fetching, without a word.
+                self._pass_on(error)
+            while self._bytes_in - self._bytes_out > MAX_ARRIVED:
+                self._room.clear()
+                await self._room.wait()
+            return False
+
+        consumer._fetcher._proc_fetch_request = fetch_and_hand_on
+        # aiokafka leaves the group when nobody asks for records.
+        self._polling.enter_context(consumer._subscription.fetch_context())
         # aiokafka keeps the time of the last heartbeat in a local variable of its own loop, and
         # sends none while it joins: the broker then counts the request to join as the sign of life.
-        coordinator = self._ensure_consumer()._coordinator
+        coordinator = consumer._coordinator
         beat, join = coordinator._do_heartbeat, coordinator._do_rejoin_group
 
         async def timed_beat() -> bool:
@@ -82,44 +117,91 @@ class RunThread(driver.AIOKafkaConsumerThread):
             return bool(ok)
 
         async def timed_join(subscription: Any) -> bool:
-            self._joining = True
+            self._joining = time.monotonic()
             try:
-                return bool(await join(subscription))
+                if joined := await join(subscription):
+                    self._confirmed = time.monotonic()
+                return bool(joined)
             finally:
-                self._joining = False
-                self._confirmed = time.monotonic()
+                self._joining = None
 
         coordinator._do_heartbeat, coordinator._do_rejoin_group = timed_beat, timed_join
 
     def unconfirmed(self) -> float:
-        """Seconds since the broker last confirmed this worker's membership."""
-        return 0.0 if self._joining else time.monotonic() - self._confirmed
+        """Seconds since the broker last confirmed this worker's membership.
+
+        While it joins, those that had passed when it began to: one that was replaced joins too.
+        """
+        joining = self._joining
+        return (time.monotonic() if joining is None else joining) - self._confirmed
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         # aiokafka starts over from the committed hints: nothing counts before the next seek.
         self._ends.clear()
         await super().on_partitions_assigned(assigned, generation_id)
 
-    async def _fetch_records(
-        self, consumer: Any, active_partitions: set[TP], *args: Any, **kwargs: Any
-    ) -> dict[TP, Run]:
-        if not active_partitions:
-            # Emptied by a pause since it was asked for; to aiokafka it would mean all of them.
-            return {}
-        try:
-            fetched = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
-        except NoOffsetForPartitionError:
-            # Just assigned, without a hint, and its state has not said yet where to read from.
-            return {}
-        assignment = consumer._subscription.subscription.assignment
-        runs = {}
-        # No await from here to the return: a seek cannot come between.
-        for tp, records in fetched.items():
+    def _hand_on(self, fetched: dict[Any, Any]) -> None:
+        """Label what was fetched, where aiokafka moves its own position, and pass it on."""
+        # No await in here: a seek cannot come between.
+        for tp in list(fetched):
+            result = fetched[tp]
+            if not isinstance(result, FetchResult):
+                error = _error_of(result)
+                # Just assigned, without a hint; the seek to where its state says removes this.
+                if not isinstance(error, NoOffsetForPartitionError):
+                    del fetched[tp]
+                    self._pass_on(error)
+                continue
+            del fetched[tp]
+            assignment = result._assignment
+            records = result.getall()
             start, state = self._ends.get(tp), assignment.state_value(tp)
-            if start is not None and state is not None:
+            if records and start is not None and state is not None:
                 self._ends[tp] = state.position
-                runs[tp] = Run(TP(tp.topic, tp.partition), start, state.position, records)
+                self._bytes_in += _size(records)
+                self._pass_on(Run(TP(tp.topic, tp.partition), start, state.position, records))
+
+    def _pass_on(self, found: Run | BaseException) -> None:
+        self._arrived.append(found)
+        if self._loop_of_agents is not None:
+            self._loop_of_agents.call_soon_threadsafe(self._arrival.set)
+
+    async def arrived(self, timeout: float) -> list[Run]:
+        """In the agents' loop: what has come, waiting up to `timeout` seconds for something.
+
+        Raises what made aiokafka unable to go on reading a partition.
+        """
+        self._loop_of_agents = asyncio.get_running_loop()
+        if not self._arrived:
+            self._arrival.clear()
+            if not self._arrived:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(timeout):
+                        await self._arrival.wait()
+        runs: list[Run] = []
+        while self._arrived:
+            found = self._arrived.popleft()
+            if isinstance(found, BaseException):
+                raise found
+            runs.append(found)
+            self._bytes_out += _size(found.records)
+        runs = joined(runs)
+        if runs and not self._room.is_set():
+            self.thread_loop.call_soon_threadsafe(self._room.set)
         return runs
+
+    def pause(self, tps: Iterable[TP], *, paused: bool) -> None:
+        """From any thread: fetch no more from them, or again."""
+        wanted = list(tps)
+        if wanted and self._consumer is not None:
+            self.thread_loop.call_soon_threadsafe(self._pause, wanted, paused)
+
+    def _pause(self, tps: list[TP], paused: bool) -> None:
+        consumer = self._ensure_consumer()
+        for tp in tps:
+            # IllegalStateError: a rebalance has taken it.
+            with suppress(IllegalStateError):
+                (consumer.pause if paused else consumer.resume)(driver.ensure_aiokafka_TP(tp))
 
     async def seek_to(self, tp: TP, offset: int) -> bool:
         """Read on from `offset`; the next run starts there. False: a rebalance has taken it."""
@@ -149,6 +231,33 @@ class RunThread(driver.AIOKafkaConsumerThread):
             self.log.info("Offsets not committed (%s); they are a hint only.", reason)
             return False
         return True
+
+
+def joined(runs: Iterable[Run]) -> list[Run]:
+    """Runs of a partition that follow each other without a gap as one."""
+    made: list[Run] = []
+    last: dict[TP, Run] = {}
+    for run in runs:
+        before = last.get(run.tp)
+        if before is not None and before.end == run.start:
+            before.records.extend(run.records)
+            before.end = run.end
+        else:
+            last[run.tp] = run
+            made.append(run)
+    return made
+
+
+def _error_of(result: Any) -> BaseException:
+    try:
+        result.check_raise()
+    except BaseException as error:
+        return error
+    return RuntimeError(f"aiokafka's {result!r}")
+
+
+def _size(records: Iterable[ConsumerRecord]) -> int:
+    return sum(len(record.value or b"") for record in records)
 
 
 class RunConsumer(driver.Consumer):
@@ -220,11 +329,26 @@ class RunConsumer(driver.Consumer):
         self.app.clear_lanes()
         await super().on_partitions_revoked(revoked)
 
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        super().pause_partitions(tps)
+        self._thread.pause(tps, paused=True)
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        super().resume_partitions(tps)
+        self._thread.pause(tps, paused=False)
+
     async def getmany(self, timeout: float) -> Any:
-        runs, _ = await self._wait_next_records(timeout)
-        if runs is None or self.should_stop:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        try:
+            runs = await self._thread.arrived(timeout)
+        except Exception as error:
+            self.app.fault(error, "reading from Kafka")
             return
-        for tp, run in runs.items():
+        for run in runs:
+            tp = run.tp
+            if self.should_stop:
+                return
             # Not whether it is active now, or fetched for an older generation: what was read after
             # a seek is handed on, or the last run of a burst could be lost with nothing behind it
             # to show the gap. What is not open will be sought again when it opens.
@@ -249,17 +373,18 @@ class RunConsumer(driver.Consumer):
         self._read_offset[tp] = None
         await self._thread.seek_to(tp, position)
 
-    def done(self, message: Any, position: int) -> None:
-        """The run's effects are durable up to `position`."""
-        tp = message.tp
+    def done(self, tp: TP, position: int) -> None:
+        """The effects of a run of `tp` are durable up to `position`."""
         self._rewinding.discard(tp)
         self._hints[tp] = position
-        message.acked = True
-        self._unacked_messages.discard(message)
+
+    def reached(self, topic: str, partition: int, position: int) -> None:
+        """Effects are durable up to `position`, though no run has just been taken."""
+        if (tp := TP(topic, partition)) in self.opened:
+            self._hints[tp] = position
 
     def ack(self, message: Any) -> bool:
         """Faust acks events by itself when a stream moves on; only `done` counts here."""
-        self._unacked_messages.discard(message)
         return False
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:

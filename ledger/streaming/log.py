@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
@@ -19,6 +20,8 @@ from ledger.streaming.waiting import waited_for
 
 BATCH_BYTES = 16 * 1024 * 1024
 """Largest record batch; a run's changelog is one batch, so that it is there whole or not at all."""
+TOGETHER_BYTES = 4 * 1024 * 1024
+"""What waited for the same partition is one batch up to this size."""
 FETCH_BYTES = 4 * 1024 * 1024
 APPEND_SECONDS = 60
 """After so long without an answer the log is asked what became of it; aiokafka may never say."""
@@ -26,12 +29,34 @@ APPEND_SECONDS = 60
 NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)
 """What no second attempt changes."""
 
-Records = Iterable[tuple[bytes | None, bytes | None]]
+Record = tuple[bytes | None, bytes | None]
+Records = Iterable[Record]
 log = logging.getLogger(__name__)
 
 
 class AppendUnknown(Unavailable):
     """Whether the records were appended, and where, is not known: read the log to find out."""
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Appends to one partition: whether one is on its way, and which wait for it."""
+
+    busy: bool = False
+    waiting: list[tuple[list[Record], asyncio.Future[int]]] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+    def take(self) -> list[tuple[list[Record], asyncio.Future[int]]]:
+        """Those that fit one batch, at least one; empty when none waits."""
+        size = 0
+        for index, (records, _) in enumerate(self.waiting):
+            size += sum(len(key or b"") + len(value or b"") for key, value in records)
+            if index and size > TOGETHER_BYTES:
+                break
+        else:
+            index = len(self.waiting)
+        taken, self.waiting = self.waiting[:index], self.waiting[index:]
+        return taken
 
 
 class Log:
@@ -45,7 +70,7 @@ class Log:
         self._lease = lease or (lambda: None)
         self._producer: AIOKafkaProducer | None = None
         self._renewal = asyncio.Lock()
-        self._turns: dict[tuple[str, int], asyncio.Lock] = {}
+        self._queues: dict[tuple[str, int], _Queue] = {}
         self._lookup: AIOKafkaConsumer | None = None
         self._looking = asyncio.Lock()
 
@@ -85,8 +110,36 @@ class Log:
         """
         # One after the other: a batch that waits for another one's in aiokafka has its time counted
         # several times over, and is added even to a producer that was stopped meanwhile: for ever.
-        async with self._turns.setdefault((topic, partition), asyncio.Lock()):
+        queue = self._queues.setdefault((topic, partition), _Queue())
+        if queue.busy:
+            answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            queue.waiting.append((list(records), answer))
+            return await answer
+        queue.busy = True
+        try:
             return await self._append(topic, partition, records)
+        finally:
+            if queue.waiting:
+                queue.task = asyncio.create_task(self._append_waiting(topic, partition, queue))
+            else:
+                queue.busy = False
+
+    async def _append_waiting(self, topic: str, partition: int, queue: "_Queue") -> None:
+        """What has come while another batch was on its way goes together."""
+        while together := queue.take():
+            records = [record for part, _ in together for record in part]
+            try:
+                offset = await self._append(topic, partition, records)
+            except Exception as error:
+                for _, answer in together:
+                    if not answer.done():
+                        answer.set_exception(error)
+                continue
+            for part, answer in together:
+                if not answer.done():
+                    answer.set_result(offset)
+                offset += len(part)
+        queue.busy = False
 
     async def _append(self, topic: str, partition: int, records: Records) -> int:
         try:
@@ -100,7 +153,8 @@ class Log:
         self._lease()
         try:
             sent = await producer.send_batch(batch, topic, partition=partition)
-            offset = int((await asyncio.wait_for(sent, APPEND_SECONDS)).offset)
+            async with asyncio.timeout(APPEND_SECONDS):
+                offset = int((await sent).offset)
         except NEVER as error:
             raise InvariantBroken(
                 f"Kafka refuses to append to {topic}[{partition}]: {type(error).__name__}. Compare "
@@ -161,6 +215,19 @@ class Log:
                 if records := (await reader.getmany(tp, timeout_ms=1_000)).get(tp):
                     yield records
 
+    async def follow_last(
+        self, topic: str, partitions: Iterable[int]
+    ) -> AsyncIterator[list[ConsumerRecord]]:
+        """The last record of each partition, then the records as they come, without end."""
+        tps = [TopicPartition(topic, partition) for partition in partitions]
+        async with self._reader() as reader:
+            reader.assign(tps)
+            for tp, end in (await reader.end_offsets(tps)).items():
+                reader.seek(tp, max(end - 1, 0))
+            while True:
+                for records in (await reader.getmany(timeout_ms=1_000)).values():
+                    yield records
+
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset held, and the next to be written."""
         tp = TopicPartition(topic, partition)
@@ -180,12 +247,23 @@ class Log:
 
     async def last(self, topic: str, partition: int) -> ConsumerRecord | None:
         """The last record, or None for an empty partition."""
-        first, end = await self.bounds(topic, partition)
-        found = None
-        if end > first:
-            async for records in self.read(topic, partition, end - 1, end):
-                found = records[-1]
-        return found
+        return next(iter(await self.last_of(topic, [partition])), None)
+
+    async def last_of(self, topic: str, partitions: Iterable[int]) -> list[ConsumerRecord]:
+        """The last record of each partition that has one, with one reader."""
+        tps = [TopicPartition(topic, partition) for partition in partitions]
+        found: dict[TopicPartition, ConsumerRecord] = {}
+        async with self._reader() as reader:
+            first, ends = await reader.beginning_offsets(tps), await reader.end_offsets(tps)
+            ends = {tp: end for tp, end in ends.items() if end > first[tp]}
+            reader.assign(list(ends))
+            for tp, end in ends.items():
+                reader.seek(tp, end - 1)
+            # By position: a last offset may be a control record's.
+            while any([await reader.position(tp) < end for tp, end in ends.items()]):
+                for tp, records in (await reader.getmany(timeout_ms=1_000)).items():
+                    found[tp] = records[-1]
+        return list(found.values())
 
     def _new_reader(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(

@@ -112,9 +112,13 @@ class Codec:
     look_up: Callable[[int], Schema] = _unknown
     _writers: dict[int, Schema] = field(default_factory=dict)
 
+    def head(self, name: str) -> bytes:
+        """What a record of ours begins with."""
+        return HEADER.pack(0, self.ids[name])
+
     def encode(self, name: str, row: Any) -> bytes:
         """The value of a Kafka record."""
-        return avro.encode(name, row, HEADER.pack(0, self.ids[name]))
+        return avro.encode(name, row, self.head(name))
 
     def decode(self, name: str, value: bytes) -> dict[str, Any]:
         """Raises ValueError for what no version of ours wrote, Unavailable as `look_up` does."""
@@ -239,7 +243,9 @@ class TransactionReader:
             ours = await self._ours()
             for schema_id in unsure:
                 if schema_id in ours:
-                    self._known[schema_id] = _readable(ours[schema_id], schema_id)
+                    readable = _readable(ours[schema_id], schema_id)
+                    same = readable == avro.parsed("Transaction")
+                    self._known[schema_id] = avro.parsed("Transaction") if same else readable
                 else:
                     self._known[schema_id] = await self._refusal(schema_id)
 
@@ -266,7 +272,7 @@ class TransactionReader:
         ours = avro.parsed("Transaction")
         try:
             return avro.decode_as(
-                writer, value, HEADER.size, reader=None if writer == ours else ours
+                writer, value, HEADER.size, reader=None if writer is ours else ours
             )
         except ValueError as error:
             sentence = f"The value is {error}; write it with the schema whose id it names."

@@ -15,6 +15,11 @@ log = logging.getLogger(__name__)
 
 async def waited_for(attempt: Callable[[], Awaitable[T]], what: str) -> T:
     """The result of `attempt`, tried again with growing pauses while it raises Unavailable."""
+    try:
+        # Nearly always; tenacity's machinery takes 0.1 ms.
+        return await attempt()
+    except Unavailable as error:
+        log.warning("Waiting to %s: %s Trying again.", what, error)
 
     def say(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

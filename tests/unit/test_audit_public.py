@@ -15,7 +15,9 @@ from ledger.audit.stated import (
     take_balance,
     take_stripe,
 )
-from ledger.domain.balance import StripeState, Totals, balance_of
+from ledger.domain import avro
+from ledger.domain.balance import NOTHING, Totals
+from ledger.domain.balance import Holding as AgentsHolding
 from ledger.domain.run import Stripe, Watermark
 from ledger.gl.journal import PostedRun
 
@@ -23,40 +25,36 @@ CASH, DEPOSIT = Stripe("assets:cash", "CAD"), Stripe("liabilities:deposits:1", "
 ALL, NONE = {0: 10**9}, dict[int, int]()
 
 
-def texts(totals: Totals) -> dict[str, Any]:
-    debits, credits, entries, offset = totals
-    return {
-        "debits": str(debits), "credits": str(credits), "entries": entries, "offset": offset
-    }  # fmt: skip
+Record = tuple[Stripe, int, dict[str, Any]]
 
 
 def stripe_row(
-    stripe: Stripe, shard: int, posted: Totals, live: Totals | None = None, *, broken: bool = False
-) -> dict[str, Any]:
-    """A Stripe record."""
-    return {
-        "account": stripe.account, "currency": stripe.currency, "scale": 2, "shard": shard,
-        "posted": texts(posted), "live": live and texts(live), "broken": broken,
-    }  # fmt: skip
+    stripe: Stripe, shard: int, live: Totals, posted: Totals = NOTHING, *, broken: bool = False
+) -> Record:
+    """A Stripe record: what its key names, and its value."""
+    value = {"scale": 2, "live": live.text(), "posted": posted.text(), "broken": broken}
+    return stripe, shard, value
 
 
 class Side:
     """Balances as the agent makes them of the stripes topic, up to `summed`."""
 
-    def __init__(self, *rows: dict[str, Any], summed: int | None = None) -> None:
+    def __init__(self, *records: Record, summed: int | None = None) -> None:
         self.holdings: Holdings = {}
         self.balances: Balances = {}
         self.findings = Findings()
-        self.summed = {0: len(rows) if summed is None else summed}
-        for offset, row in enumerate(rows):
-            take_stripe(self.holdings, 0, offset, row)
+        self.summed = {0: len(records) if summed is None else summed}
+        for offset, (stripe, shard, value) in enumerate(records):
+            key = f"{stripe.account} {stripe.currency} {shard}".encode()
+            take_stripe(self.holdings, 0, offset, key, value)
             if offset < self.summed[0]:
-                self.publish(Stripe(row["account"], row["currency"]))
+                self.publish(stripe)
 
     def publish(self, stripe: Stripe) -> None:
-        holding = self.holdings[stripe]
-        parts = [StripeState(*said) for said in holding.parts.values()]
-        take_balance(self.balances, balance_of(*stripe, holding.scale, parts)._asdict())
+        made = AgentsHolding(self.holdings[stripe].scale)
+        for shard, row in self.holdings[stripe].parts.items():
+            made.settle(shard, row.live)
+        take_balance(self.balances, made.balance(*stripe)._asdict())
 
     def pending(self) -> set[Stripe]:
         return balances.compare(self.holdings, self.balances, self.summed, self.findings)
@@ -134,24 +132,32 @@ def test_the_same_version_says_the_same_even_in_motion() -> None:
     assert side.only().stripes == (CASH,)
 
 
-def test_what_is_live_is_pending_and_counted() -> None:
-    side = Side(stripe_row(CASH, 0, Totals(1, 0, 1, 2), Totals(5, 0, 2, 3)))
+def test_what_is_not_reconciled_yet_is_pending() -> None:
+    side = Side(*ROWS, stripe_row(CASH, 0, Totals(5000, 0, 3, 12)), summed=3)
     assert side.pending() == {CASH}
     assert side.findings.breaks() == []
-    side.altered(CASH, pending="0.05")
+    side.altered(CASH, version=2 * 13 + 2 * 10, pending="0.05")
     side.pending()
     assert side.only().kind is Kind.DIFFERS
 
 
-def test_an_older_record_of_a_stripe_counts_for_nothing() -> None:
-    new = stripe_row(CASH, 0, Totals(9, 0, 3, 8))
-    old = stripe_row(CASH, 0, Totals(1, 0, 1, 2), Totals(5, 0, 2, 3), broken=True)
-    side = Side(new, old)
-    assert side.holdings[CASH].parts[0] == (Totals(9, 0, 3, 8), None, False)
+def test_an_open_break_is_a_balance_s_status() -> None:
+    side = Side(ROWS[1], stripe_row(CASH, 0, Totals(1234, 0, 2, 5), broken=True))
+    side.pending()
+    assert side.only().kind is Kind.DIFFERS
+    side = Side(ROWS[1], stripe_row(CASH, 0, Totals(1234, 0, 2, 5), broken=True))
+    side.altered(CASH, status="break")
     assert side.pending() == set()
     assert side.findings.breaks() == []
-    mixed = Side(old, stripe_row(CASH, 0, Totals(5, 0, 2, 3)))
-    assert mixed.holdings[CASH].parts[0] == (Totals(5, 0, 2, 3), None, False)
+
+
+def test_an_older_record_of_a_stripe_counts_for_nothing() -> None:
+    new = stripe_row(CASH, 0, Totals(9, 0, 3, 8))
+    old = stripe_row(CASH, 0, Totals(5, 0, 2, 3), Totals(1, 0, 1, 2), broken=True)
+    side = Side(new, old)
+    assert side.holdings[CASH].parts[0] == (2, Totals(9, 0, 3, 8), NOTHING, False)
+    assert side.pending() == set()
+    assert side.findings.breaks() == []
 
 
 def test_an_older_balance_counts_for_nothing() -> None:
@@ -164,10 +170,15 @@ def test_an_older_balance_counts_for_nothing() -> None:
 def test_the_changelog_keeps_the_newest_whatever_came_last() -> None:
     changelog = Changelog()
     key = b"sassets:cash CAD"
-    changelog.take(key, b"2 9 0 2 7 1 0 1 3 0")
-    changelog.take(key, b"2 5 0 1 3 0 0 0 -1 0")
-    assert changelog.rows() == {CASH: (2, (9, 0, 2, 7), (1, 0, 1, 3), False)}
-    changelog.take(key, b"2 9 0 2 7 1 0 1 3 1")
+
+    def value(record: Record) -> bytes:
+        return avro.encode("Stripe", record[2], bytes(5))
+
+    new, old = Totals(9, 0, 2, 7), Totals(1, 0, 1, 3)
+    changelog.take(key, value(stripe_row(CASH, 0, new, old)))
+    changelog.take(key, value(stripe_row(CASH, 0, Totals(5, 0, 1, 3))))
+    assert changelog.rows() == {CASH: (2, new, old, False)}
+    changelog.take(key, value(stripe_row(CASH, 0, new, old, broken=True)))
     assert changelog.rows()[CASH].broken
 
 
@@ -195,8 +206,10 @@ def test_minor_units_as_text(minor: int, scale: int, text: str) -> None:
 
 def balance(stripe: Stripe, *parts: Totals, status: str = "reconciled") -> dict[str, Any]:
     """The public balance of what was compared."""
-    states = [StripeState(each, None, False) for each in parts]
-    return balance_of(*stripe, 2, states)._replace(status=status)._asdict()
+    made = AgentsHolding(2)
+    for shard, totals in enumerate(parts):
+        made.settle(shard, totals)
+    return made.balance(*stripe)._replace(status=status)._asdict()
 
 
 OLD, NEW = Totals(1234, 0, 2, 5), Totals(2234, 0, 3, 15)

@@ -10,7 +10,8 @@ from ledger.audit.check import ShardCheck
 from ledger.audit.findings import Break, Findings, Kind, Party
 from ledger.audit.journal import Portions
 from ledger.audit.original import Ids, Original
-from ledger.audit.stated import _MARK, Changelog, Said
+from ledger.audit.stated import _MARK, Changelog, TableRow
+from ledger.domain import avro
 from ledger.domain.balance import Totals, totals_after
 from ledger.domain.run import Content, Decision, Outcomes, Stripe, Watermark
 from ledger.domain.transaction import Draft
@@ -64,7 +65,9 @@ class World:
         self.posted, self.database = journal.snapshot(shard, 0)
         self.runs: list[PostedRun] = list(journal.runs(shard))
         self.transactions: list[PostedTransaction] = list(journal.transactions(shard))
-        self.stripes = {each: Said(totals, None, False) for each, totals in self.database.items()}
+        self.stripes = {
+            each: TableRow(2, totals, totals, False) for each, totals in self.database.items()
+        }
         self.rows = {each: (2, totals, totals, 0) for each, totals in self.database.items()}
         self.mark = [self.posted, self.posted, 0, 0]
         self.written = self.posted.end
@@ -117,8 +120,9 @@ class World:
     def changelog(self) -> Changelog:
         made = Changelog()
         for (account, currency), (scale, live, posted, broken) in self.rows.items():
-            numbers = (scale, *live, *posted, broken)
-            made.take(f"s{account} {currency}".encode(), " ".join(map(str, numbers)).encode())
+            texts = {"live": live.text(), "posted": posted.text()}
+            value = {"scale": scale, "broken": bool(broken)} | texts
+            made.take(f"s{account} {currency}".encode(), avro.encode("Stripe", value, bytes(5)))
         stream, compared, posted, breaks = self.mark
         made.take(b"w", _MARK.pack(*_numbers(stream), *_numbers(compared), posted, breaks))
         return made
@@ -344,7 +348,7 @@ def test_a_stripe_topic_that_lost_one_or_is_behind_progress(world: World) -> Non
     del world.stripes[LAST]
     cash = Stripe(CASH, "CAD")
     before = totals_after(Content.decode(world.decisions[0]["content"]), {})[cash]
-    world.stripes[cash] = Said(before, None, False)
+    world.stripes[cash] = TableRow(2, before, before, False)
     assert told(world.audit()) == {(Kind.MISSING, Party.STRIPES), (Kind.DIFFERS, Party.STRIPES)}
 
 
@@ -354,15 +358,15 @@ def test_a_stripe_not_yet_compared_is_compared_by_its_live_totals(world: World) 
     for changes, found in (({}, set()), ({"entries": 9}, {(Kind.DIFFERS, Party.STRIPES)})):
         again = World()
         again.compared = Watermark()
-        again.stripes[cash] = Said(before, world.database[cash]._replace(**changes), False)
+        again.stripes[cash] = TableRow(2, world.database[cash]._replace(**changes), before, False)
         assert told(again.audit()) == found
 
 
-def test_a_stripe_that_fell_back_to_pending_though_it_was_compared(world: World) -> None:
-    """What a worker does that still publishes for a shard it has lost."""
+def test_a_stripe_that_was_compared_with_other_totals(world: World) -> None:
     cash = Stripe(CASH, "CAD")
     before = totals_after(Content.decode(world.decisions[0]["content"]), {})[cash]
-    world.stripes[cash] = Said(before, world.database[cash], False)
+    forged = before._replace(debits=before.debits + 1)
+    world.stripes[cash] = TableRow(2, world.database[cash], forged, False)
     assert told(world.audit()) == {(Kind.DIFFERS, Party.STRIPES)}
 
 

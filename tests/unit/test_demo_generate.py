@@ -13,7 +13,7 @@ from ledger.domain.intake import Memory, Received, decide
 from ledger.domain.partition import partition_of
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Reason
-from ledger.domain.run import Content, Outcomes, Watermark
+from ledger.domain.run import Watermark
 from ledger.domain.transaction import Policy, ordering_key
 from tests.builders import NOW
 
@@ -42,13 +42,13 @@ def decided(made: list[Made]) -> dict[int, str]:
     for shard in range(SHARDS):
         numbers = [n for n, each in enumerate(made) if partition_of(key_of(each), SHARDS) == shard]
         records = [Received(n, NOW, key_of(made[n]), b"", made[n].draft) for n in numbers]
-        decision = decide(
+        settled = decide(
             records, shard=shard, shards=SHARDS, end=len(made), watermark=Watermark(),
             memory=Memory(lambda name: None, lambda name: None), reference=reference(),
             policy=Policy(),
         )  # fmt: skip
-        outcomes = Outcomes.decode(decision.outcomes)
-        found |= dict.fromkeys(Content.decode(decision.content).offsets, "accepted")
+        outcomes = settled.outcomes
+        found |= dict.fromkeys(settled.content.offsets, "accepted")
         found |= dict.fromkeys(outcomes.duplicates, "duplicate")
         found |= {refusal.offset: refusal.code for refusal in outcomes.refused}
     return found

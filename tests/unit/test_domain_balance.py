@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.domain.balance import NOTHING, StripeState, Totals, balance_of, newer, totals_after
+from ledger.domain.balance import NOTHING, Holding, Totals, totals_after
 from tests.builders import CASH, DEPOSIT, content, stripe, totals
 
 RUN = content(
@@ -39,33 +39,49 @@ def test_currencies_of_an_account_are_stripes_of_their_own() -> None:
     }
 
 
+def test_totals_as_text() -> None:
+    big = Totals(10**30, 0, 7, 2**62)
+    assert Totals.read(big.text()) == big
+    assert NOTHING.text() == "0 0 0 -1"
+
+
 # The account's side
 
 ONE = totals(500, 200, 3, 7)
 MORE = totals(900, 200, 4, 12)
 
 
+def holding(
+    *parts: tuple[Totals | None, Totals | None], broken: bool = False, scale: int = 2
+) -> Holding:
+    """Of each shard what is reconciled, and what is decided."""
+    made = Holding(scale)
+    for shard, (settled, live) in enumerate(parts):
+        if settled:
+            made.settle(shard, settled)
+        if live:
+            made.hear(shard, live)
+    made.broken = {0} if broken else set()
+    return made
+
+
 @pytest.mark.parametrize(
-    ("states", "posted", "pending", "entries", "status"),
+    ("held", "posted", "pending", "entries", "status"),
     [
-        ([], "0.00", "0.00", 0, "reconciled"),
-        ([StripeState(ONE, None, False)], "3.00", "0.00", 3, "reconciled"),
-        ([StripeState(ONE, MORE, False)], "3.00", "4.00", 3, "pending"),
-        ([StripeState(NOTHING, ONE, False)], "0.00", "3.00", 0, "pending"),
-        ([StripeState(ONE, None, True)], "3.00", "0.00", 3, "break"),
-        ([StripeState(ONE, None, True), StripeState(ONE, MORE, False)], "6.00", "4.00", 6, "break"),
-        ([StripeState(ONE, MORE, False), StripeState(ONE, None, True)], "6.00", "4.00", 6, "break"),
-        (
-            [StripeState(ONE, MORE, False), StripeState(ONE, None, False)],
-            "6.00",
-            "4.00",
-            6,
-            "pending",
-        ),
+        (holding(), "0.00", "0.00", 0, "reconciled"),
+        (holding((ONE, None)), "3.00", "0.00", 3, "reconciled"),
+        (holding((ONE, MORE)), "3.00", "4.00", 3, "pending"),
+        (holding((None, ONE)), "0.00", "3.00", 0, "pending"),
+        (holding((ONE, None), broken=True), "3.00", "0.00", 3, "break"),
+        (holding((ONE, MORE), (ONE, None), broken=True), "6.00", "4.00", 6, "break"),
+        (holding((ONE, MORE), (ONE, None)), "6.00", "4.00", 6, "pending"),
+        (holding((ONE, MORE), (ONE, MORE)), "6.00", "8.00", 6, "pending"),
     ],
 )
-def test_a_balance_is_the_sum_of_its_stripes(states, posted, pending, entries, status) -> None:
-    balance = balance_of(CASH, "CAD", 2, states)
+def test_a_balance_is_the_sum_of_its_stripes(
+    held: Holding, posted: str, pending: str, entries: int, status: str
+) -> None:
+    balance = held.balance(CASH, "CAD")
     assert (balance.posted, balance.pending, balance.entries, balance.status) == (
         posted,
         pending,
@@ -75,30 +91,39 @@ def test_a_balance_is_the_sum_of_its_stripes(states, posted, pending, entries, s
 
 
 def test_a_balance_is_on_the_accounts_normal_side() -> None:
-    states = [StripeState(ONE, MORE, False)]
-    assert balance_of(CASH, "CAD", 2, states)[3:7] == ("3.00", "4.00", "5.00", "2.00")
-    assert balance_of(DEPOSIT, "CAD", 2, states)[3:7] == ("-3.00", "-4.00", "5.00", "2.00")
+    held = holding((ONE, MORE))
+    assert held.balance(CASH, "CAD")[3:7] == ("3.00", "4.00", "5.00", "2.00")
+    assert held.balance(DEPOSIT, "CAD")[3:7] == ("-3.00", "-4.00", "5.00", "2.00")
 
 
 def test_a_balance_outgrows_64_bits_exactly() -> None:
-    state = StripeState(totals(10**30 + 1, 0, 2, 1), None, False)
-    assert balance_of(CASH, "CAD", 2, [state] * 3).posted == "3" + "0" * 27 + "0.03"
+    part = (totals(10**30 + 1, 0, 2, 1), None)
+    assert holding(part, part, part).balance(CASH, "CAD").posted == "3" + "0" * 27 + "0.03"
 
 
-def test_the_later_state_wins_part_by_part() -> None:
-    settled = StripeState(MORE, None, False)
-    ahead = StripeState(ONE, MORE, False)
-    assert newer(None, ahead) == ahead
-    assert newer(ahead, settled) == settled
-    assert newer(settled, ahead) == settled
-    older_live = StripeState(NOTHING, totals(1000, 200, 5, 20), False)
-    assert newer(settled, older_live) == StripeState(MORE, older_live.live, False)
-    assert newer(StripeState(ONE, None, True), StripeState(NOTHING, MORE, False)) == StripeState(
-        ONE, MORE, True
-    )
+def test_what_is_known_changes_nothing() -> None:
+    held = holding((MORE, None))
+    assert not held.settle(0, MORE)
+    assert not held.settle(0, ONE)
+    assert not held.hear(0, MORE)
+    assert not held.hear(0, ONE)
+    assert held.balance(CASH, "CAD") == holding((MORE, None)).balance(CASH, "CAD")
 
 
-def test_a_break_opens_and_closes_at_the_same_offset() -> None:
-    fine, broken = StripeState(ONE, None, False), StripeState(ONE, None, True)
-    assert newer(fine, broken) == broken
-    assert newer(broken, fine) == fine
+def test_what_settles_is_ahead_no_longer() -> None:
+    held = holding((ONE, MORE))
+    assert held.latest(0) == MORE
+    assert held.settle(0, MORE)
+    assert not held.ahead
+    held.hear(0, totals(1000, 200, 5, 20))
+    assert held.settle(0, totals(950, 200, 5, 15))
+    assert held.ahead == {0: totals(1000, 200, 5, 20)}
+
+
+def test_a_holding_is_kept_as_far_as_it_is_reconciled() -> None:
+    held = holding((ONE, MORE), (None, ONE), (MORE, None), broken=True, scale=8)
+    kept = Holding.decode(held.encode())
+    same = holding((ONE, None), (None, None), (MORE, None), broken=True, scale=8)
+    assert kept.balance(CASH, "CAD") == same.balance(CASH, "CAD")
+    assert kept.encode() == held.encode()
+    assert Holding.decode(Holding(0).encode()).balance(CASH, "CAD").posted == "0"

@@ -1,0 +1,124 @@
+"""How far each shard is compared: said on the progress topic, and known all over this process.
+
+A shard's owner knows it first; of other workers' shards the topic tells.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+from aiokafka import ConsumerRecord
+
+from agents.app import LedgerApp
+from agents.messages import Message
+from ledger.streaming.waiting import waited_for
+
+
+class Compared:
+    """Positions in the transactions, by shard; they only rise."""
+
+    def __init__(self, app: LedgerApp) -> None:
+        self._app, self._topic = app, app.names.progress.name
+        self._ends = dict.fromkeys(range(app.ledger.shards), 0)
+        self._listeners: list[Callable[[int], None]] = []
+        self._unsaid: dict[int, Message] = {}
+        self._due = asyncio.Event()
+        self._loading: dict[int, asyncio.Task[None]] = {}
+        self._following: asyncio.Task[None] | None = None
+
+    def end(self, shard: int) -> int:
+        """Every transaction of the shard before it is compared."""
+        return self._ends[shard]
+
+    def on_move(self, listener: Callable[[int], None]) -> None:
+        """Call `listener` with each shard that has moved on; it must not block."""
+        self._listeners.append(listener)
+
+    def move(self, shard: int, end: int) -> None:
+        """The shard is compared up to there."""
+        if end > self._ends[shard]:
+            self._ends[shard] = end
+            for listener in self._listeners:
+                listener(shard)
+
+    def say(self, shard: int, progress: Message) -> None:
+        """Publish it soon; of several that wait for that only the last counts."""
+        self._unsaid[shard] = progress
+        self._due.set()
+
+    async def publish(self) -> None:
+        """Without end: what is to be said, of all shards together."""
+        append = self._app.log_.append_absolute
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            unsaid, self._unsaid = self._unsaid, {}
+            await asyncio.gather(
+                *(append(self._topic, shard, [progress]) for shard, progress in unsaid.items())
+            )
+
+    async def loaded(self, generation: int) -> None:
+        """Return once all is known that was said before this assignment of the group.
+
+        What a shard's last owner said must be known before anybody calls its stripes pending.
+        """
+        if generation not in self._loading:
+            self._loading = {generation: asyncio.create_task(self._load())}
+        await asyncio.shield(self._loading[generation])
+
+    async def _load(self) -> None:
+        last = self._app.log_.last_of
+        self._hear(
+            await waited_for(lambda: last(self._topic, self._ends), "read the progress of shards")
+        )
+
+    def _hear(self, records: Iterable[ConsumerRecord]) -> None:
+        for record in records:
+            row = self._app.codec.decode("Progress", record.value or b"")
+            self.move(row["shard"], row["end"])
+
+    async def follow(self) -> None:
+        """Without end: what is said of the shards that are other workers'."""
+        app, decisions = self._app, self._app.names.decisions.name
+        while True:
+            await app.rebalanced.wait()
+            app.rebalanced.clear()
+            if self._following is not None:
+                self._following.cancel()
+                await asyncio.wait([self._following])
+            assignment = app.consumer.assignment()
+            owned = {tp.partition for tp in assignment if tp.topic == decisions}
+            others = [shard for shard in self._ends if shard not in owned]
+            self._following = asyncio.create_task(self._follow(others))
+
+    async def _follow(self, shards: list[int]) -> None:
+        async def follow() -> None:
+            async for records in self._app.log_.follow_last(self._topic, shards):
+                self._hear(records)
+
+        if shards:
+            await faultless(
+                self._app,
+                waited_for(follow, "follow the progress of other workers' shards"),
+                "following progress",
+            )
+
+
+def attach(app: LedgerApp) -> None:
+    """Give `app` the positions, and the tasks that publish and follow them."""
+    app.compared = compared = Compared(app)
+
+    @app.task
+    async def publish_progress() -> None:
+        await faultless(app, compared.publish(), "publishing progress")
+
+    @app.task
+    async def follow_progress() -> None:
+        await faultless(app, compared.follow(), "following progress")
+
+
+async def faultless(app: LedgerApp, work: Awaitable[None], doing: str) -> None:
+    """Do `work`; this process does not outlive its failing."""
+    try:
+        await work
+    except Exception as error:
+        app.fault(error, doing)

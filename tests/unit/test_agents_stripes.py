@@ -1,0 +1,53 @@
+"""A stripe's row as bytes: by hand, and the same as by its schema."""
+
+import pytest
+
+from agents.stripes import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
+from ledger.domain import avro
+from ledger.domain.balance import NOTHING, Totals
+from ledger.domain.run import Stripe, Watermark
+from ledger.streaming.registry import Codec
+
+CODEC = Codec({"Stripe": 300})
+ROWS = Rows(CODEC)
+SMALL = Totals(1234, 0, 3, 17)
+LONG = Totals(10**25, 10**30, 2**40, 2**62)
+
+
+@pytest.mark.parametrize("scale", [0, 2, 18])
+@pytest.mark.parametrize("live", [SMALL, LONG])
+@pytest.mark.parametrize("posted", [NOTHING, SMALL, LONG])
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_row_is_what_its_schema_says(
+    scale: int, live: Totals, posted: Totals, broken: bool
+) -> None:
+    row = Row(scale, live, posted, broken)
+    texts = {"live": live.text(), "posted": posted.text()}
+    assert ROWS.encode(row) == avro.encode("Stripe", row._asdict() | texts, CODEC.head("Stripe"))
+    assert ROWS.decode(ROWS.encode(row)) == row
+    assert ROWS.version_of(b"sassets:cash CAD", ROWS.encode(row)) == live.offset
+
+
+def test_the_longest_texts_that_take_one_byte_of_length() -> None:
+    for digits in range(50, 60):
+        row = Row(2, Totals(10**digits, 0, 1, 2), NOTHING, False)
+        assert ROWS.decode(ROWS.encode(row)) == row
+
+
+def test_what_is_no_row() -> None:
+    good = ROWS.encode(Row(2, SMALL, NOTHING, False))
+    for bad in (b"", good[:-1], good + b"\0", b"\1" + good[1:]):
+        with pytest.raises(ValueError, match=r"Avro|bytes after|not framed|not this version"):
+            ROWS.decode(bad)
+
+
+def test_a_mark_s_version_is_what_is_folded() -> None:
+    mark = Mark(stream=Watermark(7, 70, b"d" * 32, 1), compared=Watermark(5, 50))
+    assert Mark.decode(mark.encode()) == mark
+    assert ROWS.version_of(MARK, mark.encode()) == 7
+
+
+def test_keys() -> None:
+    stripe = Stripe("assets:cash", "XTSE:SHOP")
+    assert stripe_of(key_of(stripe)) == stripe
+    assert message_key(stripe, 12) == b"assets:cash XTSE:SHOP 12"

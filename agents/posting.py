@@ -1,7 +1,7 @@
 """Posting: puts decided runs into the general ledger and says what the ledger makes of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -10,13 +10,13 @@ from agents.lanes import Gap
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.gl.journal import Journal, JournalUnavailable, PostingRun, Snapshot, Superseded
-from ledger.streaming.decisions import ValidRun, valid_runs
+from ledger.streaming.decisions import ValidRun, portions, valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.waiting import waited_for
 
 T = TypeVar("T")
-MAX_POSTED_AT_ONCE = 20_000
-"""Transactions in one database transaction when there is much to catch up with."""
+POST_BYTES = 8 * 1024 * 1024
+"""Posted in one database transaction and said in one message, when there is much to catch up."""
 
 
 def attach(app: LedgerApp, journal: Journal) -> None:
@@ -67,7 +67,8 @@ class PostingShard:
         async with self._lock:
             if run.start > self._read:
                 raise Gap(self._read)
-            for part in _portions(valid_runs(self._app.codec, run.records, self._watermark)):
+            runs = valid_runs(self._app.codec, run.records, self._watermark)
+            for part in portions(runs, POST_BYTES):
                 await self._post(part)
             self._read = max(run.end, self._read)
             return self._read
@@ -138,16 +139,3 @@ def _columns(totals: dict[Stripe, Totals]) -> dict[str, list[Any]]:
         "entries": [each.entries for each in totals.values()],
         "offsets": [each.offset for each in totals.values()],
     }
-
-
-def _portions(runs: Iterator[ValidRun]) -> Iterator[list[ValidRun]]:
-    portion: list[ValidRun] = []
-    count = 0
-    for run in runs:
-        if portion and count + run.decision.accepted > MAX_POSTED_AT_ONCE:
-            yield portion
-            portion, count = [], 0
-        portion.append(run)
-        count += run.decision.accepted
-    if portion:
-        yield portion

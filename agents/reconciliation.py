@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from faust.types import TP
 
@@ -17,13 +17,16 @@ from ledger.domain.partition import partition_of
 from ledger.domain.reconcile import Compared, Difference, Meeting, Said
 from ledger.domain.run import Stripe, Watermark
 from ledger.errors import InvariantBroken
+from ledger.streaming import decisions
 from ledger.streaming.decisions import ValidRun, valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.table import ChangelogTable
 from ledger.streaming.waiting import waited_for
 
-FOLD_TRANSACTIONS = 10_000
-"""Folded in one write: their rows must fit one record batch of the changelog."""
+FOLD_BYTES = 8 * 1024 * 1024
+"""Folded in one write: the rows must fit one record batch of the changelog."""
+PART_ROWS = 10_000
+"""Of one partition, in one record batch of the stripes topic."""
 CACHED = 12_500
 """Rows of a shard kept decoded, about 0.6 KB each; the table has them all."""
 
@@ -65,7 +68,7 @@ class ReconciliationShard:
         self._lock = asyncio.Lock()
         self._offered: list[ValidRun] = []
         self._folding: asyncio.Task[None] | None = None
-        self._stopped = False
+        self._taking = self._stopped = False
         self._room = asyncio.Event()
         self.mark = Mark()
         self.posted_read = 0
@@ -78,28 +81,36 @@ class ReconciliationShard:
     async def open(self) -> int:
         """Restore the table and catch up with the decision log; where to read `posted` from."""
         async with self._lock:
-            if TP(self._app.names.transactions.name, self._shard) not in (
-                self._app.consumer.assignment()
-            ):
-                raise InvariantBroken(
-                    f"Shard {self._shard} is decided by another worker than the one that "
-                    "compares it; the assignor should keep them together. Restart the workers."
-                )
-            self._stopped = False
-            await self._app.compared.loaded(self._app.consumer_generation_id)
-            await waited_for(self._table.open, f"restore the stripes of shard {self._shard}")
-            held = self._table.get(MARK)
-            self.mark = Mark() if held is None else Mark.decode(held)
-            self._cached.clear()
-            await self._start_over()
-            await waited_for(self._catch_up, f"fold the decisions of shard {self._shard}")
+            # From here on what is offered waits: what came before is in the log.
+            self._taking, self._stopped = True, False
+            try:
+                await self._open()
+            except BaseException:
+                self.clear()
+                raise
             return self.posted_read
+
+    async def _open(self) -> None:
+        if TP(self._app.names.transactions.name, self._shard) not in (
+            self._app.consumer.assignment()
+        ):
+            raise InvariantBroken(
+                f"Shard {self._shard} is decided by another worker than the one that "
+                "compares it; the assignor should keep them together. Restart the workers."
+            )
+        await self._app.compared.loaded(self._app.consumer_generation_id)
+        await waited_for(self._table.open, f"restore the stripes of shard {self._shard}")
+        held = self._table.get(MARK)
+        self.mark = Mark() if held is None else Mark.decode(held)
+        self._cached.clear()
+        await self._start_over()
+        await waited_for(self._catch_up, f"fold the decisions of shard {self._shard}")
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""
         topic, start = self._app.names.decisions.name, self.mark.stream.decisions_offset
         async for records in self._app.log_.read(topic, self._shard, start):
-            await self._fold_all(list(valid_runs(self._app.codec, records, self.mark.stream)))
+            await self._fold_all(valid_runs(self._app.codec, records, self.mark.stream))
 
     async def _start_over(self) -> None:
         """Rows beyond what was compared are one run that waits, whatever runs they came in.
@@ -140,16 +151,16 @@ class ReconciliationShard:
         return Said(watermark.decisions_offset, watermark.end, totals)
 
     def clear(self) -> None:
-        """Forget what was offered: it is read from the log when the shard is opened again."""
-        self._offered = []
+        """Take no more: what is settled from here on is read from the log at the next opening."""
+        self._taking, self._offered = False, []
         self._room.set()
 
     async def offer(self, run: ValidRun) -> None:
         """Fold `run` soon; returns when there is room for more."""
-        if self._stopped:
+        if self._stopped or not self._taking:
             return
         self._offered.append(run)
-        if sum(each.decision.accepted for each in self._offered) > FOLD_TRANSACTIONS:
+        if sum(each.weight for each in self._offered) > FOLD_BYTES:
             self._room.clear()
         if self._folding is None or self._folding.done():
             name = f"fold {self._shard}"
@@ -176,9 +187,8 @@ class ReconciliationShard:
         except Exception as error:
             self._app.fault(error, f"folding shard {self._shard}")
 
-    async def _fold_all(self, runs: list[ValidRun]) -> None:
-        while runs:
-            portion, runs = _portion(runs)
+    async def _fold_all(self, runs: Iterable[ValidRun]) -> None:
+        for portion in decisions.portions(runs, FOLD_BYTES):
             await self._fold(portion)
 
     async def _fold(self, runs: Sequence[ValidRun]) -> None:
@@ -362,17 +372,8 @@ class ReconciliationShard:
 
 def _parts(stripes: list[Stripe]) -> Iterator[list[Stripe]]:
     """Portions that each fit one record batch."""
-    for at in range(0, len(stripes), FOLD_TRANSACTIONS):
-        yield stripes[at : at + FOLD_TRANSACTIONS]
-
-
-def _portion(runs: list[ValidRun]) -> tuple[list[ValidRun], list[ValidRun]]:
-    count = 0
-    for index, run in enumerate(runs):
-        count += run.decision.accepted
-        if index and count > FOLD_TRANSACTIONS:
-            return runs[:index], runs[index:]
-    return runs, []
+    for at in range(0, len(stripes), PART_ROWS):
+        yield stripes[at : at + PART_ROWS]
 
 
 def _totals(row: Mapping[str, Sequence[str]]) -> dict[Stripe, Totals]:

@@ -70,7 +70,10 @@ def bench(
 
 @contextmanager
 def fresh(data_dir: Path | None) -> Iterator["Record"]:
-    """A stack for the measurement; stopped and removed afterwards if no directory was given."""
+    """A stack for the measurement; stopped afterwards, and removed if it was made for it alone.
+
+    One whose measurement failed stays: its logs say why.
+    """
     from ledger.cli.output import errors
     from ledger.demo.stage import running
     from ledger.stack.progress import shown
@@ -83,9 +86,11 @@ def fresh(data_dir: Path | None) -> Iterator["Record"]:
             running(place, workers=0, meters=meters, say=lambda line: None) as record,
         ):
             yield record
-    finally:
-        if data_dir is None:
-            shutil.rmtree(place, ignore_errors=True)
+    except BaseException:
+        say(f"What it left, its logs too, is in {place}")
+        raise
+    if data_dir is None:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 async def check(settings: "Settings") -> Mapping[str, Any]:

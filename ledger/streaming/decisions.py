@@ -12,6 +12,9 @@ from ledger.domain.intake import Settled
 from ledger.domain.run import Content, Decision, Outcomes, Watermark
 from ledger.streaming.registry import Codec
 
+STRIPE_BYTES = 100
+"""Of a row's totals and the frame around it, in the changelog, on a topic or in a message."""
+
 log = logging.getLogger(__name__)
 
 
@@ -31,6 +34,11 @@ class ValidRun:
         made = cls(settled.decision, decisions_offset, before, after)
         made.__dict__.update(content=settled.content, outcomes=settled.outcomes)
         return made
+
+    @property
+    def weight(self) -> int:
+        """Bytes, roughly, of what is written and said of its stripes."""
+        return len(self.decision.content) + STRIPE_BYTES * len(self.content.accounts)
 
     @cached_property
     def content(self) -> Content:
@@ -65,3 +73,20 @@ def valid_runs(
         after = decision.after(watermark, decisions_offset=record.offset)
         yield ValidRun(decision, record.offset, watermark, after)
         watermark = after
+
+
+def portions(runs: Iterable[ValidRun], size: int) -> Iterator[list[ValidRun]]:
+    """Lists of runs that weigh `size` bytes at most, or of a single one that weighs more.
+
+    By weight and not by transactions: a thousand accounts may be opened by one of them.
+    """
+    portion: list[ValidRun] = []
+    held = 0
+    for run in runs:
+        if portion and held + run.weight > size:
+            yield portion
+            portion, held = [], 0
+        portion.append(run)
+        held += run.weight
+    if portion:
+        yield portion

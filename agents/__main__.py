@@ -60,10 +60,7 @@ def attach_stream(app: LedgerApp, settings: Settings) -> None:
 
     @app.task
     async def follow_reference() -> None:
-        try:
-            await reference.follow()
-        except Exception as error:
-            app.fault(error, "following the reference data")
+        await app.guarded(reference.follow(), "following the reference data")
 
     compared.attach(app)
     intake.attach(app, reference)

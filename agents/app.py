@@ -72,6 +72,18 @@ class LedgerApp(faust.App):
         logging.shutdown()
         os._exit(FAULT_EXIT)
 
+    async def guarded(self, work: Awaitable[None], doing: str) -> None:
+        """Do `work`; this process does not outlive its failing."""
+        try:
+            await work
+        except Exception as error:
+            self.fault(error, doing)
+
+    def shards(self) -> set[int]:
+        """The shards that this process decides."""
+        topic = self.names.transactions.name
+        return {tp.partition for tp in self.consumer.assignment() if tp.topic == topic}
+
     def on_rebalance_end(self) -> None:
         super().on_rebalance_end()
         self.rebalanced.set()

@@ -12,7 +12,7 @@ from faust.types import TP
 
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
-from agents.stripes import Row, Rows, message_key
+from agents.stripes import Row, Rows, message_key, portions
 from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
 from ledger.streaming.delivery import Run
@@ -38,8 +38,15 @@ def attach(app: LedgerApp) -> None:
     parts = Parts(app)
     app.compared.on_move(parts.moved)
     app.told = parts.told
-    app.task(parts.note_late)
-    app.task(parts.read_on)
+
+    @app.task
+    async def note_late() -> None:
+        await app.guarded(parts.note_late(), "publishing pending balances")
+
+    @app.task
+    async def read_on() -> None:
+        await app.guarded(parts.read_on(), "reading on in the stripes topic")
+
     take_runs(app, app.names.stripes, name="balances", opened=parts.opened, take=parts.take)
 
 
@@ -53,10 +60,7 @@ class Parts:
 
     async def opened(self, partition: int) -> int:
         """An Opener."""
-        shards = sum(
-            tp.topic == self._app.names.transactions.name for tp in self._app.consumer.assignment()
-        )
-        self._whole = shards == self._app.ledger.shards
+        self._whole = len(self._app.shards()) == self._app.ledger.shards
         if partition not in self._parts:
             self._parts[partition] = BalancesPart(self._app, partition)
         return await self._parts[partition].open()
@@ -82,16 +86,11 @@ class Parts:
         """
         while not self._app.should_stop:
             await self._app.sleep(READ_SECONDS)
-            tps = {
-                tp for tp in self._app.consumer.opened if tp.topic == self._app.names.stripes.name
-            }
-            self._app.consumer.resume_partitions(tps)
+            self._app.consumer.resume_partitions({part.tp for part in self._owned()})
 
     def _owned(self) -> Iterator["BalancesPart"]:
         # Those open now: of a partition that was lost, its new owner speaks.
-        for tp in self._app.consumer.opened:
-            if tp.topic == self._app.names.stripes.name:
-                yield self._parts[tp.partition]
+        return (part for part in self._parts.values() if part.owned())
 
     def moved(self, shard: int) -> None:
         """The shard is compared further than before."""
@@ -171,6 +170,7 @@ class BalancesPart:
 
     def __init__(self, app: LedgerApp, partition: int) -> None:
         self._app, self._partition = app, partition
+        self.tp = TP(app.names.stripes.name, partition)
         self._rows, self._codec = Rows(app.codec), app.codec
         self._store = Store(app.data / "balances" / str(partition))
         self._read = self._seen = 0
@@ -212,22 +212,17 @@ class BalancesPart:
                 self._forget()
         self._read = end
         if restoring:
-            for stripes in self._all():
+            for stripes in portions(self._all()):
                 await self._say(stripes)
+                self._forget()
             self._store.write([self._positions()], [RESTORING])
         await self._say_changed()
 
-    def _all(self) -> Iterator[list[Stripe]]:
-        """Every account, in portions that each fit one record batch."""
-        portion = []
+    def _all(self) -> Iterator[Stripe]:
+        """Every account in the table."""
         for key, _ in self._store.scan(b"a", b"b"):
             account, currency = key[1:].decode().split(" ")
-            portion.append(Stripe(account, currency))
-            if len(portion) == CACHED:
-                yield portion
-                portion = []
-                self._forget()
-        yield portion
+            yield Stripe(account, currency)
 
     async def take(self, run: Run) -> int:
         """Hear what shards tell; returns the position before which everything is reconciled."""
@@ -273,11 +268,10 @@ class BalancesPart:
         if (shard in holding.broken) != row.broken:
             holding.broken ^= {shard}
             self._changed.add(stripe)
-        if live.offset > known.offset:
-            if known.offset < 0 and holding.settle(shard, row.posted):
-                # This disk has not seen the shard's records before.
-                self._changed.add(stripe)
-            holding.ahead[shard] = live
+        if known.offset < 0 and holding.settle(shard, row.posted):
+            # This disk has not seen the shard's records before.
+            self._changed.add(stripe)
+        if holding.hear(shard, live):
             if shard not in self._ahead:
                 self._ahead[shard] = Ahead()
             self._ahead[shard].add(Told(place, now, stripe, live))
@@ -331,7 +325,7 @@ class BalancesPart:
 
     def owned(self) -> bool:
         """Whether this process may speak for it."""
-        return TP(self._app.names.stripes.name, self._partition) in self._app.consumer.opened
+        return self.tp in self._app.consumer.opened
 
     def note_late(self, now: float) -> None:
         """What has waited longer than usual is published as pending.
@@ -352,10 +346,10 @@ class BalancesPart:
         changed, self._changed = self._changed, set()
         position = self._positions()
         self._told = {first: end for first, end in self._told.items() if end > self._read}
-        for part in _parts(changed):
+        for part in portions(changed):
             await self._say(part)
         self._store.write([*self._entries(changed), position])
-        self._app.consumer.reached(self._app.names.stripes.name, self._partition, self._settled())
+        self._app.consumer.reached(self.tp, self._settled())
         self._forget()
 
     async def _set_right(self) -> None:
@@ -400,10 +394,3 @@ class BalancesPart:
 
 def _key(stripe: Stripe) -> bytes:
     return f"a{stripe.account} {stripe.currency}".encode()
-
-
-def _parts(stripes: set[Stripe], size: int = 10_000) -> Iterable[list[Stripe]]:
-    """Portions that each fit one record batch."""
-    ordered = list(stripes)
-    for at in range(0, len(ordered), size):
-        yield ordered[at : at + size]

@@ -4,7 +4,7 @@ A shard's owner knows it first; of other workers' shards the topic tells.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 
 from aiokafka import ConsumerRecord
 
@@ -78,16 +78,14 @@ class Compared:
 
     async def follow(self) -> None:
         """Without end: what is said of the shards that are other workers'."""
-        app, decisions = self._app, self._app.names.decisions.name
+        app = self._app
         while True:
             await app.rebalanced.wait()
             app.rebalanced.clear()
             if self._following is not None:
                 self._following.cancel()
                 await asyncio.wait([self._following])
-            assignment = app.consumer.assignment()
-            owned = {tp.partition for tp in assignment if tp.topic == decisions}
-            others = [shard for shard in self._ends if shard not in owned]
+            others = sorted(self._ends.keys() - app.shards())
             self._following = asyncio.create_task(self._follow(others))
 
     async def _follow(self, shards: list[int]) -> None:
@@ -96,8 +94,7 @@ class Compared:
                 self._hear(records)
 
         if shards:
-            await faultless(
-                self._app,
+            await self._app.guarded(
                 waited_for(follow, "follow the progress of other workers' shards"),
                 "following progress",
             )
@@ -109,16 +106,8 @@ def attach(app: LedgerApp) -> None:
 
     @app.task
     async def publish_progress() -> None:
-        await faultless(app, compared.publish(), "publishing progress")
+        await app.guarded(compared.publish(), "publishing progress")
 
     @app.task
     async def follow_progress() -> None:
-        await faultless(app, compared.follow(), "following progress")
-
-
-async def faultless(app: LedgerApp, work: Awaitable[None], doing: str) -> None:
-    """Do `work`; this process does not outlive its failing."""
-    try:
-        await work
-    except Exception as error:
-        app.fault(error, doing)
+        await app.guarded(compared.follow(), "following progress")

@@ -190,9 +190,12 @@ class IntakeShard:
             await waited_for(self._catch_up, f"read what landed in shard {self._shard}")
             return
         self._log_end = offset + 1
-        run = ValidRun.of(settled, offset, ids.watermark)
-        reference_offset = settled.decision.reference_offset
-        ids.write(memory, run.after, reference_offset, window=self._policy.window)
+        await self._keep(memory, ValidRun.of(settled, offset, ids.watermark))
+
+    async def _keep(self, memory: Memory, run: ValidRun) -> None:
+        """Remember what a run in the log has settled, and hand it on."""
+        reference_offset = run.decision.reference_offset
+        self._ids.write(memory, run.after, reference_offset, window=self._policy.window)
         await self._app.settled(self._shard, run)
 
     async def _catch_up(self) -> None:
@@ -203,7 +206,5 @@ class IntakeShard:
             for run in valid_runs(self._app.codec, records, ids.watermark):
                 memory = ids.memory()
                 memory.remember(run.content, run.outcomes)
-                reference_offset = run.decision.reference_offset
-                ids.write(memory, run.after, reference_offset, window=self._policy.window)
-                await self._app.settled(self._shard, run)
+                await self._keep(memory, run)
         self._log_end = end

@@ -56,7 +56,7 @@ class Lane:
         if self._stopped:
             return
         self._waiting.append(run)
-        self._bytes += sum(len(record.value or b"") for record in run.records)
+        self._bytes += run.size
         if self._bytes > FULL_BYTES and not self._full:
             self._full = True
             self._app.consumer.pause_partitions({self._tp})

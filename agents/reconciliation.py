@@ -6,8 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from faust.types import TP
-
+from agents import stripes as stripes_
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
 from agents.messages import Message, Messages, portions
@@ -25,8 +24,6 @@ from ledger.streaming.waiting import waited_for
 
 FOLD_BYTES = 8 * 1024 * 1024
 """Folded in one write: the rows must fit one record batch of the changelog."""
-PART_ROWS = 10_000
-"""Of one partition, in one record batch of the stripes topic."""
 CACHED = 12_500
 """Rows of a shard kept decoded, about 0.6 KB each; the table has them all."""
 
@@ -91,9 +88,7 @@ class ReconciliationShard:
             return self.posted_read
 
     async def _open(self) -> None:
-        if TP(self._app.names.transactions.name, self._shard) not in (
-            self._app.consumer.assignment()
-        ):
+        if self._shard not in self._app.shards():
             raise InvariantBroken(
                 f"Shard {self._shard} is decided by another worker than the one that "
                 "compares it; the assignor should keep them together. Restart the workers."
@@ -343,7 +338,7 @@ class ReconciliationShard:
             *(
                 self._say_part(partition, {stripe: rows[stripe] for stripe in part}, values)
                 for partition, stripes in by_partition.items()
-                for part in _parts(stripes)
+                for part in stripes_.portions(stripes)
             )
         )
 
@@ -368,12 +363,6 @@ class ReconciliationShard:
 
     async def _say(self, topic: str, records: Sequence[Message]) -> None:
         await self._app.log_.append_absolute(topic, self._shard, records)
-
-
-def _parts(stripes: list[Stripe]) -> Iterator[list[Stripe]]:
-    """Portions that each fit one record batch."""
-    for at in range(0, len(stripes), PART_ROWS):
-        yield stripes[at : at + PART_ROWS]
 
 
 def _totals(row: Mapping[str, Sequence[str]]) -> dict[Stripe, Totals]:

@@ -49,14 +49,10 @@ class Sources:
         await self.log.close()
         self.journal.close()
 
-    def rows(self, topic: Topic, records: Iterable[ConsumerRecord]) -> Iterator[tuple[int, Any]]:
-        """Offset and row of each record; what is none of ours is left out, as all readers do."""
-        return ((record.offset, row) for record, row in self.decoded(topic, records))
-
-    def decoded(
+    def rows(
         self, topic: Topic, records: Iterable[ConsumerRecord]
     ) -> Iterator[tuple[ConsumerRecord, Any]]:
-        """Each record with its row."""
+        """Each record with its row; what is none of ours is left out, as all readers do."""
         assert topic.schema is not None
         for record in records:
             try:
@@ -117,7 +113,7 @@ class Reading:
             async with aclosing(lists):  # type: ignore[type-var]
                 async for records in lists:
                     self._positions[partition] = records[-1].offset + 1
-                    for record, row in self._sources.decoded(self._topic, records):
+                    for record, row in self._sources.rows(self._topic, records):
                         yield record, row
 
 

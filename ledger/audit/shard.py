@@ -75,8 +75,8 @@ class ShardAudit:
         async with aclosing(decisions), aclosing(originals):  # type: ignore[type-var]
             records = Records(originals)
             async for fetched in decisions:
-                for offset, row in self._sources.rows(names.decisions, fetched):
-                    settled = self._check.follow(offset, row)
+                for record, row in self._sources.rows(names.decisions, fetched):
+                    settled = self._check.follow(record.offset, row)
                     if settled is not None:
                         await self._take(settled, records)
                         tell(self.end)

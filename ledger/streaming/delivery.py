@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import faust
@@ -47,6 +47,10 @@ class Run:
     start: int
     end: int
     records: list[ConsumerRecord]
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = sum(len(record.value or b"") for record in self.records)
 
     def from_position(self, position: int) -> list[ConsumerRecord] | None:
         """The records at or after `position`; None when the run starts beyond it: a gap."""
@@ -97,9 +101,11 @@ class RunThread(driver.AIOKafkaConsumerThread):
             except Exception as error:
                 # It would end aiokafka's fetching, without a word.
                 self._pass_on(error)
+            # Cleared before it is looked: what the agents take from here on sets it again.
+            self._room.clear()
             while self._bytes_in - self._bytes_out > MAX_ARRIVED:
-                self._room.clear()
                 await self._room.wait()
+                self._room.clear()
             return False
 
         consumer._fetcher._proc_fetch_request = fetch_and_hand_on
@@ -158,8 +164,9 @@ class RunThread(driver.AIOKafkaConsumerThread):
             start, state = self._ends.get(tp), assignment.state_value(tp)
             if records and start is not None and state is not None:
                 self._ends[tp] = state.position
-                self._bytes_in += _size(records)
-                self._pass_on(Run(TP(tp.topic, tp.partition), start, state.position, records))
+                run = Run(TP(tp.topic, tp.partition), start, state.position, records)
+                self._bytes_in += run.size
+                self._pass_on(run)
 
     def _pass_on(self, found: Run | BaseException) -> None:
         self._arrived.append(found)
@@ -184,7 +191,7 @@ class RunThread(driver.AIOKafkaConsumerThread):
             if isinstance(found, BaseException):
                 raise found
             runs.append(found)
-            self._bytes_out += _size(found.records)
+            self._bytes_out += found.size
         runs = joined(runs)
         if runs and not self._room.is_set():
             self.thread_loop.call_soon_threadsafe(self._room.set)
@@ -241,6 +248,7 @@ def joined(runs: Iterable[Run]) -> list[Run]:
         before = last.get(run.tp)
         if before is not None and before.end == run.start:
             before.records.extend(run.records)
+            before.size += run.size
             before.end = run.end
         else:
             last[run.tp] = run
@@ -254,10 +262,6 @@ def _error_of(result: Any) -> BaseException:
     except BaseException as error:
         return error
     return RuntimeError(f"aiokafka's {result!r}")
-
-
-def _size(records: Iterable[ConsumerRecord]) -> int:
-    return sum(len(record.value or b"") for record in records)
 
 
 class RunConsumer(driver.Consumer):
@@ -378,9 +382,9 @@ class RunConsumer(driver.Consumer):
         self._rewinding.discard(tp)
         self._hints[tp] = position
 
-    def reached(self, topic: str, partition: int, position: int) -> None:
+    def reached(self, tp: TP, position: int) -> None:
         """Effects are durable up to `position`, though no run has just been taken."""
-        if (tp := TP(topic, partition)) in self.opened:
+        if tp in self.opened:
             self._hints[tp] = position
 
     def ack(self, message: Any) -> bool:

@@ -1,15 +1,26 @@
 """Posting: puts decided runs into the general ledger and says what the ledger makes of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl.journal import Journal, JournalUnavailable, PostingRun, Snapshot, Superseded
+from ledger.gl.journal import (
+    Journal,
+    JournalUnavailable,
+    Posting,
+    PostingRun,
+    Prepared,
+    Snapshot,
+    Superseded,
+)
 from ledger.streaming.decisions import ValidRun, portions, valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.waiting import waited_for
@@ -21,17 +32,12 @@ POST_BYTES = 8 * 1024 * 1024
 
 def attach(app: LedgerApp, journal: Journal) -> None:
     """Give `app` the posting agent."""
-    # The journal is made for one thread; a database that hangs must not hold up the loop.
-    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
-
-    def call(work: Callable[[], T]) -> Awaitable[T]:
-        return asyncio.get_running_loop().run_in_executor(thread, work)
-
+    poster = Poster(journal)
     shards: dict[int, PostingShard] = {}
 
     async def opened(shard: int) -> int:
         if shard not in shards:
-            shards[shard] = PostingShard(app, shard, journal, call)
+            shards[shard] = PostingShard(app, shard, poster)
         return await shards[shard].open()
 
     async def take(run: Run) -> int:
@@ -40,13 +46,90 @@ def attach(app: LedgerApp, journal: Journal) -> None:
     take_runs(app, app.names.decisions, name="posting", opened=opened, take=take)
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A posting that is to be made; `weight` in bytes."""
+
+    prepared: Prepared
+    weight: int
+    answer: asyncio.Future[Mapping[Stripe, Totals]]
+
+
+class Poster:
+    """The journal of this process, on a thread of its own.
+
+    What comes while a database transaction is under way is prepared meanwhile, and goes into the
+    next one together: a commit costs the same whatever is in it.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        # The journal is made for one thread; a database that hangs must not hold up the loop.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._waiting: deque[_Waiting] = deque()
+        self._alone: set[int] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    async def post(self, posting: Posting, weight: int) -> Mapping[Stripe, Totals]:
+        """As Journal.post. What fails in company is tried alone the next time."""
+        prepared = self._journal.prepare(posting)
+        answer: asyncio.Future[Mapping[Stripe, Totals]] = asyncio.Future()
+        self._waiting.append(_Waiting(prepared, weight, answer))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._post_waiting(), name="post")
+        return await answer
+
+    async def snapshot(self, shard: int, since: int) -> Snapshot:
+        """As Journal.snapshot."""
+        return await self._call(lambda: self._journal.snapshot(shard, since))
+
+    def _call(self, work: Callable[[], T]) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _post_waiting(self) -> None:
+        while self._waiting:
+            together = self._take()
+            postings = [each.prepared for each in together]
+            shards = {each.posting.shard for each in postings}
+            try:
+                found = await self._call(partial(self._journal.post_all, postings))
+            except Exception as error:
+                # Whose fault it was shows when each is alone.
+                self._alone |= shards
+                for each in together:
+                    if not each.answer.done():
+                        each.answer.set_exception(
+                            JournalUnavailable(f"Not posted together with others: {error}")
+                            if len(together) > 1
+                            else error
+                        )
+                continue
+            self._alone -= shards
+            for each, totals in zip(together, found, strict=True):
+                if not each.answer.done():
+                    each.answer.set_result(totals)
+
+    def _take(self) -> list[_Waiting]:
+        """Those that go together next: at least one, of POST_BYTES at most."""
+        waiting = self._waiting
+        together = [waiting.popleft()]
+        size = together[0].weight
+        while (
+            waiting
+            and not {together[0].prepared.posting.shard, waiting[0].prepared.posting.shard}
+            & self._alone
+            and size + waiting[0].weight <= POST_BYTES
+        ):
+            size += waiting[0].weight
+            together.append(waiting.popleft())
+        return together
+
+
 class PostingShard:
     """One shard's postings; the database says how far they are."""
 
-    def __init__(
-        self, app: LedgerApp, shard: int, journal: Journal, call: Callable[[Any], Awaitable[Any]]
-    ) -> None:
-        self._app, self._shard, self._journal, self._call = app, shard, journal, call
+    def __init__(self, app: LedgerApp, shard: int, poster: Poster) -> None:
+        self._app, self._shard, self._poster = app, shard, poster
         self._watermark = Watermark()
         self._read = 0
         self._lock = asyncio.Lock()
@@ -76,8 +159,9 @@ class PostingShard:
     async def _post(self, runs: Sequence[ValidRun]) -> None:
         before, after = self._watermark, runs[-1].after
         postings = [PostingRun(run.decision, run.decisions_offset, run.content) for run in runs]
+        posting, weight = Posting(self._shard, before, postings), sum(run.weight for run in runs)
         snapshot = await waited_for(
-            lambda: self._try(before, postings, after), f"post to shard {self._shard}"
+            lambda: self._try(posting, weight, after), f"post to shard {self._shard}"
         )
         await self._say(before.decisions_offset, snapshot)
         self._watermark = snapshot.watermark
@@ -85,27 +169,21 @@ class PostingShard:
             self._read = self._watermark.decisions_offset
             raise Gap(self._read)
 
-    async def _try(
-        self, before: Watermark, postings: Sequence[PostingRun], after: Watermark
-    ) -> Snapshot:
+    async def _try(self, posting: Posting, weight: int, after: Watermark) -> Snapshot:
         """Post; when it is not known what became of that, or another did, ask the database."""
         try:
-            totals = await self._call(lambda: self._journal.post(self._shard, before, postings))
-            return Snapshot(after, totals)
+            return Snapshot(after, await self._poster.post(posting, weight))
         except (JournalUnavailable, Superseded) as error:
-            snapshot: Snapshot = await self._call(
-                lambda: self._journal.snapshot(self._shard, before.end)
-            )
-            if snapshot.watermark == before:
+            snapshot = await self._poster.snapshot(self._shard, posting.before.end)
+            if snapshot.watermark == posting.before:
                 raise JournalUnavailable(f"Nothing was posted: {error}") from error
             return snapshot
 
     async def _snapshot(self, since: int) -> Snapshot:
-        snapshot: Snapshot = await waited_for(
-            lambda: self._call(lambda: self._journal.snapshot(self._shard, since)),
+        return await waited_for(
+            lambda: self._poster.snapshot(self._shard, since),
             f"read shard {self._shard} of the general ledger",
         )
-        return snapshot
 
     async def _compared(self) -> Watermark:
         """How far reconciliation has compared, by what it published."""
@@ -130,7 +208,7 @@ class PostingShard:
         )
 
 
-def _columns(totals: dict[Stripe, Totals]) -> dict[str, list[Any]]:
+def _columns(totals: Mapping[Stripe, Totals]) -> dict[str, list[Any]]:
     return {
         "accounts": [stripe.account for stripe in totals],
         "currencies": [stripe.currency for stripe in totals],

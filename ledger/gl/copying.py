@@ -30,10 +30,15 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _Y2K = 946_684_800_000_000
 
 
-def transaction_rows(shard: int, contents: Iterable[Content]) -> bytes:
-    """What COPY_TRANSACTIONS takes."""
-    rows = chain.from_iterable(_transactions(shard, content) for content in contents)
+def transaction_stream(rows: Iterable[bytes]) -> bytes:
+    """What COPY_TRANSACTIONS takes, of what `transaction_rows` made."""
     return b"".join((_SIGNATURE, *rows, _TRAILER))
+
+
+def transaction_rows(shard: int, contents: Iterable[Content]) -> bytes:
+    """Rows for `transaction_stream`."""
+    rows = chain.from_iterable(_transactions(shard, content) for content in contents)
+    return b"".join(rows)
 
 
 def _transactions(shard: int, content: Content) -> Iterable[bytes]:

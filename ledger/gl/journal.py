@@ -28,11 +28,32 @@ class PostingRun:
     content: Content
 
 
+class Posting(NamedTuple):
+    """Runs of a shard; they follow `before`, its watermark, without a gap."""
+
+    shard: int
+    before: Watermark
+    runs: Sequence[PostingRun]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A posting that needs nothing more but the database.
+
+    `scales`: decimals by currency code. `rows`: as this kind of journal takes them.
+    """
+
+    posting: Posting
+    after: Watermark
+    scales: Mapping[str, int]
+    rows: tuple[bytes, ...] = ()
+
+
 class Snapshot(NamedTuple):
     """Totals of a shard's stripes and the watermark they belong to, read in one snapshot."""
 
     watermark: Watermark
-    totals: dict[Stripe, Totals]
+    totals: Mapping[Stripe, Totals]
 
 
 class BalanceRow(NamedTuple):
@@ -91,14 +112,21 @@ class Journal(Protocol):
     def watermark(self, shard: int) -> Watermark:
         """How far the shard is posted; `Watermark()` before its first run."""
 
+    def prepare(self, posting: Posting) -> Prepared:
+        """What can be done before, on any thread. Raises InvariantBroken for what is no posting."""
+
+    def post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
+        """Post, each of another shard, in one database transaction.
+
+        Returns for each the totals of every stripe touched, as the database's own arithmetic has
+        them. Raises Superseded, with nothing changed for any of them, when a shard's watermark is
+        not what its posting follows.
+        """
+
     def post(
         self, shard: int, before: Watermark, runs: Sequence[PostingRun]
     ) -> dict[Stripe, Totals]:
-        """Post `runs`, which follow `before` without a gap, in one database transaction.
-
-        Returns the totals of every stripe touched, as the database's own arithmetic has them.
-        Raises Superseded, with nothing changed, when the shard's watermark is not `before`.
-        """
+        """One posting, prepared and posted."""
 
     def snapshot(self, shard: int, since: int) -> Snapshot:
         """The shard's watermark and its stripes whose last offset is at or above `since`."""

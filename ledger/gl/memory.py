@@ -16,12 +16,14 @@ from ledger.gl.journal import (
     BalanceRow,
     PostedRun,
     PostedTransaction,
+    Posting,
     PostingRun,
+    Prepared,
     Snapshot,
     Superseded,
     TimeAxis,
 )
-from ledger.gl.posting import follow, same_scale, scales_of
+from ledger.gl.posting import follow, same_scale, scales_of, scales_together
 
 
 @dataclass
@@ -46,30 +48,42 @@ class MemoryJournal:
         with self._lock:
             return self._shards[shard].watermark
 
-    def post(
-        self, shard: int, before: Watermark, runs: Sequence[PostingRun]
-    ) -> dict[Stripe, Totals]:
-        if not runs:
-            return {}
-        after = follow(shard, before, runs)
-        scales = scales_of(run.content for run in runs)
+    def prepare(self, posting: Posting) -> Prepared:
+        shard, before, runs = posting
+        return Prepared(
+            posting, follow(shard, before, runs), scales_of(run.content for run in runs)
+        )
+
+    def post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
+        scales = scales_together(prepared)
         with self._lock:
-            state = self._shards[shard]
-            if state.watermark != before:
-                raise Superseded(
-                    f"Shard {shard} is posted up to {state.watermark.end}, not {before.end}: "
-                    "another writer has posted since. Nothing was posted. Read the watermark and "
-                    "go on from there, or give the shard up."
-                )
+            for shard, before, _ in (each.posting for each in prepared):
+                if (known := self._shards[shard].watermark) != before:
+                    raise Superseded(
+                        f"Shard {shard} is posted up to {known.end}, not {before.end}: another "
+                        "writer has posted since. Nothing was posted. Read the watermark and go on "
+                        "from there, or give the shard up."
+                    )
             for code, scale in scales.items():
                 same_scale(code, scale, self._scales.get(code, scale))
             # From here on nothing fails: all of it is posted, or none.
             self._scales.update(scales)
-            posted = [each for run in runs for each in _transactions(shard, run.content)]
-            state.transactions += posted
-            state.runs += map(_posted, runs)
-            state.watermark = after
-            return _add(state.stripes, posted)
+            return [self._post(each.posting, each.after) for each in prepared]
+
+    def _post(self, posting: Posting, after: Watermark) -> dict[Stripe, Totals]:
+        state = self._shards[posting.shard]
+        posted = [
+            each for run in posting.runs for each in _transactions(posting.shard, run.content)
+        ]
+        state.transactions += posted
+        state.runs += map(_posted, posting.runs)
+        state.watermark = after
+        return _add(state.stripes, posted)
+
+    def post(
+        self, shard: int, before: Watermark, runs: Sequence[PostingRun]
+    ) -> dict[Stripe, Totals]:
+        return self.post_all([self.prepare(Posting(shard, before, runs))])[0] if runs else {}
 
     def snapshot(self, shard: int, since: int) -> Snapshot:
         with self._lock:

@@ -17,12 +17,14 @@ from ledger.gl.journal import (
     JournalUnavailable,
     PostedRun,
     PostedTransaction,
+    Posting,
     PostingRun,
+    Prepared,
     Snapshot,
     Superseded,
     TimeAxis,
 )
-from ledger.gl.posting import follow, same_scale, scales_of
+from ledger.gl.posting import follow, same_scale, scales_of, scales_together
 from ledger.gl.tables import to_datetime
 
 POST_SECONDS = 30
@@ -117,29 +119,36 @@ class PostgresJournal:
         with faults_translated(), self._post.connect() as connection:
             return reads.watermark(connection, shard)
 
-    def post(
-        self, shard: int, before: Watermark, runs: Sequence[PostingRun]
-    ) -> dict[Stripe, Totals]:
-        if not runs:
-            return {}
+    def prepare(self, posting: Posting) -> Prepared:
+        shard, before, runs = posting
         after = follow(shard, before, runs)
         contents = [run.content for run in runs if run.content.offsets]
-        scales = self._unknown(scales_of(contents))
-        # Before the transaction begins, to hold the shard's row no longer than needed.
-        transactions = copying.transaction_rows(shard, contents)
-        entries = copying.entry_rows(shard, contents)
+        rows = copying.transaction_rows(shard, contents), copying.entry_rows(shard, contents)
+        return Prepared(posting, after, scales_of(contents), rows)
+
+    def post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
+        if not prepared:
+            return []
+        scales = self._unknown(scales_together(prepared))
+        transactions, entries = zip(*(each.rows for each in prepared), strict=True)
         with faults_translated(), self._driver() as driver:
             try:
-                _move(driver, shard, before, after, scales)
+                _move(driver, prepared, scales)
             except psycopg.errors.LockNotAvailable:
                 self._end_abandoned()
                 raise
-            if contents:
-                _copy(driver, copying.COPY_TRANSACTIONS, transactions)
-                _copy(driver, copying.COPY_ENTRIES, entries)
-            totals = _settle(driver, shard, runs)
+            if any(entries):
+                _copy(driver, copying.COPY_TRANSACTIONS, copying.transaction_stream(transactions))
+                _copy(driver, copying.COPY_ENTRIES, b"".join(entries))
+            totals = _settle(driver, [each.posting for each in prepared])
         self._scales.update(scales)
         return totals
+
+    def post(
+        self, shard: int, before: Watermark, runs: Sequence[PostingRun]
+    ) -> dict[Stripe, Totals]:
+        posting = Posting(shard, before, runs)
+        return self.post_all([self.prepare(posting)])[0] if runs else {}
 
     def _end_abandoned(self) -> None:
         with self._read.connect() as connection:
@@ -209,15 +218,37 @@ class PostgresJournal:
 
 
 def _move(
-    driver: psycopg.Connection[Any],
-    shard: int,
-    before: Watermark,
-    after: Watermark,
-    scales: Mapping[str, int],
+    driver: psycopg.Connection[Any], prepared: Sequence[Prepared], scales: Mapping[str, int]
 ) -> None:
-    """Begin, move the shard's row along, make currencies known: one round trip."""
-    moved, known = driver.cursor(), driver.cursor()
-    arguments = {
+    """Begin, move the shards' rows along, make currencies known: one round trip."""
+    # In order of shard, so that two writers of the same ones cannot deadlock.
+    moves = [
+        (each.posting.shard, each.posting.before, each.after, driver.cursor())
+        for each in sorted(prepared, key=lambda each: each.posting.shard)
+    ]
+    known = driver.cursor()
+    with driver.pipeline():
+        driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+        for shard, before, after, moved in moves:
+            statement = _INSERT_SHARD if before == Watermark() else _MOVE_SHARD
+            moved.execute(statement, _move_arguments(shard, before, after))
+        if scales:
+            codes = {"codes": list(scales), "scales": list(scales.values())}
+            driver.execute(_INSERT_CURRENCIES, codes)
+            known.execute(_SELECT_CURRENCIES, codes)
+    for shard, before, _, moved in moves:
+        if moved.rowcount != 1:
+            raise Superseded(
+                f"Shard {shard} is not posted up to decision offset {before.decisions_offset}, end "
+                f"{before.end}, as this writer believed: another one has posted since. Nothing was "
+                "posted. Read the watermark and go on from there, or give the shard up."
+            )
+    for code, scale in known.fetchall() if scales else ():
+        same_scale(code, scales[code], scale)
+
+
+def _move_arguments(shard: int, before: Watermark, after: Watermark) -> dict[str, object]:
+    return {
         "shard": shard,
         "decisions_offset": after.decisions_offset,
         "end": after.end,
@@ -227,21 +258,6 @@ def _move(
         "before_end": before.end,
         "before_digest": before.digest,
     }
-    with driver.pipeline():
-        driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-        moved.execute(_INSERT_SHARD if before == Watermark() else _MOVE_SHARD, arguments)
-        if scales:
-            codes = {"codes": list(scales), "scales": list(scales.values())}
-            driver.execute(_INSERT_CURRENCIES, codes)
-            known.execute(_SELECT_CURRENCIES, codes)
-    if moved.rowcount != 1:
-        raise Superseded(
-            f"Shard {shard} is not posted up to decision offset {before.decisions_offset}, end "
-            f"{before.end}, as this writer believed: another one has posted since. Nothing was "
-            "posted. Read the watermark and go on from there, or give the shard up."
-        )
-    for code, scale in known.fetchall() if scales else ():
-        same_scale(code, scales[code], scale)
 
 
 def _copy(driver: psycopg.Connection[Any], statement: str, rows: bytes) -> None:
@@ -250,23 +266,27 @@ def _copy(driver: psycopg.Connection[Any], statement: str, rows: bytes) -> None:
 
 
 def _settle(
-    driver: psycopg.Connection[Any], shard: int, runs: Sequence[PostingRun]
-) -> dict[Stripe, Totals]:
+    driver: psycopg.Connection[Any], postings: Sequence[Posting]
+) -> list[dict[Stripe, Totals]]:
     """Runs, stripes, commit: one round trip."""
-    added, committed = driver.cursor(), driver.cursor()
-    bounds = {"shard": shard, "start": runs[0].decision.start, "end": runs[-1].decision.end}
+    added, committed = [driver.cursor() for _ in postings], driver.cursor()
     with driver.pipeline():
-        for run in runs:
-            driver.execute(_INSERT_RUN, _run_row(run), prepare=True)
-        added.execute(_ADD_TO_STRIPES, bounds, prepare=True)
+        for (shard, _, runs), cursor in zip(postings, added, strict=True):
+            for run in runs:
+                driver.execute(_INSERT_RUN, _run_row(run), prepare=True)
+            bounds = {"shard": shard, "start": runs[0].decision.start, "end": runs[-1].decision.end}
+            cursor.execute(_ADD_TO_STRIPES, bounds, prepare=True)
         committed.execute("COMMIT")
     # A transaction that failed answers ROLLBACK, without an error.
     if committed.statusmessage != "COMMIT":
         raise JournalUnavailable(f"The database answered COMMIT with {committed.statusmessage}.")
-    return {
-        Stripe(account, currency): Totals(int(debits), int(credits), count, offset)
-        for account, currency, debits, credits, count, offset in added.fetchall()
-    }
+    return [
+        {
+            Stripe(account, currency): Totals(int(debits), int(credits), count, offset)
+            for account, currency, debits, credits, count, offset in cursor.fetchall()
+        }
+        for cursor in added
+    ]
 
 
 def _run_row(run: PostingRun) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from ledger.domain.run import Content, Watermark
 from ledger.errors import InvariantBroken
-from ledger.gl.journal import PostingRun
+from ledger.gl.journal import PostingRun, Prepared
 
 
 def follow(shard: int, before: Watermark, runs: Sequence[PostingRun]) -> Watermark:
@@ -60,6 +60,15 @@ def scales_of(contents: Iterable[Content]) -> dict[str, int]:
     scales: dict[str, int] = {}
     for content in contents:
         for code, scale in set(zip(content.currencies, content.scales, strict=True)):
+            same_scale(code, scale, scales.setdefault(code, scale))
+    return scales
+
+
+def scales_together(prepared: Iterable[Prepared]) -> dict[str, int]:
+    """Those of several postings. Raises InvariantBroken where they disagree."""
+    scales: dict[str, int] = {}
+    for each in prepared:
+        for code, scale in each.scales.items():
             same_scale(code, scale, scales.setdefault(code, scale))
     return scales
 

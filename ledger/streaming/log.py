@@ -40,9 +40,8 @@ class AppendUnknown(Unavailable):
 
 @dataclass(slots=True)
 class _Queue:
-    """Appends to one partition: whether one is on its way, and which wait for it."""
+    """Appends to one partition: those that wait, and the task that appends them."""
 
-    busy: bool = False
     waiting: list[tuple[list[Record], asyncio.Future[int]]] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
 
@@ -110,22 +109,17 @@ class Log:
         """
         # One after the other: a batch that waits for another one's in aiokafka has its time counted
         # several times over, and is added even to a producer that was stopped meanwhile: for ever.
+        # Even the first goes out in a turn of the loop of its own, with what others have appended
+        # in this one: a batch costs the same whatever is in it.
         queue = self._queues.setdefault((topic, partition), _Queue())
-        if queue.busy:
-            answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            queue.waiting.append((list(records), answer))
-            return await answer
-        queue.busy = True
-        try:
-            return await self._append(topic, partition, records)
-        finally:
-            if queue.waiting:
-                queue.task = asyncio.create_task(self._append_waiting(topic, partition, queue))
-            else:
-                queue.busy = False
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        queue.waiting.append((list(records), answer))
+        if queue.task is None or queue.task.done():
+            queue.task = asyncio.create_task(self._append_waiting(topic, partition, queue))
+        return await answer
 
     async def _append_waiting(self, topic: str, partition: int, queue: "_Queue") -> None:
-        """What has come while another batch was on its way goes together."""
+        """What has come together, or while another batch was on its way, is one batch."""
         while together := queue.take():
             records = [record for part, _ in together for record in part]
             try:
@@ -139,7 +133,6 @@ class Log:
                 if not answer.done():
                     answer.set_result(offset)
                 offset += len(part)
-        queue.busy = False
 
     async def _append(self, topic: str, partition: int, records: Records) -> int:
         try:

@@ -162,9 +162,11 @@ def take_runs(
 
     async def agent(stream: Any) -> None:
         async for event in stream.noack().events():
-            run: Run = event.value
-            if run.tp not in lanes:
-                lanes[run.tp] = Lane(app, run.tp, take, stage)
-            lanes[run.tp].put(run)
+            runs: list[Run] = event.value
+            for run in runs:
+                if run.tp not in lanes:
+                    lanes[run.tp] = Lane(app, run.tp, take, stage)
+                lanes[run.tp].put(run)
+            stage.start()
 
     app.agent(app.topic(topic.name, schema=Runs()), name=name)(agent)

@@ -52,7 +52,7 @@ class Lane:
         self._full = self._stopped = False
 
     def put(self, run: Run) -> None:
-        """Take `run` when its turn comes."""
+        """Take `run` when its turn comes, once the stage starts."""
         if self._stopped:
             return
         self._waiting.append(run)
@@ -106,9 +106,8 @@ class Stage:
     def ready(self, lane: Lane) -> None:
         """Something waits in `lane`."""
         self._ready[lane] = None
-        self._start()
 
-    def _start(self) -> None:
+    def start(self) -> None:
         """Start all that are ready, unless there are others to wait for."""
         loop = asyncio.get_running_loop()
         if self._look_again is not None:
@@ -117,7 +116,7 @@ class Stage:
         patient_until = max(self._at_work.values(), default=0.0) + PATIENCE
         if patient_until > loop.time():
             if self._ready:
-                self._look_again = loop.call_at(patient_until, self._start)
+                self._look_again = loop.call_at(patient_until, self.start)
             return
         for lane in [lane for lane in self._ready if lane not in self._at_work]:
             del self._ready[lane]
@@ -126,4 +125,4 @@ class Stage:
 
     def _done(self, lane: Lane, task: object) -> None:
         del self._at_work[lane]
-        self._start()
+        self.start()

@@ -113,8 +113,8 @@ def format_storage(place: Layout, identity: Identity, jars: list[Path]) -> None:
                 jars,
                 "kafka.tools.StorageTool",
                 "format",
-                "-t",
-                identity.cluster_id,
+                # One word: an id may begin with a dash, and would pass for an option.
+                f"--cluster-id={identity.cluster_id}",
                 "-c",
                 "server.properties",
             ),

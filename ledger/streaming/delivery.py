@@ -349,20 +349,26 @@ class RunConsumer(driver.Consumer):
         except Exception as error:
             self.app.fault(error, "reading from Kafka")
             return
+        by_topic: dict[str, list[Run]] = {}
         for run in runs:
-            tp = run.tp
-            if self.should_stop:
-                return
             # Not whether it is active now, or fetched for an older generation: what was read after
             # a seek is handed on, or the last run of a burst could be lost with nothing behind it
             # to show the gap. What is not open will be sought again when it opens.
-            if tp not in self.opened:
-                continue
-            last = run.records[-1]
+            if run.tp in self.opened:
+                by_topic.setdefault(run.tp.topic, []).append(run)
+        # One event for all of a topic: handed over one by one, the first partition's run would be
+        # half done before the agent sees the last one's.
+        for together in by_topic.values():
+            if self.should_stop:
+                return
+            tp, last = together[0].tp, together[0].records[-1]
+            # Faust would drop what it takes for a repetition; the first one's stands for them all.
+            self._read_offset[tp] = None
             # Without generation_id the stream drops the event without a word.
             yield tp, ConsumerMessage(
                 tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type,
-                (), None, run, None, 0, 0, tp, generation_id=self.app.consumer_generation_id,
+                (), None, together, None, 0, 0, tp,
+                generation_id=self.app.consumer_generation_id,
             )  # fmt: skip
 
     async def rewind(self, tp: TP, position: int) -> None:
@@ -414,7 +420,7 @@ class RunTransport(driver.Transport):
 
 
 class Runs(faust.Schema):
-    """Hands a run through as the event's value; decoding, and its errors, are the agent's."""
+    """Hands runs through as the event's value; decoding, and its errors, are the agent's."""
 
     def compile(
         self,

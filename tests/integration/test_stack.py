@@ -13,6 +13,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ledger.settings import load
-from ledger.stack import files, parts, record
+from ledger.stack import files, identity, parts, record
 from ledger.stack.record import Record
 
 pytestmark = pytest.mark.stack
@@ -64,6 +65,11 @@ def run(data_dir: Path, *words: str, code: int = 0, **extra: str) -> Json:
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A running stack."""
     path = tmp_path_factory.mktemp("stack") / ("x" * 100) / "é a,b"
+    place = files.layout(path)
+    files.create(place)
+    me = identity.establish(place, identity.Ports(), load(path))
+    # One new cluster in 64 is named so.
+    identity.save(place, replace(me, cluster_id="-" + me.cluster_id[1:]))
     run(path, "up")
     yield path
     run(path, "down")

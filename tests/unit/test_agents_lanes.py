@@ -66,6 +66,7 @@ class World:
 
     def put(self, partition, start, end, size=1):
         self.lanes[partition].put(run(start, end, partition, size))
+        self.stage.start()
 
 
 async def turns(count: int = 20) -> None:
@@ -78,6 +79,20 @@ def test_runs_that_follow_each_other_are_one():
     assert [(each.tp.partition, each.start, each.end, len(each.records)) for each in found] == [
         (0, 0, 3, 3), (1, 5, 9, 4), (0, 7, 8, 1)
     ]  # fmt: skip
+
+
+def test_what_one_fetch_brought_starts_together():
+    async def story():
+        world = World()
+        for partition in (0, 1, 2):
+            world.lanes[partition].put(run(0, 1, partition))
+        await turns()
+        assert world.taken == []
+        world.stage.start()
+        await turns()
+        assert world.taken == [(0, 0, 1), (1, 0, 1), (2, 0, 1)]
+
+    asyncio.run(story())
 
 
 def test_what_comes_meanwhile_starts_together_and_as_one():

@@ -80,13 +80,17 @@ class Parts:
             part.tell(shard, first, rows)
 
     async def read_on(self) -> None:
-        """Without end: read what was handed on in the log too, for its positions.
+        """Without end: go on past what was handed on, in the log too.
 
-        And for what somebody else may have appended: a worker that was replaced.
+        And read what somebody else may have appended: a worker that was replaced.
         """
+        consumer = self._app.consumer
         while not self._app.should_stop:
             await self._app.sleep(READ_SECONDS)
-            self._app.consumer.resume_partitions({part.tp for part in self._owned()})
+            for part in list(self._owned()):
+                if self._whole and (position := await part.skip_told()):
+                    await consumer.skip(part.tp, position)
+            consumer.resume_partitions({part.tp for part in self._owned()})
 
     def _owned(self) -> Iterator["BalancesPart"]:
         # Those open now: of a partition that was lost, its new owner speaks.
@@ -243,6 +247,17 @@ class BalancesPart:
         self._told[first] = end
         self._told_end = max(end, self._told_end)
         self._wake_if_due()
+
+    async def skip_told(self) -> int | None:
+        """Past what was told, as far as nobody else's records are between; None if at once some."""
+        async with self._lock:
+            position = self._read
+            while self._told.get(position) is not None:
+                position = self._told.pop(position)
+            if position == self._read:
+                return None
+            self._read = position
+            return position
 
     def heard_all(self) -> bool:
         """Whether everything told was read in the log too."""

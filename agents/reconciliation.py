@@ -6,6 +6,9 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from aiokafka import ConsumerRecord
+from faust.types import TP
+
 from agents import stripes as stripes_
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
@@ -63,7 +66,9 @@ class ReconciliationShard:
         topic = app.names.stripes_changelog.name
         self._table = ChangelogTable(path, app.log_, topic, shard, self._rows.version_of)
         self._lock = asyncio.Lock()
+        self._tp = TP(app.names.posted.name, shard)
         self._offered: list[ValidRun] = []
+        self._posted: deque[Run] = deque()
         self._folding: asyncio.Task[None] | None = None
         self._taking = self._stopped = False
         self._room = asyncio.Event()
@@ -148,6 +153,7 @@ class ReconciliationShard:
     def clear(self) -> None:
         """Take no more: what is settled from here on is read from the log at the next opening."""
         self._taking, self._offered = False, []
+        self._posted.clear()
         self._room.set()
 
     async def offer(self, run: ValidRun) -> None:
@@ -175,10 +181,14 @@ class ReconciliationShard:
                         await waited_for(self._catch_up, f"fold shard {self._shard} from the log")
                     else:
                         await self._fold_all(runs)
+                    try:
+                        await self._compare_posted()
+                    except Gap as gap:
+                        await self._app.consumer.rewind(self._tp, gap.position)
         except InvariantBroken as error:
             self._stopped, self._offered = True, []
             self._room.set()
-            log.critical("Shard %s is not folded any more: %s", self._shard, error)
+            log.critical("Shard %s is not folded or compared any more: %s", self._shard, error)
         except Exception as error:
             self._app.fault(error, f"folding shard {self._shard}")
 
@@ -240,27 +250,39 @@ class ReconciliationShard:
         await self._table.write(rows | {MARK: mark.encode()})
 
     async def take_posted(self, run: Run) -> int:
-        """Compare what the general ledger says."""
-        async with self._lock:
+        """Compare what the general ledger says; while a fold waits for Kafka, right after it."""
+        if self._stopped:
+            raise InvariantBroken("It has stopped; this log says why, further up.")
+        self._posted.append(run)
+        if not self._lock.locked():
+            async with self._lock:
+                await self._compare_posted()
+        return self.posted_read
+
+    async def _compare_posted(self) -> None:
+        while self._posted:
+            run = self._posted.popleft()
             records = run.from_position(self.posted_read)
             if records is None:
+                self._posted.clear()
                 raise Gap(self.posted_read)
             for record in records:
-                row = self._app.codec.decode("Posted", record.value or b"")
-                at = row["decisions_offset"]
-                self._heard.append((record.offset + 1, at, row["digest"]))
-                try:
-                    said = Said(at, row["end"], _totals(row))
-                    compared = self._meeting.hear_ledger(row["after"], said)
-                except ValueError as error:
-                    raise InvariantBroken(
-                        f"Shard {self._shard}: {error}. Restart its posting application: it says "
-                        "again everything after what was compared."
-                    ) from error
-                self.posted_read = record.offset + 1
-                await self._compare(compared)
+                await self._compare(self._heard_of(record))
             self.posted_read = max(run.end, self.posted_read)
-            return self.posted_read
+
+    def _heard_of(self, record: ConsumerRecord) -> Compared | None:
+        row = self._app.codec.decode("Posted", record.value or b"")
+        at = row["decisions_offset"]
+        self._heard.append((record.offset + 1, at, row["digest"]))
+        try:
+            compared = self._meeting.hear_ledger(row["after"], Said(at, row["end"], _totals(row)))
+        except ValueError as error:
+            raise InvariantBroken(
+                f"Shard {self._shard}: {error}. Restart its posting application: it says again "
+                "everything after what was compared."
+            ) from error
+        self.posted_read = record.offset + 1
+        return compared
 
     async def _compare(self, compared: Compared | None) -> None:
         """Publish breaks; only then move the position, which may be found out and said twice."""

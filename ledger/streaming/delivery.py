@@ -383,6 +383,11 @@ class RunConsumer(driver.Consumer):
         self._read_offset[tp] = None
         await self._thread.seek_to(tp, position)
 
+    async def skip(self, tp: TP, position: int) -> None:
+        """Read `tp` on from `position`; what is before it was handed on another way."""
+        if tp in self.opened:
+            await self._thread.seek_to(tp, position)
+
     def done(self, tp: TP, position: int) -> None:
         """The effects of a run of `tp` are durable up to `position`."""
         self._rewinding.discard(tp)

@@ -106,6 +106,9 @@ class RunThread(driver.AIOKafkaConsumerThread):
             while self._bytes_in - self._bytes_out > MAX_ARRIVED:
                 await self._room.wait()
                 self._room.clear()
+            # aiokafka does this in a callback a turn later. Woken meanwhile by something else, its
+            # loop takes the node for busy, has nothing left to wait for and sleeps for 200 ms.
+            consumer._fetcher._in_flight.discard(node_id)
             return False
 
         consumer._fetcher._proc_fetch_request = fetch_and_hand_on

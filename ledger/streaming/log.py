@@ -23,6 +23,9 @@ BATCH_BYTES = 16 * 1024 * 1024
 TOGETHER_BYTES = 4 * 1024 * 1024
 """What waited for the same partition is one batch up to this size."""
 FETCH_BYTES = 4 * 1024 * 1024
+READ_WAIT_MS = 50
+FOLLOW_WAIT_MS = 500
+"""How long the broker holds a fetch while there is nothing; what comes ends the wait."""
 APPEND_SECONDS = 60
 """After so long without an answer the log is asked what became of it; aiokafka may never say."""
 
@@ -201,7 +204,7 @@ class Log:
     ) -> AsyncIterator[list[ConsumerRecord]]:
         """The records from `start` on, as they come, without end."""
         tp = TopicPartition(topic, partition)
-        async with self._reader() as reader:
+        async with self._reader(FOLLOW_WAIT_MS) as reader:
             reader.assign([tp])
             reader.seek(tp, start)
             while True:
@@ -213,7 +216,7 @@ class Log:
     ) -> AsyncIterator[list[ConsumerRecord]]:
         """The last record of each partition, then the records as they come, without end."""
         tps = [TopicPartition(topic, partition) for partition in partitions]
-        async with self._reader() as reader:
+        async with self._reader(FOLLOW_WAIT_MS) as reader:
             reader.assign(tps)
             for tp, end in (await reader.end_offsets(tps)).items():
                 reader.seek(tp, max(end - 1, 0))
@@ -258,19 +261,19 @@ class Log:
                     found[tp] = records[-1]
         return list(found.values())
 
-    def _new_reader(self) -> AIOKafkaConsumer:
+    def _new_reader(self, wait_ms: int = READ_WAIT_MS) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
             bootstrap_servers=self._servers,
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=FETCH_BYTES,
-            fetch_max_wait_ms=50,
+            fetch_max_wait_ms=wait_ms,
             isolation_level="read_committed",
         )
 
     @asynccontextmanager
-    async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
-        reader = self._new_reader()
+    async def _reader(self, wait_ms: int = READ_WAIT_MS) -> AsyncIterator[AIOKafkaConsumer]:
+        reader = self._new_reader(wait_ms)
         try:
             await reader.start()
             yield reader

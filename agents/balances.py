@@ -22,7 +22,10 @@ from ledger.streaming.waiting import waited_for
 POSITIONS = b"p"
 RESTORING = b"r"
 CACHED = 4_000
-"""Accounts of a partition kept decoded, about 1 KB each; the table has them all."""
+"""Accounts of a partition kept decoded, about 2 KB each; the table has them all."""
+KEPT_EACH = 5.0
+"""Seconds between two writes of the table: an account that moves all the time is written once.
+What a crash forgets is read again in the stripes topic."""
 MAX_AHEAD = 50_000
 """Totals of one shard kept apart while they wait; beyond it the later ones of a stripe win."""
 MAX_PENDING = 2.0
@@ -181,6 +184,8 @@ class BalancesPart:
         self._holdings: dict[Stripe, Holding] = {}
         self._ahead: dict[int, Ahead] = {}
         self._changed: set[Stripe] = set()
+        self._unkept: set[Stripe] = set()
+        self._kept_at = 0.0
         self._stale: set[tuple[Stripe, int]] = set()
         self._told: dict[int, int] = {}
         self._told_end = 0
@@ -201,6 +206,7 @@ class BalancesPart:
         self._holdings.clear()
         self._ahead.clear()
         self._changed.clear()
+        self._unkept.clear()
         self._told.clear()
         log, topic = self._app.log_, self._app.names.stripes.name
         _, end = await log.bounds(topic, self._partition)
@@ -353,7 +359,7 @@ class BalancesPart:
         self._wake_if_due()
 
     async def _say_changed(self) -> None:
-        """Publish, then keep what it came from."""
+        """Publish, then now and then keep what it came from."""
         if self._stale:
             await self._set_right()
         if not self._changed:
@@ -363,9 +369,17 @@ class BalancesPart:
         self._told = {first: end for first, end in self._told.items() if end > self._read}
         for part in portions(changed):
             await self._say(part)
-        self._store.write([*self._entries(changed), position])
+        self._unkept |= changed
+        # Not with what has changed meanwhile and is not said: after a crash nobody would say it.
+        if not self._changed and self._is_time_to_keep():
+            self._store.write([*self._entries(self._unkept), position])
+            self._unkept.clear()
+            self._kept_at = time.monotonic()
         self._app.consumer.reached(self.tp, self._settled())
         self._forget()
+
+    def _is_time_to_keep(self) -> bool:
+        return len(self._unkept) > CACHED or time.monotonic() - self._kept_at > KEPT_EACH
 
     async def _set_right(self) -> None:
         """Say the newest of what an older record came after, so that it is the last again."""
@@ -403,7 +417,7 @@ class BalancesPart:
             self._holdings = {
                 stripe: holding
                 for stripe, holding in self._holdings.items()
-                if holding.ahead or stripe in self._changed
+                if holding.ahead or stripe in self._changed or stripe in self._unkept
             }
 
 

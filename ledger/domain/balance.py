@@ -98,14 +98,17 @@ class Holding:
         self.broken: set[int] = set()
         self.ahead: dict[int, Totals] = {}
         """By shard: the totals decided, where more than the reconciled ones."""
-        self._posted: dict[int, str] = {}
+        self._posted: dict[int, Totals | str] = {}
         # Kept up to date, because there may be a stripe for each of many shards.
         self._sums = (0, 0, 0, 0)
 
     def posted(self, shard: int) -> Totals:
         """The shard's reconciled totals."""
-        held = self._posted.get(shard)
-        return NOTHING if held is None else Totals.read(held)
+        held = self._posted.get(shard, NOTHING)
+        if isinstance(held, str):
+            # As the table has it: most of an account's shards are not looked at.
+            held = self._posted[shard] = Totals.read(held)
+        return held
 
     def latest(self, shard: int) -> Totals:
         """The shard's totals as decided, as far as they are known."""
@@ -130,7 +133,7 @@ class Holding:
             entries + totals.entries - known.entries,
             offsets + totals.offset - known.offset,
         )
-        self._posted[shard] = totals.text()
+        self._posted[shard] = totals
         ahead = self.ahead.get(shard)
         if ahead is not None and ahead.offset <= totals.offset:
             del self.ahead[shard]
@@ -164,7 +167,10 @@ class Holding:
         """What is reconciled: scale and sums, then a line a shard; what is ahead is not kept."""
         sums = " ".join(map(str, (self.scale, *self._sums)))
         broken = " ".join(map(str, self.broken))
-        parts = [f"{shard} {text}" for shard, text in self._posted.items()]
+        parts = [
+            f"{shard} {held if isinstance(held, str) else held.text()}"
+            for shard, held in self._posted.items()
+        ]
         return "\n".join((sums, broken, *parts)).encode()
 
     @classmethod

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
@@ -50,15 +52,16 @@ class _Queue:
 
     def take(self) -> list[tuple[list[Record], asyncio.Future[int]]]:
         """Those that fit one batch, at least one; empty when none waits."""
-        size = 0
-        for index, (records, _) in enumerate(self.waiting):
-            size += sum(len(key or b"") + len(value or b"") for key, value in records)
-            if index and size > TOGETHER_BYTES:
-                break
-        else:
-            index = len(self.waiting)
-        taken, self.waiting = self.waiting[:index], self.waiting[index:]
+        count = len(self.waiting)
+        if count > 1:
+            sizes = accumulate(_size(records) for records, _ in self.waiting)
+            count = max(bisect_right(list(sizes), TOGETHER_BYTES), 1)
+        taken, self.waiting = self.waiting[:count], self.waiting[count:]
         return taken
+
+
+def _size(records: list[Record]) -> int:
+    return sum(len(key or b"") + len(value or b"") for key, value in records)
 
 
 class Log:

@@ -1,8 +1,6 @@
-"""Appends to one partition: one on its way, the others together after it."""
+"""Appends to one partition: one batch on its way, what comes meanwhile together after it."""
 
 import asyncio
-
-import pytest
 
 from ledger.streaming import log as module
 from ledger.streaming.log import AppendUnknown, Log
@@ -30,51 +28,48 @@ def records(*values):
     return [(None, value) for value in values]
 
 
-def test_what_waits_for_a_partition_goes_together():
+def begin(broker, *values, partition=0):
+    return asyncio.ensure_future(broker.append("t", partition, records(*values)))
+
+
+async def turns(count=3):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_what_one_turn_of_the_loop_brings_goes_together_and_so_does_what_waits_for_it():
     async def story():
         broker = Broker()
-        appends = [
-            asyncio.ensure_future(broker.append("t", 0, records(*values)))
-            for values in ((b"a", b"b"), (b"c",), (b"d", b"e"), (b"f",))
-        ]
-        other = asyncio.ensure_future(broker.append("t", 1, records(b"z")))
-        await asyncio.sleep(0)
+        appends = [begin(broker, b"a", b"b"), begin(broker, b"c")]
+        other = begin(broker, b"z", partition=1)
+        await turns()
+        appends += [begin(broker, b"d", b"e"), begin(broker, b"f")]
+        await turns()
         broker.gate.set()
         offsets = await asyncio.gather(*appends)
         await other
-        assert broker.batches == [(0, [b"a", b"b"]), (1, [b"z"]), (0, [b"c", b"d", b"e", b"f"])]
-        assert offsets == [100, 103, 104, 106]
+        batches = [values for partition, values in broker.batches if partition == 0]
+        assert batches == [[b"a", b"b", b"c"], [b"d", b"e", b"f"]]
+        assert (1, [b"z"]) in broker.batches
+        assert [offset - offsets[0] for offset in offsets] == [0, 2, 3, 5]
         # And alone again.
         assert await broker.append("t", 0, records(b"g")) == 107
 
     asyncio.run(story())
 
 
-def test_a_batch_that_failed_is_unknown_to_all_that_were_in_it():
-    async def story():
-        broker = Broker(None, AppendUnknown("gone"))
-        appends = [asyncio.ensure_future(broker.append("t", 0, records(b"%d" % each)))
-                   for each in range(3)]  # fmt: skip
-        await asyncio.sleep(0)
-        broker.gate.set()
-        found = await asyncio.gather(*appends, return_exceptions=True)
-        assert found[0] == 100
-        assert [type(each) for each in found[1:]] == [AppendUnknown, AppendUnknown]
-        assert await broker.append("t", 0, records(b"x")) == 101
-
-    asyncio.run(story())
-
-
-def test_a_first_one_that_fails_does_not_take_the_others_along():
+def test_a_batch_that_failed_is_unknown_to_all_that_were_in_it_and_to_nobody_else():
     async def story():
         broker = Broker(AppendUnknown("gone"))
-        first = asyncio.ensure_future(broker.append("t", 0, records(b"a")))
-        second = asyncio.ensure_future(broker.append("t", 0, records(b"b")))
-        await asyncio.sleep(0)
+        appends = [begin(broker, b"a"), begin(broker, b"b")]
+        await turns()
+        later = begin(broker, b"c")
+        await turns()
         broker.gate.set()
-        assert await second == 100
-        with pytest.raises(AppendUnknown):
-            await first
+        assert await later == 100
+        found = await asyncio.gather(*appends, return_exceptions=True)
+        assert [type(each) for each in found] == [AppendUnknown, AppendUnknown]
+        assert await broker.append("t", 0, records(b"x")) == 101
 
     asyncio.run(story())
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from agents import messages
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
 from agents.stripes import Row, Rows, message_key, portions
@@ -150,7 +151,7 @@ class Ahead:
         told, now = self.told, time.monotonic()
         if self.due(end):
             self._settled_at, self._usual = now, now - told[0].since
-        while self.due(end):
+        while told and told[0].live.offset < end:
             self._late = max(self._late - 1, 0)
             yield told.popleft()
 
@@ -395,11 +396,10 @@ class BalancesPart:
         await self._app.log_.append_absolute(topic, self._partition, records)
 
     async def _say(self, stripes: Iterable[Stripe]) -> None:
-        records = []
-        for stripe in stripes:
-            balance = self._holding(stripe, 0).balance(*stripe)
-            key = f"{stripe.account} {stripe.currency}".encode()
-            records.append((key, self._codec.encode("Balance", balance._asdict())))
+        head = self._codec.head("Balance")
+        records = [
+            messages.balance(head, self._holding(stripe, 0).balance(*stripe)) for stripe in stripes
+        ]
         topic = self._app.names.balances.name
         if records:
             await self._app.log_.append_absolute(topic, self._partition, records)

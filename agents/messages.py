@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agents.stripes import message_key
-from ledger.domain.balance import Totals
+from ledger.domain import avro
+from ledger.domain.balance import Balance, Totals
 from ledger.domain.reconcile import Difference
 from ledger.domain.run import Refusal, Watermark
 from ledger.streaming.registry import Codec
@@ -55,6 +56,20 @@ class Messages:
         value = {name: getattr(refusal, name) for name in refusal.__slots__}
         key = f"{self.shard}:{refusal.offset}".encode()
         return key, self.codec.encode("Reject", value | {"shard": self.shard})
+
+
+def balance(head: bytes, says: Balance) -> Message:
+    """An account's balance. By hand, for there is nearly one for each transaction.
+
+    `head` is the codec's of "Balance".
+    """
+    long, text = avro.long, avro.text
+    value = b"".join((
+        head, text(says.account), text(says.currency), long(says.scale), text(says.posted),
+        text(says.pending), text(says.debits), text(says.credits), long(says.entries),
+        text(says.status), long(says.version),
+    ))  # fmt: skip
+    return f"{says.account} {says.currency}".encode(), value
 
 
 def portions(messages: Iterable[Message]) -> Iterator[list[Message]]:

@@ -5,14 +5,13 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from ledger.domain import avro
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.streaming.registry import Codec
 
 MARK = b"w"
 PORTION = 10_000
-_ONE_BYTE = 64
-"""Avro's lengths of so many bytes and more take two; scales are far below."""
 _MARK = struct.Struct(">qq32sqqq32sqqq")
 
 
@@ -33,13 +32,10 @@ class Rows:
 
     def encode(self, row: Row) -> bytes:
         """By hand: there are nearly two for each transaction."""
-        live, posted = row.live.text().encode(), row.posted.text().encode()
-        if len(live) >= _ONE_BYTE or len(posted) >= _ONE_BYTE:
-            texts = {"live": live.decode(), "posted": posted.decode()}
-            return self._codec.encode("Stripe", row._asdict() | texts)
-        return b"%b%c%c%b%c%b%c" % (
-            self._head, 2 * row.scale, 2 * len(live), live, 2 * len(posted), posted, row.broken
-        )  # fmt: skip
+        return b"".join((
+            self._head, avro.long(row.scale), avro.text(row.live.text()),
+            avro.text(row.posted.text()), b"\1" if row.broken else b"\0",
+        ))  # fmt: skip
 
     def decode(self, value: bytes) -> Row:
         """Raises ValueError for what is no row."""

@@ -36,6 +36,30 @@ def encode(name: str, row: Mapping[str, Any], prefix: bytes = b"") -> bytes:
     return out.getvalue()
 
 
+_BITS = 7
+_MORE = 1 << _BITS
+_ONE = [bytes((each,)) for each in range(_MORE)]
+
+
+def long(number: int) -> bytes:
+    """An Avro int or long, not below zero: for what is encoded by hand because there is so much."""
+    left = number << 1
+    if left < _MORE:
+        return _ONE[left]
+    out = bytearray()
+    while left >= _MORE:
+        out.append(left % _MORE | _MORE)
+        left >>= _BITS
+    out.append(left)
+    return bytes(out)
+
+
+def text(value: str) -> bytes:
+    """An Avro string."""
+    encoded = value.encode()
+    return long(len(encoded)) + encoded
+
+
 def decode(name: str, value: bytes, start: int = 0) -> dict[str, Any]:
     """The record in `value[start:]`, all of it. Raises ValueError for anything else."""
     row: dict[str, Any] = decode_as(parsed(name), value, start)

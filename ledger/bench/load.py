@@ -1,8 +1,8 @@
 """`python -m ledger.bench.load`: publishes generated transactions as fast as it can, or at a rate.
 
-Two entries each, uniform over the accounts. One account in twenty is sampled: transactions that
-touch it have it as their ordering key, so that its balance moves in the order of publishing and
-the n-th of them is counted in the first balance of n entries.
+Two entries each, uniform over the accounts; with fees, all against the same one. One account in
+twenty is sampled: transactions that touch it have it as their ordering key, so that its balance
+moves in the order of publishing and the n-th of them is counted in the first balance of n entries.
 """
 
 import asyncio
@@ -28,6 +28,8 @@ CHUNK = 2_000
 UNDER_WAY = 64
 TICK_SECONDS = 0.01
 """At a rate, the transactions of a tick are due at its beginning and go out together."""
+
+FEES = "income:fees"
 
 Batches = dict[int, list[tuple[bytes, bytes]]]
 
@@ -57,21 +59,30 @@ class Sample(NamedTuple):
 class Source:
     """Makes the transactions; the same seed and label give the same ones, but for their times."""
 
-    def __init__(self, *, seed: int, label: str, accounts: int, shards: int, codec: Codec) -> None:
+    def __init__(
+        self, *, seed: int, label: str, accounts: int, shards: int, codec: Codec, fees: bool = False
+    ) -> None:
         self._random = Random(f"{seed} {label}")  # noqa: S311 - not for secrets
+        self._fees, self._filled = fees, 0
         self._label, self._accounts, self._shards = label, accounts, shards
         self._codec, self._count = codec, 0
         self._names = [account_of(number) for number in range(accounts)]
         self._entries = dict.fromkeys(sampled(accounts), 0)
 
-    def chunk(self, count: int, at: int) -> tuple[Batches, list[Sample]]:
-        """`count` more, created at `at`, by partition."""
+    def chunk(self, count: int, at: int, *, fill: bool = False) -> tuple[Batches, list[Sample]]:
+        """`count` more, created at `at`, by partition.
+
+        With `fill` one account after the other, so that all of them exist.
+        """
         batches: Batches = {}
         samples = []
         for _ in range(count):
-            debit, credit = self._pair()
-            account = next((each for each in (debit, credit) if each % SAMPLED_EACH == 0), None)
-            draft = self._draft(debit, credit, account, at)
+            debit, credit = self._next_pair() if fill else self._pair()
+            touched = (debit,) if self._fees and not fill else (debit, credit)
+            account = next((each for each in touched if each % SAMPLED_EACH == 0), None)
+            names = self._names
+            other = names[credit] if len(touched) > 1 else FEES
+            draft = self._draft(names[debit], other, account, at)
             key = (draft["ordering_key"] or draft["transaction_id"]).encode()
             shard = partition_of(key, self._shards)
             batch = batches.setdefault(shard, [])
@@ -81,6 +92,10 @@ class Source:
                 samples.append(Sample(account, self._entries[account], shard, len(batch) - 1))
         return batches, samples
 
+    def _next_pair(self) -> tuple[int, int]:
+        self._filled += 2
+        return (self._filled - 2) % self._accounts, (self._filled - 1) % self._accounts
+
     def _pair(self) -> tuple[int, int]:
         """Two accounts; at most one of them sampled, for there is but one ordering key."""
         number = int(self._random.random() * self._accounts * self._accounts)
@@ -88,21 +103,20 @@ class Source:
         both = debit % SAMPLED_EACH == 0 == credit % SAMPLED_EACH
         return self._pair() if debit == credit or both else (debit, credit)
 
-    def _draft(self, debit: int, credit: int, key: int | None, at: int) -> Draft:
+    def _draft(self, debit: str, credit: str, key: int | None, at: int) -> Draft:
         self._count += 1
         amount = money.show(int(self._random.random() * LARGEST) + 1, 2)
-        names = self._names
         return Draft(
             transaction_id=f"{self._label}-{self._count}",
             kind="transfer",
             description="",
             effective_at=at,
             created_at=at,
-            ordering_key=None if key is None else names[key],
+            ordering_key=None if key is None else self._names[key],
             reverses=None,
             entries=[
-                DraftEntry(account=names[debit], side="debit", amount=amount, currency="CAD"),
-                DraftEntry(account=names[credit], side="credit", amount=amount, currency="CAD"),
+                DraftEntry(account=debit, side="debit", amount=amount, currency="CAD"),
+                DraftEntry(account=credit, side="credit", amount=amount, currency="CAD"),
             ],
             metadata={},
         )
@@ -117,7 +131,7 @@ class Load:
         self._samples: list[list[int]] = []
 
     async def carry_out(self, order: child.Row) -> child.Row:
-        """`{"count", "rate"}`; the rate is transactions a second, None for as fast as it goes.
+        """`{"count", "rate", "fill"}`; the rate is a second's, None for as fast as it goes.
 
         The report: `first_at` in microseconds since 1970, and `samples`: account number, entries
         of the balance that counts it, shard, offset, and when it was due.
@@ -127,7 +141,7 @@ class Load:
         for count, due in _ticks(order["count"], order["rate"], first_at):
             if (early := due - _now()) > 0:
                 await asyncio.sleep(early / 1e6)
-            await self._send(*self._source.chunk(count, due), due)
+            await self._send(*self._source.chunk(count, due, fill=order["fill"]), due)
         while self._under_way:
             await self._settle()
         return {"first_at": first_at, "last_at": _now(), "samples": self._samples}
@@ -180,6 +194,7 @@ async def main() -> None:
     source = Source(
         seed=needs["seed"], label=needs["label"], accounts=needs["accounts"],
         shards=needs["shards"], codec=Codec({"Transaction": needs["schema_id"]}),
+        fees=needs["fees"],
     )  # fmt: skip
     await producer.start()
     try:

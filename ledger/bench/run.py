@@ -1,6 +1,7 @@
 """The bench: a stack, a load, what comes out, the floor beside it."""
 
 import asyncio
+import platform
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -8,9 +9,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
 from aiokafka import TopicPartition
 
-from ledger.bench import below
+from ledger.bench import comparators
 from ledger.bench.child import Child, Row
 from ledger.bench.cpu import Clock, between
 from ledger.bench.watch import Watch
@@ -23,9 +25,10 @@ from ledger.streaming.registry import codec_of
 from ledger.streaming.topics import topics
 
 SEED = 1494
-WARM_UP = 2_000
-PACED_SHARE = 3
-PACED_SECONDS = 10.0
+CHUNK = 20_000
+"""Transactions of one load while warming up."""
+SURELY = 1.5
+"""Times what the last of those suggests, so that a load lasts as long as it is to last."""
 ENTRIES = 2
 SYSTEM = ("broker", "registry", "postgres", "stream", "posting", "supervisor")
 
@@ -40,12 +43,22 @@ class BenchFailed(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be measured; `paced_seconds` is how long the latency is looked at."""
+    """What is to be measured.
 
-    transactions: int
-    accounts: int
+    `seconds`: how long, at the least, transactions are taken as fast as they go. `rates`:
+    transactions a second at which latency is looked at, for `rate_seconds` each. `single`: how many
+    transactions the comparator takes that handles one at a time. `fees`: every transaction touches
+    one same account.
+    """
+
+    seconds: float = 60.0
+    warm_up_seconds: float = 20.0
+    rates: tuple[int, ...] = (500, 2_000, 5_000)
+    rate_seconds: float = 20.0
+    accounts: int = 10_000
     workers: int = 1
-    paced_seconds: float = PACED_SECONDS
+    single: int = 5_000
+    fees: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +84,32 @@ class Phase:
 
 
 def measure(record: Record, wanted: Wanted, check: Check, say: Say) -> Row:
-    """All of it, on a running stack whose workers are then stopped for the floor.
+    """All of it, on a running stack whose workers are then stopped for the comparators.
 
     Raises BenchFailed when the ledger does not reconcile, LedgerError when it gets stuck.
     """
     record = stack.up(record.data_dir, worker_count=wanted.workers)
     settings = stack.settings_of(record)
-    flow = asyncio.run(_flow(record, settings, wanted, say))
+    loaded, flow = asyncio.run(_flow(record, settings, wanted, say))
     say("reconciling")
     found = asyncio.run(check(settings))
     require_clean(found)
-    say("the floor: getmany, fastavro and the same posting, nothing else")
     stack.up(record.data_dir, worker_count=0)
-    loaded = flow.pop("loaded")
-    floor = asyncio.run(below.floor(record, settings, loaded.starts, loaded.ends))
-    ratio = {
-        "throughput": round(flow["throughput"] / floor["throughput"], 3),
-        "cpu": round(cpu_of_system(flow) / sum(floor["cpu_us_per_transaction"].values()), 2),
+    say("the floor: getmany, fastavro and the same posting, nothing else")
+    floor = asyncio.run(comparators.floor(record, settings, loaded.starts, loaded.ends))
+    say("the usual way: Faust, one record at a time")
+    single = asyncio.run(comparators.single(record, settings, wanted.single))
+    return flow | {
+        "floor": floor,
+        "single": single,
+        "ratio": {
+            "throughput": round(flow["throughput"] / floor["throughput"], 3),
+            "cpu": round(cpu_of_system(flow) / sum(floor["cpu_us_per_transaction"].values()), 2),
+            "single": round(flow["throughput"] / single["throughput"], 1),
+        },
+        "reconcile": found,
+        "machine": machine(),
     }
-    return flow | {"floor": floor, "ratio": ratio, "reconcile": found}
 
 
 def require_clean(found: Mapping[str, Any]) -> None:
@@ -105,38 +125,38 @@ def cpu_of_system(flow: Row) -> float:
     return float(sum(flow["cpu_us_per_transaction"].get(part, 0.0) for part in SYSTEM))
 
 
-async def _flow(record: Record, settings: Settings, wanted: Wanted, say: Say) -> Row:
-    async with AsyncExitStack() as opened:
-        bench = await opened.enter_async_context(Bench(record, settings, wanted))
-        say("warming up")
-        await bench.phase(min(WARM_UP, wanted.transactions // 5), None)
-        say(f"{wanted.transactions:,} transactions as fast as they go")
-        loaded = await bench.phase(wanted.transactions, None)
-        throughput = loaded.count / loaded.seconds
-        rate = throughput / PACED_SHARE
-        say(f"{rate:,.0f} a second for {wanted.paced_seconds:.0f} s")
-        paced = await bench.phase(max(int(rate * wanted.paced_seconds), 100), rate)
+async def _flow(record: Record, settings: Settings, wanted: Wanted, say: Say) -> tuple[Phase, Row]:
+    async with Bench(record, settings, wanted) as bench:
+        say(f"warming up for {wanted.warm_up_seconds:.0f} s")
+        usual = await bench.warm_up(wanted.warm_up_seconds)
+        count = max(int(SURELY * usual * wanted.seconds), CHUNK)
+        say(f"{count:,} transactions as fast as they go")
+        loaded = await bench.phase(count, None)
+        paced = []
+        for rate in wanted.rates:
+            say(f"{rate:,} a second for {wanted.rate_seconds:.0f} s")
+            paced.append((rate, await bench.phase(int(rate * wanted.rate_seconds), rate)))
         bench.require_well()
-        return {
+        return loaded, {
             "transactions": loaded.count,
             "entries": ENTRIES * loaded.count,
             "accounts": wanted.accounts,
+            "shards": settings.shards,
             "workers": len(record.workers),
             "seconds": round(loaded.seconds, 3),
-            "throughput": round(throughput, 1),
-            "cpu_us_per_transaction": per_transaction(loaded),
-            "work": bench.work(loaded),
-            "latency_ms": {
-                "paced": bench.latencies(paced), "saturated": bench.latencies(loaded),
-            },
-            "paced": {
-                "rate": round(rate, 1),
-                "transactions": paced.count,
-                "cpu_us_per_transaction": per_transaction(paced),
-                "work": bench.work(paced),
-            },
-            "loaded": loaded,
+            **bench.found(loaded),
+            "rates": [{"rate": rate} | bench.found(phase) for rate, phase in paced],
         }  # fmt: skip
+
+
+def machine() -> Row:
+    """What it was measured on."""
+    return {
+        "cores": psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
 
 
 def per_transaction(phase: Phase) -> dict[str, float]:
@@ -164,7 +184,8 @@ class Bench:
                 "bootstrap_servers": settings.bootstrap_servers,
                 "topic": self._names.transactions.name,
                 "schema_id": codec.ids["Transaction"], "shards": settings.shards,
-                "accounts": wanted.accounts, "seed": SEED, "label": f"bench-{time.time_ns()}",
+                "accounts": wanted.accounts, "fees": wanted.fees, "seed": SEED,
+                "label": f"bench-{time.time_ns()}",
             }))  # fmt: skip
             self._clock = Clock(self._record, {"load": self._load.pid})
             self._open = opened.pop_all()
@@ -178,11 +199,14 @@ class Bench:
     ) -> None:
         await self._open.aclose()
 
-    async def phase(self, count: int, rate: float | None) -> Phase:
-        """Publish `count`, `rate` a second or as fast as they go; return when all are out."""
+    async def phase(self, count: int, rate: float | None, *, fill: bool = False) -> Phase:
+        """Publish `count`, `rate` a second or as fast as they go; return when all are out.
+
+        With `fill` one account after the other, so that all of them exist.
+        """
         starts = await self._ends()
         before = self._clock.read()
-        report = await self._load.order({"count": count, "rate": rate})
+        report = await self._load.order({"count": count, "rate": rate, "fill": fill})
         self._entries += ENTRIES * count
         name = self._names.transactions.name
         ends = {tp.partition: end for tp, end in (await self._ends()).items() if tp.topic == name}
@@ -205,9 +229,22 @@ class Bench:
         if ended := self._clock.ended():
             raise BenchFailed(f"Ended while it was measured: {', '.join(ended)}. Its log says why.")
 
-    def latencies(self, phase: Phase) -> dict[str, object]:
-        """Of the phase's sampled transactions."""
-        return self._watch.latencies(phase.samples, self._before)
+    async def warm_up(self, seconds: float) -> float:
+        """Transactions a second, of the last of several loads; Java is slow before it."""
+        until = time.monotonic() + seconds
+        while True:
+            phase = await self.phase(CHUNK, None)
+            if time.monotonic() > until:
+                return phase.count / phase.seconds
+
+    def found(self, phase: Phase) -> Row:
+        """Speed, cost, latency and work of a phase."""
+        return {
+            "throughput": round(phase.count / phase.seconds, 1),
+            "cpu_us_per_transaction": per_transaction(phase),
+            "latency_ms": self._watch.latencies(phase.samples, self._before),
+            "work": self.work(phase),
+        }
 
     def work(self, phase: Phase) -> Row:
         """How often something was done, and records appended for each transaction."""

@@ -1,67 +1,97 @@
 """What the bench prints for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from ledger.bench.child import Row
 from ledger.bench.run import SYSTEM, cpu_of_system
+from ledger.bench.watch import PERCENTILES
 
 TITLES = {
     "broker": "Kafka", "registry": "registry", "postgres": "PostgreSQL", "stream": "stream",
-    "posting": "posting", "supervisor": "supervisor", "floor": "floor",
+    "posting": "posting", "supervisor": "supervisor", "floor": "floor", "single": "Faust",
 }  # fmt: skip
 
 
 def results(console: Console, found: Row) -> None:
-    """Throughput and cost beside the floor's, then latency and work."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "ledger", "floor"):
-        table.add_column(title, justify="right" if title else "left")
-    for row in rows(found):
-        table.add_row(*row)
-    console.print(table)
+    """Throughput and cost beside the comparators', then latency by rate, then the rest."""
+    console.print(_table(("", "ledger", "floor", "one at a time"), rows(found)))
+    console.print()
+    console.print(_table(("reconciled balance, ms", *PERCENTILES, "µs of CPU"), latencies(found)))
     for text in sentences(found):
         console.print(text, highlight=False, soft_wrap=True)
 
 
-def rows(found: Row) -> Iterator[tuple[str, str, str]]:
-    """Title, ours, the floor's."""
-    floor, cpu = found["floor"], found["cpu_us_per_transaction"]
-    floor_cpu = floor["cpu_us_per_transaction"]
-    yield "transactions a second", f"{found['throughput']:,.0f}", f"{floor['throughput']:,.0f}"
-    yield (
-        "µs of CPU a transaction",
-        f"{cpu_of_system(found):,.0f}",
-        f"{sum(floor_cpu.values()):,.0f}",
+def compared(console: Console, found: Row) -> None:
+    """Two cases and their ratio."""
+    console.print(
+        _table(("µs of CPU a transaction", found["base"]["name"], found["other"]["name"], "ratio"),
+               ratios(found))
+    )  # fmt: skip
+    console.print(
+        f"medians of {len(found['rounds']['base'])} rounds; the ratio at saturation is to be at "
+        f"most {found['limit']}",
+        highlight=False,
     )
-    for part in (*SYSTEM, "floor"):
-        ours, theirs = cpu.get(part), floor_cpu.get(part)
+
+
+def _table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, title in enumerate(titles):
+        table.add_column(title, justify="right" if index else "left")
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def rows(found: Row) -> Iterator[tuple[str, ...]]:
+    """Title, ours, the floor's, the usual way's."""
+    sides = (found, found["floor"], found["single"])
+    costs = [side["cpu_us_per_transaction"] for side in sides]
+    yield "transactions a second", *(f"{side['throughput']:,.0f}" for side in sides)
+    sums = (cpu_of_system(found), *(sum(cost.values()) for cost in costs[1:]))
+    yield "µs of CPU a transaction", *(f"{each:,.0f}" for each in sums)
+    for part in (*SYSTEM, "floor", "single"):
+        shown = [cost.get(part) for cost in costs]
+        yield f"  {TITLES[part]}", *("" if each is None else f"{each:,.1f}" for each in shown)
+
+
+def latencies(found: Row) -> Iterator[tuple[str, ...]]:
+    """A line for each rate, and one for as fast as they go."""
+    everything = [(f"at {each['rate']:,} a second", each) for each in found["rates"]]
+    for title, each in (*everything, ("as fast as they go", found)):
+        balance = each["latency_ms"]["balance"]
         yield (
-            f"  {TITLES[part]}",
-            "" if ours is None else f"{ours:,.1f}",
-            "" if theirs is None else f"{theirs:,.1f}",
+            title,
+            *(f"{balance[name]:,.0f}" if balance else "" for name in PERCENTILES),
+            f"{cpu_of_system(each):,.0f}",
         )
+
+
+def ratios(found: Row) -> Iterator[tuple[str, ...]]:
+    """A line for each load."""
+    for load, title in (("saturated", "as fast as they go"), ("paced", "at 5,000 a second")):
+        sides = [found[name][load] for name in ("base", "other")]
+        yield title, *(f"{side['cpu']:,.0f}" for side in sides), f"{found['ratio'][load]:.2f}"
+        yield "  transactions a second", *(f"{side['throughput']:,.0f}" for side in sides), ""
+        yield "  transactions a run", *(f"{side['mean_run']:,.0f}" for side in sides), ""
 
 
 def sentences(found: Row) -> Iterator[str]:
     """The rest."""
-    paced, latency = found["paced"], found["latency_ms"]
-    cpu, checked = found["cpu_us_per_transaction"], found["reconcile"]
+    cpu, checked, ratio = found["cpu_us_per_transaction"], found["reconcile"], found["ratio"]
     yield ""
     yield (
         f"{found['transactions']:,} transactions, {found['entries']:,} entries, "
-        f"{found['accounts']:,} accounts, {found['seconds']:.1f} s from the first publish to the "
-        "last reconciled balance out"
+        f"{found['accounts']:,} accounts, {found['workers']} worker(s), {found['seconds']:.1f} s "
+        "from the first publish to the last reconciled balance out"
     )
+    yield counted(found["work"])
     yield (
-        f"as fast as they go: {shown(latency['saturated']['balance'])} to the balance; "
-        + counted(found["work"])
-    )
-    yield (
-        f"at {paced['rate']:,.0f} a second: {shown(latency['paced']['balance'])} to the balance; "
-        f"{cpu_of_system(paced):,.0f} µs of CPU; {counted(paced['work'])}"
+        f"{ratio['cpu']:.2f} times the floor's CPU, {ratio['single']:.0f} times as fast as one at "
+        "a time"
     )
     yield (
         f"beside it, µs a transaction: load generator {cpu['load']:.0f}, watching "
@@ -71,11 +101,6 @@ def sentences(found: Row) -> Iterator[str]:
         f"{checked['reconciled']:,} of {checked['accounts']:,} accounts reconciled, "
         f"{len(checked['breaks'])} breaks"
     )
-
-
-def shown(percentiles: dict[str, float]) -> str:
-    """`p50 12 ms, p95 20 ms, p99 31 ms`."""
-    return ", ".join(f"{name} {value:,.0f} ms" for name, value in percentiles.items())
 
 
 def counted(work: Row) -> str:

@@ -3,14 +3,15 @@
 import asyncio
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from statistics import quantiles
 from types import TracebackType
 from typing import Self
 
 from aiokafka import ConsumerRecord, TopicPartition
+from hdrh.histogram import HdrHistogram
 
+from ledger.bench.child import Row
 from ledger.bench.load import account_of, sampled
 from ledger.client.reading import Reader
 from ledger.errors import LedgerError
@@ -22,7 +23,11 @@ FETCH_WAIT_MS = 10
 """A partition just read waits for the fetch under way: this much is the watcher's own latency."""
 QUIET_SECONDS = 0.2
 STUCK_SECONDS = 60.0
-PERCENTILES = (50, 95, 99)
+PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+LONGEST = 3_600_000_000
+"""An hour, in microseconds."""
+SIGNIFICANT = 3
+"""Digits that a histogram keeps."""
 
 Sampled = Sequence[Sequence[int]]
 """Account number, entries of the balance that counts it, shard, offset, due."""
@@ -141,7 +146,7 @@ class Watch:
                 "why: `faust-ledger status` names it."
             )
 
-    def latencies(self, samples: Sampled, before: Mapping[int, int]) -> dict[str, object]:
+    def latencies(self, samples: Sampled, before: Mapping[int, int]) -> Row:
         """Milliseconds from due to covered by progress, and to counted in a balance that is out.
 
         `before`: entries of the sampled accounts when the load generator began to count.
@@ -156,8 +161,8 @@ class Watch:
             to_balance.append(out[bisect_left(out, wanted, key=lambda e: e[1])][0] - due)
         return {
             "samples": len(samples),
-            "progress": percentiles(to_progress),
-            "balance": percentiles(to_balance),
+            "progress": histogram(to_progress),
+            "balance": histogram(to_balance),
         }
 
     def _arrivals(self) -> dict[int, list[tuple[int, int]]]:
@@ -168,9 +173,14 @@ class Watch:
         }
 
 
-def percentiles(microseconds: Sequence[int]) -> dict[str, float]:
-    """p50, p95, p99 in milliseconds."""
-    if len(microseconds) < 2:  # noqa: PLR2004 - as quantiles has it
+def histogram(microseconds: Iterable[int]) -> Row:
+    """Percentiles in milliseconds, and the histogram itself in HdrHistogram's own encoding."""
+    held = HdrHistogram(1, LONGEST, SIGNIFICANT)
+    for each in microseconds:
+        held.record_value(max(each, 1))
+    if not held.total_count:
         return {}
-    cuts = quantiles(microseconds, n=100, method="inclusive")
-    return {f"p{each}": round(cuts[each - 1] / 1_000, 1) for each in PERCENTILES}
+    found = {name: held.get_value_at_percentile(at) for name, at in PERCENTILES.items()}
+    return {name: round(value / 1_000, 1) for name, value in found.items()} | {
+        "hdr": held.encode().decode()
+    }

@@ -1,9 +1,11 @@
 """`faust-ledger bench`: throughput, latency and cost of the whole system on this machine."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,19 +27,47 @@ def register(app: typer.Typer) -> None:
     app.command()(bench)
 
 
+class Scenario(StrEnum):
+    """What can be measured."""
+
+    REFERENCE = "reference"
+    ACCOUNTS = "accounts"
+    FEES = "fees"
+    WORKERS = "workers"
+    SHARDS = "shards"
+    JOURNAL = "journal"
+
+
 def bench(
-    transactions: Annotated[int, typer.Option(min=1_000, help="How many are loaded.")] = 200_000,
+    scenario: Annotated[
+        Scenario, typer.Argument(help="What is measured.", show_choices=True)
+    ] = Scenario.REFERENCE,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="How long, at least, as fast as they go.")
+    ] = 60,
+    warm_up: Annotated[
+        float, typer.Option(min=0.1, help="Seconds of load that are not counted, first.")
+    ] = 20,
+    rates: Annotated[
+        str, typer.Option(help="Transactions a second at which latency is measured.")
+    ] = "500,2000,5000",
+    rate_seconds: Annotated[float, typer.Option(min=1, help="How long each of them.")] = 20,
     accounts: Annotated[int, typer.Option(min=100, help="Over how many accounts.")] = 10_000,
     workers: Annotated[int, typer.Option(min=1, help="How many workers share the work.")] = 1,
-    paced_seconds: Annotated[
-        float, typer.Option(min=1, help="How long latency is measured, at a third of the rate.")
-    ] = 10,
+    single: Annotated[
+        int, typer.Option(min=1, help="Transactions for the comparator: one record at a time.")
+    ] = 5_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Of a scenario of two cases.")] = 5,
+    chart: Annotated[
+        Path | None,
+        typer.Option(show_default=False, help="Draw latency over throughput: .svg, .png, .pdf."),
+    ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(
             show_default=False,
-            help="Measure on this stack, and leave the transactions in it. Default: a new one, "
-            "removed afterwards.",
+            help="Measure on this stack, and leave the transactions in it; two cases below it. "
+            "Default: a new one, removed afterwards.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -45,7 +75,10 @@ def bench(
     """Measure from the first publish to the last reconciled balance out.
 
     Transactions of two entries, uniform over the accounts, from a process of its own. Beside it
-    the floor: the least work that gets the same transactions into the same journal.
+    the floor, the least work that gets the same transactions into the same journal, and Faust as
+    it is usually written, one record at a time. The other scenarios compare two cases in turns:
+    a million accounts, one account in every transaction (fees), two workers, 32 shards, a journal
+    of 20 million entries.
 
     Exit codes: 0 measured; 1 it does not reconcile, so there is no result; 3 a fault.
     """
@@ -53,19 +86,56 @@ def bench(
     from ledger.bench.run import BenchFailed, Wanted, measure
     from ledger.demo.show import to_stdout
 
-    wanted = Wanted(transactions, accounts, workers, paced_seconds)
     try:
-        with fresh(data_dir) as record:
-            found = measure(record, wanted, check, say)
+        if scenario is Scenario.REFERENCE:
+            wanted = Wanted(
+                seconds, warm_up, tuple(map(int, rates.split(","))), rate_seconds, accounts,
+                workers, single,
+            )  # fmt: skip
+            with fresh(data_dir) as record:
+                found = measure(record, wanted, check, say)
+            shown = show.results
+        else:
+            found = _compared(scenario, rounds, seconds, warm_up, data_dir)
+            shown = show.compared
     except BenchFailed as error:
         say(f"No result: {error}")
         if as_json:
             print(json.dumps({"failed": str(error)}))
         raise typer.Exit(FAILED) from error
+    found = {"scenario": scenario.value} | found
+    if chart is not None and scenario is Scenario.REFERENCE:
+        from ledger.bench.chart import draw
+
+        draw(found, chart)
+        say(f"drawn in {chart}")
     if as_json:
         print(json.dumps(found))
     else:
-        show.results(to_stdout(), found)
+        shown(to_stdout(), found)
+
+
+def _compared(
+    scenario: Scenario, rounds: int, seconds: float, warm_up: float, data_dir: Path | None
+) -> dict[str, Any]:
+    from ledger.bench.pairs import PAIRS, Rounds, compare
+
+    place = data_dir or Path(mkdtemp(prefix="faust-ledger-bench-"))
+    say(f"two ledgers in {place}")
+    found = compare(
+        PAIRS[scenario.value], Rounds(rounds, warm_up, seconds), place, _sharded, check, say
+    )
+    if data_dir is None:
+        shutil.rmtree(place, ignore_errors=True)
+    return found
+
+
+@contextmanager
+def _sharded(place: Path, shards: int) -> Iterator["Record"]:
+    """A stack whose ledger has so many shards."""
+    os.environ["FAUST_LEDGER_SHARDS"] = str(shards)
+    with fresh(place) as record:
+        yield record
 
 
 @contextmanager

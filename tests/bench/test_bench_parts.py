@@ -4,11 +4,13 @@ import itertools
 from collections import Counter
 
 import pytest
+from hdrh.histogram import HdrHistogram
 
 from ledger.bench.cpu import between
-from ledger.bench.load import SAMPLED_EACH, Source, _ticks, account_of, sampled
+from ledger.bench.load import FEES, SAMPLED_EACH, Source, _ticks, account_of, sampled
+from ledger.bench.pairs import Case, _to_fill
 from ledger.bench.run import BenchFailed, require_clean
-from ledger.bench.watch import percentiles
+from ledger.bench.watch import PERCENTILES, histogram
 from ledger.domain import avro
 from ledger.domain.partition import partition_of
 from ledger.domain.reference import Reference
@@ -21,10 +23,11 @@ ACCOUNTS = 200
 SHARDS = 4
 
 
-def source(label="bench-1"):
+def source(label="bench-1", *, fees=False):
     return Source(
-        seed=1, label=label, accounts=ACCOUNTS, shards=SHARDS, codec=Codec({"Transaction": 1})
-    )
+        seed=1, label=label, accounts=ACCOUNTS, shards=SHARDS, codec=Codec({"Transaction": 1}),
+        fees=fees,
+    )  # fmt: skip
 
 
 def drafts(batches):
@@ -91,9 +94,35 @@ def test_time_spent_is_told_apart_from_that_of_others():
     assert between(before, after) == {"broker": 0.5, "stream": 2.0, "elsewhere": 0.5}
 
 
-def test_percentiles_are_in_milliseconds():
-    assert percentiles([1_000] * 50) == {"p50": 1.0, "p95": 1.0, "p99": 1.0}
-    assert percentiles([1_000]) == {}
+def test_a_histogram_is_in_milliseconds_and_can_be_read_again():
+    found = histogram([*[1_000] * 98, 250_000, 3_000_000])
+    assert found.keys() == {*PERCENTILES, "hdr"}
+    assert (found["p50"], found["p90"]) == (1.0, 1.0)
+    assert found["p99"] == pytest.approx(250, rel=0.001)
+    assert found["max"] == pytest.approx(3_000, rel=0.001)
+    assert HdrHistogram.decode(found["hdr"]).total_count == 100
+    assert histogram([]) == {}
+
+
+def test_fees_have_one_account_in_every_transaction():
+    made = source(fees=True)
+    found = [draft for _, _, draft in drafts(made.chunk(300, NOW)[0])]
+    assert {draft["entries"][1]["account"] for draft in found} == {FEES}
+    assert len({draft["entries"][0]["account"] for draft in found}) > ACCOUNTS / 2
+
+
+def test_filling_touches_every_account_once():
+    made = source()
+    found = [draft for _, _, draft in drafts(made.chunk(ACCOUNTS // 2, NOW, fill=True)[0])]
+    touched = Counter(entry["account"] for draft in found for entry in draft["entries"])
+    assert touched == {account_of(number): 1 for number in range(ACCOUNTS)}
+
+
+def test_a_case_is_filled_to_the_last():
+    filled, posted = Case("f", accounts=1_200_000, filled=True), Case("p", entries=20_000_000)
+    assert list(_to_fill(filled)) == [500_000, 100_000]
+    assert sum(_to_fill(posted)) == 10_000_000
+    assert list(_to_fill(Case("none"))) == []
 
 
 @pytest.mark.parametrize(

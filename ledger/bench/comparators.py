@@ -1,7 +1,8 @@
-"""The floor: on the same stack, with the same transactions, into a database of its own."""
+"""The comparators: on the same stack, with the same transactions, into a database of their own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 from aiokafka import TopicPartition
 from psycopg import sql
@@ -16,8 +17,7 @@ from ledger.stack import files, identity, postgres
 from ledger.stack.record import Record
 from ledger.streaming.topics import topics
 
-DATABASE = "ledger_floor"
-COUNTED = ("broker", "postgres", "floor")
+DATABASE = "ledger_compared"
 
 
 async def floor(
@@ -40,13 +40,33 @@ async def floor(
                 "ends": {tp.partition: at for tp, at in ends.items() if tp.topic == name},
             })  # fmt: skip
             spent = between(before, clock.read())
+    return _found(report, spent, ("broker", "postgres", "floor"))
+
+
+async def single(record: Record, settings: Settings, count: int) -> Row:
+    """Take the first `count` transactions of the stack one at a time, as Faust's guide has it."""
+    with database(record, settings) as url, TemporaryDirectory() as place:
+        needs = {
+            "bootstrap_servers": settings.bootstrap_servers,
+            "topic": topics(settings).transactions.name, "shards": settings.shards,
+            "database_url": url, "data_dir": place,
+        }  # fmt: skip
+        async with Child("ledger.bench.single", needs) as child:
+            clock = Clock(record, {"single": child.pid})
+            before = clock.read()
+            report = await child.order({"count": count})
+            spent = between(before, clock.read())
+    return _found(report, spent, ("broker", "postgres", "single"))
+
+
+def _found(report: Row, spent: Mapping[str, float], counted: Sequence[str]) -> Row:
     count = report["transactions"]
     return {
         "transactions": count,
         "seconds": round(report["seconds"], 3),
         "throughput": round(count / report["seconds"], 1),
         "postings": report["postings"],
-        "cpu_us_per_transaction": {each: round(1e6 * spent[each] / count, 1) for each in COUNTED},
+        "cpu_us_per_transaction": {each: round(1e6 * spent[each] / count, 1) for each in counted},
     }
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 import psutil
 
@@ -39,6 +40,15 @@ class Clock:
     ) -> None:
         self._readers.setdefault(name, []).append(lambda: read(process))
         self._processes.append((name, process))
+
+    def memory(self) -> dict[str, int]:
+        """Resident MiB of the worker's processes, by part."""
+        found: dict[str, int] = {}
+        for name, process in self._processes:
+            if name in ("stream", "posting"):
+                with suppress(psutil.NoSuchProcess):
+                    found[name] = found.get(name, 0) + process.memory_info().rss // 2**20
+        return found
 
     def ended(self) -> list[str]:
         """The parts that have lost a process, by name: their time is not known."""

@@ -25,8 +25,8 @@ from ledger.streaming.registry import codec_of
 from ledger.streaming.topics import topics
 
 SEED = 1494
-CHUNK = 20_000
-"""Transactions of one load while warming up."""
+FIRST = 10_000
+"""Transactions of the first load while warming up; each one after it is twice as long."""
 SURELY = 1.5
 """Times what the last of those suggests, so that a load lasts as long as it is to last."""
 ENTRIES = 2
@@ -63,13 +63,17 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One stretch of load, all of it reconciled; microseconds since 1970, seconds of CPU time."""
+    """One stretch of load, all of it reconciled.
+
+    Times in microseconds since 1970, `cpu` in seconds, `memory` in MiB at the end.
+    """
 
     count: int
     first_at: int
     last_at: int
     samples: list[list[int]]
     cpu: dict[str, float]
+    memory: dict[str, int]
     starts: dict[TopicPartition, int]
     ends: dict[TopicPartition, int]
 
@@ -129,7 +133,7 @@ async def _flow(record: Record, settings: Settings, wanted: Wanted, say: Say) ->
     async with Bench(record, settings, wanted) as bench:
         say(f"warming up for {wanted.warm_up_seconds:.0f} s")
         usual = await bench.warm_up(wanted.warm_up_seconds)
-        count = max(int(SURELY * usual * wanted.seconds), CHUNK)
+        count = max(int(SURELY * usual * wanted.seconds), FIRST)
         say(f"{count:,} transactions as fast as they go")
         loaded = await bench.phase(count, None)
         paced = []
@@ -213,8 +217,8 @@ class Bench:
         await self._watch.until(ends, self._entries)
         cpu = between(before, self._clock.read())
         return Phase(
-            count, report["first_at"], self._watch.last_at, report["samples"], cpu, starts,
-            await self._ends(),
+            count, report["first_at"], self._watch.last_at, report["samples"], cpu,
+            self._clock.memory(), starts, await self._ends(),
         )  # fmt: skip
 
     async def _ends(self) -> dict[TopicPartition, int]:
@@ -231,17 +235,19 @@ class Bench:
 
     async def warm_up(self, seconds: float) -> float:
         """Transactions a second, of the last of several loads; Java is slow before it."""
-        until = time.monotonic() + seconds
+        until, count = time.monotonic() + seconds, FIRST
         while True:
-            phase = await self.phase(CHUNK, None)
+            phase = await self.phase(count, None)
             if time.monotonic() > until:
                 return phase.count / phase.seconds
+            count *= 2
 
     def found(self, phase: Phase) -> Row:
         """Speed, cost, latency and work of a phase."""
         return {
             "throughput": round(phase.count / phase.seconds, 1),
             "cpu_us_per_transaction": per_transaction(phase),
+            "memory_mib": phase.memory,
             "latency_ms": self._watch.latencies(phase.samples, self._before),
             "work": self.work(phase),
         }

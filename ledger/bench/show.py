@@ -37,6 +37,22 @@ def compared(console: Console, found: Row) -> None:
     )
 
 
+def recovered(console: Console, found: Row) -> None:
+    """What was restored, how fast, and what it takes in memory."""
+    keys = ", ".join(f"{count:,} {name}" for name, count in found["keys"].items())
+    memory = ", ".join(f"{name} {mib:,} MiB" for name, mib in found["memory_mib"].items())
+    for text in (
+        f"tables of {keys}",
+        (
+            f"reading again after {found['with_disk_seconds']:.1f} s with its disk, "
+            f"{found['without_disk_seconds']:.1f} s without it, "
+            f"{found['seconds_a_million_keys']:.1f} s for each million keys"
+        ),
+        f"memory under load: {memory}",
+    ):
+        console.print(text, highlight=False, soft_wrap=True)
+
+
 def _table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, title in enumerate(titles):
@@ -89,6 +105,7 @@ def sentences(found: Row) -> Iterator[str]:
         "from the first publish to the last reconciled balance out"
     )
     yield counted(found["work"])
+    yield "memory: " + ", ".join(f"{name} {mib:,} MiB" for name, mib in found["memory_mib"].items())
     yield (
         f"{ratio['cpu']:.2f} times the floor's CPU, {ratio['single']:.0f} times as fast as one at "
         "a time"

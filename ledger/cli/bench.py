@@ -36,6 +36,7 @@ class Scenario(StrEnum):
     WORKERS = "workers"
     SHARDS = "shards"
     JOURNAL = "journal"
+    RECOVERY = "recovery"
 
 
 def bench(
@@ -52,7 +53,14 @@ def bench(
         str, typer.Option(help="Transactions a second at which latency is measured.")
     ] = "500,2000,5000",
     rate_seconds: Annotated[float, typer.Option(min=1, help="How long each of them.")] = 20,
-    accounts: Annotated[int, typer.Option(min=100, help="Over how many accounts.")] = 10_000,
+    accounts: Annotated[
+        int | None,
+        typer.Option(
+            min=100,
+            show_default=False,
+            help="Over how many accounts. Default: 10,000; for recovery 1,000,000.",
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="How many workers share the work.")] = 1,
     single: Annotated[
         int, typer.Option(min=1, help="Transactions for the comparator: one record at a time.")
@@ -78,23 +86,28 @@ def bench(
     the floor, the least work that gets the same transactions into the same journal, and Faust as
     it is usually written, one record at a time. The other scenarios compare two cases in turns:
     a million accounts, one account in every transaction (fees), two workers, 32 shards, a journal
-    of 20 million entries.
+    of 20 million entries; recovery restarts a worker with its disk and without it.
 
     Exit codes: 0 measured; 1 it does not reconcile, so there is no result; 3 a fault.
     """
     from ledger.bench import show
+    from ledger.bench.recovery import recover
     from ledger.bench.run import BenchFailed, Wanted, measure
     from ledger.demo.show import to_stdout
 
     try:
         if scenario is Scenario.REFERENCE:
             wanted = Wanted(
-                seconds, warm_up, tuple(map(int, rates.split(","))), rate_seconds, accounts,
-                workers, single,
+                seconds, warm_up, tuple(map(int, rates.split(","))), rate_seconds,
+                accounts or 10_000, workers, single,
             )  # fmt: skip
             with fresh(data_dir) as record:
                 found = measure(record, wanted, check, say)
             shown = show.results
+        elif scenario is Scenario.RECOVERY:
+            with fresh(data_dir) as record:
+                found = recover(record, accounts or 1_000_000, check, say)
+            shown = show.recovered
         else:
             found = _compared(scenario, rounds, seconds, warm_up, data_dir)
             shown = show.compared

@@ -1,6 +1,7 @@
 """RocksDB, one database a partition: a run's rows and its watermark are one write."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from rocksdict import (
@@ -10,9 +11,13 @@ from rocksdict import (
     Options,
     Rdict,
     WriteBatch,
+    WriteBufferManager,
 )
 
-CACHE_BYTES = 32 * 1024 * 1024
+CACHE_BYTES = 96 * 1024 * 1024
+"""Of all stores of this process together, what they have in memory unwritten included: there are
+three for each shard, and they come and go."""
+BUFFER_BYTES = 48 * 1024 * 1024
 
 
 class Store:
@@ -45,15 +50,26 @@ class Store:
         self._db.close()
 
 
+@cache
+def _shared() -> tuple[Cache, WriteBufferManager]:
+    blocks = Cache(CACHE_BYTES)
+    buffers = WriteBufferManager.new_write_buffer_manager_with_cache(BUFFER_BYTES, False, blocks)
+    return blocks, buffers
+
+
 def _options() -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
-    options.set_write_buffer_size(16 * 1024 * 1024)
+    blocks, buffers = _shared()
+    options.set_write_buffer_size(8 * 1024 * 1024)
+    options.set_write_buffer_manager(buffers)
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
     options.set_compression_type(DBCompressionType.lz4())
     table = BlockBasedOptions()
-    table.set_block_cache(Cache(CACHE_BYTES))
+    table.set_block_cache(blocks)
+    # Else each store would keep these in memory of its own, without a limit.
+    table.set_cache_index_and_filter_blocks(True)
     table.set_bloom_filter(10, False)
     options.set_block_based_table_factory(table)
     return options

@@ -11,7 +11,7 @@ from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.errors import InvariantBroken
-from ledger.gl.journal import BalanceRow, Journal, PostingRun, Superseded
+from ledger.gl.journal import BalanceRow, Journal, Posting, PostingRun, Superseded
 from ledger.gl.memory import MemoryJournal
 from ledger.gl.postgresql import PostgresJournal
 from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, Leg, made, moved
@@ -142,6 +142,47 @@ def test_a_stale_watermark_changes_nothing(journal: Journal) -> None:
     assert journal.watermark(0) == chain.watermark
     assert [each.offset for each in journal.transactions(0)] == [0, 1]
     assert len(journal.balances()) == 2
+
+
+def test_postings_of_several_shards_are_one(journal: Journal) -> None:
+    chains = [Chain(shard) for shard in range(4)]
+    for turn in range(2):
+        postings = [
+            Posting(chain.shard, chain.watermark, [chain.run(moved(turn, 10 + chain.shard))])
+            for chain in reversed(chains)
+        ]
+        found = journal.post_all([journal.prepare(each) for each in postings])
+        # In the order in which they were given.
+        assert [totals[CAD_CASH].debits for totals in found] == [
+            (turn + 1) * (10 + shard) for shard in (3, 2, 1, 0)
+        ]
+    assert [journal.watermark(chain.shard) for chain in chains] == [
+        chain.watermark for chain in chains
+    ]
+    assert journal.post_all([]) == []
+
+
+def test_one_that_is_superseded_keeps_back_all_that_were_to_go_with_it(journal: Journal) -> None:
+    good, stale = Chain(0), Chain(1)
+    post(journal, Chain(1), Chain(1).run(moved(0, 7)))
+    postings = [Posting(each.shard, Watermark(), [each.run(moved(0, 1))]) for each in (good, stale)]
+    with pytest.raises(Superseded):
+        journal.post_all([journal.prepare(each) for each in postings])
+    assert journal.watermark(0) == Watermark()
+    assert list(journal.transactions(0)) == []
+    assert [each.entries[0][3] for each in journal.transactions(1)] == [7]
+
+
+def test_postings_that_go_together_agree_on_a_currency(journal: Journal) -> None:
+    postings = [
+        Posting(shard, Watermark(), [
+            Chain(shard).run(made(0, Leg(CASH, 1, "CAD", scale), Leg(DEPOSIT, -1, "CAD", scale)))
+        ])
+        for shard, scale in ((0, 2), (1, 3))
+    ]  # fmt: skip
+    with pytest.raises(InvariantBroken):
+        journal.post_all([journal.prepare(each) for each in postings])
+    assert journal.balances() == []
 
 
 def test_a_shard_that_is_not_there_cannot_be_behind(journal: Journal) -> None:

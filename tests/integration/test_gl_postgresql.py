@@ -11,7 +11,7 @@ from sqlalchemy import make_url, text
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl import connection
-from ledger.gl.journal import JournalUnavailable, Superseded
+from ledger.gl.journal import JournalUnavailable, Posting, Superseded
 from ledger.gl.postgresql import POST_SECONDS, PostgresJournal
 from tests.integration.gl_runs import Chain, moved
 from tests.integration.tcp_proxy import Proxy
@@ -233,8 +233,20 @@ def test_round_trips(proxy: Proxy, through: PostgresJournal) -> None:
         before, proxy.trips = chain.watermark, 0
         runs = [chain.run(moved(chain.watermark.end, 1)) for _ in range(count)]
         through.post(0, before, runs)
-    # Begin and move; two a COPY; runs, stripes and commit.
-    assert proxy.trips <= 6
+        # Begin and move; two a COPY; runs, stripes and commit.
+        assert proxy.trips <= 6
+
+
+def test_round_trips_are_no_more_for_several_shards(proxy: Proxy, through: PostgresJournal) -> None:
+    chains = [Chain(shard) for shard in range(8)]
+    for turn in range(3):
+        proxy.trips = 0
+        through.post_all([
+            through.prepare(Posting(chain.shard, chain.watermark, [chain.run(moved(turn, 1))]))
+            for chain in chains
+        ])  # fmt: skip
+        if turn:  # statements are prepared for good at first
+            assert proxy.trips <= 6
 
 
 def test_stripes_are_summed_by_primary_key_without_statistics(

@@ -1,0 +1,82 @@
+"""Recovery: how long a worker takes until it reads again, with its disk and without it."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Mapping
+
+from ledger.bench.child import Row
+from ledger.bench.run import Bench, Check, Say, Wanted, machine, require_clean
+from ledger.errors import StackError
+from ledger.settings import Settings
+from ledger.stack import files, stack
+from ledger.stack.record import Record
+
+FILLED_AT_ONCE = 250_000
+LONGEST_SECONDS = 1_200
+
+
+def recover(record: Record, accounts: int, check: Check, say: Say) -> Row:
+    """Fill so many accounts; then stop the worker and start it, with its disk and without.
+
+    `keys`: rows of the worker's tables by kind: accepted ids, stripes, balances. Raises BenchFailed
+    when the ledger does not reconcile afterwards.
+    """
+    record = stack.up(record.data_dir, worker_count=1)
+    settings = stack.settings_of(record)
+    say(f"filling {accounts:,} accounts")
+    filled = asyncio.run(_fill(record, settings, accounts))
+    found = asyncio.run(check(settings))
+    require_clean(found)
+    keys = {
+        "ids": accounts // 2, "stripes": found["stripes"], "balances": found["accounts"],
+    }  # fmt: skip
+    say("a restart with its disk")
+    with_disk = _restarted(record, lost=False)
+    say("a restart without it")
+    without = _restarted(record, lost=True)
+    memory = asyncio.run(_memory(record, settings, accounts))
+    require_clean(asyncio.run(check(settings)))
+    total = sum(keys.values())
+    return {
+        "accounts": accounts, "keys": keys, "filled_in_seconds": round(filled, 1),
+        "with_disk_seconds": round(with_disk, 2), "without_disk_seconds": round(without, 2),
+        "seconds_a_million_keys": round(without * 1e6 / total, 1),
+        "memory_mib": memory, "machine": machine(),
+    }  # fmt: skip
+
+
+async def _fill(record: Record, settings: Settings, accounts: int) -> float:
+    async with Bench(record, settings, Wanted(accounts=accounts)) as bench:
+        began, left = time.monotonic(), accounts // 2
+        while left:
+            count = min(left, FILLED_AT_ONCE)
+            await bench.phase(count, None, fill=True)
+            left -= count
+        return time.monotonic() - began
+
+
+def _restarted(record: Record, *, lost: bool) -> float:
+    """Seconds from the start of the process until every partition is read again."""
+    stack.up(record.data_dir, worker_count=0)
+    if lost:
+        for worker in record.workers:
+            shutil.rmtree(files.layout(record.data_dir).ready_file(worker.name).parent)
+    began = time.monotonic()
+    while True:
+        try:
+            stack.up(record.data_dir, worker_count=1)
+        except StackError:
+            # Not ready yet; it goes on.
+            if time.monotonic() - began > LONGEST_SECONDS:
+                raise
+        else:
+            return time.monotonic() - began
+
+
+async def _memory(record: Record, settings: Settings, accounts: int) -> Mapping[str, int]:
+    """After the restarts, under load."""
+    running = stack.up(record.data_dir, worker_count=1)
+    async with Bench(running, settings, Wanted(accounts=accounts)) as bench:
+        phase = await bench.phase(100_000, None)
+        return phase.memory

@@ -1,0 +1,250 @@
+"""How often things are done: a run must not cost more than it has to.
+
+Counted and not timed, so that it shows on a noisy machine too. Kafka is a list here: what is looked
+at is what our own code asks of it and of its tables.
+"""
+
+import asyncio
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from aiokafka import ConsumerRecord
+from faust.types import TP
+
+from agents.balances import BalancesPart
+from agents.intake import IntakeShard
+from agents.reconciliation import ReconciliationShard
+from ledger.domain import avro
+from ledger.domain.reference import Reference
+from ledger.settings import Settings
+from ledger.streaming.delivery import Run
+from ledger.streaming.registry import Codec, TransactionReader
+from ledger.streaming.store import Store
+from ledger.streaming.topics import topics
+from tests.builders import NOW, draft, wire
+
+SHARDS = 1
+PARTS = 2
+TRANSACTIONS = 300
+ACCOUNTS = 40
+CODEC = Codec(
+    {name: number for number, name in enumerate(
+        ("Transaction", "Decision", "Stripe", "Balance", "Posted", "Progress"), 1)}
+)  # fmt: skip
+
+
+class Topic(list):
+    """Batches of one partition."""
+
+    def records(self):
+        return [record for batch in self for record in batch]
+
+
+class Kafka:
+    """What is appended, by topic and partition."""
+
+    def __init__(self):
+        self.topics = {}
+
+    def of(self, topic, partition=0):
+        return self.topics.setdefault((topic, partition), Topic())
+
+    def batches(self, topic):
+        return sum(len(kept) for (name, _), kept in self.topics.items() if name == topic)
+
+    def records(self, topic):
+        return sum(len(kept.records()) for (name, _), kept in self.topics.items() if name == topic)
+
+    async def append(self, topic, partition, records):
+        kept = self.of(topic, partition)
+        first = len(kept.records())
+        kept.append(list(records))
+        return first
+
+    append_absolute = append
+
+    async def bounds(self, topic, partition):
+        return 0, len(self.of(topic, partition).records())
+
+    async def read(self, topic, partition, start, until=None):
+        records = self.of(topic, partition).records()[start:until]
+        if records:
+            yield [
+                ConsumerRecord(topic, partition, offset, 0, 0, key, value, None, 0, 0, ())
+                for offset, (key, value) in enumerate(records, start)
+            ]
+
+
+class Compared:
+    def __init__(self):
+        self.position, self.said = 0, 0
+
+    async def loaded(self, generation):
+        pass
+
+    def end(self, shard):
+        return self.position
+
+    def move(self, shard, end):
+        self.position = end
+
+    def say(self, shard, progress):
+        self.said += 1
+
+
+class App(SimpleNamespace):
+    """As much of a LedgerApp as the agents' parts ask for."""
+
+    def fault(self, error, doing):
+        raise AssertionError(doing) from error
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Calls, by name."""
+    calls = Counter()
+
+    def count(owner, name):
+        real = getattr(owner, name)
+
+        def counting(*args, **kwargs):
+            calls[name] += 1
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    count(avro.fastavro, "schemaless_reader")
+    count(avro.fastavro, "schemaless_writer")
+    count(Store, "write")
+    real = Store.__init__
+
+    def opened(store, path):
+        real(store, path)
+        get = store.get
+
+        def counting(key):
+            calls["get"] += 1
+            return get(key)
+
+        store.get = counting
+
+    monkeypatch.setattr(Store, "__init__", opened)
+    return calls
+
+
+@pytest.fixture
+def app(tmp_path):
+    settings = Settings(shards=SHARDS, balance_partitions=PARTS)
+    names = topics(settings)
+    return App(
+        ledger=settings, names=names, codec=CODEC, data=tmp_path, log_=Kafka(),
+        compared=Compared(), shards=lambda: {0},
+        consumer=SimpleNamespace(
+            opened={TP(names.stripes.name, each) for each in range(PARTS)},
+            reached=lambda tp, position: None,
+        ),
+        consumer_generation_id=1,
+    )  # fmt: skip
+
+
+def transactions():
+    """A run of them, over few accounts."""
+    records = []
+    for offset in range(TRANSACTIONS):
+        made = draft(f"t-{offset}", debit=f"assets:a:{offset % ACCOUNTS}")
+        key = made["transaction_id"].encode()
+        records.append(
+            ConsumerRecord("t", 0, offset, NOW // 1000, 0, key, wire(made), None, 0, 0, ())
+        )
+    return Run(TP("t", 0), 0, TRANSACTIONS, records)
+
+
+class Reader(TransactionReader):
+    """Knows its schema without a registry."""
+
+    async def prepare(self, values):
+        self._known[1] = avro.parsed("Transaction")
+
+
+async def flowed(app, counted):
+    """A run through intake, the fold and the balances; the counts of each of them."""
+    settled, told = [], []
+
+    async def hand_on(shard, run):
+        settled.append(run)
+
+    app.settled, app.told = hand_on, lambda *rows: told.append(rows)
+    reader = Reader(None, "subject", app.ledger.max_transaction_bytes)
+    intake = IntakeShard(app, 0, reader, SimpleNamespace(data=Reference()))
+    fold = ReconciliationShard(app, 0)
+    parts = [BalancesPart(app, each) for each in range(PARTS)]
+    for each in (intake, fold, *parts):
+        await each.open()
+    settled.clear()
+    app.log_.topics.clear()
+    app.log_.of(app.names.decisions.name).append([(None, b"reference")])
+
+    run = transactions()
+    counted.clear()
+    await intake.take(run)
+    after_intake = Counter(counted)
+
+    counted.clear()
+    for run in settled:
+        await fold.offer(run)
+    await fold._folding
+    after_fold = Counter(counted)
+
+    counted.clear()
+    for partition, shard, first, rows in told:
+        parts[partition].tell(shard, first, rows)
+    app.compared.position = TRANSACTIONS
+    for part in parts:
+        part.wake()
+        await part._saying
+    return after_intake, after_fold, Counter(counted)
+
+
+@pytest.fixture
+def work(app, counted):
+    return asyncio.run(flowed(app, counted))
+
+
+def test_intake(app, work):
+    intake, _, _ = work
+    names = app.names
+    # Every transaction is decoded once, and what was decided is not decoded again.
+    assert intake["schemaless_reader"] == TRANSACTIONS
+    # Content, outcomes and the decision around them: for a run, not for a transaction.
+    assert intake["schemaless_writer"] == 3
+    # One record beside the one that was there.
+    assert app.log_.batches(names.decisions.name) == app.log_.records(names.decisions.name) == 2
+    # One look for each id, one write for all.
+    assert intake["get"] == TRANSACTIONS
+    assert intake["write"] == 1
+
+
+def test_the_fold(app, work):
+    _, fold, _ = work
+    stripes = ACCOUNTS + 1
+    names = app.names
+    assert (fold["schemaless_reader"], fold["schemaless_writer"]) == (0, 0)
+    # Each stripe once: looked up, in the changelog, published.
+    assert fold["get"] == stripes
+    assert fold["write"] == 1
+    assert app.log_.batches(names.stripes_changelog.name) == 1
+    assert app.log_.records(names.stripes_changelog.name) == stripes + 1  # and the mark
+    assert app.log_.records(names.stripes.name) == stripes
+    assert app.log_.batches(names.stripes.name) <= PARTS
+
+
+def test_the_balances(app, work):
+    _, _, balances = work
+    names = app.names
+    assert app.log_.records(names.balances.name) == ACCOUNTS + 1
+    assert app.log_.batches(names.balances.name) <= PARTS
+    assert (balances["schemaless_reader"], balances["schemaless_writer"]) == (0, 0)
+    assert balances["get"] == ACCOUNTS + 1
+    # The table is written now and then: here the first time.
+    assert balances["write"] <= PARTS

@@ -35,7 +35,7 @@ def recover(record: Record, accounts: int, check: Check, say: Say) -> Row:
     with_disk = _restarted(record, lost=False)
     say("a restart without it")
     without = _restarted(record, lost=True)
-    memory = asyncio.run(_memory(record, settings, accounts))
+    memory = asyncio.run(_memory(stack.up(record.data_dir), settings, accounts))
     require_clean(asyncio.run(check(settings)))
     total = sum(keys.values())
     return {
@@ -76,7 +76,6 @@ def _restarted(record: Record, *, lost: bool) -> float:
 
 async def _memory(record: Record, settings: Settings, accounts: int) -> Mapping[str, int]:
     """After the restarts, under load."""
-    running = stack.up(record.data_dir, worker_count=1)
-    async with Bench(running, settings, Wanted(accounts=accounts)) as bench:
+    async with Bench(record, settings, Wanted(accounts=accounts)) as bench:
         phase = await bench.phase(100_000, None)
         return phase.memory

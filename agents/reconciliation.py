@@ -27,6 +27,10 @@ from ledger.streaming.waiting import waited_for
 
 FOLD_BYTES = 8 * 1024 * 1024
 """Folded in one write: the rows must fit one record batch of the changelog."""
+OFFERED_BYTES = 16 * 1024 * 1024
+"""Offered by intake and not folded yet; a byte here is about ten in memory."""
+SCANNED_BEYOND = 250_000
+"""Transactions decided and not compared, beyond which an opening shard looks at every row."""
 CACHED = 12_500
 """Rows of a shard kept decoded, about 0.6 KB each; the table has them all."""
 
@@ -37,10 +41,11 @@ log = logging.getLogger(__name__)
 def attach(app: LedgerApp) -> None:
     """Give `app` the agent that folds decisions and compares postings."""
     shards: dict[int, ReconciliationShard] = {}
+    room = Room()
 
     async def opened(shard: int) -> int:
         if shard not in shards:
-            shards[shard] = ReconciliationShard(app, shard)
+            shards[shard] = ReconciliationShard(app, shard, room)
         return await shards[shard].open()
 
     async def settled(shard: int, run: ValidRun) -> None:
@@ -56,11 +61,36 @@ def attach(app: LedgerApp) -> None:
     take_runs(app, app.names.posted, name="reconciliation", opened=opened, take=take)
 
 
+class Room:
+    """How much more may be offered, by all shards of this process: decoded runs take memory."""
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._free = asyncio.Event()
+        self._free.set()
+
+    def take(self, run: ValidRun) -> None:
+        """It is held from now on."""
+        self._held += run.weight
+        if self._held > OFFERED_BYTES:
+            self._free.clear()
+
+    def give_back(self, runs: Iterable[ValidRun]) -> None:
+        """They no longer are."""
+        self._held -= sum(run.weight for run in runs)
+        if self._held <= OFFERED_BYTES:
+            self._free.set()
+
+    async def wait(self) -> None:
+        """Return when there is some."""
+        await self._free.wait()
+
+
 class ReconciliationShard:
     """One shard's stripes and where its two sides stand."""
 
-    def __init__(self, app: LedgerApp, shard: int) -> None:
-        self._app, self._shard = app, shard
+    def __init__(self, app: LedgerApp, shard: int, room: Room) -> None:
+        self._app, self._shard, self._room = app, shard, room
         self._messages, self._rows = Messages(app.codec, shard), Rows(app.codec)
         path = app.data / "stripes" / str(shard)
         topic = app.names.stripes_changelog.name
@@ -71,7 +101,6 @@ class ReconciliationShard:
         self._posted: deque[Run] = deque()
         self._folding: asyncio.Task[None] | None = None
         self._taking = self._stopped = False
-        self._room = asyncio.Event()
         self.mark = Mark()
         self.posted_read = 0
         self._meeting = Meeting(0, 0)
@@ -103,8 +132,10 @@ class ReconciliationShard:
         held = self._table.get(MARK)
         self.mark = Mark() if held is None else Mark.decode(held)
         self._cached.clear()
-        await self._start_over()
+        await waited_for(self._start_over, f"read what shard {self._shard} has not compared")
         await waited_for(self._catch_up, f"fold the decisions of shard {self._shard}")
+        # At the end of the log no row can be ahead of it.
+        self._carried = self._carried or None
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""
@@ -124,11 +155,7 @@ class ReconciliationShard:
         self._meeting = Meeting(compared.decisions_offset, compared.end)
         self._marks = {stream.decisions_offset: stream}
         self._heard.clear()
-        rows = {
-            stripe_of(key): row
-            for key, value in self._table.scan(b"s")
-            if (row := self._rows.decode(value)).live.offset >= compared.end
-        }
+        rows = await self._uncompared()
         await self._say_stripes(rows, {key: self._rows.encode(row) for key, row in rows.items()})
         self._carried = {}
         if stream.decisions_offset > compared.decisions_offset:
@@ -137,60 +164,93 @@ class ReconciliationShard:
                 self._meeting.hear_stream(said)
         self._say_progress()
 
+    async def _uncompared(self) -> dict[Stripe, Row]:
+        """The rows beyond what was compared: those that the runs since then touch.
+
+        Where these are many, as after a long time without the database, all rows are looked at.
+        """
+        stream, compared = self.mark.stream, self.mark.compared
+        touched: Iterable[Stripe]
+        if stream.end - compared.end > SCANNED_BEYOND:
+            touched = (stripe_of(key) for key, _ in self._table.scan(b"s"))
+        else:
+            topic, seen = self._app.names.decisions.name, dict[Stripe, None]()
+            runs = self._app.log_.read(
+                topic, self._shard, compared.decisions_offset, stream.decisions_offset
+            )
+            async for records in runs:
+                for run in valid_runs(self._app.codec, records, compared):
+                    seen |= dict.fromkeys(run.content.stripes())
+                    compared = run.after
+            touched = seen
+        rows = ((stripe, self._row(stripe)) for stripe in touched)
+        end = self.mark.compared.end
+        return {stripe: row for stripe, row in rows if row and row.live.offset >= end}
+
     def _said(self, watermark: Watermark, totals: dict[Stripe, Totals]) -> Said | None:
         """What the stream says at `watermark`.
 
-        None as long as a row, restored from a predecessor that was ahead, says more than that.
+        None as long as a row, restored from a predecessor that was ahead, says more than that:
+        while a shard is opened, and afterwards until such rows are reached.
         """
         if self._carried is not None:
             totals = self._carried | totals
             if any(each.offset >= watermark.end for each in totals.values()):
                 self._carried = totals
                 return None
-            self._carried = None
+            self._carried = {}
         return Said(watermark.decisions_offset, watermark.end, totals)
 
     def clear(self) -> None:
         """Take no more: what is settled from here on is read from the log at the next opening."""
-        self._taking, self._offered = False, []
+        self._taking = False
         self._posted.clear()
-        self._room.set()
+        self._room.give_back(self._taken())
 
     async def offer(self, run: ValidRun) -> None:
         """Fold `run` soon; returns when there is room for more."""
         if self._stopped or not self._taking:
             return
         self._offered.append(run)
-        if sum(each.weight for each in self._offered) > FOLD_BYTES:
-            self._room.clear()
+        self._room.take(run)
         if self._folding is None or self._folding.done():
             name = f"fold {self._shard}"
             self._folding = asyncio.create_task(self._fold_offered(), name=name)
         await self._room.wait()
 
+    def _taken(self) -> list[ValidRun]:
+        """What was offered, and is no longer."""
+        runs, self._offered = self._offered, []
+        return runs
+
     async def _fold_offered(self) -> None:
         try:
             while self._offered:
                 async with self._lock:
-                    runs, self._offered = self._offered, []
-                    self._room.set()
-                    known = self.mark.stream.decisions_offset
-                    runs = [run for run in runs if run.decisions_offset >= known]
-                    if runs and runs[0].before != self.mark.stream:
-                        # One before it was settled by another owner, or while this was opened.
-                        await waited_for(self._catch_up, f"fold shard {self._shard} from the log")
-                    else:
-                        await self._fold_all(runs)
+                    runs = self._taken()
+                    try:
+                        await self._fold_in_order(runs)
+                    finally:
+                        self._room.give_back(runs)
                     try:
                         await self._compare_posted()
                     except Gap as gap:
                         await self._app.consumer.rewind(self._tp, gap.position)
         except InvariantBroken as error:
-            self._stopped, self._offered = True, []
-            self._room.set()
+            self._stopped = True
+            self._room.give_back(self._taken())
             log.critical("Shard %s is not folded or compared any more: %s", self._shard, error)
         except Exception as error:
             self._app.fault(error, f"folding shard {self._shard}")
+
+    async def _fold_in_order(self, runs: Sequence[ValidRun]) -> None:
+        known = self.mark.stream.decisions_offset
+        runs = [run for run in runs if run.decisions_offset >= known]
+        if runs and runs[0].before != self.mark.stream:
+            # One before it was settled by another owner, or while this was opened.
+            await waited_for(self._catch_up, f"fold shard {self._shard} from the log")
+        else:
+            await self._fold_all(runs)
 
     async def _fold_all(self, runs: Iterable[ValidRun]) -> None:
         for portion in decisions.portions(runs, FOLD_BYTES):

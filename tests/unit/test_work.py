@@ -14,7 +14,7 @@ from faust.types import TP
 
 from agents.balances import BalancesPart
 from agents.intake import IntakeShard
-from agents.reconciliation import ReconciliationShard
+from agents.reconciliation import ReconciliationShard, Room
 from ledger.domain import avro
 from ledger.domain.reference import Reference
 from ledger.settings import Settings
@@ -177,7 +177,7 @@ async def flowed(app, counted):
     app.settled, app.told = hand_on, lambda *rows: told.append(rows)
     reader = Reader(None, "subject", app.ledger.max_transaction_bytes)
     intake = IntakeShard(app, 0, reader, SimpleNamespace(data=Reference()))
-    fold = ReconciliationShard(app, 0)
+    fold = ReconciliationShard(app, 0, Room())
     parts = [BalancesPart(app, each) for each in range(PARTS)]
     for each in (intake, fold, *parts):
         await each.open()

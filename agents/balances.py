@@ -22,8 +22,8 @@ from ledger.streaming.waiting import waited_for
 
 POSITIONS = b"p"
 RESTORING = b"r"
-CACHED = 4_000
-"""Accounts of a partition kept decoded, about 2 KB each; the table has them all."""
+CACHED = 24_000
+"""Accounts kept decoded by this process, about 2 KB each; the tables have them all."""
 KEPT_EACH = 5.0
 """Seconds between two writes of the table: an account that moves all the time is written once.
 What a crash forgets is read again in the stripes topic."""
@@ -181,6 +181,7 @@ class BalancesPart:
         self.tp = TP(app.names.stripes.name, partition)
         self._rows, self._codec = Rows(app.codec), app.codec
         self._store = Store(app.data / "balances" / str(partition))
+        self._cached = CACHED // app.ledger.balance_partitions
         self._read = self._seen = 0
         self._holdings: dict[Stripe, Holding] = {}
         self._ahead: dict[int, Ahead] = {}
@@ -380,7 +381,7 @@ class BalancesPart:
         self._forget()
 
     def _is_time_to_keep(self) -> bool:
-        return len(self._unkept) > CACHED or time.monotonic() - self._kept_at > KEPT_EACH
+        return len(self._unkept) > self._cached or time.monotonic() - self._kept_at > KEPT_EACH
 
     async def _set_right(self) -> None:
         """Say the newest of what an older record came after, so that it is the last again."""
@@ -413,7 +414,7 @@ class BalancesPart:
 
     def _forget(self) -> None:
         """What is ahead is in no table: it must stay."""
-        if len(self._holdings) > CACHED:
+        if len(self._holdings) > self._cached:
             self._holdings = {
                 stripe: holding
                 for stripe, holding in self._holdings.items()

@@ -31,8 +31,8 @@ OFFERED_BYTES = 16 * 1024 * 1024
 """Offered by intake and not folded yet; a byte here is about ten in memory."""
 SCANNED_BEYOND = 250_000
 """Transactions decided and not compared, beyond which an opening shard looks at every row."""
-CACHED = 12_500
-"""Rows of a shard kept decoded, about 0.6 KB each; the table has them all."""
+CACHED = 100_000
+"""Rows kept decoded by this process, about 0.7 KB each; the tables have them all."""
 
 _NO_ROW = Row(0, NOTHING, NOTHING, broken=False)
 log = logging.getLogger(__name__)
@@ -301,7 +301,7 @@ class ReconciliationShard:
         return row
 
     def _remember(self, rows: Mapping[Stripe, Row]) -> None:
-        if len(self._cached) > CACHED:
+        if len(self._cached) > CACHED // self._app.ledger.shards:
             self._cached.clear()
         self._cached |= rows
 

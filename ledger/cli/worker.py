@@ -113,7 +113,11 @@ class Supervisor:
             self._unready(child.application)
         if child.process is None and now >= child.due:
             child.started = now
-            child.process = subprocess.Popen(self._command(child, pipe), pass_fds=[pipe])
+            # glibc would keep a heap for each of many threads, and give little of it back.
+            environment = {"MALLOC_ARENA_MAX": "2", **os.environ}
+            child.process = subprocess.Popen(
+                self._command(child, pipe), pass_fds=[pipe], env=environment
+            )
 
     def _command(self, child: Child, pipe: int) -> list[str]:
         options = ["--data-dir", str(self.data_dir), "--name", self.name, "--parent", str(pipe)]

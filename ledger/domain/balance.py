@@ -95,7 +95,7 @@ class Holding:
 
     def __init__(self, scale: int) -> None:
         self.scale = scale
-        self.broken: set[int] = set()
+        self.broken: frozenset[int] = frozenset()
         self.ahead: dict[int, Totals] = {}
         """By shard: the totals decided, where more than the reconciled ones."""
         self._posted: dict[int, Totals | str] = {}
@@ -181,7 +181,7 @@ class Holding:
         scale, debits, credits, entries, offsets = map(int, sums.split(" "))
         made = cls(scale)
         made._sums = debits, credits, entries, offsets
-        made.broken = set(map(int, broken.split()))
+        made.broken = frozenset(map(int, broken.split()))
         for part in parts:
             shard, _, held = part.partition(" ")
             made._posted[int(shard)] = held

@@ -61,7 +61,7 @@ def holding(
             made.settle(shard, settled)
         if live:
             made.hear(shard, live)
-    made.broken = {0} if broken else set()
+    made.broken = frozenset({0} if broken else ())
     return made
 
 

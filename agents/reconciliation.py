@@ -5,6 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
@@ -301,9 +302,10 @@ class ReconciliationShard:
         return row
 
     def _remember(self, rows: Mapping[Stripe, Row]) -> None:
-        if len(self._cached) > CACHED // self._app.ledger.shards:
-            self._cached.clear()
         self._cached |= rows
+        limit = CACHED // self._app.ledger.shards
+        if len(self._cached) > limit:
+            self._cached = dict(islice(rows.items(), limit))
 
     async def _write(self, values: Mapping[Stripe, bytes], mark: Mark) -> None:
         rows = {key_of(stripe): value for stripe, value in values.items()}

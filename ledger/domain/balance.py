@@ -31,6 +31,7 @@ class Totals(NamedTuple):
 
 
 NOTHING = Totals()
+_NONE: frozenset[int] = frozenset()
 
 
 def totals_after(content: Content, before: Mapping[Stripe, Totals]) -> dict[Stripe, Totals]:
@@ -95,7 +96,7 @@ class Holding:
 
     def __init__(self, scale: int) -> None:
         self.scale = scale
-        self.broken: frozenset[int] = frozenset()
+        self.broken = _NONE
         self.ahead: dict[int, Totals] = {}
         """By shard: the totals decided, where more than the reconciled ones."""
         self._posted: dict[int, Totals | str] = {}
@@ -181,7 +182,7 @@ class Holding:
         scale, debits, credits, entries, offsets = map(int, sums.split(" "))
         made = cls(scale)
         made._sums = debits, credits, entries, offsets
-        made.broken = frozenset(map(int, broken.split()))
+        made.broken = frozenset(map(int, broken.split())) if broken else _NONE
         for part in parts:
             shard, _, held = part.partition(" ")
             made._posted[int(shard)] = held

@@ -32,7 +32,7 @@ from ledger.streaming.waiting import waited_for
 FETCH_WAIT_MS = 100
 """How long a broker holds an empty fetch, and so how long a partition that was just opened, or
 resumed, may wait until it is in one. Faust's own are 1,500 ms."""
-MAX_ARRIVED = 16 * 1024 * 1024
+MAX_ARRIVED = 4 * 1024 * 1024
 """Bytes fetched and not handed on yet; with more, the next fetch waits."""
 
 Opener = Callable[[int], Awaitable[int]]

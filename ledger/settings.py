@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     max_transaction_bytes: int = Field(
         default=262_144, ge=1024, description="A bigger record is refused TOO_LARGE."
     )
-    max_run_records: int = Field(default=5_000, ge=1, description="Transactions decided at once.")
+    max_run_records: int = Field(default=10_000, ge=1, description="Transactions decided at once.")
     max_run_bytes: int = Field(
         default=4_194_304, ge=65_536, description="Bytes of transactions decided at once."
     )

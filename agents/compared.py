@@ -4,6 +4,7 @@ A shard's owner knows it first; of other workers' shards the topic tells.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 
 from aiokafka import ConsumerRecord
@@ -11,6 +12,8 @@ from aiokafka import ConsumerRecord
 from agents.app import LedgerApp
 from agents.messages import Message
 from ledger.streaming.waiting import waited_for
+
+log = logging.getLogger(__name__)
 
 
 class Compared:
@@ -73,7 +76,11 @@ class Compared:
 
     def _hear(self, records: Iterable[ConsumerRecord]) -> None:
         for record in records:
-            row = self._app.codec.decode("Progress", record.value or b"")
+            try:
+                row = self._app.codec.decode("Progress", record.value or b"")
+            except ValueError as error:
+                log.error("Dropped a foreign record at %s: %s", record.offset, error)
+                continue
             self.move(row["shard"], row["end"])
 
     async def follow(self) -> None:

@@ -1,0 +1,359 @@
+"""Runs from a real broker to an agent: every record once and in order, whatever happens between.
+
+The application is a ledger's, its agent only notes what it takes; a dictionary is the state.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from faust.types import TP
+
+from agents import lanes
+from agents.app import LedgerApp, new_app, take_runs
+from agents.lanes import Gap
+from ledger.streaming import delivery
+from ledger.streaming.delivery import Run
+from ledger.streaming.registry import Codec
+from ledger.streaming.topics import Topic
+from tests.conftest import Stack
+
+SECONDS = 60
+
+
+class Agent:
+    """Takes runs into `taken`, by partition; `at` says where it is, as a table would."""
+
+    def __init__(self, stack: Stack, tmp_path: Path, name: str, partitions: int) -> None:
+        self.settings, self.data = stack.settings, tmp_path
+        tmp_path.mkdir(exist_ok=True)
+        self.topic = Topic(name, partitions, None, {})
+        self.at = dict.fromkeys(range(partitions), 0)
+        self.taken: dict[int, list[bytes]] = {each: [] for each in range(partitions)}
+        self.moved = asyncio.Event()
+        self.before: Callable[[Run], Awaitable[None]] | None = None
+        self.faults: list[BaseException] = []
+        self.app = self.new_app()
+
+    def new_app(self) -> LedgerApp:
+        """Another worker with the same tables."""
+        app = new_app(f"of-{self.topic.name}", self.settings, Codec({}), self.data)
+
+        async def opened(partition: int) -> int:
+            return self.at[partition]
+
+        async def take(run: Run) -> int:
+            partition = run.tp.partition
+            if self.before is not None:
+                await self.before(run)
+            # From here on at once, as one write of a table is.
+            records = run.from_position(self.at[partition])
+            if records is None:
+                raise Gap(self.at[partition])
+            self.taken[partition] += [record.value for record in records]
+            self.at[partition] = run.end
+            self.moved.set()
+            return run.end
+
+        take_runs(app, self.topic, name="taker", opened=opened, take=take)
+        app.fault = lambda error, doing: self.faults.append(error)  # type: ignore[method-assign]
+        ready = app.note_ready
+
+        def note_ready() -> None:
+            ready()
+            self.moved.set()
+
+        app.note_ready = note_ready  # type: ignore[method-assign]
+        return app
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[LedgerApp]:
+        """Its application, until the end."""
+        app = self.app
+        await app.start()
+        try:
+            yield app
+        finally:
+            await app.stop()
+            await app.log_.close()
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Return once it is so."""
+        async with asyncio.timeout(SECONDS):
+            while not reached():
+                assert not self.faults
+                await self.moved.wait()
+                self.moved.clear()
+
+    def count(self) -> int:
+        return sum(map(len, self.taken.values()))
+
+
+@asynccontextmanager
+async def topic(stack: Stack, name: str, partitions: int) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer for a topic of this test alone."""
+    servers = stack.settings.bootstrap_servers
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, partitions, 1)])
+    producer = AIOKafkaProducer(bootstrap_servers=servers)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+        await admin.delete_topics([name])
+        await admin.close()
+
+
+async def publish(producer: AIOKafkaProducer, name: str, partition: int, values: range) -> None:
+    for value in values:
+        await producer.send(name, b"%d" % value, partition=partition)
+    await producer.flush()
+
+
+def numbers(*spans: range) -> list[bytes]:
+    return [b"%d" % each for span in spans for each in span]
+
+
+Story = Callable[[Agent, AIOKafkaProducer], Awaitable[None]]
+Play = Callable[..., None]
+
+
+@pytest.fixture
+def play(stack: Stack, tmp_path: Path, new_id: Callable[..., str]) -> Play:
+    """Plays a story on a topic of its own."""
+    # The agents' processes have it so: the embedded ones are reached past any proxy.
+    os.environ.pop("http_proxy", None)
+
+    def played(story: Story, partitions: int = 2) -> None:
+        async def run() -> None:
+            name = new_id("delivery")
+            async with topic(stack, name, partitions) as producer:
+                await story(Agent(stack, tmp_path, name, partitions), producer)
+
+        asyncio.run(run())
+
+    return played
+
+
+async def committed(agent: Agent) -> dict[int, int]:
+    """The hints that Kafka has of the group."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=agent.settings.bootstrap_servers)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(agent.app.conf.id)
+    finally:
+        await admin.close()
+    return {tp.partition: each.offset for tp, each in found.items() if tp.topic == agent.topic.name}
+
+
+def test_every_record_is_taken_once_and_the_hint_reaches_the_end(play: Play) -> None:
+    async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
+        name = agent.topic.name
+        await publish(producer, name, 0, range(500))
+        async with agent.running():
+            await publish(producer, name, 1, range(300))
+            await publish(producer, name, 0, range(500, 700))
+            await agent.until(lambda: agent.count() == 1_000)
+            assert agent.taken == {0: numbers(range(700)), 1: numbers(range(300))}
+            async with asyncio.timeout(SECONDS):
+                while await committed(agent) != {0: 700, 1: 300}:  # noqa: ASYNC110 - Kafka's
+                    await asyncio.sleep(0.1)
+
+    play(story)
+
+
+def test_a_successor_goes_on_at_the_first_record_that_was_not_taken(play: Play) -> None:
+    async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
+        name = agent.topic.name
+        failed: list[Run] = []
+
+        async def fail_later(run: Run) -> None:
+            if agent.count() >= 100:
+                failed.append(run)
+                agent.moved.set()
+                raise RuntimeError("killed")
+
+        agent.before = fail_later
+        await publish(producer, name, 0, range(100))
+        async with agent.running():
+            await agent.until(lambda: agent.count() == 100)
+            await publish(producer, name, 0, range(100, 200))
+            async with asyncio.timeout(SECONDS):
+                while not failed:
+                    await agent.moved.wait()
+                    agent.moved.clear()
+        assert agent.faults
+        assert agent.taken[0] == numbers(range(100))
+        agent.before, agent.faults = None, []
+        agent.app = agent.new_app()
+        async with agent.running():
+            await agent.until(lambda: agent.count() == 200)
+        assert agent.taken[0] == numbers(range(200))
+
+    play(story)
+
+
+def test_control_records_are_holes_and_no_gaps(play: Play, stack: Stack) -> None:
+    async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
+        name = agent.topic.name
+        rewound: list[Any] = []
+        async with agent.running() as app:
+            real = app.consumer.rewind
+
+            async def rewind(tp: TP, position: int) -> None:
+                rewound.append(tp)
+                await real(tp, position)
+
+            app.consumer.rewind = rewind
+            transactional = AIOKafkaProducer(
+                bootstrap_servers=stack.settings.bootstrap_servers, transactional_id=name
+            )
+            async with transactional:
+                for turn in range(10):
+                    await transactional.begin_transaction()
+                    await transactional.send_and_wait(name, b"%d" % turn, partition=0)
+                    if turn % 3:
+                        await transactional.commit_transaction()
+                    else:
+                        await transactional.abort_transaction()
+            await publish(producer, name, 0, range(10, 20))
+            await agent.until(lambda: agent.count() == 16)
+        assert agent.taken[0] == [b"%d" % each for each in range(20) if each % 3 or each >= 10]
+        # Ten records, ten markers, ten records.
+        assert agent.at[0] == 30
+        assert rewound == []
+
+    play(story, partitions=1)
+
+
+def test_a_run_that_is_lost_on_its_way_is_read_again(play: Play) -> None:
+    async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
+        name = agent.topic.name
+        async with agent.running() as app:
+            await publish(producer, name, 0, range(10))
+            await agent.until(lambda: agent.count() == 10)
+            lost: list[Run] = []
+            arrived = app.consumer._thread.arrived
+
+            async def losing(seconds: float) -> Any:
+                runs = await arrived(seconds)
+                if runs and not lost:
+                    lost.extend(runs)
+                    agent.moved.set()
+                    return []
+                return runs
+
+            app.consumer._thread.arrived = losing
+            await publish(producer, name, 0, range(10, 20))
+            await agent.until(lambda: bool(lost))
+            await publish(producer, name, 0, range(20, 30))
+            await agent.until(lambda: agent.count() == 30)
+        assert agent.taken[0] == numbers(range(30))
+
+    play(story, partitions=1)
+
+
+def test_what_waits_is_bounded(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "FULL_BYTES", 20_000)
+    monkeypatch.setattr(delivery, "MAX_ARRIVED", 20_000)
+    size, count = 1_000, 2_000
+
+    async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
+        name = agent.topic.name
+        gate = asyncio.Event()
+        waiting: list[int] = []
+
+        async def hold(run: Run) -> None:
+            waiting.append(run.size)
+            agent.moved.set()
+            await gate.wait()
+
+        agent.before = hold
+        batch = producer.create_batch()
+        async with agent.running() as app:
+            for each in range(count):
+                while batch.append(key=None, value=b"%0*d" % (size, each), timestamp=None) is None:
+                    await (await producer.send_batch(batch, name, partition=0))
+                    batch = producer.create_batch()
+            await (await producer.send_batch(batch, name, partition=0))
+            await agent.until(lambda: bool(waiting))
+            lane, thread = app.lanes[0][TP(name, 0)], app.consumer._thread
+            await agent.until(lambda: lane._full)
+            # Three times more it is looked for what has come.
+            arrived, looks = thread.arrived, []
+
+            async def looking(seconds: float) -> Any:
+                runs = await arrived(seconds)
+                looks.append(len(runs))
+                agent.moved.set()
+                return runs
+
+            thread.arrived = looking
+            await agent.until(lambda: len(looks) > 3)
+            held = lane._bytes + thread._bytes_in - thread._bytes_out
+            # Beyond each limit no more than what one fetch brings.
+            assert 0 < held <= 40_000 + 2 * 1_200_000
+            assert held < count * size
+            gate.set()
+            await agent.until(lambda: agent.count() == count)
+        assert agent.taken[0] == [b"%0*d" % (size, each) for each in range(count)]
+
+    play(story, partitions=1)
+
+
+def test_a_rebalance_in_the_middle_of_a_run_neither_loses_nor_repeats(
+    play: Play, stack: Stack, tmp_path: Path
+) -> None:
+    async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
+        name = agent.topic.name
+        other = Agent(stack, tmp_path / "other", name, 4)
+        # One ledger: what the one has taken, the other knows.
+        other.at, other.taken, other.moved = agent.at, agent.taken, agent.moved
+        other.app = other.new_app()
+        gate, begun = asyncio.Event(), asyncio.Event()
+
+        async def hold(run: Run) -> None:
+            begun.set()
+            await gate.wait()
+
+        async with agent.running():
+            for partition in range(4):
+                await publish(producer, name, partition, range(100))
+            await agent.until(lambda: agent.count() == 400)
+            agent.before = hold
+            for partition in range(4):
+                await publish(producer, name, partition, range(100, 200))
+            async with asyncio.timeout(SECONDS):
+                await begun.wait()
+            async with other.running() as joined:
+                gate.set()
+                await agent.until(lambda: agent.count() == 800)
+                await agent.until(lambda: bool(joined.consumer.opened))
+                for partition in range(4):
+                    await publish(producer, name, partition, range(200, 300))
+                await agent.until(lambda: agent.count() >= 1_200)
+        assert agent.taken == {each: numbers(range(300)) for each in range(4)}
+
+    play(story, partitions=4)
+
+
+def test_many_partitions_of_one_fetch_keep_their_order(play: Play) -> None:
+
+    async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
+        name = agent.topic.name
+        async with agent.running():
+            for turn in range(5):
+                for partition in range(8):
+                    await publish(producer, name, partition, range(turn * 20, turn * 20 + 20))
+            await agent.until(lambda: agent.count() == 800)
+        assert agent.taken == {each: numbers(range(100)) for each in range(8)}
+
+    play(story, partitions=8)

@@ -100,6 +100,7 @@ class ReconciliationShard:
         self._tp = TP(app.names.posted.name, shard)
         self._offered: list[ValidRun] = []
         self._posted: deque[Run] = deque()
+        self._opened = asyncio.Event()
         self._folding: asyncio.Task[None] | None = None
         self._taking = self._stopped = False
         self.mark = Mark()
@@ -115,11 +116,14 @@ class ReconciliationShard:
         async with self._lock:
             # From here on what is offered waits: what came before is in the log.
             self._taking, self._stopped = True, False
+            self._opened.clear()
             try:
                 await self._open()
             except BaseException:
                 self.clear()
                 raise
+            finally:
+                self._opened.set()
             return self.posted_read
 
     async def _open(self) -> None:
@@ -217,6 +221,8 @@ class ReconciliationShard:
         if self._folding is None or self._folding.done():
             name = f"fold {self._shard}"
             self._folding = asyncio.create_task(self._fold_offered(), name=name)
+        # A table that takes long to restore must not use up the room of the others.
+        await self._opened.wait()
         await self._room.wait()
 
     def _taken(self) -> list[ValidRun]:

@@ -94,6 +94,7 @@ class Parts:
             for part in list(self._owned()):
                 if self._whole and (position := await part.skip_told()):
                     await consumer.skip(part.tp, position)
+                await part.keep_at_rest()
             consumer.resume_partitions({part.tp for part in self._owned()})
 
     def _owned(self) -> Iterator["BalancesPart"]:
@@ -318,7 +319,8 @@ class BalancesPart:
     def _settled(self) -> int:
         """The position before which every record is reconciled and said."""
         waiting = (ahead.told[0].place for ahead in self._ahead.values() if ahead.told)
-        return min(waiting, default=self._read)
+        # What is told may be far beyond what was read: another worker's records are in between.
+        return min((*waiting, self._read))
 
     def due(self, shard: int) -> bool:
         """Whether something of the shard's is compared and not said."""
@@ -372,13 +374,23 @@ class BalancesPart:
         for part in portions(changed):
             await self._say(part)
         self._unkept |= changed
+        if self._is_time_to_keep():
+            self._keep(position)
+        self._app.consumer.reached(self.tp, self._settled())
+        self._forget()
+
+    def _keep(self, position: tuple[bytes, bytes]) -> None:
         # Not with what has changed meanwhile and is not said: after a crash nobody would say it.
-        if not self._changed and self._is_time_to_keep():
+        if not self._changed:
             self._store.write([*self._entries(self._unkept), position])
             self._unkept.clear()
             self._kept_at = time.monotonic()
-        self._app.consumer.reached(self.tp, self._settled())
-        self._forget()
+
+    async def keep_at_rest(self) -> None:
+        """What nothing came after is kept too."""
+        async with self._lock:
+            if self._unkept and self._is_time_to_keep() and self.owned():
+                self._keep(self._positions())
 
     def _is_time_to_keep(self) -> bool:
         return len(self._unkept) > self._cached or time.monotonic() - self._kept_at > KEPT_EACH

@@ -15,8 +15,11 @@ from faust.types import TP
 from agents.balances import BalancesPart
 from agents.intake import IntakeShard
 from agents.reconciliation import ReconciliationShard, Room
+from agents.stripes import Row
 from ledger.domain import avro
+from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.reference import Reference
+from ledger.domain.run import Stripe
 from ledger.settings import Settings
 from ledger.streaming.delivery import Run
 from ledger.streaming.registry import Codec, TransactionReader
@@ -248,3 +251,20 @@ def test_the_balances(app, work):
     assert balances["get"] == ACCOUNTS + 1
     # The table is written now and then: here the first time.
     assert balances["write"] <= PARTS
+
+
+def test_a_position_is_not_beyond_what_was_read(app, counted):
+    """Told by this process, far beyond: what other workers said before it is still to be read."""
+
+    async def story():
+        part = BalancesPart(app, 0)
+        await part.open()
+        row = Row(2, Totals(5, 0, 1, 70), NOTHING, broken=False)
+        part.tell(0, 1_000, {Stripe("assets:a", "CAD"): row})
+        assert part._settled() == 0
+        app.compared.position = 100
+        part.wake()
+        await part._saying
+        assert part._settled() == 0
+
+    asyncio.run(story())

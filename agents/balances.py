@@ -13,7 +13,7 @@ from faust.types import TP
 from agents import messages
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
-from agents.stripes import Row, Rows, message_key, portions
+from agents.stripes import Row, Rows, message_key, portions, stripe_of
 from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
 from ledger.streaming.delivery import Run
@@ -234,8 +234,7 @@ class BalancesPart:
     def _all(self) -> Iterator[Stripe]:
         """Every account in the table."""
         for key, _ in self._store.scan(b"a", b"b"):
-            account, currency = key[1:].decode().split(" ")
-            yield Stripe(account, currency)
+            yield stripe_of(key)
 
     async def take(self, run: Run) -> int:
         """Hear what shards tell; returns the position before which everything is reconciled."""

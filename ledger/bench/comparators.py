@@ -1,6 +1,6 @@
 """The comparators: on the same stack, with the same transactions, into a database of their own."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
@@ -32,15 +32,10 @@ async def floor(
         needs = {
             "bootstrap_servers": settings.bootstrap_servers, "topic": name, "database_url": url,
         }  # fmt: skip
-        async with Child("ledger.bench.floor", needs) as child:
-            clock = Clock(record, {"floor": child.pid})
-            before = clock.read()
-            report = await child.order({
-                "starts": {tp.partition: at for tp, at in starts.items() if tp.topic == name},
-                "ends": {tp.partition: at for tp, at in ends.items() if tp.topic == name},
-            })  # fmt: skip
-            spent = between(before, clock.read())
-    return _found(report, spent, ("broker", "postgres", "floor"))
+        return await _measured(record, "floor", needs, {
+            "starts": {tp.partition: at for tp, at in starts.items() if tp.topic == name},
+            "ends": {tp.partition: at for tp, at in ends.items() if tp.topic == name},
+        })  # fmt: skip
 
 
 async def single(record: Record, settings: Settings, count: int) -> Row:
@@ -51,16 +46,17 @@ async def single(record: Record, settings: Settings, count: int) -> Row:
             "topic": topics(settings).transactions.name, "shards": settings.shards,
             "database_url": url, "data_dir": place,
         }  # fmt: skip
-        async with Child("ledger.bench.single", needs) as child:
-            clock = Clock(record, {"single": child.pid})
-            before = clock.read()
-            report = await child.order({"count": count})
-            spent = between(before, clock.read())
-    return _found(report, spent, ("broker", "postgres", "single"))
+        return await _measured(record, "single", needs, {"count": count})
 
 
-def _found(report: Row, spent: Mapping[str, float], counted: Sequence[str]) -> Row:
-    count = report["transactions"]
+async def _measured(record: Record, name: str, needs: Row, order: Row) -> Row:
+    """The order's report, and what it cost `ledger.bench.<name>` and those that serve it."""
+    async with Child(f"ledger.bench.{name}", needs) as child:
+        clock = Clock(record, {name: child.pid})
+        before = clock.read()
+        report = await child.order(order)
+        spent = between(before, clock.read())
+    count, counted = report["transactions"], ("broker", "postgres", name)
     return {
         "transactions": count,
         "seconds": round(report["seconds"], 3),

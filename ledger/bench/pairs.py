@@ -12,7 +12,16 @@ from pathlib import Path
 from statistics import median
 
 from ledger.bench.child import Row
-from ledger.bench.run import Bench, Check, Say, Wanted, cpu_of_system, machine, require_clean
+from ledger.bench.run import (
+    Bench,
+    Check,
+    Say,
+    Wanted,
+    chunks,
+    cpu_of_system,
+    machine,
+    require_clean,
+)
 from ledger.settings import Settings
 from ledger.stack import stack
 from ledger.stack.record import Record
@@ -108,11 +117,7 @@ async def _turn(
 
 
 def _to_fill(case: Case) -> Iterator[int]:
-    left = case.accounts // 2 if case.filled else case.entries // 2
-    while left:
-        count = min(left, FILLED_AT_ONCE)
-        yield count
-        left -= count
+    return chunks((case.accounts if case.filled else case.entries) // 2, FILLED_AT_ONCE)
 
 
 def _medians(case: Case, rows: Sequence[Row]) -> Row:

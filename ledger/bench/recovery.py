@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from ledger.bench.child import Row
-from ledger.bench.run import Bench, Check, Say, Wanted, machine, require_clean
+from ledger.bench.run import Bench, Check, Say, Wanted, chunks, machine, require_clean
 from ledger.errors import StackError
 from ledger.settings import Settings
 from ledger.stack import files, stack
@@ -48,11 +48,9 @@ def recover(record: Record, accounts: int, check: Check, say: Say) -> Row:
 
 async def _fill(record: Record, settings: Settings, accounts: int) -> float:
     async with Bench(record, settings, Wanted(accounts=accounts)) as bench:
-        began, left = time.monotonic(), accounts // 2
-        while left:
-            count = min(left, FILLED_AT_ONCE)
+        began = time.monotonic()
+        for count in chunks(accounts // 2, FILLED_AT_ONCE):
             await bench.phase(count, None, fill=True)
-            left -= count
         return time.monotonic() - began
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import platform
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -151,6 +151,13 @@ async def _flow(record: Record, settings: Settings, wanted: Wanted, say: Say) ->
             **bench.found(loaded),
             "rates": [{"rate": rate} | bench.found(phase) for rate, phase in paced],
         }  # fmt: skip
+
+
+def chunks(total: int, size: int) -> Iterator[int]:
+    """Counts of at most `size` that add up to `total`."""
+    while total:
+        yield min(total, size)
+        total -= min(total, size)
 
 
 def machine() -> Row:

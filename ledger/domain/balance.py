@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 from ledger.domain import money
-from ledger.domain.account import normal_side
+from ledger.domain.account import on_normal_side
 from ledger.domain.run import Content, Stripe
 
 
@@ -151,13 +151,12 @@ class Holding:
             more_credits += live.credits - known.credits
             version += live.offset - known.offset
         scale = self.scale
-        side = 1 if normal_side(account) == "debit" else -1
         return Balance(
             account,
             currency,
             scale,
-            money.show(side * (debits - credits), scale),
-            money.show(side * (more_debits - more_credits), scale),
+            money.show(on_normal_side(account, debits=debits, credits=credits), scale),
+            money.show(on_normal_side(account, debits=more_debits, credits=more_credits), scale),
             money.show(debits, scale),
             money.show(credits, scale),
             entries,

@@ -54,7 +54,9 @@ class LedgerApp(faust.App):
     codec: Codec
     data: Path
     compared: "Compared"
-    settled: Callable[[int, "ValidRun"], Awaitable[None]]
+    room: Callable[[int], Awaitable[None]]
+    """Returns when reconciliation has room for more of a shard."""
+    settled: Callable[[int, "ValidRun"], None]
     """Intake hands on what it has settled of a shard; it is in the decision log already."""
     told: Callable[[int, int, int, Mapping["Stripe", "Row"]], None]
     """Reconciliation hands on the rows of a shard that it has appended to a partition of the
@@ -125,7 +127,7 @@ def new_app(name: str, settings: Settings, codec: Codec, data: Path) -> LedgerAp
         producer_acks=-1,
         consumer_auto_offset_reset="none",
         consumer_group_instance_id=member,
-        consumer_max_fetch_size=1024 * 1024,
+        consumer_max_fetch_size=256 * 1024,
         broker_max_poll_records=None,
         broker_session_timeout=float(settings.session_timeout_seconds),
         broker_heartbeat_interval=settings.session_timeout_seconds / 6,

@@ -73,7 +73,7 @@ class Parts:
         """A Lane's."""
         part = self._parts[run.tp.partition]
         position = await part.take(run)
-        if self._whole and part.heard_all():
+        if self._whole and part.goes_on_told():
             self._app.consumer.pause_partitions({run.tp})
         return position
 
@@ -187,6 +187,7 @@ class BalancesPart:
         self._holdings: dict[Stripe, Holding] = {}
         self._ahead: dict[int, Ahead] = {}
         self._changed: set[Stripe] = set()
+        self._late: set[Stripe] = set()
         self._unkept: set[Stripe] = set()
         self._kept_at = 0.0
         self._stale: set[tuple[Stripe, int]] = set()
@@ -209,6 +210,7 @@ class BalancesPart:
         self._holdings.clear()
         self._ahead.clear()
         self._changed.clear()
+        self._late.clear()
         self._unkept.clear()
         self._told.clear()
         log, topic = self._app.log_, self._app.names.stripes.name
@@ -267,9 +269,9 @@ class BalancesPart:
             self._read = position
             return position
 
-    def heard_all(self) -> bool:
-        """Whether everything told was read in the log too."""
-        return self._read >= self._told_end
+    def goes_on_told(self) -> bool:
+        """Whether what comes next in the log was told already, or nothing comes yet."""
+        return self._read in self._told or self._read >= self._told_end
 
     def _hear(self, records: Iterable[ConsumerRecord]) -> None:
         now, decode, told, known = time.monotonic(), self._rows.decode, self._told, 0
@@ -327,7 +329,7 @@ class BalancesPart:
         return ahead is not None and ahead.due(self._app.compared.end(shard))
 
     def _wake_if_due(self) -> None:
-        if self._changed or self._stale or any(map(self.due, self._ahead)):
+        if self._changed or self._late or self._stale or any(map(self.due, self._ahead)):
             self.wake()
 
     def wake(self) -> None:
@@ -358,19 +360,20 @@ class BalancesPart:
         """
         after = self._app.ledger.pending_after_ms / 1000
         for ahead in self._ahead.values():
-            self._changed.update(ahead.take_late(now, after))
+            self._late.update(ahead.take_late(now, after))
         self._wake_if_due()
 
     async def _say_changed(self) -> None:
         """Publish, then now and then keep what it came from."""
         if self._stale:
             await self._set_right()
-        if not self._changed:
+        if not (self._changed or self._late):
             return
         changed, self._changed = self._changed, set()
+        late, self._late = self._late, set()
         position = self._positions()
         self._told = {first: end for first, end in self._told.items() if end > self._read}
-        for part in portions(changed):
+        for part in portions(changed | late):
             await self._say(part)
         self._unkept |= changed
         if self._is_time_to_keep():

@@ -168,6 +168,8 @@ class IntakeShard:
 
     async def _append_run(self, records: list[ConsumerRecord], end: int) -> None:
         """Decide, append, remember; if the append did not land where expected, only catch up."""
+        # Before anything is made of the records, for that would wait with them.
+        await self._app.room(self._shard)
         ids, memory = self._ids, self._ids.memory()
         settled = decide(
             self._received(records),
@@ -190,13 +192,13 @@ class IntakeShard:
             await waited_for(self._catch_up, f"read what landed in shard {self._shard}")
             return
         self._log_end = offset + 1
-        await self._keep(memory, ValidRun.of(settled, offset, ids.watermark))
+        self._keep(memory, ValidRun.of(settled, offset, ids.watermark))
 
-    async def _keep(self, memory: Memory, run: ValidRun) -> None:
+    def _keep(self, memory: Memory, run: ValidRun) -> None:
         """Remember what a run in the log has settled, and hand it on."""
         reference_offset = run.decision.reference_offset
         self._ids.write(memory, run.after, reference_offset, window=self._policy.window)
-        await self._app.settled(self._shard, run)
+        self._app.settled(self._shard, run)
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""
@@ -206,5 +208,6 @@ class IntakeShard:
             for run in valid_runs(self._app.codec, records, ids.watermark):
                 memory = ids.memory()
                 memory.remember(run.content, run.outcomes)
-                await self._keep(memory, run)
+                self._keep(memory, run)
+                await self._app.room(self._shard)
         self._log_end = end

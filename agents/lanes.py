@@ -21,7 +21,7 @@ from ledger.errors import InvariantBroken
 from ledger.streaming.delivery import Run, joined
 
 FULL_BYTES = 1536 * 1024
-"""Waiting in one lane; beyond it the partition is not fetched from until they are taken."""
+"""Of memory, waiting in one lane; beyond it nothing is fetched for it until they are taken."""
 
 PATIENCE = 0.1
 """Seconds that a stage waits for its slowest lane; ten times what a run takes when it is quiet."""

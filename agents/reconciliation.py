@@ -28,7 +28,7 @@ from ledger.streaming.waiting import waited_for
 
 FOLD_BYTES = 8 * 1024 * 1024
 """Folded in one write: the rows must fit one record batch of the changelog."""
-OFFERED_BYTES = 16 * 1024 * 1024
+OFFERED_BYTES = 8 * 1024 * 1024
 """Offered by intake and not folded yet; a byte here is about ten in memory."""
 SCANNED_BEYOND = 250_000
 """Transactions decided and not compared, beyond which an opening shard looks at every row."""
@@ -49,15 +49,19 @@ def attach(app: LedgerApp) -> None:
             shards[shard] = ReconciliationShard(app, shard, room)
         return await shards[shard].open()
 
-    async def settled(shard: int, run: ValidRun) -> None:
+    async def room_for(shard: int) -> None:
+        if shard in shards:
+            await shards[shard].has_room()
+
+    def settled(shard: int, run: ValidRun) -> None:
         # Before it is opened, and when it has stopped: it is read from the log later.
         if shard in shards:
-            await shards[shard].offer(run)
+            shards[shard].offer(run)
 
     async def take(run: Run) -> int:
         return await shards[run.tp.partition].take_posted(run)
 
-    app.settled = settled
+    app.room, app.settled = room_for, settled
     app.lanes.append(shards)
     take_runs(app, app.names.posted, name="reconciliation", opened=opened, take=take)
 
@@ -212,8 +216,15 @@ class ReconciliationShard:
         self._posted.clear()
         self._room.give_back(self._taken())
 
-    async def offer(self, run: ValidRun) -> None:
-        """Fold `run` soon; returns when there is room for more."""
+    async def has_room(self) -> None:
+        """Return when more may be offered."""
+        if self._taking and not self._stopped:
+            # A table that takes long to restore must not use up the room of the others.
+            await self._opened.wait()
+            await self._room.wait()
+
+    def offer(self, run: ValidRun) -> None:
+        """Fold `run` soon."""
         if self._stopped or not self._taking:
             return
         self._offered.append(run)
@@ -221,9 +232,6 @@ class ReconciliationShard:
         if self._folding is None or self._folding.done():
             name = f"fold {self._shard}"
             self._folding = asyncio.create_task(self._fold_offered(), name=name)
-        # A table that takes long to restore must not use up the room of the others.
-        await self._opened.wait()
-        await self._room.wait()
 
     def _taken(self) -> list[ValidRun]:
         """What was offered, and is no longer."""

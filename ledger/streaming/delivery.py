@@ -32,8 +32,10 @@ from ledger.streaming.waiting import waited_for
 FETCH_WAIT_MS = 100
 """How long a broker holds an empty fetch, and so how long a partition that was just opened, or
 resumed, may wait until it is in one. Faust's own are 1,500 ms."""
-MAX_ARRIVED = 4 * 1024 * 1024
-"""Bytes fetched and not handed on yet; with more, the next fetch waits."""
+RECORD_BYTES = 300
+"""What a record takes in memory beside its value."""
+MAX_ARRIVED = 6 * 1024 * 1024
+"""Bytes in memory, fetched and not handed on yet; with more, the next fetch waits."""
 
 Opener = Callable[[int], Awaitable[int]]
 """Given a partition now owned, makes its state ready and returns the offset to read from."""
@@ -41,7 +43,7 @@ Opener = Callable[[int], Awaitable[int]]
 
 @dataclass(slots=True)
 class Run:
-    """Records of one partition from the positions [start, end)."""
+    """Records of one partition from the positions [start, end); `size` in bytes of memory."""
 
     tp: TP
     start: int
@@ -50,7 +52,7 @@ class Run:
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = sum(len(record.value or b"") for record in self.records)
+        self.size = sum(len(record.value or b"") + RECORD_BYTES for record in self.records)
 
     def from_position(self, position: int) -> list[ConsumerRecord] | None:
         """The records at or after `position`; None when the run starts beyond it: a gap."""

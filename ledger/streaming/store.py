@@ -14,10 +14,10 @@ from rocksdict import (
     WriteBufferManager,
 )
 
-CACHE_BYTES = 96 * 1024 * 1024
+CACHE_BYTES = 64 * 1024 * 1024
 """Of all stores of this process together, what they have in memory unwritten included: there are
 three for each shard, and they come and go."""
-BUFFER_BYTES = 48 * 1024 * 1024
+BUFFER_BYTES = 32 * 1024 * 1024
 
 
 class Store:

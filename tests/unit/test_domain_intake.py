@@ -2,6 +2,7 @@
 
 import pytest
 
+from ledger.domain import intake
 from ledger.domain.intake import FINGERPRINT, cut
 from ledger.domain.reference import Account
 from ledger.domain.run import NO_DIGEST, Watermark
@@ -332,6 +333,18 @@ def test_a_run_is_cut_by_count_and_by_size() -> None:
     assert offsets(cut([big, *records[:2], big], count=9, size=50)) == [[5], [0, 1], [5]]
     assert offsets(cut([received(unreadable(), 1)], count=1, size=1)) == [[1]]
     assert offsets(cut([], count=9, size=9)) == []
+
+
+def test_a_run_of_many_stripes_ends_before_its_records_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "RUN_STRIPES", 4)
+    accounts = [f"assets:a:{number}" for number in range(6)]
+    drafts = [draft(f"t-{name}", debit=name) for name in accounts]
+    records = [each._replace(offset=10 * each.offset) for each in numbered(drafts)]
+    first = settle(records, end=99)
+    # The cash account and three others; the next one begins where the first did not come to.
+    assert (first.accepted, first.end) == (3, 30)
+    rest = settle(records[3:], end=99, watermark=first.after(Watermark(), decisions_offset=0))
+    assert (rest.start, rest.accepted, rest.end) == (30, 3, 99)
 
 
 def test_the_first_run_follows_nothing() -> None:

@@ -5,6 +5,7 @@ at is what our own code asks of it and of its tables.
 """
 
 import asyncio
+import time
 from collections import Counter
 from types import SimpleNamespace
 
@@ -14,18 +15,21 @@ from faust.types import TP
 
 from agents.balances import BalancesPart
 from agents.intake import IntakeShard
+from agents.posting import Poster, PostingShard
 from agents.reconciliation import ReconciliationShard, Room
 from agents.stripes import Row
 from ledger.domain import avro
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.reference import Reference
 from ledger.domain.run import Stripe
+from ledger.gl.memory import MemoryJournal
 from ledger.settings import Settings
 from ledger.streaming.delivery import Run
 from ledger.streaming.registry import Codec, TransactionReader
 from ledger.streaming.store import Store
 from ledger.streaming.topics import topics
 from tests.builders import NOW, draft, wire
+from tests.integration.gl_runs import Chain, moved
 
 SHARDS = 1
 PARTS = 2
@@ -66,6 +70,9 @@ class Kafka:
         return first
 
     append_absolute = append
+
+    async def last(self, topic, partition):
+        return None
 
     async def bounds(self, topic, partition):
         return 0, len(self.of(topic, partition).records())
@@ -174,10 +181,11 @@ async def flowed(app, counted):
     """A run through intake, the fold and the balances; the counts of each of them."""
     settled, told = [], []
 
-    async def hand_on(shard, run):
-        settled.append(run)
+    async def room(shard):
+        pass
 
-    app.settled, app.told = hand_on, lambda *rows: told.append(rows)
+    app.room, app.settled = room, lambda shard, run: settled.append(run)
+    app.told = lambda *rows: told.append(rows)
     reader = Reader(None, "subject", app.ledger.max_transaction_bytes)
     intake = IntakeShard(app, 0, reader, SimpleNamespace(data=Reference()))
     fold = ReconciliationShard(app, 0, Room())
@@ -195,7 +203,7 @@ async def flowed(app, counted):
 
     counted.clear()
     for run in settled:
-        await fold.offer(run)
+        fold.offer(run)
     await fold._folding
     after_fold = Counter(counted)
 
@@ -242,6 +250,31 @@ def test_the_fold(app, work):
     assert app.log_.batches(names.stripes.name) <= PARTS
 
 
+def test_a_posting(app, counted):
+    """Two runs fetched together: one database transaction, one message."""
+    journal, asked = MemoryJournal(), []
+    post_all = journal.post_all
+    journal.post_all = lambda prepared: (asked.append(len(prepared)), post_all(prepared))[1]
+    names, chain = app.names, Chain(0)
+    values = [CODEC.encode("Decision", chain.run(moved(start, start + 3)).decision.row())
+              for start in (0, 3)]  # fmt: skip
+
+    async def story():
+        shard = PostingShard(app, 0, Poster(journal))
+        await shard.open()
+        counted.clear()
+        records = [ConsumerRecord("d", 0, offset, 0, 0, None, value, None, 0, 0, ())
+                   for offset, value in enumerate(values)]  # fmt: skip
+        await shard.take(Run(TP("d", 0), 0, 2, records))
+
+    asyncio.run(story())
+    assert asked == [1]
+    assert app.log_.batches(names.posted.name) == app.log_.records(names.posted.name) == 1
+    # Each decision and its content once; what is said, once.
+    assert counted["schemaless_reader"] == 2 * 2
+    assert counted["schemaless_writer"] == 1
+
+
 def test_the_balances(app, work):
     _, _, balances = work
     names = app.names
@@ -253,14 +286,66 @@ def test_the_balances(app, work):
     assert balances["write"] <= PARTS
 
 
+def row_of(offset, entries=1):
+    return Row(2, Totals(5, 0, entries, offset), NOTHING, broken=False)
+
+
+def test_what_is_late_does_not_keep_the_table_from_being_written(app, counted):
+    """A balance said as pending changes nothing that is kept: else, under load, nothing would be
+    kept at all, and everything said would wait for it in memory."""
+    rows = {Stripe(f"assets:a:{each}", "CAD"): row_of(each) for each in range(20)}
+    writes = []
+
+    async def story():
+        part = BalancesPart(app, 0)
+        await part.open()
+        part.tell(0, 0, rows)
+        append = app.log_.append_absolute
+
+        async def appending(*said):
+            writes.append(counted["write"])
+            if len(writes) < 5:
+                place = 1_000 * len(writes)
+                part.tell(0, place, {Stripe(f"assets:late:{place}", "CAD"): row_of(place)})
+                part.note_late(time.monotonic() + 1_000)
+            return await append(*said)
+
+        app.log_.append_absolute = appending
+        app.compared.position = 100
+        counted.clear()
+        part.wake()
+        await part._saying
+
+    asyncio.run(story())
+    assert writes == [0, 1, 1, 1, 1], "once in KEPT_EACH, at once the first time"
+
+
+def test_what_was_handed_on_is_not_read(app):
+    """Else, under load, all of it would be fetched: there is always more."""
+
+    async def story():
+        part = BalancesPart(app, 0)
+        await part.open()
+        for first in (0, 1, 20):
+            part.tell(0, first, {Stripe("assets:a", "CAD"): row_of(first)})
+        assert part.goes_on_told()
+        assert await part.skip_told() == 2
+        assert not part.goes_on_told(), "somebody else's records are next"
+        part._read = 20
+        assert part.goes_on_told()
+        assert await part.skip_told() == 21
+        assert part.goes_on_told(), "nothing comes yet"
+
+    asyncio.run(story())
+
+
 def test_a_position_is_not_beyond_what_was_read(app, counted):
     """Told by this process, far beyond: what other workers said before it is still to be read."""
 
     async def story():
         part = BalancesPart(app, 0)
         await part.open()
-        row = Row(2, Totals(5, 0, 1, 70), NOTHING, broken=False)
-        part.tell(0, 1_000, {Stripe("assets:a", "CAD"): row})
+        part.tell(0, 1_000, {Stripe("assets:a", "CAD"): row_of(70)})
         assert part._settled() == 0
         app.compared.position = 100
         part.wake()

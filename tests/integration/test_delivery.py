@@ -45,6 +45,8 @@ class Agent:
         """Another worker with the same tables."""
         app = new_app(f"of-{self.topic.name}", self.settings, Codec({}), self.data)
 
+        self.attach(app)
+
         async def opened(partition: int) -> int:
             return self.at[partition]
 
@@ -71,6 +73,9 @@ class Agent:
 
         app.note_ready = note_ready  # type: ignore[method-assign]
         return app
+
+    def attach(self, app: LedgerApp) -> None:
+        """What else the application has."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[LedgerApp]:
@@ -143,7 +148,7 @@ def play(stack: Stack, tmp_path: Path, new_id: Callable[..., str]) -> Play:
     return played
 
 
-async def committed(agent: Agent) -> dict[int, int]:
+async def committed(agent: Agent, name: str = "") -> dict[int, int]:
     """The hints that Kafka has of the group."""
     admin = AIOKafkaAdminClient(bootstrap_servers=agent.settings.bootstrap_servers)
     await admin.start()
@@ -151,7 +156,11 @@ async def committed(agent: Agent) -> dict[int, int]:
         found = await admin.list_consumer_group_offsets(agent.app.conf.id)
     finally:
         await admin.close()
-    return {tp.partition: each.offset for tp, each in found.items() if tp.topic == agent.topic.name}
+    return {
+        tp.partition: each.offset
+        for tp, each in found.items()
+        if tp.topic == (name or agent.topic.name)
+    }
 
 
 def test_every_record_is_taken_once_and_the_hint_reaches_the_end(play: Play) -> None:
@@ -360,3 +369,172 @@ def test_many_partitions_of_one_fetch_keep_their_order(play: Play) -> None:
         assert agent.taken == {each: numbers(range(100)) for each in range(8)}
 
     play(story, partitions=8)
+
+
+class Ordinary(Agent):
+    """Beside the runs an agent of Faust's own, with one event a record; `singles` is what it got.
+
+    Its messages are `singles`; `gate` holds it up.
+    """
+
+    def __init__(self, stack: Stack, tmp_path: Path, name: str, partitions: int) -> None:
+        self.other = f"{name}-single"
+        self.singles: list[Any] = []
+        self.gate: asyncio.Event | None = None
+        super().__init__(stack, tmp_path, name, partitions)
+
+    def attach(self, app: LedgerApp) -> None:
+        async def single(stream: Any) -> None:
+            async for event in stream.events():
+                if self.gate is not None:
+                    await self.gate.wait()
+                self.singles.append(event.message)
+                self.moved.set()
+
+        app.agent(app.topic(self.other, key_type=bytes, value_type=bytes), name="single")(single)
+
+    async def until_seen(self, reached: Callable[[], bool]) -> None:
+        """Of what nothing tells when it changes."""
+        async with asyncio.timeout(SECONDS):
+            while not reached():  # noqa: ASYNC110 - Faust's
+                await asyncio.sleep(0.02)
+
+    def got(self, partition: int) -> list[bytes]:
+        return [each.value for each in self.singles if each.partition == partition]
+
+    async def has_committed(self, wanted: dict[int, int]) -> None:
+        """Return once Kafka has these offsets of the ordinary topic."""
+        async with asyncio.timeout(SECONDS):
+            while await committed(self, self.other) != wanted:  # noqa: ASYNC110 - Kafka's
+                await asyncio.sleep(0.1)
+
+
+OrdinaryStory = Callable[[Ordinary, AIOKafkaProducer], Awaitable[None]]
+
+
+@pytest.fixture
+def play_beside(stack: Stack, tmp_path: Path, new_id: Callable[..., str]) -> Callable[..., None]:
+    """Plays a story on a topic of runs and an ordinary one, `other`."""
+    os.environ.pop("http_proxy", None)
+
+    def played(story: OrdinaryStory, partitions: int = 2) -> None:
+        async def run() -> None:
+            agent = Ordinary(stack, tmp_path, new_id("delivery"), partitions)
+            name = agent.topic.name
+            async with (
+                topic(stack, name, partitions) as producer,
+                topic(stack, agent.other, partitions),
+            ):
+                await story(agent, producer)
+
+        asyncio.run(run())
+
+    return played
+
+
+def test_an_agent_with_one_event_a_record_works_beside_one_with_runs(
+    play_beside: Callable[..., None],
+) -> None:
+    async def story(agent: Ordinary, producer: AIOKafkaProducer) -> None:
+        name, other = agent.topic.name, agent.other
+        await publish(producer, other, 0, range(150))
+        await producer.send_and_wait(
+            other, b"150", b"key", partition=0, headers=[("a", b"b")], timestamp_ms=1_234_567
+        )
+        async with agent.running() as app:
+            await publish(producer, name, 0, range(500))
+            await publish(producer, other, 1, range(300))
+            await publish(producer, other, 0, range(151, 400))
+            await agent.until(lambda: agent.count() == 500 and len(agent.singles) == 700)
+            await agent.has_committed({0: 400, 1: 300})
+            # What comes right before the end is committed on stopping.
+            await publish(producer, other, 0, range(400, 410))
+            await agent.until(lambda: len(agent.singles) == 710)
+            generation = app.consumer_generation_id
+        assert agent.taken[0] == numbers(range(500))
+        assert [agent.got(each) for each in (0, 1)] == [numbers(range(410)), numbers(range(300))]
+        message = next(each for each in agent.singles if each.key)
+        assert (message.key, message.headers) == (b"key", (("a", b"b"),))
+        assert (message.value, message.offset, message.timestamp) == (b"150", 150, 1_234.567)
+        assert message.generation_id == generation
+        await agent.has_committed({0: 410, 1: 300})
+
+        # Its successor goes on there; the runs' one at what its state says, whatever is committed.
+        assert (await committed(agent))[0] == 500
+        await publish(producer, name, 0, range(500, 600))
+        await publish(producer, other, 0, range(410, 500))
+        agent.at[0], agent.taken[0] = 450, agent.taken[0][:450]
+        agent.app = agent.new_app()
+        async with agent.running():
+            await agent.until(lambda: agent.count() == 600 and len(agent.singles) == 800)
+            await publish(producer, other, 1, range(300, 301))
+            await agent.until(lambda: len(agent.singles) == 801)
+        assert agent.taken[0] == numbers(range(600))
+        assert [agent.got(each) for each in (0, 1)] == [numbers(range(500)), numbers(range(301))]
+
+    play_beside(story)
+
+
+def test_an_ordinary_agent_that_is_held_up_holds_up_no_runs(
+    play_beside: Callable[..., None],
+) -> None:
+    async def story(agent: Ordinary, producer: AIOKafkaProducer) -> None:
+        agent.gate = asyncio.Event()
+        async with agent.running() as app:
+            await publish(producer, agent.other, 0, range(2_000))
+            await publish(producer, agent.other, 1, range(500))
+            # It has all that its queue takes, many times fewer; the rest waits with the consumer.
+            buffered = app.consumer._buffered_partitions
+            await agent.until_seen(lambda: len(buffered) == 2)
+            await publish(producer, agent.topic.name, 0, range(300))
+            await agent.until(lambda: agent.count() == 300)
+            assert not agent.singles
+            agent.gate.set()
+            await agent.until(lambda: len(agent.singles) == 2_500)
+            await agent.has_committed({0: 2_000, 1: 500})
+        assert [agent.got(each) for each in (0, 1)] == [numbers(range(2_000)), numbers(range(500))]
+
+    play_beside(story)
+
+
+def test_a_rebalance_loses_nothing_of_an_ordinary_topic(
+    play_beside: Callable[..., None], stack: Stack, tmp_path: Path
+) -> None:
+    async def story(agent: Ordinary, producer: AIOKafkaProducer) -> None:
+        other = Ordinary(stack, tmp_path / "other", agent.topic.name, 4)
+        other.at, other.taken, other.moved = agent.at, agent.taken, agent.moved
+        other.singles, other.app = agent.singles, other.new_app()
+
+        def seen(partition: int, end: int) -> bool:
+            return {*agent.got(partition)} == {*numbers(range(end))}
+
+        def all_seen(end: int) -> bool:
+            return all(seen(partition, end) for partition in range(4))
+
+        agent.gate = other.gate = asyncio.Event()
+        async with agent.running() as first:
+            agent.gate.set()
+            for partition in range(4):
+                await publish(producer, agent.other, partition, range(100))
+            await agent.until(lambda: all_seen(100))
+            agent.gate.clear()
+            for partition in range(4):
+                await publish(producer, agent.other, partition, range(100, 400))
+            await agent.until_seen(lambda: bool(first.consumer._singles))
+            async with other.running() as second:
+                await agent.until_seen(lambda: bool(second.consumer.opened))
+                agent.gate.set()
+                await agent.until(lambda: all_seen(400))
+                for partition in range(4):
+                    await publish(producer, agent.other, partition, range(400, 500))
+                await agent.until(lambda: all_seen(500))
+                owners = first.consumer.opened, second.consumer.opened
+                assert all(any(tp.topic == agent.other for tp in each) for each in owners)
+            # Handed back what the other had acked, it goes on there.
+            await agent.until_seen(lambda: len(first.consumer.opened) == 8)
+            for partition in range(4):
+                await publish(producer, agent.other, partition, range(500, 510))
+            await agent.until(lambda: all_seen(510))
+            await agent.has_committed(dict.fromkeys(range(4), 510))
+
+    play_beside(story, partitions=4)

@@ -372,7 +372,6 @@ class RunConsumer(driver.Consumer):
         for tp in list(self._opening):
             self._cancel_opening(tp)
         self.opened.clear()
-        self._singles.clear()
         self.app.clear_lanes()
         await super().on_partitions_revoked(revoked)
 

@@ -97,6 +97,12 @@ class Agent:
                 await self.moved.wait()
                 self.moved.clear()
 
+    async def until_seen(self, reached: Callable[[], bool]) -> None:
+        """Of what nothing tells when it changes."""
+        async with asyncio.timeout(SECONDS):
+            while not reached():  # noqa: ASYNC110 - Faust's
+                await asyncio.sleep(0.02)
+
     def count(self) -> int:
         return sum(map(len, self.taken.values()))
 
@@ -408,6 +414,34 @@ def test_what_waits_is_bounded(play: Play, monkeypatch: pytest.MonkeyPatch) -> N
     play(story, partitions=1)
 
 
+def test_what_agents_have_not_asked_for_is_bounded(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "MAX_ARRIVED", 20_000)
+
+    async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
+        name, gate = agent.topic.name, asyncio.Event()
+        async with agent.running() as app:
+            thread = app.consumer._thread
+            arrived = thread.arrived
+
+            async def busy(seconds: float) -> Any:
+                await gate.wait()
+                return await arrived(seconds)
+
+            thread.arrived = busy
+            for each in range(4_000):
+                await producer.send(name, b"%01000d" % each, partition=0)
+            await producer.flush()
+            # The thread that fetches waits for room.
+            await agent.until_seen(lambda: bool(thread._room._waiters))
+            assert 20_000 < thread._bytes_in <= 20_000 + 1_200_000
+            gate.set()
+            await agent.until(lambda: agent.count() == 4_000)
+
+    play(story, partitions=1)
+
+
 def test_a_rebalance_in_the_middle_of_a_run_neither_loses_nor_repeats(
     play: Play, stack: Stack, tmp_path: Path
 ) -> None:
@@ -483,12 +517,6 @@ class Ordinary(Agent):
                 self.moved.set()
 
         app.agent(app.topic(self.other, key_type=bytes, value_type=bytes), name="single")(single)
-
-    async def until_seen(self, reached: Callable[[], bool]) -> None:
-        """Of what nothing tells when it changes."""
-        async with asyncio.timeout(SECONDS):
-            while not reached():  # noqa: ASYNC110 - Faust's
-                await asyncio.sleep(0.02)
 
     def got(self, partition: int) -> list[bytes]:
         return [each.value for each in self.singles if each.partition == partition]

@@ -8,12 +8,15 @@ a hint for people who watch the lag: where to read from is asked of whoever owns
 Each run says where in the log it starts and ends. The labels are made in the thread that fetches,
 at the very point where aiokafka moves its own position, so that a run lost anywhere on its way to
 the agent shows as a gap there, and holes in the offsets (control records) do not.
+
+A topic without an opener is an ordinary one: its agent gets one event a record, and Faust's own
+acks decide what is committed and where it goes on (see RunConsumer).
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +39,8 @@ RECORD_BYTES = 300
 """What a record takes in memory beside its value."""
 MAX_ARRIVED = 6 * 1024 * 1024
 """Bytes in memory, fetched and not handed on yet; with more, the next fetch waits."""
+SINGLES_AT_ONCE = 100
+"""Records of an ordinary partition handed on before runs that came meanwhile have their turn."""
 
 Opener = Callable[[int], Awaitable[int]]
 """Given a partition now owned, makes its state ready and returns the offset to read from."""
@@ -202,6 +207,10 @@ class RunThread(driver.AIOKafkaConsumerThread):
             self.thread_loop.call_soon_threadsafe(self._room.set)
         return runs
 
+    def look_again(self) -> None:
+        """In the agents' loop: `arrived` waits no longer."""
+        self._arrival.set()
+
     def pause(self, tps: Iterable[TP], *, paused: bool) -> None:
         """From any thread: fetch no more from them, or again."""
         wanted = list(tps)
@@ -226,6 +235,14 @@ class RunThread(driver.AIOKafkaConsumerThread):
             return False
         self._ends[tp] = offset
         return True
+
+    async def committed(self, tp: TP) -> int | None:
+        """What the group has committed to Kafka; None if nothing yet."""
+        consumer = self._ensure_consumer()
+        found: int | None = await self.call_thread(
+            consumer.committed, driver.ensure_aiokafka_TP(tp)
+        )
+        return found
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """A hint that cannot be given is no reason to stop (Faust would crash the worker)."""
@@ -270,7 +287,14 @@ def _error_of(result: Any) -> BaseException:
 
 
 class RunConsumer(driver.Consumer):
-    """Hands runs on; opens each partition's state, by itself, before it reads from it."""
+    """Hands runs on; opens each partition's state, by itself, before it reads from it.
+
+    Topics without an opener are ordinary: one event a record, from the offset that the group has
+    committed to Kafka, else from the topic's beginning. They keep Faust's commit logic and its
+    risks: it acks an event whose agent raised, and with several events in work, or holes in the
+    offsets, can commit past one not done (https://github.com/faust-streaming/faust/issues/606). A
+    commit that fails counts as done until the next. What must not be lost belongs in runs.
+    """
 
     def _new_consumer_thread(self) -> RunThread:
         return RunThread(self, loop=self.loop, beacon=self.beacon)
@@ -281,6 +305,8 @@ class RunConsumer(driver.Consumer):
         self._opening: dict[TP, asyncio.Task[None]] = {}
         self._hints: dict[TP, int] = {}
         self._rewinding: set[TP] = set()
+        self._singles: dict[TP, deque[ConsumerRecord]] = {}
+        self._singles_end: dict[TP, int] = {}
         self.opened: set[TP] = set()
 
     async def perform_seek(self) -> None:
@@ -294,6 +320,7 @@ class RunConsumer(driver.Consumer):
         self.opened.clear()
         self._hints.clear()
         self._rewinding.clear()
+        self._singles.clear()
         for tp in assignment:
             self._read_offset[tp] = None
             self._cancel_opening(tp)
@@ -301,7 +328,8 @@ class RunConsumer(driver.Consumer):
 
     async def _open(self, tp: TP) -> None:
         try:
-            offset = await self.openers[tp.topic](tp.partition)
+            opener = self.openers.get(tp.topic)
+            offset = await (self._open_ordinary(tp) if opener is None else opener(tp.partition))
             await self._check_bounds(tp, offset)
             if not await self._thread.seek_to(tp, offset):
                 return
@@ -317,10 +345,21 @@ class RunConsumer(driver.Consumer):
         self.resume_partitions({tp})
         self.app.note_ready()
 
-    async def _check_bounds(self, tp: TP, offset: int) -> None:
-        first, end = await waited_for(
+    async def _open_ordinary(self, tp: TP) -> int:
+        committed = await self._thread.committed(tp)
+        offset = (await self._bounds(tp))[0] if committed is None else committed
+        # As Faust's own perform_seek leaves them; it takes 0 for nothing.
+        self._read_offset[tp] = self._committed_offset[tp] = offset or None
+        self._singles_end[tp] = offset
+        return offset
+
+    async def _bounds(self, tp: TP) -> tuple[int, int]:
+        return await waited_for(
             lambda: self.app.log_.bounds(tp.topic, tp.partition), f"look up the bounds of {tp}"
         )
+
+    async def _check_bounds(self, tp: TP, offset: int) -> None:
+        first, end = await self._bounds(tp)
         if not first <= offset <= end:
             raise InvariantBroken(
                 f"it holds {first} to {end} and {offset} had been reached: the topic was truncated "
@@ -350,7 +389,7 @@ class RunConsumer(driver.Consumer):
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         try:
-            runs = await self._thread.arrived(timeout)
+            runs = await self._thread.arrived(0 if self._ready_singles() else timeout)
         except Exception as error:
             self.app.fault(error, "reading from Kafka")
             return
@@ -359,7 +398,11 @@ class RunConsumer(driver.Consumer):
             # Not whether it is active now, or fetched for an older generation: what was read after
             # a seek is handed on, or the last run of a burst could be lost with nothing behind it
             # to show the gap. What is not open will be sought again when it opens.
-            if run.tp in self.opened:
+            if run.tp not in self.opened:
+                continue
+            if run.tp.topic not in self.openers:
+                await self._take_singles(run)
+            else:
                 by_topic.setdefault(run.tp.topic, []).append(run)
         # One event for all of a topic: handed over one by one, the first partition's run would be
         # half done before the agent sees the last one's.
@@ -375,6 +418,39 @@ class RunConsumer(driver.Consumer):
                 (), None, together, None, 0, 0, tp,
                 generation_id=self.app.consumer_generation_id,
             )  # fmt: skip
+        async for tp, record in self._next_singles():
+            yield tp, self._to_message(tp, record)
+
+    async def _next_singles(self) -> AsyncIterator[tuple[TP, ConsumerRecord]]:
+        for tp in self._ready_singles():
+            for _ in range(SINGLES_AT_ONCE):
+                if self.should_stop or not self.flow_active or not self._is_ready(tp):
+                    break
+                yield tp, self._singles[tp].popleft()
+            # What an agent is behind with waits here, and not in front of the runs of others.
+            if tp in self.opened - self._paused_partitions:
+                self._thread.pause({tp}, paused=bool(self._singles.get(tp)))
+
+    async def _take_singles(self, run: Run) -> None:
+        position = self._singles_end[run.tp]
+        records = run.from_position(position)
+        if records is None:
+            await self.rewind(run.tp, position)
+            return
+        self._rewinding.discard(run.tp)
+        self._singles.setdefault(run.tp, deque()).extend(records)
+        self._singles_end[run.tp] = max(run.end, position)
+
+    def _ready_singles(self) -> list[TP]:
+        return [tp for tp in self._singles if self._is_ready(tp)]
+
+    def _is_ready(self, tp: TP) -> bool:
+        """Whether a record waits that its agent has room for."""
+        return bool(self._singles.get(tp)) and tp in self.opened and tp in self._active_partitions
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        super().on_buffer_drop(tp)
+        self._thread.look_again()
 
     async def rewind(self, tp: TP, position: int) -> None:
         """Read `tp` again from `position`: a run before it never arrived.
@@ -385,7 +461,6 @@ class RunConsumer(driver.Consumer):
             return
         self._rewinding.add(tp)
         self.log.warning("%s[%s]: a run was lost on its way, reading again from %s", *tp, position)
-        self._read_offset[tp] = None
         await self._thread.seek_to(tp, position)
 
     async def skip(self, tp: TP, position: int) -> None:
@@ -404,15 +479,18 @@ class RunConsumer(driver.Consumer):
             self._hints[tp] = position
 
     def ack(self, message: Any) -> bool:
-        """Faust acks events by itself when a stream moves on; only `done` counts here."""
-        return False
+        """Faust acks events by itself when a stream moves on; of runs only `done` counts."""
+        return message.topic not in self.openers and super().ack(message)
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         hints, self._hints = self._hints, {}
-        return not hints or await self._thread.commit(hints)
+        hinted = not hints or await self._thread.commit(hints)
+        return await super().force_commit(topics, start_new_transaction) or hinted
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Nothing to book: runs chain by their own labels."""
+        """Of runs nothing is to be booked: they chain by their own labels."""
+        if tp.topic not in self.openers:
+            await super()._add_gap(tp, offset_from, offset_to)
 
     async def verify_all_partitions_active(self) -> None:
         """Faust's guesses about slow streams count single events; lag is what to watch here."""

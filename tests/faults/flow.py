@@ -31,12 +31,14 @@ TICK = 0.05
 class Flow:
     """Publishes from a thread of its own between `begin` and `rest`; `book` is what it all sums to.
 
-    `book`: debits, credits and entries in minor units by (account, currency).
+    `book`: debits, credits and entries in minor units by (account, currency). `moves`, if not 0:
+    for how many transactions an account is in use, and then never again.
     """
 
     def __init__(self, settings: Settings, *, name: str, seed: int, rate: int = 150) -> None:
         self.settings, self.name, self.rate = settings, name, rate
         self.random = random.Random(seed)
+        self.moves = 0
         self.book: dict[Key, list[int]] = defaultdict(lambda: [0, 0, 0])
         self.published: dict[str, Place] = {}
         self.garbage: set[Place] = set()
@@ -109,7 +111,8 @@ class Flow:
         legs = choose.choice((1, 1, 1, 2, 3))
         amounts = [choose.randint(1, 5_000_000) for _ in range(legs)]
         hot = choose.random() < 0.5
-        debit = f"assets:{self.name}:{'cash' if hot else choose.randrange(20)}"
+        now_used = f"at-{self._number // self.moves}" if self.moves else choose.randrange(20)
+        debit = f"assets:{self.name}:{'cash' if hot else now_used}"
         entries = [builders.entry(debit, "debit", _shown(sum(amounts), currency), currency)]
         entries += [
             builders.entry(

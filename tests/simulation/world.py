@@ -1,0 +1,367 @@
+"""One seed's world: workers, groups, producers, and what goes wrong with them."""
+
+import asyncio
+import logging
+import random
+from copy import deepcopy
+from types import SimpleNamespace
+
+from faust.types import TP
+
+import schemas  # noqa: F401 - read before the clock is replaced
+from agents import balances, intake, reconciliation
+from ledger.gl.memory import MemoryJournal
+from ledger.settings import Settings
+from ledger.streaming import table
+from ledger.streaming.registry import Codec
+from ledger.streaming.topics import topics
+from tests.builders import NOW
+from tests.simulation.kafka import Partition
+from tests.simulation.load import Producers
+from tests.simulation.loop import Idle, Loop, now
+from tests.simulation.oracle import Oracle
+from tests.simulation.process import MemoryStore, Process, Reader
+
+FAULTS = (
+    "crash", "lost_disk", "old_disk", "rebalance", "zombie", "lost_ack", "failed_append",
+    "late_append", "leader_change", "lost_run", "repeat", "holes", "compaction", "journal_no",
+    "journal_hang", "journal_unknown", "journal_away", "journal_backup", "reference", "small",
+)  # fmt: skip
+"""Classes of faults; a seed has about half of them."""
+CALM_SECONDS = 600.0
+"""Virtual; within it everything must be reconciled once faults have stopped."""
+CODEC = Codec({name: number for number, name in enumerate(
+    ("Transaction", "Decision", "Stripe", "Balance", "Posted", "Progress", "Reject", "Break", "Reference"), 1)}
+)  # fmt: skip
+
+
+class Violated(AssertionError):
+    """Something that must always be true was not."""
+
+
+class World:
+    """`off`: faults left out; `trace`: a list that learns what happens, or None."""
+
+    def __init__(self, seed, *, off=frozenset(), trace=None):
+        self.seed, self.trace = seed, trace
+        self.random = random.Random(seed)
+        self._dice = {}
+        self.on = {fault for fault in FAULTS if self.random.random() < 0.5} - set(off)
+        self.loop, self.calm = Loop(), False
+        shards, self.workers = self.random.choice((1, 2, 2, 3)), self.random.choice((1, 2, 2, 3))
+        self.settings = SETTINGS[shards]
+        self.names, self.codec = topics(self.settings), CODEC
+        self.journal, self.backup = MemoryJournal(), None
+        self.partitions, self.disks, self.old_disks = {}, {}, {}
+        self.database_away_until, self.landing, self.failed = 0.0, None, None
+        self.oracle = Oracle(self)
+        self.groups = {}
+        self.until = self.random.uniform(2, 8)
+
+    def dice(self, name):
+        """Each class of faults has its own: to leave one out does not change the others."""
+        if name not in self._dice:
+            self._dice[name] = random.Random(hash_of(self.seed, name))
+        return self._dice[name]
+
+    def chance(self, fault, probability):
+        return fault in self.on and not self.calm and self.dice(fault).random() < probability
+
+    def latency(self):
+        """Seconds, mostly a few milliseconds."""
+        return 0.001 + 0.1 * self.random.random() ** 4
+
+    def partition(self, topic, number):
+        found = self.partitions.get((topic, number))
+        if found is None:
+            found = self.partitions[topic, number] = Partition(self, topic, number)
+        return found
+
+    def note(self, what, process=None):
+        if self.trace is not None:
+            self.trace.append(f"{self.loop.now:9.3f} {str(process or ''):12} {what}")
+
+    def fail(self, what, cause=None):
+        """The first thing that was wrong counts."""
+        if self.failed is None:
+            self.failed = Violated(f"seed {self.seed}: {what}")
+            self.failed.__cause__ = cause
+            self.note(f"VIOLATED: {what}")
+
+    def run(self):
+        """Raises Violated."""
+        with patched(self):
+            self.loop.run_until_complete(self._live())
+        if self.failed is not None:
+            raise self.failed
+
+    async def _live(self):
+        for kind in ("stream", "posting"):
+            self.groups[kind] = group = Group(self, kind)
+            for number in range(self.workers):
+                group.start(f"w{number}")
+            self.loop.create_task(group.run())
+        self.loop.create_task(self._produce())
+        await asyncio.sleep(0.01)
+        while self.loop.now < self.until and self.failed is None:
+            await asyncio.sleep(self.random.expovariate(1.5))
+            self._strike()
+        self.calm = True
+        self.note("calm from here on")
+        end = self.loop.now + CALM_SECONDS
+        while self.failed is None and (self._unsettled() or (missing := self.oracle.missing())):
+            if self.loop.now > end:
+                self.fail(f"not within {CALM_SECONDS:.0f} s: {self._unsettled() or missing}")
+            await asyncio.sleep(0.5)
+
+    def _unsettled(self):
+        return any(group.unsettled() for group in self.groups.values()) and "workers"
+
+    async def _produce(self):
+        dice = self.dice("producers")
+        producers = Producers(dice, self.settings.shards)
+        left = dice.randint(4, 24)
+        while left > 0:
+            await asyncio.sleep(dice.random() ** 2 * self.until / 4)
+            for _ in range(min(dice.choice((1, 1, 3, 8)), left)):
+                key, value, shard, made = producers.next()
+                where = self.partition(self.names.transactions.name, shard)
+                right = made is None or producers.right(key) == shard
+                self.landing = None
+                self.oracle.shards[shard].take(where.land([(key, value)]), made, right_shard=right)
+                left -= 1
+
+    def _strike(self):
+        """Something happens to the world as a whole."""
+        what = self.random.choice(STRIKES)
+        if what not in self.on:
+            return
+        dice = self.dice(what)
+        group = self.groups[dice.choice(("stream", "stream", "posting"))]
+        if what == "crash":
+            if live := group.live():
+                victim = dice.choice(live)
+                self.note("is killed", victim)
+                self.died(victim)
+        elif what == "rebalance":
+            group.rebalance()
+        elif what == "zombie":
+            group.expel(dice)
+        elif what == "journal_away":
+            self.database_away_until = self.loop.now + dice.uniform(0.5, 10)
+            self.note("the database is away")
+        elif what == "journal_backup":
+            self._back_up(dice)
+        elif what == "old_disk":
+            self.old_disks = deepcopy(self.disks)
+        elif what == "compaction":
+            for topic in (self.names.stripes, self.names.stripes_changelog, self.names.balances, self.names.progress):
+                for number in range(topic.partitions):
+                    self.partition(topic.name, number).compact()
+        elif what == "reference":
+            self.landing = None
+            row = {"type": "account", "code": "assets:other", "name": "", "currency": None, "opened_at": None, "closed_at": None}
+            empty = dict.fromkeys(("scale",))
+            value = self.codec.encode("Reference", row | empty)
+            self.partition(self.names.reference.name, 0).land([(b"account:assets:other", value)])
+
+    def _back_up(self, dice):
+        """Keep a copy of the database, or put the old one in its place."""
+        if self.backup is None or dice.random() < 0.3:
+            self.backup = deepcopy(self.journal._shards)
+            return
+        self.note("the database comes back from an old backup")
+        self.journal._shards, self.backup = self.backup, None
+        # Whoever restores a database restarts what was connected to it.
+        for process in self.groups["posting"].live():
+            self.died(process)
+
+    def died(self, process):
+        """It runs no further; it is started again."""
+        if not process.dead:
+            process.dead = True
+            process.app.log_ = None
+            self.groups[process.kind].lost(process)
+
+
+class Group:
+    """The processes of a kind, and who of them has which partitions."""
+
+    def __init__(self, world, kind):
+        self.world, self.kind = world, kind
+        self.members, self.starting, self.generation = [], 0, 0
+        self.due, self.turn, self.zombies = asyncio.Event(), 0, []
+        self.busy = False
+
+    def live(self):
+        return [each for each in self.members if not each.dead]
+
+    def unsettled(self):
+        return self.starting or self.due.is_set() or self.busy or self.zombies
+
+    def start(self, name):
+        self.members.append(Process(self.world, name, self.kind))
+        self.world.note("starts", self.members[-1])
+        self.due.set()
+
+    def lost(self, process):
+        """Started again after a while, perhaps on another disk."""
+        world, dice = self.world, self.world.dice("crash")
+        if process in self.members:
+            self.members.remove(process)
+        if process in self.zombies:
+            self.zombies.remove(process)
+        self.starting += 1
+        if dice.random() < 0.5:
+            # Not known by its member id: the others take over at once.
+            self.due.set()
+        if world.chance("lost_disk", 0.4):
+            world.disks.pop((process.name, self.kind), None)
+            world.note("loses its disk", process)
+        elif world.chance("old_disk", 0.4):
+            old = world.old_disks.get((process.name, self.kind), {})
+            world.disks[process.name, self.kind] = {path: dict(kept) for path, kept in old.items()}
+            world.note("gets an old disk", process)
+        world.loop.call_later(dice.random() ** 2 * 5, self._again, process.name)
+
+    def _again(self, name):
+        self.starting -= 1
+        self.start(name)
+
+    def rebalance(self):
+        self.turn += 1
+        self.due.set()
+
+    def expel(self, dice):
+        """One is replaced, and does not know yet: at the latest its lease tells."""
+        live = self.live()
+        if len(live) < 2:
+            return
+        zombie, world = dice.choice(live), self.world
+        seconds = dice.uniform(0.2, 4)
+        zombie.confirmed = world.loop.now - 10.0 + seconds
+        world.note(f"is replaced and does not know for {seconds:.1f} s", zombie)
+        self.members.remove(zombie)
+        self.zombies.append(zombie)
+        self.due.set()
+        world.loop.call_later(seconds + dice.random(), self._found_out, zombie, dice.random() < 0.5)
+
+    def _found_out(self, zombie, stays):
+        if zombie in self.zombies and stays:
+            self.zombies.remove(zombie)
+            self.members.append(zombie)
+            zombie.confirmed = None
+            self.due.set()
+        elif zombie in self.zombies:
+            self.world.died(zombie)
+
+    async def run(self):
+        """Without end: rebalance when that is due, as the eager protocol does."""
+        world = self.world
+        while True:
+            await self.due.wait()
+            self.due.clear()
+            self.busy = True
+            for member in self.live():
+                await asyncio.sleep(world.latency())
+                await self._in(member, lambda m: m.app.consumer.on_partitions_revoked(set(m.app.consumer.assignment())))
+                member.app.consumer._thread.assign(())
+            self.generation += 1
+            members = self.live()
+            if members:
+                shares = self._shares(members)
+                for member, tps in zip(members, shares, strict=True):
+                    await asyncio.sleep(world.latency())
+                    if not member.dead:
+                        await self._assign(member, tps)
+            self.busy = False
+
+    async def _assign(self, member, tps):
+        self.world.note(f"has {', '.join(f'{tp.topic}[{tp.partition}]' for tp in tps)}", member)
+        consumer = member.app.consumer
+        member.app.consumer_generation_id = self.generation
+        consumer._thread.assign(tps)
+        await self._in(member, lambda m: m.app.consumer.perform_seek())
+        member.app.rebalanced.set()
+
+    async def _in(self, member, call):
+        """As the member's own code."""
+        if not member.dead:
+            await member.spawn(call(member))
+
+    def _shares(self, members):
+        names, shares = self.world.names, [[] for _ in members]
+        if self.kind == "posting":
+            of = [(names.decisions,)]
+        else:
+            of = [(names.transactions, names.posted), (names.stripes,)]
+        for together in of:
+            for number in range(together[0].partitions):
+                share = shares[(number + self.turn) % len(members)]
+                share += [TP(topic.name, number) for topic in together]
+        return shares
+
+
+STRIKES = ("crash", "crash", "rebalance", "zombie", "journal_away", "journal_backup", "old_disk", "compaction", "reference")
+SETTINGS = {
+    shards: Settings(prefix="l", shards=shards, balance_partitions=2, pending_after_ms=2000)
+    for shards in (1, 2, 3)
+}
+
+
+def hash_of(seed, name):
+    """The same in every Python process."""
+    return f"{seed} {name}"
+
+
+class Loudly(logging.Handler):
+    """A shard that stops is a failure; in a trace all that is said is shown."""
+
+    def __init__(self, world):
+        super().__init__()
+        self._world = world
+
+    def emit(self, record):
+        if record.levelno >= logging.CRITICAL:
+            self._world.fail(record.getMessage())
+        else:
+            self._world.note(f"{record.name}: {record.getMessage()}")
+
+
+class patched:
+    """The modules' stores, clocks and reader are the simulation's meanwhile."""
+
+    def __init__(self, world):
+        clock = SimpleNamespace(monotonic=now, time_ns=lambda: NOW * 1000 + int(now() * 1e9))
+        self._places = [
+            (balances, "Store", MemoryStore), (intake, "Store", MemoryStore),
+            (table, "Store", MemoryStore), (balances, "time", clock),
+            (reconciliation, "time", clock), (intake, "TransactionReader", Reader),
+        ]  # fmt: skip
+        self._handler, self._quiet = Loudly(world), world.trace is None
+        self._seed = world.seed
+
+    def __enter__(self):
+        self._before = [(place, name, getattr(place, name)) for place, name, _ in self._places]
+        for place, name, value in self._places:
+            setattr(place, name, value)
+        self._random = random.getstate()
+        random.seed(self._seed)
+        root = logging.getLogger()
+        root.addHandler(self._handler)
+        logging.disable(logging.ERROR if self._quiet else logging.NOTSET)
+
+    def __exit__(self, *_):
+        for place, name, value in self._before:
+            setattr(place, name, value)
+        random.setstate(self._random)
+        logging.getLogger().removeHandler(self._handler)
+        logging.disable(logging.NOTSET)
+
+
+def run(seed, **how):
+    """Raises Violated."""
+    try:
+        World(seed, **how).run()
+    except Idle:
+        raise Violated(f"seed {seed}: everybody waits") from None

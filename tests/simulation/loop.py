@@ -19,7 +19,6 @@ class Loop(asyncio.BaseEventLoop):
     def __init__(self):
         super().__init__()
         self._selector, self.now = self, 0.0
-        self.set_exception_handler(lambda *_: None)
 
     def time(self):
         return self.now

@@ -340,8 +340,6 @@ class Process:
         return done
 
     def _wake(self, done):
-        if isinstance(error, GeneratorExit):
-            return
         if not (self.dead or done.done()):
             done.set_result(None)
 

@@ -20,7 +20,7 @@ from tests.simulation.kafka import Partition
 from tests.simulation.load import Producers
 from tests.simulation.loop import Idle, Loop, now
 from tests.simulation.oracle import Oracle
-from tests.simulation.process import MemoryStore, Process, Reader
+from tests.simulation.process import Dead, MemoryStore, Process, Reader
 
 FAULTS = (
     "crash", "lost_disk", "old_disk", "rebalance", "zombie", "lost_ack", "failed_append",
@@ -48,6 +48,7 @@ class World:
         self._dice = {}
         self.on = {fault for fault in FAULTS if self.random.random() < 0.5} - set(off)
         self.loop, self.calm = Loop(), False
+        self.loop.set_exception_handler(self._nobody_caught)
         shards, self.workers = self.random.choice((1, 2, 2, 3)), self.random.choice((1, 2, 2, 3))
         self.settings = SETTINGS[shards]
         self.names, self.codec = topics(self.settings), CODEC
@@ -87,6 +88,11 @@ class World:
             self.failed = Violated(f"seed {self.seed}: {what}")
             self.failed.__cause__ = cause
             self.note(f"VIOLATED: {what}")
+
+    def _nobody_caught(self, loop, context):
+        error = context.get("exception")
+        if not (error is None or isinstance(error, Dead)):
+            self.fail(f"nobody caught {error!r}", error)
 
     def run(self):
         """Raises Violated."""

@@ -76,7 +76,7 @@ class SimLog(Log):
         if world.chance("failed_append", 0.15):
             raise Unavailable("no connection")
         self._lease()
-        world.oracle.sending(process, topic)
+        world.oracle.sending(process, topic, records)
         late = world.chance("late_append", 0.06)
         seconds = world.dice("late_append").uniform(0.1, 6) if late else world.latency()
         sent = world.loop.create_future()
@@ -94,7 +94,6 @@ class SimLog(Log):
         world, process = self._world, self._process
         if process.dead and world.random.random() < 0.5:
             return
-        world.landing = process
         first = where.land(records)
         if world.trace is not None:
             world.note(f"{where.topic}[{where.number}] {first}: {world.oracle.show(where, first)}", process)

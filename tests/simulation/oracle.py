@@ -40,10 +40,17 @@ class Oracle:
             for record in records:
                 take(record)
 
-    def sending(self, process, topic):
-        """Nobody sends whose lease has lapsed."""
+    def sending(self, process, topic, records):
+        """Nobody sends whose lease has lapsed, and nobody takes back a balance of its own."""
         age = process.unconfirmed()
         self._check(age <= process.app.conf.broker_session_timeout, f"{process} sends to {topic} {age:.1f} s after its last heartbeat")
+
+        if topic == self._world.names.balances.name:
+            for key, value in records:
+                row = self._world.codec.decode("Balance", value)
+                known = self.versions.get((process, key), 0)
+                self._check(row["version"] >= known, f"a version fell below {known}:", row)
+                self.versions[process, key] = row["version"]
 
     def _check(self, holds, *what):
         if not holds:
@@ -158,10 +165,6 @@ class Oracle:
         minor = tuple(int(row[each].replace(".", "")) for each in ("debits", "credits")) + (row["entries"],)
         self._check(minor in self._sums(key), "a balance that never was reconciled", row)
         self._check(row["status"] != "break", "a break in", row)
-        # Within what one process says; across owners it is counted, see docs/simulator.md.
-        owner = self._world.landing, key
-        self._check(row["version"] >= self.versions.get(owner, 0), "a version fell in one process:", row)
-        self.versions[owner] = row["version"]
         newest = self.balances.get(key)
         self.fell += newest is not None and row["version"] < newest["version"]
         if newest is None or row["version"] >= newest["version"]:

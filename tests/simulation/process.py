@@ -135,6 +135,7 @@ class Fetcher:
     def __init__(self, process):
         self.process, self.world = process, process.world
         self.assigned, self.ends, self.paused = Ordered(), {}, Ordered()
+        self.sought = set()
         self.arrived_runs = deque()
         self.wake = asyncio.Event()
         self.arrival = asyncio.Event()
@@ -154,6 +155,7 @@ class Fetcher:
         if tp not in self.assigned:
             return False
         self.ends[tp] = offset
+        self.sought.add(tp)
         self.wake.set()
         return True
 
@@ -199,13 +201,15 @@ class Fetcher:
         end = taken[-1].offset + 1
         if len(taken) < len(found):
             end = found[len(taken)].offset if world.random.random() < 0.5 else end
-            # Only with something behind it, as the real one takes care of.
-            if world.chance("lost_run", 0.3):
+            # Only with something behind it, and not what was just sought: RunConsumer.getmany takes
+            # care of that.
+            if tp not in self.sought and world.chance("lost_run", 0.3):
                 self.ends[tp] = end
                 return
         elif world.random.random() < 0.5:
             end = where.end
         self.ends[tp] = end
+        self.sought.discard(tp)
         self.arrived_runs.append(Run(tp, start, end, taken))
         self.arrival.set()
 

@@ -54,7 +54,7 @@ class World:
         self.names, self.codec = topics(self.settings), CODEC
         self.journal, self.backup = MemoryJournal(), None
         self.partitions, self.disks, self.old_disks = {}, {}, {}
-        self.database_away_until, self.landing, self.failed = 0.0, None, None
+        self.database_away_until, self.failed = 0.0, None
         self.oracle = Oracle(self)
         self.groups = {}
         self.until = self.random.uniform(2, 8)
@@ -133,7 +133,6 @@ class World:
                 key, value, shard, made = producers.next()
                 where = self.partition(self.names.transactions.name, shard)
                 right = made is None or producers.right(key) == shard
-                self.landing = None
                 self.oracle.shards[shard].take(where.land([(key, value)]), made, right_shard=right)
                 left -= 1
 
@@ -165,7 +164,6 @@ class World:
                 for number in range(topic.partitions):
                     self.partition(topic.name, number).compact()
         elif what == "reference":
-            self.landing = None
             row = {"type": "account", "code": "assets:other", "name": "", "currency": None, "opened_at": None, "closed_at": None}
             empty = dict.fromkeys(("scale",))
             value = self.codec.encode("Reference", row | empty)

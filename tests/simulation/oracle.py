@@ -48,9 +48,10 @@ class Oracle:
         if topic == self._world.names.balances.name:
             for key, value in records:
                 row = self._world.codec.decode("Balance", value)
-                known = self.versions.get((process, key), 0)
+                owner = process, process.app.consumer_generation_id, key
+                known = self.versions.get(owner, 0)
                 self._check(row["version"] >= known, f"a version fell below {known}:", row)
-                self.versions[process, key] = row["version"]
+                self.versions[owner] = row["version"]
 
     def _check(self, holds, *what):
         if not holds:

@@ -12,7 +12,8 @@ from ledger.errors import InvariantBroken, Unavailable
 from ledger.streaming.log import BATCH_BYTES, AppendUnknown, Log
 from tests.builders import NOW
 
-MESSAGE_BYTES = 1024 * 1024
+COMPACTED_AFTER = 2.0
+"""Virtual seconds; longer than it takes until what a replaced worker wrote is set right."""
 
 
 class Partition:
@@ -48,13 +49,13 @@ class Partition:
         return self.records[bisect_left(self.offsets, start) : bisect_left(self.offsets, end)]
 
     def compact(self):
-        """Of each key the last stays, and whatever is in the newest, active part."""
-        keep = max(len(self.records) - 3, 0)
-        last = {record.key: record.offset for record in self.records}
+        """Of each key the last stays, and whatever is young: Kafka compacts what is days old."""
+        young = NOW // 1000 + int((self.world.loop.now - COMPACTED_AFTER) * 1000)
+        last = {each.key: each.offset for each in self.records if each.timestamp < young}
         self.records = [
-            record
-            for index, record in enumerate(self.records)
-            if index >= keep or last[record.key] == record.offset
+            each
+            for each in self.records
+            if each.timestamp >= young or last[each.key] == each.offset
         ]
         self.offsets = [record.offset for record in self.records]
 

@@ -358,8 +358,8 @@ class Process:
         """On the process's one thread."""
         world = self.world
         seconds = world.latency()
-        if world.chance("journal_hang", 0.1):
-            seconds = world.dice("journal_hang").uniform(1, 180)
+        if world.chance("journal_hang", 0.06):
+            seconds = 180 * world.dice("journal_hang").random() ** 3
         start = max(world.loop.now, self.thread_free_at)
         self.thread_free_at = start + seconds
         await self.wait(start - world.loop.now + seconds)

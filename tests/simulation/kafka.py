@@ -100,6 +100,7 @@ class SimLog(Log):
             world.note(f"{where.topic}[{where.number}] {first}: {world.oracle.show(where, first)}", process)
         if not sent.done():
             sent.set_result(first)
+        process.perhaps_dies()
 
     def _reach(self, where):
         world = self._world

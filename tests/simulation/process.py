@@ -76,6 +76,7 @@ class MemoryStore:
         self._kept.update(puts)
         for key in deletes:
             self._kept.pop(key, None)
+        self._process.perhaps_dies()
 
     def scan(self, start=b"", end=None):
         for key in sorted(self._kept):
@@ -375,6 +376,12 @@ class Process:
     def alive(self):
         if self.dead:
             raise Dead
+
+    def perhaps_dies(self):
+        """At a moment that matters: just after an effect."""
+        if self.world.chance("crash", 0.01):
+            self.world.note("is killed", self)
+            self.world.died(self)
 
     def fault(self, error, doing):
         """It stops by itself."""

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 from faust.types import TP
 
 import schemas  # noqa: F401 - read before the clock is replaced
-from agents import balances, intake, reconciliation
+from agents import balances, intake, posting, reconciliation
+from ledger.domain import reconcile
 from ledger.gl.memory import MemoryJournal
 from ledger.settings import Settings
-from ledger.streaming import table
+from ledger.streaming import log, table
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 from tests.builders import NOW
@@ -247,7 +248,7 @@ class Group:
         self.members.remove(zombie)
         self.zombies.append(zombie)
         self.due.set()
-        world.loop.call_later(seconds + dice.random(), self._found_out, zombie, dice.random() < 0.5)
+        world.loop.call_later(seconds + 3 * dice.random(), self._found_out, zombie, dice.random() < 0.5)
 
     def _found_out(self, zombie, stays):
         if zombie in self.zombies and stays:
@@ -306,6 +307,13 @@ class Group:
 
 
 STRIKES = ("crash", "crash", "rebalance", "zombie", "journal_away", "journal_backup", "old_disk", "compaction", "reference")
+SMALL = (
+    (balances, "KEPT_EACH", 0.0), (balances, "CACHED", 2), (balances, "MAX_AHEAD", 3),
+    (balances, "RESTORED_AT_ONCE", 2), (reconciliation, "CACHED", 2), (reconciliation, "FOLD_BYTES", 1),
+    (reconciliation, "SCANNED_BEYOND", 1), (posting, "POST_BYTES", 1), (reconcile, "MAX_WAITING", 3),
+    (log, "TOGETHER_BYTES", 1),
+)  # fmt: skip
+"""Limits that are never reached otherwise."""
 SETTINGS = {
     shards: Settings(prefix="l", shards=shards, balance_partitions=2, pending_after_ms=2000)
     for shards in (1, 2, 3)
@@ -341,6 +349,11 @@ class patched:
             (table, "Store", MemoryStore), (balances, "time", clock),
             (reconciliation, "time", clock), (intake, "TransactionReader", Reader),
         ]  # fmt: skip
+        if "small" in world.on:
+            dice = world.dice("small")
+            self._places += [
+                (place, name, dice.choice((small, getattr(place, name)))) for place, name, small in SMALL
+            ]
         self._handler, self._quiet = Loudly(world), world.trace is None
         self._seed = world.seed
 

@@ -1,0 +1,123 @@
+"""Deliberate defects: the product's own source with one line changed, while the test runs."""
+
+import inspect
+import sys
+import textwrap
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from agents import stripes
+from agents.app import LedgerApp
+from agents.balances import BalancesPart
+from agents.intake import IntakeShard
+from agents.posting import PostingShard
+from agents.reconciliation import ReconciliationShard
+from ledger.domain import balance
+from ledger.domain.balance import Holding
+from ledger.domain.run import Decision
+from ledger.gl.memory import MemoryJournal
+from ledger.streaming.delivery import Run, RunConsumer
+from ledger.streaming.log import Log
+from ledger.streaming.table import ChangelogTable
+
+
+class Mutant(NamedTuple):
+    """`place.name` with `was` replaced by `becomes`."""
+
+    place: object
+    name: str
+    was: str
+    becomes: str
+
+
+MUTANTS = {
+    "a run continues whatever ends where it starts": Mutant(
+        Decision, "continues", " and self.follows == watermark.digest", ""
+    ),
+    "intake takes any offset for the expected one": Mutant(
+        IntakeShard, "_append_run", "if offset != self._log_end:", "if offset < 0:"
+    ),
+    "intake marks a run as settled before it is appended": Mutant(
+        IntakeShard, "_append_run", "    try:\n",
+        "    self._ids.write(memory, ValidRun.of(settled, self._log_end, ids.watermark).after,"
+        " 1, window=self._policy.window)\n    try:\n",
+    ),
+    "intake forgets the ids of before a crash": Mutant(
+        IntakeShard, "_catch_up", "memory.remember(run.content, run.outcomes)", "pass"
+    ),
+    "repeated records are taken again": Mutant(
+        Run, "from_position", "record.offset >= position", "True"
+    ),
+    "a gap is not read again": Mutant(
+        RunConsumer, "rewind", "if tp in self._rewinding or", "if True or"
+    ),
+    "a gap in the stripes is not noticed": Mutant(
+        BalancesPart, "take", "raise Gap(self._read)", "records = run.records"
+    ),
+    "a row is written here before it is in the changelog": Mutant(
+        ChangelogTable, "write", "    first = await",
+        "    self._write(rows.items(), self._end)\n    first = await",
+    ),
+    "restoring takes the last row for the newest": Mutant(
+        ChangelogTable, "open", "known is None or", "True or"
+    ),
+    "a stripe's key has no currency": Mutant(
+        stripes, "key_of", "{stripe.currency}", "CAD"
+    ),
+    "an opened shard does not say again what it applied": Mutant(
+        ReconciliationShard, "_start_over", "await self._say_stripes(", "_ = ("
+    ),
+    "an opened shard does not fold what the log has beyond": Mutant(
+        ReconciliationShard, "_catch_up", "await self._fold_all(", "_ = ("
+    ),
+    "an opened shard does not tell this process how far it is compared": Mutant(
+        ReconciliationShard, "_start_over", "self._app.compared.move(", "_ = ("
+    ),
+    "an opened poster does not say what was posted": Mutant(
+        PostingShard, "open", "if snapshot.watermark.decisions_offset >", "if False and None >"
+    ),
+    "the journal posts whatever it is told": Mutant(
+        MemoryJournal, "post_all", "!= before", "is None"
+    ),
+    "a transaction is counted again": Mutant(
+        balance, "added_up", "if offset <= counted[stripe]:", "if offset < counted[stripe]:"
+    ),
+    "an older total is heard": Mutant(
+        Holding, "hear", "live.offset <= self.latest(shard).offset", "False"
+    ),
+    "a balance's position is beyond what was read": Mutant(
+        BalancesPart, "_settled", "min((*waiting, self._read))", "min(waiting, default=self._told_end)"
+    ),
+    "balances are kept before they are said": Mutant(
+        BalancesPart, "_keep", "if not self._changed:", "if True:"
+    ),
+    "an append is not tried again": Mutant(
+        Log, "append_absolute", "return await waited_for(lambda: self.append(topic, partition, kept), ",
+        "from contextlib import suppress\n    with suppress(Unavailable):\n        return await self.append(topic, partition, kept)\n    return 0 * len(",
+    ),
+    "nobody asks for the lease": Mutant(
+        LedgerApp, "lease", "raise LeaseLost", "return None and"
+    ),
+}  # fmt: skip
+
+
+@contextmanager
+def at_large(mutant):
+    """The product has the defect meanwhile."""
+    place, name, was, becomes = mutant
+    original = inspect.getattr_static(place, name)
+    source = textwrap.dedent(inspect.getsource(original))
+    assert source.count(was) == 1, f"{name} has changed: mend this mutant"
+    module = inspect.getmodule(original)
+    made = {}
+    exec(compile(source.replace(was, becomes), f"<mutant of {name}>", "exec"), vars(module), made)
+    places = [place]
+    if inspect.ismodule(place):
+        places = [each for each in sys.modules.values() if getattr(each, name, None) is original]
+    for each in places:
+        setattr(each, name, made[name])
+    try:
+        yield
+    finally:
+        for each in places:
+            setattr(each, name, original)

@@ -45,8 +45,8 @@ MUTANTS = {
     "intake forgets the ids of before a crash": Mutant(
         IntakeShard, "_catch_up", "memory.remember(run.content, run.outcomes)", "pass"
     ),
-    "repeated records are taken again": Mutant(
-        Run, "from_position", "record.offset >= position", "True"
+    "a run that begins further on is taken for the next": Mutant(
+        Run, "from_position", "if self.start > position:", "if False:"
     ),
     "a gap is not read again": Mutant(
         RunConsumer, "rewind", "if tp in self._rewinding or", "if True or"
@@ -79,8 +79,17 @@ MUTANTS = {
     "the journal posts whatever it is told": Mutant(
         MemoryJournal, "post_all", "!= before", "is None"
     ),
-    "a transaction is counted again": Mutant(
-        balance, "added_up", "if offset <= counted[stripe]:", "if offset < counted[stripe]:"
+    "a shard's new total is added to its old one": Mutant(
+        Holding, "settle", "debits + totals.debits - known.debits", "debits + totals.debits"
+    ),
+    "a balance is reconciled as soon as it is decided": Mutant(
+        BalancesPart, "_settle", "ahead.take_settled(self._app.compared.end(shard))", "ahead.take_settled(1 << 60)"
+    ),
+    "a database that fell behind is not read again": Mutant(
+        PostingShard, "_post", "if self._watermark != after:", "if False:"
+    ),
+    "posted messages are read from the end": Mutant(
+        ReconciliationShard, "_start_over", "self.posted_read = self.mark.posted", "self.posted_read = 1 << 30"
     ),
     "an older total is heard": Mutant(
         Holding, "hear", "live.offset <= self.latest(shard).offset", "False"

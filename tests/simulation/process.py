@@ -204,7 +204,7 @@ class Fetcher:
             end = found[len(taken)].offset if world.random.random() < 0.5 else end
             # Only with something behind it, and not what was just sought: RunConsumer.getmany takes
             # care of that.
-            if tp not in self.sought and world.chance("lost_run", 0.3):
+            if tp not in self.sought and world.chance("lost_run", 0.5):
                 self.ends[tp] = end
                 return
         elif world.random.random() < 0.5:
@@ -379,7 +379,7 @@ class Process:
 
     def perhaps_dies(self):
         """At a moment that matters: just after an effect."""
-        if self.world.chance("crash", 0.01):
+        if self.world.chance("crash", 0.02):
             self.world.note("is killed", self)
             self.world.died(self)
 

@@ -26,7 +26,7 @@ from tests.simulation.process import Dead, MemoryStore, Process, Reader
 FAULTS = (
     "crash", "lost_disk", "old_disk", "rebalance", "zombie", "lost_ack", "failed_append",
     "late_append", "leader_change", "lost_run", "repeat", "holes", "compaction", "journal_no",
-    "journal_hang", "journal_unknown", "journal_away", "journal_backup", "reference", "small",
+    "journal_hang", "journal_unknown", "journal_away", "journal_backup", "reference", "slow", "small",
 )  # fmt: skip
 """Classes of faults; a seed has about half of them."""
 CALM_SECONDS = 600.0
@@ -71,6 +71,8 @@ class World:
 
     def latency(self):
         """Seconds, mostly a few milliseconds."""
+        if self.chance("slow", 0.02):
+            return 2 * self.dice("slow").random()
         return 0.001 + 0.1 * self.random.random() ** 4
 
     def partition(self, topic, number):
@@ -114,6 +116,10 @@ class World:
             await asyncio.sleep(self.random.expovariate(1.5))
             self._strike()
         self.calm = True
+        if "journal_backup" in self.on:
+            # Whoever restores a database restarts what is connected to it: what a shard at rest has
+            # lost, nobody would notice before its next decision.
+            self._restart_posting()
         self.note("calm from here on")
         end = self.loop.now + CALM_SECONDS
         while self.failed is None and (self._unsettled() or (missing := self.oracle.missing())):
@@ -177,7 +183,10 @@ class World:
             return
         self.note("the database comes back from an old backup")
         self.journal._shards, self.backup = self.backup, None
-        # Whoever restores a database restarts what was connected to it.
+        if dice.random() < 0.5:
+            self._restart_posting()
+
+    def _restart_posting(self):
         for process in self.groups["posting"].live():
             self.died(process)
 
@@ -242,7 +251,7 @@ class Group:
         if len(live) < 2:
             return
         zombie, world = dice.choice(live), self.world
-        seconds = dice.uniform(0.2, 4)
+        seconds = dice.uniform(0.1, 2)
         zombie.confirmed = world.loop.now - 10.0 + seconds
         world.note(f"is replaced and does not know for {seconds:.1f} s", zombie)
         self.members.remove(zombie)

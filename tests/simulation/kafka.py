@@ -74,7 +74,7 @@ class SimLog(Log):
         self._reach(where)
         if sum(len(key or b"") + len(value or b"") for key, value in records) > BATCH_BYTES:
             raise InvariantBroken(f"A run for {topic}[{partition}] outgrew a record batch.")
-        if world.chance("failed_append", 0.15):
+        if world.chance("failed_append", 0.08):
             raise Unavailable("no connection")
         self._lease()
         world.oracle.sending(process, topic, records)

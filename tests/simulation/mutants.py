@@ -85,9 +85,6 @@ MUTANTS = {
     "a balance is reconciled as soon as it is decided": Mutant(
         BalancesPart, "_settle", "ahead.take_settled(self._app.compared.end(shard))", "ahead.take_settled(1 << 60)"
     ),
-    "a database that fell behind is not read again": Mutant(
-        PostingShard, "_post", "if self._watermark != after:", "if False:"
-    ),
     "posted messages are read from the end": Mutant(
         ReconciliationShard, "_start_over", "self.posted_read = self.mark.posted", "self.posted_read = 1 << 30"
     ),

@@ -209,9 +209,10 @@ class Oracle:
 
     def show(self, where, offset):
         """A landed record, in a line."""
-        record, names = where.between(offset, offset + 1)[0], self._world.names
-        rest = where.end - offset - 1
-        more = f" and {rest} more" if rest else ""
+        batch, names = where.between(offset, where.end), self._world.names
+        # The first by name: the order in a batch may depend on hashes, and means nothing.
+        record = min(batch, key=lambda each: (each.key or b"", each.offset))
+        more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
         for topic, name in ((names.decisions, "Decision"), (names.posted, "Posted"), (names.progress, "Progress"), (names.balances, "Balance"), (names.rejects, "Reject")):
             if where.topic == topic.name:
                 row = self._row(name, record)

@@ -183,8 +183,16 @@ class Fetcher:
                 await self.wake.wait()
             await self.process.wait(self.world.latency())
             for tp in ready:
+                if self.world.chance("slow", 0.1):
+                    self._hold(tp)
                 if tp in self.assigned and tp in self.ends and tp not in self.paused:
                     self._hand_on(tp)
+
+    def _hold(self, tp):
+        """Nothing of it comes for a while."""
+        seconds = 1.5 * self.world.dice("slow").random()
+        self.paused.add(tp)
+        self.world.loop.call_later(seconds, lambda: self.pause((tp,), paused=False))
 
     def _has(self, tp):
         offsets = self.world.partition(*tp).offsets
@@ -233,9 +241,7 @@ class SimApp:
     """As much of a LedgerApp as the agents ask for; what is not here is LedgerApp's own."""
 
     should_stop = False
-    guarded, shards, clear_lanes, lease = (
-        LedgerApp.guarded, LedgerApp.shards, LedgerApp.clear_lanes, LedgerApp.lease,
-    )  # fmt: skip
+    guarded, shards, clear_lanes = LedgerApp.guarded, LedgerApp.shards, LedgerApp.clear_lanes
 
     def __init__(self, process):
         world = process.world
@@ -259,6 +265,9 @@ class SimApp:
             self.tasks.append(lambda: work(stream))
 
         return take
+
+    def lease(self):
+        LedgerApp.lease(self)
 
     async def sleep(self, seconds):
         await self.process.wait(seconds)
@@ -286,7 +295,7 @@ class FaultyJournal:
         if self._world.trace is not None:
             ends = {each.posting.shard: each.after.end for each in prepared}
             self._world.note(f"journal: posted {ends}", self._process)
-        if self._world.chance("journal_unknown", 0.15):
+        if self._world.chance("journal_unknown", 0.1):
             raise JournalUnavailable("the connection broke at the end")
         return found
 
@@ -296,7 +305,7 @@ class FaultyJournal:
 
     def _answers(self):
         down = self._world.loop.now < self._world.database_away_until and not self._world.calm
-        if down or self._world.chance("journal_no", 0.15):
+        if down or self._world.chance("journal_no", 0.08):
             raise JournalUnavailable("it does not answer")
 
 

@@ -28,7 +28,7 @@ FAULTS = (
     "late_append", "leader_change", "lost_run", "repeat", "holes", "compaction", "journal_no",
     "journal_hang", "journal_unknown", "journal_away", "journal_backup", "reference", "slow", "small",
 )  # fmt: skip
-"""Classes of faults; a seed has about half of them."""
+"""Classes of faults; a seed has some, half or most of them."""
 CALM_SECONDS = 600.0
 """Virtual; within it everything must be reconciled once faults have stopped."""
 CODEC = Codec({name: number for number, name in enumerate(
@@ -47,7 +47,8 @@ class World:
         self.seed, self.trace = seed, trace
         self.random = random.Random(seed)
         self._dice = {}
-        self.on = {fault for fault in FAULTS if self.random.random() < 0.5} - set(off)
+        much = self.random.choice((0.3, 0.5, 0.8))
+        self.on = {fault for fault in FAULTS if self.random.random() < much} - set(off)
         self.loop, self.calm = Loop(), False
         self.loop.set_exception_handler(self._nobody_caught)
         shards, self.workers = self.random.choice((1, 2, 2)), self.random.choice((1, 2, 2, 3))

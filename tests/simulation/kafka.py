@@ -78,8 +78,8 @@ class SimLog(Log):
             raise Unavailable("no connection")
         self._lease()
         world.oracle.sending(process, topic, records)
-        late = world.chance("late_append", 0.06)
-        seconds = world.dice("late_append").uniform(0.1, 6) if late else world.latency()
+        late = world.chance("late_append", 0.2 if "changelog" in topic else 0.06)
+        seconds = 0.05 + 5 * world.dice("late_append").random() ** 2 if late else world.latency()
         sent = world.loop.create_future()
         world.loop.call_later(seconds, self._land, where, records, sent)
         if late and world.chance("late_append", 0.7):

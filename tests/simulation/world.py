@@ -318,7 +318,7 @@ class Group:
 
 STRIKES = ("crash", "crash", "rebalance", "zombie", "journal_away", "journal_backup", "old_disk", "compaction", "reference")
 SMALL = (
-    (balances, "KEPT_EACH", 0.0), (balances, "CACHED", 2), (balances, "MAX_AHEAD", 3),
+    (balances, "CACHED", 2), (balances, "MAX_AHEAD", 3),
     (balances, "RESTORED_AT_ONCE", 2), (reconciliation, "CACHED", 2), (reconciliation, "FOLD_BYTES", 1),
     (reconciliation, "SCANNED_BEYOND", 1), (posting, "POST_BYTES", 1), (reconcile, "MAX_WAITING", 3),
     (log, "TOGETHER_BYTES", 1),
@@ -359,6 +359,7 @@ class patched:
             (table, "Store", MemoryStore), (balances, "time", clock),
             (reconciliation, "time", clock), (intake, "TransactionReader", Reader),
         ]  # fmt: skip
+        self._places.append((balances, "KEPT_EACH", world.random.choice((0.0, 0.2, 1.0))))
         if "small" in world.on:
             dice = world.dice("small")
             self._places += [

@@ -41,14 +41,15 @@ class Violated(AssertionError):
 
 
 class World:
-    """`off`: faults left out; `trace`: a list that learns what happens, or None."""
+    """`off`: faults left out; `only`: just these; `trace`: a list that learns what happens, or None."""
 
-    def __init__(self, seed, *, off=frozenset(), trace=None):
+    def __init__(self, seed, *, off=frozenset(), only=None, trace=None):
         self.seed, self.trace = seed, trace
         self.random = random.Random(seed)
         self._dice = {}
         much = self.random.choice((0.3, 0.5, 0.8))
         self.on = {fault for fault in FAULTS if self.random.random() < much} - set(off)
+        self.on = self.on if only is None else set(only)
         self.loop, self.calm = Loop(), False
         self.loop.set_exception_handler(self._nobody_caught)
         shards, self.workers = self.random.choice((1, 2, 2)), self.random.choice((1, 2, 2, 3))
@@ -205,7 +206,7 @@ class Group:
         self.world, self.kind = world, kind
         self.members, self.starting, self.generation = [], 0, 0
         self.due, self.turn, self.zombies = asyncio.Event(), 0, []
-        self.busy = False
+        self.busy, self.kept = False, {}
 
     def live(self):
         return [each for each in self.members if not each.dead]
@@ -214,9 +215,15 @@ class Group:
         return self.starting or self.due.is_set() or self.busy or self.zombies
 
     def start(self, name):
-        self.members.append(Process(self.world, name, self.kind))
-        self.world.note("starts", self.members[-1])
-        self.due.set()
+        member = Process(self.world, name, self.kind)
+        self.members.append(member)
+        self.world.note("starts", member)
+        generation, tps = self.kept.pop(name, (None, ()))
+        if generation == self.generation and not (self.busy or self.due.is_set()):
+            # Known by its member id: it takes its partitions back, and nobody else notices.
+            self.world.loop.create_task(self._assign(member, tps))
+        else:
+            self.due.set()
 
     def lost(self, process):
         """Started again after a while, perhaps on another disk."""
@@ -226,9 +233,10 @@ class Group:
         if process in self.zombies:
             self.zombies.remove(process)
         self.starting += 1
-        if dice.random() < 0.5:
-            # Not known by its member id: the others take over at once.
+        if dice.random() < 0.5 or self.busy:
             self.due.set()
+        else:
+            self.kept[process.name] = self.generation, list(process.app.consumer.assignment())
         if world.chance("lost_disk", 0.4):
             world.disks.pop((process.name, self.kind), None)
             world.note("loses its disk", process)

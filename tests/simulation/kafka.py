@@ -3,7 +3,6 @@
 What is real of Log: its queues (what waits for a partition goes together), the lease, the waiting.
 """
 
-import asyncio
 from bisect import bisect_left
 
 from aiokafka import ConsumerRecord
@@ -97,7 +96,9 @@ class SimLog(Log):
             return
         first = where.land(records)
         if world.trace is not None:
-            world.note(f"{where.topic}[{where.number}] {first}: {world.oracle.show(where, first)}", process)
+            world.note(
+                f"{where.topic}[{where.number}] {first}: {world.oracle.show(where, first)}", process
+            )
         if not sent.done():
             sent.set_result(first)
         process.perhaps_dies()

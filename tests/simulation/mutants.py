@@ -12,7 +12,6 @@ from agents.balances import BalancesPart
 from agents.intake import IntakeShard
 from agents.posting import PostingShard
 from agents.reconciliation import ReconciliationShard
-from ledger.domain import balance
 from ledger.domain.balance import Holding
 from ledger.domain.run import Decision
 from ledger.gl.memory import MemoryJournal
@@ -90,12 +89,6 @@ MUTANTS = {
     ),
     "an older total is heard": Mutant(
         Holding, "hear", "live.offset <= self.latest(shard).offset", "False"
-    ),
-    "a balance's position is beyond what was read": Mutant(
-        BalancesPart, "_settled", "min((*waiting, self._read))", "min(waiting, default=self._told_end)"
-    ),
-    "balances are kept before they are said": Mutant(
-        BalancesPart, "_keep", "if not self._changed:", "if True:"
     ),
     "an append is not tried again": Mutant(
         Log, "append_absolute", "return await waited_for(lambda: self.append(topic, partition, kept), ",

@@ -26,12 +26,13 @@ class Oracle:
         self.fell = 0
         self._rows = Rows(world.codec)
         names = world.names
-        self._take = {
+        take = {
             names.decisions.name: self._decision, names.posted.name: self._posted,
             names.stripes.name: self._stripe, names.stripes_changelog.name: self._changelog,
             names.progress.name: self._progress, names.rejects.name: self._reject,
             names.breaks.name: self._break, names.balances.name: self._balance,
         }  # fmt: skip
+        self._take = take
 
     def landed(self, where, records):
         """A batch was appended."""
@@ -43,7 +44,10 @@ class Oracle:
     def sending(self, process, topic, records):
         """Nobody sends whose lease has lapsed, and nobody takes back a balance of its own."""
         age = process.unconfirmed()
-        self._check(age <= process.app.conf.broker_session_timeout, f"{process} sends to {topic} {age:.1f} s after its last heartbeat")
+        self._check(
+            age <= process.app.conf.broker_session_timeout,
+            f"{process} sends to {topic} {age:.1f} s after its last heartbeat",
+        )
 
         if topic == self._world.names.balances.name:
             for key, value in records:
@@ -65,7 +69,14 @@ class Oracle:
         _, end, digest, until = self.chains[shard][-1]
         if row["start"] != end or row["follows"] != digest:
             return
-        head = _HEAD.pack(shard, row["start"], row["end"], row["recorded_until"], row["reference_offset"], row["accepted"])
+        head = _HEAD.pack(
+            shard,
+            row["start"],
+            row["end"],
+            row["recorded_until"],
+            row["reference_offset"],
+            row["accepted"],
+        )
         parts = sha256(row["content"]).digest() + sha256(row["outcomes"]).digest()
         made = sha256(b"faust-ledger run 1\n" + head + row["follows"] + parts).digest()
         self.chains[shard].append((record.offset + 1, row["end"], made, row["recorded_until"]))
@@ -86,12 +97,14 @@ class Oracle:
 
     def posted(self, prepared):
         """The journal took these."""
-        journal, world = world_journal(self._world), self._world
         for each in prepared:
             shard, mark = each.posting.shard, each.after
-            state = journal._shards[shard]
+            state = self._world.journal._shards[shard]
             chain = self._at(shard, mark.decisions_offset)
-            self._check(chain == (mark.decisions_offset, mark.end, mark.digest, mark.recorded_until), f"posted what is not the chain of shard {shard}: {mark}")
+            self._check(
+                chain == (mark.decisions_offset, mark.end, mark.digest, mark.recorded_until),
+                f"posted what is not the chain of shard {shard}: {mark}",
+            )
             accepted = self.shards[shard].accepted
             wanted = accepted[: bisect_left(accepted, mark.end)]
             found = [transaction.offset for transaction in state.transactions]
@@ -102,21 +115,38 @@ class Oracle:
                     net[currency] = net.get(currency, 0) + amount
                 self._check(not any(net.values()), "not balanced in the journal", transaction)
             self.posted_end[shard] = max(mark.end, self.posted_end[shard])
-        del world
 
     def _posted(self, record):
         row, shard = self._row("Posted", record), record.partition
         chain = self._at(shard, row["decisions_offset"])
-        self._check(chain is not None and chain[1:3] == (row["end"], row["digest"]), f"posted message of shard {shard} is not of the chain:", row)
-        columns = (row[name] for name in ("accounts", "currencies", "debits", "credits", "entries", "offsets"))
+        self._check(
+            chain is not None and chain[1:3] == (row["end"], row["digest"]),
+            f"posted message of shard {shard} is not of the chain:",
+            row,
+        )
+        columns = (
+            row[name]
+            for name in ("accounts", "currencies", "debits", "credits", "entries", "offsets")
+        )
         for account, currency, debits, credits, entries, offset in zip(*columns, strict=True):
-            self._totals(shard, (account, currency), (int(debits), int(credits), entries, offset), "posted")
+            self._totals(
+                shard, (account, currency), (int(debits), int(credits), entries, offset), "posted"
+            )
 
     def _totals(self, shard, stripe, totals, where):
         """Totals of a stripe are those after one of its transactions, or of none."""
         if totals[3] >= 0:
             history = self.shards[shard].history.get(stripe, ())
-            self._check(totals in history, where, "says of shard", shard, stripe, totals, "and it was", history)
+            self._check(
+                totals in history,
+                where,
+                "says of shard",
+                shard,
+                stripe,
+                totals,
+                "and it was",
+                history,
+            )
 
     def _stripe(self, record):
         account, currency, shard = record.key.decode().split(" ")
@@ -127,7 +157,12 @@ class Oracle:
         if record.key == MARK:
             mark = Mark.decode(record.value)
             chain = self._at(shard, mark.stream.decisions_offset)
-            self._check(chain is not None and chain[2] == mark.stream.digest, "a mark beside the chain", shard, mark)
+            self._check(
+                chain is not None and chain[2] == mark.stream.digest,
+                "a mark beside the chain",
+                shard,
+                mark,
+            )
             return
         account, currency = record.key[1:].decode().split(" ")
         self._stripe_row(shard, (account, currency), record.value, "changelog")
@@ -137,15 +172,31 @@ class Oracle:
         self._totals(shard, stripe, tuple(row.live), where)
         self._totals(shard, stripe, tuple(row.posted), where)
         end = self.chains[shard][-1][1]
-        self._check(row.live.offset < end, where, shard, stripe, row, "is beyond the decisions", end)
-        self._check(row.posted.offset < self.posted_end[shard] or row.posted.offset < 0, where, shard, stripe, row, "is not posted yet")
+        self._check(
+            row.live.offset < end, where, shard, stripe, row, "is beyond the decisions", end
+        )
+        self._check(
+            row.posted.offset < self.posted_end[shard] or row.posted.offset < 0,
+            where,
+            shard,
+            stripe,
+            row,
+            "is not posted yet",
+        )
         self._check(not row.broken, "a break on", stripe)
 
     def _progress(self, record):
         row, shard = self._row("Progress", record), record.partition
         chain = self._at(shard, row["decisions_offset"])
-        self._check(chain is not None and chain[1:3] == (row["end"], row["digest"]), f"progress of shard {shard} is not of the chain:", row)
-        self._check(row["end"] <= self.posted_end[shard], f"shard {shard} is called compared to {row['end']} and is posted to {self.posted_end[shard]}")
+        self._check(
+            chain is not None and chain[1:3] == (row["end"], row["digest"]),
+            f"progress of shard {shard} is not of the chain:",
+            row,
+        )
+        self._check(
+            row["end"] <= self.posted_end[shard],
+            f"shard {shard} is called compared to {row['end']} and is posted to {self.posted_end[shard]}",
+        )
         self._check(not row["open_breaks"], "open breaks", row)
         self.compared[shard] = max(row["end"], self.compared[shard])
 
@@ -153,8 +204,12 @@ class Oracle:
         row = self._row("Reject", record)
         wanted = self.shards[row["shard"]].expected.get(row["offset"])
         self._check(row["code"] == wanted, "rejected", row, "expected", wanted)
-        original = self._world.partition(self._world.names.transactions.name, row["shard"]).between(row["offset"], row["offset"] + 1)
-        self._check([row["value"]] == [each.value for each in original], "a reject's original bytes", row)
+        original = self._world.partition(self._world.names.transactions.name, row["shard"]).between(
+            row["offset"], row["offset"] + 1
+        )
+        self._check(
+            [row["value"]] == [each.value for each in original], "a reject's original bytes", row
+        )
         self.rejects.add((row["shard"], row["offset"]))
 
     def _break(self, record):
@@ -163,7 +218,9 @@ class Oracle:
     def _balance(self, record):
         row = self._row("Balance", record)
         key = row["account"], row["currency"]
-        minor = tuple(int(row[each].replace(".", "")) for each in ("debits", "credits")) + (row["entries"],)
+        minor = tuple(int(row[each].replace(".", "")) for each in ("debits", "credits")) + (
+            row["entries"],
+        )
         self._check(minor in self._sums(key), "a balance that never was reconciled", row)
         self._check(row["status"] != "break", "a break in", row)
         newest = self.balances.get(key)
@@ -176,7 +233,9 @@ class Oracle:
         """Every sum over shards of totals that are posted."""
         sums = {(0, 0, 0)}
         for shard, posted in zip(self.shards, self.posted_end, strict=True):
-            history = [each for each in shard.history.get(key, ()) if each[3] < posted] or [(0, 0, 0)]
+            history = [each for each in shard.history.get(key, ()) if each[3] < posted] or [
+                (0, 0, 0)
+            ]
             sums = {(a + x[0], b + x[1], c + x[2]) for a, b, c in sums for x in history}
         return sums
 
@@ -201,8 +260,16 @@ class Oracle:
             debits, credits, entries = (sum(each[index] for each in last) for index in range(3))
             offsets = sum(each[3] + 1 for each in last)
             said = self.balances.get(key)
-            wanted = f"{debits / 100:.2f}", f"{credits / 100:.2f}", entries, "reconciled", 2 * offsets
-            found = said and tuple(said[each] for each in ("debits", "credits", "entries", "status", "version"))
+            wanted = (
+                f"{debits / 100:.2f}",
+                f"{credits / 100:.2f}",
+                entries,
+                "reconciled",
+                2 * offsets,
+            )
+            found = said and tuple(
+                said[each] for each in ("debits", "credits", "entries", "status", "version")
+            )
             if found != wanted:
                 return f"the balance of {key} is {found} instead of {wanted}"
         return None
@@ -213,13 +280,27 @@ class Oracle:
         # The first by name: the order in a batch may depend on hashes, and means nothing.
         record = min(batch, key=lambda each: (each.key or b"", each.offset))
         more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
-        for topic, name in ((names.decisions, "Decision"), (names.posted, "Posted"), (names.progress, "Progress"), (names.balances, "Balance"), (names.rejects, "Reject")):
+        for topic, name in (
+            (names.decisions, "Decision"),
+            (names.posted, "Posted"),
+            (names.progress, "Progress"),
+            (names.balances, "Balance"),
+            (names.rejects, "Reject"),
+        ):
             if where.topic == topic.name:
                 row = self._row(name, record)
-                wanted = ("start", "after", "end", "decisions_offset", "account", "currency", "debits", "status", "version", "offset", "code")
+                wanted = (
+                    "start",
+                    "after",
+                    "end",
+                    "decisions_offset",
+                    "account",
+                    "currency",
+                    "debits",
+                    "status",
+                    "version",
+                    "offset",
+                    "code",
+                )
                 return ", ".join(f"{each} {row[each]}" for each in wanted if each in row) + more
         return f"{(record.key or b'').decode()}{more}"
-
-
-def world_journal(world):
-    return world.journal

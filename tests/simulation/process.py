@@ -8,7 +8,6 @@ from collections.abc import MutableSet
 from types import SimpleNamespace
 
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
 
 from agents import balances, compared, intake, posting, reconciliation
 from agents.app import LeaseLost, LedgerApp
@@ -246,7 +245,12 @@ class SimApp:
 
     def __init__(self, process):
         world = process.world
-        self.process, self.ledger, self.names, self.codec = process, world.settings, world.names, world.codec
+        self.process, self.ledger, self.names, self.codec = (
+            process,
+            world.settings,
+            world.names,
+            world.codec,
+        )
         self.conf = SimpleNamespace(broker_session_timeout=SESSION)
         self.data, self.openers, self.lanes = Folder(process), {}, []
         self.rebalanced, self.consumer_generation_id = asyncio.Event(), 0

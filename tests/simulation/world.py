@@ -65,7 +65,7 @@ class World:
     def dice(self, name):
         """Each class of faults has its own: to leave one out does not change the others."""
         if name not in self._dice:
-            self._dice[name] = random.Random(hash_of(self.seed, name))
+            self._dice[name] = random.Random(f"{self.seed} {name}")
         return self._dice[name]
 
     def chance(self, fault, probability):
@@ -85,7 +85,7 @@ class World:
 
     def note(self, what, process=None):
         if self.trace is not None:
-            self.trace.append(f"{self.loop.now:9.3f} {str(process or ''):12} {what}")
+            self.trace.append(f"{self.loop.now:9.3f} {process or ''!s:12} {what}")
 
     def fail(self, what, cause=None):
         """The first thing that was wrong counts."""
@@ -169,11 +169,23 @@ class World:
         elif what == "old_disk":
             self.old_disks = deepcopy(self.disks)
         elif what == "compaction":
-            for topic in (self.names.stripes, self.names.stripes_changelog, self.names.balances, self.names.progress):
+            for topic in (
+                self.names.stripes,
+                self.names.stripes_changelog,
+                self.names.balances,
+                self.names.progress,
+            ):
                 for number in range(topic.partitions):
                     self.partition(topic.name, number).compact()
         elif what == "reference":
-            row = {"type": "account", "code": "assets:other", "name": "", "currency": None, "opened_at": None, "closed_at": None}
+            row = {
+                "type": "account",
+                "code": "assets:other",
+                "name": "",
+                "currency": None,
+                "opened_at": None,
+                "closed_at": None,
+            }
             empty = dict.fromkeys(("scale",))
             value = self.codec.encode("Reference", row | empty)
             self.partition(self.names.reference.name, 0).land([(b"account:assets:other", value)])
@@ -266,7 +278,9 @@ class Group:
         self.members.remove(zombie)
         self.zombies.append(zombie)
         self.due.set()
-        world.loop.call_later(seconds + 3 * dice.random(), self._found_out, zombie, dice.random() < 0.5)
+        world.loop.call_later(
+            seconds + 3 * dice.random(), self._found_out, zombie, dice.random() < 0.5
+        )
 
     def _found_out(self, zombie, stays):
         if zombie in self.zombies and stays:
@@ -286,7 +300,12 @@ class Group:
             self.busy = True
             for member in self.live():
                 await asyncio.sleep(world.latency())
-                await self._in(member, lambda m: m.app.consumer.on_partitions_revoked(set(m.app.consumer.assignment())))
+                await self._in(
+                    member,
+                    lambda m: m.app.consumer.on_partitions_revoked(
+                        set(m.app.consumer.assignment())
+                    ),
+                )
                 member.app.consumer._thread.assign(())
             self.generation += 1
             members = self.live()
@@ -324,7 +343,17 @@ class Group:
         return shares
 
 
-STRIKES = ("crash", "crash", "rebalance", "zombie", "journal_away", "journal_backup", "old_disk", "compaction", "reference")
+STRIKES = (
+    "crash",
+    "crash",
+    "rebalance",
+    "zombie",
+    "journal_away",
+    "journal_backup",
+    "old_disk",
+    "compaction",
+    "reference",
+)
 SMALL = (
     (balances, "CACHED", 2), (balances, "MAX_AHEAD", 3),
     (balances, "RESTORED_AT_ONCE", 2), (reconciliation, "CACHED", 2), (reconciliation, "FOLD_BYTES", 1),
@@ -336,11 +365,6 @@ SETTINGS = {
     shards: Settings(prefix="l", shards=shards, balance_partitions=2, pending_after_ms=2000)
     for shards in (1, 2, 3)
 }
-
-
-def hash_of(seed, name):
-    """The same in every Python process."""
-    return f"{seed} {name}"
 
 
 class Loudly(logging.Handler):
@@ -371,7 +395,8 @@ class patched:
         if "small" in world.on:
             dice = world.dice("small")
             self._places += [
-                (place, name, dice.choice((small, getattr(place, name)))) for place, name, small in SMALL
+                (place, name, dice.choice((small, getattr(place, name))))
+                for place, name, small in SMALL
             ]
         self._handler, self._quiet = Loudly(world), world.trace is None
         self._seed = world.seed

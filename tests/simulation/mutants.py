@@ -21,12 +21,13 @@ from ledger.streaming.table import ChangelogTable
 
 
 class Mutant(NamedTuple):
-    """`place.name` with `was` replaced by `becomes`."""
+    """`place.name` with `was` replaced by `becomes`; `only`: the faults that it takes to see it."""
 
     place: object
     name: str
     was: str
     becomes: str
+    only: tuple[str, ...] | None = None
 
 
 MUTANTS = {
@@ -56,9 +57,11 @@ MUTANTS = {
     "a row is written here before it is in the changelog": Mutant(
         ChangelogTable, "write", "    first = await",
         "    self._write(rows.items(), self._end)\n    first = await",
+        ("crash", "lost_disk", "slow"),
     ),
     "restoring takes the last row for the newest": Mutant(
-        ChangelogTable, "open", "known is None or", "True or"
+        ChangelogTable, "open", "known is None or", "True or",
+        ("crash", "late_append", "lost_disk", "lost_ack", "failed_append"),
     ),
     "a stripe's key has no currency": Mutant(
         stripes, "key_of", "{stripe.currency}", "CAD"
@@ -103,7 +106,7 @@ MUTANTS = {
 @contextmanager
 def at_large(mutant):
     """The product has the defect meanwhile."""
-    place, name, was, becomes = mutant
+    place, name, was, becomes, _ = mutant
     original = inspect.getattr_static(place, name)
     source = textwrap.dedent(inspect.getsource(original))
     assert source.count(was) == 1, f"{name} has changed: mend this mutant"

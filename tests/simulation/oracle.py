@@ -218,9 +218,7 @@ class Oracle:
     def _balance(self, record):
         row = self._row("Balance", record)
         key = row["account"], row["currency"]
-        minor = tuple(int(row[each].replace(".", "")) for each in ("debits", "credits")) + (
-            row["entries"],
-        )
+        minor = *(int(row[each].replace(".", "")) for each in ("debits", "credits")), row["entries"]
         self._check(minor in self._sums(key), "a balance that never was reconciled", row)
         self._check(row["status"] != "break", "a break in", row)
         newest = self.balances.get(key)

@@ -163,7 +163,7 @@ class Fetcher:
     def unconfirmed(self):
         return self.process.unconfirmed()
 
-    async def arrived(self, timeout):
+    async def arrived(self, timeout):  # noqa: ASYNC109 - RunThread's
         while not self.arrived_runs:
             self.arrival.clear()
             await self.arrival.wait()

@@ -38,4 +38,4 @@ def traces(hash_seed):
 def show():
     for seed in range(20):
         World(seed, trace=(lines := [])).run()
-        print("\n".join(lines))
+        sys.stdout.write("\n".join([*lines, ""]))

@@ -16,16 +16,18 @@ def main():
     parser.add_argument("--seed", type=int)
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--off", default="", help="classes of faults to leave out, with commas")
+    parser.add_argument("--only", default="", help="classes of faults to have, and no others")
     options = parser.parse_args()
+    only = frozenset(filter(None, options.only.split(","))) or None
     off = frozenset(filter(None, options.off.split(",")))
     if options.seed is not None:
-        raise SystemExit(one(options.seed, off, trace=options.trace))
+        raise SystemExit(one(options.seed, off, only, trace=options.trace))
     raise SystemExit(many(options, off))
 
 
-def one(seed, off, *, trace):
+def one(seed, off, only, *, trace):
     lines = [] if trace else None
-    world = World(seed, off=off, trace=lines)
+    world = World(seed, off=off, only=only, trace=lines)
     try:
         world.run()
     except Violated as error:

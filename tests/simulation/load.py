@@ -97,6 +97,13 @@ class Producers:
         key = ordering_key(made).encode()
         return key, wire(made), partition_of(key, self._shards) if shard is None else shard, made
 
+    def another(self, shard):
+        """A good one, for that shard."""
+        while True:
+            key, value, where, made = self.next()
+            if where == shard and made is not None and made["transaction_id"].startswith("t"):
+                return key, value, where, made
+
     def _new(self):
         dice = self._dice
         self._count += 1

@@ -20,7 +20,7 @@ class Oracle:
         # By shard: the valid chain as (decisions offset, end, digest, recorded until), rising.
         self.chains = [[(0, 0, bytes(32), 0)] for _ in range(shards)]
         self.posted_end = [0] * shards
-        self.compared = [0] * shards
+        self.compared, self.last_progress = [0] * shards, [0] * shards
         self.rejects = set()
         self.balances, self.last, self.versions = {}, {}, {}
         self.fell = 0
@@ -199,6 +199,7 @@ class Oracle:
         )
         self._check(not row["open_breaks"], "open breaks", row)
         self.compared[shard] = max(row["end"], self.compared[shard])
+        self.last_progress[shard] = row["end"]
 
     def _reject(self, record):
         row = self._row("Reject", record)

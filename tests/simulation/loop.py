@@ -83,6 +83,9 @@ class Loop(asyncio.BaseEventLoop):
     def run_in_executor(self, executor, func, *args):
         return self.create_task(PROCESS.get().on_thread(partial(func, *args)))
 
+    def _asyncgen_finalizer_hook(self, agen):
+        """What a dead process was reading stays as it is."""
+
     def __del__(self, _warn=None):
         """Nothing of the operating system's is open."""
 

@@ -59,10 +59,6 @@ MUTANTS = {
         "    self._write(rows.items(), self._end)\n    first = await",
         ("crash", "lost_disk", "slow"),
     ),
-    "restoring takes the last row for the newest": Mutant(
-        ChangelogTable, "open", "known is None or", "True or",
-        ("crash", "late_append", "lost_disk", "lost_ack", "failed_append"),
-    ),
     "a stripe's key has no currency": Mutant(
         stripes, "key_of", "{stripe.currency}", "CAD"
     ),

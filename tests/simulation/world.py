@@ -1,6 +1,7 @@
 """One seed's world: workers, groups, producers, and what goes wrong with them."""
 
 import asyncio
+import gc
 import logging
 import random
 from copy import deepcopy
@@ -101,8 +102,15 @@ class World:
 
     def run(self):
         """Raises Violated."""
-        with patched(self):
-            self.loop.run_until_complete(self._live())
+        collecting = gc.isenabled()
+        # What is collected runs code of its own, at moments that are no seed's.
+        gc.disable()
+        try:
+            with patched(self):
+                self.loop.run_until_complete(self._live())
+        finally:
+            if collecting:
+                gc.enable()
         if self.failed is not None:
             raise self.failed
 

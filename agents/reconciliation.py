@@ -171,6 +171,8 @@ class ReconciliationShard:
             totals = {stripe: row.live for stripe, row in rows.items()}
             if said := self._said(stream, totals):
                 self._meeting.hear_stream(said)
+        # The progress topic may not have it: a crash came before, or something old landed after.
+        self._app.compared.move(self._shard, compared.end)
         self._say_progress()
 
     async def _uncompared(self) -> dict[Stripe, Row]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ledger.errors import LedgerError
 from ledger.streaming.log import Log
 from ledger.streaming.store import Store
+from ledger.streaming.waiting import waited_for
 
 _RESTORED = b"\x00changelog"
 
@@ -64,15 +65,17 @@ class ChangelogTable:
         first = await self._log.append_absolute(self._topic, self._partition, rows.items())
         end = first + len(rows)
         if first > self._end:
-            end = await self._set_right(first, rows) or end
+            what = f"read what others wrote to {self._topic}"
+            again = await waited_for(lambda: self._overwritten(first, rows), what)
+            end = await self._set_right(again) or end
         self._write(rows.items(), end)
 
     def write_here(self, rows: dict[bytes, bytes]) -> None:
         """On this disk alone: what a successor finds out again by itself."""
         self._store.write(rows.items())
 
-    async def _set_right(self, first: int, rows: dict[bytes, bytes]) -> int | None:
-        """Others appended in between; compaction keeps the last, so ours must come last again."""
+    async def _overwritten(self, first: int, rows: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Our rows that others, who appended in between, have older ones of."""
         again: dict[bytes, bytes] = {}
         async for records in self._log.read(self._topic, self._partition, self._end, first):
             for record in records:
@@ -86,6 +89,10 @@ class ChangelogTable:
                     )
                 if record.value != ours:
                     again[record.key] = ours
+        return again
+
+    async def _set_right(self, again: dict[bytes, bytes]) -> int | None:
+        """Compaction keeps the last, so ours must come last again."""
         if not again:
             return None
         log.warning("%s[%s]: %d rows set right", self._topic, self._partition, len(again))

@@ -1,0 +1,121 @@
+"""Deliberate defects: the product's own source with one line changed, while the test runs."""
+
+import inspect
+import sys
+import textwrap
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from agents import stripes
+from agents.app import LedgerApp
+from agents.balances import BalancesPart
+from agents.intake import IntakeShard
+from agents.posting import PostingShard
+from agents.reconciliation import ReconciliationShard
+from ledger.domain.balance import Holding
+from ledger.domain.run import Decision
+from ledger.gl.memory import MemoryJournal
+from ledger.streaming.delivery import Run, RunConsumer
+from ledger.streaming.log import Log
+from ledger.streaming.table import ChangelogTable
+
+
+class Mutant(NamedTuple):
+    """`place.name` with `was` replaced by `becomes`; `only`: the faults that it takes to see it."""
+
+    place: object
+    name: str
+    was: str
+    becomes: str
+    only: tuple[str, ...] | None = None
+
+
+MUTANTS = {
+    "a run continues whatever ends where it starts": Mutant(
+        Decision, "continues", " and self.follows == watermark.digest", ""
+    ),
+    "intake takes any offset for the expected one": Mutant(
+        IntakeShard, "_append_run", "if offset != self._log_end:", "if offset < 0:"
+    ),
+    "intake marks a run as settled before it is appended": Mutant(
+        IntakeShard, "_append_run", "    try:\n",
+        "    self._ids.write(memory, ValidRun.of(settled, self._log_end, ids.watermark).after,"
+        " 1, window=self._policy.window)\n    try:\n",
+    ),
+    "intake forgets the ids of before a crash": Mutant(
+        IntakeShard, "_catch_up", "memory.remember(run.content, run.outcomes)", "pass"
+    ),
+    "a run that begins further on is taken for the next": Mutant(
+        Run, "from_position", "if self.start > position:", "if False:"
+    ),
+    "a gap is not read again": Mutant(
+        RunConsumer, "rewind", "if tp in self._rewinding or", "if True or"
+    ),
+    "a gap in the stripes is not noticed": Mutant(
+        BalancesPart, "take", "raise Gap(self._read)", "records = run.records"
+    ),
+    "a row is written here before it is in the changelog": Mutant(
+        ChangelogTable, "write", "    first = await",
+        "    self._write(rows.items(), self._end)\n    first = await",
+        ("crash", "lost_disk", "slow"),
+    ),
+    "a stripe's key has no currency": Mutant(
+        stripes, "key_of", "{stripe.currency}", "CAD"
+    ),
+    "an opened shard does not say again what it applied": Mutant(
+        ReconciliationShard, "_start_over", "await self._say_stripes(", "_ = ("
+    ),
+    "an opened shard does not fold what the log has beyond": Mutant(
+        ReconciliationShard, "_catch_up", "await self._fold_all(", "_ = ("
+    ),
+    "an opened shard does not tell this process how far it is compared": Mutant(
+        ReconciliationShard, "_start_over", "self._app.compared.move(", "_ = ("
+    ),
+    "an opened poster does not say what was posted": Mutant(
+        PostingShard, "open", "if snapshot.watermark.decisions_offset >", "if False and None >"
+    ),
+    "the journal posts whatever it is told": Mutant(
+        MemoryJournal, "post_all", "!= before", "is None"
+    ),
+    "a shard's new total is added to its old one": Mutant(
+        Holding, "settle", "debits + totals.debits - known.debits", "debits + totals.debits"
+    ),
+    "a balance is reconciled as soon as it is decided": Mutant(
+        BalancesPart, "_settle", "ahead.take_settled(self._app.compared.end(shard))", "ahead.take_settled(1 << 60)"
+    ),
+    "posted messages are read from the end": Mutant(
+        ReconciliationShard, "_start_over", "self.posted_read = self.mark.posted", "self.posted_read = 1 << 30"
+    ),
+    "an older total is heard": Mutant(
+        Holding, "hear", "live.offset <= self.latest(shard).offset", "False"
+    ),
+    "an append is not tried again": Mutant(
+        Log, "append_absolute", "return await waited_for(lambda: self.append(topic, partition, kept), ",
+        "from contextlib import suppress\n    with suppress(Unavailable):\n        return await self.append(topic, partition, kept)\n    return 0 * len(",
+    ),
+    "nobody asks for the lease": Mutant(
+        LedgerApp, "lease", "raise LeaseLost", "return None and"
+    ),
+}  # fmt: skip
+
+
+@contextmanager
+def at_large(mutant):
+    """The product has the defect meanwhile."""
+    place, name, was, becomes, _ = mutant
+    original = inspect.getattr_static(place, name)
+    source = textwrap.dedent(inspect.getsource(original))
+    assert source.count(was) == 1, f"{name} has changed: mend this mutant"
+    module = inspect.getmodule(original)
+    made = {}
+    exec(compile(source.replace(was, becomes), f"<mutant of {name}>", "exec"), vars(module), made)
+    places = [place]
+    if inspect.ismodule(place):
+        places = [each for each in sys.modules.values() if getattr(each, name, None) is original]
+    for each in places:
+        setattr(each, name, made[name])
+    try:
+        yield
+    finally:
+        for each in places:
+            setattr(each, name, original)

@@ -1,0 +1,305 @@
+"""What must be true, by a plain model that knows nothing of the agents' code."""
+
+import struct
+from bisect import bisect_left
+from hashlib import sha256
+
+from agents.stripes import MARK, Mark, Rows
+from ledger.domain.run import Content, Outcomes
+from tests.simulation.load import Shard
+
+_HEAD = struct.Struct(">iqqqqq")
+
+
+class Oracle:
+    """Looks at whatever lands, and says `world.fail` of what is wrong."""
+
+    def __init__(self, world):
+        self._world, shards = world, world.settings.shards
+        self.shards = [Shard() for _ in range(shards)]
+        # By shard: the valid chain as (decisions offset, end, digest, recorded until), rising.
+        self.chains = [[(0, 0, bytes(32), 0)] for _ in range(shards)]
+        self.posted_end = [0] * shards
+        self.compared, self.last_progress = [0] * shards, [0] * shards
+        self.rejects = set()
+        self.balances, self.last, self.versions = {}, {}, {}
+        self.fell = 0
+        self._rows = Rows(world.codec)
+        names = world.names
+        take = {
+            names.decisions.name: self._decision, names.posted.name: self._posted,
+            names.stripes.name: self._stripe, names.stripes_changelog.name: self._changelog,
+            names.progress.name: self._progress, names.rejects.name: self._reject,
+            names.breaks.name: self._break, names.balances.name: self._balance,
+        }  # fmt: skip
+        self._take = take
+
+    def landed(self, where, records):
+        """A batch was appended."""
+        take = self._take.get(where.topic)
+        if take is not None:
+            for record in records:
+                take(record)
+
+    def sending(self, process, topic, records):
+        """Nobody sends whose lease has lapsed, and nobody takes back a balance of its own."""
+        age = process.unconfirmed()
+        self._check(
+            age <= process.app.conf.broker_session_timeout,
+            f"{process} sends to {topic} {age:.1f} s after its last heartbeat",
+        )
+
+        if topic == self._world.names.balances.name:
+            for key, value in records:
+                row = self._world.codec.decode("Balance", value)
+                owner = process, process.app.consumer_generation_id, key
+                known = self.versions.get(owner, 0)
+                self._check(row["version"] >= known, f"a version fell below {known}:", row)
+                self.versions[owner] = row["version"]
+
+    def _check(self, holds, *what):
+        if not holds:
+            self._world.fail(" ".join(map(str, what)))
+
+    def _row(self, name, record):
+        return self._world.codec.decode(name, record.value)
+
+    def _decision(self, record):
+        row, shard = self._row("Decision", record), record.partition
+        _, end, digest, until = self.chains[shard][-1]
+        if row["start"] != end or row["follows"] != digest:
+            return
+        head = _HEAD.pack(
+            shard,
+            row["start"],
+            row["end"],
+            row["recorded_until"],
+            row["reference_offset"],
+            row["accepted"],
+        )
+        parts = sha256(row["content"]).digest() + sha256(row["outcomes"]).digest()
+        made = sha256(b"faust-ledger run 1\n" + head + row["follows"] + parts).digest()
+        self.chains[shard].append((record.offset + 1, row["end"], made, row["recorded_until"]))
+        content, outcomes = Content.decode(row["content"]), Outcomes.decode(row["outcomes"])
+        said = dict.fromkeys(content.offsets, "accepted")
+        said |= dict.fromkeys(outcomes.duplicates, "duplicate")
+        said |= {each.offset: each.code for each in outcomes.refused}
+        count = len(content.offsets) + len(outcomes.duplicates) + len(outcomes.refused)
+        self._check(count == len(said), "an offset was decided twice", shard, sorted(said))
+        expected = self.shards[shard].expected
+        wanted = {each: expected[each] for each in range(end, row["end"]) if each in expected}
+        self._check(said == wanted, f"shard {shard} decided {said}, expected {wanted}")
+        self._check(row["recorded_until"] >= until, "recorded_until fell in shard", shard)
+
+    def _at(self, shard, decisions_offset):
+        """The chain's watermark at an offset of the decision log, or None."""
+        return next((each for each in self.chains[shard] if each[0] == decisions_offset), None)
+
+    def posted(self, prepared):
+        """The journal took these."""
+        for each in prepared:
+            shard, mark = each.posting.shard, each.after
+            state = self._world.journal._shards[shard]
+            chain = self._at(shard, mark.decisions_offset)
+            self._check(
+                chain == (mark.decisions_offset, mark.end, mark.digest, mark.recorded_until),
+                f"posted what is not the chain of shard {shard}: {mark}",
+            )
+            accepted = self.shards[shard].accepted
+            wanted = accepted[: bisect_left(accepted, mark.end)]
+            found = [transaction.offset for transaction in state.transactions]
+            self._check(found == wanted, f"journal of shard {shard} has {found}, expected {wanted}")
+            for transaction in state.transactions[-len(wanted) :]:
+                net = {}
+                for _, currency, _, amount in transaction.entries:
+                    net[currency] = net.get(currency, 0) + amount
+                self._check(not any(net.values()), "not balanced in the journal", transaction)
+            self.posted_end[shard] = max(mark.end, self.posted_end[shard])
+
+    def _posted(self, record):
+        row, shard = self._row("Posted", record), record.partition
+        chain = self._at(shard, row["decisions_offset"])
+        self._check(
+            chain is not None and chain[1:3] == (row["end"], row["digest"]),
+            f"posted message of shard {shard} is not of the chain:",
+            row,
+        )
+        columns = (
+            row[name]
+            for name in ("accounts", "currencies", "debits", "credits", "entries", "offsets")
+        )
+        for account, currency, debits, credits, entries, offset in zip(*columns, strict=True):
+            self._totals(
+                shard, (account, currency), (int(debits), int(credits), entries, offset), "posted"
+            )
+
+    def _totals(self, shard, stripe, totals, where):
+        """Totals of a stripe are those after one of its transactions, or of none."""
+        if totals[3] >= 0:
+            history = self.shards[shard].history.get(stripe, ())
+            self._check(
+                totals in history,
+                where,
+                "says of shard",
+                shard,
+                stripe,
+                totals,
+                "and it was",
+                history,
+            )
+
+    def _stripe(self, record):
+        account, currency, shard = record.key.decode().split(" ")
+        self._stripe_row(int(shard), (account, currency), record.value, "stripes")
+
+    def _changelog(self, record):
+        shard = record.partition
+        if record.key == MARK:
+            mark = Mark.decode(record.value)
+            chain = self._at(shard, mark.stream.decisions_offset)
+            self._check(
+                chain is not None and chain[2] == mark.stream.digest,
+                "a mark beside the chain",
+                shard,
+                mark,
+            )
+            return
+        account, currency = record.key[1:].decode().split(" ")
+        self._stripe_row(shard, (account, currency), record.value, "changelog")
+
+    def _stripe_row(self, shard, stripe, value, where):
+        row = self._rows.decode(value)
+        self._totals(shard, stripe, tuple(row.live), where)
+        self._totals(shard, stripe, tuple(row.posted), where)
+        end = self.chains[shard][-1][1]
+        self._check(
+            row.live.offset < end, where, shard, stripe, row, "is beyond the decisions", end
+        )
+        self._check(
+            row.posted.offset < self.posted_end[shard] or row.posted.offset < 0,
+            where,
+            shard,
+            stripe,
+            row,
+            "is not posted yet",
+        )
+        self._check(not row.broken, "a break on", stripe)
+
+    def _progress(self, record):
+        row, shard = self._row("Progress", record), record.partition
+        chain = self._at(shard, row["decisions_offset"])
+        self._check(
+            chain is not None and chain[1:3] == (row["end"], row["digest"]),
+            f"progress of shard {shard} is not of the chain:",
+            row,
+        )
+        self._check(
+            row["end"] <= self.posted_end[shard],
+            f"shard {shard} is called compared to {row['end']} and is posted to {self.posted_end[shard]}",
+        )
+        self._check(not row["open_breaks"], "open breaks", row)
+        self.compared[shard] = max(row["end"], self.compared[shard])
+        self.last_progress[shard] = row["end"]
+
+    def _reject(self, record):
+        row = self._row("Reject", record)
+        wanted = self.shards[row["shard"]].expected.get(row["offset"])
+        self._check(row["code"] == wanted, "rejected", row, "expected", wanted)
+        original = self._world.partition(self._world.names.transactions.name, row["shard"]).between(
+            row["offset"], row["offset"] + 1
+        )
+        self._check(
+            [row["value"]] == [each.value for each in original], "a reject's original bytes", row
+        )
+        self.rejects.add((row["shard"], row["offset"]))
+
+    def _break(self, record):
+        self._check(False, "a break:", self._row("Break", record))
+
+    def _balance(self, record):
+        row = self._row("Balance", record)
+        key = row["account"], row["currency"]
+        minor = *(int(row[each].replace(".", "")) for each in ("debits", "credits")), row["entries"]
+        self._check(minor in self._sums(key), "a balance that never was reconciled", row)
+        self._check(row["status"] != "break", "a break in", row)
+        newest = self.balances.get(key)
+        self.fell += newest is not None and row["version"] < newest["version"]
+        if newest is None or row["version"] >= newest["version"]:
+            self.balances[key] = row
+        self.last[key] = row
+
+    def _sums(self, key):
+        """Every sum over shards of totals that are posted."""
+        sums = {(0, 0, 0)}
+        for shard, posted in zip(self.shards, self.posted_end, strict=True):
+            history = [each for each in shard.history.get(key, ()) if each[3] < posted] or [
+                (0, 0, 0)
+            ]
+            sums = {(a + x[0], b + x[1], c + x[2]) for a, b, c in sums for x in history}
+        return sums
+
+    def missing(self):
+        """What is not reconciled yet, or None."""
+        world, names = self._world, self._world.names
+        for shard, model in enumerate(self.shards):
+            end = max(model.expected, default=-1) + 1
+            _, decided, _, _ = self.chains[shard][-1]
+            if decided < end:
+                return f"shard {shard} is decided to {decided} of {end}"
+            posted = world.journal._shards[shard].watermark
+            if posted.decisions_offset < self.chains[shard][-1][0]:
+                return f"shard {shard} is posted to {posted.end} of {end}"
+            if self.compared[shard] < end:
+                return f"shard {shard} is compared to {self.compared[shard]} of {end}"
+            refused = {offset for offset, each in model.expected.items() if each.isupper()}
+            if lost := {(shard, offset) for offset in refused} - self.rejects:
+                return f"{names.rejects.name} has not {lost}"
+        for key in {key for model in self.shards for key in model.history}:
+            last = [model.history[key][-1] for model in self.shards if key in model.history]
+            debits, credits, entries = (sum(each[index] for each in last) for index in range(3))
+            offsets = sum(each[3] + 1 for each in last)
+            said = self.balances.get(key)
+            wanted = (
+                f"{debits / 100:.2f}",
+                f"{credits / 100:.2f}",
+                entries,
+                "reconciled",
+                2 * offsets,
+            )
+            found = said and tuple(
+                said[each] for each in ("debits", "credits", "entries", "status", "version")
+            )
+            if found != wanted:
+                return f"the balance of {key} is {found} instead of {wanted}"
+        return None
+
+    def show(self, where, offset):
+        """A landed record, in a line."""
+        batch, names = where.between(offset, where.end), self._world.names
+        # The first by name: the order in a batch may depend on hashes, and means nothing.
+        record = min(batch, key=lambda each: (each.key or b"", each.offset))
+        more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
+        for topic, name in (
+            (names.decisions, "Decision"),
+            (names.posted, "Posted"),
+            (names.progress, "Progress"),
+            (names.balances, "Balance"),
+            (names.rejects, "Reject"),
+        ):
+            if where.topic == topic.name:
+                row = self._row(name, record)
+                wanted = (
+                    "start",
+                    "after",
+                    "end",
+                    "decisions_offset",
+                    "account",
+                    "currency",
+                    "debits",
+                    "status",
+                    "version",
+                    "offset",
+                    "code",
+                )
+                return ", ".join(f"{each} {row[each]}" for each in wanted if each in row) + more
+        return f"{(record.key or b'').decode()}{more}"

@@ -1,0 +1,411 @@
+"""A simulated process: the real agents on an app, a consumer, disks and a thread that are not."""
+
+import asyncio
+import contextvars
+import logging
+from collections import deque
+from collections.abc import MutableSet
+from types import SimpleNamespace
+
+from faust.transport.drivers import aiokafka as driver
+
+from agents import balances, compared, intake, posting, reconciliation
+from agents.app import LeaseLost, LedgerApp
+from agents.reference import ReferenceFollower
+from ledger.domain import avro
+from ledger.gl.journal import JournalUnavailable
+from ledger.streaming.delivery import Run, RunConsumer, joined
+from ledger.streaming.registry import TransactionReader
+from ledger.streaming.table import Overtaken
+from tests.simulation.kafka import SimLog
+from tests.simulation.loop import PROCESS
+
+SESSION = 10.0
+
+
+class Dead(BaseException):
+    """The process is no more; nothing of it runs on."""
+
+
+class Ordered(MutableSet):
+    """A set that is walked in the order of adding, whatever the hashes are today."""
+
+    def __init__(self, items=()):
+        self._items = dict.fromkeys(items)
+
+    def __contains__(self, item):
+        return item in self._items
+
+    def __iter__(self):
+        return iter(list(self._items))
+
+    def __len__(self):
+        return len(self._items)
+
+    def add(self, item):
+        self._items[item] = None
+
+    def discard(self, item):
+        self._items.pop(item, None)
+
+    def clear(self):
+        self._items.clear()
+
+
+class Folder:
+    """Where a store lives: the disk outlives the process."""
+
+    def __init__(self, process, path=""):
+        self.process, self.path = process, path
+
+    def __truediv__(self, name):
+        return Folder(self.process, f"{self.path}/{name}")
+
+
+class MemoryStore:
+    """Store without RocksDB: a write is there whole, and stays when the process dies."""
+
+    def __init__(self, folder):
+        self._process, self._path = folder.process, folder.path
+        self._kept = folder.process.disk.setdefault(folder.path, {})
+        self.get = self._kept.get
+
+    def write(self, puts, deletes=()):
+        self._process.alive()
+        self._kept.update(puts)
+        for key in deletes:
+            self._kept.pop(key, None)
+        # The balances' is written seldom, and then everything after it counts.
+        self._process.perhaps_dies(0.2 if "balances" in self._path else 0.02)
+
+    def scan(self, start=b"", end=None):
+        for key in sorted(self._kept):
+            if key >= start and (end is None or key < end):
+                yield key, self._kept[key]
+
+
+class Reader(TransactionReader):
+    """Knows its schema without a registry."""
+
+    @classmethod
+    def of(cls, settings):
+        return cls(None, "transactions-value", settings.max_transaction_bytes)
+
+    async def prepare(self, values):
+        self._known[1] = avro.parsed("Transaction")
+
+
+class Base(driver.Consumer):
+    """In Faust's place, behind RunConsumer."""
+
+    def __init__(self, process):
+        self.app, self._thread, self.process = process.app, Fetcher(process), process
+        self.log = logging.getLogger("consumer")
+        self._read_offset, self.flow_active = {}, True
+        self.on_init()
+        self.opened = Ordered()
+
+    should_stop = False
+
+    def on_init(self):
+        pass
+
+    def assignment(self):
+        return self._thread.assigned
+
+    def pause_partitions(self, tps):
+        pass
+
+    def resume_partitions(self, tps):
+        pass
+
+    async def on_partitions_revoked(self, revoked):
+        pass
+
+    def __del__(self):
+        pass
+
+
+class SimConsumer(RunConsumer, Base):
+    """RunConsumer as it is, on partitions in memory."""
+
+
+class Fetcher:
+    """In RunThread's place: fetches from assigned partitions and labels what it found."""
+
+    def __init__(self, process):
+        self.process, self.world = process, process.world
+        self.assigned, self.ends, self.paused = Ordered(), {}, Ordered()
+        self.sought = set()
+        self.arrived_runs = deque()
+        self.wake = asyncio.Event()
+        self.arrival = asyncio.Event()
+
+    def assign(self, tps):
+        self.assigned, self.paused = Ordered(tps), Ordered()
+        self.ends.clear()
+        self.wake.set()
+
+    def pause(self, tps, *, paused):
+        for tp in tps:
+            (self.paused.add if paused else self.paused.discard)(tp)
+        self.wake.set()
+
+    async def seek_to(self, tp, offset):
+        await self.process.wait(self.world.latency() / 4)
+        if tp not in self.assigned:
+            return False
+        self.ends[tp] = offset
+        self.sought.add(tp)
+        self.wake.set()
+        return True
+
+    def unconfirmed(self):
+        return self.process.unconfirmed()
+
+    async def arrived(self, timeout):  # noqa: ASYNC109 - RunThread's
+        while not self.arrived_runs:
+            self.arrival.clear()
+            await self.arrival.wait()
+        found, runs = self.arrived_runs, []
+        while found:
+            runs.append(found.popleft())
+        return joined(runs)
+
+    async def fetch(self):
+        """Without end."""
+        while True:
+            self.wake.clear()
+            ready = [tp for tp in self.ends if self._has(tp) and tp not in self.paused]
+            if not ready:
+                for tp in self.ends:
+                    self.world.partition(*tp).waiting.append(self.wake.set)
+                await self.wake.wait()
+            await self.process.wait(self.world.latency())
+            for tp in ready:
+                if self.world.chance("slow", 0.1):
+                    self._hold(tp)
+                if tp in self.assigned and tp in self.ends and tp not in self.paused:
+                    self._hand_on(tp)
+
+    def _hold(self, tp):
+        """Nothing of it comes for a while."""
+        seconds = 1.5 * self.world.dice("slow").random()
+        self.paused.add(tp)
+        self.world.loop.call_later(seconds, lambda: self.pause((tp,), paused=False))
+
+    def _has(self, tp):
+        offsets = self.world.partition(*tp).offsets
+        return bool(offsets) and offsets[-1] >= self.ends[tp]
+
+    def _hand_on(self, tp):
+        world, start = self.world, self.ends[tp]
+        where = world.partition(*tp)
+        if world.chance("repeat", 0.1):
+            start = max(start - world.dice("repeat").randint(1, 5), 0)
+        found = where.between(start, where.end)
+        if not found:
+            return
+        taken = found[: world.random.choice((1, 2, 5, 100))]
+        end = taken[-1].offset + 1
+        if len(taken) < len(found):
+            end = found[len(taken)].offset if world.random.random() < 0.5 else end
+            # Only with something behind it, and not what was just sought: RunConsumer.getmany takes
+            # care of that.
+            if tp not in self.sought and world.chance("lost_run", 0.5):
+                self.ends[tp] = end
+                return
+        elif world.random.random() < 0.5:
+            end = where.end
+        self.ends[tp] = end
+        self.sought.discard(tp)
+        self.arrived_runs.append(Run(tp, start, end, taken))
+        self.arrival.set()
+
+
+class Stream:
+    """What an agent iterates over."""
+
+    def __init__(self):
+        self.queue = asyncio.Queue()
+
+    def noack(self):
+        return self
+
+    async def events(self):
+        while True:
+            yield await self.queue.get()
+
+
+class SimApp:
+    """As much of a LedgerApp as the agents ask for; what is not here is LedgerApp's own."""
+
+    should_stop = False
+    guarded, shards, clear_lanes = LedgerApp.guarded, LedgerApp.shards, LedgerApp.clear_lanes
+
+    def __init__(self, process):
+        world = process.world
+        self.process, self.ledger, self.names, self.codec = (
+            process,
+            world.settings,
+            world.names,
+            world.codec,
+        )
+        self.conf = SimpleNamespace(broker_session_timeout=SESSION)
+        self.data, self.openers, self.lanes = Folder(process), {}, []
+        self.rebalanced, self.consumer_generation_id = asyncio.Event(), 0
+        self.tasks, self.streams = [], {}
+        self.consumer = self._consumer = None
+
+    def task(self, work):
+        self.tasks.append(work)
+        return work
+
+    def topic(self, name, schema):
+        return name
+
+    def agent(self, topic, name):
+        def take(work):
+            self.streams[topic] = stream = Stream()
+            self.tasks.append(lambda: work(stream))
+
+        return take
+
+    def lease(self):
+        LedgerApp.lease(self)
+
+    async def sleep(self, seconds):
+        await self.process.wait(seconds)
+
+    def note_ready(self):
+        pass
+
+    def fault(self, error, doing):
+        self.process.fault(error, doing)
+
+
+class FaultyJournal:
+    """The shared MemoryJournal as one process reaches it."""
+
+    def __init__(self, process):
+        self._process, self._world = process, process.world
+
+    def prepare(self, posting):
+        return self._world.journal.prepare(posting)
+
+    def post_all(self, prepared):
+        self._answers()
+        found = self._world.journal.post_all(prepared)
+        self._world.oracle.posted(prepared)
+        if self._world.trace is not None:
+            ends = {each.posting.shard: each.after.end for each in prepared}
+            self._world.note(f"journal: posted {ends}", self._process)
+        if self._world.chance("journal_unknown", 0.1):
+            raise JournalUnavailable("the connection broke at the end")
+        return found
+
+    def snapshot(self, shard, since):
+        self._answers()
+        return self._world.journal.snapshot(shard, since)
+
+    def _answers(self):
+        down = self._world.loop.now < self._world.database_away_until and not self._world.calm
+        if down or self._world.chance("journal_no", 0.08):
+            raise JournalUnavailable("it does not answer")
+
+
+class Process:
+    """`name` has a disk; `kind` is stream or posting. Dead for good once it died."""
+
+    def __init__(self, world, name, kind):
+        self.world, self.name, self.kind = world, name, kind
+        self.disk = world.disks.setdefault((name, kind), {})
+        self.dead, self.confirmed, self.tasks = False, None, []
+        self.thread_free_at = 0.0
+        self.context = contextvars.copy_context()
+        self.context.run(PROCESS.set, self)
+        self.context.run(self._start)
+
+    def _start(self):
+        self.app = app = SimApp(self)
+        app.log_ = SimLog(self)
+        if self.kind == "stream":
+            reference = ReferenceFollower(app.log_, app.codec, app.names.reference.name)
+            app.task(lambda: app.guarded(reference.follow(), "following the reference data"))
+            compared.attach(app)
+            intake.attach(app, reference)
+            reconciliation.attach(app)
+            balances.attach(app)
+        else:
+            posting.attach(app, FaultyJournal(self))
+        app.consumer = app._consumer = SimConsumer(self)
+        for work in (*app.tasks, app.consumer._thread.fetch, self._deliver):
+            self.spawn(work())
+
+    def spawn(self, work):
+        task = self.world.loop.create_task(work, context=self.context)
+        self.tasks.append(task)
+        return task
+
+    async def _deliver(self):
+        while True:
+            async for tp, message in self.app.consumer.getmany(1.0):
+                self.app.streams[tp.topic].queue.put_nowait(message)
+
+    def wait(self, seconds):
+        """Passes only while the process lives."""
+        done = self.world.loop.create_future()
+        self.world.loop.call_later(seconds, self._wake, done)
+        return done
+
+    def _wake(self, done):
+        if not (self.dead or done.done()):
+            done.set_result(None)
+
+    async def until(self, future):
+        """The result of what the world does, unless the process has died meanwhile."""
+        found = await asyncio.shield(future)
+        if self.dead:
+            await self.world.loop.create_future()
+        return found
+
+    async def on_thread(self, work):
+        """On the process's one thread."""
+        world = self.world
+        seconds = world.latency()
+        if world.chance("journal_hang", 0.06):
+            seconds = 180 * world.dice("journal_hang").random() ** 3
+        start = max(world.loop.now, self.thread_free_at)
+        self.thread_free_at = start + seconds
+        await self.wait(start - world.loop.now + seconds)
+        try:
+            return work()
+        finally:
+            await self.wait(world.latency())
+
+    def unconfirmed(self):
+        """Seconds since the broker knew it."""
+        return 0.0 if self.confirmed is None else self.world.loop.now - self.confirmed
+
+    def alive(self):
+        if self.dead:
+            raise Dead
+
+    def perhaps_dies(self, probability=0.02):
+        """At a moment that matters: just after an effect."""
+        if self.world.chance("crash", probability):
+            self.world.note("is killed", self)
+            self.world.died(self)
+
+    def fault(self, error, doing):
+        """It stops by itself."""
+        if isinstance(error, GeneratorExit):
+            return
+        if not (self.dead or isinstance(error, LeaseLost | Overtaken)):
+            self.world.fail(f"fault while {doing}: {error!r}", error)
+        self.world.note(f"stops: {type(error).__name__} while {doing}", self)
+        self.world.died(self)
+        raise Dead
+
+    def __repr__(self):
+        return f"{self.name}.{self.kind}"

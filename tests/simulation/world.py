@@ -1,0 +1,448 @@
+"""One seed's world: workers, groups, producers, and what goes wrong with them."""
+
+import asyncio
+import gc
+import logging
+import random
+from copy import deepcopy
+from types import SimpleNamespace
+
+from faust.types import TP
+
+import schemas  # noqa: F401 - read before the clock is replaced
+from agents import balances, intake, posting, reconciliation
+from ledger.domain import reconcile
+from ledger.gl.memory import MemoryJournal
+from ledger.settings import Settings
+from ledger.streaming import log, table
+from ledger.streaming.registry import Codec
+from ledger.streaming.topics import topics
+from tests.builders import NOW
+from tests.simulation.kafka import Partition
+from tests.simulation.load import Producers
+from tests.simulation.loop import Idle, Loop, now
+from tests.simulation.oracle import Oracle
+from tests.simulation.process import Dead, MemoryStore, Process, Reader
+
+FAULTS = (
+    "crash", "lost_disk", "old_disk", "rebalance", "zombie", "lost_ack", "failed_append",
+    "late_append", "leader_change", "lost_run", "repeat", "holes", "compaction", "journal_no",
+    "journal_hang", "journal_unknown", "journal_away", "journal_backup", "reference", "slow", "small",
+)  # fmt: skip
+"""Classes of faults; a seed has some, half or most of them."""
+CALM_SECONDS = 600.0
+"""Virtual; within it everything must be reconciled once faults have stopped."""
+CODEC = Codec({name: number for number, name in enumerate(
+    ("Transaction", "Decision", "Stripe", "Balance", "Posted", "Progress", "Reject", "Break", "Reference"), 1)}
+)  # fmt: skip
+
+
+class Violated(AssertionError):
+    """Something that must always be true was not."""
+
+
+class World:
+    """`off`: faults left out; `only`: just these; `trace`: a list that learns what happens, or None."""
+
+    def __init__(self, seed, *, off=frozenset(), only=None, trace=None):
+        self.seed, self.trace = seed, trace
+        self.random = random.Random(seed)
+        self._dice = {}
+        much = self.random.choice((0.3, 0.5, 0.8))
+        self.on = {fault for fault in FAULTS if self.random.random() < much} - set(off)
+        self.on = self.on if only is None else set(only)
+        self.loop, self.calm = Loop(), False
+        self.loop.set_exception_handler(self._nobody_caught)
+        shards, self.workers = self.random.choice((1, 2, 2)), self.random.choice((1, 2, 2, 3))
+        self.settings = SETTINGS[shards]
+        self.names, self.codec = topics(self.settings), CODEC
+        self.journal, self.backup = MemoryJournal(), None
+        self.partitions, self.disks, self.old_disks = {}, {}, {}
+        self.database_away_until, self.failed = 0.0, None
+        self.oracle = Oracle(self)
+        self.groups = {}
+        self.until = self.random.uniform(1, 5)
+
+    def dice(self, name):
+        """Each class of faults has its own: to leave one out does not change the others."""
+        if name not in self._dice:
+            self._dice[name] = random.Random(f"{self.seed} {name}")
+        return self._dice[name]
+
+    def chance(self, fault, probability):
+        return fault in self.on and not self.calm and self.dice(fault).random() < probability
+
+    def latency(self):
+        """Seconds, mostly a few milliseconds."""
+        if self.chance("slow", 0.02):
+            return 2 * self.dice("slow").random()
+        return 0.001 + 0.1 * self.random.random() ** 4
+
+    def partition(self, topic, number):
+        found = self.partitions.get((topic, number))
+        if found is None:
+            found = self.partitions[topic, number] = Partition(self, topic, number)
+        return found
+
+    def note(self, what, process=None):
+        if self.trace is not None:
+            self.trace.append(f"{self.loop.now:9.3f} {process or ''!s:12} {what}")
+
+    def fail(self, what, cause=None):
+        """The first thing that was wrong counts."""
+        if self.failed is None:
+            self.failed = Violated(f"seed {self.seed}: {what}")
+            self.failed.__cause__ = cause
+            self.note(f"VIOLATED: {what}")
+
+    def _nobody_caught(self, loop, context):
+        error = context.get("exception")
+        if not (error is None or isinstance(error, Dead)):
+            self.fail(f"nobody caught {error!r}", error)
+
+    def run(self):
+        """Raises Violated."""
+        collecting = gc.isenabled()
+        # What is collected runs code of its own, at moments that are no seed's.
+        gc.disable()
+        try:
+            with patched(self):
+                self.loop.run_until_complete(self._live())
+        finally:
+            if collecting:
+                gc.enable()
+        if self.failed is not None:
+            raise self.failed
+
+    async def _live(self):
+        for kind in ("stream", "posting"):
+            self.groups[kind] = group = Group(self, kind)
+            for number in range(self.workers):
+                group.start(f"w{number}")
+            self.loop.create_task(group.run())
+        self.loop.create_task(self._produce())
+        await asyncio.sleep(0.01)
+        while self.loop.now < self.until and self.failed is None:
+            await asyncio.sleep(self.random.expovariate(1.5))
+            self._strike()
+        self.calm = True
+        if "journal_backup" in self.on:
+            # Whoever restores a database restarts what is connected to it: what a shard at rest has
+            # lost, nobody would notice before its next decision.
+            self._restart_posting()
+        self.note("calm from here on")
+        began, moved = self.loop.now, False
+        while self.failed is None and (self._unsettled() or (missing := self.oracle.missing())):
+            passed = self.loop.now - began
+            if passed > CALM_SECONDS:
+                self.fail(f"not within {CALM_SECONDS:.0f} s: {self._unsettled() or missing}")
+            if passed > CALM_SECONDS / 2 and not moved:
+                moved = True
+                self._move_on()
+            await asyncio.sleep(0.5)
+
+    def _move_on(self):
+        """One more transaction where an old progress record came last: see docs/simulator.md."""
+        for shard, last in enumerate(self.oracle.last_progress):
+            if last < self.oracle.compared[shard]:
+                self.note(f"shard {shard} has an old progress record last")
+                self._publish(*self.producers.another(shard))
+
+    def _unsettled(self):
+        return any(group.unsettled() for group in self.groups.values()) and "workers"
+
+    async def _produce(self):
+        dice = self.dice("producers")
+        self.producers = producers = Producers(dice, self.settings.shards)
+        left = dice.randint(2, 12)
+        while left > 0:
+            await asyncio.sleep(dice.random() ** 2 * self.until / 4)
+            for _ in range(min(dice.choice((1, 1, 3, 8)), left)):
+                self._publish(*producers.next())
+                left -= 1
+
+    def _publish(self, key, value, shard, made):
+        where = self.partition(self.names.transactions.name, shard)
+        right = made is None or self.producers.right(key) == shard
+        self.oracle.shards[shard].take(where.land([(key, value)]), made, right_shard=right)
+
+    def _strike(self):
+        """Something happens to the world as a whole."""
+        what = self.random.choice(STRIKES)
+        if what not in self.on:
+            return
+        dice = self.dice(what)
+        group = self.groups[dice.choice(("stream", "stream", "posting"))]
+        if what == "crash":
+            if live := group.live():
+                victim = dice.choice(live)
+                self.note("is killed", victim)
+                self.died(victim)
+        elif what == "rebalance":
+            group.rebalance()
+        elif what == "zombie":
+            group.expel(dice)
+        elif what == "journal_away":
+            self.database_away_until = self.loop.now + dice.uniform(0.5, 10)
+            self.note("the database is away")
+        elif what == "journal_backup":
+            self._back_up(dice)
+        elif what == "old_disk":
+            self.old_disks = deepcopy(self.disks)
+        elif what == "compaction":
+            for topic in (
+                self.names.stripes,
+                self.names.stripes_changelog,
+                self.names.balances,
+                self.names.progress,
+            ):
+                for number in range(topic.partitions):
+                    self.partition(topic.name, number).compact()
+        elif what == "reference":
+            row = {
+                "type": "account",
+                "code": "assets:other",
+                "name": "",
+                "currency": None,
+                "opened_at": None,
+                "closed_at": None,
+            }
+            empty = dict.fromkeys(("scale",))
+            value = self.codec.encode("Reference", row | empty)
+            self.partition(self.names.reference.name, 0).land([(b"account:assets:other", value)])
+
+    def _back_up(self, dice):
+        """Keep a copy of the database, or put the old one in its place."""
+        if self.backup is None or dice.random() < 0.3:
+            self.backup = deepcopy(self.journal._shards)
+            return
+        self.note("the database comes back from an old backup")
+        self.journal._shards, self.backup = self.backup, None
+        if dice.random() < 0.5:
+            self._restart_posting()
+
+    def _restart_posting(self):
+        for process in self.groups["posting"].live():
+            self.died(process)
+
+    def died(self, process):
+        """It runs no further; it is started again."""
+        if not process.dead:
+            process.dead = True
+            self.groups[process.kind].lost(process)
+
+
+class Group:
+    """The processes of a kind, and who of them has which partitions."""
+
+    def __init__(self, world, kind):
+        self.world, self.kind = world, kind
+        self.members, self.starting, self.generation = [], 0, 0
+        self.due, self.turn, self.zombies = asyncio.Event(), 0, []
+        self.busy, self.kept = False, {}
+
+    def live(self):
+        return [each for each in self.members if not each.dead]
+
+    def unsettled(self):
+        return self.starting or self.due.is_set() or self.busy or self.zombies
+
+    def start(self, name):
+        member = Process(self.world, name, self.kind)
+        self.members.append(member)
+        self.world.note("starts", member)
+        generation, tps = self.kept.pop(name, (None, ()))
+        if generation == self.generation and not (self.busy or self.due.is_set()):
+            # Known by its member id: it takes its partitions back, and nobody else notices.
+            self.world.loop.create_task(self._assign(member, tps))
+        else:
+            self.due.set()
+
+    def lost(self, process):
+        """Started again after a while, perhaps on another disk."""
+        world, dice = self.world, self.world.dice("crash")
+        if process in self.members:
+            self.members.remove(process)
+        if process in self.zombies:
+            self.zombies.remove(process)
+        self.starting += 1
+        if dice.random() < 0.5 or self.busy:
+            self.due.set()
+        else:
+            self.kept[process.name] = self.generation, list(process.app.consumer.assignment())
+        if world.chance("lost_disk", 0.4):
+            world.disks.pop((process.name, self.kind), None)
+            world.note("loses its disk", process)
+        elif world.chance("old_disk", 0.4):
+            old = world.old_disks.get((process.name, self.kind), {})
+            world.disks[process.name, self.kind] = {path: dict(kept) for path, kept in old.items()}
+            world.note("gets an old disk", process)
+        world.loop.call_later(dice.random() ** 2 * 5, self._again, process.name)
+
+    def _again(self, name):
+        self.starting -= 1
+        self.start(name)
+
+    def rebalance(self):
+        self.turn += 1
+        self.due.set()
+
+    def expel(self, dice):
+        """One is replaced, and does not know yet: at the latest its lease tells."""
+        live = self.live()
+        if len(live) < 2:
+            return
+        zombie, world = dice.choice(live), self.world
+        seconds = dice.uniform(0.1, 2)
+        zombie.confirmed = world.loop.now - 10.0 + seconds
+        world.note(f"is replaced and does not know for {seconds:.1f} s", zombie)
+        self.members.remove(zombie)
+        self.zombies.append(zombie)
+        self.due.set()
+        world.loop.call_later(
+            seconds + 3 * dice.random(), self._found_out, zombie, dice.random() < 0.5
+        )
+
+    def _found_out(self, zombie, stays):
+        if zombie in self.zombies and stays:
+            self.zombies.remove(zombie)
+            self.members.append(zombie)
+            zombie.confirmed = None
+            self.due.set()
+        elif zombie in self.zombies:
+            self.world.died(zombie)
+
+    async def run(self):
+        """Without end: rebalance when that is due, as the eager protocol does."""
+        world = self.world
+        while True:
+            await self.due.wait()
+            self.due.clear()
+            self.busy = True
+            for member in self.live():
+                await asyncio.sleep(world.latency())
+                await self._in(
+                    member,
+                    lambda m: m.app.consumer.on_partitions_revoked(
+                        set(m.app.consumer.assignment())
+                    ),
+                )
+                member.app.consumer._thread.assign(())
+            self.generation += 1
+            members = self.live()
+            if members:
+                shares = self._shares(members)
+                for member, tps in zip(members, shares, strict=True):
+                    await asyncio.sleep(world.latency())
+                    if not member.dead:
+                        await self._assign(member, tps)
+            self.busy = False
+
+    async def _assign(self, member, tps):
+        self.world.note(f"has {', '.join(f'{tp.topic}[{tp.partition}]' for tp in tps)}", member)
+        consumer = member.app.consumer
+        member.app.consumer_generation_id = self.generation
+        consumer._thread.assign(tps)
+        await self._in(member, lambda m: m.app.consumer.perform_seek())
+        member.app.rebalanced.set()
+
+    async def _in(self, member, call):
+        """As the member's own code."""
+        if not member.dead:
+            await member.spawn(call(member))
+
+    def _shares(self, members):
+        names, shares = self.world.names, [[] for _ in members]
+        if self.kind == "posting":
+            of = [(names.decisions,)]
+        else:
+            of = [(names.transactions, names.posted), (names.stripes,)]
+        for together in of:
+            for number in range(together[0].partitions):
+                share = shares[(number + self.turn) % len(members)]
+                share += [TP(topic.name, number) for topic in together]
+        return shares
+
+
+STRIKES = (
+    "crash",
+    "crash",
+    "rebalance",
+    "zombie",
+    "journal_away",
+    "journal_backup",
+    "old_disk",
+    "compaction",
+    "reference",
+)
+SMALL = (
+    (balances, "CACHED", 2), (balances, "MAX_AHEAD", 3),
+    (balances, "RESTORED_AT_ONCE", 2), (reconciliation, "CACHED", 2), (reconciliation, "FOLD_BYTES", 1),
+    (reconciliation, "SCANNED_BEYOND", 1), (posting, "POST_BYTES", 1), (reconcile, "MAX_WAITING", 3),
+    (log, "TOGETHER_BYTES", 1),
+)  # fmt: skip
+"""Limits that are never reached otherwise."""
+SETTINGS = {
+    shards: Settings(prefix="l", shards=shards, balance_partitions=2, pending_after_ms=2000)
+    for shards in (1, 2, 3)
+}
+
+
+class Loudly(logging.Handler):
+    """A shard that stops is a failure; in a trace all that is said is shown."""
+
+    def __init__(self, world):
+        super().__init__()
+        self._world = world
+
+    def emit(self, record):
+        if record.levelno >= logging.CRITICAL:
+            self._world.fail(record.getMessage())
+        else:
+            self._world.note(f"{record.name}: {record.getMessage()}")
+
+
+class patched:
+    """The modules' stores, clocks and reader are the simulation's meanwhile."""
+
+    def __init__(self, world):
+        clock = SimpleNamespace(monotonic=now, time_ns=lambda: NOW * 1000 + int(now() * 1e9))
+        self._places = [
+            (balances, "Store", MemoryStore), (intake, "Store", MemoryStore),
+            (table, "Store", MemoryStore), (balances, "time", clock),
+            (reconciliation, "time", clock), (intake, "TransactionReader", Reader),
+        ]  # fmt: skip
+        self._places.append((balances, "KEPT_EACH", world.random.choice((0.0, 0.2, 1.0))))
+        if "small" in world.on:
+            dice = world.dice("small")
+            self._places += [
+                (place, name, dice.choice((small, getattr(place, name))))
+                for place, name, small in SMALL
+            ]
+        self._handler, self._quiet = Loudly(world), world.trace is None
+        self._seed = world.seed
+
+    def __enter__(self):
+        self._before = [(place, name, getattr(place, name)) for place, name, _ in self._places]
+        for place, name, value in self._places:
+            setattr(place, name, value)
+        self._random = random.getstate()
+        random.seed(self._seed)
+        root = logging.getLogger()
+        root.addHandler(self._handler)
+        logging.disable(logging.ERROR if self._quiet else logging.NOTSET)
+
+    def __exit__(self, *_):
+        for place, name, value in self._before:
+            setattr(place, name, value)
+        random.setstate(self._random)
+        logging.getLogger().removeHandler(self._handler)
+        logging.disable(logging.NOTSET)
+
+
+def run(seed, **how):
+    """Raises Violated."""
+    try:
+        World(seed, **how).run()
+    except Idle:
+        raise Violated(f"seed {seed}: everybody waits") from None

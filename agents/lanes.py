@@ -84,7 +84,7 @@ class Lane:
         try:
             position = await self._take(run)
         except Gap as gap:
-            await consumer.rewind(self._tp, gap.position)
+            await consumer.rewind(run, gap.position)
         except InvariantBroken as error:
             self._stopped = True
             consumer.pause_partitions({self._tp})

@@ -8,11 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from aiokafka import ConsumerRecord
-from faust.types import TP
 
 from agents import stripes as stripes_
 from agents.app import LedgerApp, take_runs
-from agents.lanes import Gap
 from agents.messages import Message, Messages, portions
 from agents.stripes import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
 from ledger.domain.balance import NOTHING, Totals, added_up
@@ -101,7 +99,6 @@ class ReconciliationShard:
         topic = app.names.stripes_changelog.name
         self._table = ChangelogTable(path, app.log_, topic, shard, self._rows.version_of)
         self._lock = asyncio.Lock()
-        self._tp = TP(app.names.posted.name, shard)
         self._offered: list[ValidRun] = []
         self._posted: deque[Run] = deque()
         self._opened = asyncio.Event()
@@ -249,10 +246,7 @@ class ReconciliationShard:
                         await self._fold_in_order(runs)
                     finally:
                         self._room.give_back(runs)
-                    try:
-                        await self._compare_posted()
-                    except Gap as gap:
-                        await self._app.consumer.rewind(self._tp, gap.position)
+                    await self._compare_posted()
         except InvariantBroken as error:
             self._stopped = True
             self._room.give_back(self._taken())
@@ -343,7 +337,8 @@ class ReconciliationShard:
             records = run.from_position(self.posted_read)
             if records is None:
                 self._posted.clear()
-                raise Gap(self.posted_read)
+                await self._app.consumer.rewind(run, self.posted_read)
+                return
             for record in records:
                 await self._compare(self._heard_of(record))
             self.posted_read = max(run.end, self.posted_read)

@@ -15,7 +15,7 @@ acks decide what is committed and where it goes on (see RunConsumer).
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -48,12 +48,16 @@ Opener = Callable[[int], Awaitable[int]]
 
 @dataclass(slots=True)
 class Run:
-    """Records of one partition from the positions [start, end); `size` in bytes of memory."""
+    """Records of one partition from the positions [start, end); `size` in bytes of memory.
+
+    `seek`: after how many seeks of that partition they were fetched.
+    """
 
     tp: TP
     start: int
     end: int
     records: list[ConsumerRecord]
+    seek: int = 0
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +84,7 @@ class RunThread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._ends: dict[TP, int] = {}
+        self.seeks: Counter[TP] = Counter()
         self._confirmed = time.monotonic()
         self._joining: float | None = None
         self._polling = ExitStack()
@@ -174,7 +179,9 @@ class RunThread(driver.AIOKafkaConsumerThread):
             start, state = self._ends.get(tp), assignment.state_value(tp)
             if records and start is not None and state is not None:
                 self._ends[tp] = state.position
-                run = Run(TP(tp.topic, tp.partition), start, state.position, records)
+                run = Run(
+                    TP(tp.topic, tp.partition), start, state.position, records, self.seeks[tp]
+                )
                 self._bytes_in += run.size
                 self._pass_on(run)
 
@@ -234,6 +241,7 @@ class RunThread(driver.AIOKafkaConsumerThread):
         except IllegalStateError:
             return False
         self._ends[tp] = offset
+        self.seeks[tp] += 1
         return True
 
     async def committed(self, tp: TP) -> int | None:
@@ -271,7 +279,7 @@ def joined(runs: Iterable[Run]) -> list[Run]:
         if before is not None and before.end == run.start:
             before.records.extend(run.records)
             before.size += run.size
-            before.end = run.end
+            before.end, before.seek = run.end, run.seek
         else:
             last[run.tp] = run
             made.append(run)
@@ -304,7 +312,6 @@ class RunConsumer(driver.Consumer):
         self.openers: Mapping[str, Opener] = self.app.openers
         self._opening: dict[TP, asyncio.Task[None]] = {}
         self._hints: dict[TP, int] = {}
-        self._rewinding: set[TP] = set()
         self._singles: dict[TP, deque[ConsumerRecord]] = {}
         self._singles_end: dict[TP, int] = {}
         self.opened: set[TP] = set()
@@ -319,7 +326,6 @@ class RunConsumer(driver.Consumer):
         self.app.clear_lanes()
         self.opened.clear()
         self._hints.clear()
-        self._rewinding.clear()
         self._singles.clear()
         for tp in assignment:
             self._read_offset[tp] = None
@@ -435,9 +441,8 @@ class RunConsumer(driver.Consumer):
         position = self._singles_end[run.tp]
         records = run.from_position(position)
         if records is None:
-            await self.rewind(run.tp, position)
+            await self.rewind(run, position)
             return
-        self._rewinding.discard(run.tp)
         self._singles.setdefault(run.tp, deque()).extend(records)
         self._singles_end[run.tp] = max(run.end, position)
 
@@ -452,14 +457,14 @@ class RunConsumer(driver.Consumer):
         super().on_buffer_drop(tp)
         self._thread.look_again()
 
-    async def rewind(self, tp: TP, position: int) -> None:
-        """Read `tp` again from `position`: a run before it never arrived.
+    async def rewind(self, run: Run, position: int) -> None:
+        """Read its partition again from `position`: what is before `run` never arrived.
 
         Runs already on their way still come, each with its own gap; one rewind answers them all.
         """
-        if tp in self._rewinding or tp not in self.opened:
+        tp = run.tp
+        if run.seek < self._thread.seeks[tp] or tp not in self.opened:
             return
-        self._rewinding.add(tp)
         self.log.warning("%s[%s]: a run was lost on its way, reading again from %s", *tp, position)
         await self._thread.seek_to(tp, position)
 
@@ -470,7 +475,6 @@ class RunConsumer(driver.Consumer):
 
     def done(self, tp: TP, position: int) -> None:
         """The effects of a run of `tp` are durable up to `position`."""
-        self._rewinding.discard(tp)
         self._hints[tp] = position
 
     def reached(self, tp: TP, position: int) -> None:

@@ -7,6 +7,7 @@ still writes cannot win: not on restoring, and not by being the last in the chan
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from ledger.errors import LedgerError
@@ -14,6 +15,7 @@ from ledger.streaming.log import Log
 from ledger.streaming.store import Store
 from ledger.streaming.waiting import waited_for
 
+PORTION = 10_000
 _RESTORED = b"\x00changelog"
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ class ChangelogTable:
         self._store = Store(path)
         self._log, self._topic, self._partition, self._version = log_, topic, partition, version
         self._end = 0
+        self._stale: set[bytes] = set()
         self.get = self._store.get
 
     async def open(self) -> None:
@@ -53,8 +56,20 @@ class ChangelogTable:
                 known = newest.get(key) or self._store.get(key)
                 if known is None or self._version(key, value) >= self._version(key, known):
                     newest[key] = value
+                    self._stale.discard(key)
+                else:
+                    self._stale.add(key)
             self._write(newest.items(), records[-1].offset + 1)
         self._end = max(self._end, end)
+        await self._say_stale()
+
+    async def _say_stale(self) -> None:
+        """What an older record came after, and whoever wrote it did not get to saying again."""
+        while self._stale:
+            some = list(islice(self._stale, PORTION))
+            rows = ((key, self._store.get(key)) for key in some)
+            await self.write({key: row for key, row in rows if row is not None})
+            self._stale.difference_update(some)
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Rows whose keys begin with `prefix`, which does not end in a byte of 255."""
@@ -62,22 +77,33 @@ class ChangelogTable:
 
     async def write(self, rows: dict[bytes, bytes]) -> None:
         """Durable in the changelog first, then on this disk; waits for Kafka if need be."""
-        first = await self._log.append_absolute(self._topic, self._partition, rows.items())
-        end = first + len(rows)
-        if first > self._end:
-            what = f"read what others wrote to {self._topic}"
-            again = await waited_for(lambda: self._overwritten(first, rows), what)
-            end = await self._set_right(again) or end
-        self._write(rows.items(), end)
+        said = rows
+        while said:
+            first = await self._log.append_absolute(self._topic, self._partition, said.items())
+            found = await self._looked_through(first, rows)
+            self._end, said = first + len(said), found
+        self._write(rows.items(), self._end)
 
     def write_here(self, rows: dict[bytes, bytes]) -> None:
         """On this disk alone: what a successor finds out again by itself."""
         self._store.write(rows.items())
 
-    async def _overwritten(self, first: int, rows: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        """Our rows that others, who appended in between, have older ones of."""
+    async def _looked_through(self, until: int, rows: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Our rows of which others have appended older ones, before `until`, after our last.
+
+        Compaction keeps the last of a key, so ours must come last again.
+        """
+        if until <= self._end:
+            return {}
+        what = f"read what others wrote to {self._topic}"
+        again = await waited_for(lambda: self._overwritten(until, rows), what)
+        if again:
+            log.warning("%s[%s]: %d rows set right", self._topic, self._partition, len(again))
+        return again
+
+    async def _overwritten(self, until: int, rows: dict[bytes, bytes]) -> dict[bytes, bytes]:
         again: dict[bytes, bytes] = {}
-        async for records in self._log.read(self._topic, self._partition, self._end, first):
+        async for records in self._log.read(self._topic, self._partition, self._end, until):
             for record in records:
                 ours = rows.get(record.key) or self._store.get(record.key)
                 if ours is None or self._version(record.key, record.value) > self._version(
@@ -90,14 +116,6 @@ class ChangelogTable:
                 if record.value != ours:
                     again[record.key] = ours
         return again
-
-    async def _set_right(self, again: dict[bytes, bytes]) -> int | None:
-        """Compaction keeps the last, so ours must come last again."""
-        if not again:
-            return None
-        log.warning("%s[%s]: %d rows set right", self._topic, self._partition, len(again))
-        last = await self._log.append_absolute(self._topic, self._partition, again.items())
-        return last + len(again)
 
     def _write(self, rows: Iterable[tuple[bytes, bytes]], end: int) -> None:
         self._store.write([*rows, (_RESTORED, b"%d" % end)])

@@ -267,9 +267,9 @@ def noting_rewinds(app: LedgerApp) -> list[tuple[TP, int]]:
     rewound: list[tuple[TP, int]] = []
     rewind = app.consumer.rewind
 
-    async def noting(tp: TP, position: int) -> None:
-        rewound.append((tp, position))
-        await rewind(tp, position)
+    async def noting(run: Run, position: int) -> None:
+        rewound.append((run.tp, position))
+        await rewind(run, position)
 
     app.consumer.rewind = noting
     return rewound

@@ -49,14 +49,14 @@ MUTANTS = {
         Run, "from_position", "if self.start > position:", "if False:"
     ),
     "a gap is not read again": Mutant(
-        RunConsumer, "rewind", "if tp in self._rewinding or", "if True or"
+        RunConsumer, "rewind", "if run.seek < self._thread.seeks[tp] or", "if True or"
     ),
     "a gap in the stripes is not noticed": Mutant(
         BalancesPart, "take", "raise Gap(self._read)", "records = run.records"
     ),
     "a row is written here before it is in the changelog": Mutant(
-        ChangelogTable, "write", "    first = await",
-        "    self._write(rows.items(), self._end)\n    first = await",
+        ChangelogTable, "write", "        first = await",
+        "        self._write(rows.items(), self._end)\n        first = await",
         ("crash", "lost_disk", "slow"),
     ),
     "a stripe's key has no currency": Mutant(

@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import MutableSet
 from types import SimpleNamespace
 
@@ -136,7 +136,7 @@ class Fetcher:
     def __init__(self, process):
         self.process, self.world = process, process.world
         self.assigned, self.ends, self.paused = Ordered(), {}, Ordered()
-        self.sought = set()
+        self.seeks = Counter()
         self.arrived_runs = deque()
         self.wake = asyncio.Event()
         self.arrival = asyncio.Event()
@@ -156,7 +156,7 @@ class Fetcher:
         if tp not in self.assigned:
             return False
         self.ends[tp] = offset
-        self.sought.add(tp)
+        self.seeks[tp] += 1
         self.wake.set()
         return True
 
@@ -210,16 +210,14 @@ class Fetcher:
         end = taken[-1].offset + 1
         if len(taken) < len(found):
             end = found[len(taken)].offset if world.random.random() < 0.5 else end
-            # Only with something behind it, and not what was just sought: RunConsumer.getmany takes
-            # care of that.
-            if tp not in self.sought and world.chance("lost_run", 0.5):
+            # Only with something behind it: RunConsumer.getmany takes care of that.
+            if world.chance("lost_run", 0.5):
                 self.ends[tp] = end
                 return
         elif world.random.random() < 0.5:
             end = where.end
         self.ends[tp] = end
-        self.sought.discard(tp)
-        self.arrived_runs.append(Run(tp, start, end, taken))
+        self.arrived_runs.append(Run(tp, start, end, taken, self.seeks[tp]))
         self.arrival.set()
 
 

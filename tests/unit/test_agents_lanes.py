@@ -28,8 +28,8 @@ class Consumer:
     def done(self, tp, position):
         self.done_at[tp.partition] = position
 
-    async def rewind(self, tp, position):
-        self.rewound[tp.partition] = position
+    async def rewind(self, run, position):
+        self.rewound[run.tp.partition] = position
 
     def pause_partitions(self, tps):
         self.paused += [("pause", tp.partition) for tp in tps]

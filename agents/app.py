@@ -127,7 +127,7 @@ def new_app(name: str, settings: Settings, codec: Codec, data: Path) -> LedgerAp
         producer_acks=-1,
         consumer_auto_offset_reset="none",
         consumer_group_instance_id=member,
-        consumer_max_fetch_size=256 * 1024,
+        consumer_max_fetch_size=512 * 1024,
         broker_max_poll_records=None,
         broker_session_timeout=float(settings.session_timeout_seconds),
         broker_heartbeat_interval=settings.session_timeout_seconds / 6,

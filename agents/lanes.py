@@ -20,7 +20,7 @@ from faust.types import TP
 from ledger.errors import InvariantBroken
 from ledger.streaming.delivery import Run, joined
 
-FULL_BYTES = 1536 * 1024
+FULL_BYTES = 3 * 1024 * 1024
 """Of memory, waiting in one lane; beyond it nothing is fetched for it until they are taken."""
 
 PATIENCE = 0.1

@@ -37,7 +37,7 @@ FETCH_WAIT_MS = 100
 resumed, may wait until it is in one. Faust's own are 1,500 ms."""
 RECORD_BYTES = 300
 """What a record takes in memory beside its value."""
-MAX_ARRIVED = 6 * 1024 * 1024
+MAX_ARRIVED = 8 * 1024 * 1024
 """Bytes in memory, fetched and not handed on yet; with more, the next fetch waits."""
 SINGLES_AT_ONCE = 100
 """Records of an ordinary partition handed on before runs that came meanwhile have their turn."""

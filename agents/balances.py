@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -126,7 +127,7 @@ class Told(NamedTuple):
 
 
 class Ahead:
-    """What a shard has told and not compared yet, in the order of its runs."""
+    """What a shard has told and not compared yet, in the order of its runs and so of places."""
 
     def __init__(self) -> None:
         self.told: deque[Told] = deque()
@@ -135,8 +136,12 @@ class Ahead:
         self._usual = self._settled_at = 0.0
 
     def add(self, told: Told) -> None:
-        """The newest."""
-        self.told.append(told)
+        """The newest; or an older one, read in the log after a newer one was handed on."""
+        if self.told and told < self.told[-1]:
+            insort(self.told, told)
+            self._late = 0
+        else:
+            self.told.append(told)
         if len(self.told) > self._limit:
             latest = {each.stripe: each for each in self.told}
             self.told = deque(sorted(latest.values()))

@@ -21,13 +21,13 @@ from ledger.streaming.table import ChangelogTable
 
 
 class Mutant(NamedTuple):
-    """`place.name` with `was` replaced by `becomes`; `only`: the faults that it takes to see it."""
+    """`place.name` with `was` replaced by `becomes`; found within so many `seeds`."""
 
     place: object
     name: str
     was: str
     becomes: str
-    only: tuple[str, ...] | None = None
+    seeds: int = 300
 
 
 MUTANTS = {
@@ -51,13 +51,17 @@ MUTANTS = {
     "a gap is not read again": Mutant(
         RunConsumer, "rewind", "if run.seek < self._thread.seeks[tp] or", "if True or"
     ),
+    "a gap is read again once": Mutant(
+        RunConsumer, "rewind", "if run.seek < self._thread.seeks[tp] or",
+        "if self._thread.seeks[tp] > 1 or",
+    ),
     "a gap in the stripes is not noticed": Mutant(
         BalancesPart, "take", "raise Gap(self._read)", "records = run.records"
     ),
     "a row is written here before it is in the changelog": Mutant(
         ChangelogTable, "write", "        first = await",
         "        self._write(rows.items(), self._end)\n        first = await",
-        ("crash", "lost_disk", "slow"),
+        seeds=600,
     ),
     "a stripe's key has no currency": Mutant(
         stripes, "key_of", "{stripe.currency}", "CAD"

@@ -17,7 +17,7 @@ from agents.balances import BalancesPart
 from agents.intake import IntakeShard
 from agents.posting import Poster, PostingShard
 from agents.reconciliation import ReconciliationShard, Room
-from agents.stripes import Row
+from agents.stripes import Row, Rows
 from ledger.domain import avro
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.reference import Reference
@@ -335,6 +335,25 @@ def test_what_was_handed_on_is_not_read(app):
         assert part.goes_on_told()
         assert await part.skip_told() == 21
         assert part.goes_on_told(), "nothing comes yet"
+
+    asyncio.run(story())
+
+
+def test_a_position_is_not_beyond_what_waits(app):
+    """Told before this part was open, and so read in the log after what was told later."""
+
+    async def story():
+        part = BalancesPart(app, 0)
+        await part.open()
+        part.tell(0, 1, {Stripe("assets:b", "CAD"): row_of(71)})
+        row = Rows(CODEC).encode(row_of(70))
+        record = ConsumerRecord("s", 0, 0, 0, 0, b"assets:a CAD 0", row, None, 0, 0, ())
+        await part.take(Run(part.tp, 0, 2, [record]))
+        assert part._settled() == 0
+        app.compared.position = 71
+        part.wake()
+        await part._saying
+        assert part._settled() == 1
 
     asyncio.run(story())
 

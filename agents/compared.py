@@ -23,8 +23,8 @@ class Compared:
         self._app, self._topic = app, app.names.progress.name
         self._ends = dict.fromkeys(range(app.ledger.shards), 0)
         self._listeners: list[Callable[[int], None]] = []
-        self._unsaid: dict[int, Message] = {}
-        self._due = asyncio.Event()
+        self._unsaid: dict[int, tuple[Message, int]] = {}
+        self._saying: dict[int, asyncio.Task[None]] = {}
         self._loading: dict[int, asyncio.Task[None]] = {}
         self._following: asyncio.Task[None] | None = None
 
@@ -36,28 +36,28 @@ class Compared:
         """Call `listener` with each shard that has moved on; it must not block."""
         self._listeners.append(listener)
 
-    def move(self, shard: int, end: int) -> None:
-        """The shard is compared up to there."""
+    def say(self, shard: int, progress: Message, end: int) -> None:
+        """The shard is compared up to `end`: publish it, then count on it.
+
+        In this order, so that whoever comes after a crash calls no less reconciled than was
+        published as such, and no balance falls back. Of several that wait only the last counts.
+        """
+        self._unsaid[shard] = progress, end
+        if shard not in self._saying or self._saying[shard].done():
+            saying = self._app.guarded(self._say_on(shard), "publishing progress")
+            self._saying[shard] = asyncio.ensure_future(saying)
+
+    async def _say_on(self, shard: int) -> None:
+        while shard in self._unsaid:
+            progress, end = self._unsaid.pop(shard)
+            await self._app.log_.append_absolute(self._topic, shard, [progress])
+            self._move(shard, end)
+
+    def _move(self, shard: int, end: int) -> None:
         if end > self._ends[shard]:
             self._ends[shard] = end
             for listener in self._listeners:
                 listener(shard)
-
-    def say(self, shard: int, progress: Message) -> None:
-        """Publish it soon; of several that wait for that only the last counts."""
-        self._unsaid[shard] = progress
-        self._due.set()
-
-    async def publish(self) -> None:
-        """Without end: what is to be said, of all shards together."""
-        append = self._app.log_.append_absolute
-        while True:
-            await self._due.wait()
-            self._due.clear()
-            unsaid, self._unsaid = self._unsaid, {}
-            await asyncio.gather(
-                *(append(self._topic, shard, [progress]) for shard, progress in unsaid.items())
-            )
 
     async def loaded(self, generation: int) -> None:
         """Return once all is known that was said before this assignment of the group.
@@ -81,7 +81,7 @@ class Compared:
             except ValueError as error:
                 log.error("Dropped a foreign record at %s: %s", record.offset, error)
                 continue
-            self.move(row["shard"], row["end"])
+            self._move(row["shard"], row["end"])
 
     async def follow(self) -> None:
         """Without end: what is said of the shards that are other workers'."""
@@ -108,12 +108,8 @@ class Compared:
 
 
 def attach(app: LedgerApp) -> None:
-    """Give `app` the positions, and the tasks that publish and follow them."""
+    """Give `app` the positions, and the task that follows other workers'."""
     app.compared = compared = Compared(app)
-
-    @app.task
-    async def publish_progress() -> None:
-        await app.guarded(compared.publish(), "publishing progress")
 
     @app.task
     async def follow_progress() -> None:

@@ -168,8 +168,6 @@ class ReconciliationShard:
             totals = {stripe: row.live for stripe, row in rows.items()}
             if said := self._said(stream, totals):
                 self._meeting.hear_stream(said)
-        # The progress topic may not have it: a crash came before, or something old landed after.
-        self._app.compared.move(self._shard, compared.end)
         self._say_progress()
 
     async def _uncompared(self) -> dict[Stripe, Row]:
@@ -369,7 +367,6 @@ class ReconciliationShard:
             # On this disk alone: if lost, it is compared again.
             self._table.write_here({MARK: mark.encode()})
         self.mark = mark
-        self._app.compared.move(self._shard, watermark.end)
         self._say_progress()
 
     def _settled(self, at: int) -> Watermark:
@@ -449,7 +446,7 @@ class ReconciliationShard:
         """Unless a predecessor, whose mark is on its own disk, has said more."""
         if self.mark.compared.end >= self._app.compared.end(self._shard):
             progress = self._messages.progress(self.mark.compared, self.mark.breaks)
-            self._app.compared.say(self._shard, progress)
+            self._app.compared.say(self._shard, progress, self.mark.compared.end)
 
     async def _say_refused(self, runs: Sequence[ValidRun]) -> None:
         refusals = (refusal for run in runs for refusal in run.outcomes.refused)

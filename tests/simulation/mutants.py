@@ -72,8 +72,8 @@ MUTANTS = {
     "an opened shard does not fold what the log has beyond": Mutant(
         ReconciliationShard, "_catch_up", "await self._fold_all(", "_ = ("
     ),
-    "an opened shard does not tell this process how far it is compared": Mutant(
-        ReconciliationShard, "_start_over", "self._app.compared.move(", "_ = ("
+    "an opened shard does not tell how far it is compared": Mutant(
+        ReconciliationShard, "_start_over", "self._say_progress()", "pass"
     ),
     "an opened poster does not say what was posted": Mutant(
         PostingShard, "open", "if snapshot.watermark.decisions_offset >", "if False and None >"

@@ -14,10 +14,11 @@ from faust.types import TP
 from agents import messages
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
-from agents.stripes import Row, Rows, message_key, portions, stripe_of
+from agents.stripes import Row, Rows, message_key, stripe_of
 from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
 from ledger.streaming.delivery import Run
+from ledger.streaming.log import portions
 from ledger.streaming.store import Store
 from ledger.streaming.waiting import waited_for
 

@@ -9,7 +9,6 @@ from itertools import islice
 
 from aiokafka import ConsumerRecord
 
-from agents import stripes as stripes_
 from agents.app import LedgerApp, take_runs
 from agents.messages import Message, Messages, portions
 from agents.stripes import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
@@ -19,6 +18,7 @@ from ledger.domain.reconcile import Compared, Difference, Meeting, Said
 from ledger.domain.run import Stripe, Watermark
 from ledger.errors import InvariantBroken
 from ledger.streaming import decisions
+from ledger.streaming import log as log_
 from ledger.streaming.decisions import ValidRun, valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.table import ChangelogTable
@@ -430,7 +430,7 @@ class ReconciliationShard:
             *(
                 self._say_part(partition, {stripe: rows[stripe] for stripe in part}, values)
                 for partition, stripes in by_partition.items()
-                for part in stripes_.portions(stripes)
+                for part in log_.portions(stripes)
             )
         )
 

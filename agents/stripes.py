@@ -1,8 +1,6 @@
 """Stripes: what a row says, alike in the table, its changelog and the stripes topic."""
 
 import struct
-from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import NamedTuple
 
 from ledger.domain import avro
@@ -11,7 +9,6 @@ from ledger.domain.run import Stripe, Watermark
 from ledger.streaming.registry import Codec
 
 MARK = b"w"
-PORTION = 10_000
 _MARK = struct.Struct(">qq32sqqq32sqqq")
 
 
@@ -85,13 +82,6 @@ def _fields(watermark: Watermark) -> tuple[int, int, bytes, int]:
 def key_of(stripe: Stripe) -> bytes:
     """The stripe's key in the table and its changelog."""
     return f"s{stripe.account} {stripe.currency}".encode()
-
-
-def portions(stripes: Iterable[Stripe]) -> Iterator[list[Stripe]]:
-    """As many as fit one record batch, whatever of theirs is in it."""
-    left = iter(stripes)
-    while portion := list(islice(left, PORTION)):
-        yield portion
 
 
 def message_key(stripe: Stripe, shard: int) -> bytes:

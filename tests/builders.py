@@ -18,6 +18,8 @@ from ledger.domain.reference import Account, Asset, Reference
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Content, Decision, Outcomes, Stripe, Watermark
 from ledger.domain.transaction import Draft, DraftEntry, Policy, ordering_key
+from ledger.settings import Settings
+from ledger.streaming.registry import TransactionReader
 
 NOW = 1_767_225_600_000_000
 """2026-01-01T00:00:00Z in microseconds since 1970."""
@@ -75,6 +77,17 @@ def reversal(of: Draft, transaction_id: str = "r-1", **changes: Any) -> Draft:
     same = {"kind": "reversal", "ordering_key": ordering_key(of), "at": of["created_at"]}
     named = {"reverses": of["transaction_id"], "entries": mirrored}
     return draft(transaction_id, **(same | named | changes))
+
+
+class KnownReader(TransactionReader):
+    """Knows the schema of what `wire` makes, without a registry."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "KnownReader":
+        return cls(None, "transactions-value", settings.max_transaction_bytes)  # type: ignore[arg-type]
+
+    async def prepare(self, values: Iterable[bytes | None]) -> None:
+        self._known[1] = avro.parsed("Transaction")
 
 
 def wire(made: Mapping[str, Any], schema_id: int = 1, schema: str = "Transaction") -> bytes:

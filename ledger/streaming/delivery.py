@@ -61,7 +61,8 @@ class Run:
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = sum(len(record.value or b"") + RECORD_BYTES for record in self.records)
+        values = sum(len(record.value or b"") for record in self.records)
+        self.size = values + RECORD_BYTES * len(self.records)
 
     def from_position(self, position: int) -> list[ConsumerRecord] | None:
         """The records at or after `position`; None when the run starts beyond it: a gap."""

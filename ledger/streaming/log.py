@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, islice
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
@@ -24,6 +25,8 @@ BATCH_BYTES = 16 * 1024 * 1024
 """Largest record batch; a run's changelog is one batch, so that it is there whole or not at all."""
 TOGETHER_BYTES = 4 * 1024 * 1024
 """What waited for the same partition is one batch up to this size."""
+PORTION = 10_000
+"""Rows that fit one record batch, whatever is in them."""
 FETCH_BYTES = 4 * 1024 * 1024
 READ_WAIT_MS = 50
 FOLLOW_WAIT_MS = 500
@@ -36,7 +39,15 @@ NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFa
 
 Record = tuple[bytes | None, bytes | None]
 Records = Iterable[Record]
+T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+
+def portions(rows: Iterable[T]) -> Iterator[list[T]]:
+    """As many as fit one record batch."""
+    left = iter(rows)
+    while portion := list(islice(left, PORTION)):
+        yield portion
 
 
 class AppendUnknown(Unavailable):

@@ -7,15 +7,13 @@ still writes cannot win: not on restoring, and not by being the last in the chan
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
 from ledger.errors import LedgerError
-from ledger.streaming.log import Log
+from ledger.streaming.log import Log, portions
 from ledger.streaming.store import Store
 from ledger.streaming.waiting import waited_for
 
-PORTION = 10_000
 _RESTORED = b"\x00changelog"
 
 log = logging.getLogger(__name__)
@@ -65,11 +63,10 @@ class ChangelogTable:
 
     async def _say_stale(self) -> None:
         """What an older record came after, and whoever wrote it did not get to saying again."""
-        while self._stale:
-            some = list(islice(self._stale, PORTION))
-            rows = ((key, self._store.get(key)) for key in some)
+        for keys in portions(self._stale):
+            rows = ((key, self._store.get(key)) for key in keys)
             await self.write({key: row for key, row in rows if row is not None})
-            self._stale.difference_update(some)
+        self._stale.clear()
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Rows whose keys begin with `prefix`, which does not end in a byte of 255."""

@@ -22,8 +22,7 @@ class Oracle:
         self.posted_end = [0] * shards
         self.compared, self.last_progress = [0] * shards, [0] * shards
         self.rejects = set()
-        self.balances, self.last, self.versions = {}, {}, {}
-        self.fell = 0
+        self.balances, self.versions = {}, {}
         self._rows = Rows(world.codec)
         names = world.names
         take = {
@@ -117,13 +116,7 @@ class Oracle:
             self.posted_end[shard] = max(mark.end, self.posted_end[shard])
 
     def _posted(self, record):
-        row, shard = self._row("Posted", record), record.partition
-        chain = self._at(shard, row["decisions_offset"])
-        self._check(
-            chain is not None and chain[1:3] == (row["end"], row["digest"]),
-            f"posted message of shard {shard} is not of the chain:",
-            row,
-        )
+        row, shard = self._row_of_chain("Posted", record)
         columns = (
             row[name]
             for name in ("accounts", "currencies", "debits", "credits", "entries", "offsets")
@@ -132,6 +125,17 @@ class Oracle:
             self._totals(
                 shard, (account, currency), (int(debits), int(credits), entries, offset), "posted"
             )
+
+    def _row_of_chain(self, schema, record):
+        """The row and its shard; what it says of a position is what the chain has there."""
+        row, shard = self._row(schema, record), record.partition
+        chain = self._at(shard, row["decisions_offset"])
+        self._check(
+            chain is not None and chain[1:3] == (row["end"], row["digest"]),
+            f"{schema} of shard {shard} is not of the chain:",
+            row,
+        )
+        return row, shard
 
     def _totals(self, shard, stripe, totals, where):
         """Totals of a stripe are those after one of its transactions, or of none."""
@@ -186,13 +190,7 @@ class Oracle:
         self._check(not row.broken, "a break on", stripe)
 
     def _progress(self, record):
-        row, shard = self._row("Progress", record), record.partition
-        chain = self._at(shard, row["decisions_offset"])
-        self._check(
-            chain is not None and chain[1:3] == (row["end"], row["digest"]),
-            f"progress of shard {shard} is not of the chain:",
-            row,
-        )
+        row, shard = self._row_of_chain("Progress", record)
         self._check(
             row["end"] <= self.posted_end[shard],
             f"shard {shard} is called compared to {row['end']} and is posted to {self.posted_end[shard]}",
@@ -223,10 +221,8 @@ class Oracle:
         self._check(minor in self._sums(key), "a balance that never was reconciled", row)
         self._check(row["status"] != "break", "a break in", row)
         newest = self.balances.get(key)
-        self.fell += newest is not None and row["version"] < newest["version"]
         if newest is None or row["version"] >= newest["version"]:
             self.balances[key] = row
-        self.last[key] = row
 
     def _sums(self, key):
         """Every sum over shards of totals that are posted."""

@@ -12,10 +12,8 @@ from faust.transport.drivers import aiokafka as driver
 from agents import balances, compared, intake, posting, reconciliation
 from agents.app import LeaseLost, LedgerApp
 from agents.reference import ReferenceFollower
-from ledger.domain import avro
 from ledger.gl.journal import JournalUnavailable
 from ledger.streaming.delivery import Run, RunConsumer, joined
-from ledger.streaming.registry import TransactionReader
 from ledger.streaming.table import Overtaken
 from tests.simulation.kafka import SimLog
 from tests.simulation.loop import PROCESS
@@ -82,17 +80,6 @@ class MemoryStore:
         for key in sorted(self._kept):
             if key >= start and (end is None or key < end):
                 yield key, self._kept[key]
-
-
-class Reader(TransactionReader):
-    """Knows its schema without a registry."""
-
-    @classmethod
-    def of(cls, settings):
-        return cls(None, "transactions-value", settings.max_transaction_bytes)
-
-    async def prepare(self, values):
-        self._known[1] = avro.parsed("Transaction")
 
 
 class Base(driver.Consumer):

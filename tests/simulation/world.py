@@ -17,12 +17,12 @@ from ledger.settings import Settings
 from ledger.streaming import log, table
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
-from tests.builders import NOW
+from tests.builders import NOW, KnownReader
 from tests.simulation.kafka import Partition
 from tests.simulation.load import Producers
 from tests.simulation.loop import Idle, Loop, now
 from tests.simulation.oracle import Oracle
-from tests.simulation.process import Dead, MemoryStore, Process, Reader
+from tests.simulation.process import Dead, MemoryStore, Process
 
 FAULTS = (
     "crash", "lost_disk", "old_disk", "rebalance", "zombie", "lost_ack", "failed_append",
@@ -410,7 +410,7 @@ class patched:
         self._places = [
             (balances, "Store", MemoryStore), (intake, "Store", MemoryStore),
             (table, "Store", MemoryStore), (balances, "time", clock),
-            (reconciliation, "time", clock), (intake, "TransactionReader", Reader),
+            (reconciliation, "time", clock), (intake, "TransactionReader", KnownReader),
         ]  # fmt: skip
         self._places.append((balances, "KEPT_EACH", world.random.choice((0.0, 0.2, 1.0))))
         if "small" in world.on:

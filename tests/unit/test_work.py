@@ -25,10 +25,10 @@ from ledger.domain.run import Stripe
 from ledger.gl.memory import MemoryJournal
 from ledger.settings import Settings
 from ledger.streaming.delivery import Run
-from ledger.streaming.registry import Codec, TransactionReader
+from ledger.streaming.registry import Codec
 from ledger.streaming.store import Store
 from ledger.streaming.topics import topics
-from tests.builders import NOW, draft, wire
+from tests.builders import NOW, KnownReader, draft, wire
 from tests.integration.gl_runs import Chain, moved
 
 SHARDS = 1
@@ -167,11 +167,12 @@ def transactions():
     return Run(TP("t", 0), 0, TRANSACTIONS, records)
 
 
-class Reader(TransactionReader):
-    """Knows its schema without a registry."""
-
-    async def prepare(self, values):
-        self._known[1] = avro.parsed("Transaction")
+async def compare_up_to(position, app, *parts):
+    """The shard is compared so far, and the parts have said what follows."""
+    app.compared.position = position
+    for part in parts:
+        part.wake()
+        await part._saying
 
 
 async def flowed(app, counted):
@@ -183,7 +184,7 @@ async def flowed(app, counted):
 
     app.room, app.settled = room, lambda shard, run: settled.append(run)
     app.told = lambda *rows: told.append(rows)
-    reader = Reader(None, "subject", app.ledger.max_transaction_bytes)
+    reader = KnownReader.of(app.ledger)
     intake = IntakeShard(app, 0, reader, SimpleNamespace(data=Reference()))
     fold = ReconciliationShard(app, 0, Room())
     parts = [BalancesPart(app, each) for each in range(PARTS)]
@@ -207,10 +208,7 @@ async def flowed(app, counted):
     counted.clear()
     for partition, shard, first, rows in told:
         parts[partition].tell(shard, first, rows)
-    app.compared.position = TRANSACTIONS
-    for part in parts:
-        part.wake()
-        await part._saying
+    await compare_up_to(TRANSACTIONS, app, *parts)
     return after_intake, after_fold, Counter(counted)
 
 
@@ -308,10 +306,8 @@ def test_what_is_late_does_not_keep_the_table_from_being_written(app, counted):
             return await append(*said)
 
         app.log_.append_absolute = appending
-        app.compared.position = 100
         counted.clear()
-        part.wake()
-        await part._saying
+        await compare_up_to(100, app, part)
 
     asyncio.run(story())
     assert writes == [0, 1, 1, 1, 1], "once in KEPT_EACH, at once the first time"
@@ -347,9 +343,7 @@ def test_a_position_is_not_beyond_what_waits(app):
         record = ConsumerRecord("s", 0, 0, 0, 0, b"assets:a CAD 0", row, None, 0, 0, ())
         await part.take(Run(part.tp, 0, 2, [record]))
         assert part._settled() == 0
-        app.compared.position = 71
-        part.wake()
-        await part._saying
+        await compare_up_to(71, app, part)
         assert part._settled() == 1
 
     asyncio.run(story())
@@ -363,9 +357,7 @@ def test_a_position_is_not_beyond_what_was_read(app, counted):
         await part.open()
         part.tell(0, 1_000, {Stripe("assets:a", "CAD"): row_of(70)})
         assert part._settled() == 0
-        app.compared.position = 100
-        part.wake()
-        await part._saying
+        await compare_up_to(100, app, part)
         assert part._settled() == 0
 
     asyncio.run(story())

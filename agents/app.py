@@ -105,7 +105,7 @@ class LedgerApp(faust.App):
     def lease(self) -> None:
         """Raises LeaseLost when this process may no longer write: called before every append."""
         age = self.consumer.unconfirmed() if self._consumer is not None else 0
-        if age > self.conf.broker_session_timeout:
+        if age > self.ledger.session_timeout_seconds:
             raise LeaseLost(f"No heartbeat was confirmed for {age:.0f} s.")
 
 

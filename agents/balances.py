@@ -119,12 +119,15 @@ class Parts:
 
 
 class Told(NamedTuple):
-    """Totals of a stripe, not compared yet; `place` is the record's offset in the stripes topic."""
+    """Totals of stripes that a shard has decided and not compared.
+
+    `place`: offset of the first of them in the stripes topic; all are compared at `end`.
+    """
 
     place: int
     since: float
-    stripe: Stripe
-    live: Totals
+    end: int
+    totals: dict[Stripe, Totals]
 
 
 class Ahead:
@@ -132,7 +135,7 @@ class Ahead:
 
     def __init__(self) -> None:
         self.told: deque[Told] = deque()
-        self._limit = MAX_AHEAD
+        self._held, self._limit = 0, MAX_AHEAD
         self._late = 0
         self._usual = self._settled_at = 0.0
 
@@ -143,23 +146,33 @@ class Ahead:
             self._late = 0
         else:
             self.told.append(told)
-        if len(self.told) > self._limit:
-            latest = {each.stripe: each for each in self.told}
-            self.told = deque(sorted(latest.values()))
-            self._late = 0
-            self._limit = max(MAX_AHEAD, 2 * len(self.told))
+        self._held += len(told.totals)
+        if self._held > self._limit:
+            self._keep_latest()
+
+    def _keep_latest(self) -> None:
+        seen: set[Stripe] = set()
+        latest: deque[Told] = deque()
+        for told in reversed(self.told):
+            totals = {stripe: live for stripe, live in told.totals.items() if stripe not in seen}
+            seen |= totals.keys()
+            if totals:
+                latest.appendleft(told._replace(totals=totals))
+        self.told, self._held, self._late = latest, len(seen), 0
+        self._limit = max(MAX_AHEAD, 2 * len(seen))
 
     def due(self, end: int) -> bool:
-        """Whether something is below `end`."""
-        return bool(self.told) and self.told[0].live.offset < end
+        """Whether something is compared at `end`."""
+        return bool(self.told) and self.told[0].end <= end
 
     def take_settled(self, end: int) -> Iterator[Told]:
-        """Those below `end`, which leave."""
+        """Those compared at `end`, which leave."""
         told, now = self.told, time.monotonic()
         if self.due(end):
             self._settled_at, self._usual = now, now - told[0].since
-        while told and told[0].live.offset < end:
+        while told and told[0].end <= end:
             self._late = max(self._late - 1, 0)
+            self._held -= len(told[0].totals)
             yield told.popleft()
 
     def take_late(self, now: float, after: float) -> list[Stripe]:
@@ -171,12 +184,12 @@ class Ahead:
         since = now - max(after, min(2 * self._usual, MAX_PENDING))
         if not self.told or self._settled_at > since:
             return []
-        late = []
+        late: list[Stripe] = []
         for told in islice(self.told, self._late, None):
             if told.since > since:
                 break
-            late.append(told.stripe)
-        self._late += len(late)
+            late += told.totals
+            self._late += 1
         return late
 
 
@@ -257,9 +270,14 @@ class BalancesPart:
 
     def tell(self, shard: int, first: int, rows: Mapping[Stripe, Row]) -> None:
         """Hear what this process has appended at offset `first`, ahead of reading it."""
-        now, end = time.monotonic(), first + len(rows)
-        for place, (stripe, row) in enumerate(rows.items(), first):
-            self._hear_one(place, now, stripe, shard, row)
+        end = first + len(rows)
+        new = {
+            stripe: row.live
+            for place, (stripe, row) in enumerate(rows.items(), first)
+            if self._hear_one(place, stripe, shard, row)
+        }
+        if new:
+            self._wait(first, shard, new)
         self._told[first] = end
         self._told_end = max(end, self._told_end)
         self._wake_if_due()
@@ -280,32 +298,37 @@ class BalancesPart:
         return self._read in self._told or self._read >= self._told_end
 
     def _hear(self, records: Iterable[ConsumerRecord]) -> None:
-        now, decode, told, known = time.monotonic(), self._rows.decode, self._told, 0
+        decode, told, known = self._rows.decode, self._told, 0
         for record in records:
             known = max(told.pop(record.offset, 0), known)
             if record.offset >= known:
                 account, currency, shard = record.key.decode().split(" ")
-                row = decode(record.value)
-                self._hear_one(record.offset, now, Stripe(account, currency), int(shard), row)
+                stripe, row = Stripe(account, currency), decode(record.value)
+                if self._hear_one(record.offset, stripe, int(shard), row):
+                    self._wait(record.offset, int(shard), {stripe: row.live})
 
-    def _hear_one(self, place: int, now: float, stripe: Stripe, shard: int, row: Row) -> None:
+    def _hear_one(self, place: int, stripe: Stripe, shard: int, row: Row) -> bool:
+        """Whether the row says more than was known, and what is to be compared."""
         holding, live = self._holding(stripe, row.scale), row.live
         known = holding.latest(shard)
         if live.offset < known.offset:
             if place >= self._seen:
                 # Later and older: of a worker that was replaced. Compaction keeps the last.
                 self._stale.add((stripe, shard))
-            return
+            return False
         if (shard in holding.broken) != row.broken:
             holding.broken ^= {shard}
             self._changed.add(stripe)
         if known.offset < 0 and holding.settle(shard, row.posted):
             # This disk has not seen the shard's records before.
             self._changed.add(stripe)
-        if holding.hear(shard, live):
-            if shard not in self._ahead:
-                self._ahead[shard] = Ahead()
-            self._ahead[shard].add(Told(place, now, stripe, live))
+        return holding.hear(shard, live)
+
+    def _wait(self, place: int, shard: int, totals: dict[Stripe, Totals]) -> None:
+        end = 1 + max(live.offset for live in totals.values())
+        if shard not in self._ahead:
+            self._ahead[shard] = Ahead()
+        self._ahead[shard].add(Told(place, time.monotonic(), end, totals))
 
     def _holding(self, stripe: Stripe, scale: int) -> Holding:
         holding = self._holdings.get(stripe)
@@ -320,8 +343,9 @@ class BalancesPart:
         holdings, changed = self._holdings, self._changed
         for shard, ahead in self._ahead.items():
             for told in ahead.take_settled(self._app.compared.end(shard)):
-                if holdings[told.stripe].settle(shard, told.live):
-                    changed.add(told.stripe)
+                for stripe, live in told.totals.items():
+                    if holdings[stripe].settle(shard, live):
+                        changed.add(stripe)
 
     def _settled(self) -> int:
         """The position before which every record is reconciled and said."""
@@ -378,7 +402,6 @@ class BalancesPart:
         changed, self._changed = self._changed, set()
         late, self._late = self._late, set()
         position = self._positions()
-        self._told = {first: end for first, end in self._told.items() if end > self._read}
         for part in portions(changed | late):
             await self._say(part)
         self._unkept |= changed
@@ -388,6 +411,7 @@ class BalancesPart:
         self._forget()
 
     def _keep(self, position: tuple[bytes, bytes]) -> None:
+        self._told = {first: end for first, end in self._told.items() if end > self._read}
         # Not with what has changed meanwhile and is not said: after a crash nobody would say it.
         if not self._changed:
             self._store.write([*self._entries(self._unkept), position])

@@ -25,6 +25,8 @@ _SEEN = struct.Struct(">qq16s16s")
 _MARK = struct.Struct(">qq32sqq")
 _TIME = struct.Struct(">Q")
 MARK = b"w"
+FORGET_EACH = 1_000_000
+"""Microseconds of the log's time between two searches for ids that are out of date."""
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class AcceptedIds:
     def __init__(self, path: Path) -> None:
         self._store = Store(path)
         self.watermark, self.reference_offset = self._read_mark()
+        self._oldest = 0
 
     def _read_mark(self) -> tuple[Watermark, int]:
         held = self._store.get(MARK)
@@ -97,7 +100,10 @@ class AcceptedIds:
             puts.append((b"r" + name.encode(), b"%d" % offset))
         # Twice the window: within the second one a reversal is told TOO_OLD and not UNKNOWN.
         oldest = watermark.recorded_until - 2 * window
-        self._store.write(puts, self._out_of_date(oldest) if oldest > 0 else ())
+        forgotten: list[bytes] = []
+        if oldest >= self._oldest + FORGET_EACH:
+            self._oldest, forgotten = oldest, self._out_of_date(oldest)
+        self._store.write(puts, forgotten)
         self.watermark, self.reference_offset = watermark, reference_offset
 
     def _out_of_date(self, oldest: int) -> list[bytes]:

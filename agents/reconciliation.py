@@ -219,6 +219,9 @@ class ReconciliationShard:
             # A table that takes long to restore must not use up the room of the others.
             await self._opened.wait()
             await self._room.wait()
+            if self._folding is not None:
+                # What is decided meanwhile would only wait, in smaller runs than it need be.
+                await asyncio.wait([self._folding])
 
     def offer(self, run: ValidRun) -> None:
         """Fold `run` soon."""

@@ -124,19 +124,20 @@ class Holding:
 
     def settle(self, shard: int, totals: Totals) -> bool:
         """The shard's totals up to their offset are reconciled. False: that was known."""
-        known = self.posted(shard)
-        if totals.offset <= known.offset:
+        known_debits, known_credits, known_entries, known_offset = self.posted(shard)
+        more_debits, more_credits, more_entries, offset = totals
+        if offset <= known_offset:
             return False
         debits, credits, entries, offsets = self._sums
         self._sums = (
-            debits + totals.debits - known.debits,
-            credits + totals.credits - known.credits,
-            entries + totals.entries - known.entries,
-            offsets + totals.offset - known.offset,
+            debits + more_debits - known_debits,
+            credits + more_credits - known_credits,
+            entries + more_entries - known_entries,
+            offsets + offset - known_offset,
         )
         self._posted[shard] = totals
         ahead = self.ahead.get(shard)
-        if ahead is not None and ahead.offset <= totals.offset:
+        if ahead is not None and ahead.offset <= offset:
             del self.ahead[shard]
         return True
 

@@ -6,10 +6,13 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate, islice
 from typing import TypeVar
 
+import aiokafka.record.default_records as aiokafka_records
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.codec import lz4_encode
 from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
@@ -41,6 +44,10 @@ Record = tuple[bytes | None, bytes | None]
 Records = Iterable[Record]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+# aiokafka has no setting for it and its own level, 9, takes eight times as long for a tenth less
+# in size (https://github.com/aio-libs/aiokafka/issues/1028).
+aiokafka_records.lz4_encode = partial(lz4_encode, level=1)
 
 
 def portions(rows: Iterable[T]) -> Iterator[list[T]]:

@@ -73,7 +73,7 @@ MUTANTS = {
         ReconciliationShard, "_catch_up", "await self._fold_all(", "_ = ("
     ),
     "an opened shard does not tell how far it is compared": Mutant(
-        ReconciliationShard, "_start_over", "self._say_progress()", "pass"
+        ReconciliationShard, "_start_over", "self._say_progress()", "pass", 1_500
     ),
     "an opened poster does not say what was posted": Mutant(
         PostingShard, "open", "if snapshot.watermark.decisions_offset >", "if False and None >"
@@ -82,7 +82,7 @@ MUTANTS = {
         MemoryJournal, "post_all", "!= before", "is None"
     ),
     "a shard's new total is added to its old one": Mutant(
-        Holding, "settle", "debits + totals.debits - known.debits", "debits + totals.debits"
+        Holding, "settle", "debits + more_debits - known_debits", "debits + more_debits"
     ),
     "a balance is reconciled as soon as it is decided": Mutant(
         BalancesPart, "_settle", "ahead.take_settled(self._app.compared.end(shard))", "ahead.take_settled(1 << 60)"

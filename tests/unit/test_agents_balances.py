@@ -8,7 +8,7 @@ A, B = stripe("assets:a"), stripe("assets:b")
 
 
 def told(place: int, offset: int, name=A, since: float = 0.0) -> Told:
-    return Told(place, since, name, totals(offset, 0, 1, offset))
+    return Told(place, since, offset + 1, {name: totals(offset, 0, 1, offset)})
 
 
 def ahead(*items: Told) -> Ahead:
@@ -55,5 +55,16 @@ def test_a_long_wait_keeps_the_latest_of_each_stripe(monkeypatch):
     assert len(waiting.told) <= 20
     assert [each.place for each in waiting.told][-2:] == [98, 99]
     settled = list(waiting.take_settled(100))
-    assert {each.stripe: each.live.offset for each in settled} == {A: 98, B: 99}
-    assert [each.live.offset for each in settled] == sorted(each.live.offset for each in settled)
+    latest = {stripe: live for each in settled for stripe, live in each.totals.items()}
+    assert {stripe: live.offset for stripe, live in latest.items()} == {A: 98, B: 99}
+    assert [each.end for each in settled] == sorted(each.end for each in settled)
+
+
+def test_what_a_run_touched_waits_until_all_of_it_is_compared(monkeypatch):
+    monkeypatch.setattr(balances.time, "monotonic", lambda: 10.3)
+    run = Told(0, 10.0, 10, {A: totals(3, 0, 1, 3), B: totals(9, 0, 1, 9)})
+    waiting = ahead(run, told(2, 12, since=10.5))
+    assert list(waiting.take_settled(9)) == []
+    assert waiting.take_late(10.2, 0.1) == [A, B]
+    assert list(waiting.take_settled(10)) == [run]
+    assert waiting.take_late(11.2, 0.1) == [A]

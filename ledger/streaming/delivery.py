@@ -37,8 +37,6 @@ FETCH_WAIT_MS = 100
 resumed, may wait until it is in one. Faust's own are 1,500 ms."""
 RECORD_BYTES = 300
 """What a record takes in memory beside its value."""
-MAX_ARRIVED = 8 * 1024 * 1024
-"""Bytes in memory, fetched and not handed on yet; with more, the next fetch waits."""
 SINGLES_AT_ONCE = 100
 """Records of an ordinary partition handed on before runs that came meanwhile have their turn."""
 
@@ -80,6 +78,10 @@ class RunThread(driver.AIOKafkaConsumerThread):
     partition's records wait it sends no fetch to that broker for up to 100 ms
     (`Fetcher._get_actions_per_node`, prefetch_backoff): every record would wait for whatever
     keeps the agents' loop busy.
+
+    The next fetch waits until the agents have taken what the last one brought: what waits is
+    bounded, and a busy loop is not disturbed by records that it has no time for (measured at 5,000
+    transactions a second: a third of the latency).
     """
 
     def __post_init__(self) -> None:
@@ -90,7 +92,6 @@ class RunThread(driver.AIOKafkaConsumerThread):
         self._joining: float | None = None
         self._polling = ExitStack()
         self._arrived: deque[Run | BaseException] = deque()
-        self._bytes_in = self._bytes_out = 0
         self._room = asyncio.Event()
         self._loop_of_agents: asyncio.AbstractEventLoop | None = None
         self._arrival = asyncio.Event()
@@ -116,7 +117,7 @@ class RunThread(driver.AIOKafkaConsumerThread):
                 self._pass_on(error)
             # Cleared before it is looked: what the agents take from here on sets it again.
             self._room.clear()
-            while self._bytes_in - self._bytes_out > MAX_ARRIVED:
+            while self._arrived:
                 await self._room.wait()
                 self._room.clear()
             # aiokafka does this in a callback a turn later. Woken meanwhile by something else, its
@@ -180,11 +181,8 @@ class RunThread(driver.AIOKafkaConsumerThread):
             start, state = self._ends.get(tp), assignment.state_value(tp)
             if records and start is not None and state is not None:
                 self._ends[tp] = state.position
-                run = Run(
-                    TP(tp.topic, tp.partition), start, state.position, records, self.seeks[tp]
-                )
-                self._bytes_in += run.size
-                self._pass_on(run)
+                where, seeks = TP(tp.topic, tp.partition), self.seeks[tp]
+                self._pass_on(Run(where, start, state.position, records, seeks))
 
     def _pass_on(self, found: Run | BaseException) -> None:
         self._arrived.append(found)
@@ -209,7 +207,6 @@ class RunThread(driver.AIOKafkaConsumerThread):
             if isinstance(found, BaseException):
                 raise found
             runs.append(found)
-            self._bytes_out += found.size
         runs = joined(runs)
         if runs and not self._room.is_set():
             self.thread_loop.call_soon_threadsafe(self._room.set)

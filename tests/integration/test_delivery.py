@@ -359,7 +359,6 @@ def test_a_run_that_is_lost_on_its_way_is_read_again(play: Play) -> None:
 
 def test_what_waits_is_bounded(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "FULL_BYTES", 20_000)
-    monkeypatch.setattr(delivery, "MAX_ARRIVED", 20_000)
     size, count = 1_000, 10_000
 
     async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
@@ -398,9 +397,9 @@ def test_what_waits_is_bounded(play: Play, monkeypatch: pytest.MonkeyPatch) -> N
             # Three times more it is looked for what has come.
             seen = len(looks)
             await agent.until(lambda: len(looks) > seen + 3)
-            counted = lane._bytes + thread._bytes_in - thread._bytes_out
-            # Beyond each limit no more than what one fetch brings: a quarter of all there is.
-            assert 0 < counted <= 40_000 + 2 * 1_200_000
+            counted = lane._bytes + sum(run.size for run in thread._arrived)
+            # Beyond the limit no more than what two fetches bring, of ten there are.
+            assert 0 < counted <= 20_000 + 2 * 1_200_000
             # Nothing was done yet, so all that was ever read is held by somebody, counted or not:
             # besides, what the agent has in hand.
             held = size + delivery.RECORD_BYTES
@@ -415,11 +414,7 @@ def test_what_waits_is_bounded(play: Play, monkeypatch: pytest.MonkeyPatch) -> N
     play(story, partitions=1)
 
 
-def test_what_agents_have_not_asked_for_is_bounded(
-    play: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "MAX_ARRIVED", 20_000)
-
+def test_what_agents_have_not_asked_for_is_one_fetch(play: Play) -> None:
     async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
         name, gate = agent.topic.name, asyncio.Event()
         async with agent.running() as app:
@@ -436,7 +431,8 @@ def test_what_agents_have_not_asked_for_is_bounded(
             await producer.flush()
             # The thread that fetches waits for room.
             await agent.until_seen(lambda: bool(thread._room._waiters))
-            assert 20_000 < thread._bytes_in <= 20_000 + 1_200_000
+            read = await app.consumer.position(TP(name, 0))
+            assert sum(len(run.records) for run in thread._arrived) == read < 4_000
             gate.set()
             await agent.until(lambda: agent.count() == 4_000)
 

@@ -5,13 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test bench install lint lock clean
+.PHONY: demo test faults bench install lint lock clean
 
 demo: install  ## start everything, publish a stream of transactions, show what came of it, stop
 	@$(BIN)/faust-ledger demo
 
 test: install lint  ## everything, on real Kafka, registry, PostgreSQL and workers
 	$(BIN)/python -m pytest
+
+faults: install  ## every fault on real processes under load; writes docs/fault-plan.md
+	FAUST_LEDGER_FAULT_PLAN=docs/fault-plan.md $(BIN)/python -m pytest tests/faults
 
 bench: install  ## throughput, latency and CPU, beside a hand-written floor
 	@$(BIN)/faust-ledger bench

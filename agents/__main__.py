@@ -13,11 +13,12 @@ import faust
 import uvloop
 
 from agents import balances, compared, intake, posting, reconciliation
-from agents.app import LedgerApp, new_app
+from agents.app import DISK_EXIT, LedgerApp, new_app
 from agents.reference import ReferenceFollower
 from ledger import settings as configuration
 from ledger.settings import Settings
 from ledger.streaming.registry import codec_of
+from ledger.streaming.store import mend, require_room
 
 
 def main() -> None:
@@ -40,6 +41,7 @@ def main() -> None:
     data = options.data_dir / "workers" / options.name / options.application
     data.mkdir(parents=True, exist_ok=True)
     data.joinpath("ready").unlink(missing_ok=True)
+    prepare_disk(data)
     uvloop.install()
     # Measured: the collector's default takes 13 to 25 % of the stream application, looking through
     # rows that live on; what the imports made lives for ever.
@@ -52,6 +54,22 @@ def main() -> None:
     attach = attach_stream if options.application == "stream" else attach_posting
     attach(app, settings)
     faust.Worker(app, loglevel="INFO", override_logging=False).execute_from_commandline()
+
+
+def prepare_disk(data: Path) -> None:
+    """Before this process joins the group: with a disk that it cannot use, others have the shards.
+
+    Exits with DISK_EXIT when there is no room.
+    """
+    try:
+        require_room(data)
+    except OSError as error:
+        logging.getLogger(__name__).critical(
+            "This worker cannot write to its disk (%s), so it takes no shards. Make room below %s; "
+            "it looks again by itself.", error, data,
+        )  # fmt: skip
+        sys.exit(DISK_EXIT)
+    mend(data)
 
 
 def attach_stream(app: LedgerApp, settings: Settings) -> None:

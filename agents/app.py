@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,7 @@ from ledger.settings import Settings
 from ledger.streaming.delivery import Opener, Run, Runs, RunTransport
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec
+from ledger.streaming.store import is_damage, is_full_disk, note_damage
 from ledger.streaming.topics import Topic, Topics, topics
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 FAULT_EXIT = 70
 """sysexits.h's EX_SOFTWARE: the supervisor starts the process again."""
+DISK_EXIT = 74
+"""EX_IOERR: this worker's disk takes no more."""
 RUNS_BUFFERED = 64
 
 log = logging.getLogger(__name__)
@@ -71,8 +75,11 @@ class LedgerApp(faust.App):
         Everything it knew is in the log and the tables; its successor starts from there.
         """
         log.critical("Fault while %s; this process stops.", doing, exc_info=error)
+        if is_damage(error):
+            with suppress(OSError):
+                note_damage(self.data)
         logging.shutdown()
-        os._exit(FAULT_EXIT)
+        os._exit(DISK_EXIT if is_full_disk(error) else FAULT_EXIT)
 
     async def guarded(self, work: Awaitable[None], doing: str) -> None:
         """Do `work`; this process does not outlive its failing."""

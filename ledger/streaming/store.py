@@ -1,5 +1,14 @@
-"""RocksDB, one database a partition: a run's rows and its watermark are one write."""
+"""RocksDB, one database a partition: a run's rows and its watermark are one write.
 
+What it has is in Kafka too, and each store says itself where to read on. So RocksDB keeps no log of
+its own: after a crash a store is as it was at some earlier write, whole. With that log, and a
+MANIFEST cut short, RocksDB was measured to lose rows in between and keep a later watermark.
+"""
+
+import errno
+import logging
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -12,12 +21,18 @@ from rocksdict import (
     Rdict,
     WriteBatch,
     WriteBufferManager,
+    WriteOptions,
 )
 
 CACHE_BYTES = 64 * 1024 * 1024
 """Of all stores of this process together, what they have in memory unwritten included: there are
 three for each shard, and they come and go."""
 BUFFER_BYTES = 32 * 1024 * 1024
+PROBE_BYTES = 8 * 1024 * 1024
+"""Room that a disk must have: what RocksDB writes at once."""
+DAMAGED = "damaged"
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -26,24 +41,37 @@ class Store:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = Rdict(str(path), _options())
+        self._unlogged = WriteOptions()
+        # A property, where rocksdict's stubs have a method.
+        self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]
         self.get = self._db.get
 
     def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
-        """All of it or nothing, whatever happens to the process."""
+        """All of it or nothing, and after everything before it, whatever happens to the process."""
         batch = WriteBatch(raw_mode=True)
         for key, value in puts:
             batch.put(key, value)
         for key in deletes:
             batch.delete(key)
-        self._db.write(batch)
+        self._db.write(batch, self._unlogged)
 
     def scan(self, start: bytes = b"", end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Pairs with keys in [start, end), in order."""
-        for key, value in self._db.items(from_key=start or None):
-            assert isinstance(key, bytes)  # raw mode
+        # rocksdict's own iterators end without a word where a block cannot be read.
+        at = self._db.iter()
+        at.seek(start)
+        while at.valid():
+            key = at.key()
             if end is not None and key >= end:
                 return
-            yield key, value
+            yield key, at.value()
+            at.next()
+        at.status()
+
+    def check(self) -> None:
+        """Read all of it. Raises what RocksDB raises when something is not as it was written."""
+        for _ in self.scan():
+            pass
 
     def close(self) -> None:
         """Give the files back; the next owner opens them."""
@@ -76,3 +104,56 @@ def _options() -> Options:
     table.set_bloom_filter(10, False)
     options.set_block_based_table_factory(table)
     return options
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether RocksDB says that its files are not as it left them."""
+    return type(error) is Exception and str(error).startswith("Corruption:")
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether there was no room to write."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or os.strerror(errno.ENOSPC) in str(error)
+
+
+def note_damage(folder: Path) -> None:
+    """Have `mend` look at the stores below `folder` at the next start."""
+    folder.joinpath(DAMAGED).touch()
+
+
+def mend(folder: Path) -> None:
+    """Remove the stores in `folder`'s folders that cannot be read: Kafka has what they had."""
+    if not folder.joinpath(DAMAGED).exists():
+        return
+    for path in sorted(folder.glob("*/[0-9]*")):
+        if not _is_sound(path):
+            shutil.rmtree(path)
+    folder.joinpath(DAMAGED).unlink()
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        store = Store(path)
+        try:
+            store.check()
+        finally:
+            store.close()
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        log.error("%s is damaged; what it had is read from Kafka again: %s", path, error)
+        return False
+    return True
+
+
+def require_room(folder: Path) -> None:
+    """Raises OSError when `folder`'s disk takes no more."""
+    probe = folder / "probe"
+    try:
+        with probe.open("wb") as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        probe.unlink(missing_ok=True)

@@ -29,13 +29,33 @@ def recovery(flow: Flow, watch: Watch, since: float, seconds: float = SECONDS) -
     return time.monotonic() - since
 
 
-def settled(world: World, flow: Flow, watch: Watch, *, commands: bool = True) -> None:
-    """All that `flow` published, and nothing else of its name, is in every balance and journal."""
+def incremental(world: World, flow: Flow, watch: Watch) -> None:
+    """All is reconciled, the public balances are exactly what was published, and no break is open."""
+    _published(flow, watch)
+    no_breaks(watch.seen)
+    assert json.loads(world.run("reconcile", "--json"))["breaks"] == []
+
+
+def _published(flow: Flow, watch: Watch) -> tuple[dict[int, int], dict[Any, Any]]:
+    """Once it is in the public balances: where each shard ends, and the book."""
     ends = watch.transactions_end()
     last = [(shard, end - 1) for shard, end in ends.items() if end]
     watch.until(lambda seen: reconciled(seen, last), f"reconciliation up to {ends}", SECONDS)
     wanted = {key: tuple(sums) for key, sums in flow.book.items()}
     watch.until(lambda seen: public(seen, flow) == wanted, Difference(watch, flow, wanted), SECONDS)
+    return ends, wanted
+
+
+def no_breaks(seen: Seen) -> None:
+    """None is open."""
+    still = [row for row in seen.breaks.values() if row["state"] == "open"]
+    assert not still, f"breaks are open: {still}"
+    assert not any(row["open_breaks"] for row in seen.progress.values()), seen.progress
+
+
+def settled(world: World, flow: Flow, watch: Watch, *, commands: bool = True) -> None:
+    """All that `flow` published, and nothing else of its name, is in every balance and journal."""
+    ends, wanted = _published(flow, watch)
     watch.caught_up()
     seen = watch.seen
     accepted_once(seen, flow, ends)
@@ -45,9 +65,7 @@ def settled(world: World, flow: Flow, watch: Watch, *, commands: bool = True) ->
         assert last_said["version"] == newest["version"], f"{last_said} said after {newest}"
         assert newest["status"] == "reconciled", newest
         assert Decimal(newest["pending"]) == 0, newest
-    still = [row for row in seen.breaks.values() if row["state"] == "open"]
-    assert not still, f"breaks are open: {still}"
-    assert not any(row["open_breaks"] for row in seen.progress.values()), seen.progress
+    no_breaks(seen)
     in_database(world, flow, wanted)
     if commands:
         by_command(world, wanted)

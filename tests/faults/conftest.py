@@ -2,14 +2,17 @@
 
 FAUST_LEDGER_FAULTS_STACK=DIR uses, and keeps, the ledger of that directory.
 FAUST_LEDGER_FAULTS_SEED=N is printed and decides every moment; without it, 1.
-FAUST_LEDGER_SOAK_MINUTES=N adds the long cases, and faults at random for so long.
+FAUST_LEDGER_FAULT_PLAN=FILE does each fault as often, as long and under as much load as it is to be
+stood, and writes what came of it to FILE: `make faults`.
+FAUST_LEDGER_SOAK_MINUTES=N adds faults at random for so long.
 """
 
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from tempfile import mkdtemp
@@ -19,13 +22,22 @@ import pytest
 
 from tests.faults import checks
 from tests.faults.flow import Flow
+from tests.faults.plan import Entry, machine, write
 from tests.faults.watch import Watch
 from tests.faults.world import World, until
 
 SOAK_MINUTES = float(os.environ.get("FAUST_LEDGER_SOAK_MINUTES", "0"))
 SEED = int(os.environ.get("FAUST_LEDGER_FAULTS_SEED", "1"))
-long = pytest.mark.skipif(not SOAK_MINUTES, reason="long: set FAUST_LEDGER_SOAK_MINUTES")
-RATE = int(os.environ.get("FAUST_LEDGER_FAULTS_RATE", "120"))
+PLAN = os.environ.get("FAUST_LEDGER_FAULT_PLAN", "")
+long = pytest.mark.skipif(not PLAN, reason="long: `make faults` runs it")
+RATE = int(os.environ.get("FAUST_LEDGER_FAULTS_RATE", "1050" if PLAN else "120"))
+FULL_EACH = 10
+"""Checks, of which the last is a full one."""
+
+
+def times(short: int, whole: int) -> int:
+    """How often: by `make test`, and by `make faults`."""
+    return whole if PLAN else short
 
 
 @dataclass
@@ -36,7 +48,23 @@ class Ledger:
     flow: Flow
     watch: Watch
     random: Random
-    note: Callable[[str, float], None]
+    entry: Entry = field(default_factory=lambda: Entry("", ""))
+    """Of the test that runs."""
+    checks: int = 0
+
+    def note(self, what: str, took: float) -> None:
+        """Seconds, for the summary and the plan."""
+        self.entry.notes.append((what, took))
+        sys.stderr.write(f"\n  {what}: {took:.1f} s\n")
+
+    @contextmanager
+    def flowing(self) -> Iterator[None]:
+        """Transactions flow meanwhile."""
+        since, before = time.monotonic(), len(self.flow.published)
+        with self.flow.flowing():
+            yield
+        self.entry.seconds += time.monotonic() - since
+        self.entry.published += len(self.flow.published) - before
 
     def recovered(self, fault: str, since: float, seconds: float = checks.SECONDS) -> float:
         """Seconds from `since` until every shard reconciles again; they go into the summary."""
@@ -44,9 +72,18 @@ class Ledger:
         self.note(fault, took)
         return took
 
-    def settled(self, *, commands: bool = True) -> None:
+    def settled(self, *, commands: bool = bool(PLAN)) -> None:
         """Everything reconciled and exactly what was published."""
         checks.settled(self.world, self.flow, self.watch, commands=commands)
+
+    def stood(self) -> None:
+        """A fault was, once more: nothing is lost and nothing is there twice."""
+        self.entry.times += 1
+        self.checks += 1
+        if self.checks % FULL_EACH:
+            checks.incremental(self.world, self.flow, self.watch)
+        else:
+            self.settled()
 
     def moment(self, most: float = 2.0) -> None:
         """Let the fault come at a random moment of the flow."""
@@ -66,11 +103,43 @@ class Ledger:
         self.world.ready("worker-1", "worker-2")
 
 
-_notes = pytest.StashKey[list[tuple[str, float]]]()
+_entries = pytest.StashKey[dict[str, Entry]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_notes] = []
+    config.stash[_entries] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    entry_of(item)
+
+
+def entry_of(item: pytest.Item) -> Entry:
+    """By its marker: what is done, and what is expected of the ledger."""
+    marker = item.get_closest_marker("fault")
+    made = Entry(*marker.args) if marker else Entry(item.name, "")
+    return item.config.stash[_entries].setdefault(item.nodeid, made)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report: pytest.TestReport = yield
+    entry = entry_of(item)
+    if report.skipped:
+        entry.outcome = f"not run: {report.longrepr[2].removeprefix('Skipped: ')}"
+    elif report.failed:
+        entry.outcome = f"FAILED: {call.excinfo.value if call.excinfo else report.when}".split(
+            "\n"
+        )[0]
+    elif report.when == "call":
+        entry.outcome = "held"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def entered(ledger: "Ledger", request: pytest.FixtureRequest) -> None:
+    """What is noted from here on is this test's."""
+    ledger.entry = entry_of(request.node)
 
 
 @pytest.fixture(scope="session")
@@ -93,15 +162,9 @@ def ledger(world: World, request: pytest.FixtureRequest) -> Iterator[Ledger]:
     flow = Flow(world.settings, name=name, seed=SEED, rate=RATE)
     watch = Watch(world.settings)
     watch.start()
-    notes = request.config.stash[_notes]
-
-    def note(fault: str, took: float) -> None:
-        notes.append((fault, took))
-        sys.stderr.write(f"\n  {fault}: {took:.1f} s\n")
-
     sys.stderr.write(f"\nFaults with FAUST_LEDGER_FAULTS_SEED={SEED} on {world.data_dir}\n")
     try:
-        yield Ledger(world, flow, watch, Random(SEED), note)
+        yield Ledger(world, flow, watch, Random(SEED))
     finally:
         watch.stop()
         flow.close()
@@ -113,8 +176,12 @@ def ledger(world: World, request: pytest.FixtureRequest) -> Iterator[Ledger]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Recovery times."""
-    notes = terminalreporter.config.stash[_notes]
+    """Recovery times; and the plan, whole."""
+    entries = terminalreporter.config.stash[_entries].values()
+    notes = [note for entry in entries for note in entry.notes]
+    if PLAN and entries:
+        write(Path(PLAN), entries, machine(), FULL_EACH)
+        terminalreporter.write_line(f"The fault plan: {PLAN}")
     if notes:
         terminalreporter.section("recovery, seconds from fault or repair until all reconciles")
         for fault in dict.fromkeys(fault for fault, _ in notes):

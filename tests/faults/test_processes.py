@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.faults.conftest import SOAK_MINUTES, Ledger, long
+from tests.faults.conftest import PLAN, Ledger, long, times
 from tests.faults.world import SESSION_SECONDS, gone, kill, send, until
 
 pytestmark = pytest.mark.faults
@@ -18,21 +18,36 @@ def whole(ledger: Ledger) -> None:
     ledger.both_work()
 
 
+@pytest.mark.fault(
+    "`kill -9` of a stream or posting application, at a random moment",
+    "started again by its supervisor, it goes on from its tables and the log",
+)
 def test_applications_killed(ledger: Ledger) -> None:
-    with ledger.flow.flowing():
-        for application, worker in [("stream", "worker-1"), ("posting", "worker-2")]:
+    turns = [("stream", "worker-1"), ("posting", "worker-2")]
+    if PLAN:
+        turns = [
+            (application, ledger.random.choice(("worker-1", "worker-2")))
+            for application in ("stream", "posting") * 25
+        ]
+    for application, worker in turns:
+        with ledger.flowing():
             ledger.under_way()
             ledger.moment()
             pid = ledger.world.agent(worker, application)
             kill(pid)
             ledger.recovered(f"kill -9 {application}, 2 workers", time.monotonic())
             assert ledger.world.agent(worker, application) != pid
-    ledger.settled(commands=False)
+        ledger.stood()
+    ledger.settled()
 
 
+@pytest.mark.fault(
+    "`kill -9` of a worker's supervisor",
+    "its applications end with it; `up` starts them again",
+)
 def test_supervisor_killed(ledger: Ledger) -> None:
     world = ledger.world
-    with ledger.flow.flowing():
+    with ledger.flowing():
         ledger.under_way()
         ledger.moment()
         children = [world.agent("worker-1", each) for each in ("stream", "posting")]
@@ -43,16 +58,21 @@ def test_supervisor_killed(ledger: Ledger) -> None:
         world.up()
         assert len(world.supervisors()) == 2
         ledger.recovered("kill -9 supervisor, then up, 2 workers", since)
-    ledger.settled(commands=False)
+    ledger.stood()
+    ledger.settled()
 
 
+@pytest.mark.fault(
+    "a worker's processes stopped (SIGSTOP) past their session in the middle of work, then let go",
+    "the other worker takes over; what the stopped ones still send changes nothing",
+)
 def test_zombies(ledger: Ledger) -> None:
     """Both applications of a worker paused in the middle of work, until others have their shards.
 
     What they then still send must change nothing.
     """
     world = ledger.world
-    with ledger.flow.flowing():
+    with ledger.flowing():
         ledger.under_way()
         ledger.moment()
         before = {each: world.agent("worker-1", each) for each in ("stream", "posting")}
@@ -69,24 +89,32 @@ def test_zombies(ledger: Ledger) -> None:
             "the zombies dead or members again",
         )
     world.ready("worker-1")
-    ledger.settled(commands=False)
+    ledger.stood()
+    ledger.settled()
 
 
+@pytest.mark.fault("a worker leaves, and joins again", "shards change hands without a gap")
 def test_workers_come_and_go(ledger: Ledger) -> None:
     world = ledger.world
-    with ledger.flow.flowing():
-        for _ in range(4 if SOAK_MINUTES else 1):
+    for _ in range(times(1, 10)):
+        with ledger.flowing():
             world.up(1)
             ledger.recovered("worker-2 stopped under load", time.monotonic())
             world.up(2)
             ledger.recovered("worker-2 started under load", time.monotonic())
-    ledger.settled(commands=False)
+        ledger.stood()
+    ledger.entry.times *= 2
+    ledger.settled()
 
 
+@pytest.mark.fault(
+    "a worker's data directory deleted, and the other's ids and stripes",
+    "both restore from Kafka; repetitions of before are still known",
+)
 def test_down_and_up_under_load_with_state_lost(ledger: Ledger) -> None:
     """One worker's disk, whole, and the other's ids and stripes; repetitions are still known."""
     world, flow = ledger.world, ledger.flow
-    with flow.flowing():
+    with ledger.flowing():
         ledger.under_way()
         ledger.moment()
         world.down()
@@ -101,14 +129,16 @@ def test_down_and_up_under_load_with_state_lost(ledger: Ledger) -> None:
         ledger.watch.until(
             lambda seen: set(again) <= set(seen.duplicates), "the repetitions recognised"
         )
-    ledger.settled()
+    ledger.stood()
+    ledger.settled(commands=True)
 
 
 @long
+@pytest.mark.fault("a worker told to stop (SIGTERM) under load", "it ends by itself, in time")
 def test_stop_signal_is_enough(ledger: Ledger) -> None:
     """A worker told to stop under load does so by itself, well before it would be killed."""
     world = ledger.world
-    with ledger.flow.flowing():
+    with ledger.flowing():
         ledger.under_way()
         pid = world.supervisors()["worker-2"]
         said = len(world.log("worker-2"))
@@ -116,4 +146,5 @@ def test_stop_signal_is_enough(ledger: Ledger) -> None:
         until(lambda: gone(pid), "the supervisor's end", SESSION_SECONDS + 20)
         assert "killing it" not in world.log("worker-2")[said:]
         world.up(2)
-    ledger.settled(commands=False)
+    ledger.stood()
+    ledger.settled()

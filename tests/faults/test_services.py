@@ -1,5 +1,6 @@
 """PostgreSQL, Kafka and the registry killed, paused and brought back while transactions flow."""
 
+import signal
 import time
 
 import psycopg
@@ -8,9 +9,10 @@ import pytest
 from tests.faults.checks import reconciled
 from tests.faults.conftest import Ledger, long
 from tests.faults.watch import Seen
-from tests.faults.world import kill
+from tests.faults.world import gone, kill, send, until
 
 pytestmark = pytest.mark.faults
+PAUSED_SECONDS = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +42,14 @@ def pending_alone(ledger: Ledger) -> None:
     )
 
 
+@pytest.mark.fault(
+    "`kill -9` of the PostgreSQL postmaster, then `up`",
+    "balances move on as pending; no worker restarts; posting catches up",
+)
 def test_database_killed(ledger: Ledger) -> None:
     world = ledger.world
     agents = world.agents()
-    with ledger.flow.flowing():
+    with ledger.flowing():
         ledger.under_way()
         ledger.moment()
         kill(world.service("postgres"))
@@ -51,65 +57,96 @@ def test_database_killed(ledger: Ledger) -> None:
         world.up()
         ledger.recovered("kill -9 postgres, from up's end", time.monotonic())
     assert world.agents() == agents, "a worker restarted, and need not have"
-    ledger.settled(commands=False)
+    ledger.stood()
+    ledger.settled()
 
 
+@pytest.mark.fault(
+    "every PostgreSQL process stopped (SIGSTOP), then let go",
+    "balances move on as pending; no worker restarts; posting catches up",
+)
 def test_database_paused(ledger: Ledger) -> None:
     world = ledger.world
     agents = world.agents()
-    with ledger.flow.flowing():
+    with ledger.flowing():
         ledger.under_way()
         ledger.moment()
         with world.stopped(*world.backends()):
             pending_alone(ledger)
         ledger.recovered("postgres paused and continued", time.monotonic())
     assert world.agents() == agents
-    ledger.settled(commands=False)
+    ledger.stood()
+    ledger.settled()
 
 
+@pytest.mark.fault(
+    "a database session that holds the shards' rows, and is gone",
+    "the database ends it; posting goes on",
+)
 def test_posting_abandoned(ledger: Ledger) -> None:
     """A writer that is gone in the middle of its COPY keeps the shards' rows locked, no longer."""
     address = ledger.world.settings.service_database_url.replace("+psycopg", "")
-    with ledger.flow.flowing(), psycopg.connect(address, autocommit=True) as abandoned:
+    with ledger.flowing(), psycopg.connect(address, autocommit=True) as abandoned:
         ledger.under_way()
         abandoned.execute("BEGIN")
         abandoned.execute("SELECT * FROM shards WHERE shard < 2 FOR UPDATE")
         copying = abandoned.cursor().copy("COPY entries FROM STDIN")
         with pytest.raises(psycopg.OperationalError), copying:
             ledger.recovered("shards locked by a writer that is gone", time.monotonic())
-    ledger.settled(commands=False)
-
-
-@long
-def test_database_paused_past_its_timeouts(ledger: Ledger) -> None:
-    world = ledger.world
-    agents = world.agents()
-    with ledger.flow.flowing():
-        ledger.under_way()
-        with world.stopped(*world.backends()):
-            pending_alone(ledger)
-            time.sleep(60)
-        ledger.recovered("postgres paused for 60 s and continued", time.monotonic())
-    assert world.agents() == agents
+    ledger.stood()
     ledger.settled()
 
 
+@long
+@pytest.mark.fault(
+    "every PostgreSQL process stopped (SIGSTOP) for 60 s, and a worker leaves meanwhile",
+    "balances move on as pending, in its shards too once the other has them; posting catches up",
+)
+def test_database_paused_past_its_timeouts(ledger: Ledger) -> None:
+    world = ledger.world
+    with ledger.flowing():
+        ledger.under_way()
+        with world.stopped(*world.backends()):
+            since = time.monotonic()
+            pending_alone(ledger)
+            pid = world.supervisors()["worker-2"]
+            send(pid, signal.SIGTERM)
+            until(lambda: gone(pid), "the end of worker-2", 60)
+            pending_alone(ledger)
+            until(lambda: time.monotonic() - since > PAUSED_SECONDS, "a minute", PAUSED_SECONDS + 5)
+            pending_alone(ledger)
+        ledger.recovered("postgres stopped for 60 s, let go", time.monotonic())
+        world.up(2)
+        ledger.recovered("worker-2 back", time.monotonic())
+    ledger.stood()
+    ledger.settled()
+
+
+@pytest.mark.fault(
+    "`kill -9` of the broker, then `up`",
+    "everything waits, and goes on",
+)
 def test_kafka_killed(ledger: Ledger) -> None:
     world = ledger.world
-    with ledger.flow.flowing():
+    with ledger.flowing():
         ledger.under_way()
         ledger.moment()
         kill(world.service("kafka"))
         ledger.moment()
         world.up()
         ledger.recovered("kill -9 kafka, from up's end", time.monotonic())
-    ledger.settled(commands=False)
+    ledger.stood()
+    ledger.settled()
 
 
+@pytest.mark.fault(
+    "the registry gone",
+    "known schemas go on; a record of an unknown one waits, with all behind it in its shard",
+)
 def test_registry_killed(ledger: Ledger) -> None:
     """Known schemas go on; a record of an unknown one waits, with all behind it, unacked."""
     world, flow, watch = ledger.world, ledger.flow, ledger.watch
-    with flow.flowing():
+    with ledger.flowing():
         kill(world.service("registry"))
         ledger.recovered("registry gone: known schemas go on", time.monotonic())
     log = {name: len(world.log(name)) for name in world.supervisors()}
@@ -126,7 +163,7 @@ def test_registry_killed(ledger: Ledger) -> None:
 
     watch.until(waits, "the log saying that it waits for the registry")
     assert watch.seen.ends[shard] <= place[1]
-    with flow.flowing():
+    with ledger.flowing():
         ledger.under_way()
     assert watch.seen.ends[shard] <= place[1], "decided what nobody could know"
     world.up()
@@ -134,4 +171,5 @@ def test_registry_killed(ledger: Ledger) -> None:
     watch.until(lambda seen: reconciled(seen, [behind]), "the record behind the unknown one")
     ledger.note("registry back: unknown schemas are decided", time.monotonic() - since)
     assert watch.seen.refused[place] == "UNKNOWN_SCHEMA"
-    ledger.settled(commands=False)
+    ledger.stood()
+    ledger.settled()

@@ -150,7 +150,7 @@ def test_soak(ledger: Ledger) -> None:
     ledger.both_work()
     deadline, count = time.monotonic() + SOAK_MINUTES * 60, 0
     while time.monotonic() < deadline:
-        with ledger.flow.flowing():
+        with ledger.flowing():
             for _ in range(SETTLE_EVERY):
                 ledger.moment(3.0)
                 fault = ledger.random.choice(FAULTS)

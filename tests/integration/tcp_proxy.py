@@ -54,6 +54,11 @@ class Proxy:
         """Once, when a client sends `words`, let the server have them and cut before it answers."""
         self._cut_after = words
 
+    @property
+    def loses(self) -> bool:
+        """Whether that is still to come."""
+        return bool(self._cut_after)
+
     def _accept(self) -> None:
         while True:
             try:

@@ -18,6 +18,7 @@ from ledger.gl.memory import MemoryJournal
 from ledger.streaming.delivery import Run, RunConsumer
 from ledger.streaming.log import Log
 from ledger.streaming.table import ChangelogTable
+from tests.simulation.process import Process
 
 
 class Mutant(NamedTuple):
@@ -61,7 +62,7 @@ MUTANTS = {
     "a row is written here before it is in the changelog": Mutant(
         ChangelogTable, "write", "        first = await",
         "        self._write(rows.items(), self._end)\n        first = await",
-        seeds=600,
+        seeds=2_600,
     ),
     "a stripe's key has no currency": Mutant(
         stripes, "key_of", "{stripe.currency}", "CAD"
@@ -96,6 +97,9 @@ MUTANTS = {
     "an append is not tried again": Mutant(
         Log, "append_absolute", "return await waited_for(lambda: self.append(topic, partition, kept), ",
         "from contextlib import suppress\n    with suppress(Unavailable):\n        return await self.append(topic, partition, kept)\n    return 0 * len(",
+    ),
+    "a crash takes rows and leaves the mark": Mutant(
+        Process, "lose_unflushed", "undo.pop()", "{key: was for key, was in undo.pop().items() if key != b'w'}"
     ),
     "nobody asks for the lease": Mutant(
         LedgerApp, "lease", "raise LeaseLost", "return None and"

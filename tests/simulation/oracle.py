@@ -44,7 +44,7 @@ class Oracle:
         """Nobody sends whose lease has lapsed, and nobody takes back a balance of its own."""
         age = process.unconfirmed()
         self._check(
-            age <= process.app.conf.broker_session_timeout,
+            age <= process.app.ledger.session_timeout_seconds,
             f"{process} sends to {topic} {age:.1f} s after its last heartbeat",
         )
 

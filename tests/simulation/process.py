@@ -5,7 +5,6 @@ import contextvars
 import logging
 from collections import Counter, deque
 from collections.abc import MutableSet
-from types import SimpleNamespace
 
 from faust.transport.drivers import aiokafka as driver
 
@@ -18,7 +17,8 @@ from ledger.streaming.table import Overtaken
 from tests.simulation.kafka import SimLog
 from tests.simulation.loop import PROCESS
 
-SESSION = 10.0
+UNFLUSHED = 8
+"""Writes of a store that a crash may take back."""
 
 
 class Dead(BaseException):
@@ -61,15 +61,21 @@ class Folder:
 
 
 class MemoryStore:
-    """Store without RocksDB: a write is there whole, and stays when the process dies."""
+    """Store without RocksDB: a write is there whole, after all those before it.
+
+    The last `UNFLUSHED` may be gone when the process dies.
+    """
 
     def __init__(self, folder):
         self._process, self._path = folder.process, folder.path
         self._kept = folder.process.disk.setdefault(folder.path, {})
+        self._undo = folder.process.unflushed.setdefault(folder.path, deque(maxlen=UNFLUSHED))
         self.get = self._kept.get
 
     def write(self, puts, deletes=()):
         self._process.alive()
+        puts, deletes = dict(puts), list(deletes)
+        self._undo.append({key: self._kept.get(key) for key in (*puts, *deletes)})
         self._kept.update(puts)
         for key in deletes:
             self._kept.pop(key, None)
@@ -236,7 +242,6 @@ class SimApp:
             world.names,
             world.codec,
         )
-        self.conf = SimpleNamespace(broker_session_timeout=SESSION)
         self.data, self.openers, self.lanes = Folder(process), {}, []
         self.rebalanced, self.consumer_generation_id = asyncio.Event(), 0
         self.tasks, self.streams = [], {}
@@ -304,7 +309,7 @@ class Process:
 
     def __init__(self, world, name, kind):
         self.world, self.name, self.kind = world, name, kind
-        self.disk = world.disks.setdefault((name, kind), {})
+        self.disk, self.unflushed = world.disks.setdefault((name, kind), {}), {}
         self.dead, self.confirmed, self.tasks = False, None, []
         self.thread_free_at = 0.0
         self.context = contextvars.copy_context()
@@ -326,6 +331,18 @@ class Process:
         app.consumer = app._consumer = SimConsumer(self)
         for work in (*app.tasks, app.consumer._thread.fetch, self._deliver):
             self.spawn(work())
+
+    def lose_unflushed(self, dice):
+        """Of each store the last writes, some or none."""
+        for path, undo in self.unflushed.items():
+            kept, lost = self.disk[path], dice.randrange(len(undo) + 1)
+            for _ in range(lost):
+                before = undo.pop()
+                kept.update((key, value) for key, value in before.items() if value is not None)
+                for key in (key for key, value in before.items() if value is None):
+                    kept.pop(key, None)
+            if lost:
+                self.world.note(f"loses the last {lost} writes of {path}", self)
 
     def spawn(self, work):
         task = self.world.loop.create_task(work, context=self.context)

@@ -25,7 +25,7 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.process import Dead, MemoryStore, Process
 
 FAULTS = (
-    "crash", "lost_disk", "old_disk", "rebalance", "zombie", "lost_ack", "failed_append",
+    "crash", "lost_disk", "old_disk", "unflushed", "rebalance", "zombie", "lost_ack", "failed_append",
     "late_append", "leader_change", "lost_run", "repeat", "holes", "compaction", "journal_no",
     "journal_hang", "journal_unknown", "journal_away", "journal_backup", "reference", "slow", "small",
 )  # fmt: skip
@@ -277,6 +277,8 @@ class Group:
             old = world.old_disks.get((process.name, self.kind), {})
             world.disks[process.name, self.kind] = {path: dict(kept) for path, kept in old.items()}
             world.note("gets an old disk", process)
+        elif world.chance("unflushed", 0.6):
+            process.lose_unflushed(world.dice("unflushed"))
         world.loop.call_later(dice.random() ** 2 * 5, self._again, process.name)
 
     def _again(self, name):

@@ -1,0 +1,75 @@
+"""The fault plan: every fault with what is expected and what was measured, as a page."""
+
+import platform
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+HEAD = """\
+# Fault plan
+
+Every fault that the ledger is expected to stand, done to real processes under load, and what came of
+it. Made by `make faults`; changes by hand are lost.
+
+After each fault one transaction in every shard must be reconciled again, then all that was published
+must be in the public balances to the minor unit, with no break; after every {full_each}th and at the
+end of each test every transaction is looked for in the decision log, the journal and the balances,
+once each, and `reconcile --full` and `verify` must find nothing.
+
+{machine}
+
+| fault | expected | result | seconds until all reconciles |
+| --- | --- | --- | --- |
+"""
+
+
+@dataclass
+class Entry:
+    """One fault: what is done, what is expected, and what came of it so far."""
+
+    fault: str
+    expected: str
+    outcome: str = "not run"
+    notes: list[tuple[str, float]] = field(default_factory=list)
+    times: int = 0
+    published: int = 0
+    seconds: float = 0.0
+
+    def row(self) -> str:
+        """A row of the page's table."""
+        result = self.outcome
+        if self.outcome == "held":
+            often = "once" if self.times == 1 else f"{self.times} times"
+            result = f"held, {often}"
+            if self.seconds:
+                result += (
+                    f"; {self.published:,} transactions, {self.published / self.seconds:,.0f}/s"
+                )
+        times: dict[str, list[float]] = {}
+        for what, took in self.notes:
+            times.setdefault(what, []).append(took)
+        took = "<br>".join(
+            f"{what}: {each[0]:.1f}" if len(each) == 1
+            else f"{what}: median {median(each):.1f}, most {max(each):.1f}"
+            for what, each in times.items()
+        )  # fmt: skip
+        return f"| {self.fault} | {self.expected} | {result} | {took} |"
+
+
+def write(path: Path, entries: Iterable[Entry], machine: str, full_each: int) -> None:
+    """The page."""
+    rows = "\n".join(entry.row() for entry in entries)
+    path.write_text(HEAD.format(machine=machine, full_each=full_each) + rows + "\n")
+
+
+def machine() -> str:
+    """What it was measured on, and when."""
+    gib = round(psutil.virtual_memory().total / 2**30)
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {psutil.cpu_count()} cores, {gib} GiB, {platform.system()} "
+        f"{platform.release()}, Python {platform.python_version()}, with everything on one machine."
+    )

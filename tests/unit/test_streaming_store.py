@@ -1,0 +1,111 @@
+"""A store after a crash, after damage to its files, and on a full disk."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ledger.streaming import store
+from ledger.streaming.store import Store
+
+WRITES, ROWS = 400, 50
+WRITER = """
+import os, sys
+from pathlib import Path
+from ledger.streaming import store
+options = store._options
+def small():
+    made = options()
+    made.set_write_buffer_size(64 * 1024)
+    return made
+store._options = small
+made = store.Store(Path(sys.argv[1]))
+for write in range({writes}):
+    rows = [(b"k%06d" % ({rows} * write + row), os.urandom(40)) for row in range({rows})]
+    made.write([*rows, (b"mark", b"%d" % write)])
+os._exit(9)
+"""
+
+
+@pytest.fixture
+def crashed(tmp_path: Path) -> Path:
+    """Where a process wrote row after row, and a mark with each, until it was killed."""
+    path = tmp_path / "stripes" / "0"
+    path.parent.mkdir()
+    writer = WRITER.format(writes=WRITES, rows=ROWS)
+    assert subprocess.run([sys.executable, "-c", writer, str(path)], check=False).returncode == 9
+    return path
+
+
+def rows_up_to_mark(path: Path) -> tuple[int, int]:
+    """How many rows there are, and should be."""
+    opened = Store(path)
+    try:
+        mark = int(opened.get(b"mark") or -1)
+        return sum(1 for _ in opened.scan(b"k", b"l")), ROWS * (mark + 1)
+    finally:
+        opened.close()
+
+
+def test_after_a_crash_it_is_as_it_was_at_an_earlier_write(crashed: Path) -> None:
+    found, wanted = rows_up_to_mark(crashed)
+    assert found == wanted > 0
+
+
+@pytest.mark.parametrize("part", range(1, 12))
+def test_a_manifest_cut_short_is_noticed_or_an_earlier_write(crashed: Path, part: int) -> None:
+    (manifest,) = crashed.glob("MANIFEST*")
+    os.truncate(manifest, manifest.stat().st_size * part // 12)
+    try:
+        found, wanted = rows_up_to_mark(crashed)
+    except Exception as error:
+        assert store.is_damage(error), error
+    else:
+        assert found == wanted
+
+
+def test_what_is_damaged_is_removed_and_nothing_else(crashed: Path) -> None:
+    folder = crashed.parent.parent
+    sound = Store(folder / "stripes" / "1")
+    sound.write([(b"k", b"v")])
+    sound.close()
+    # All, for one may be what a compaction was about to remove.
+    for each in crashed.glob("*.sst"):
+        os.truncate(each, each.stat().st_size // 2)
+    store.mend(folder)
+    assert crashed.exists()
+    store.note_damage(folder)
+    store.mend(folder)
+    assert not crashed.exists()
+    again = Store(folder / "stripes" / "1")
+    assert again.get(b"k") == b"v"
+    again.close()
+    assert not (folder / store.DAMAGED).exists()
+
+
+def test_bytes_changed_are_found_when_looked_for(crashed: Path) -> None:
+    for each in crashed.glob("*.sst"):
+        with each.open("r+b") as file:
+            file.seek(each.stat().st_size // 3)
+            file.write(bytes(100))
+    opened = Store(crashed)
+    with pytest.raises(Exception, match="Corruption") as found:
+        list(opened.scan(b"k"))
+    assert store.is_damage(found.value)
+
+
+def test_a_full_disk_is_known_by_what_it_says() -> None:
+    assert store.is_full_disk(OSError(errno.ENOSPC, "No space left on device"))
+    assert store.is_full_disk(Exception("IO error: No space left on device: While appending"))
+    assert not store.is_full_disk(OSError(errno.EIO, "Input/output error"))
+    assert not store.is_damage(Exception("IO error: No space left on device"))
+
+
+def test_room_is_asked_of_the_disk(tmp_path: Path) -> None:
+    store.require_room(tmp_path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError):
+        store.require_room(tmp_path / "absent")

@@ -50,7 +50,7 @@ class Ledger:
     random: Random
     entry: Entry = field(default_factory=lambda: Entry("", ""))
     """Of the test that runs."""
-    checks: int = 0
+    count: int = 0
 
     def note(self, what: str, took: float) -> None:
         """Seconds, for the summary and the plan."""
@@ -79,8 +79,8 @@ class Ledger:
     def stood(self) -> None:
         """A fault was, once more: nothing is lost and nothing is there twice."""
         self.entry.times += 1
-        self.checks += 1
-        if self.checks % FULL_EACH:
+        self.count += 1
+        if self.count % FULL_EACH:
             checks.incremental(self.world, self.flow, self.watch)
         else:
             self.settled()

@@ -117,9 +117,11 @@ class RunThread(driver.AIOKafkaConsumerThread):
                 self._pass_on(error)
             # Cleared before it is looked: what the agents take from here on sets it again.
             self._room.clear()
-            while self._arrived:
-                await self._room.wait()
-                self._room.clear()
+            # aiokafka cancels a fetch when it closes, and then awaits it without expecting that.
+            with suppress(asyncio.CancelledError):
+                while self._arrived:
+                    await self._room.wait()
+                    self._room.clear()
             # aiokafka does this in a callback a turn later. Woken meanwhile by something else, its
             # loop takes the node for busy, has nothing left to wait for and sleeps for 200 ms.
             consumer._fetcher._in_flight.discard(node_id)

@@ -439,6 +439,26 @@ def test_what_agents_have_not_asked_for_is_one_fetch(play: Play) -> None:
     play(story, partitions=1)
 
 
+def test_a_fetch_that_waits_does_not_hold_up_the_end(play: Play) -> None:
+    async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
+        gate = asyncio.Event()
+        async with agent.running() as app:
+            thread = app.consumer._thread
+            arrived = thread.arrived
+
+            async def busy(seconds: float) -> Any:
+                await gate.wait()
+                return await arrived(seconds)
+
+            thread.arrived = busy
+            await publish(producer, agent.topic.name, 0, range(10))
+            await agent.until_seen(lambda: bool(thread._room._waiters))
+            await thread.call_thread(thread._consumer.stop)
+            gate.set()
+
+    play(story, partitions=1)
+
+
 def test_a_rebalance_in_the_middle_of_a_run_neither_loses_nor_repeats(
     play: Play, stack: Stack, tmp_path: Path
 ) -> None:

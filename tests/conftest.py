@@ -31,6 +31,12 @@ FOLDERS = ("unit", "property", "simulation", "stream", "integration", "faults", 
 MARKED = ("integration", "faults", "bench")
 
 
+def pytest_configure() -> None:
+    """A session in the background of a script ignores SIGINT, and so would all that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks by folder, folders by speed; within a folder those last that leave traces."""
     for item in items:

@@ -111,10 +111,10 @@ def stream_killed(ledger: Ledger, worker: str) -> None:
     until((folder / "ready").exists, f"stream of {worker} open", 60)
 
 
-def written(folder: Path) -> dict[str, int]:
-    """How much each partition of the balances has in its table's log."""
+def written(folder: Path) -> dict[str, str]:
+    """By partition of the balances, the last file that its table was written to."""
     return {
-        each.name: sum(log.stat().st_size for log in each.glob("*.log"))
+        each.name: max((file.name for file in each.glob("*.sst")), default="")
         for each in (folder / "balances").iterdir()
     }
 

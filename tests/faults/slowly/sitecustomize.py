@@ -1,6 +1,7 @@
 """On a worker's PYTHONPATH: it reads late what others tell of the balances, as a busy one does.
 
-What it is told in its own process is then always ahead of what it has read.
+What it is told in its own process is then always ahead of what it has read. And what it keeps of the
+balances is on its disk at once, not when there is more of it: a crash goes on from there.
 """
 
 import sys
@@ -19,3 +20,10 @@ if "agents" in sys.orig_argv and "stream" in sys.orig_argv:
         return await take(self, run)
 
     BalancesPart.take = take_late  # type: ignore[method-assign]
+    keep = BalancesPart._keep
+
+    def keep_on_disk(self: BalancesPart, position: tuple[bytes, bytes]) -> None:
+        keep(self, position)
+        self._store._db.flush()
+
+    BalancesPart._keep = keep_on_disk  # type: ignore[method-assign]

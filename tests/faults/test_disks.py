@@ -41,9 +41,11 @@ def test_a_file_cut(ledger: Ledger) -> None:
         with ledger.flowing():
             ledger.under_way()
             ledger.moment()
-            supervisor = world.supervisors()["worker-1"]
-            with world.stopped(supervisor):
-                kill(world.agent("worker-1", "stream"))
+            # It may still be starting anew after the one before.
+            world.ready("worker-1")
+            pid = world.agent("worker-1", "stream")
+            with world.stopped(world.supervisors()["worker-1"]):
+                kill(pid)
                 table = ledger.random.choice(("intake", "stripes", "balances"))
                 # Not each partition's is this worker's now, and not each has an *.sst yet.
                 for each in folder.glob(f"{table}/*/{kind}"):

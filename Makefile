@@ -14,7 +14,7 @@ test: install lint  ## everything, on real Kafka, registry, PostgreSQL and worke
 	$(BIN)/python -m pytest
 
 faults: install  ## every fault on real processes under load; writes docs/fault-plan.md
-	FAUST_LEDGER_FAULT_PLAN=docs/fault-plan.md $(BIN)/python -m pytest tests/faults
+	FAUST_LEDGER_FAULT_PLAN=docs/fault-plan.md $(BIN)/python -m pytest -o faulthandler_timeout=3600 tests/faults
 
 bench: install  ## throughput, latency and CPU, beside a hand-written floor
 	@$(BIN)/faust-ledger bench

@@ -414,18 +414,23 @@ def test_what_waits_is_bounded(play: Play, monkeypatch: pytest.MonkeyPatch) -> N
     play(story, partitions=1)
 
 
+def take_nothing_before(gate: asyncio.Event, thread: Any) -> None:
+    """The agents are busy, and ask for what has come only once `gate` is set."""
+    arrived = thread.arrived
+
+    async def busy(seconds: float) -> Any:
+        await gate.wait()
+        return await arrived(seconds)
+
+    thread.arrived = busy
+
+
 def test_what_agents_have_not_asked_for_is_one_fetch(play: Play) -> None:
     async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
         name, gate = agent.topic.name, asyncio.Event()
         async with agent.running() as app:
             thread = app.consumer._thread
-            arrived = thread.arrived
-
-            async def busy(seconds: float) -> Any:
-                await gate.wait()
-                return await arrived(seconds)
-
-            thread.arrived = busy
+            take_nothing_before(gate, thread)
             for each in range(4_000):
                 await producer.send(name, b"%01000d" % each, partition=0)
             await producer.flush()
@@ -444,13 +449,7 @@ def test_a_fetch_that_waits_does_not_hold_up_the_end(play: Play) -> None:
         gate = asyncio.Event()
         async with agent.running() as app:
             thread = app.consumer._thread
-            arrived = thread.arrived
-
-            async def busy(seconds: float) -> Any:
-                await gate.wait()
-                return await arrived(seconds)
-
-            thread.arrived = busy
+            take_nothing_before(gate, thread)
             await publish(producer, agent.topic.name, 0, range(10))
             await agent.until_seen(lambda: bool(thread._room._waiters))
             await thread.call_thread(thread._consumer.stop)

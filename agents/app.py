@@ -16,6 +16,7 @@ from faust.types import TP
 from agents.lanes import Lane, Stage
 from ledger.errors import LedgerError
 from ledger.settings import Settings
+from ledger.streaming import connection
 from ledger.streaming.delivery import Opener, Run, Runs, RunTransport
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec
@@ -116,6 +117,19 @@ class LedgerApp(faust.App):
             raise LeaseLost(f"No heartbeat was confirmed for {age:.0f} s.")
 
 
+def credentials(settings: Settings) -> faust.SASLCredentials | None:
+    """Who we are to Kafka, in Faust's words. Raises LedgerError for a password nobody can read."""
+    given = connection.kafka(settings)
+    if "sasl_mechanism" not in given:
+        return None
+    return faust.SASLCredentials(
+        username=given["sasl_plain_username"],
+        password=given["sasl_plain_password"],
+        mechanism=given["sasl_mechanism"],
+        ssl_context=given["ssl_context"],
+    )
+
+
 def new_app(name: str, settings: Settings, codec: Codec, data: Path) -> LedgerApp:
     """An application in the consumer group `<prefix>-<name>`; its tables live under `data`."""
     # A member known by its tables: started again after a crash it takes its shards back at once,
@@ -125,6 +139,7 @@ def new_app(name: str, settings: Settings, codec: Codec, data: Path) -> LedgerAp
     app = LedgerApp(
         f"{settings.prefix}-{name}",
         broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
+        broker_credentials=credentials(settings),
         store="memory://",
         datadir=str(data / "faust"),
         web_enabled=False,
@@ -150,7 +165,7 @@ def new_app(name: str, settings: Settings, codec: Codec, data: Path) -> LedgerAp
     )
     app.transport = RunTransport(app.conf.broker, app)
     app.ledger, app.names, app.codec, app.data = settings, topics(settings), codec, data
-    app.log_ = Log(settings.bootstrap_servers, lease=app.lease)
+    app.log_ = Log(settings, lease=app.lease)
     app.openers, app.lanes, app.rebalanced = {}, [], asyncio.Event()
     return app
 

@@ -39,6 +39,22 @@ class Settings(BaseSettings):
     registry_url: str = Field(
         default="http://127.0.0.1:8081", description="Schema registry, Confluent API."
     )
+    kafka_security_protocol: Literal["PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="SASL_SSL: over TLS, as kafka_user with SCRAM-SHA-512."
+    )
+    kafka_user: str = Field(default="", description="Who we are to Kafka.")
+    kafka_password_file: Path | None = Field(
+        default=None, description="A file with that user's password."
+    )
+    registry_user: str = Field(default="", description="Who we are to the schema registry.")
+    registry_password_file: Path | None = Field(
+        default=None, description="A file with that user's password."
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file with the authorities that Kafka and the registry are checked "
+        "against. Default: the system's.",
+    )
     database_url: str = Field(
         default="postgresql+psycopg://ledger_owner@127.0.0.1:5432/ledger",
         description="General ledger as its owner: migrations and reports.",
@@ -98,15 +114,23 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file))
 
 
-ADDRESSES = frozenset(
-    {"bootstrap_servers", "registry_url", "database_url", "service_database_url", "shards"}
+GROUPS = (
+    ("bootstrap_servers", "kafka_security_protocol", "kafka_user", "kafka_password_file"),
+    ("registry_url", "registry_user", "registry_password_file"),
+    ("ca_file",),
+    ("database_url",),
+    ("service_database_url",),
+    ("shards",),
+    ("replication_factor",),
 )
+"""What the embedded stack says, together or not at all: nobody's server gets another's user."""
+FROM_STACK = frozenset(name for group in GROUPS for name in group)
 
 
 def load(data_dir: Path | None = None) -> Settings:
     """Settings as every command sees them.
 
-    Addresses that nobody set come from the embedded stack of `data_dir`, where one is running.
+    What nobody set comes from the embedded stack of `data_dir`, where there is one.
     """
     base = Settings() if data_dir is None else Settings(data_dir=data_dir)
     file = base.data_dir / STACK_FILE
@@ -119,5 +143,11 @@ def load(data_dir: Path | None = None) -> Settings:
         raise LedgerError(
             f"{file} is damaged ({error}). `faust-ledger up --data-dir {base.data_dir}` mends it."
         ) from error
-    unset = {k: v for k, v in stack.items() if k not in base.model_fields_set and k in ADDRESSES}
-    return base.model_copy(update=unset)
+    unset = {
+        name: stack[name]
+        for group in GROUPS
+        if base.model_fields_set.isdisjoint(group)
+        for name in group
+        if name in stack
+    }
+    return Settings(data_dir=base.data_dir, **unset)

@@ -18,6 +18,7 @@ from ledger.domain.run import Watermark
 from ledger.errors import Unavailable
 from ledger.gl.journal import Journal
 from ledger.settings import Settings
+from ledger.streaming import connection
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, TransactionReader, codec_of
 from ledger.streaming.topics import Topic, Topics, topics
@@ -42,7 +43,7 @@ class Sources:
     def of(cls, settings: Settings, journal: Journal) -> Self:
         """Raises LedgerError when our schemas are not registered."""
         codec = codec_of(settings)
-        return cls(settings, topics(settings), Log(settings.bootstrap_servers), codec, journal)
+        return cls(settings, topics(settings), Log(settings), codec, journal)
 
     async def close(self) -> None:
         """Let go of Kafka and the database."""
@@ -88,7 +89,7 @@ class Sources:
         given after the balances were published.
         """
         servers, topic = self.settings.bootstrap_servers, self.names.stripes.name
-        admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+        admin = AIOKafkaAdminClient(**connection.kafka(self.settings))
         try:
             await admin.start()
             found = await admin.list_consumer_group_offsets(f"{self.settings.prefix}-stream")

@@ -69,11 +69,12 @@ async def _measured(record: Record, name: str, needs: Row, order: Row) -> Row:
 @contextmanager
 def database(record: Record, settings: Settings) -> Iterator[str]:
     """The posting service's URL of an empty general ledger, gone afterwards."""
-    me = identity.load(files.layout(record.data_dir))
+    place = files.layout(record.data_dir)
+    me = identity.load(place)
     if me is None:
         raise LedgerError(f"{record.data_dir} is not a stack's data directory.")
     name = sql.Identifier(DATABASE)
-    with postgres.connect(me) as server:
+    with postgres.connect(place, me) as server:
         drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name)
         server.execute(drop)
         owner = sql.Identifier("ledger_owner")

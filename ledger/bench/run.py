@@ -186,7 +186,7 @@ class Bench:
         settings, wanted = self._settings, self._wanted
         codec = await asyncio.to_thread(codec_of, settings)
         async with AsyncExitStack() as opened:
-            self._reader = await opened.enter_async_context(Reader(settings.bootstrap_servers))
+            self._reader = await opened.enter_async_context(Reader(settings))
             watch = Watch(settings, codec, wanted.accounts)
             self._watch = await opened.enter_async_context(watch)
             self._entries = self._watch.entries()

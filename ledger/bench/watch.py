@@ -51,7 +51,7 @@ class Watch:
         """Returns when all that is there was read."""
         names, settings = self._names, self._settings
         async with AsyncExitStack() as stack:
-            reader = Reader(settings.bootstrap_servers, fetch_wait_ms=FETCH_WAIT_MS)
+            reader = Reader(settings, fetch_wait_ms=FETCH_WAIT_MS)
             self._reader = await stack.enter_async_context(reader)
             wanted = [
                 TopicPartition(topic.name, partition)

@@ -56,9 +56,9 @@ async def published_heads(settings: "Settings") -> "list[Watermark]":
     from ledger.streaming.topics import topics
 
     name = topics(settings).progress.name
-    counts = await partition_counts(settings.bootstrap_servers, name)
+    counts = await partition_counts(settings, name)
     records = await Records.of(settings, "Progress")
-    async with Reader(settings.bootstrap_servers) as reader:
+    async with Reader(settings) as reader:
         return [each.watermark for each in await standing(reader, records, name, counts[name])]
 
 

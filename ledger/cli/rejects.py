@@ -69,10 +69,10 @@ async def _rejects(settings: "Settings", code: str | None) -> AsyncIterator[dict
     from ledger.streaming.topics import topics
 
     name = topics(settings).rejects.name
-    counts = await partition_counts(settings.bootstrap_servers, name)
+    counts = await partition_counts(settings, name)
     records = await Records.of(settings, "Reject")
     seen: set[tuple[int, int]] = set()
-    async with Reader(settings.bootstrap_servers) as reader:
+    async with Reader(settings) as reader:
         bounds = await reader.bounds(TopicPartition(name, each) for each in range(counts[name]))
         reader.place({tp: first for tp, (first, _) in bounds.items()})
         async for fetched in reader.until({tp: end for tp, (_, end) in bounds.items()}):

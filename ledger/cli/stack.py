@@ -23,6 +23,8 @@ DataDir = Annotated[
         help="Where the stack keeps its data. Default: the setting data_dir.",
     ),
 ]
+MOST_CENTRES = 9
+SHOWN = ("bootstrap_servers", "registry_url", "database_url")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for programs.")]
 
 
@@ -69,6 +71,24 @@ def up(
     kafka_port: Annotated[int | None, port_option("kafka")] = None,
     registry_port: Annotated[int | None, port_option("registry")] = None,
     postgres_port: Annotated[int | None, port_option("postgres")] = None,
+    data_centres: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_CENTRES,
+            show_default=False,
+            help="Kafka brokers, each with a rack and workers of its own. Fixed at first. "
+            "Default: 1.",
+        ),
+    ] = None,
+    secure: Annotated[
+        bool | None,
+        typer.Option(
+            "--secure",
+            show_default=False,
+            help="TLS and passwords everywhere, and rights by role. Fixed at first.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start Kafka, the schema registry, PostgreSQL and workers; return when all are ready.
@@ -78,7 +98,7 @@ def up(
     """
     place = directory(data_dir)
     from ledger.stack import stack
-    from ledger.stack.identity import Ports
+    from ledger.stack.identity import Ports, Shape
     from ledger.stack.progress import shown
 
     # Progress is for people and goes to stderr, where it is in no program's way.
@@ -87,6 +107,7 @@ def up(
         record = stack.up(
             place,
             wanted=Ports(kafka_port, registry_port, postgres_port),
+            shape=Shape(data_centres, secure),
             worker_count=workers,
             meters=meters,
             say=teller(console),
@@ -100,9 +121,7 @@ def up(
 def addresses(record: "Record") -> dict[str, object]:
     """What `up --json` prints; `workers` are the pids of their supervisors."""
     return {
-        "bootstrap_servers": record.bootstrap_servers,
-        "registry_url": record.registry_url,
-        "database_url": record.database_url,
+        **{name: record.addresses[name] for name in SHOWN},
         "data_dir": str(record.data_dir),
         "workers": [part.pid for part in record.workers],
     }

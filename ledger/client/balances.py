@@ -33,7 +33,7 @@ class BalanceReader:
     ) -> None:
         self._settings = settings or load()
         self._accounts = None if accounts is None else frozenset(accounts)
-        self._reader = Reader(self._settings.bootstrap_servers)
+        self._reader = Reader(self._settings)
         self._follower = Follower(self._reader, self._take)
         self._known: dict[Key, Balance] = {}
         self._changes: set[_Changes] = set()
@@ -41,7 +41,7 @@ class BalanceReader:
     async def __aenter__(self) -> Self:
         """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
         topic = topics(self._settings).balances.name
-        counts = await partition_counts(self._settings.bootstrap_servers, topic)
+        counts = await partition_counts(self._settings, topic)
         self._records = await Records.of(self._settings, "Balance")
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._reader)

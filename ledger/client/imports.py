@@ -107,14 +107,15 @@ class Importer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._names = settings, topics(settings)
-        self._log = Log(settings.bootstrap_servers)
-        self._reader = Reader(settings.bootstrap_servers)
+        self._log = Log(settings)
+        self._reader = Reader(settings)
 
     async def __aenter__(self) -> Self:
         """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
         names = self._names
-        servers = self._settings.bootstrap_servers
-        counts = await partition_counts(servers, names.transactions.name, names.reference.name)
+        counts = await partition_counts(
+            self._settings, names.transactions.name, names.reference.name
+        )
         self._shards = counts[names.transactions.name]
         self._records = await Records.of(self._settings, "Reference", "Decision", "Progress")
         async with AsyncExitStack() as stack:

@@ -106,14 +106,14 @@ class Outcomes:
     ) -> None:
         self._settings, self._on_refused = settings, on_refused
         self._names = topics(settings)
-        self._reader = Reader(settings.bootstrap_servers)
+        self._reader = Reader(settings)
         self._shards: list[_Shard] = []
         self._duplicates = self._rejected = 0
 
     async def __aenter__(self) -> Self:
         """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
         names = (self._names.transactions.name, self._names.decisions.name)
-        counts = await partition_counts(self._settings.bootstrap_servers, *names)
+        counts = await partition_counts(self._settings, *names)
         self._records = await Records.of(self._settings, "Decision", "Progress", "Break")
         async with self._reader as reader:
             found = await standing(

@@ -60,14 +60,14 @@ class Publisher:
         self._settings = settings or load()
         self._check, self._timeout, self._clock = check, timeout, clock
         self._policy = policy_of(self._settings)
-        self._log = Log(self._settings.bootstrap_servers)
+        self._log = Log(self._settings)
         self._lanes: list[Lane] = []
         self._refreshed = float("-inf")
 
     async def __aenter__(self) -> Self:
         """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
         topic = topics(self._settings).transactions.name
-        counts = await partition_counts(self._settings.bootstrap_servers, topic)
+        counts = await partition_counts(self._settings, topic)
         self._records = await Records.of(self._settings, "Transaction", "Reference")
         async with AsyncExitStack() as stack:
             self._reference = ReferenceFollower(self._settings, self._records)

@@ -7,9 +7,11 @@ from typing import Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from ledger.errors import LedgerError, Unavailable
+from ledger.settings import Settings
+from ledger.streaming import connection
 
 FETCH_BYTES = 4 * 1024 * 1024
 FETCH_WAIT_MS = 50
@@ -19,46 +21,53 @@ POLL_SECONDS = 0.5
 Ends = Mapping[TopicPartition, int]
 
 
-async def partition_counts(bootstrap_servers: str, *topics: str) -> dict[str, int]:
+async def partition_counts(settings: Settings, *topics: str) -> dict[str, int]:
     """How many partitions each topic has.
 
     Raises LedgerError for a topic that is not there, Unavailable when Kafka does not answer.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    admin = AIOKafkaAdminClient(**connection.kafka(settings))
     try:
         await admin.start()
         found = await admin.describe_topics(list(topics))
     except (KafkaError, OSError) as error:
-        raise _away(bootstrap_servers, error) from error
+        raise await _away(settings) from error
     finally:
         await admin.close()
     counts = {topic["topic"]: len(topic["partitions"]) for topic in found}
+    codes = {topic["topic"]: topic["error_code"] for topic in found}
     for topic in topics:
+        if codes.get(topic) == TopicAuthorizationFailedError.errno:
+            raise LedgerError(
+                f"Kafka at {settings.bootstrap_servers} does not let user {settings.kafka_user} "
+                f"look at {topic}: the role has no right to it, see docs/security.md."
+            )
         if not counts.get(topic):
             raise LedgerError(
-                f"Kafka at {bootstrap_servers} has no topic {topic}. `faust-ledger up` makes the "
-                "topics; the settings bootstrap_servers and prefix say where to look."
+                f"Kafka at {settings.bootstrap_servers} has no topic {topic}. `faust-ledger up` "
+                "makes the topics; the settings bootstrap_servers and prefix say where to look."
             )
     return counts
 
 
-def _away(servers: str, error: Exception) -> Unavailable:
+async def _away(settings: Settings) -> Unavailable:
     return Unavailable(
-        f"Kafka at {servers} does not answer: {error}. Is it up (`faust-ledger status`), and is "
-        "the setting bootstrap_servers right?"
+        f"Kafka at {settings.bootstrap_servers} does not answer: "
+        f"{await connection.why_away(settings)}. Is it up (`faust-ledger status`), and are the "
+        "settings bootstrap_servers and kafka_... right?"
     )
 
 
 class Reader:
     """A consumer over partitions of any topics; an async context manager."""
 
-    def __init__(self, bootstrap_servers: str, *, fetch_wait_ms: int = FETCH_WAIT_MS) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, settings: Settings, *, fetch_wait_ms: int = FETCH_WAIT_MS) -> None:
+        self._settings = settings
         self._fetch_wait_ms = fetch_wait_ms
 
     async def __aenter__(self) -> Self:
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **connection.kafka(self._settings),
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=FETCH_BYTES,
@@ -68,7 +77,7 @@ class Reader:
             await self._consumer.start()
         except (KafkaError, OSError) as error:
             await self._consumer.stop()
-            raise _away(self._servers, error) from error
+            raise await _away(self._settings) from error
         # Stopped before its own task had a first turn, aiokafka raises CancelledError.
         await asyncio.sleep(0)
         return self
@@ -90,7 +99,7 @@ class Reader:
             first = await self._consumer.beginning_offsets(wanted)
             last = await self._consumer.end_offsets(wanted)
         except KafkaError as error:
-            raise _away(self._servers, error) from error
+            raise await _away(self._settings) from error
         return {tp: (first[tp], last[tp]) for tp in wanted}
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
@@ -98,7 +107,7 @@ class Reader:
         try:
             return dict(await self._consumer.end_offsets(list(partitions)))
         except KafkaError as error:
-            raise _away(self._servers, error) from error
+            raise await _away(self._settings) from error
 
     def place(self, starts: Ends) -> None:
         """Read these partitions and no others, each from its offset."""
@@ -111,7 +120,9 @@ class Reader:
         try:
             fetched = await self._consumer.getmany(timeout_ms=round(seconds * 1000))
         except KafkaError as error:
-            raise LedgerError(f"Reading from Kafka at {self._servers} failed: {error!r}") from error
+            raise LedgerError(
+                f"Reading from Kafka at {self._settings.bootstrap_servers} failed: {error!r}"
+            ) from error
         return [record for records in fetched.values() for record in records]
 
     async def positions(self) -> dict[TopicPartition, int]:

@@ -16,6 +16,7 @@ import schemas
 from ledger.domain import avro
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
+from ledger.streaming import connection
 from ledger.streaming.registry import HEADER, SERVER_ERROR, Codec, subject_of
 from ledger.streaming.topics import topics
 
@@ -35,7 +36,7 @@ class Records:
 
         Raises LedgerError when one is not, Unavailable when the registry does not answer.
         """
-        client = AsyncSchemaRegistryClient(settings.registry_url)
+        client = connection.schemas(settings, AsyncSchemaRegistryClient)
         ids = {}
         for topic in topics(settings).all():
             if topic.schema in names:

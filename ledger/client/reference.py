@@ -27,7 +27,7 @@ class ReferenceFollower:
         self.known = Reference()
         self._records = records
         self._partition = TopicPartition(topics(settings).reference.name, 0)
-        self._reader = Reader(settings.bootstrap_servers, fetch_wait_ms=IDLE_FETCH_MS)
+        self._reader = Reader(settings, fetch_wait_ms=IDLE_FETCH_MS)
         self._follower = Follower(self._reader, self._take)
 
     async def __aenter__(self) -> Self:

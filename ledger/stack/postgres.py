@@ -7,6 +7,7 @@ import shutil
 import signal
 import stat
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from ledger.errors import StackError
 from ledger.stack import files
 from ledger.stack.files import Layout
-from ledger.stack.identity import Identity
+from ledger.stack.identity import ROLES, Identity
 from ledger.stack.parts import Part, kill, spawn
 from ledger.stack.ports import HOST
 
@@ -71,10 +72,23 @@ def programs() -> Path:
     return found
 
 
-def url(role: str, identity: Identity) -> str:
-    """The ledger's database for SQLAlchemy, as `role`."""
-    password = identity.passwords[role]
-    return f"postgresql+psycopg://{role}:{password}@{HOST}:{identity.postgres_port}/{DATABASE}"
+@lru_cache
+def speaks_tls() -> bool:
+    """Whether these programs were built with TLS. The package's 0.6.0 was not."""
+    asked = subprocess.run(
+        [str(programs() / "pg_config"), "--configure"], capture_output=True, text=True, check=False
+    )
+    return "--with-openssl" in asked.stdout or "--with-ssl=openssl" in asked.stdout
+
+
+def tls(place: Layout, identity: Identity) -> dict[str, str]:
+    """What a client adds to its connection; empty where the server cannot do it, or need not.
+
+    Without it the server still listens on 127.0.0.1 alone and takes passwords by SCRAM alone.
+    """
+    if not (identity.secure and speaks_tls()):
+        return {}
+    return {"sslmode": "verify-full", "sslrootcert": str(place.ca_file)}
 
 
 def system_user() -> tuple[int, int] | None:
@@ -218,7 +232,9 @@ def start(place: Layout, identity: Identity) -> Part:
     user = system_user()
     initialise(place, identity, user)
     clear_leftovers(place)
-    options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+    secured = secure(place, user) if tls(place, identity) else {}
+    settings = (OPTIONS | secured).items()
+    options = [word for name, value in settings for word in ("-c", f"{name}={value}")]
     return spawn(
         NAME,
         [
@@ -236,10 +252,29 @@ def start(place: Layout, identity: Identity) -> Part:
     )
 
 
-def connect(identity: Identity, database: str = "postgres") -> "psycopg.Connection[Any]":
+def secure(place: Layout, user: tuple[int, int] | None) -> dict[str, str]:
+    """Options with which the server takes nobody but over TLS; its files are put in place."""
+    # PostgreSQL reads a key that belongs to its own user, or to root, and to nobody else.
+    for name, text in (
+        ("server.pem", place.certificate(NAME).read_text()),
+        (
+            "pg_hba.conf",
+            f"# Written by `faust-ledger up`.\nhostssl all all {HOST}/32 scram-sha-256\n",
+        ),
+    ):
+        files.write_private(place.postgres / name, text)
+        if user is not None:
+            os.chown(place.postgres / name, *user)
+    return {"ssl": "on", "ssl_cert_file": "server.pem", "ssl_key_file": "server.pem"}
+
+
+def connect(
+    place: Layout, identity: Identity, database: str = "postgres"
+) -> "psycopg.Connection[Any]":
     """As the superuser; psycopg.OperationalError while the server is not ready."""
     import psycopg
 
+    given: dict[str, Any] = tls(place, identity)
     return psycopg.connect(
         host=HOST,
         port=identity.postgres_port,
@@ -248,27 +283,28 @@ def connect(identity: Identity, database: str = "postgres") -> "psycopg.Connecti
         password=identity.passwords["postgres"],
         connect_timeout=5,
         autocommit=True,
+        **given,
     )
 
 
-def missing(identity: Identity) -> str | None:
+def missing(place: Layout, identity: Identity) -> str | None:
     """None when the server answers a query."""
     import psycopg
 
     try:
-        with connect(identity) as connection:
+        with connect(place, identity) as connection:
             connection.execute("SELECT 1")
     except psycopg.OperationalError as error:
         return f"it does not answer: {str(error).strip()}"
     return None
 
 
-def create_databases(identity: Identity) -> None:
+def create_databases(place: Layout, identity: Identity) -> None:
     """Roles, their passwords and the two databases; what is there already stays."""
     from psycopg import sql
 
-    with connect(identity) as connection:
-        for role in ("ledger_owner", "ledger_service", "registry"):
+    with connect(place, identity) as connection:
+        for role in (each for each in ROLES if each != "postgres"):
             known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
             verb = "ALTER" if known.fetchone() else "CREATE"
             connection.execute(

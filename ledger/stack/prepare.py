@@ -1,5 +1,6 @@
-"""What an empty stack needs before a worker can start: tables, subjects and topics."""
+"""What an empty stack needs before a worker can start: tables, subjects, topics and rights."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ def prepare(settings: Settings) -> None:
     """Bring database, registry and topics up to date; doing it twice changes nothing."""
     # Imported here: `down`, `status` and `--help` need none of it.
     from ledger.gl.migrate import upgrade
+    from ledger.streaming import access
     from ledger.streaming.registry import register_all
     from ledger.streaming.topics import create_all
 
@@ -19,6 +21,8 @@ def prepare(settings: Settings) -> None:
         upgrade(settings.database_url)
         register_all(settings)
         create_all(settings)
+        if settings.kafka_user:
+            asyncio.run(access.grant(settings))
 
 
 def around_proxies() -> dict[str, str]:

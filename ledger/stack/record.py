@@ -5,23 +5,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ledger.stack import postgres, registry
+from ledger.stack import credentials
 from ledger.stack.files import Layout, write_private
 from ledger.stack.identity import Identity
 from ledger.stack.parts import Part, from_json
-from ledger.stack.ports import HOST
 
 
 @dataclass(frozen=True)
 class Record:
-    """One stack: where it is reached and what runs. The addresses outlive the processes."""
+    """One stack: where it is reached and what runs. The addresses outlive the processes.
+
+    `addresses` are settings by name, as whoever looks after the stack is to have them.
+    """
 
     data_dir: Path
-    bootstrap_servers: str
-    registry_url: str
-    database_url: str
-    service_database_url: str
-    shards: int
+    addresses: dict[str, Any]
     parts: tuple[Part, ...] = ()
     workers: tuple[Part, ...] = ()
 
@@ -37,33 +35,16 @@ class Record:
         """Without the part of that name."""
         return replace(self, parts=tuple(part for part in self.parts if part.name != name))
 
-    def addresses(self) -> dict[str, Any]:
-        """The settings of those names."""
-        return {
-            "bootstrap_servers": self.bootstrap_servers,
-            "registry_url": self.registry_url,
-            "database_url": self.database_url,
-            "service_database_url": self.service_database_url,
-            "shards": self.shards,
-        }
-
 
 def new(place: Layout, identity: Identity) -> Record:
     """A record in which nothing runs."""
-    return Record(
-        data_dir=place.root,
-        bootstrap_servers=f"{HOST}:{identity.kafka_port}",
-        registry_url=registry.url(identity.registry_port),
-        database_url=postgres.url("ledger_owner", identity),
-        service_database_url=postgres.url("ledger_service", identity),
-        shards=identity.shards,
-    )
+    return Record(place.root, credentials.addresses(place, identity, "admin"))
 
 
 def save(place: Layout, record: Record) -> None:
     """Write it, mode 0600, all or nothing."""
     text = {
-        **record.addresses(),
+        **record.addresses,
         "data_dir": str(record.data_dir),
         "parts": {part.name: part.as_json() for part in record.parts},
         "workers": [{"name": part.name, **part.as_json()} for part in record.workers],
@@ -77,8 +58,6 @@ def load(place: Layout) -> Record | None:
         stored = json.loads(place.stack_file.read_text())
         parts = tuple(from_json(name, part) for name, part in stored.pop("parts").items())
         workers = tuple(from_json(part["name"], part) for part in stored.pop("workers"))
-        return Record(
-            **{**stored, "data_dir": Path(stored["data_dir"])}, parts=parts, workers=workers
-        )
+        return Record(Path(stored.pop("data_dir")), stored, parts, workers)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

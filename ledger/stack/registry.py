@@ -1,13 +1,13 @@
 """The schema registry (Apicurio, speaking the Confluent API), stored in PostgreSQL."""
 
-import urllib.error
-import urllib.request
-from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import urlencode
 
-from ledger.stack import java
+from ledger.settings import Settings
+from ledger.stack import files, java, postgres
+from ledger.stack.broker_files import escaped
 from ledger.stack.files import Layout
-from ledger.stack.identity import Identity
+from ledger.stack.identity import USERS, Identity
 from ledger.stack.parts import Part, spawn
 from ledger.stack.ports import HOST
 
@@ -22,20 +22,23 @@ OPTIONS = (
 )
 
 
-def url(port: int) -> str:
+def url(identity: Identity) -> str:
     """The base of the Confluent API."""
-    return f"http://{HOST}:{port}/apis/ccompat/v7"
+    scheme = "https" if identity.secure else "http"
+    return f"{scheme}://{HOST}:{identity.registry_port}/apis/ccompat/v7"
 
 
-def environment(identity: Identity) -> dict[str, str]:
+def environment(place: Layout, identity: Identity) -> dict[str, str]:
     """What the registry is told; the database's password is not on its command line."""
+    query = urlencode(postgres.tls(place, identity))
+    database = f"jdbc:postgresql://{HOST}:{identity.postgres_port}/{DATABASE}?{query}"
     return {
         **java.environment(),
         "QUARKUS_HTTP_HOST": HOST,
         "QUARKUS_HTTP_PORT": str(identity.registry_port),
         "APICURIO_STORAGE_KIND": "sql",
         "APICURIO_STORAGE_SQL_KIND": "postgresql",
-        "APICURIO_DATASOURCE_URL": f"jdbc:postgresql://{HOST}:{identity.postgres_port}/{DATABASE}",
+        "APICURIO_DATASOURCE_URL": database,
         "APICURIO_DATASOURCE_USERNAME": "registry",
         "APICURIO_DATASOURCE_PASSWORD": identity.passwords["registry"],
         # Its habit is twenty connections at once.
@@ -53,27 +56,74 @@ def environment(identity: Identity) -> dict[str, str]:
     }
 
 
+SUBJECTS = "/apis/ccompat/v7/subjects/*"
+# Reading is for every user, writing for whoever looks after the stack. Looking a schema up by its
+# text is a POST, one level above registering it. Of paths the longest counts, of those alike the
+# one that names the method (https://quarkus.io/guides/security-authorize-web-endpoints-reference).
+SECURE = """\
+# Written by `faust-ledger up`; changes are lost at the next start.
+quarkus.http.insecure-requests=disabled
+quarkus.http.ssl-port={port}
+quarkus.http.ssl.certificate.files={certificate}
+quarkus.http.ssl.certificate.key-files={certificate}
+quarkus.security.users.embedded.plain-text=true
+quarkus.http.auth.policy.writing.roles-allowed=writing
+quarkus.http.auth.permission.write.paths={paths}
+quarkus.http.auth.permission.write.policy=writing
+quarkus.http.auth.permission.read.paths={paths}
+quarkus.http.auth.permission.read.methods=GET,HEAD,OPTIONS
+quarkus.http.auth.permission.read.policy=authenticated
+quarkus.http.auth.permission.look-up.paths={subjects}
+quarkus.http.auth.permission.look-up.methods=POST
+quarkus.http.auth.permission.look-up.policy=authenticated
+"""
+
+
+def secure(place: Layout, identity: Identity) -> str:
+    """The properties of a registry with TLS and users."""
+    text = SECURE.format(
+        port=identity.registry_port,
+        certificate=escaped(place.certificate(NAME)),
+        paths=f"/*,{SUBJECTS},{SUBJECTS}/versions",
+        subjects=SUBJECTS,
+    )
+    embedded = "quarkus.security.users.embedded"
+    for user in USERS:
+        text += f"{embedded}.users.{user}={identity.passwords[user]}\n"
+        text += f"{embedded}.roles.{user}={'writing' if user == 'admin' else 'reading'}\n"
+    return text
+
+
 def start(place: Layout, identity: Identity, home: Path) -> Part:
     """Start the registry from its unpacked `home` without waiting for it."""
     jar = str(home / "quarkus-run.jar")
+    told = environment(place, identity)
+    if identity.secure:
+        properties = place.secrets / "registry.properties"
+        files.write_private(properties, secure(place, identity))
+        told["QUARKUS_CONFIG_LOCATIONS"] = str(properties)
     return spawn(
         NAME,
         java.command(place, NAME, OPTIONS, ("-jar", jar)),
         port=identity.registry_port,
         log=place.log(NAME),
         cwd=place.log(NAME).parent,
-        env=environment(identity),
+        env=told,
     )
 
 
-def missing(port: int) -> str | None:
+def missing(settings: Settings) -> str | None:
     """None when the registry lists its subjects, which takes it to its database and back."""
+    # Imported here: `down` and `--help` need none of it.
+    import httpx
+
+    from ledger.streaming import connection
+
+    given = {**connection.registry(settings), "timeout": 5}
     # A proxy that the environment names is for the world outside, not for 127.0.0.1.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"{url(port)}/subjects", timeout=5) as response:
-            return None if response.status == HTTPStatus.OK else f"it answers {response.status}"
-    except urllib.error.HTTPError as error:
-        return f"it answers {error.code} {error.reason}"
-    except OSError as error:
-        return f"it does not answer: {getattr(error, 'reason', error)}"
+    with httpx.Client(**given, trust_env=False) as client:
+        try:
+            answer = client.get("subjects")
+        except httpx.HTTPError as error:
+            return f"it does not answer: {error}"
+    return None if answer.is_success else f"it answers {answer.status_code} {answer.reason_phrase}"

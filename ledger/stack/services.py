@@ -1,4 +1,4 @@
-"""The three services of a stack, told apart only by what is listed here."""
+"""The services of a stack, told apart only by what is listed here."""
 
 import os
 import signal
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.stack import java, kafka, parts, postgres, registry
+from ledger.stack import credentials, java, kafka, parts, postgres, registry
 from ledger.stack.cache import kafka_jars, registry_dir
 from ledger.stack.files import Layout
-from ledger.stack.identity import Identity
+from ledger.stack.identity import Broker, Identity
 from ledger.stack.parts import Part
 
 
@@ -37,9 +37,10 @@ class Service:
         return parts.adopt(self.name, found, port=self.port, log=self.log) if found else None
 
 
-def services(place: Layout, me: Identity, cache: Path) -> tuple[Service, Service, Service]:
-    """PostgreSQL, Kafka and the registry, in the order in which they start."""
-    return (of_postgres(place, me), of_kafka(place, me, cache), of_registry(place, me, cache))
+def services(place: Layout, me: Identity, cache: Path) -> tuple[Service, ...]:
+    """PostgreSQL, the brokers and the registry, in the order in which they start."""
+    brokers = [of_kafka(place, me, broker, cache) for broker in me.brokers]
+    return (of_postgres(place, me), *brokers, of_registry(place, me, cache))
 
 
 def of_postgres(place: Layout, me: Identity) -> Service:
@@ -51,23 +52,23 @@ def of_postgres(place: Layout, me: Identity) -> Service:
         marks=("-D", str(place.postgres)),
         users=tuple(postgres.owners()),
         start=lambda: postgres.start(place, me),
-        missing=lambda: postgres.missing(me),
+        missing=lambda: postgres.missing(place, me),
         ready_seconds=postgres.READY_SECONDS,
         stop_signal=postgres.STOP_SIGNAL,
         stop_seconds=postgres.STOP_SECONDS,
     )
 
 
-def of_kafka(place: Layout, me: Identity, cache: Path) -> Service:
-    """The broker."""
+def of_kafka(place: Layout, me: Identity, broker: Broker, cache: Path) -> Service:
+    """One data centre's broker."""
     return Service(
-        name=kafka.NAME,
-        port=me.kafka_port,
-        log=place.log(kafka.NAME),
-        marks=(java.mark(place, kafka.NAME),),
+        name=broker.name,
+        port=broker.port,
+        log=place.log(broker.name),
+        marks=(java.mark(place, broker.name),),
         users=(os.geteuid(),),
-        start=lambda: kafka.start(place, me, kafka_jars(cache)),
-        missing=lambda: kafka.missing(me.kafka_port),
+        start=lambda: kafka.start(place, me, broker, kafka_jars(cache)),
+        missing=lambda: kafka.missing(credentials.settings(place, me), broker),
         ready_seconds=kafka.READY_SECONDS,
         stop_signal=signal.SIGTERM,
         stop_seconds=kafka.STOP_SECONDS,
@@ -83,7 +84,7 @@ def of_registry(place: Layout, me: Identity, cache: Path) -> Service:
         marks=(java.mark(place, registry.NAME),),
         users=(os.geteuid(),),
         start=lambda: registry.start(place, me, registry_dir(cache)),
-        missing=lambda: registry.missing(me.registry_port),
+        missing=lambda: registry.missing(credentials.settings(place, me)),
         ready_seconds=registry.READY_SECONDS,
         stop_signal=signal.SIGTERM,
         stop_seconds=registry.STOP_SECONDS,

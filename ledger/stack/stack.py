@@ -8,16 +8,15 @@ from pathlib import Path
 
 from ledger.errors import StackError
 from ledger.settings import Settings
-from ledger.settings import load as load_settings
-from ledger.stack import cache, files, identity, parts, ports, postgres, workers
+from ledger.stack import cache, credentials, files, identity, parts, ports, postgres, workers
 from ledger.stack import record as records
 from ledger.stack.files import Layout
-from ledger.stack.identity import Ports
+from ledger.stack.identity import Identity, Ports, Shape
 from ledger.stack.parts import Part
 from ledger.stack.prepare import prepare
 from ledger.stack.progress import Meters
 from ledger.stack.record import Record
-from ledger.stack.services import Service, services
+from ledger.stack.services import Service, of_kafka, services
 
 Say = Callable[[str], None]
 
@@ -33,6 +32,7 @@ def up(
     data_dir: Path,
     *,
     wanted: Ports | None = None,
+    shape: Shape | None = None,
     worker_count: int | None = None,
     meters: Meters | None = None,
     say: Say = unsaid,
@@ -45,14 +45,27 @@ def up(
     place = files.layout(data_dir)
     files.create(place)
     with locked(place, say):
-        record = start_services(place, wanted or Ports(), meters=meters, say=say)
+        record = start_services(place, wanted or Ports(), shape, meters=meters, say=say)
         prepare(settings_of(record))
         say("tables, subjects and topics are there")
-        return workers.scale(place, record, worker_count, say=say)
+        return workers.scale(place, record, wanted_workers(place, record, worker_count), say=say)
+
+
+def wanted_workers(place: Layout, record: Record, count: int | None) -> int | None:
+    """`count`; without one, of a stack of several data centres, at least one in each."""
+    me = identity.load(place)
+    if count is None and me is not None and me.data_centres > 1:
+        return max(workers.count_of(record, workers.living(place, record), None), me.data_centres)
+    return count
 
 
 def start_services(
-    place: Layout, wanted: Ports, *, meters: Meters | None = None, say: Say = unsaid
+    place: Layout,
+    wanted: Ports,
+    shape: Shape | None = None,
+    *,
+    meters: Meters | None = None,
+    say: Say = unsaid,
 ) -> Record:
     """Start and await PostgreSQL, Kafka and the registry; the caller holds the lock."""
     cached = cache.cache_dir()
@@ -60,29 +73,40 @@ def start_services(
     known = records.load(place)
     require_not_moving(known, wanted)
     # Not `load`: it reads the record, which a crash of the disk may have left unreadable.
-    me = identity.establish(place, wanted, Settings(data_dir=place.root))
+    me = identity.establish(place, wanted, Settings(data_dir=place.root), shape)
     record = records.new(place, me)
     if known is not None:
         record = replace(record, parts=known.parts, workers=known.workers)
-    database, broker, registry = services(place, me, cached)
-    for service in (database, broker, registry):
+    if not any(brokers_running(place, me, record)):
+        me = identity.with_new_controller_ports(me)
+    database, *brokers, registry = services(place, me, cached)
+    for service in (database, *brokers, registry):
         require_place(record, service, place)
     # Only now: a port that cannot be had is not to be remembered.
     identity.save(place, me)
+    credentials.write(place, me)
     record = ensure_running(place, record, database, say)
-    record = ensure_running(place, record, broker, say)
+    for broker in brokers:
+        record = ensure_running(place, record, broker, say)
     await_service(record, database, say)
-    postgres.create_databases(me)
+    postgres.create_databases(place, me)
     record = ensure_running(place, record, registry, say)
-    await_service(record, broker, say)
-    await_service(record, registry, say)
+    for service in (*brokers, registry):
+        await_service(record, service, say)
     return record
+
+
+def brokers_running(place: Layout, me: Identity, record: Record) -> Iterator[bool]:
+    """For each broker whether it runs, on record or not."""
+    for broker in me.brokers:
+        service = of_kafka(place, me, broker, cache.cache_dir())
+        yield parts.running(record.part(broker.name)) or service.find() is not None
 
 
 def require_not_moving(known: Record | None, wanted: Ports) -> None:
     """A `StackError` when a running part is asked to be on another port."""
     for part in known.parts if known else ():
-        port = getattr(wanted, part.name, None)
+        port = getattr(wanted, "kafka" if part.name == "kafka-1" else part.name, None)
         if port is not None and port != part.port and parts.running(part):
             raise StackError(
                 f"{part.name} runs on port {part.port} and cannot move to {port} while it does: "
@@ -122,7 +146,7 @@ def await_service(record: Record, service: Service, say: Say) -> None:
 
 def settings_of(record: Record) -> Settings:
     """This stack's settings: its own addresses, even where the environment names others."""
-    return load_settings(record.data_dir).model_copy(update=record.addresses())
+    return Settings(data_dir=record.data_dir, **record.addresses)
 
 
 def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:

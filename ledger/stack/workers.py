@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from ledger.settings import ADDRESSES
-from ledger.stack import parts
+from ledger.settings import FROM_STACK
+from ledger.stack import credentials, identity, parts
 from ledger.stack import record as records
 from ledger.stack.files import Layout
 from ledger.stack.parts import Part
@@ -44,7 +44,7 @@ def scale(
     for name in wanted:
         if name not in alive:
             say(f"starting {name}")
-            part = start(place, record, name, program)
+            part = start(place, name, program)
             record = replace(record, workers=(*record.workers, part))
             records.save(place, record)
     record = replace(record, workers=tuple(sorted(record.workers, key=number_of)))
@@ -82,24 +82,27 @@ def arguments(place: Layout, name: str) -> list[str]:
     return ["worker", "--data-dir", str(place.root), "--name", name]
 
 
-def environment(record: Record) -> dict[str, str]:
+def environment(place: Layout) -> dict[str, str]:
     """This stack's addresses, whatever the environment or a configuration file say."""
-    own = record.addresses()
+    me = identity.load(place)
+    assert me is not None, "a stack without an identity has no workers"
+    own = credentials.addresses(place, me, "service")
+    mine = {f"FAUST_LEDGER_{name.upper()}" for name in FROM_STACK}
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in mine},
         **around_proxies(),
-        **{f"FAUST_LEDGER_{name.upper()}": str(own[name]) for name in ADDRESSES},
+        **{f"FAUST_LEDGER_{name.upper()}": str(value) for name, value in own.items()},
     }
 
 
-def start(place: Layout, record: Record, name: str, program: Sequence[str]) -> Part:
+def start(place: Layout, name: str, program: Sequence[str]) -> Part:
     """Start one without waiting; what an earlier one said about being ready is gone."""
     ready = place.ready_file(name)
     ready.parent.mkdir(parents=True, exist_ok=True)
     ready.unlink(missing_ok=True)
     # The working directory stays: a relative FAUST_LEDGER_CONFIG is looked for in it.
     command = [*program, *arguments(place, name)]
-    return parts.spawn(name, command, port=None, log=place.log(name), env=environment(record))
+    return parts.spawn(name, command, port=None, log=place.log(name), env=environment(place))
 
 
 def missing(place: Layout, part: Part) -> str | None:

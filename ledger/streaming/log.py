@@ -22,6 +22,8 @@ from aiokafka.errors import (
 )
 
 from ledger.errors import InvariantBroken, Unavailable
+from ledger.settings import Settings
+from ledger.streaming import connection
 from ledger.streaming.waiting import waited_for
 
 BATCH_BYTES = 16 * 1024 * 1024
@@ -88,8 +90,9 @@ class Log:
     `lease` is asked before every append and raises when this process may no longer write.
     """
 
-    def __init__(self, bootstrap_servers: str, *, lease: Callable[[], None] | None = None) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, settings: Settings, *, lease: Callable[[], None] | None = None) -> None:
+        self._servers = settings.bootstrap_servers
+        self._connection = connection.kafka(settings)
         self._lease = lease or (lambda: None)
         self._producer: AIOKafkaProducer | None = None
         self._renewal = asyncio.Lock()
@@ -101,7 +104,7 @@ class Log:
         async with self._renewal:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._servers,
+                    **self._connection,
                     acks="all",
                     enable_idempotence=True,
                     compression_type="lz4",
@@ -284,7 +287,7 @@ class Log:
 
     def _new_reader(self, wait_ms: int = READ_WAIT_MS) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **self._connection,
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=FETCH_BYTES,

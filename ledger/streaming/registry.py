@@ -22,6 +22,7 @@ from ledger.domain import avro
 from ledger.domain.refusal import Reason, Refused
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
+from ledger.streaming import connection
 from ledger.streaming.topics import topics
 
 COMPATIBILITY = "FULL_TRANSITIVE"
@@ -41,7 +42,7 @@ def register_all(settings: Settings) -> dict[str, int]:
     A schema already registered keeps its id. Raises LedgerError when the registry refuses a
     schema as incompatible with what was there, Unavailable when it does not answer.
     """
-    client = SchemaRegistryClient(settings.registry_url)
+    client = connection.schemas(settings, SchemaRegistryClient)
     ids = {}
     for topic in topics(settings).all():
         if topic.schema is not None:
@@ -54,7 +55,7 @@ def known_ids(settings: Settings) -> dict[str, int]:
 
     Raises LedgerError for one that is not registered.
     """
-    client = SchemaRegistryClient(settings.registry_url)
+    client = connection.schemas(settings, SchemaRegistryClient)
     ids = {}
     for topic in topics(settings).all():
         if topic.schema is not None:
@@ -139,10 +140,11 @@ def codec_of(settings: Settings) -> Codec:
 
     Raises as `known_ids` does.
     """
+    client = httpx.Client(**connection.registry(settings))
 
     def look_up(schema_id: int) -> Schema:
         try:
-            answer = httpx.get(f"{settings.registry_url}/schemas/ids/{schema_id}", timeout=10)
+            answer = client.get(f"schemas/ids/{schema_id}")
             found = None
             if answer.status_code != NOT_FOUND:
                 found = answer.raise_for_status().json()
@@ -224,7 +226,7 @@ class TransactionReader:
         """A reader of the transactions topic that `settings` name."""
         return cls(
             # One client that keeps its connection: garbage names a thousand schemas in a run.
-            httpx.AsyncClient(base_url=settings.registry_url, timeout=10),
+            httpx.AsyncClient(**connection.registry(settings)),
             subject_of(topics(settings).transactions.name),
             settings.max_transaction_bytes,
         )

@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
+from ledger.streaming import connection
 
 MIB = 1024 * 1024
 FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
@@ -85,7 +86,7 @@ async def create(settings: Settings) -> list[str]:
     Raises LedgerError when one exists with another number of partitions: a ledger's shards are
     fixed when it is created. Raises Unavailable when Kafka does not answer.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    admin = AIOKafkaAdminClient(**connection.kafka(settings))
     try:
         await admin.start()
         wanted = topics(settings).all()

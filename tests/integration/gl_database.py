@@ -18,16 +18,16 @@ from sqlalchemy import Engine, create_engine, make_url, text
 
 from ledger.gl.migrate import upgrade
 from ledger.gl.tables import metadata
-from ledger.stack import files, parts, postgres
-from ledger.stack.identity import Ports, create
+from ledger.stack import credentials, files, parts, postgres
+from ledger.stack.identity import Ports, Shape, create
 
-ROLES = ("ledger_owner", "ledger_service")
+ROLES = ("ledger_owner", "ledger_service", "ledger_finance")
 TABLES = ", ".join(metadata.tables)
 
 
 @dataclass(frozen=True)
 class Database:
-    """Addresses of one database by who asks: its superuser, its owner, the posting service."""
+    """Addresses of one database by who asks: its superuser, its owner, the posting service…"""
 
     admin: str
 
@@ -68,11 +68,13 @@ def embedded(directory: Path) -> Iterator[str]:
     place = files.layout(directory / "stack")
     files.create(place)
     postgres.open_way(place)
-    identity = create(place, Ports(), shards=8)
+    identity = create(place, Ports(), 8, Shape())
     part = postgres.start(place, identity)
     try:
-        parts.await_ready(part, lambda: postgres.missing(identity), seconds=60)
-        url = make_url(postgres.url("postgres", identity)).set(database="postgres")
+        parts.await_ready(part, lambda: postgres.missing(place, identity), seconds=60)
+        credentials.write(place, identity)
+        url = make_url(credentials.database_url(place, identity, "postgres"))
+        url = url.set(database="postgres")
         yield url.render_as_string(hide_password=False)
     finally:
         parts.stop(part, first=postgres.STOP_SIGNAL, seconds=30)

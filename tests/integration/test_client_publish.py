@@ -41,7 +41,7 @@ async def read_back(settings, receipts):
     """The records of these receipts."""
     topic = topics(settings).transactions.name
     found = {}
-    async with Reader(settings.bootstrap_servers) as reader:
+    async with Reader(settings) as reader:
         for receipt in receipts:
             tp = TopicPartition(topic, receipt.shard)
             reader.place({tp: receipt.offset})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 from ledger.errors import Unavailable
@@ -110,8 +110,8 @@ def test_without_the_role_it_says_so_and_the_next_upgrade_grants(
 ) -> None:
     from migrations import grants
 
-    name = f"{empty.admin.rsplit('_', 1)[1]}_late"
-    monkeypatch.setattr(grants, "ROLE", f"role_{name}")
+    name = f"{make_url(empty.admin).database}_late"
+    monkeypatch.setattr(grants, "GRANTS", {f"role_{name}": grants.GRANTS["ledger_service"]})
     with caplog.at_level(logging.WARNING):
         upgrade(empty.owner)
     assert f"no role role_{name}" in caplog.text
@@ -158,6 +158,19 @@ def test_the_service_can_post_and_nothing_else(database: "Database") -> None:
         refused(engine, "CREATE TABLE mine (x int)")
         refused(engine, "SELECT * FROM alembic_version")
         refused(engine, "CREATE TRIGGER t BEFORE INSERT ON entries EXECUTE FUNCTION now()")
+
+
+def test_finance_reads_the_books_and_nothing_else(database: "Database") -> None:
+    with database.engine(database.as_role("ledger_finance")) as engine:
+        for table in (*JOURNAL, *PRESENT):
+            with engine.connect() as connection:
+                connection.execute(text(f"SELECT * FROM {table}"))
+            refused(engine, f"INSERT INTO {table} DEFAULT VALUES")
+            refused(engine, f"DELETE FROM {table}")
+            refused(engine, f"TRUNCATE {table}")
+        refused(engine, "UPDATE entries SET amount = amount + 1")
+        refused(engine, "UPDATE stripes SET debits = debits + 1")
+        refused(engine, "CREATE TABLE mine (x int)")
 
 
 def test_the_public_may_do_nothing(database: "Database") -> None:

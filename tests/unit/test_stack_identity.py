@@ -30,17 +30,17 @@ def established(place: Layout, wanted: Ports | None = None, shards: int | None =
 def test_ports_passwords_and_cluster_stay(place: Layout) -> None:
     first = established(place)
     assert established(place) == first
-    assert len(set(first.passwords.values())) == len(identity.ROLES)
-    assert len({first.kafka_port, first.registry_port, first.postgres_port}) == 3
+    assert len(set(first.passwords.values())) == len(identity.ROLES) + len(identity.USERS)
+    assert len({*first.kafka_ports, first.registry_port, first.postgres_port}) == 3
 
 
 def test_a_given_port_is_remembered(place: Layout) -> None:
     established(place, Ports(kafka=12345))
-    assert established(place).kafka_port == 12345
+    assert established(place).kafka_ports == (12345,)
 
 
 def test_one_port_for_two_parts_is_refused(place: Layout) -> None:
-    with pytest.raises(StackError, match="three different ports"):
+    with pytest.raises(StackError, match="need different ports"):
         established(place, Ports(kafka=12345, registry=12345))
 
 
@@ -74,7 +74,7 @@ def test_secrets_are_for_the_owner_alone(place: Layout) -> None:
 
 def test_a_record_survives_and_settings_read_it(place: Layout, tmp_path: Path) -> None:
     me = established(place)
-    part = Part("kafka", 1, 2.5, me.kafka_port, tmp_path / "kafka.log")
+    part = Part("kafka", 1, 2.5, me.kafka_ports[0], tmp_path / "kafka.log")
     worker = Part("worker-1", 3, 4.5, None, tmp_path / "worker-1.log")
     written = record.Record(
         **{**vars(record.new(place, me)), "parts": (part,), "workers": (worker,)}
@@ -82,8 +82,9 @@ def test_a_record_survives_and_settings_read_it(place: Layout, tmp_path: Path) -
     record.save(place, written)
     assert record.load(place) == written
     seen = load(place.root)
-    assert seen.bootstrap_servers == f"127.0.0.1:{me.kafka_port}"
-    assert seen.database_url.endswith(f"@127.0.0.1:{me.postgres_port}/ledger")
+    assert seen.bootstrap_servers == f"127.0.0.1:{me.kafka_ports[0]}"
+    assert f"@127.0.0.1:{me.postgres_port}/ledger" in seen.database_url
+    assert me.passwords["ledger_owner"] not in place.stack_file.read_text()
     assert seen.registry_url.endswith("/apis/ccompat/v7")
 
 

@@ -40,6 +40,7 @@ def program(tmp_path: Path) -> list[str]:
 def empty(place: Layout) -> Iterator[Record]:
     """A record without workers; those that a test starts are stopped."""
     me = identity.establish(place, Ports(), Settings())
+    identity.save(place, me)
     yield record.new(place, me)
     workers.stop_all(workers.found(place), print)
 
@@ -101,7 +102,11 @@ def test_a_ready_file_from_an_earlier_life_does_not_count(
     assert "before it started" in (workers.missing(place, earlier) or "")
 
 
-def test_a_worker_is_given_this_stacks_addresses(empty: Record) -> None:
-    given = workers.environment(empty)
-    assert given["FAUST_LEDGER_BOOTSTRAP_SERVERS"] == empty.bootstrap_servers
+def test_a_worker_is_given_this_stacks_addresses(
+    place: Layout, empty: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAUST_LEDGER_KAFKA_USER", "somebody else's")
+    given = workers.environment(place)
+    assert given["FAUST_LEDGER_BOOTSTRAP_SERVERS"] == empty.addresses["bootstrap_servers"]
+    assert "FAUST_LEDGER_KAFKA_USER" not in given
     assert "127.0.0.1" in given["NO_PROXY"].split(",")

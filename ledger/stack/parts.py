@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,14 @@ def await_ready(part: Part, check: Check, *, seconds: float) -> None:
             f"It keeps running; `faust-ledger down` stops it. The end of its log {part.log}:\n"
             f"{tail(part.log)}"
         )
+
+
+def ask(part: Part | None, number: signal.Signals) -> None:
+    """Send a signal, where there is a process to hear it."""
+    found = process_of(part) if part else None
+    if found is not None:
+        with suppress(psutil.NoSuchProcess):
+            found.send_signal(number)
 
 
 def stop(part: Part, *, first: signal.Signals = signal.SIGTERM, seconds: float) -> bool:

@@ -100,7 +100,7 @@ def brokers_running(place: Layout, me: Identity, record: Record) -> Iterator[boo
     """For each broker whether it runs, on record or not."""
     for broker in me.brokers:
         service = of_kafka(place, me, broker, cache.cache_dir())
-        yield parts.running(record.part(broker.name)) or service.find() is not None
+        yield running_part(record, service) is not None
 
 
 def require_not_moving(known: Record | None, wanted: Ports) -> None:
@@ -164,25 +164,34 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
         record = records.load(place) or records.new(place, me)
         stopped = [part.name for part in workers.living(place, record).values()]
         record = workers.scale(place, record, 0, say=say)
-        for service in reversed(services(place, me, cache.cache_dir())):
-            if stop_service(record.part(service.name), service, say):
-                stopped.append(service.name)
-            record = record.without(service.name)
-            records.save(place, record)
+        database, *brokers, registry = services(place, me, cache.cache_dir())
+        for group in ([registry], brokers, [database]):
+            # A broker leaves with its controllers' leave, which the last one alone cannot get.
+            found = [running_part(record, service) for service in group]
+            for service, part in zip(group, found, strict=True):
+                parts.ask(part, service.stop_signal)
+            for service, part in zip(group, found, strict=True):
+                if part is not None:
+                    stop_service(part, service, say)
+                    stopped.append(service.name)
+                record = record.without(service.name)
+                records.save(place, record)
     return stopped
 
 
-def stop_service(part: Part | None, service: Service, say: Say) -> bool:
-    """Stop one, recorded or found, and say how; False when it did not run."""
-    found = part if parts.running(part) else service.find()
-    if found is None:
-        return False
+def running_part(record: Record, service: Service) -> Part | None:
+    """Its process, recorded or found; None when it does not run."""
+    part = record.part(service.name)
+    return part if parts.running(part) else service.find()
+
+
+def stop_service(part: Part, service: Service, say: Say) -> None:
+    """Stop one and say how."""
     began = time.monotonic()
-    willing = parts.stop(found, first=service.stop_signal, seconds=service.stop_seconds)
+    willing = parts.stop(part, first=service.stop_signal, seconds=service.stop_seconds)
     took = time.monotonic() - began
     ending = "stopped" if willing else f"killed: it ignored {service.stop_signal.name}"
     say(f"{service.name} {ending} ({took:.1f} s)")
-    return True
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import pytest
 
+from ledger.settings import Settings
 from tests.faults import checks
 from tests.faults.flow import Flow
 from tests.faults.plan import Entry, machine, write
@@ -137,9 +138,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 @pytest.fixture(autouse=True)
-def entered(ledger: "Ledger", request: pytest.FixtureRequest) -> None:
+def entered(request: pytest.FixtureRequest) -> None:
     """What is noted from here on is this test's."""
-    ledger.entry = entry_of(request.node)
+    for name in ("ledger", "centres"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name).entry = entry_of(request.node)
 
 
 @pytest.fixture(scope="session")
@@ -158,9 +161,20 @@ def world() -> Iterator[World]:
 @pytest.fixture(scope="session")
 def ledger(world: World, request: pytest.FixtureRequest) -> Iterator[Ledger]:
     """Its flow runs only where a test says so."""
-    name = f"f{uuid4().hex[:8]}"
-    flow = Flow(world.settings, name=name, seed=SEED, rate=RATE)
-    watch = Watch(world.settings)
+    with opened(world, world.settings, world.settings) as made:
+        yield made
+    if request.session.testsfailed:
+        sys.stderr.write(f"\nThe ledger of the faults, with its logs: {world.data_dir}\n")
+    elif not os.environ.get("FAUST_LEDGER_FAULTS_STACK"):
+        world.down()
+        world.remove()
+
+
+@contextmanager
+def opened(world: World, producer: Settings, reader: Settings) -> Iterator[Ledger]:
+    """A flow into this world and a watch over it."""
+    flow = Flow(producer, name=f"f{uuid4().hex[:8]}", seed=SEED, rate=RATE)
+    watch = Watch(reader)
     watch.start()
     sys.stderr.write(f"\nFaults with FAUST_LEDGER_FAULTS_SEED={SEED} on {world.data_dir}\n")
     try:
@@ -168,11 +182,6 @@ def ledger(world: World, request: pytest.FixtureRequest) -> Iterator[Ledger]:
     finally:
         watch.stop()
         flow.close()
-        if request.session.testsfailed:
-            sys.stderr.write(f"\nThe ledger of the faults, with its logs: {world.data_dir}\n")
-        elif not os.environ.get("FAUST_LEDGER_FAULTS_STACK"):
-            world.down()
-            world.remove()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

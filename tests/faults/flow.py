@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from ledger.domain.partition import partition_of
 from ledger.settings import Settings
+from ledger.streaming import connection
 from ledger.streaming.registry import known_ids
 from tests import builders
 
@@ -207,7 +208,7 @@ class Flow:
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self.settings.bootstrap_servers, acks="all",
+                **connection.kafka(self.settings), acks="all",
                 enable_idempotence=True, request_timeout_ms=5_000, compression_type="lz4",
             )  # fmt: skip
             try:

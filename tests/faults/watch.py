@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError
 
 import schemas
 from ledger.settings import Settings
+from ledger.streaming import connection
 
 Place = tuple[int, int]
 Key = tuple[str, str]
@@ -119,7 +120,7 @@ class Watch:
         return {tp.partition: end for tp, end in asyncio.run(self._ends(tps)).items()}
 
     async def _ends(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
-        async with AIOKafkaConsumer(bootstrap_servers=self.settings.bootstrap_servers) as consumer:
+        async with AIOKafkaConsumer(**connection.kafka(self.settings)) as consumer:
             return dict(await consumer.end_offsets(tps))
 
     def _standing(self) -> str:
@@ -138,7 +139,7 @@ class Watch:
 
     async def _follow_on(self) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.bootstrap_servers,
+            **connection.kafka(self.settings),
             enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=50,
         )  # fmt: skip
         await consumer.start()

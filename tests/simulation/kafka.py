@@ -8,10 +8,12 @@ from bisect import bisect_left
 from aiokafka import ConsumerRecord
 
 from ledger.errors import InvariantBroken, Unavailable
+from ledger.settings import Settings
 from ledger.streaming.log import BATCH_BYTES, AppendUnknown, Log
 from tests.builders import NOW
 
 COMPACTED_AFTER = 2.0
+SIMULATED = Settings(bootstrap_servers="simulated")
 """Virtual seconds; longer than it takes until what a replaced worker wrote is set right."""
 
 
@@ -63,7 +65,7 @@ class SimLog(Log):
     """A process's Log."""
 
     def __init__(self, process):
-        super().__init__("simulated", lease=process.app.lease)
+        super().__init__(SIMULATED, lease=process.app.lease)
         self._process, self._world = process, process.world
 
     async def _append(self, topic, partition, records):

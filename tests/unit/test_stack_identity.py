@@ -9,7 +9,7 @@ from ledger.errors import StackError
 from ledger.settings import Settings, load
 from ledger.stack import files, identity, record
 from ledger.stack.files import Layout
-from ledger.stack.identity import Identity, Ports
+from ledger.stack.identity import Identity, Ports, Shape
 from ledger.stack.parts import Part
 
 
@@ -49,6 +49,26 @@ def test_the_number_of_shards_is_fixed(place: Layout) -> None:
     assert established(place).shards == 4
     with pytest.raises(StackError, match="created with 4 shards and 16"):
         established(place, shards=16)
+
+
+def test_data_centres_and_security_are_fixed(place: Layout) -> None:
+    me = identity.establish(place, Ports(), Settings(), Shape(3, True))
+    identity.save(place, me)
+    assert [broker.name for broker in me.brokers] == ["kafka-1", "kafka-2", "kafka-3"]
+    assert me.copies == 3
+    assert identity.establish(place, Ports(), Settings(), Shape(3, True)) == me
+    assert identity.load(place) == me
+    with pytest.raises(StackError, match="created with 3 data centres and 1"):
+        identity.establish(place, Ports(), Settings(), Shape(1, None))
+    with pytest.raises(StackError, match="made with --secure"):
+        identity.establish(place, Ports(), Settings(), Shape(None, False))
+
+
+def test_controllers_move_when_no_broker_runs(place: Layout) -> None:
+    me = identity.establish(place, Ports(), Settings(), Shape(3, False))
+    moved = identity.with_new_controller_ports(me)
+    assert moved.kafka_ports == me.kafka_ports
+    assert len({*moved.controller_ports, *moved.kafka_ports}) == 6
 
 
 def test_lost_passwords_are_not_replaced_by_new_ones(place: Layout) -> None:

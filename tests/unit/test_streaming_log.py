@@ -2,6 +2,7 @@
 
 import asyncio
 
+from ledger.settings import Settings
 from ledger.streaming import log as module
 from ledger.streaming.log import AppendUnknown, Log
 
@@ -10,7 +11,7 @@ class Broker(Log):
     """Takes batches when `gate` is open; fails first with `errors`."""
 
     def __init__(self, *errors):
-        super().__init__("nowhere:1")
+        super().__init__(Settings(bootstrap_servers="nowhere:1"))
         self.batches, self.errors, self.end = [], list(errors), 100
         self.gate = asyncio.Event()
 

@@ -1,0 +1,41 @@
+"""The rules of each role, as a table."""
+
+from ledger.settings import Settings
+from ledger.streaming import access
+from ledger.streaming.access import Operation, Pattern, Resource
+from ledger.streaming.topics import topics
+
+SETTINGS = Settings()
+
+
+def allowed(role: str, operation: Operation, name: str) -> bool:
+    """As Kafka's authorizer takes the rules: exact names and prefixes."""
+    return any(
+        rule.role == role
+        and rule.operation == operation
+        and rule.resource == Resource.TOPIC
+        and (rule.name == name or (rule.pattern == Pattern.PREFIX and name.startswith(rule.name)))
+        for rule in access.rules(SETTINGS)
+    )
+
+
+def test_nobody_but_a_producer_asks_and_nobody_but_the_service_answers() -> None:
+    for topic in topics(SETTINGS).all():
+        writers = {role for role in access.ROLES if allowed(role, Operation.WRITE, topic.name)}
+        asked = {"ledger.transactions": {"producer"}, "ledger.reference": {"finance"}}
+        assert writers == asked.get(topic.name, {"service"}), topic.name
+
+
+def test_a_backend_reads_no_transactions() -> None:
+    seen = {
+        topic.name.removeprefix("ledger.")
+        for topic in topics(SETTINGS).all()
+        if allowed("backend", Operation.READ, topic.name)
+    }
+    assert seen == {"balances", "breaks", "progress", "reference"}
+
+
+def test_another_ledgers_topics_are_not_ours() -> None:
+    for role in access.ROLES:
+        assert not allowed(role, Operation.READ, "ledger2.balances")
+        assert not allowed(role, Operation.WRITE, "ledger2.transactions")

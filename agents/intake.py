@@ -17,8 +17,8 @@ from ledger.errors import Unavailable
 from ledger.streaming.decisions import ValidRun, valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.reference import policy_of
-from ledger.streaming.registry import TransactionReader
 from ledger.streaming.store import Store
+from ledger.streaming.transactions import TransactionReader
 from ledger.streaming.waiting import waited_for
 
 _SEEN = struct.Struct(">qq16s16s")

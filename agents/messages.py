@@ -53,9 +53,12 @@ class Messages:
 
     def reject(self, refusal: Refusal) -> Message:
         """A refused record with its original bytes."""
-        value = {name: getattr(refusal, name) for name in refusal.__slots__}
-        key = f"{self.shard}:{refusal.offset}".encode()
-        return key, self.codec.encode("Reject", value | {"shard": self.shard})
+        long = avro.long
+        value = b"".join((
+            self.codec.head("Reject"), long(self.shard), long(refusal.offset), refusal.why,
+            avro.signed(refusal.recorded_at), refusal.original,
+        ))  # fmt: skip
+        return f"{self.shard}:{refusal.offset}".encode(), value
 
 
 def balance(head: bytes, says: Balance) -> Message:

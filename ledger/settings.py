@@ -139,7 +139,9 @@ def load(data_dir: Path | None = None) -> Settings:
     # The stack writes the same names as the settings; what a person set wins over it.
     try:
         stack = json.loads(file.read_text())
-    except ValueError as error:
+        if not isinstance(stack, dict):
+            raise ValueError("it is no object")  # noqa: TRY004, TRY301 - of the file's text
+    except (ValueError, RecursionError) as error:
         raise LedgerError(
             f"{file} is damaged ({error}). `faust-ledger up --data-dir {base.data_dir}` mends it."
         ) from error

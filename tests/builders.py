@@ -19,7 +19,7 @@ from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Content, Decision, Outcomes, Stripe, Watermark
 from ledger.domain.transaction import Draft, DraftEntry, Policy, ordering_key
 from ledger.settings import Settings
-from ledger.streaming.registry import TransactionReader
+from ledger.streaming.transactions import Subject, TransactionReader
 
 NOW = 1_767_225_600_000_000
 """2026-01-01T00:00:00Z in microseconds since 1970."""
@@ -84,10 +84,12 @@ class KnownReader(TransactionReader):
 
     @classmethod
     def of(cls, settings: Settings) -> "KnownReader":
-        return cls(None, "transactions-value", settings.max_transaction_bytes)  # type: ignore[arg-type]
+        subject = Subject(None, "transactions-value")  # type: ignore[arg-type]
+        subject.known[1] = avro.parsed("Transaction")
+        return cls(subject, settings.max_transaction_bytes)
 
     async def prepare(self, values: Iterable[bytes | None]) -> None:
-        self._known[1] = avro.parsed("Transaction")
+        """It knows already."""
 
 
 def wire(made: Mapping[str, Any], schema_id: int = 1, schema: str = "Transaction") -> bytes:

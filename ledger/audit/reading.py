@@ -20,8 +20,9 @@ from ledger.gl.journal import Journal
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.log import Log
-from ledger.streaming.registry import Codec, TransactionReader, codec_of
+from ledger.streaming.registry import Codec, codec_of
 from ledger.streaming.topics import Topic, Topics, topics
+from ledger.streaming.transactions import TransactionReader
 
 ANY_SIZE = 2**31
 """What was accepted is read, whatever the size limit is today."""

@@ -18,7 +18,7 @@ from ledger.cli import (
     stack,
     worker,
 )
-from ledger.cli.output import buffer_output
+from ledger.cli.output import buffer_output, say
 from ledger.errors import LedgerError
 
 FAULT = 3
@@ -44,7 +44,7 @@ def main() -> NoReturn:
     try:
         app()
     except LedgerError as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         sys.exit(FAULT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -70,6 +70,20 @@ def _buffered(stream: TextIO) -> TextIO:
     )  # fmt: skip
 
 
+def plain(text: str) -> str:
+    """`text` with whatever a terminal might obey, or show otherwise than it is, spelt out.
+
+    What producers write is printed; control characters and marks of direction are among it.
+    """
+    return text if text.isprintable() else "".join(map(_plain, text))
+
+
+def _plain(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode()
+
+
 def print_json(found: Mapping[str, Any]) -> None:
     """One object on a line of stdout."""
     # Escaped: some readers of lines take U+2028 for the end of one.
@@ -77,8 +91,8 @@ def print_json(found: Mapping[str, Any]) -> None:
 
 
 def say(text: str) -> None:
-    """A line for people, on stderr."""
-    typer.echo(text, err=True)
+    """Lines for people, on stderr."""
+    typer.echo("\n".join(map(plain, text.split("\n"))), err=True)
 
 
 def errors() -> "Console":
@@ -125,7 +139,7 @@ def print_table(columns: Mapping[str, str], rows: list[list[str]]) -> None:
     for name, side in columns.items():
         table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(plain(cell)) for cell in row))
     console = Console(emoji=False)
     # A pipe has no width to fold to.
     wide = console if console.is_terminal else Console(emoji=False, width=250)

@@ -52,13 +52,13 @@ async def refused(
     settings: "Settings", code: str | None, limit: int | None
 ) -> list[dict[str, Any]]:
     """As --json prints them, in order of recorded_at, shard and offset."""
-    rows = [row async for row in _rejects(settings, code)]
-
-    def order(row: dict[str, Any]) -> tuple[int, int, int]:
-        return row["recorded_at"], row["shard"], row["offset"]
-
-    newest = sorted(rows, key=order) if limit is None else heapq.nlargest(limit, rows, key=order)
-    return [as_json_row(row) for row in sorted(newest, key=order)]
+    newest: list[tuple[int, int, int, dict[str, Any]]] = []
+    async for row in _rejects(settings, code):
+        heapq.heappush(newest, (row["recorded_at"], row["shard"], row["offset"], row))
+        # After a flood there are more than this machine can hold.
+        if limit is not None and len(newest) > limit:
+            heapq.heappop(newest)
+    return [as_json_row(row) for *_, row in sorted(newest)]
 
 
 async def _rejects(settings: "Settings", code: str | None) -> AsyncIterator[dict[str, Any]]:
@@ -71,17 +71,17 @@ async def _rejects(settings: "Settings", code: str | None) -> AsyncIterator[dict
     name = topics(settings).rejects.name
     counts = await partition_counts(settings, name)
     records = await Records.of(settings, "Reject")
-    seen: set[tuple[int, int]] = set()
+    last: dict[int, int] = {}
     async with Reader(settings) as reader:
         bounds = await reader.bounds(TopicPartition(name, each) for each in range(counts[name]))
         reader.place({tp: first for tp, (first, _) in bounds.items()})
         async for fetched in reader.until({tp: end for tp, (_, end) in bounds.items()}):
             for _, row in await records.decode("Reject", fetched):
-                # The same one may be sent again.
-                place = row["shard"], row["offset"]
-                if place not in seen and code in (None, row["code"]):
-                    seen.add(place)
-                    yield row
+                # They come in order; after a crash the same ones may come again.
+                if row["offset"] > last.get(row["shard"], -1):
+                    last[row["shard"]] = row["offset"]
+                    if code in (None, row["code"]):
+                        yield row
 
 
 def as_json_row(row: dict[str, Any]) -> dict[str, Any]:

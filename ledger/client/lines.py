@@ -11,6 +11,7 @@ refused, so that a typing error in the name of an optional one is found.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +21,8 @@ from ledger.domain.transaction import Draft, DraftEntry
 
 MAX_LINE = 4 * 1024 * 1024
 """Bytes of a line; a record of Kafka's is far smaller."""
+MAX_PATH = 100
+"""Characters of a field's name that a sentence repeats."""
 
 REQUIRED = ("transaction_id", "kind", "effective_at", "entries")
 OPTIONAL = ("description", "ordering_key", "created_at", "reverses", "metadata")
@@ -71,8 +74,8 @@ def read_object(line: bytes | str) -> dict[str, Any] | Refused:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise malformed(twice, "is there twice; leave one of them out")
     return found
 
@@ -112,6 +115,7 @@ def check_names(
 
 def malformed(path: str, what: str) -> Malformed:
     """To be raised: `path` names the field, `what` is the rest of the sentence."""
+    path = path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}..."
     return Malformed(Refused(Reason.FIELD_MALFORMED, f"{path} {what}.", path))
 
 

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
+from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
 from ledger.streaming import connection
 
 FETCH_BYTES = 4 * 1024 * 1024

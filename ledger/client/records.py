@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 from aiokafka import ConsumerRecord
-from fastavro import parse_schema
 from fastavro.types import Schema
 from schema_registry.client import AsyncSchemaRegistryClient, schema
 from schema_registry.client.errors import ClientError
@@ -19,6 +18,7 @@ from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.registry import HEADER, SERVER_ERROR, Codec, subject_of
 from ledger.streaming.topics import topics
+from ledger.streaming.writers import readable_or_error
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +77,13 @@ class Records:
             found = await self._client.get_by_id(schema_id)
         except (ClientError, httpx.HTTPError) as error:
             raise Unavailable(f"The schema registry does not answer: {error}") from error
+        except Exception as error:  # whatever the client makes of a schema that is none of ours
+            raise ValueError(f"schema {schema_id} is none of ours: {error!r}") from error
         if found is None:
             raise ValueError(f"the registry knows no schema {schema_id}")
-        parsed = parse_schema(avro.without_logical_types(found.raw_schema))
-        self._writers[schema_id] = parsed
-        return parsed
+        readable = readable_or_error(found.raw_schema, schema_id)
+        self._writers[schema_id] = readable
+        return readable
 
 
 async def _registered(

@@ -26,8 +26,9 @@ class Totals(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """What `text` made."""
-        return cls._make(map(int, text.split(" ")))
+        """What `text` made. Raises ValueError for anything else."""
+        debits, credits, entries, offset = map(int, text.split(" "))
+        return cls(debits, credits, entries, offset)
 
 
 NOTHING = Totals()

@@ -32,6 +32,9 @@ _COLUMNS = (
 RUN_STRIPES = 8_000
 """Touched by one run, or a few more: on its way a stripe takes a kilobyte, in each of its places.
 A run of many accounts that hardly share one gains nothing by being longer."""
+RUN_REFUSED = 4 * 1_048_576
+"""Bytes of refusals in one run, or one record more: what is refused may say more than it was, and
+a run is one record of the log."""
 KEPT_BYTES = 1_048_576
 """Of a refused record's key and value: the topic's own limit, which is on compressed batches."""
 
@@ -139,18 +142,22 @@ def decide(
 ) -> Settled:
     """Settle `records`, the positions [watermark.end, end) of the shard. `memory` learns.
 
-    Or as many of them as touch RUN_STRIPES; the decision's own `end` says so.
+    Or as many of them as touch RUN_STRIPES, or take RUN_REFUSED bytes to refuse; the decision's
+    own `end` says so.
     """
     run = _Run(Content(), Outcomes(), {}, [], [])
     recorded_until = watermark.recorded_until
+    refused_bytes = 0
     for record in records:
-        if len(run.stripes) >= RUN_STRIPES:
+        if len(run.stripes) >= RUN_STRIPES or refused_bytes >= RUN_REFUSED:
             end = record.offset
             break
         recorded_until = max(recorded_until, record.recorded_at)
         outcome = _judge(record, recorded_until, shard, shards, memory, reference, policy)
         if isinstance(outcome, Refused):
-            run.outcomes.refused.append(_refusal(record, recorded_until, outcome))
+            refusal = _refusal(record, recorded_until, outcome)
+            run.outcomes.refused.append(refusal)
+            refused_bytes += refusal.weight
         elif outcome is None:
             run.outcomes.duplicates.append(record.offset)
         else:
@@ -191,15 +198,14 @@ def _judge(
     )
     if refused:
         return refused
-    mark = fingerprint(draft)
     known = memory.seen(draft["transaction_id"])
     if known is not None and recorded_at - known.known_from <= policy.window:
-        return None if known.fingerprint == mark else _reused(draft, known)
+        return None if known.fingerprint == fingerprint(draft) else _reused(draft, known)
     entries = check_content(draft, recorded_at=recorded_at, reference=reference, policy=policy)
     if isinstance(entries, Refused):
         return entries
     refused = _check_reversal(draft, entries, recorded_at, memory, policy)
-    return refused or (entries, mark)
+    return refused or (entries, fingerprint(draft))
 
 
 def check_key(draft: Draft, key: bytes | None, shard: int, shards: int) -> Refused | None:

@@ -86,7 +86,7 @@ def load(place: Layout) -> Identity | None:
         for name in ("kafka_ports", "controller_ports"):
             stored[name] = tuple(stored[name])
         return Identity(**stored)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise StackError(
             f"{place.identity_file} holds this stack's passwords and cannot be read ({error}). "
             "Restore it from a backup; or, if the ledger in this directory may be lost, remove "

@@ -59,5 +59,5 @@ def load(place: Layout) -> Record | None:
         parts = tuple(from_json(name, part) for name, part in stored.pop("parts").items())
         workers = tuple(from_json(part["name"], part) for part in stored.pop("workers"))
         return Record(Path(stored.pop("data_dir")), stored, parts, workers)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

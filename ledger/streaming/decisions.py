@@ -37,8 +37,10 @@ class ValidRun:
 
     @property
     def weight(self) -> int:
-        """Bytes, roughly, of what is written and said of its stripes."""
-        return len(self.decision.content) + STRIPE_BYTES * len(self.content.accounts)
+        """Bytes, roughly, of what is written and said of it."""
+        decision = self.decision
+        said = STRIPE_BYTES * len(self.content.accounts)
+        return len(decision.content) + len(decision.outcomes) + said
 
     @cached_property
     def content(self) -> Content:

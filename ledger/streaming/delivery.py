@@ -30,13 +30,14 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from ledger.errors import InvariantBroken
+from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
 from ledger.streaming.waiting import waited_for
 
 FETCH_WAIT_MS = 100
 """How long a broker holds an empty fetch, and so how long a partition that was just opened, or
 resumed, may wait until it is in one. Faust's own are 1,500 ms."""
 RECORD_BYTES = 300
-"""What a record takes in memory beside its value."""
+"""What a record takes in memory beside its key and value."""
 SINGLES_AT_ONCE = 100
 """Records of an ordinary partition handed on before runs that came meanwhile have their turn."""
 
@@ -59,8 +60,8 @@ class Run:
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        values = sum(len(record.value or b"") for record in self.records)
-        self.size = values + RECORD_BYTES * len(self.records)
+        held = sum(len(record.value or b"") + len(record.key or b"") for record in self.records)
+        self.size = held + RECORD_BYTES * len(self.records)
 
     def from_position(self, position: int) -> list[ConsumerRecord] | None:
         """The records at or after `position`; None when the run starts beyond it: a gap."""
@@ -184,6 +185,8 @@ class RunThread(driver.AIOKafkaConsumerThread):
             if records and start is not None and state is not None:
                 self._ends[tp] = state.position
                 where, seeks = TP(tp.topic, tp.partition), self.seeks[tp]
+                if tp.topic in self.app.openers:
+                    _drop_headers(records)
                 self._pass_on(Run(where, start, state.position, records, seeks))
 
     def _pass_on(self, found: Run | BaseException) -> None:
@@ -268,6 +271,13 @@ class RunThread(driver.AIOKafkaConsumerThread):
             self.log.info("Offsets not committed (%s); they are a hint only.", reason)
             return False
         return True
+
+
+def _drop_headers(records: Iterable[ConsumerRecord]) -> None:
+    """Nobody who takes runs reads them, and a mebibyte of small ones is thirty in memory."""
+    for record in records:
+        if record.headers:
+            record.headers = ()
 
 
 def joined(runs: Iterable[Run]) -> list[Run]:

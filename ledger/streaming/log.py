@@ -23,6 +23,7 @@ from aiokafka.errors import (
 
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.settings import Settings
+from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
 from ledger.streaming import connection
 from ledger.streaming.waiting import waited_for
 

@@ -25,7 +25,7 @@ def item_of(row: dict[str, Any]) -> Asset | Account:
         return Account(
             row["code"], row["name"], row["currency"], row["opened_at"], row["closed_at"]
         )
-    raise ValueError(f"neither an asset with a scale nor an account: {row}")
+    raise ValueError(f"neither an asset with a scale nor an account: {row['type'][:32]!r}")
 
 
 def key_and_row(item: Asset | Account) -> tuple[bytes, dict[str, Any]]:

@@ -62,10 +62,8 @@ def topics(settings: Settings) -> Topics:
     # The broker's clock, so that recorded_at is the same on every replay. The broker unpacks what
     # producers compress: the size limit then holds for what a worker has to hold in memory, where
     # a compressed batch of a mebibyte could be gigabytes (measured: 30 MB of zeros pass as zstd).
-    taken = FOREVER | {
-        "message.timestamp.type": "LogAppendTime",
-        "compression.type": "uncompressed",
-    }
+    unpacked = {"compression.type": "uncompressed"}
+    taken = FOREVER | unpacked | {"message.timestamp.type": "LogAppendTime"}
     return Topics(
         transactions=topic("transactions", shards, "Transaction", MIB, taken),
         decisions=topic("decisions", shards, "Decision", 16 * MIB, FOREVER),
@@ -76,7 +74,7 @@ def topics(settings: Settings) -> Topics:
         breaks=topic("breaks", shards, "Break", 16 * MIB, FOREVER),
         rejects=topic("rejects", shards, "Reject", 16 * MIB, FOREVER),
         progress=topic("progress", shards, "Progress", MIB, COMPACT),
-        reference=topic("reference", 1, "Reference", MIB, COMPACT),
+        reference=topic("reference", 1, "Reference", MIB, COMPACT | unpacked),
     )
 
 

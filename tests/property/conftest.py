@@ -27,4 +27,10 @@ settings.register_profile(
     deadline=None,
     suppress_health_check=QUIET,
 )
+settings.register_profile(
+    "fuzz",
+    max_examples=int(os.environ.get("FAUST_LEDGER_FUZZ_EXAMPLES", "100000")),
+    deadline=None,
+    suppress_health_check=QUIET,
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

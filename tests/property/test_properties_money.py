@@ -58,7 +58,7 @@ def test_partitions_are_javas(key: bytes) -> None:
 
 REFUSALS = st.builds(
     Refusal,
-    LONG,
+    st.integers(0, 2**63 - 1),
     LONG,
     st.none() | st.text(st.characters(exclude_categories=["Cs"])),
     st.sampled_from(list(Reason)).map(str),

@@ -1,5 +1,6 @@
 """Commands: what they print, what they refuse before anything is reached, and their help."""
 
+import asyncio
 import fcntl
 import json
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import termios
 import time
+import tracemalloc
 
 import pytest
 import typer
@@ -15,7 +17,7 @@ from typer.testing import CliRunner
 
 from ledger.cli import rejects, settings_command
 from ledger.cli.main import app
-from ledger.cli.output import time_option
+from ledger.cli.output import plain, print_table, say, time_option
 from ledger.cli.publish import _report
 from ledger.cli.read import as_row, incomplete, totals, under
 from ledger.client.bulk import Counts
@@ -200,3 +202,37 @@ def test_every_setting_is_listed():
 
     names = [row["name"] for row in settings_command.listed(None)]
     assert names == list(Settings.model_fields)
+
+
+HOSTILE = "a\x1b[2Jb\x9b31mc\u202ed\u2028e\rf\x07g\ud800h\ufeffi"
+
+
+def test_what_producers_write_does_not_speak_to_the_terminal(capsys):
+    """ESC and the control characters above 127, marks of direction, ends of lines of any kind."""
+    plainly = r"a\x1b[2Jb\x9b31mc\u202ed\u2028e\rf\x07g\ud800h\ufeffi"
+    assert plain(HOSTILE) == plainly
+    assert plain("Žluťoučký 馬 🐎 [bold]") == "Žluťoučký 馬 🐎 [bold]"
+    print_table({"transaction_id": "left"}, [[HOSTILE], ["[red]x"]])
+    say(f"one\n{HOSTILE}")
+    printed = capsys.readouterr()
+    assert plainly in printed.out
+    assert "[red]x" in printed.out
+    assert printed.err == f"one\n{plainly}\n"
+
+
+def test_the_newest_rejects_are_not_kept_beside_all_others(monkeypatch):
+    """After a flood they are more than fit this machine."""
+
+    async def found(settings, code):
+        for offset in range(100_000):
+            yield {"recorded_at": offset // 7, "shard": 0, "offset": offset, "code": "X",
+                   "reason": "", "field": "", "transaction_id": None, "key": None,
+                   "value": bytes(1_000)}  # fmt: skip
+
+    monkeypatch.setattr(rejects, "_rejects", found)
+    tracemalloc.start()
+    newest = asyncio.run(rejects.refused(None, None, 3))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [row["offset"] for row in newest] == [99_997, 99_998, 99_999]
+    assert most < 4_000_000

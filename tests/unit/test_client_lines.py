@@ -1,6 +1,7 @@
 """A JSON line becomes a draft exactly, or is refused with the right code and field."""
 
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -206,3 +207,18 @@ def test_any_json_is_a_draft_or_refused(found):
 @given(st.binary())
 def test_any_bytes_are_a_draft_or_refused(line):
     assert isinstance(lines.read(line, created_at=CREATED), dict | Refused)
+
+
+def test_a_long_line_of_many_names_is_refused_soon():
+    names = "".join(f'"n{each}": 1, ' for each in range(200_000))
+    began = time.monotonic()
+    found = lines.read(f'{{{names}"n199999": 2}}', created_at=CREATED)
+    assert (found.reason, found.field) == (Reason.FIELD_MALFORMED, "n199999")
+    assert time.monotonic() - began < 5
+
+
+def test_a_sentence_does_not_repeat_a_name_of_any_length():
+    found = lines.read(
+        json.dumps({"x" * 1_000_000: 1} | dict.fromkeys(lines.REQUIRED, "a")), created_at=CREATED
+    )
+    assert len(found.sentence) < 500

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from agents import messages
 from ledger.domain import avro
 from ledger.domain.balance import Balance
+from ledger.domain.run import Outcomes, Refusal
+from ledger.streaming.registry import Codec
 
 LONGS = st.integers(0, 2**63 - 1)
+ANY_LONGS = st.integers(-(2**63), 2**63 - 1)
 TEXTS = st.text(max_size=300)
 
 
@@ -31,6 +34,11 @@ def test_where_a_long_gets_longer():
             assert avro.long(number) == written("long", number)
 
 
+@given(ANY_LONGS)
+def test_a_signed_long(number):
+    assert avro.signed(number) == written("long", number)
+
+
 @given(TEXTS)
 def test_a_text(value):
     assert avro.text(value) == written("string", value)
@@ -44,3 +52,23 @@ def test_a_balance(balance):
     key, value = messages.balance(b"head", balance)
     assert value == avro.encode("Balance", balance._asdict(), b"head")
     assert key == f"{balance.account} {balance.currency}".encode()
+
+
+@given(
+    st.lists(
+        st.builds(Refusal, LONGS, ANY_LONGS, st.none() | TEXTS, TEXTS, TEXTS, TEXTS,
+                  st.none() | st.binary(), st.none() | st.binary()),
+        max_size=4,
+    ),
+    st.lists(LONGS, max_size=3),
+)  # fmt: skip
+def test_refusals(refused, duplicates):
+    outcomes = Outcomes(b"f" * 16, duplicates, refused)
+    rows = [each._asdict() for each in refused]
+    said = {"fingerprints": b"f" * 16, "duplicates": duplicates, "refused": rows}
+    assert outcomes.encode() == avro.encode("Outcomes", said)
+    told = messages.Messages(Codec({"Reject": 7}), 3)
+    for each in refused:
+        key, value = told.reject(each)
+        assert value == avro.encode("Reject", {**each._asdict(), "shard": 3}, b"\0\0\0\0\7")
+        assert key == f"3:{each.offset}".encode()

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test faults bench install lint lock clean
+.PHONY: demo test faults fuzz bench install lint lock clean
 
 demo: install  ## start everything, publish a stream of transactions, show what came of it, stop
 	@$(BIN)/faust-ledger demo
@@ -15,6 +15,12 @@ test: install lint  ## everything, on real Kafka, registry, PostgreSQL and worke
 
 faults: install  ## every fault on real processes under load; writes docs/fault-plan.md
 	FAUST_LEDGER_FAULT_PLAN=docs/fault-plan.md $(BIN)/python -m pytest -o faulthandler_timeout=3600 tests/faults
+
+fuzz: install  ## hostile input for an hour or so: FAUST_LEDGER_FUZZ_EXAMPLES a decoder, FAUST_LEDGER_HOSTILE_RECORDS
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/property/test_properties_decoders.py
+	FAUST_LEDGER_HOSTILE_RECORDS=$${FAUST_LEDGER_HOSTILE_RECORDS:-1000000} \
+	  FAUST_LEDGER_HOSTILE_SEED=$${FAUST_LEDGER_HOSTILE_SEED:-$$(date +%s)} \
+	  $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/hostile
 
 bench: install  ## throughput, latency and CPU, beside a hand-written floor
 	@$(BIN)/faust-ledger bench

@@ -26,9 +26,9 @@ from ledger.gl.postgresql import PostgresJournal
 from ledger.settings import Settings
 from tests.wire import Wire
 
-FOLDERS = ("unit", "property", "simulation", "stream", "integration", "faults", "bench")
+FOLDERS = ("unit", "property", "simulation", "stream", "integration", "hostile", "faults", "bench")
 """In this order: what is quick and closest to a mistake comes first."""
-MARKED = ("integration", "faults", "bench")
+MARKED = ("integration", "hostile", "faults", "bench")
 
 
 def pytest_configure() -> None:

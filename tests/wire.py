@@ -12,8 +12,8 @@ over what the topics say, with a time limit, and a message that shows how far th
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
@@ -287,6 +287,16 @@ class Wire:
             tail = self._worker_log.read_text(errors="replace").splitlines()[-15:]
             said += "\n" + "\n".join(line[:400] for line in tail)
         return said
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Hear nothing meanwhile: what is measured has the machine to itself."""
+        work = self._consumer.assignment()
+        self._loop.call_soon_threadsafe(lambda: self._consumer.pause(*work))
+        try:
+            yield
+        finally:
+            self._loop.call_soon_threadsafe(lambda: self._consumer.resume(*work))
 
     # What is heard.
 

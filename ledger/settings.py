@@ -141,15 +141,15 @@ def load(data_dir: Path | None = None) -> Settings:
         stack = json.loads(file.read_text())
         if not isinstance(stack, dict):
             raise ValueError("it is no object")  # noqa: TRY004, TRY301 - of the file's text
+        unset = {
+            name: stack[name]
+            for group in GROUPS
+            if base.model_fields_set.isdisjoint(group)
+            for name in group
+            if name in stack
+        }
+        return Settings(data_dir=base.data_dir, **unset)
     except (ValueError, RecursionError) as error:
         raise LedgerError(
             f"{file} is damaged ({error}). `faust-ledger up --data-dir {base.data_dir}` mends it."
         ) from error
-    unset = {
-        name: stack[name]
-        for group in GROUPS
-        if base.model_fields_set.isdisjoint(group)
-        for name in group
-        if name in stack
-    }
-    return Settings(data_dir=base.data_dir, **unset)

@@ -11,6 +11,8 @@ from aiokafka.errors import for_code
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c
 
+from ledger.settings import Settings
+from ledger.streaming import connection
 from tests.hostile.damage import varint
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -58,9 +60,9 @@ def batch(
 
 
 @asynccontextmanager
-async def opened(servers: str, topic: str) -> AsyncIterator[AIOKafkaClient]:
+async def opened(settings: Settings, topic: str) -> AsyncIterator[AIOKafkaClient]:
     """A client that knows where the topic's partitions are."""
-    client = AIOKafkaClient(bootstrap_servers=servers)
+    client = AIOKafkaClient(**connection.kafka(settings))
     await client.bootstrap()
     try:
         await client.set_topics([topic])
@@ -80,10 +82,10 @@ async def append(
 
 
 async def send(
-    servers: str, topic: str, batches: Mapping[int, Sequence[bytes]]
+    settings: Settings, topic: str, batches: Mapping[int, Sequence[bytes]]
 ) -> dict[int, list[int]]:
     """`append`, once."""
-    async with opened(servers, topic) as client:
+    async with opened(settings, topic) as client:
         return await append(client, topic, batches)
 
 

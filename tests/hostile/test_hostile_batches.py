@@ -22,7 +22,7 @@ SHARD = 0
 def send(attacked: Attacked, *batches: bytes, topic: str = "transactions") -> list[int]:
     """To one shard."""
     settings = attacked.stack.settings
-    work = raw.send(settings.bootstrap_servers, f"{settings.prefix}.{topic}", {SHARD: batches})
+    work = raw.send(settings, f"{settings.prefix}.{topic}", {SHARD: batches})
     return attacked.wire.run(work)[SHARD]
 
 

@@ -61,7 +61,7 @@ class Run:
         batches = {shard: [self._batch(part) for part in each] for shard, each in parts.items()}
         now = time.time_ns() // 1_000
         found = self.attacked.wire.run(
-            raw.send(settings.bootstrap_servers, f"{settings.prefix}.transactions", batches)
+            raw.send(settings, f"{settings.prefix}.transactions", batches)
         )
         places = []
         for shard, firsts in found.items():

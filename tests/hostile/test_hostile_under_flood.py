@@ -20,6 +20,7 @@ from uuid import uuid4
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from ledger.streaming import connection
 from tests import builders
 from tests.hostile import raw
 from tests.hostile.conftest import SEED, Attacked
@@ -95,14 +96,14 @@ class Flood:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Ready to send, and to hear what is reconciled."""
-        servers, prefix = self.settings.bootstrap_servers, self.settings.prefix
-        consumer = AIOKafkaConsumer(bootstrap_servers=servers, fetch_max_wait_ms=20)
+        prefix = self.settings.prefix
+        consumer = AIOKafkaConsumer(**connection.kafka(self.settings), fetch_max_wait_ms=20)
         await consumer.start()
         shards = range(self.settings.shards)
         consumer.assign([TopicPartition(f"{prefix}.progress", shard) for shard in shards])
         await consumer.seek_to_end()
         try:
-            async with raw.opened(servers, self.topic) as client:
+            async with raw.opened(self.settings, self.topic) as client:
                 self.consumer, self.client = consumer, client
                 yield
         finally:

@@ -364,7 +364,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_stored_addresses(place: Path, chance: Random) -> None:
     """stack.json, by whatever ended while it was being written, or by hand."""
     at = layout(place)
-    spoilt = chance.choice([b"[" * 5_000, b"[]", b"7", damaged(chance, STORED.encode())])
+    changed = json.loads(STORED)
+    changed[chance.choice(list(changed))] = chance.choice([None, 7, "x", [], {}, [1], {"a": "b"}])
+    spoilt = chance.choice(
+        [b"[" * 5_000, b"[]", b"7", damaged(chance, STORED.encode()), json.dumps(changed).encode()]
+    )
     for file in (at.stack_file, at.identity_file):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(spoilt)

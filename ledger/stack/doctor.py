@@ -1,5 +1,6 @@
 """What is wrong with a machine, a cache or a data directory, or soon will be, and what to do."""
 
+import errno
 import os
 import stat
 import sys
@@ -15,28 +16,22 @@ from rich.table import Table
 
 from ledger.errors import StackError
 from ledger.settings import load as load_settings
-from ledger.stack import cache, files, identity, parts, ports, postgres, workers
+from ledger.stack import cache, causes, files, health, identity, parts, ports, postgres
 from ledger.stack import record as records
+from ledger.stack.causes import Finding
 from ledger.stack.files import PARTIAL, Layout
 from ledger.stack.identity import Identity
+from ledger.stack.parts import Part
 from ledger.stack.record import Record
 from ledger.stack.services import Service, services
 
 GIB = 1024**3
 LEAST_DISK_BYTES = 2 * GIB
+MIB = 1024**2
+LEAST_OWN_BYTES = 32 * MIB
 # Heaps of 512 and 256 MiB, what Java needs beside them, PostgreSQL, one worker.
 LEAST_MEMORY_BYTES = GIB + GIB // 2
 LEAST_OPEN_FILES = 4096
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at; `advice` says what to do when it is not well."""
-
-    name: str
-    well: bool
-    detail: str
-    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +82,22 @@ def disk(patient: Patient) -> Iterator[Finding]:
             f"{free / GIB:.1f} GiB free at {path}",
             f"free some: below {LEAST_DISK_BYTES / GIB:.0f} GiB Kafka and PostgreSQL may stop; "
             "or choose another place with --data-dir or FAUST_LEDGER_CACHE_DIR",
+        )
+    yield from disks_of_their_own(patient.place)
+
+
+def disks_of_their_own(place: Layout) -> Iterator[Finding]:
+    """Those below the data directory that something else is mounted at."""
+    workers = sorted(place.root.glob("workers/*"))
+    for path in (place.kafka, place.postgres, *workers):
+        if not path.exists() or path.stat().st_dev == place.root.stat().st_dev:
+            continue
+        free = psutil.disk_usage(str(path)).free
+        yield Finding(
+            f"disk for {path.name}",
+            free >= LEAST_OWN_BYTES,
+            f"{free / MIB:.0f} MiB free at {path}",
+            "make room there: what needs it goes on by itself, a broker or database with `up`",
         )
 
 
@@ -189,13 +200,7 @@ def listening(patient: Patient) -> Iterator[Finding]:
         part = patient.record.part(service.name) if patient.record else None
         name = f"{service.name} on port {service.port}"
         if part is not None and parts.running(part):
-            trouble = service.missing()
-            yield Finding(
-                name,
-                trouble is None,
-                trouble or "answers",
-                f"read {service.log}; then `faust-ledger down` and `up`",
-            )
+            yield answering(service, part, name)
         elif service.find() is not None:
             yield Finding(
                 name,
@@ -211,27 +216,53 @@ def listening(patient: Patient) -> Iterator[Finding]:
                 f"stop that, or `faust-ledger up --{service.name}-port ...`",
             )
         elif part is not None:
-            yield Finding(
-                name,
-                False,
-                f"has died (was pid {part.pid})",
-                f"read {service.log}; `faust-ledger up` starts it again",
-            )
+            yield dead(service, part, name)
         else:
             yield Finding(name, True, "stopped; the port is free")
+
+
+def answering(service: Service, part: Part, name: str) -> Finding:
+    """One that runs: whether it answers, or hangs, or is held."""
+    if (held := health.held(part)) is not None:
+        return Finding(
+            name, False, held, "let it go on as it says; whoever waits for it goes on then"
+        )
+    trouble = service.missing()
+    if trouble is not None and ports.is_open(service.port):
+        trouble = f"it accepts connections and does not answer: it hangs ({trouble})"
+    advice = f"read {service.log}; then `faust-ledger down` and `up`"
+    return Finding(name, trouble is None, trouble or "answers", advice)
+
+
+def dead(service: Service, part: Part, name: str) -> Finding:
+    """One that has died, of a full disk perhaps."""
+    full = os.strerror(errno.ENOSPC) in files.tail(service.log, lines=100)
+    return Finding(
+        name,
+        False,
+        f"has died (was pid {part.pid}){': its disk was full' if full else ''}",
+        f"{'make room; ' if full else ''}read {service.log}; `faust-ledger up` starts it again",
+    )
 
 
 def working(patient: Patient) -> Iterator[Finding]:
     """Every worker on record."""
     for part in patient.record.workers if patient.record else ():
-        alive = parts.running(part)
-        trouble = workers.missing(patient.place, part) if alive else f"has died (was {part.pid})"
-        yield Finding(
-            part.name,
-            trouble is None,
-            trouble or "ready",
-            f"read {part.log}; `faust-ledger up` starts it again",
-        )
+        yield from causes.of_worker(patient.place, part)
+
+
+def ledger(patient: Patient) -> Iterator[Finding]:
+    """The database and the topics, where the services run."""
+    running = (
+        {part.name for part in patient.record.parts if parts.running(part)}
+        if patient.record
+        else set()
+    )
+    settings = load_settings(patient.place.root)
+    if postgres.NAME in running:
+        yield from causes.of_database(settings)
+    if {service.name for service in patient.services()} <= running:
+        yield from causes.of_topics(settings)
 
 
 def leftovers(patient: Patient) -> Iterator[Finding]:
@@ -272,6 +303,7 @@ EXAMINATIONS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     addresses,
     listening,
     working,
+    ledger,
     leftovers,
     versions,
 )

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import tomllib
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -148,7 +150,33 @@ class World:
     def ready(self, *workers: str, seconds: float = 120) -> None:
         """Wait until these workers say that they are ready."""
         for worker in workers:
-            until((self.data_dir / "workers" / worker / "ready").exists, f"{worker} ready", seconds)
+            until(
+                lambda worker=worker: self.health(worker).get("ready"), f"{worker} ready", seconds
+            )
+
+    def ask(self, worker: str, path: str) -> tuple[int, bytes]:
+        """What a worker answers over HTTP; (0, b"") when it does not."""
+        try:
+            said = json.loads((self.data_dir / "workers" / worker / "health.json").read_text())
+            if not psutil.pid_exists(said["pid"]):
+                return 0, b""
+            with urllib.request.urlopen(said["url"] + path, timeout=10) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+        except (OSError, ValueError):
+            return 0, b""
+
+    def health(self, worker: str) -> dict[str, Any]:
+        """What a worker says at /ready; nothing while it does not answer."""
+        _, body = self.ask(worker, "/ready")
+        found: dict[str, Any] = json.loads(body) if body else {}
+        return found
+
+    def goes_on(self, worker: str, application: str) -> bool:
+        """Whether all of one application makes progress."""
+        said = self.health(worker).get("applications", {}).get(application, {})
+        return bool(said.get("ready"))
 
     def log(self, part: str) -> str:
         """All that a part has printed."""

@@ -1,0 +1,256 @@
+"""What a worker, `status`, `doctor` and the metrics say while something is wrong, and afterwards."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from psycopg import sql
+
+from ledger.stack import files, identity, postgres
+from tests.faults.conftest import Ledger
+from tests.faults.world import SESSION_SECONDS, World, gone, kill, until
+
+pytestmark = pytest.mark.faults
+WORKERS = ("worker-1", "worker-2")
+ROLE = "ledger_service"
+
+
+@pytest.fixture(autouse=True)
+def whole(ledger: Ledger) -> Iterator[None]:
+    """Whatever an earlier fault has left; and afterwards everything must be well again."""
+    ledger.both_work()
+    yield
+    ledger.both_work()
+    assert status(ledger.world)["ok"]
+    for worker in WORKERS:
+        assert ledger.world.ask(worker, "/ready")[0] == 200
+        assert set(figures(ledger.world, worker, "faust_ledger_ready").values()) == {1.0}
+
+
+def status(world: World) -> dict[str, Any]:
+    """`status --json`; its exit code must be what it says."""
+    child = world.start("status", "--json")
+    out, err = child.communicate(timeout=60)
+    found: dict[str, Any] = json.loads(out)
+    assert child.returncode == (0 if found["ok"] else 1), err
+    return found
+
+
+def diagnosis(world: World) -> dict[str, list[dict[str, Any]]]:
+    """What `doctor --json` finds amiss, by name; each with advice."""
+    child = world.start("doctor", "--json")
+    out, err = child.communicate(timeout=120)
+    found = json.loads(out)
+    assert child.returncode == (0 if found["ok"] else 1), err
+    amiss: dict[str, list[dict[str, Any]]] = {}
+    for each in found["findings"]:
+        if not each["well"]:
+            assert each["advice"], each
+            amiss.setdefault(each["name"], []).append(each)
+    return amiss
+
+
+def named(world: World, name: str, words: str) -> dict[str, list[dict[str, Any]]]:
+    """As `diagnosis`; fails unless something called `name…` is found to be as `words` say."""
+    amiss = diagnosis(world)
+    details = [
+        each["detail"] for key, found in amiss.items() if key.startswith(name) for each in found
+    ]
+    assert any(words in detail for detail in details), (words, amiss)
+    return amiss
+
+
+def figures(world: World, worker: str, name: str) -> dict[tuple[str, ...], float]:
+    """A metric's samples by the values of their labels."""
+    code, text = world.ask(worker, "/metrics")
+    assert code == 200
+    return {
+        tuple(sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def why(world: World, worker: str) -> str:
+    """What keeps a worker from going on."""
+    return "; ".join(world.health(worker).get("why", ()))
+
+
+def says(world: World, worker: str, words: str, seconds: float = 30) -> float:
+    """Wait until a worker says so; seconds that it took."""
+    since = time.monotonic()
+    until(lambda: words in why(world, worker), f"{worker} saying {words!r}", seconds)
+    return time.monotonic() - since
+
+
+def live(world: World) -> bool:
+    return all(world.ask(worker, "/live")[0] == 200 for worker in WORKERS)
+
+
+def as_superuser(world: World, *statements: sql.Composed | sql.SQL) -> None:
+    """On the embedded database."""
+    me = identity.load(files.layout(world.data_dir))
+    assert me is not None
+    with postgres.connect(me, "ledger") as connection:
+        for each in statements:
+            connection.execute(each)
+
+
+END_SESSIONS = sql.SQL(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {}"
+).format(sql.Literal(ROLE))
+
+
+@pytest.mark.fault(
+    "PostgreSQL stopped (SIGSTOP) while nothing flows: what is said of it",
+    "posting is not ready and says why, the rest is; `up` does not come back before it is well",
+)
+def test_database_hanging(ledger: Ledger) -> None:
+    world, agents = ledger.world, ledger.world.agents()
+    with world.stopped(*world.backends()):
+        took = says(world, "worker-1", "general ledger")
+        ledger.note("a hanging database shows in /ready", took)
+        says(world, "worker-2", "general ledger")
+        assert live(world)
+        assert world.goes_on("worker-1", "stream")
+        assert figures(world, "worker-1", "faust_ledger_ready") == {("stream",): 1, ("posting",): 0}
+        said = status(world)
+        assert "posting: waiting" in said["parts"]["worker-1"]["trouble"]
+        assert said["parts"]["postgres"]["trouble"].startswith("process")
+        up = world.start("up", "--json")
+        found = named(world, "postgres", "is stopped (SIGSTOP)")
+        assert "worker-1 posting" in found
+        assert up.poll() is None
+    world.finish(up)
+    since = time.monotonic()
+    world.ready(*WORKERS)
+    ledger.note("let go: /ready is well", time.monotonic() - since)
+    assert world.agents() == agents
+
+
+@pytest.mark.fault(
+    "the registry, then PostgreSQL killed: what is said of it",
+    "without the registry workers go on; without the database posting waits and says for what",
+)
+def test_registry_and_database_dead(ledger: Ledger) -> None:
+    world, agents = ledger.world, ledger.world.agents()
+    kill(world.service("registry"))
+    named(world, "registry", "has died")
+    assert not status(world)["parts"]["registry"]["running"]
+    assert all(world.health(worker)["ready"] for worker in WORKERS)
+    kill(world.service("postgres"))
+    says(world, "worker-1", "posting: waiting")
+    named(world, "postgres", "has died")
+    assert live(world)
+    waits = figures(world, "worker-1", "faust_ledger_waits_total")
+    assert waits["posting", "application"] >= 1
+    world.up()
+    world.ready(*WORKERS)
+    assert world.agents() == agents
+
+
+@pytest.mark.fault(
+    "the broker stopped (SIGSTOP) for longer than a session, under load: what is said of it",
+    "both applications say that they are not confirmed, are live, and do not end for it",
+)
+def test_broker_hanging_past_the_session(ledger: Ledger) -> None:
+    world, agents = ledger.world, ledger.world.agents()
+    with ledger.flowing():
+        ledger.under_way()
+        since = time.monotonic()
+        with world.stopped(world.service("kafka")):
+            ledger.note("a hanging broker shows in /ready", says(world, "worker-1", "confirmed"))
+            named(world, "kafka", "is stopped (SIGSTOP)")
+            assert live(world)
+            assert not status(world)["ok"]
+            until(lambda: time.monotonic() - since > 2 * SESSION_SECONDS, "two sessions", 30)
+            assert "posting: the broker has not confirmed" in why(world, "worker-1")
+            lease = figures(world, "worker-2", "faust_ledger_membership_unconfirmed_seconds")
+            assert min(lease.values()) > SESSION_SECONDS
+        since = time.monotonic()
+        world.ready(*WORKERS)
+        ledger.recovered("broker stopped for two sessions", since)
+    assert world.agents() == agents, "an application ended, and need not have"
+    ledger.stood()
+
+
+@pytest.mark.fault(
+    "the broker killed, and a worker started without it: what is said of it",
+    "the worker waits for it, live, and joins when it is back",
+)
+def test_broker_dead_and_a_worker_started(ledger: Ledger) -> None:
+    world = ledger.world
+    kill(world.service("kafka"))
+    named(world, "kafka", "has died")
+    said = status(world)
+    assert not said["parts"]["kafka"]["running"]
+    pid = world.agent("worker-2", "posting")
+    kill(pid)
+    says(world, "worker-2", "reach Kafka")
+    again = world.agent("worker-2", "posting")
+    assert live(world)
+    assert world.health("worker-2")["applications"]["posting"]["last_exit"]["status"] == -9
+    world.up()
+    world.ready(*WORKERS)
+    assert world.agent("worker-2", "posting") == again != pid
+
+
+@pytest.mark.fault(
+    "a worker's application stopped (SIGSTOP) past its session, under load: what is said of it",
+    "its worker is not live, `status` and `doctor` name the process; let go, it is back, or ends with 75",
+)
+def test_application_stopped(ledger: Ledger) -> None:
+    world = ledger.world
+    with ledger.flowing():
+        ledger.under_way()
+        pid = world.agent("worker-1", "stream")
+        since = time.monotonic()
+        with world.stopped(pid):
+            said = status(world)["parts"]["worker-1"]["trouble"]
+            assert f"kill -CONT {pid}" in said
+            named(world, "worker-1", f"kill -CONT {pid}")
+            code, body = world.ask("worker-1", "/live")
+            assert (code, json.loads(body)["dead"]) == (503, ["stream"])
+            assert f"process {pid}" in why(world, "worker-1")
+            until(lambda: time.monotonic() - since > SESSION_SECONDS + 2, "a session", 30)
+        until(lambda: gone(pid) or world.goes_on("worker-1", "stream"), "its end, or its return")
+        world.ready(*WORKERS)
+        if gone(pid):
+            ended = world.health("worker-1")["applications"]["stream"]["last_exit"]
+            assert ended["status"] == 75
+            assert "replaced" in ended["meaning"]
+    ledger.stood()
+
+
+@pytest.mark.fault(
+    "the posting role's connections used up, its password changed, a table gone: what is said of it",
+    "posting waits with PostgreSQL's words, `doctor` names each; mended, it goes on by itself",
+)
+def test_database_role_and_tables(ledger: Ledger) -> None:
+    world, agents, role = ledger.world, ledger.world.agents(), sql.Identifier(ROLE)
+    limit = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}")
+    as_superuser(world, limit.format(role, sql.Literal(0)), END_SESSIONS)
+    says(world, "worker-1", "too many connections for role")
+    named(world, "posting's database role", "too many connections")
+    as_superuser(world, limit.format(role, sql.Literal(-1)))
+    world.ready(*WORKERS)
+
+    as_superuser(world, sql.SQL("ALTER ROLE {} PASSWORD 'another'").format(role), END_SESSIONS)
+    says(world, "worker-2", "password authentication failed")
+    named(world, "posting's database role", "password authentication failed")
+    world.up()
+    world.ready(*WORKERS)
+
+    rename = sql.SQL("ALTER TABLE {} RENAME TO {}")
+    names = sql.Identifier("shards"), sql.Identifier("shards_gone")
+    as_superuser(world, rename.format(*names))
+    says(world, "worker-1", '"shards" does not exist')
+    named(world, "general ledger", "tables are missing: shards")
+    as_superuser(world, rename.format(*reversed(names)))
+    world.ready(*WORKERS)
+    assert world.agents() == agents
+    ledger.stood()

@@ -11,6 +11,7 @@ from ledger.settings import Settings
 from ledger.stack import health, parts
 from ledger.stack.files import Layout
 from ledger.stack.parts import Part
+from ledger.stack.patient import Finding
 from ledger.streaming.health import State, spans
 from ledger.streaming.log import Log
 from ledger.streaming.registry import codec_of
@@ -28,16 +29,6 @@ OLD = (
     "nothing, if a backup was restored on purpose: posting does them again from the decision log. "
     "Afterwards `faust-ledger reconcile --full` and `faust-ledger verify`"
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at; `advice` says what to do when it is not well."""
-
-    name: str
-    well: bool
-    detail: str
-    advice: str = ""
 
 
 def of_worker(place: Layout, part: Part) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg import sql
 
 from ledger.stack import files, identity, postgres
+from tests.faults.another import WORKER, Another, another
 from tests.faults.conftest import Ledger
 from tests.faults.world import SESSION_SECONDS, World, gone, kill, until
 
@@ -23,7 +25,7 @@ def whole(ledger: Ledger) -> Iterator[None]:
     """Whatever an earlier fault has left; and afterwards everything must be well again."""
     ledger.both_work()
     yield
-    ledger.both_work()
+    ledger.world.ready(*WORKERS)
     assert status(ledger.world)["ok"]
     for worker in WORKERS:
         assert ledger.world.ask(worker, "/ready")[0] == 200
@@ -80,10 +82,22 @@ def why(world: World, worker: str) -> str:
     return "; ".join(world.health(worker).get("why", ()))
 
 
+@dataclass
+class Saying:
+    """What is waited for, and what is said instead."""
+
+    world: World
+    worker: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.worker} saying {self.words!r}, it says {why(self.world, self.worker)!r}"
+
+
 def says(world: World, worker: str, words: str, seconds: float = 30) -> float:
     """Wait until a worker says so; seconds that it took."""
     since = time.monotonic()
-    until(lambda: words in why(world, worker), f"{worker} saying {words!r}", seconds)
+    until(lambda: words in why(world, worker), Saying(world, worker, words), seconds)
     return time.monotonic() - since
 
 
@@ -133,27 +147,6 @@ def test_database_hanging(ledger: Ledger) -> None:
 
 
 @pytest.mark.fault(
-    "the registry, then PostgreSQL killed: what is said of it",
-    "without the registry workers go on; without the database posting waits and says for what",
-)
-def test_registry_and_database_dead(ledger: Ledger) -> None:
-    world, agents = ledger.world, ledger.world.agents()
-    kill(world.service("registry"))
-    named(world, "registry", "has died")
-    assert not status(world)["parts"]["registry"]["running"]
-    assert all(world.health(worker)["ready"] for worker in WORKERS)
-    kill(world.service("postgres"))
-    says(world, "worker-1", "posting: waiting")
-    named(world, "postgres", "has died")
-    assert live(world)
-    waits = figures(world, "worker-1", "faust_ledger_waits_total")
-    assert waits["posting", "application"] >= 1
-    world.up()
-    world.ready(*WORKERS)
-    assert world.agents() == agents
-
-
-@pytest.mark.fault(
     "the broker stopped (SIGSTOP) for longer than a session, under load: what is said of it",
     "both applications say that they are not confirmed, are live, and do not end for it",
 )
@@ -179,24 +172,32 @@ def test_broker_hanging_past_the_session(ledger: Ledger) -> None:
 
 
 @pytest.mark.fault(
-    "the broker killed, and a worker started without it: what is said of it",
-    "the worker waits for it, live, and joins when it is back",
+    "the registry, PostgreSQL and the broker killed one after another, and an application started "
+    "without them: what is said of it",
+    "without the registry all go on; the others are waited for, in a new process as well",
 )
-def test_broker_dead_and_a_worker_started(ledger: Ledger) -> None:
-    world = ledger.world
+def test_all_services_dead(ledger: Ledger) -> None:
+    world, agents = ledger.world, ledger.world.agents()
+    kill(world.service("registry"))
+    assert not status(world)["parts"]["registry"]["running"]
+    assert all(world.health(worker)["ready"] for worker in WORKERS)
+    kill(world.service("postgres"))
+    says(world, "worker-1", "posting: waiting")
+    assert world.goes_on("worker-1", "stream")
+    waits = figures(world, "worker-1", "faust_ledger_waits_total")
+    assert waits["posting", "application"] >= 1
     kill(world.service("kafka"))
-    named(world, "kafka", "has died")
-    said = status(world)
-    assert not said["parts"]["kafka"]["running"]
-    pid = world.agent("worker-2", "posting")
-    kill(pid)
-    says(world, "worker-2", "reach Kafka")
-    again = world.agent("worker-2", "posting")
+    says(world, "worker-1", "stream: the broker has not confirmed")
+    amiss = named(world, "registry", "has died")
+    assert {name.split()[0] for name in amiss} >= {"registry", "postgres", "kafka", "worker-1"}
+    kill(world.agent("worker-2", "stream"))
+    says(world, "worker-2", "stream: waiting")
+    again = world.agent("worker-2", "stream")
+    assert world.health("worker-2")["applications"]["stream"]["last_exit"]["status"] == -9
     assert live(world)
-    assert world.health("worker-2")["applications"]["posting"]["last_exit"]["status"] == -9
     world.up()
     world.ready(*WORKERS)
-    assert world.agent("worker-2", "posting") == again != pid
+    assert world.agents() == agents | {("worker-2", "stream"): again}
 
 
 @pytest.mark.fault(
@@ -254,3 +255,63 @@ def test_database_role_and_tables(ledger: Ledger) -> None:
     world.ready(*WORKERS)
     assert world.agents() == agents
     ledger.stood()
+
+
+@pytest.mark.fault(
+    "a database restored from an old backup, a log cut by retention below what it needs, a topic "
+    "made anew: what is said of it",
+    "`doctor` names each; the restored database catches up; what is cut stops its shard with a "
+    "sentence, and no other",
+)
+def test_backups_and_topics(ledger: Ledger) -> None:
+    with another(ledger.world) as one:
+        one.publish()
+        end_sessions = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"
+            f"{one.settings.prefix}'"
+        )
+        posting = one.world.agent(WORKER, "posting")
+        with one.world.stopped(posting):
+            one.on_database(end_sessions, "CREATE DATABASE {old} TEMPLATE {name}")
+        one.publish()
+        assert "topics" not in diagnosis(one.commands)
+        posting = one.world.agent(WORKER, "posting")
+        with one.world.stopped(posting):
+            one.on_database(
+                "DROP DATABASE {name} WITH (FORCE)", "ALTER DATABASE {old} RENAME TO {name}"
+            )
+            named(one.commands, "topics", "it is from an older backup")
+        one.publish()
+        one.world.ready(WORKER)
+        assert "topics" not in diagnosis(one.commands)
+
+        posting = one.world.agent(WORKER, "posting")
+        with one.world.stopped(posting):
+            # A fetch under way brings the first of them, into the stopped process's socket.
+            for times in (1, 2):
+                one.flow.probe()
+                until(lambda times=times: behind(one, times), "decisions that are not posted")
+            one.cut_decisions(0)
+            named(one.commands, "topics", "retention has cut it; shards 0")
+        says(one.world, WORKER, "posting 0: stopped", 60)
+        states = figures(one.world, WORKER, "faust_ledger_partition_state")
+        assert states["posting", "0", "posting", "stopped"] == 1
+        assert states["posting", "1", "posting", "going_on"] == 1
+
+        one.stop()
+        one.make_anew()
+        found = named(one.commands, "topics", "decisions: it ends before what was posted")
+        assert any("shards 0-1" in each["detail"] for each in found["topics"])
+        one.start()
+        for stage in ("posting", "reconciliation"):
+            says(one.world, WORKER, f"{stage} 0: stopped", 60)
+            says(one.world, WORKER, f"{stage} 1: stopped")
+
+
+def behind(one: Another, runs: int) -> bool:
+    """Whether each shard has decided so many runs more than it has posted."""
+    known = one.known()
+    return all(
+        end >= known.posted[shard].decisions_offset + runs
+        for shard, (_, end) in known.decisions.items()
+    )

@@ -218,8 +218,8 @@ def kill(pid: int) -> None:
         until(lambda: gone(pid), f"the end of {pid}", 20)
 
 
-def until(reached: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    """The first value that is true."""
+def until(reached: Callable[[], Any], what: object, seconds: float = 30) -> Any:
+    """The first value that is true; `what` is put into words only when there is none."""
     deadline = time.monotonic() + seconds
     while not (found := reached()):
         assert time.monotonic() < deadline, f"Not within {seconds:.0f} s: {what}"

@@ -21,6 +21,7 @@ from ledger import settings as configuration
 from ledger.errors import LedgerError, Unavailable
 from ledger.exits import Exit
 from ledger.settings import Settings
+from ledger.streaming.connection import why_away
 from ledger.streaming.health import TURN_SECONDS, Health, here
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, codec_of
@@ -77,11 +78,11 @@ def begin(settings: Settings, health: Health) -> Codec:
     """
 
     async def infrastructure() -> Codec:
-        log = Log(settings.bootstrap_servers)
+        log = Log(settings)
         codec = await waited_for(lambda: asyncio.to_thread(codec_of, settings), "read the schemas")
         try:
             reference = topics(settings).reference.name
-            await waited_for(lambda: reach(log, reference), "reach Kafka")
+            await waited_for(lambda: reach(settings, log, reference), "reach Kafka")
         finally:
             await log.close()
         return codec
@@ -97,13 +98,15 @@ def begin(settings: Settings, health: Health) -> Codec:
         sys.exit(exit_of(error))
 
 
-async def reach(log: Log, topic: str) -> None:
+async def reach(settings: Settings, log: Log, topic: str) -> None:
     """Raises Unavailable while it is not to be had, the topic's leader as well."""
     try:
         async with asyncio.timeout(REACH_SECONDS):
             await log.bounds(topic, 0)
     except TimeoutError as error:
         raise Unavailable(f"Kafka gave no answer within {REACH_SECONDS:.0f} s.") from error
+    except Unavailable as error:
+        raise Unavailable(f"Kafka lets nobody in: {await why_away(settings)}") from error
 
 
 def turn(loop: asyncio.AbstractEventLoop, health: Health) -> None:

@@ -57,7 +57,7 @@ class Figures:
     """What is asked of Kafka now and then, so that lag shows also where nothing moves."""
 
     def __init__(self, app: LedgerApp) -> None:
-        self._app, self._log = app, Log(app.ledger.bootstrap_servers)
+        self._app, self._log = app, Log(app.ledger)
         self.ends: Ends = {}
         self.ages: dict[int, Ages] = {}
         self.looked = 0.0

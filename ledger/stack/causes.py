@@ -225,7 +225,7 @@ def _alike(what: str, advice: str, shards: Mapping[int, str]) -> Iterator[Findin
 
 
 async def _known(settings: Settings) -> Known:
-    names, log, known = topics(settings), Log(settings.bootstrap_servers), Known()
+    names, log, known = topics(settings), Log(settings), Known()
     try:
         async with asyncio.timeout(ASK_SECONDS):
             for shard in range(names.transactions.partitions):

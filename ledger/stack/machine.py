@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 import psutil
 
 from ledger.stack import parts
-from ledger.stack.files import Layout
 from ledger.stack.patient import Finding, Patient
 
 GIB = 1024**3
@@ -42,13 +41,14 @@ def disk(patient: Patient) -> Iterator[Finding]:
             f"free some: below {LEAST_DISK_BYTES / GIB:.0f} GiB Kafka and PostgreSQL may stop; "
             "or choose another place with --data-dir or FAUST_LEDGER_CACHE_DIR",
         )
-    yield from disks_of_their_own(patient.place)
+    yield from disks_of_their_own(patient)
 
 
-def disks_of_their_own(place: Layout) -> Iterator[Finding]:
+def disks_of_their_own(patient: Patient) -> Iterator[Finding]:
     """Those below the data directory that something else is mounted at."""
-    workers = sorted(place.root.glob("workers/*"))
-    for path in (place.kafka, place.postgres, *workers):
+    place = patient.place
+    brokers = [place.broker(each.name) for each in patient.me.brokers] if patient.me else []
+    for path in (*brokers, place.postgres, *sorted(place.root.glob("workers/*"))):
         if not path.exists() or path.stat().st_dev == place.root.stat().st_dev:
             continue
         free = psutil.disk_usage(str(path)).free

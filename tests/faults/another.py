@@ -74,10 +74,11 @@ class Another:
 
     def on_database(self, *statements: str) -> None:
         """As the superuser, from another database; `{name}` is this one's, `{old}` its backup's."""
-        me = identity.load(files.layout(self.commands.data_dir))
+        place = files.layout(self.commands.data_dir)
+        me = identity.load(place)
         assert me is not None
         name = self.settings.prefix
-        with postgres.connect(me) as connection:
+        with postgres.connect(place, me) as connection:
             for each in statements:
                 connection.execute(
                     sql.SQL(each).format(

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,41 +25,16 @@ def whole(ledger: Ledger) -> Iterator[None]:
     ledger.both_work()
     yield
     ledger.world.ready(*WORKERS)
-    assert status(ledger.world)["ok"]
+    assert ledger.world.status()["ok"]
     for worker in WORKERS:
         assert ledger.world.ask(worker, "/ready")[0] == 200
         assert set(figures(ledger.world, worker, "faust_ledger_ready").values()) == {1.0}
 
 
-def status(world: World) -> dict[str, Any]:
-    """`status --json`; its exit code must be what it says."""
-    child = world.start("status", "--json")
-    out, err = child.communicate(timeout=60)
-    found: dict[str, Any] = json.loads(out)
-    assert child.returncode == (0 if found["ok"] else 1), err
-    return found
-
-
-def diagnosis(world: World) -> dict[str, list[dict[str, Any]]]:
-    """What `doctor --json` finds amiss, by name; each with advice."""
-    child = world.start("doctor", "--json")
-    out, err = child.communicate(timeout=120)
-    found = json.loads(out)
-    assert child.returncode == (0 if found["ok"] else 1), err
-    amiss: dict[str, list[dict[str, Any]]] = {}
-    for each in found["findings"]:
-        if not each["well"]:
-            assert each["advice"], each
-            amiss.setdefault(each["name"], []).append(each)
-    return amiss
-
-
-def named(world: World, name: str, words: str) -> dict[str, list[dict[str, Any]]]:
-    """As `diagnosis`; fails unless something called `name…` is found to be as `words` say."""
-    amiss = diagnosis(world)
-    details = [
-        each["detail"] for key, found in amiss.items() if key.startswith(name) for each in found
-    ]
+def named(world: World, name: str, words: str) -> dict[str, list[str]]:
+    """What `doctor` finds amiss; fails unless something called `name…` is found to be as `words`."""
+    amiss = world.diagnosis()
+    details = [each for key, found in amiss.items() if key.startswith(name) for each in found]
     assert any(words in detail for detail in details), (words, amiss)
     return amiss
 
@@ -107,9 +81,10 @@ def live(world: World) -> bool:
 
 def as_superuser(world: World, *statements: sql.Composed | sql.SQL) -> None:
     """On the embedded database."""
-    me = identity.load(files.layout(world.data_dir))
+    place = files.layout(world.data_dir)
+    me = identity.load(place)
     assert me is not None
-    with postgres.connect(me, "ledger") as connection:
+    with postgres.connect(place, me, "ledger") as connection:
         for each in statements:
             connection.execute(each)
 
@@ -132,7 +107,7 @@ def test_database_hanging(ledger: Ledger) -> None:
         assert live(world)
         assert world.goes_on("worker-1", "stream")
         assert figures(world, "worker-1", "faust_ledger_ready") == {("stream",): 1, ("posting",): 0}
-        said = status(world)
+        said = world.status()
         assert "posting: waiting" in said["parts"]["worker-1"]["trouble"]
         assert said["parts"]["postgres"]["trouble"].startswith("process")
         up = world.start("up", "--json")
@@ -159,7 +134,7 @@ def test_broker_hanging_past_the_session(ledger: Ledger) -> None:
             ledger.note("a hanging broker shows in /ready", says(world, "worker-1", "confirmed"))
             named(world, "kafka", "is stopped (SIGSTOP)")
             assert live(world)
-            assert not status(world)["ok"]
+            assert not world.status()["ok"]
             until(lambda: time.monotonic() - since > 2 * SESSION_SECONDS, "two sessions", 30)
             assert "posting: the broker has not confirmed" in why(world, "worker-1")
             lease = figures(world, "worker-2", "faust_ledger_membership_unconfirmed_seconds")
@@ -179,7 +154,7 @@ def test_broker_hanging_past_the_session(ledger: Ledger) -> None:
 def test_all_services_dead(ledger: Ledger) -> None:
     world, agents = ledger.world, ledger.world.agents()
     kill(world.service("registry"))
-    assert not status(world)["parts"]["registry"]["running"]
+    assert not world.status()["parts"]["registry"]["running"]
     assert all(world.health(worker)["ready"] for worker in WORKERS)
     kill(world.service("postgres"))
     says(world, "worker-1", "posting: waiting")
@@ -211,7 +186,7 @@ def test_application_stopped(ledger: Ledger) -> None:
         pid = world.agent("worker-1", "stream")
         since = time.monotonic()
         with world.stopped(pid):
-            said = status(world)["parts"]["worker-1"]["trouble"]
+            said = world.status()["parts"]["worker-1"]["trouble"]
             assert f"kill -CONT {pid}" in said
             named(world, "worker-1", f"kill -CONT {pid}")
             code, body = world.ask("worker-1", "/live")
@@ -274,7 +249,6 @@ def test_backups_and_topics(ledger: Ledger) -> None:
         with one.world.stopped(posting):
             one.on_database(end_sessions, "CREATE DATABASE {old} TEMPLATE {name}")
         one.publish()
-        assert "topics" not in diagnosis(one.commands)
         posting = one.world.agent(WORKER, "posting")
         with one.world.stopped(posting):
             one.on_database(
@@ -283,7 +257,7 @@ def test_backups_and_topics(ledger: Ledger) -> None:
             named(one.commands, "topics", "it is from an older backup")
         one.publish()
         one.world.ready(WORKER)
-        assert "topics" not in diagnosis(one.commands)
+        assert "topics" not in one.commands.diagnosis()
 
         posting = one.world.agent(WORKER, "posting")
         with one.world.stopped(posting):
@@ -301,7 +275,7 @@ def test_backups_and_topics(ledger: Ledger) -> None:
         one.stop()
         one.make_anew()
         found = named(one.commands, "topics", "decisions: it ends before what was posted")
-        assert any("shards 0-1" in each["detail"] for each in found["topics"])
+        assert any("shards 0-1" in each for each in found["topics"])
         one.start()
         for stage in ("posting", "reconciliation"):
             says(one.world, WORKER, f"{stage} 0: stopped", 60)

@@ -94,6 +94,26 @@ class World:
         return Settings(
             data_dir=self.data_dir / "nowhere", **tomllib.loads(self.role_file(role).read_text())
         )
+    def status(self) -> dict[str, Any]:
+        """`status --json`; its exit code must be what it says."""
+        child = self.start("status", "--json")
+        out, err = child.communicate(timeout=60)
+        found: dict[str, Any] = json.loads(out)
+        assert child.returncode == (0 if found["ok"] else 1), err
+        return found
+
+    def diagnosis(self) -> dict[str, list[str]]:
+        """What `doctor --json` finds amiss, by name; each with advice."""
+        child = self.start("doctor", "--json")
+        out, err = child.communicate(timeout=120)
+        found = json.loads(out)
+        assert child.returncode == (0 if found["ok"] else 1), err
+        amiss: dict[str, list[str]] = {}
+        for each in found["findings"]:
+            if not each["well"]:
+                assert each["advice"], each
+                amiss.setdefault(each["name"], []).append(each["detail"])
+        return amiss
 
     # Processes.
 

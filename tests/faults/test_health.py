@@ -11,7 +11,7 @@ from psycopg import sql
 
 from ledger.stack import files, identity, postgres
 from tests.faults.another import WORKER, Another, another
-from tests.faults.conftest import Ledger
+from tests.faults.conftest import Ledger, long
 from tests.faults.world import SESSION_SECONDS, World, gone, kill, until
 
 pytestmark = pytest.mark.faults
@@ -232,6 +232,7 @@ def test_database_role_and_tables(ledger: Ledger) -> None:
     ledger.stood()
 
 
+@long
 @pytest.mark.fault(
     "a database restored from an old backup, a log cut by retention below what it needs, a topic "
     "made anew: what is said of it",

@@ -41,16 +41,17 @@ class Ages:
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
-    def note(self, at: float, end: int) -> None:
-        """The shard's transactions reached to `end`, not before `at`."""
+    def note(self, at: float, end: int, compared: int) -> None:
+        """The shard's transactions reached to `end`, not before `at`; before `compared` is over."""
+        while self._seen and self._seen[0][1] <= compared:
+            self._seen.popleft()
         if not self._seen or end > self._seen[-1][1]:
             self._seen.append((at, end))
 
     def age(self, now: float, compared: int) -> float:
         """0 when everything seen is compared."""
-        while self._seen and self._seen[0][1] <= compared:
-            self._seen.popleft()
-        return max(now - self._seen[0][0], 0.0) if self._seen else 0.0
+        waiting = (at for at, end in list(self._seen) if end > compared)
+        return max(now - next(waiting, now), 0.0)
 
 
 class Figures:
@@ -89,9 +90,9 @@ class Figures:
             # From before this process: only the log knows since when.
             self.ages[tp.partition] = ages = Ages()
             async for records in self._log.read(tp.topic, tp.partition, compared, end):
-                ages.note(records[0].timestamp / 1000, records[0].offset + 1)
+                ages.note(records[0].timestamp / 1000, records[0].offset + 1, compared)
                 break
-        self.ages.setdefault(tp.partition, Ages()).note(time.time(), end)
+        self.ages.setdefault(tp.partition, Ages()).note(time.time(), end, compared)
 
     def unconfirmed(self) -> float:
         """Seconds since the broker confirmed the membership; 0 before there is one."""

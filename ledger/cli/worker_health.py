@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.parser import text_string_to_metric_families
 
 from ledger.exits import advice_of, meaning_of
-from ledger.serving import WELL, Answer, Route, address_in, as_json, as_metrics
+from ledger.serving import UNWELL, WELL, Answer, Route, address_in, as_json, as_metrics
 
 ANSWER_SECONDS = 2.0
 STILL_SECONDS = 30.0
@@ -165,6 +165,7 @@ async def _answer(
         return 0, b""
     try:
         async with session.get(f"{address}{path}") as response:
-            return response.status, await response.read()
+            known = response.status in (WELL, UNWELL)
+            return (response.status, await response.read()) if known else (0, b"")
     except (aiohttp.ClientError, OSError, TimeoutError):
         return 0, b""

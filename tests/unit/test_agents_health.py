@@ -110,14 +110,14 @@ def test_metrics_say_the_same(told, health, clock):
 def test_the_oldest_unreconciled_is_as_old_as_the_look_that_saw_it_first():
     ages = Ages()
     assert ages.age(50.0, 0) == 0
-    ages.note(100.0, 10)
-    ages.note(105.0, 10)
-    ages.note(110.0, 30)
+    ages.note(100.0, 10, 0)
+    ages.note(105.0, 10, 0)
+    ages.note(110.0, 30, 9)
     assert ages.age(120.0, 0) == 20
     assert ages.age(120.0, 9) == 20
     assert ages.age(120.0, 10) == 10
     assert ages.age(120.0, 30) == 0
-    ages.note(130.0, 31)
+    ages.note(130.0, 31, 30)
     assert ages.age(131.0, 30) == 1
 
 

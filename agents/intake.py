@@ -177,6 +177,7 @@ class IntakeShard:
         """Decide, append, remember; if the append did not land where expected, only catch up."""
         # Before anything is made of the records, for that would wait with them.
         await self._app.room(self._shard)
+        await waited_for(self._leased, "have its membership confirmed")
         ids, memory = self._ids, self._ids.memory()
         settled = decide(
             self._received(records),
@@ -202,6 +203,10 @@ class IntakeShard:
         self._log_end = offset + 1
         self._keep(memory, ValidRun.of(settled, offset, ids.watermark))
         self._count(settled)
+
+    async def _leased(self) -> None:
+        # Asked at the append too; but a run that is decided in vain is decided again at once.
+        self._app.lease()
 
     def _count(self, settled: Settled) -> None:
         counts, outcomes = self._app.health.transactions, settled.outcomes

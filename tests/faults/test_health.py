@@ -26,6 +26,7 @@ def whole(ledger: Ledger) -> Iterator[None]:
     yield
     ledger.world.ready(*WORKERS)
     assert ledger.world.status()["ok"]
+    ledger.entry.times = max(ledger.entry.times, 1)
     for worker in WORKERS:
         assert ledger.world.ask(worker, "/ready")[0] == 200
         assert set(figures(ledger.world, worker, "faust_ledger_ready").values()) == {1.0}

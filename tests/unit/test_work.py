@@ -104,7 +104,7 @@ class Compared:
 class App(SimpleNamespace):
     """As much of a LedgerApp as the agents' parts ask for."""
 
-    health = Health()
+    health, lease = Health(), staticmethod(lambda: None)
 
     def fault(self, error, doing):
         raise AssertionError(doing) from error

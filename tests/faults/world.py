@@ -94,6 +94,7 @@ class World:
         return Settings(
             data_dir=self.data_dir / "nowhere", **tomllib.loads(self.role_file(role).read_text())
         )
+
     def status(self) -> dict[str, Any]:
         """`status --json`; its exit code must be what it says."""
         child = self.start("status", "--json")

@@ -1,6 +1,7 @@
 """`python -m agents stream|posting --data-dir D --name N`: one application of a worker."""
 
 import argparse
+import asyncio
 import gc
 import logging
 import os
@@ -13,12 +14,22 @@ import faust
 import uvloop
 
 from agents import balances, compared, intake, posting, reconciliation
-from agents.app import DISK_EXIT, LedgerApp, new_app
+from agents.app import LedgerApp, exit_of, new_app
+from agents.health import Told, attach_health
 from agents.reference import ReferenceFollower
 from ledger import settings as configuration
+from ledger.errors import LedgerError, Unavailable
+from ledger.exits import Exit
 from ledger.settings import Settings
-from ledger.streaming.registry import codec_of
+from ledger.streaming.connection import why_away
+from ledger.streaming.health import TURN_SECONDS, Health, here
+from ledger.streaming.log import Log
+from ledger.streaming.registry import Codec, codec_of
 from ledger.streaming.store import mend, require_room
+from ledger.streaming.topics import topics
+from ledger.streaming.waiting import waited_for
+
+REACH_SECONDS = 15.0
 
 
 def main() -> None:
@@ -39,10 +50,13 @@ def main() -> None:
         threading.Thread(target=_die_with, args=[options.parent], daemon=True).start()
     settings = configuration.load(options.data_dir)
     data = options.data_dir / "workers" / options.name / options.application
-    data.mkdir(parents=True, exist_ok=True)
-    data.joinpath("ready").unlink(missing_ok=True)
     prepare_disk(data)
     uvloop.install()
+    health = Health()
+    # What is asked for by no partition's own task is the application's.
+    here.set(health.own)
+    told = Told(options.application, settings, health, data)
+    told.serve()
     # Measured: the collector's default takes 13 to 25 % of the stream application, looking through
     # rows that live on; what the imports made lives for ever.
     gc.set_threshold(100_000, 50, 1_000)
@@ -50,25 +64,71 @@ def main() -> None:
     # Records are fetched in a thread of its own: with Python's 5 ms it would wait so long for each
     # of its turns whenever the agents are busy.
     sys.setswitchinterval(0.000_5)
-    app = new_app(options.application, settings, codec_of(settings), data)
+    app = new_app(options.application, settings, begin(settings, health), data, health)
     attach = attach_stream if options.application == "stream" else attach_posting
     attach(app, settings)
+    attach_health(app, told)
     faust.Worker(app, loglevel="INFO", override_logging=False).execute_from_commandline()
+
+
+def begin(settings: Settings, health: Health) -> Codec:
+    """Once Kafka and the registry answer: Faust would not wait for them, but end.
+
+    Exits with Exit.SETTINGS for schemas or topics that are not ours.
+    """
+
+    async def infrastructure() -> Codec:
+        log = Log(settings)
+        codec = await waited_for(lambda: asyncio.to_thread(codec_of, settings), "read the schemas")
+        try:
+            reference = topics(settings).reference.name
+            await waited_for(lambda: reach(settings, log, reference), "reach Kafka")
+        finally:
+            await log.close()
+        return codec
+
+    # Faust goes on with this loop.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    turn(loop, health)
+    try:
+        return loop.run_until_complete(infrastructure())
+    except LedgerError as error:
+        logging.getLogger(__name__).critical("This worker cannot start: %s", error)
+        sys.exit(exit_of(error))
+
+
+async def reach(settings: Settings, log: Log, topic: str) -> None:
+    """Raises Unavailable while it is not to be had, the topic's leader as well."""
+    try:
+        async with asyncio.timeout(REACH_SECONDS):
+            await log.bounds(topic, 0)
+    except TimeoutError as error:
+        raise Unavailable(f"Kafka gave no answer within {REACH_SECONDS:.0f} s.") from error
+    except Unavailable as error:
+        raise Unavailable(f"Kafka lets nobody in: {await why_away(settings)}") from error
+
+
+def turn(loop: asyncio.AbstractEventLoop, health: Health) -> None:
+    """Note now and then, on `loop`, that it turns."""
+    health.turn()
+    loop.call_later(TURN_SECONDS / 2, turn, loop, health)
 
 
 def prepare_disk(data: Path) -> None:
     """Before this process joins the group: with a disk that it cannot use, others have the shards.
 
-    Exits with DISK_EXIT when there is no room.
+    Exits with Exit.DISK when there is no room.
     """
     try:
+        data.mkdir(parents=True, exist_ok=True)
         require_room(data)
     except OSError as error:
         logging.getLogger(__name__).critical(
             "This worker cannot write to its disk (%s), so it takes no shards. Make room below %s; "
             "it looks again by itself.", error, data,
         )  # fmt: skip
-        sys.exit(DISK_EXIT)
+        sys.exit(Exit.DISK)
     mend(data)
 
 
@@ -91,7 +151,11 @@ def attach_posting(app: LedgerApp, settings: Settings) -> None:
     # Imported here: the stream application needs no database driver.
     from ledger.gl.postgresql import PostgresJournal
 
-    posting.attach(app, PostgresJournal(settings.service_database_url))
+    poster = posting.attach(app, PostgresJournal(settings.service_database_url))
+
+    @app.task
+    async def ask_on() -> None:
+        await app.guarded(poster.ask_on(), "asking the general ledger")
 
 
 class Sparing(logging.Filter):

@@ -14,13 +14,16 @@ import faust
 from faust.types import TP
 
 from agents.lanes import Lane, Stage
-from ledger.errors import LedgerError
+from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.exits import Exit
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.delivery import Opener, Run, Runs, RunTransport
+from ledger.streaming.health import Health
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec
-from ledger.streaming.store import is_damage, is_full_disk, note_damage
+from ledger.streaming.store import is_damage, is_disk_trouble, note_damage
+from ledger.streaming.table import Overtaken
 from ledger.streaming.topics import Topic, Topics, topics
 
 if TYPE_CHECKING:
@@ -29,10 +32,6 @@ if TYPE_CHECKING:
     from ledger.domain.run import Stripe
     from ledger.streaming.decisions import ValidRun
 
-FAULT_EXIT = 70
-"""sysexits.h's EX_SOFTWARE: the supervisor starts the process again."""
-DISK_EXIT = 74
-"""EX_IOERR: this worker's disk takes no more."""
 RUNS_BUFFERED = 64
 
 log = logging.getLogger(__name__)
@@ -58,6 +57,7 @@ class LedgerApp(faust.App):
     log_: Log
     codec: Codec
     data: Path
+    health: Health
     compared: "Compared"
     room: Callable[[int], Awaitable[None]]
     """Returns when reconciliation has room for more of a shard."""
@@ -80,7 +80,7 @@ class LedgerApp(faust.App):
             with suppress(OSError):
                 note_damage(self.data)
         logging.shutdown()
-        os._exit(DISK_EXIT if is_full_disk(error) else FAULT_EXIT)
+        os._exit(exit_of(error))
 
     async def guarded(self, work: Awaitable[None], doing: str) -> None:
         """Do `work`; this process does not outlive its failing."""
@@ -97,7 +97,6 @@ class LedgerApp(faust.App):
     def on_rebalance_end(self) -> None:
         super().on_rebalance_end()
         self.rebalanced.set()
-        self.note_ready()
 
     def clear_lanes(self) -> None:
         """Forget the runs that wait: positions are about to be asked for again."""
@@ -105,16 +104,21 @@ class LedgerApp(faust.App):
             for lane in lanes.values():
                 lane.clear()
 
-    def note_ready(self) -> None:
-        """Say so, in the file `ready`, once the state of every partition owned is open."""
-        if self.consumer.opened >= self.consumer.assignment():
-            self.data.joinpath("ready").touch()
-
     def lease(self) -> None:
-        """Raises LeaseLost when this process may no longer write: called before every append."""
+        """Called before every append. Raises LeaseLost when this process was paused past its lease.
+
+        Raises Unavailable when it was awake all the while: then it is the broker that is away, and
+        is waited for; nothing is written until it has confirmed the membership.
+        """
         age = self.consumer.unconfirmed() if self._consumer is not None else 0
-        if age > self.ledger.session_timeout_seconds:
-            raise LeaseLost(f"No heartbeat was confirmed for {age:.0f} s.")
+        session = self.ledger.session_timeout_seconds
+        if age > session:
+            if self.health.slept_for(session / 2, within=age):
+                raise LeaseLost(f"No heartbeat was confirmed for {age:.0f} s.")
+            raise Unavailable(
+                f"The broker has not confirmed this worker's membership for {age:.0f} s. Nothing "
+                "is written until it does."
+            )
 
 
 def credentials(settings: Settings) -> faust.SASLCredentials | None:
@@ -130,7 +134,22 @@ def credentials(settings: Settings) -> faust.SASLCredentials | None:
     )
 
 
-def new_app(name: str, settings: Settings, codec: Codec, data: Path) -> LedgerApp:
+def exit_of(error: BaseException) -> Exit:
+    """The status of a process that ends with `error`."""
+    if is_damage(error):
+        return Exit.DAMAGED
+    if is_disk_trouble(error):
+        return Exit.DISK
+    if isinstance(error, LeaseLost | Overtaken):
+        return Exit.REPLACED
+    if isinstance(error, InvariantBroken):
+        return Exit.BROKEN
+    return Exit.SETTINGS if isinstance(error, LedgerError) else Exit.FAULT
+
+
+def new_app(
+    name: str, settings: Settings, codec: Codec, data: Path, health: Health | None = None
+) -> LedgerApp:
     """An application in the consumer group `<prefix>-<name>`; its tables live under `data`."""
     # A member known by its tables: started again after a crash it takes its shards back at once,
     # where a new one would wait until the broker gives up the dead one.
@@ -167,6 +186,7 @@ def new_app(name: str, settings: Settings, codec: Codec, data: Path) -> LedgerAp
     app.ledger, app.names, app.codec, app.data = settings, topics(settings), codec, data
     app.log_ = Log(settings, lease=app.lease)
     app.openers, app.lanes, app.rebalanced = {}, [], asyncio.Event()
+    app.health = health or Health()
     return app
 
 
@@ -180,6 +200,7 @@ def take_runs(
 ) -> None:
     """An agent on `topic`: `opened` says where to read from, `take` is a Lane's."""
     app.openers[topic.name] = opened
+    app.health.stages[topic.name] = name
     stage = Stage()
     lanes: dict[TP, Lane] = {}
     app.lanes.append(lanes)

@@ -18,6 +18,7 @@ from agents.stripes import Row, Rows, message_key, stripe_of
 from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
 from ledger.streaming.delivery import Run
+from ledger.streaming.health import here
 from ledger.streaming.log import portions
 from ledger.streaming.store import Store
 from ledger.streaming.waiting import waited_for
@@ -291,6 +292,8 @@ class BalancesPart:
             if position == self._read:
                 return None
             self._read = position
+            if not self._changed:
+                self._app.consumer.reached(self.tp, self._settled())
             return position
 
     def goes_on_told(self) -> bool:
@@ -369,6 +372,8 @@ class BalancesPart:
             self._saying = asyncio.create_task(self._say_on(), name=f"balances {self._partition}")
 
     async def _say_on(self) -> None:
+        # Not of whoever has told of something.
+        here.set(self._app.health.at(self.tp))
         try:
             while self._woken:
                 self._woken = False

@@ -102,7 +102,7 @@ class Compared:
 
         if shards:
             await self._app.guarded(
-                waited_for(follow, "follow the progress of other workers' shards"),
+                waited_for(follow, "follow the progress of other workers' shards", endless=True),
                 "following progress",
             )
 

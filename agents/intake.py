@@ -11,11 +11,12 @@ from aiokafka import ConsumerRecord
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
 from agents.reference import ReferenceFollower
-from ledger.domain.intake import Memory, Received, Seen, cut, decide
+from ledger.domain.intake import Memory, Received, Seen, Settled, cut, decide
 from ledger.domain.run import Watermark
 from ledger.errors import Unavailable
 from ledger.streaming.decisions import ValidRun, valid_runs
 from ledger.streaming.delivery import Run
+from ledger.streaming.health import asking
 from ledger.streaming.reference import policy_of
 from ledger.streaming.store import Store
 from ledger.streaming.transactions import TransactionReader
@@ -176,6 +177,7 @@ class IntakeShard:
         """Decide, append, remember; if the append did not land where expected, only catch up."""
         # Before anything is made of the records, for that would wait with them.
         await self._app.room(self._shard)
+        await waited_for(self._leased, "have its membership confirmed")
         ids, memory = self._ids, self._ids.memory()
         settled = decide(
             self._received(records),
@@ -190,7 +192,8 @@ class IntakeShard:
         value = self._app.codec.encode("Decision", settled.decision.row())
         topic = self._app.names.decisions.name
         try:
-            offset = await self._app.log_.append(topic, self._shard, [(None, value)])
+            with asking("append decisions"):
+                offset = await self._app.log_.append(topic, self._shard, [(None, value)])
         except Unavailable as error:
             log.warning("A decision may or may not be in the log, which is read now: %s", error)
             offset = -1
@@ -199,6 +202,18 @@ class IntakeShard:
             return
         self._log_end = offset + 1
         self._keep(memory, ValidRun.of(settled, offset, ids.watermark))
+        self._count(settled)
+
+    async def _leased(self) -> None:
+        # Asked at the append too; but a run that is decided in vain is decided again at once.
+        self._app.lease()
+
+    def _count(self, settled: Settled) -> None:
+        counts, outcomes = self._app.health.transactions, settled.outcomes
+        counts["accepted", ""] += len(settled.content.offsets)
+        counts["duplicate", ""] += len(outcomes.duplicates)
+        for refusal in outcomes.refused:
+            counts["refused", refusal.code] += 1
 
     def _keep(self, memory: Memory, run: ValidRun) -> None:
         """Remember what a run in the log has settled, and hand it on."""

@@ -19,6 +19,7 @@ from faust.types import TP
 
 from ledger.errors import InvariantBroken
 from ledger.streaming.delivery import Run, joined
+from ledger.streaming.health import here
 
 FULL_BYTES = 3 * 1024 * 1024
 """Of memory, waiting in one lane; beyond it nothing is fetched for it until they are taken."""
@@ -67,32 +68,45 @@ class Lane:
         return asyncio.create_task(self._work(), name=f"lane {self._tp}")
 
     def clear(self) -> None:
-        """Forget what waits: the partition is opened anew, or is somebody else's."""
+        """Forget what waits: the partition is opened anew, or is somebody else's.
+
+        One that had stopped is taken up again then: if what stopped it is still there, it stops.
+        """
+        self._stopped = False
+        self._forget()
+
+    def _forget(self) -> None:
         self._waiting, self._bytes, self._full = [], 0, False
 
     async def _work(self) -> None:
+        place = self._app.health.at(self._tp)
+        here.set(place)
         waiting, full = self._waiting, self._full
-        self.clear()
+        self._forget()
         if full and self._tp in self._app.consumer.opened:
             self._app.consumer.resume_partitions({self._tp})
         for run in joined(waiting):
             if not self._stopped:
+                place.takes()
                 await self._take_one(run)
+                place.rests()
 
     async def _take_one(self, run: Run) -> None:
-        consumer, where = self._app.consumer, f"{self._tp.topic}[{self._tp.partition}]"
+        app, where = self._app, f"{self._tp.topic}[{self._tp.partition}]"
         try:
             position = await self._take(run)
         except Gap as gap:
-            await consumer.rewind(run, gap.position)
+            await app.consumer.rewind(run, gap.position)
         except InvariantBroken as error:
             self._stopped = True
-            consumer.pause_partitions({self._tp})
+            app.consumer.pause_partitions({self._tp})
+            app.health.at(self._tp).stop(str(error))
             log.critical("%s is stopped: %s", where, error)
         except Exception as error:
-            self._app.fault(error, f"taking {where} from {run.start}")
+            app.fault(error, f"taking {where} from {run.start}")
         else:
-            consumer.done(self._tp, position)
+            app.consumer.done(self._tp, position)
+            app.health.runs[app.health.stage(self._tp.topic)] += 1
 
 
 class Stage:

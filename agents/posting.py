@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +12,7 @@ from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
+from ledger.errors import InvariantBroken
 from ledger.gl.journal import (
     Journal,
     JournalUnavailable,
@@ -28,10 +29,12 @@ from ledger.streaming.waiting import waited_for
 T = TypeVar("T")
 POST_BYTES = 8 * 1024 * 1024
 """Posted in one database transaction and said in one message, when there is much to catch up."""
+ASKED_EACH = 2.0
+"""Seconds after which a database that nothing was posted to is asked whether it answers."""
 
 
-def attach(app: LedgerApp, journal: Journal) -> None:
-    """Give `app` the posting agent."""
+def attach(app: LedgerApp, journal: Journal) -> "Poster":
+    """Give `app` the posting agent; what it posts with."""
     poster = Poster(journal)
     shards: dict[int, PostingShard] = {}
 
@@ -44,6 +47,7 @@ def attach(app: LedgerApp, journal: Journal) -> None:
         return await shards[run.tp.partition].take(run)
 
     take_runs(app, app.names.decisions, name="posting", opened=opened, take=take)
+    return poster
 
 
 @dataclass(slots=True)
@@ -69,6 +73,7 @@ class Poster:
         self._waiting: deque[_Waiting] = deque()
         self._alone: set[int] = set()
         self._task: asyncio.Task[None] | None = None
+        self._calls, self._answered = 0, 0.0
 
     async def post(self, posting: Posting, weight: int) -> Mapping[Stripe, Totals]:
         """As Journal.post. What fails in company is tried alone the next time."""
@@ -83,8 +88,30 @@ class Poster:
         """As Journal.snapshot."""
         return await self._call(lambda: self._journal.snapshot(shard, since))
 
-    def _call(self, work: Callable[[], T]) -> Awaitable[T]:
-        return asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def ask_on(self) -> None:
+        """Without end: a ledger at rest must know too whether its database answers."""
+        while True:
+            await asyncio.sleep(ASKED_EACH)
+            idle = asyncio.get_running_loop().time() - self._answered > ASKED_EACH
+            if idle and not self._calls:
+                await waited_for(self._ask, "ask the general ledger's database")
+
+    async def _ask(self) -> None:
+        try:
+            await self._call(lambda: self._journal.watermark(0))
+        except InvariantBroken as error:
+            # What it means for a shard its postings find out.
+            raise JournalUnavailable(str(error)) from error
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        self._calls += 1
+        try:
+            found = await loop.run_in_executor(self._thread, work)
+        finally:
+            self._calls -= 1
+        self._answered = loop.time()
+        return found
 
     async def _post_waiting(self) -> None:
         while self._waiting:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from aiokafka import ConsumerRecord
+from faust.types import TP
 
 from agents.app import LedgerApp, take_runs
 from agents.messages import Message, Messages, portions
@@ -21,6 +22,7 @@ from ledger.streaming import decisions
 from ledger.streaming import log as log_
 from ledger.streaming.decisions import ValidRun, valid_runs
 from ledger.streaming.delivery import Run
+from ledger.streaming.health import Place, asking, here
 from ledger.streaming.table import ChangelogTable
 from ledger.streaming.waiting import waited_for
 
@@ -215,7 +217,9 @@ class ReconciliationShard:
 
     async def has_room(self) -> None:
         """Return when more may be offered."""
-        if self._taking and not self._stopped:
+        if not self._taking or self._stopped:
+            return
+        with asking("have room in reconciliation"):
             # A table that takes long to restore must not use up the room of the others.
             await self._opened.wait()
             await self._room.wait()
@@ -238,19 +242,27 @@ class ReconciliationShard:
         runs, self._offered = self._offered, []
         return runs
 
+    @property
+    def _place(self) -> Place:
+        return self._app.health.at(TP(self._app.names.posted.name, self._shard))
+
     async def _fold_offered(self) -> None:
+        # Not intake's, who has offered it.
+        here.set(self._place)
         try:
             while self._offered:
                 async with self._lock:
                     runs = self._taken()
                     try:
-                        await self._fold_in_order(runs)
+                        with asking("fold decisions"):
+                            await self._fold_in_order(runs)
                     finally:
                         self._room.give_back(runs)
                     await self._compare_posted()
         except InvariantBroken as error:
             self._stopped = True
             self._room.give_back(self._taken())
+            self._place.stop(str(error))
             log.critical("Shard %s is not folded or compared any more: %s", self._shard, error)
         except Exception as error:
             self._app.fault(error, f"folding shard {self._shard}")
@@ -447,6 +459,7 @@ class ReconciliationShard:
 
     def _say_progress(self) -> None:
         """Unless a predecessor, whose mark is on its own disk, has said more."""
+        self._app.health.breaks[self._shard] = self.mark.breaks
         if self.mark.compared.end >= self._app.compared.end(self._shard):
             progress = self._messages.progress(self.mark.compared, self.mark.breaks)
             self._app.compared.say(self._shard, progress, self.mark.compared.end)

@@ -33,7 +33,7 @@ class ReferenceFollower:
         """For ever."""
         await waited_for(self._read_on, "read the reference data")
         self.ready.set()
-        await waited_for(self._follow_on, "follow the reference data")
+        await waited_for(self._follow_on, "follow the reference data", endless=True)
 
     async def _follow_on(self) -> None:
         async for records in self._log.follow(self._topic, 0, self.data.offset):

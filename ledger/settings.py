@@ -100,6 +100,15 @@ class Settings(BaseSettings):
     session_timeout_seconds: int = Field(
         default=10, ge=6, description="A worker silent for this long loses its shards."
     )
+    health_host: str = Field(
+        default="127.0.0.1", description="Where a worker answers /live, /ready and /metrics."
+    )
+    health_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="The same; 0 takes a free port, which `status` finds. One for each worker.",
+    )
 
     @classmethod
     def settings_customise_sources(

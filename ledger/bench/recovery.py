@@ -59,7 +59,7 @@ def _restarted(record: Record, *, lost: bool) -> float:
     stack.up(record.data_dir, worker_count=0)
     if lost:
         for worker in record.workers:
-            shutil.rmtree(files.layout(record.data_dir).ready_file(worker.name).parent)
+            shutil.rmtree(files.layout(record.data_dir).worker(worker.name))
     began = time.monotonic()
     while True:
         try:

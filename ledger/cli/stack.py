@@ -145,7 +145,7 @@ def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """What runs, and whether it answers. Exit code 1 when something is down."""
+    """What runs, and whether every shard goes on, or why not. Exit code 1 unless all is well."""
     place = directory(data_dir)
     from ledger.stack import status as looking
 
@@ -153,7 +153,10 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(looking.as_json(found)))
     else:
-        Console(emoji=False).print(looking.as_table(found))
+        console = Console(emoji=False)
+        console.print(looking.as_table(found))
+        if found.workers:
+            console.print(looking.shards_table(found))
     raise typer.Exit(0 if found.well else 1)
 
 

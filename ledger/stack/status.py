@@ -1,7 +1,8 @@
 """What runs, and whether it really answers."""
 
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,21 @@ import psutil
 from rich.markup import escape
 from rich.table import Table
 
-from ledger.stack import cache, files, identity, parts, workers
+from ledger.stack import cache, files, health, identity, parts
 from ledger.stack import record as records
+from ledger.stack.files import Layout
+from ledger.stack.health import Health
 from ledger.stack.parts import Part
 from ledger.stack.services import services
+from ledger.streaming.health import spans
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One part: sizes in bytes, times in seconds; `trouble` None when it answers."""
+    """One part: sizes in bytes, times in seconds; `trouble` None when it answers.
+
+    And for a worker, when it makes progress.
+    """
 
     name: str
     running: bool
@@ -36,10 +43,12 @@ class Status:
 
     data_dir: str
     seen: tuple[Seen, ...]
+    workers: Mapping[str, Health | None] = field(default_factory=dict)
+    """What each of them says of itself; None for one that says nothing."""
 
     @property
     def well(self) -> bool:
-        """Whether there is a stack, and all of it runs and answers."""
+        """Whether there is a stack, all of it runs and answers, and every shard goes on."""
         return bool(self.seen) and all(each.running and not each.trouble for each in self.seen)
 
 
@@ -61,11 +70,25 @@ def look(data_dir: Path) -> Status:
         )
         for service in services(place, me, cache.cache_dir())
     ]
+    said = {part.name: asked(place, part) for part in record.workers}
     seen += [
-        see(part.name, part, partial(workers.missing, place, part), port=None, log=part.log)
+        see(part.name, part, partial(trouble, said[part.name]), port=None, log=part.log)
         for part in record.workers
     ]
-    return Status(str(place.root), tuple(seen))
+    healths = {name: None if isinstance(each, str) else each for name, each in said.items()}
+    return Status(str(place.root), tuple(seen), healths)
+
+
+def asked(place: Layout, part: Part) -> Health | str:
+    """What a worker says, or why it says nothing."""
+    return health.ask(place, part) if parts.running(part) else "it does not run"
+
+
+def trouble(said: Health | str) -> str | None:
+    """Why a worker makes no progress; None when it does."""
+    if isinstance(said, str):
+        return said
+    return None if said["ready"] else "; ".join(said["why"])
 
 
 def see(name: str, part: Part | None, missing: parts.Check, *, port: int | None, log: Path) -> Seen:
@@ -80,7 +103,7 @@ def see(name: str, part: Part | None, missing: parts.Check, *, port: int | None,
         part.port,
         memory(process),
         time.time() - part.started,
-        missing(),
+        health.held(part) or missing(),
         str(log),
     )
 
@@ -100,11 +123,12 @@ def memory(top: psutil.Process) -> int:
 
 
 def as_json(status: Status) -> dict[str, Any]:
-    """{"data_dir", "ok", "parts": {name: {...}}}."""
+    """{"data_dir", "ok", "parts": {name: {...}}, "workers": {name: what /ready says, or null}}."""
     return {
         "data_dir": status.data_dir,
         "ok": status.well,
         "parts": {each.name: asdict(each) for each in status.seen},
+        "workers": status.workers,
     }
 
 
@@ -129,6 +153,26 @@ def as_table(status: Status) -> Table:
     if not status.seen:
         table.caption = "no stack here: `faust-ledger up` makes one"
     return table
+
+
+def shards_table(status: Status) -> Table:
+    """Each stage's partitions at each worker, those that do the same in one row."""
+    table = Table("worker", "stage", "partitions", "state", "lag", "", box=None, pad_edge=False)
+    for name, said in status.workers.items():
+        for application in said["applications"].values() if said else ():
+            for row in together(application["partitions"]):
+                table.add_row(name, *map(escape, row))
+    return table
+
+
+def together(partitions: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Stage, numbers, state, records behind, why."""
+    alike: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for row in partitions:
+        alike.setdefault((row["stage"], row["state"], row["why"]), []).append(row)
+    for (stage, state, why), found in alike.items():
+        lag = sum(row["lag"] or 0 for row in found)
+        yield stage, spans(row["partition"] for row in found), state, f"{lag:,}", why
 
 
 def lasted(seconds: float | None) -> str:

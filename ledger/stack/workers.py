@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from ledger.settings import FROM_STACK
-from ledger.stack import credentials, identity, parts
+from ledger.stack import credentials, health, identity, parts
 from ledger.stack import record as records
 from ledger.stack.files import Layout
 from ledger.stack.parts import Part
@@ -50,7 +50,7 @@ def scale(
     record = replace(record, workers=tuple(sorted(record.workers, key=number_of)))
     records.save(place, record)
     for part in record.workers:
-        parts.await_ready(part, partial(missing, place, part), seconds=READY_SECONDS)
+        parts.await_ready(part, partial(health.missing, place, part), seconds=READY_SECONDS)
         say(f"{part.name} is ready (pid {part.pid})")
     return record
 
@@ -96,25 +96,10 @@ def environment(place: Layout) -> dict[str, str]:
 
 
 def start(place: Layout, name: str, program: Sequence[str]) -> Part:
-    """Start one without waiting; what an earlier one said about being ready is gone."""
-    ready = place.ready_file(name)
-    ready.parent.mkdir(parents=True, exist_ok=True)
-    ready.unlink(missing_ok=True)
+    """Start one without waiting."""
     # The working directory stays: a relative FAUST_LEDGER_CONFIG is looked for in it.
     command = [*program, *arguments(place, name)]
     return parts.spawn(name, command, port=None, log=place.log(name), env=environment(place))
-
-
-def missing(place: Layout, part: Part) -> str | None:
-    """None when the worker has said that it is ready, since it was started."""
-    ready = place.ready_file(part.name)
-    try:
-        written = ready.stat().st_mtime
-    except OSError:
-        return f"it has not written {ready}"
-    if written < part.started - parts.SAME_START_SECONDS:
-        return f"{ready} is from before it started"
-    return None
 
 
 def found(place: Layout) -> list[Part]:

@@ -31,6 +31,7 @@ from faust.types import TP, ConsumerMessage
 
 from ledger.errors import InvariantBroken
 from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
+from ledger.streaming.health import here
 from ledger.streaming.waiting import waited_for
 
 FETCH_WAIT_MS = 100
@@ -160,6 +161,10 @@ class RunThread(driver.AIOKafkaConsumerThread):
         """
         joining = self._joining
         return (time.monotonic() if joining is None else joining) - self._confirmed
+
+    def joining(self) -> bool:
+        """Whether this worker waits to be told its partitions."""
+        return self._joining is not None
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         # aiokafka starts over from the committed hints: nothing counts before the next seek.
@@ -325,6 +330,8 @@ class RunConsumer(driver.Consumer):
         self._singles: dict[TP, deque[ConsumerRecord]] = {}
         self._singles_end: dict[TP, int] = {}
         self.opened: set[TP] = set()
+        self.positions: dict[TP, int] = {}
+        """Where the effects of each open partition are durable up to: the lag begins there."""
 
     async def perform_seek(self) -> None:
         """Called when a rebalance is over: open what is owned, in the background.
@@ -335,14 +342,18 @@ class RunConsumer(driver.Consumer):
         self.pause_partitions(assignment)
         self.app.clear_lanes()
         self.opened.clear()
+        self.positions.clear()
         self._hints.clear()
         self._singles.clear()
+        self.app.health.assign(assignment)
         for tp in assignment:
             self._read_offset[tp] = None
             self._cancel_opening(tp)
             self._opening[tp] = asyncio.create_task(self._open(tp), name=f"open {tp}")
 
     async def _open(self, tp: TP) -> None:
+        place = self.app.health.at(tp)
+        here.set(place)
         try:
             opener = self.openers.get(tp.topic)
             offset = await (self._open_ordinary(tp) if opener is None else opener(tp.partition))
@@ -353,13 +364,15 @@ class RunConsumer(driver.Consumer):
             raise
         except InvariantBroken as error:
             self.log.critical("%s[%s] stays closed: %s", tp.topic, tp.partition, error)
+            place.stop(str(error))
             return
         except BaseException as error:
             self.app.fault(error, f"opening {tp.topic}[{tp.partition}]")
             return
         self.opened.add(tp)
+        self.positions[tp] = offset
         self.resume_partitions({tp})
-        self.app.note_ready()
+        place.opened()
 
     async def _open_ordinary(self, tp: TP) -> int:
         committed = await self._thread.committed(tp)
@@ -389,6 +402,7 @@ class RunConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         for tp in list(self._opening):
             self._cancel_opening(tp)
+        self.app.health.revoke()
         self.opened.clear()
         self.app.clear_lanes()
         await super().on_partitions_revoked(revoked)
@@ -485,12 +499,12 @@ class RunConsumer(driver.Consumer):
 
     def done(self, tp: TP, position: int) -> None:
         """The effects of a run of `tp` are durable up to `position`."""
-        self._hints[tp] = position
+        self._hints[tp] = self.positions[tp] = position
 
     def reached(self, tp: TP, position: int) -> None:
         """Effects are durable up to `position`, though no run has just been taken."""
         if tp in self.opened:
-            self._hints[tp] = position
+            self._hints[tp] = self.positions[tp] = position
 
     def ack(self, message: Any) -> bool:
         """Faust acks events by itself when a stream moves on; of runs only `done` counts."""
@@ -513,6 +527,10 @@ class RunConsumer(driver.Consumer):
         """Seconds since the broker last confirmed this worker's membership."""
         seconds: float = self._thread.unconfirmed()
         return seconds
+
+    def joining(self) -> bool:
+        """Whether it asks the broker to be let into the group, or back into it."""
+        return bool(self._thread.joining())
 
 
 class RunTransport(driver.Transport):

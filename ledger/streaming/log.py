@@ -46,6 +46,7 @@ NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFa
 Record = tuple[bytes | None, bytes | None]
 Records = Iterable[Record]
 T = TypeVar("T")
+TP = TypeVar("TP", bound=tuple[str, int])
 log = logging.getLogger(__name__)
 
 # aiokafka has no setting for it and its own level, 9, takes eight times as long for a tenth less
@@ -252,19 +253,31 @@ class Log:
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset held, and the next to be written."""
         tp = TopicPartition(topic, partition)
+        async with self._looking_up() as lookup:
+            first = await lookup.beginning_offsets([tp])
+            last = await lookup.end_offsets([tp])
+        return first[tp], last[tp]
+
+    async def ends(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """By (topic, partition), the next offset to be written: one request a broker."""
+        wanted = {TopicPartition(*tp): tp for tp in tps}
+        async with self._looking_up() as lookup:
+            found = await lookup.end_offsets(list(wanted)) if wanted else {}
+        return {wanted[tp]: end for tp, end in found.items()}
+
+    @asynccontextmanager
+    async def _looking_up(self) -> AsyncIterator[AIOKafkaConsumer]:
         async with self._looking:
             try:
                 if self._lookup is None:
                     lookup = self._new_reader()
                     await lookup.start()
                     self._lookup = lookup
-                first = await self._lookup.beginning_offsets([tp])
-                last = await self._lookup.end_offsets([tp])
+                yield self._lookup
             except (KafkaError, OSError) as error:
                 failed, self._lookup = self._lookup or lookup, None
                 await _stop_quietly(failed)
                 raise Unavailable(f"Kafka at {self._servers}: {error}") from error
-        return first[tp], last[tp]
 
     async def last(self, topic: str, partition: int) -> ConsumerRecord | None:
         """The last record, or None for an empty partition."""

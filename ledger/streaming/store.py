@@ -107,14 +107,17 @@ def _options() -> Options:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether RocksDB says that its files are not as it left them."""
-    return type(error) is Exception and str(error).startswith("Corruption:")
+    """Whether RocksDB says that its files are not as it left them, or not there."""
+    said = str(error)
+    gone = said.startswith("IO error:") and os.strerror(errno.ENOENT) in said
+    return type(error) is Exception and (gone or said.startswith("Corruption:"))
 
 
-def is_full_disk(error: BaseException) -> bool:
-    """Whether there was no room to write."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return full or os.strerror(errno.ENOSPC) in str(error)
+def is_disk_trouble(error: BaseException) -> bool:
+    """Whether there was no room to write, or the disk failed."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+    return type(error) is Exception and str(error).startswith("IO error:")
 
 
 def note_damage(folder: Path) -> None:

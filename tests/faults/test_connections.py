@@ -70,6 +70,11 @@ def test_answers_to_commits_lost(ledger: Ledger) -> None:
                     until(lambda: not proxy.loses, "a COMMIT")
                     ledger.recovered("the answer to a COMMIT lost", time.monotonic())
                 ledger.stood()
+            proxy.freeze()
+            until(lambda: not ledger.world.goes_on("worker-1", "posting"), "that being said")
+            assert ledger.world.goes_on("worker-1", "stream")
+            proxy.thaw()
+            ledger.world.ready("worker-1")
     ledger.settled()
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,8 @@ def test_a_file_cut(ledger: Ledger) -> None:
                 until(
                     lambda said=said: MENDED in world.log("worker-1")[said:], "a table removed", 60
                 )
+                world.ready("worker-1")
+                assert ended(ledger, "worker-1")["status"] == 65
             again = flow.again(100)
             ledger.watch.until(
                 lambda seen, again=again: set(again) <= set(seen.duplicates),
@@ -64,6 +67,12 @@ def test_a_file_cut(ledger: Ledger) -> None:
             )
         ledger.stood()
     ledger.settled()
+
+
+def ended(ledger: Ledger, worker: str) -> dict[str, Any]:
+    """How its stream application ended last, as its health says."""
+    found: dict[str, Any] = ledger.world.health(worker)["applications"]["stream"]["last_exit"]
+    return found
 
 
 @contextmanager
@@ -109,6 +118,11 @@ def test_disk_of_a_worker_full(ledger: Ledger) -> None:
             heard = world.log("worker-2")[said:]
             assert "cannot write to its disk" in heard
             assert "stream ended with 74" in heard
+            assert ended(ledger, "worker-2")["status"] == 74
+            assert not world.goes_on("worker-2", "stream")
+            amiss = world.diagnosis()
+            assert any("ended with 74" in each for each in amiss["worker-2 stream"]), amiss
+            assert "disk for worker-2" in amiss
             filler.unlink()
             since = time.monotonic()
             world.ready("worker-2")
@@ -140,6 +154,13 @@ def test_disk_of_the_broker_full(ledger: Ledger) -> None:
                 ledger.under_way()
                 filler, pid = fill(folder), world.service("kafka")
                 until(lambda: gone(pid), "the broker's end", 180)
+                amiss = world.diagnosis()
+                assert "disk for kafka" in amiss
+                assert any(
+                    "its disk was full" in each
+                    for name, found in amiss.items() if name.startswith("kafka")
+                    for each in found
+                ), amiss  # fmt: skip
                 filler.unlink()
                 world.up()
                 ledger.recovered("room again, from up's end", time.monotonic())

@@ -83,8 +83,7 @@ def test_zombies(ledger: Ledger) -> None:
         ledger.recovered("continue them: zombies gone or back", since)
         until(
             lambda: all(
-                gone(pid) or (world.data_dir / "workers/worker-1" / each / "ready").exists()
-                for each, pid in before.items()
+                gone(pid) or world.goes_on("worker-1", each) for each, pid in before.items()
             ),
             "the zombies dead or members again",
         )

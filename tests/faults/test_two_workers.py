@@ -108,7 +108,7 @@ def stream_killed(ledger: Ledger, worker: str) -> None:
     pid = ledger.world.agent(worker, "stream")
     kill(pid)
     until(lambda: ledger.world.agent(worker, "stream") != pid, f"stream of {worker} again", 60)
-    until((folder / "ready").exists, f"stream of {worker} open", 60)
+    until(lambda: ledger.world.goes_on(worker, "stream"), f"stream of {worker} open", 60)
 
 
 def written(folder: Path) -> dict[str, str]:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import tomllib
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -93,6 +95,27 @@ class World:
             data_dir=self.data_dir / "nowhere", **tomllib.loads(self.role_file(role).read_text())
         )
 
+    def status(self) -> dict[str, Any]:
+        """`status --json`; its exit code must be what it says."""
+        child = self.start("status", "--json")
+        out, err = child.communicate(timeout=60)
+        found: dict[str, Any] = json.loads(out)
+        assert child.returncode == (0 if found["ok"] else 1), err
+        return found
+
+    def diagnosis(self) -> dict[str, list[str]]:
+        """What `doctor --json` finds amiss, by name; each with advice."""
+        child = self.start("doctor", "--json")
+        out, err = child.communicate(timeout=120)
+        found = json.loads(out)
+        assert child.returncode == (0 if found["ok"] else 1), err
+        amiss: dict[str, list[str]] = {}
+        for each in found["findings"]:
+            if not each["well"]:
+                assert each["advice"], each
+                amiss.setdefault(each["name"], []).append(each["detail"])
+        return amiss
+
     # Processes.
 
     def record(self) -> dict[str, Any]:
@@ -148,7 +171,33 @@ class World:
     def ready(self, *workers: str, seconds: float = 120) -> None:
         """Wait until these workers say that they are ready."""
         for worker in workers:
-            until((self.data_dir / "workers" / worker / "ready").exists, f"{worker} ready", seconds)
+            until(
+                lambda worker=worker: self.health(worker).get("ready"), f"{worker} ready", seconds
+            )
+
+    def ask(self, worker: str, path: str) -> tuple[int, bytes]:
+        """What a worker answers over HTTP; (0, b"") when it does not."""
+        try:
+            said = json.loads((self.data_dir / "workers" / worker / "health.json").read_text())
+            if not psutil.pid_exists(said["pid"]):
+                return 0, b""
+            with urllib.request.urlopen(said["url"] + path, timeout=10) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+        except (OSError, ValueError):
+            return 0, b""
+
+    def health(self, worker: str) -> dict[str, Any]:
+        """What a worker says at /ready; nothing while it does not answer."""
+        _, body = self.ask(worker, "/ready")
+        found: dict[str, Any] = json.loads(body) if body else {}
+        return found
+
+    def goes_on(self, worker: str, application: str) -> bool:
+        """Whether all of one application makes progress."""
+        said = self.health(worker).get("applications", {}).get(application, {})
+        return bool(said.get("ready"))
 
     def log(self, part: str) -> str:
         """All that a part has printed."""
@@ -190,8 +239,8 @@ def kill(pid: int) -> None:
         until(lambda: gone(pid), f"the end of {pid}", 20)
 
 
-def until(reached: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    """The first value that is true."""
+def until(reached: Callable[[], Any], what: object, seconds: float = 30) -> Any:
+    """The first value that is true; `what` is put into words only when there is none."""
     deadline = time.monotonic() + seconds
     while not (found := reached()):
         assert time.monotonic() < deadline, f"Not within {seconds:.0f} s: {what}"

@@ -21,11 +21,24 @@ from agents.app import LedgerApp, new_app, take_runs
 from agents.lanes import Gap
 from ledger.streaming import delivery
 from ledger.streaming.delivery import Run
+from ledger.streaming.health import Place
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import Topic
 from tests.conftest import Stack
 
 SECONDS = 60
+
+
+class Noting(Place):
+    """A partition's place; `moved` is set when it is open."""
+
+    def __init__(self, clock: Callable[[], float], moved: asyncio.Event) -> None:
+        super().__init__(clock)
+        self._moved = moved
+
+    def opened(self) -> None:
+        super().opened()
+        self._moved.set()
 
 
 class Agent:
@@ -66,13 +79,11 @@ class Agent:
 
         take_runs(app, self.topic, name="taker", opened=opened, take=take)
         app.fault = lambda error, doing: self.faults.append(error)  # type: ignore[method-assign]
-        ready = app.note_ready
-
-        def note_ready() -> None:
-            ready()
-            self.moved.set()
-
-        app.note_ready = note_ready  # type: ignore[method-assign]
+        # Each partition of a place of its own, so that its opening is something that moved.
+        app.health.places = {
+            (self.topic.name, partition): Noting(app.health.clock, self.moved)
+            for partition in self.at
+        }
         return app
 
     def attach(self, app: LedgerApp) -> None:

@@ -16,6 +16,7 @@ from ledger.domain.balance import Holding
 from ledger.domain.run import Decision
 from ledger.gl.memory import MemoryJournal
 from ledger.streaming.delivery import Run, RunConsumer
+from ledger.streaming.health import Place
 from ledger.streaming.log import Log
 from ledger.streaming.table import ChangelogTable
 from tests.simulation.process import Process
@@ -100,6 +101,9 @@ MUTANTS = {
     ),
     "a crash takes rows and leaves the mark": Mutant(
         Process, "lose_unflushed", "undo.pop()", "{key: was for key, was in undo.pop().items() if key != b'w'}"
+    ),
+    "an open partition says that it is being opened": Mutant(
+        Place, "opened", "self._set(State.GOING_ON)", "pass"
     ),
     "nobody asks for the lease": Mutant(
         LedgerApp, "lease", "raise LeaseLost", "return None and"

@@ -13,6 +13,7 @@ from agents.app import LeaseLost, LedgerApp
 from agents.reference import ReferenceFollower
 from ledger.gl.journal import JournalUnavailable
 from ledger.streaming.delivery import Run, RunConsumer, joined
+from ledger.streaming.health import Health, here
 from ledger.streaming.table import Overtaken
 from tests.simulation.kafka import SimLog
 from tests.simulation.loop import PROCESS
@@ -243,6 +244,7 @@ class SimApp:
             world.codec,
         )
         self.data, self.openers, self.lanes = Folder(process), {}, []
+        self.health = Health(lambda: world.loop.now)
         self.rebalanced, self.consumer_generation_id = asyncio.Event(), 0
         self.tasks, self.streams = [], {}
         self.consumer = self._consumer = None
@@ -266,9 +268,6 @@ class SimApp:
 
     async def sleep(self, seconds):
         await self.process.wait(seconds)
-
-    def note_ready(self):
-        pass
 
     def fault(self, error, doing):
         self.process.fault(error, doing)
@@ -318,6 +317,7 @@ class Process:
 
     def _start(self):
         self.app = app = SimApp(self)
+        here.set(app.health.own)
         app.log_ = SimLog(self)
         if self.kind == "stream":
             reference = ReferenceFollower(app.log_, app.codec, app.names.reference.name)

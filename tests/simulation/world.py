@@ -15,6 +15,7 @@ from ledger.domain import reconcile
 from ledger.gl.memory import MemoryJournal
 from ledger.settings import Settings
 from ledger.streaming import log, table
+from ledger.streaming.health import rows, sentences
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 from tests.builders import NOW, KnownReader
@@ -132,7 +133,9 @@ class World:
             self._restart_posting()
         self.note("calm from here on")
         began, moved = self.loop.now, False
-        while self.failed is None and (self._unsettled() or (missing := self.oracle.missing())):
+        while self.failed is None and (
+            self._unsettled() or (missing := self.oracle.missing() or self._unwell())
+        ):
             passed = self.loop.now - began
             if passed > CALM_SECONDS:
                 self.fail(f"not within {CALM_SECONDS:.0f} s: {self._unsettled() or missing}")
@@ -147,6 +150,15 @@ class World:
             if last < self.oracle.compared[shard]:
                 self.note(f"shard {shard} has an old progress record last")
                 self._publish(*self.producers.another(shard))
+
+    def _unwell(self):
+        """What processes still say of themselves, where all is well."""
+        return [
+            f"{process}: {sentence}"
+            for group in self.groups.values()
+            for process in group.live()
+            for sentence in sentences(rows(process.app.health))
+        ]
 
     def _unsettled(self):
         return any(group.unsettled() for group in self.groups.values()) and "workers"

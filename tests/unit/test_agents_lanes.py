@@ -9,6 +9,7 @@ from agents import lanes
 from agents.lanes import FULL_BYTES, Gap, Lane, Stage
 from ledger.errors import InvariantBroken
 from ledger.streaming.delivery import Run, joined
+from ledger.streaming.health import Health, State
 
 
 def record(offset: int, size: int = 1) -> ConsumerRecord:
@@ -40,7 +41,8 @@ class Consumer:
 
 class App:
     def __init__(self):
-        self.consumer, self.faults = Consumer(), []
+        self.consumer, self.faults, self.health = Consumer(), [], Health()
+        self.health.assign(self.consumer.opened)
 
     def fault(self, error, doing):
         self.faults.append(error)
@@ -154,6 +156,13 @@ def test_a_gap_is_read_again_and_a_broken_invariant_stops_one_lane():
         assert [each for each in world.taken if each[0] == 1] == [(1, 0, 1)]
         assert world.app.consumer.done_at == {2: 1}
         assert world.app.consumer.paused == [("pause", 1)]
+        says = world.app.health.at(TP("t", 1)).says()
+        assert (says.state, says.why) == (State.STOPPED, "no")
+        assert world.app.health.runs["t"] == 1
+        world.lanes[1].clear()
+        world.put(1, 1, 2)
+        await turns()
+        assert world.app.consumer.done_at == {1: 2, 2: 1}
         world.raises = ValueError("ours")
         world.put(3, 0, 1)
         await turns()

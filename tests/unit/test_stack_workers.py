@@ -1,5 +1,7 @@
 """Scaling workers, with a small program in the place of the real one."""
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,17 +10,30 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import StackError
+from ledger.serving import ADDRESS
 from ledger.settings import Settings
-from ledger.stack import files, identity, parts, record, workers
+from ledger.stack import files, health, identity, parts, record, workers
 from ledger.stack.files import Layout
 from ledger.stack.identity import Ports
 from ledger.stack.record import Record
 
 WORKER = """
-import pathlib, sys, time
+import http.server, json, os, pathlib, sys
 _, _, _, root, _, name = sys.argv
-(pathlib.Path(root) / "workers" / name / "ready").touch()
-time.sleep(60)
+
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"ready": true, "why": []}')
+
+server = http.server.HTTPServer(("127.0.0.1", 0), Ready)
+folder = pathlib.Path(root) / "workers" / name
+folder.mkdir(parents=True, exist_ok=True)
+said = {"pid": os.getpid(), "url": f"http://127.0.0.1:{server.server_port}"}
+(folder / "part").write_text(json.dumps(said))
+(folder / "part").replace(folder / "health.json")
+server.serve_forever()
 """
 
 
@@ -94,12 +109,26 @@ def test_one_that_ends_at_once_is_an_error_with_its_log(
         scaled(place, empty, 1, [sys.executable, "-S", str(file)])
 
 
-def test_a_ready_file_from_an_earlier_life_does_not_count(
+def test_an_address_from_an_earlier_life_does_not_count(
     place: Layout, empty: Record, program: list[str]
 ) -> None:
     (part,) = scaled(place, empty, 1, program).workers
-    earlier = replace(part, started=part.started + 3600)
-    assert "before it started" in (workers.missing(place, earlier) or "")
+    assert health.missing(place, part) is None
+    said = place.worker(part.name) / ADDRESS
+    said.write_text(said.read_text().replace(str(part.pid), "1"))
+    assert "has not said" in (health.missing(place, part) or "")
+
+
+def test_a_worker_that_is_held_is_not_asked(
+    place: Layout, empty: Record, program: list[str]
+) -> None:
+    (part,) = scaled(place, empty, 1, program).workers
+    os.kill(part.pid, signal.SIGSTOP)
+    try:
+        assert f"kill -CONT {part.pid}" in (health.missing(place, part) or "")
+    finally:
+        os.kill(part.pid, signal.SIGCONT)
+    assert health.missing(place, part) is None
 
 
 def test_a_worker_is_given_this_stacks_addresses(

@@ -98,9 +98,11 @@ def test_bytes_changed_are_found_when_looked_for(crashed: Path) -> None:
 
 
 def test_a_full_disk_is_known_by_what_it_says() -> None:
-    assert store.is_full_disk(OSError(errno.ENOSPC, "No space left on device"))
-    assert store.is_full_disk(Exception("IO error: No space left on device: While appending"))
-    assert not store.is_full_disk(OSError(errno.EIO, "Input/output error"))
+    assert store.is_disk_trouble(OSError(errno.ENOSPC, "No space left on device"))
+    assert store.is_disk_trouble(Exception("IO error: No space left on device: While appending"))
+    assert store.is_disk_trouble(OSError(errno.EIO, "Input/output error"))
+    assert not store.is_disk_trouble(ConnectionResetError(errno.ECONNRESET, "reset"))
+    assert store.is_damage(Exception("IO error: No such file or directory: While open 000012.sst"))
     assert not store.is_damage(Exception("IO error: No space left on device"))
 
 

@@ -25,6 +25,7 @@ from ledger.domain.run import Stripe
 from ledger.gl.memory import MemoryJournal
 from ledger.settings import Settings
 from ledger.streaming.delivery import Run
+from ledger.streaming.health import Health
 from ledger.streaming.registry import Codec
 from ledger.streaming.store import Store
 from ledger.streaming.topics import topics
@@ -102,6 +103,8 @@ class Compared:
 
 class App(SimpleNamespace):
     """As much of a LedgerApp as the agents' parts ask for."""
+
+    health, lease = Health(), staticmethod(lambda: None)
 
     def fault(self, error, doing):
         raise AssertionError(doing) from error

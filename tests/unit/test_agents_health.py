@@ -1,0 +1,185 @@
+"""What an application tells the supervisor and Prometheus, and how it ends."""
+
+import asyncio
+import errno
+import json
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from agents.app import LeaseLost, LedgerApp, exit_of
+from agents.health import Ages, Told
+from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.exits import Exit, advice_of, meaning_of
+from ledger.settings import Settings
+from ledger.streaming.health import Health
+from ledger.streaming.table import Overtaken
+
+ORDER = ("outcome", "code", "stage", "shard", "partition", "state")
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def health(clock):
+    made = Health(clock)
+    made.stages |= {"ledger.transactions": "intake", "ledger.posted": "reconciliation"}
+    return made
+
+
+@pytest.fixture
+def told(health, tmp_path):
+    return Told("stream", Settings(), health, tmp_path)
+
+
+def ready(told):
+    status, _, body = asyncio.run(told.ready())
+    return status, json.loads(body)
+
+
+def samples(told):
+    text = asyncio.run(told.metrics()).body.decode()
+    return {
+        (
+            sample.name,
+            *(sample.labels[each] for each in ORDER if each in sample.labels),
+        ): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_ready_is_200_only_when_every_partition_goes_on(told, health, clock):
+    assert ready(told)[0] == 503
+    health.assign([("ledger.transactions", 0), ("ledger.transactions", 1)])
+    status, said = ready(told)
+    assert status == 503
+    assert said["why"] == ["intake 0-1: opening for 0 s"]
+    for partition in (0, 1):
+        health.at(("ledger.transactions", partition)).opened()
+    assert ready(told) == (200, ready(told)[1])
+    health.at(("ledger.transactions", 1)).stop("The topic was truncated.")
+    status, said = ready(told)
+    assert (status, said["ready"]) == (503, False)
+    assert said["why"] == ["intake 1: stopped for 0 s: The topic was truncated."]
+    assert [row["state"] for row in said["partitions"]] == ["going on", "stopped"]
+    health.revoke()
+    assert "the group shares them out" in ready(told)[1]["why"][0]
+
+
+def test_live_is_about_the_loop_alone(told, health, clock):
+    health.turn()
+    assert asyncio.run(told.live()).status == 200
+    clock.now += 31
+    assert asyncio.run(told.live()).status == 503
+    health.turn()
+    assert asyncio.run(told.live()).status == 200
+
+
+def test_metrics_say_the_same(told, health, clock):
+    health.assign([("ledger.transactions", 4), ("ledger.posted", 4)])
+    health.at(("ledger.transactions", 4)).opened()
+    health.transactions["refused", "NOT_BALANCED"] += 2
+    health.runs["intake"] += 3
+    health.breaks[4] = 1
+    clock.now += 7
+    found = samples(told)
+    assert found["faust_ledger_ready",] == 0
+    assert found["faust_ledger_partition_state", "intake", "4", "going_on"] == 1
+    assert found["faust_ledger_partition_state", "reconciliation", "4", "opening"] == 1
+    assert found["faust_ledger_partition_state", "reconciliation", "4", "stopped"] == 0
+    assert found["faust_ledger_partition_waiting_seconds", "reconciliation", "4"] == 7
+    assert found["faust_ledger_partition_waiting_seconds", "intake", "4"] == 0
+    assert found["faust_ledger_transactions_total", "refused", "NOT_BALANCED"] == 2
+    assert found["faust_ledger_runs_total", "intake"] == 3
+    assert found["faust_ledger_breaks_open", "4"] == 1
+    assert found["faust_ledger_disk_free_bytes",] > 0
+
+
+def test_the_oldest_unreconciled_is_as_old_as_the_look_that_saw_it_first():
+    ages = Ages()
+    assert ages.age(50.0, 0) == 0
+    ages.note(100.0, 10, 0)
+    ages.note(105.0, 10, 0)
+    ages.note(110.0, 30, 9)
+    assert ages.age(120.0, 0) == 20
+    assert ages.age(120.0, 9) == 20
+    assert ages.age(120.0, 10) == 10
+    assert ages.age(120.0, 30) == 0
+    ages.note(130.0, 31, 30)
+    assert ages.age(131.0, 30) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ValueError("ours"), Exit.FAULT),
+        (InvariantBroken("two shards"), Exit.BROKEN),
+        (LeaseLost("paused"), Exit.REPLACED),
+        (Overtaken("ahead"), Exit.REPLACED),
+        (LedgerError("no such schema"), Exit.SETTINGS),
+        (OSError(errno.ENOSPC, "No space left on device"), Exit.DISK),
+        (Exception("IO error: Input/output error: While fsync"), Exit.DISK),
+        (Exception("Corruption: block checksum mismatch"), Exit.DAMAGED),
+    ],
+)
+def test_each_end_has_a_status_of_its_own(error, status):
+    assert exit_of(error) == status
+    assert meaning_of(status) == status.meaning
+    assert advice_of(status) == status.advice
+
+
+def test_other_ends_are_put_into_words():
+    assert meaning_of(-9) == "It was ended by signal 9."
+    assert meaning_of(1) == "It ended of itself."
+    assert "log" in advice_of(1)
+
+
+def test_every_status_is_in_the_operations_page():
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    for status in Exit:
+        assert f"| {status.value} |" in page, status
+
+
+class App:
+    ledger, _consumer = Settings(session_timeout_seconds=10), True
+    age = 0.0
+
+    def __init__(self, health):
+        self.health, self.consumer = health, self
+
+    def unconfirmed(self):
+        return self.age
+
+
+def test_a_broker_that_is_away_is_waited_for_and_a_worker_that_was_paused_ends(health, clock):
+    app = App(health)
+    health.turn()
+    LedgerApp.lease(app)
+    for _ in range(24):
+        clock.now += 0.5
+        health.turn()
+    app.age = 12.0
+    with pytest.raises(Unavailable, match="for 12 s"):
+        LedgerApp.lease(app)
+    clock.now += 6
+    app.age = 18.0
+    with pytest.raises(LeaseLost):
+        LedgerApp.lease(app)
+    # It has woken up; that it slept is not forgotten before somebody has confirmed it.
+    health.turn()
+    with pytest.raises(LeaseLost):
+        LedgerApp.lease(app)
+    app.age = 0.1
+    LedgerApp.lease(app)

@@ -35,7 +35,9 @@ def ask(place: Layout, part: Part) -> Health | str:
     except urllib.error.HTTPError as error:
         body = error.read()
     except OSError as error:
-        return f"it does not answer at {address}: {getattr(error, 'reason', error)}"
+        # Asked again: it may have been stopped just after it was looked at.
+        silent = f"it does not answer at {address}: {getattr(error, 'reason', error)}"
+        return held(part) or silent
     try:
         found: Health = json.loads(body)
     except ValueError:

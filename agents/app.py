@@ -168,6 +168,8 @@ def new_app(
         producer_acks=-1,
         consumer_auto_offset_reset="none",
         consumer_group_instance_id=member,
+        # A topic that was made anew is found, and alarmed about, though nothing is written to it.
+        consumer_metadata_max_age_ms=30_000,
         consumer_max_fetch_size=512 * 1024,
         broker_max_poll_records=None,
         broker_session_timeout=float(settings.session_timeout_seconds),

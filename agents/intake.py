@@ -2,32 +2,22 @@
 
 import asyncio
 import logging
-import struct
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from aiokafka import ConsumerRecord
 
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
 from agents.reference import ReferenceFollower
-from ledger.domain.intake import Memory, Received, Seen, Settled, cut, decide
-from ledger.domain.run import Watermark
+from ledger.domain.intake import Memory, Received, Settled, cut, decide
 from ledger.errors import Unavailable
-from ledger.streaming.decisions import ValidRun, valid_runs
+from ledger.streaming.accepted import AcceptedIds
+from ledger.streaming.decisions import ValidRun, require_known, valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.health import asking
 from ledger.streaming.reference import policy_of
-from ledger.streaming.store import Store
 from ledger.streaming.transactions import TransactionReader
 from ledger.streaming.waiting import waited_for
-
-_SEEN = struct.Struct(">qq16s16s")
-_MARK = struct.Struct(">qq32sqq")
-_TIME = struct.Struct(">Q")
-MARK = b"w"
-FORGET_EACH = 1_000_000
-"""Microseconds of the log's time between two searches for ids that are out of date."""
 
 log = logging.getLogger(__name__)
 
@@ -56,68 +46,6 @@ def attach(app: LedgerApp, reference: ReferenceFollower) -> None:
     take_runs(app, app.names.transactions, name="intake", opened=opened, take=take)
 
 
-class AcceptedIds:
-    """A shard's table of accepted ids: a cache of the decision log, complete up to `mark`."""
-
-    def __init__(self, path: Path) -> None:
-        self._store = Store(path)
-        self.watermark, self.reference_offset = self._read_mark()
-        self._oldest = 0
-
-    def _read_mark(self) -> tuple[Watermark, int]:
-        held = self._store.get(MARK)
-        if held is None:
-            return Watermark(), -1
-        *mark, reference_offset = _MARK.unpack(held)
-        return Watermark(*mark), reference_offset
-
-    def find(self, transaction_id: str) -> Seen | None:
-        """What is remembered of an accepted transaction."""
-        held = self._store.get(b"t" + transaction_id.encode("utf-8", "surrogatepass"))
-        return None if held is None else Seen._make(_SEEN.unpack(held))
-
-    def find_reversal(self, transaction_id: str) -> int | None:
-        """Offset of what reversed it."""
-        held = self._store.get(b"r" + transaction_id.encode("utf-8", "surrogatepass"))
-        return None if held is None else int(held)
-
-    def memory(self) -> Memory:
-        """For a run to look things up and to learn."""
-        return Memory(self.find, self.find_reversal)
-
-    def write(
-        self, memory: Memory, watermark: Watermark, reference_offset: int, *, window: int
-    ) -> None:
-        """What a run added, and that it was added, in one write; what is out of date goes."""
-        puts = [(MARK, _MARK.pack(
-            watermark.decisions_offset, watermark.end, watermark.digest,
-            watermark.recorded_until, reference_offset,
-        ))]  # fmt: skip
-        for name, seen in memory.ids.items():
-            key = name.encode()
-            puts.append((b"t" + key, _SEEN.pack(*seen)))
-            puts.append((b"x" + _TIME.pack(max(seen.known_from, 0)) + key, b""))
-        for name, offset in memory.reversals.items():
-            puts.append((b"r" + name.encode(), b"%d" % offset))
-        # Twice the window: within the second one a reversal is told TOO_OLD and not UNKNOWN.
-        oldest = watermark.recorded_until - 2 * window
-        forgotten: list[bytes] = []
-        if oldest >= self._oldest + FORGET_EACH:
-            self._oldest, forgotten = oldest, self._out_of_date(oldest)
-        self._store.write(puts, forgotten)
-        self.watermark, self.reference_offset = watermark, reference_offset
-
-    def _out_of_date(self, oldest: int) -> list[bytes]:
-        deletes = []
-        for key, _ in self._store.scan(b"x", b"x" + _TIME.pack(oldest)):
-            name = key[1 + _TIME.size :]
-            seen = self.find(name.decode())
-            deletes.append(key)
-            if seen is not None and seen.known_from < oldest:
-                deletes += [b"t" + name, b"r" + name]
-        return deletes
-
-
 class IntakeShard:
     """One shard's decisions, made one run after another."""
 
@@ -133,6 +61,7 @@ class IntakeShard:
     async def open(self) -> int:
         """Catch up with the decision log; returns the position to read transactions from."""
         async with self._lock:
+            await waited_for(self._require_known, f"look for shard {self._shard}'s decisions")
             await waited_for(self._catch_up, f"open shard {self._shard}")
             await self._note_reference()
             return self._ids.watermark.end
@@ -220,6 +149,10 @@ class IntakeShard:
         reference_offset = run.decision.reference_offset
         self._ids.write(memory, run.after, reference_offset, window=self._policy.window)
         self._app.settled(self._shard, run)
+
+    async def _require_known(self) -> None:
+        log_, topic = self._app.log_, self._app.names.decisions.name
+        await require_known(log_, self._app.codec, topic, self._shard, self._ids.watermark)
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""

@@ -1,12 +1,15 @@
 """Posting: puts decided runs into the general ledger and says what the ledger makes of them."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
+
+from faust.types import TP
 
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
@@ -22,7 +25,7 @@ from ledger.gl.journal import (
     Snapshot,
     Superseded,
 )
-from ledger.streaming.decisions import ValidRun, portions, valid_runs
+from ledger.streaming.decisions import ValidRun, portions, require_known, valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.waiting import waited_for
 
@@ -31,6 +34,11 @@ POST_BYTES = 8 * 1024 * 1024
 """Posted in one database transaction and said in one message, when there is much to catch up."""
 ASKED_EACH = 2.0
 """Seconds after which a database that nothing was posted to is asked whether it answers."""
+LOOKED_EACH = 5.0
+"""Seconds between two looks at where the database stands, so that one put back from a backup is
+noticed though nothing is decided. A restore need not cut connections: a lost one would not do."""
+
+log = logging.getLogger(__name__)
 
 
 def attach(app: LedgerApp, journal: Journal) -> "Poster":
@@ -45,6 +53,16 @@ def attach(app: LedgerApp, journal: Journal) -> "Poster":
 
     async def take(run: Run) -> int:
         return await shards[run.tp.partition].take(run)
+
+    @app.task
+    async def look() -> None:
+        await app.guarded(look_again(), "looking at what the general ledger has")
+
+    async def look_again() -> None:
+        while not app.should_stop:
+            await app.sleep(LOOKED_EACH)
+            for shard in list(shards.values()):
+                await shard.look()
 
     take_runs(app, app.names.decisions, name="posting", opened=opened, take=take)
     return poster
@@ -83,6 +101,10 @@ class Poster:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._post_waiting(), name="post")
         return await answer
+
+    async def watermark(self, shard: int) -> Watermark:
+        """As Journal.watermark."""
+        return await self._call(lambda: self._journal.watermark(shard))
 
     async def snapshot(self, shard: int, since: int) -> Snapshot:
         """As Journal.snapshot."""
@@ -166,11 +188,45 @@ class PostingShard:
         async with self._lock:
             compared = await waited_for(self._compared, f"read shard {self._shard}'s progress")
             snapshot = await self._snapshot(compared.end)
+            self._watermark = snapshot.watermark
+            await self._require_known(snapshot.watermark)
             if snapshot.watermark.decisions_offset > compared.decisions_offset:
                 await self._say(compared.decisions_offset, snapshot)
-            self._watermark = snapshot.watermark
             self._read = self._watermark.decisions_offset
             return self._read
+
+    async def look(self) -> None:
+        """Notice a database that was put back to another state, though nothing is decided.
+
+        It is opened again then, and posts from where the database stands; also where it could not
+        be opened. One that does not answer is looked at the next time.
+        """
+        tp = TP(self._app.names.decisions.name, self._shard)
+        if tp not in self._app.consumer.assignment():
+            return
+        async with self._lock:
+            known = self._watermark
+            try:
+                found = await self._poster.watermark(self._shard)
+            except (JournalUnavailable, InvariantBroken) as error:
+                log.info("Shard %s of the general ledger was not looked at: %s", self._shard, error)
+                return
+        if found != known and self._app.consumer.reopen(tp):
+            log.warning(
+                "Shard %s: the general ledger is at decision offset %s and was left at %s: it was "
+                "put back to another state. Posting goes on from there.",
+                self._shard,
+                found.decisions_offset,
+                known.decisions_offset,
+            )
+
+    async def _require_known(self, posted: Watermark) -> None:
+        await waited_for(
+            lambda: require_known(
+                self._app.log_, self._app.codec, self._app.names.decisions.name, self._shard, posted
+            ),
+            f"look for what is posted in shard {self._shard}'s decisions",
+        )
 
     async def take(self, run: Run) -> int:
         """Post the run's decisions and say what came of it."""

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
@@ -140,10 +141,15 @@ class ReconciliationShard:
         held = self._table.get(MARK)
         self.mark = Mark() if held is None else Mark.decode(held)
         self._cached.clear()
+        await waited_for(self._require_known, f"look for the decisions of shard {self._shard}")
         await waited_for(self._start_over, f"read what shard {self._shard} has not compared")
         await waited_for(self._catch_up, f"fold the decisions of shard {self._shard}")
         # At the end of the log no row can be ahead of it.
         self._carried = self._carried or None
+
+    async def _require_known(self) -> None:
+        log_, topic = self._app.log_, self._app.names.decisions.name
+        await decisions.require_known(log_, self._app.codec, topic, self._shard, self.mark.stream)
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""
@@ -353,11 +359,35 @@ class ReconciliationShard:
                 await self._app.consumer.rewind(run, self.posted_read)
                 return
             for record in records:
-                await self._compare(self._heard_of(record))
+                await self._take_record(record)
             self.posted_read = max(run.end, self.posted_read)
 
-    def _heard_of(self, record: ConsumerRecord) -> Compared | None:
+    async def _take_record(self, record: ConsumerRecord) -> None:
         row = self._app.codec.decode("Posted", record.value or b"")
+        again = row["decisions_offset"] <= self._meeting.compared
+        await self._compare(self._heard_of(record, row))
+        if again:
+            await self._compare_again(_totals(row))
+
+    async def _compare_again(self, posted: Mapping[Stripe, Totals]) -> None:
+        """What was compared before, and is posted anew: the database was put back meanwhile.
+
+        Where the row has not moved on since, both sides must still say the same.
+        """
+        ours: dict[Stripe, Totals] = {}
+        differences = []
+        for stripe, totals in posted.items():
+            live = (self._row(stripe) or _NO_ROW).live
+            if live.offset <= totals.offset:
+                ours[stripe] = live
+                if live != totals:
+                    differences.append(Difference(stripe, live, totals))
+        if differences or self.mark.breaks:
+            at, end = self.mark.compared.decisions_offset, self.mark.compared.end
+            self.mark = await self._tell_breaks(Compared(at, end, ours, differences), self.mark)
+            self._say_progress()
+
+    def _heard_of(self, record: ConsumerRecord, row: Mapping[str, Any]) -> Compared | None:
         at = row["decisions_offset"]
         self._heard.append((record.offset + 1, at, row["digest"]))
         try:

@@ -171,6 +171,8 @@ def lost_head(shard: int, head: Watermark, run: PostedRun | None) -> Break | Non
         return None
     sentence = (
         f"Shard {shard} was compared up to position {head.end} with digest "
-        f"{head.digest.hex()[:16]}…; the journal has no such run: it was cut off or rewritten."
+        f"{head.digest.hex()[:16]}…; the journal has no such run: it was cut off or "
+        "rewritten, or comes from a backup and posting is catching up "
+        "(docs/runbooks/database-restored.md)."
     )
     return Break(Kind.POSITION, (Party.PROGRESS, Party.JOURNAL), shard, sentence)

@@ -12,7 +12,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from ledger.audit.original import Original
-from ledger.audit.stated import Balances, Holdings, OpenBreaks, take_balance, take_stripe
+from ledger.audit.stated import (
+    Balances,
+    Holdings,
+    OpenBreaks,
+    forget_balance,
+    take_balance,
+    take_stripe,
+)
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Watermark
 from ledger.errors import Unavailable
@@ -54,11 +61,17 @@ class Sources:
     def rows(
         self, topic: Topic, records: Iterable[ConsumerRecord]
     ) -> Iterator[tuple[ConsumerRecord, Any]]:
-        """Each record with its row; what is none of ours is left out, as all readers do."""
+        """Each record with its row; what is none of ours is left out, as all readers do.
+
+        None for a record without a value, which takes back what was said of its key.
+        """
         assert topic.schema is not None
         for record in records:
+            if record.value is None:
+                yield record, None
+                continue
             try:
-                yield record, self.codec.decode(topic.schema, record.value or b"")
+                yield record, self.codec.decode(topic.schema, record.value)
             except (ValueError, struct.error) as error:
                 log.warning("%s[%s]: %s", topic.name, record.partition, error)
 
@@ -69,6 +82,8 @@ class Sources:
             record = await self.log.last(self.names.progress.name, shard)
             mark = Watermark()
             for _, row in self.rows(self.names.progress, [record] if record else []):
+                if row is None:
+                    continue
                 mark = Watermark(
                     row["decisions_offset"], row["end"], row["digest"], row["recorded_until"]
                 )
@@ -102,15 +117,22 @@ class Sources:
 
 
 class Reading:
-    """One topic, read on each time from where it was last read to."""
+    """One topic, read on each time from where it was last read to.
 
-    def __init__(self, sources: Sources, topic: Topic) -> None:
-        self._sources, self._topic = sources, topic
+    `whole`: it must be there from its first record on; else what was deleted is passed over.
+    """
+
+    def __init__(self, sources: Sources, topic: Topic, *, whole: bool = True) -> None:
+        self._sources, self._topic, self._whole = sources, topic, whole
         self._positions = dict.fromkeys(range(topic.partitions), 0)
 
     async def rows(self) -> AsyncIterator[tuple[ConsumerRecord, Any]]:
-        """What is new up to the present end, with its rows."""
-        for partition, position in self._positions.items():
+        """What is new up to the present end, with its rows; None for one without a value."""
+        for partition, known in self._positions.items():
+            position = known
+            if not self._whole:
+                first, _ = await self._sources.log.bounds(self._topic.name, partition)
+                position = max(first, known)
             lists = self._sources.log.read(self._topic.name, partition, position)
             async with aclosing(lists):  # type: ignore[type-var]
                 async for records in lists:
@@ -124,7 +146,8 @@ class Public:
 
     def __init__(self, sources: Sources) -> None:
         names = sources.names
-        self._balances = Reading(sources, names.balances)
+        # Those that are missing are told one by one.
+        self._balances = Reading(sources, names.balances, whole=False)
         self._stripes = Reading(sources, names.stripes)
         self._breaks = Reading(sources, names.breaks)
         self.balances: Balances = {}
@@ -133,18 +156,23 @@ class Public:
 
     async def read_balances(self) -> None:
         """On to the present end."""
-        async for _, row in self._balances.rows():
-            take_balance(self.balances, row)
+        async for record, row in self._balances.rows():
+            if row is None:
+                forget_balance(self.balances, record.key or b"")
+            else:
+                take_balance(self.balances, row)
 
     async def read_stripes(self) -> None:
         """On to the present end."""
         async for record, row in self._stripes.rows():
-            take_stripe(self.holdings, record.partition, record.offset, record.key or b"", row)
+            if row is not None:
+                take_stripe(self.holdings, record.partition, record.offset, record.key or b"", row)
 
     async def read_breaks(self) -> None:
         """On to the present end."""
         async for _, row in self._breaks.rows():
-            self.breaks.take(row)
+            if row is not None:
+                self.breaks.take(row)
 
 
 class Records:

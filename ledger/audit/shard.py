@@ -76,7 +76,7 @@ class ShardAudit:
             records = Records(originals)
             async for fetched in decisions:
                 for record, row in self._sources.rows(names.decisions, fetched):
-                    settled = self._check.follow(record.offset, row)
+                    settled = row and self._check.follow(record.offset, row)
                     if settled is not None:
                         await self._take(settled, records)
                         tell(self.end)

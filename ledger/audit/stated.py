@@ -128,6 +128,12 @@ def take_balance(balances: Balances, row: Mapping[str, Any]) -> None:
         balances[stripe] = row
 
 
+def forget_balance(balances: Balances, key: bytes) -> None:
+    """A record without a value: what was said of it is taken back, whatever its version."""
+    account, _, currency = key.decode(errors="replace").partition(" ")
+    balances.pop(Stripe(account, currency), None)
+
+
 class OpenBreaks:
     """The breaks topic: of every stripe the latest."""
 

@@ -11,9 +11,11 @@ from ledger.cli import (
     demo,
     publish,
     read,
+    rebuild,
     reconcile,
     reference,
     rejects,
+    replay,
     settings_command,
     stack,
     worker,
@@ -32,8 +34,8 @@ app = typer.Typer(
 )
 
 for group in (
-    stack, publish, read, reconcile, reference, rejects, audit, settings_command, worker,
-    demo, bench,
+    stack, publish, read, reconcile, reference, rejects, audit, replay, rebuild,
+    settings_command, worker, demo, bench,
 ):  # fmt: skip
     group.register(app)
 

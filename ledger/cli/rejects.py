@@ -1,15 +1,31 @@
-"""`faust-ledger rejects list`: what was refused, and why."""
+"""`faust-ledger rejects list | replay`: what was refused and why, and sending it again."""
 
 import base64
 import heapq
+import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ledger.cli.output import AsJson, DataDir, print_json, print_table, run, say, settings_for
+from ledger.cli.output import (
+    OK,
+    REFUSED,
+    TIME_UP,
+    AsJson,
+    DataDir,
+    print_json,
+    print_table,
+    run,
+    say,
+    settings_for,
+    time_option,
+)
 
 if TYPE_CHECKING:
+    from ledger.client.resend import Original
+    from ledger.domain.run import Refusal
     from ledger.settings import Settings
 
 COLUMNS = {
@@ -22,6 +38,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
     group = typer.Typer(name="rejects", help="What was refused.", no_args_is_help=True)
     group.command("list")(list_rejects)
+    group.command("replay")(replay_rejects)
     app.add_typer(group)
 
 
@@ -43,9 +60,134 @@ def list_rejects(
         for row in found:
             print_json(row)
     elif found:
-        print_table(COLUMNS, [[str(row[name] or "") for name in COLUMNS] for row in found])
+        print_table(COLUMNS, list(map(_cells, found)))
     else:
         say("Nothing was refused.")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which refusals; times in microseconds, half-open. What is empty or None selects all."""
+
+    codes: frozenset[str]
+    ids: frozenset[str]
+    start: int | None
+    end: int | None
+
+    def has(self, row: dict[str, Any]) -> bool:
+        """Whether a Reject row is one of them."""
+        return (
+            (not self.codes or row["code"] in self.codes)
+            and (not self.ids or row["transaction_id"] in self.ids)
+            and (self.start is None or row["recorded_at"] >= self.start)
+            and (self.end is None or row["recorded_at"] < self.end)
+        )
+
+
+def replay_rejects(
+    code: Annotated[
+        list[str] | None, typer.Option(help="Refused with this one; may be repeated.")
+    ] = None,
+    transaction_id: Annotated[
+        list[str] | None, typer.Option("--id", help="This transaction; may be repeated.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Recorded at or after: RFC 3339, or a date.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Recorded before.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")] = 60,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send refused records again, byte for byte and with their keys, and wait for what comes of it.
+
+    For use after a fix: an asset registered, an account declared, a schema registered. A refused id
+    is not remembered, so it may be accepted now; what was accepted meanwhile counts as a duplicate
+    and changes nothing. So this may be repeated. Each distinct record is sent once. Say which by
+    --code, --id, --from or --to; those given must all hold.
+
+    Exit codes: 0 all accepted or duplicates; 1 some were refused again, reported on stderr; 2 the
+    time was up, or wrong usage; 3 a fault.
+    """
+    if not (code or transaction_id or start or end):
+        raise typer.BadParameter("say which: --code, --id, --from or --to.", param_hint="replay")
+    wanted = Selection(
+        frozenset(code or ()),
+        frozenset(transaction_id or ()),
+        None if start is None else time_option(start, "--from"),
+        None if end is None else time_option(end, "--to"),
+    )
+    settings = settings_for(data_dir)
+    raise typer.Exit(run(_replay(settings, wanted, timeout, dry_run=dry_run, as_json=as_json)))
+
+
+async def _replay(
+    settings: "Settings", wanted: Selection, seconds: float, *, dry_run: bool, as_json: bool
+) -> int:
+    from ledger.client.resend import originals
+
+    rows = [row async for row in _rejects(settings, None) if wanted.has(row)]
+    rows.sort(key=lambda row: (row["recorded_at"], row["shard"], row["offset"]))
+    records = originals(rows)
+    if dry_run:
+        _show_dry_run(rows, len(records), as_json=as_json)
+        return OK
+    return await _send(settings, records, len(rows), seconds, as_json=as_json)
+
+
+def _show_dry_run(rows: list[dict[str, Any]], distinct: int, *, as_json: bool) -> None:
+    shown = [as_json_row(row) for row in rows]
+    if as_json:
+        for row in shown:
+            print_json(row)
+        return
+    if shown:
+        print_table(COLUMNS, list(map(_cells, shown)))
+    print(f"{len(rows):,} refusals match; {distinct:,} records would be sent. Nothing was sent.")
+
+
+async def _send(
+    settings: "Settings", records: "list[Original]", matching: int, seconds: float, *, as_json: bool
+) -> int:
+    from ledger.client.outcomes import Outcomes
+    from ledger.client.resend import resend
+
+    began = time.monotonic()
+    async with Outcomes(settings, on_refused=_say_again) as outcomes:
+        sent = await resend(settings, records, outcomes.add, seconds=seconds or None)
+        tally, done = await outcomes.settle(seconds)
+    report = {
+        "matching": matching,
+        "sent": sent,
+        "accepted": tally.accepted,
+        "duplicates": tally.duplicates,
+        "rejected": tally.rejected,
+        "reconciled": tally.reconciled,
+        "seconds": round(time.monotonic() - began, 3),
+    }
+    if as_json:
+        print_json(report)
+    else:
+        print(
+            f"{matching:,} refusals match, {sent:,} records sent: {tally.accepted:,} accepted, "
+            f"{tally.duplicates:,} duplicates, {tally.rejected:,} refused again"
+        )
+    if not done:
+        say(f"Not all of them are reconciled within {seconds:g} s; does a worker run? "
+            "(`faust-ledger status`) To send them again is harmless.")  # fmt: skip
+    return REFUSED if tally.rejected or tally.breaks else OK if done else TIME_UP
+
+
+def _say_again(shard: int, refusal: "Refusal") -> None:
+    name = refusal.transaction_id or f"shard {shard} offset {refusal.offset}"
+    say(f"{name}: {refusal.code}: {refusal.reason}")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return ["" if row[name] is None else str(row[name]) for name in COLUMNS]
 
 
 async def refused(

@@ -25,7 +25,9 @@ class BalanceReader:
     """Follows `ledger.balances`, all of it or the accounts named; an async context manager.
 
     On entry everything that is there is read; `get` then answers from memory. A version below one
-    seen is ignored, so a balance never goes back. Each says in `status` whether it is reconciled.
+    seen is ignored, so a balance never goes back; a record without a value takes back what was
+    said, and the right balance follows it (`faust-ledger rebuild balances`). Each says in `status`
+    whether it is reconciled.
     """
 
     def __init__(
@@ -107,7 +109,13 @@ class BalanceReader:
         wanted = records if self._accounts is None else filter(self._named, records)
         kept = list(wanted)
         rows = await waited_for(lambda: self._records.decode("Balance", kept), "read balances")
-        for _, row in rows:
+        found = {id(record): row for record, row in rows}
+        for record in kept:
+            if record.value is None:
+                account, _, currency = bytes(record.key or b"").decode().partition(" ")
+                self._known.pop((account, currency), None)
+            if (row := found.get(id(record))) is None:
+                continue
             balance = Balance(**row)
             key = balance.account, balance.currency
             known = self._known.get(key)

@@ -7,12 +7,13 @@ from typing import Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
 from ledger.streaming import connection
+from ledger.streaming.log import out_of_reach
 
 FETCH_BYTES = 4 * 1024 * 1024
 FETCH_WAIT_MS = 50
@@ -120,6 +121,10 @@ class Reader:
         """What has come, in order within each partition; nothing after `seconds` without any."""
         try:
             fetched = await self._consumer.getmany(timeout_ms=round(seconds * 1000))
+        except OffsetOutOfRangeError as error:
+            tp, position = next(iter(error.args[0].items()))
+            held = (await self.bounds([tp]))[tp]
+            raise LedgerError(out_of_reach(tp.topic, tp.partition, position, held)) from error
         except KafkaError as error:
             raise LedgerError(
                 f"Reading from Kafka at {self._settings.bootstrap_servers} failed: {error!r}"

@@ -15,15 +15,21 @@ UPGRADE_SECONDS = 3_600
 _ONE_AT_A_TIME = Lock()
 
 
-def upgrade(database_url: str) -> None:
+def upgrade(database_url: str, *, schema: str | None = None) -> None:
     """Run the migrations that are missing, as the tables' owner, and grant what is to be granted.
 
-    All or nothing, and harmless when nothing is missing. Raises JournalUnavailable when the
+    In `schema`, which exists, instead of the live ledger's. All or nothing, and harmless when
+    nothing is missing. Raises JournalUnavailable when the
     database cannot be reached or is in use.
     """
     config = Config()
     config.set_main_option("path_separator", "os")
-    made = engine(database_url, seconds=UPGRADE_SECONDS, idle_seconds=UPGRADE_SECONDS)
+    made = engine(
+        database_url,
+        seconds=UPGRADE_SECONDS,
+        idle_seconds=UPGRADE_SECONDS,
+        settings={} if schema is None else {"search_path": schema},
+    )
     try:
         with (
             _ONE_AT_A_TIME,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl import copying, reads
+from ledger.gl import copying, opening, reads
 from ledger.gl.connection import LOCK_SECONDS, engine, faults_translated
 from ledger.gl.journal import (
     BalanceRow,
@@ -24,6 +24,7 @@ from ledger.gl.journal import (
     Superseded,
     TimeAxis,
 )
+from ledger.gl.opening import Opening
 from ledger.gl.posting import follow, same_scale, scales_of, scales_together
 from ledger.gl.tables import to_datetime
 
@@ -87,10 +88,12 @@ class PostgresJournal:
     """`Journal` over SQLAlchemy and psycopg; connects when first asked.
 
     `url` as SQLAlchemy has it, `postgresql+psycopg://role:password@host:port/database`. Talks to
-    the server directly: a pooler that forbids startup options refuses its timeouts.
+    the server directly: a pooler that forbids startup options refuses its timeouts. `schema`: of a
+    shadow ledger (`ledger.gl.shadows`), and of nothing else; None for the live one.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, schema: str | None = None) -> None:
+        where = {} if schema is None else {"search_path": schema}
         # Postings look up by primary key alone. Without statistics, in a ledger's first minute,
         # the planner would read whole tables instead, and a prepared statement would stay so.
         # Autocommit, with a BEGIN of our own: psycopg's would be a round trip by itself.
@@ -100,13 +103,14 @@ class PostgresJournal:
             idle_seconds=POST_SECONDS,
             pool_size=1,
             max_overflow=0,
-            settings={"enable_seqscan": "off"},
+            settings={"enable_seqscan": "off", **where},
             isolation_level="AUTOCOMMIT",
         )
         self._read = engine(
             url,
             seconds=READ_SECONDS,
             idle_seconds=READ_SECONDS,
+            settings=where,
             pool_size=2,
             max_overflow=8,
             pool_pre_ping=True,
@@ -180,6 +184,9 @@ class PostgresJournal:
             yield connection
 
     def snapshot(self, shard: int, since: int) -> Snapshot:
+        # Asked when it is not certain what the database has: it may be another one than before,
+        # put back from a backup, and then lack currencies that this journal has seen committed.
+        self._scales.clear()
         with self._reading() as connection:
             return reads.snapshot(connection, shard, since)
 
@@ -211,6 +218,18 @@ class PostgresJournal:
     def stripes(self) -> Iterator[tuple[int, Stripe, Totals]]:
         with self._reading() as connection:
             yield from reads.every_stripe(connection)
+
+    def totals_before(self, shard: int, end: int) -> dict[Stripe, Totals]:
+        """What the shard's entries before the position `end` add up to."""
+        with self._reading() as connection:
+            return reads.totals_before(connection, shard, end)
+
+    def start_at(self, shard: int, start: Opening) -> None:
+        """Have a shadow's shard begin at a watermark, as if all before it were posted."""
+        with faults_translated(), self._post.connect() as connection:
+            connection.execution_options(isolation_level="READ COMMITTED")
+            with connection.begin():
+                opening.write(connection, shard, start)
 
     def close(self) -> None:
         self._post.dispose()

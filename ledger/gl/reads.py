@@ -64,6 +64,26 @@ def every_stripe(connection: Connection) -> Iterator[tuple[int, Stripe, Totals]]
         yield row[0], Stripe(*row[1:3]), Totals(*row[3:])
 
 
+def totals_before(connection: Connection, shard: int, end: int) -> dict[Stripe, Totals]:
+    """By the shard's entries at positions before `end`."""
+    query = (
+        select(
+            entries.c.account,
+            entries.c.currency,
+            func.sum(_DEBIT),
+            func.sum(_CREDIT),
+            func.count(),
+            func.max(entries.c.log_offset),
+        )
+        .where(entries.c.shard == shard, entries.c.log_offset < end)
+        .group_by(entries.c.account, entries.c.currency)
+    )
+    return {
+        Stripe(account, currency): Totals(int(debits), int(credits), count, last)
+        for account, currency, debits, credits, count, last in connection.execute(query)
+    }
+
+
 def balances(
     connection: Connection,
     *,

@@ -10,6 +10,8 @@ from aiokafka import ConsumerRecord
 
 from ledger.domain.intake import Settled
 from ledger.domain.run import Content, Decision, Outcomes, Watermark
+from ledger.errors import InvariantBroken
+from ledger.streaming.log import Log, out_of_reach
 from ledger.streaming.registry import Codec
 
 STRIPE_BYTES = 100
@@ -75,6 +77,38 @@ def valid_runs(
         after = decision.after(watermark, decisions_offset=record.offset)
         yield ValidRun(decision, record.offset, watermark, after)
         watermark = after
+
+
+async def require_known(log_: Log, codec: Codec, topic: str, shard: int, known: Watermark) -> None:
+    """Raises InvariantBroken when this is not the log in which `known` was reached.
+
+    A topic that was made anew may have grown past the position meanwhile: its runs would follow
+    nothing, and be dropped one by one without an alarm. Where `known` is the start of what the
+    log still holds there is nothing to compare.
+    """
+    last = known.decisions_offset - 1
+    first, end = await log_.bounds(topic, shard)
+    if known.decisions_offset > end:
+        raise InvariantBroken(out_of_reach(topic, shard, known.decisions_offset, (first, end)))
+    if last < first:
+        return
+    async for records in log_.read(topic, shard, last, last + 1):
+        for record in records:
+            if _digest_of(codec, record) == known.digest:
+                return
+    raise InvariantBroken(
+        f"{topic}[{shard}] has another run at {last} than the one with digest "
+        f"{known.digest.hex()[:16]}... that was followed: the topic was made anew, or this state "
+        "is another ledger's. This shard waits, the others go on. What to do: "
+        "docs/runbooks/topic-lost.md"
+    )
+
+
+def _digest_of(codec: Codec, record: ConsumerRecord) -> bytes | None:
+    try:
+        return Decision(**codec.decode("Decision", record.value or b"")).digest
+    except (ValueError, TypeError):
+        return None
 
 
 def portions(runs: Iterable[ValidRun], size: int) -> Iterator[list[ValidRun]]:

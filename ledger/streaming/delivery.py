@@ -24,7 +24,12 @@ from typing import Any
 import faust
 from aiokafka import ConsumerRecord
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -32,6 +37,7 @@ from faust.types import TP, ConsumerMessage
 from ledger.errors import InvariantBroken
 from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
 from ledger.streaming.health import here
+from ledger.streaming.log import out_of_reach
 from ledger.streaming.waiting import waited_for
 
 FETCH_WAIT_MS = 100
@@ -71,6 +77,14 @@ class Run:
         if self.start == position:
             return self.records
         return [record for record in self.records if record.offset >= position]
+
+
+class OutOfRange(Exception):
+    """A partition no longer holds the position that was to be read next."""
+
+    def __init__(self, tp: TP) -> None:
+        super().__init__(f"{tp.topic}[{tp.partition}]")
+        self.tp = tp
 
 
 class RunThread(driver.AIOKafkaConsumerThread):
@@ -181,7 +195,8 @@ class RunThread(driver.AIOKafkaConsumerThread):
                 # Just assigned, without a hint; the seek to where its state says removes this.
                 if not isinstance(error, NoOffsetForPartitionError):
                     del fetched[tp]
-                    self._pass_on(error)
+                    gone = isinstance(error, OffsetOutOfRangeError)
+                    self._pass_on(OutOfRange(TP(tp.topic, tp.partition)) if gone else error)
                 continue
             del fetched[tp]
             assignment = result._assignment
@@ -202,7 +217,8 @@ class RunThread(driver.AIOKafkaConsumerThread):
     async def arrived(self, timeout: float) -> list[Run]:
         """In the agents' loop: what has come, waiting up to `timeout` seconds for something.
 
-        Raises what made aiokafka unable to go on reading a partition.
+        Raises what made aiokafka unable to go on reading a partition, once what came before it
+        was returned.
         """
         self._loop_of_agents = asyncio.get_running_loop()
         if not self._arrived:
@@ -213,14 +229,23 @@ class RunThread(driver.AIOKafkaConsumerThread):
                         await self._arrival.wait()
         runs: list[Run] = []
         while self._arrived:
-            found = self._arrived.popleft()
+            found = self._arrived[0]
             if isinstance(found, BaseException):
+                if runs:
+                    break
+                self._arrived.popleft()
+                self._make_room()
                 raise found
             runs.append(found)
-        runs = joined(runs)
-        if runs and not self._room.is_set():
+            self._arrived.popleft()
+        if runs:
+            self._make_room()
+        return joined(runs)
+
+    def _make_room(self) -> None:
+        """Let the next fetch begin."""
+        if not self._room.is_set():
             self.thread_loop.call_soon_threadsafe(self._room.set)
-        return runs
 
     def look_again(self) -> None:
         """In the agents' loop: `arrived` waits no longer."""
@@ -390,10 +415,7 @@ class RunConsumer(driver.Consumer):
     async def _check_bounds(self, tp: TP, offset: int) -> None:
         first, end = await self._bounds(tp)
         if not first <= offset <= end:
-            raise InvariantBroken(
-                f"it holds {first} to {end} and {offset} had been reached: the topic was truncated "
-                "or made anew. Restore it, or rebuild the ledger from the log."
-            )
+            raise InvariantBroken(out_of_reach(tp.topic, tp.partition, offset, (first, end)))
 
     def _cancel_opening(self, tp: TP) -> None:
         if task := self._opening.pop(tp, None):
@@ -421,7 +443,7 @@ class RunConsumer(driver.Consumer):
         try:
             runs = await self._thread.arrived(0 if self._ready_singles() else timeout)
         except Exception as error:
-            self.app.fault(error, "reading from Kafka")
+            self._cannot_read(error)
             return
         by_topic: dict[str, list[Run]] = {}
         for run in runs:
@@ -450,6 +472,12 @@ class RunConsumer(driver.Consumer):
             )  # fmt: skip
         async for tp, record in self._next_singles():
             yield tp, self._to_message(tp, record)
+
+    def _cannot_read(self, error: Exception) -> None:
+        if not isinstance(error, OutOfRange):
+            self.app.fault(error, "reading from Kafka")
+        elif error.tp in self.opened:
+            self.reopen(error.tp)
 
     async def _next_singles(self) -> AsyncIterator[tuple[TP, ConsumerRecord]]:
         for tp in self._ready_singles():
@@ -491,6 +519,21 @@ class RunConsumer(driver.Consumer):
             return
         self.log.warning("%s[%s]: a run was lost on its way, reading again from %s", *tp, position)
         await self._thread.seek_to(tp, position)
+
+    def reopen(self, tp: TP) -> bool:
+        """Ask whoever has its state where to read on: something beneath it has changed.
+
+        If that is not there to be read any more it stays closed, with an alarm. False: it is being
+        opened already, or is another worker's.
+        """
+        opening = self._opening.get(tp)
+        if tp not in self.assignment() or opening is None or not opening.done():
+            return False
+        self.app.health.at(tp).opening()
+        self.opened.discard(tp)
+        self.pause_partitions({tp})
+        self._opening[tp] = asyncio.create_task(self._open(tp), name=f"open {tp}")
+        return True
 
     async def skip(self, tp: TP, position: int) -> None:
         """Read `tp` on from `position`; what is before it was handed on another way."""

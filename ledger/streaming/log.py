@@ -61,6 +61,26 @@ def portions(rows: Iterable[T]) -> Iterator[list[T]]:
         yield portion
 
 
+def out_of_reach(topic: str, partition: int, position: int, held: tuple[int, int]) -> str:
+    """Why reading cannot go on at `position` of a partition that holds `held`, [first, end).
+
+    An alarm's text: it says what to do.
+    """
+    first, end = held
+    why = (
+        f"holds offsets from {first} on, but {position} is needed next: {position} to "
+        f"{first - 1} were deleted (retention, or delete-records)"
+    )
+    page = "log-cut"
+    if position > end:
+        why = f"ends at {end}, but {position} had been reached: it was truncated or made anew"
+        page = "topic-lost"
+    return (
+        f"{topic}[{partition}] {why}. Nothing is made up and nothing is skipped: this partition "
+        f"waits, the others go on. What to do: docs/runbooks/{page}.md"
+    )
+
+
 class AppendUnknown(Unavailable):
     """Whether the records were appended, and where, is not known: read the log to find out."""
 
@@ -204,10 +224,7 @@ class Log:
         tp = TopicPartition(topic, partition)
         end = (await self.bounds(topic, partition))[1] if until is None else until
         if start > end:
-            raise InvariantBroken(
-                f"{topic}[{partition}] ends at {end}, but {start} had been reached: the topic "
-                "was truncated or made anew. Restore it, or rebuild the ledger from the log."
-            )
+            raise InvariantBroken(out_of_reach(topic, partition, start, (0, end)))
         if start == end:
             return
         async with self._reader() as reader:
@@ -218,9 +235,8 @@ class Log:
                 try:
                     fetched = await reader.getmany(tp, timeout_ms=1_000)
                 except OffsetOutOfRangeError as error:
-                    raise InvariantBroken(
-                        f"{topic}[{partition}] no longer holds {position}: it was truncated."
-                    ) from error
+                    held = await self.bounds(topic, partition)
+                    raise InvariantBroken(out_of_reach(topic, partition, position, held)) from error
                 records = [record for record in fetched.get(tp, ()) if record.offset < end]
                 if records:
                     yield records

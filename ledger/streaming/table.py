@@ -19,6 +19,16 @@ _RESTORED = b"\x00changelog"
 log = logging.getLogger(__name__)
 
 
+def begin_anew(path: Path, end: int) -> None:
+    """Make an empty table that takes nothing from its changelog before `end`.
+
+    Its owner folds all of it from the decision log, and appends every row to the changelog again.
+    """
+    store = Store(path)
+    store.write([(_RESTORED, b"%d" % end)])
+    store.close()
+
+
 class Overtaken(LedgerError):
     """Somebody else writes this table and is ahead: this process no longer owns it."""
 

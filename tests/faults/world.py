@@ -52,14 +52,16 @@ class World:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def finish(self, child: "subprocess.Popen[str]", *, code: int = 0, seconds: float = 300) -> str:
-        """What it printed; fails when it ends with another code."""
+    def finish(
+        self, child: "subprocess.Popen[str]", *, code: int | None = 0, seconds: float = 300
+    ) -> str:
+        """What it printed; fails when it ends with another code. None takes any."""
         try:
             out, err = child.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             child.kill()
             raise
-        assert child.returncode == code, f"{child.args}: {child.returncode}\n{out}\n{err}"
+        assert code in (None, child.returncode), f"{child.args}: {child.returncode}\n{out}\n{err}"
         return out
 
     def run(self, *words: object, code: int = 0, seconds: float = 300) -> str:

@@ -368,6 +368,35 @@ def test_a_run_that_is_lost_on_its_way_is_read_again(play: Play) -> None:
     play(story, partitions=1)
 
 
+def test_a_partition_without_the_position_is_opened_again_or_closed_and_others_go_on(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when a topic was cut, or made anew, while a worker runs: no process ends for it."""
+
+    async def story(agent: Agent, producer: AIOKafkaProducer) -> None:
+        name = agent.topic.name
+        async with agent.running() as app:
+            await agent.until(lambda: len(app.consumer.opened) == 2)
+            await publish(producer, name, 0, range(5))
+            await agent.until(lambda: agent.at[0] == 5)
+            # The state knows better: it is asked again, and reading goes on there.
+            await app.consumer._thread.seek_to(TP(name, 0), 1_000)
+            await publish(producer, name, 0, range(5, 8))
+            await agent.until(lambda: agent.at[0] == 8)
+            # The state has reached what the topic does not have.
+            agent.at[0] = 1_000
+            await app.consumer._thread.seek_to(TP(name, 0), 1_000)
+            await agent.until_seen(lambda: "stays closed" in caplog.text)
+            await publish(producer, name, 1, range(3))
+            await agent.until(lambda: agent.at[1] == 3)
+            assert TP(name, 0) not in app.consumer.opened
+            assert f"{name}[0] ends at 8, but 1000 had been reached" in caplog.text
+        assert agent.taken == {0: numbers(range(8)), 1: numbers(range(3))}
+        assert not agent.faults
+
+    play(story)
+
+
 def test_what_waits_is_bounded(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "FULL_BYTES", 20_000)
     size, count = 1_000, 10_000

@@ -80,6 +80,9 @@ MUTANTS = {
     "an opened poster does not say what was posted": Mutant(
         PostingShard, "open", "if snapshot.watermark.decisions_offset >", "if False and None >"
     ),
+    "a database that was put back is not looked at": Mutant(
+        PostingShard, "look", "if found != known and", "if False and"
+    ),
     "the journal posts whatever it is told": Mutant(
         MemoryJournal, "post_all", "!= before", "is None"
     ),

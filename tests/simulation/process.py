@@ -293,6 +293,10 @@ class FaultyJournal:
             raise JournalUnavailable("the connection broke at the end")
         return found
 
+    def watermark(self, shard):
+        self._answers()
+        return self._world.journal.watermark(shard)
+
     def snapshot(self, shard, since):
         self._answers()
         return self._world.journal.snapshot(shard, since)

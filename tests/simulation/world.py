@@ -14,7 +14,7 @@ from agents import balances, intake, posting, reconciliation
 from ledger.domain import reconcile
 from ledger.gl.memory import MemoryJournal
 from ledger.settings import Settings
-from ledger.streaming import log, table
+from ledger.streaming import accepted, log, table
 from ledger.streaming.health import rows, sentences
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
@@ -127,10 +127,6 @@ class World:
             await asyncio.sleep(self.random.expovariate(1.5))
             self._strike()
         self.calm = True
-        if "journal_backup" in self.on:
-            # Whoever restores a database restarts what is connected to it: what a shard at rest has
-            # lost, nobody would notice before its next decision.
-            self._restart_posting()
         self.note("calm from here on")
         began, moved = self.loop.now, False
         while self.failed is None and (
@@ -422,7 +418,7 @@ class patched:
     def __init__(self, world):
         clock = SimpleNamespace(monotonic=now, time_ns=lambda: NOW * 1000 + int(now() * 1e9))
         self._places = [
-            (balances, "Store", MemoryStore), (intake, "Store", MemoryStore),
+            (balances, "Store", MemoryStore), (accepted, "Store", MemoryStore),
             (table, "Store", MemoryStore), (balances, "time", clock),
             (reconciliation, "time", clock), (intake, "TransactionReader", KnownReader),
         ]  # fmt: skip

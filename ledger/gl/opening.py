@@ -1,0 +1,45 @@
+"""Where a shadow ledger's shard begins: a watermark, and the totals that came before it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, insert, select
+
+from ledger.domain.balance import Totals
+from ledger.domain.run import Stripe, Watermark
+from ledger.errors import InvariantBroken
+from ledger.gl.tables import currencies, shards, stripes
+
+
+class Opening(NamedTuple):
+    """`totals` of every stripe at `watermark`; `scales`: decimals by currency."""
+
+    watermark: Watermark
+    totals: Mapping[Stripe, Totals]
+    scales: Mapping[str, int]
+
+
+def write(connection: Connection, shard: int, opening: Opening) -> None:
+    """Raises InvariantBroken for a shard that has begun already."""
+    if connection.scalar(select(func.count()).where(shards.c.shard == shard)):
+        raise InvariantBroken(f"Shard {shard} of this ledger has begun; it cannot begin anew.")
+    mark, totals, scales = opening
+    connection.execute(
+        insert(shards).values(
+            shard=shard, decisions_offset=mark.decisions_offset, end_offset=mark.end,
+            digest=mark.digest, recorded_until=mark.recorded_until,
+        )
+    )  # fmt: skip
+    known = set(connection.scalars(select(currencies.c.code)))
+    new = [{"code": code, "scale": scale} for code, scale in scales.items() if code not in known]
+    if new:
+        connection.execute(insert(currencies), new)
+    if totals:
+        connection.execute(insert(stripes), [
+            {
+                "account": stripe.account, "currency": stripe.currency, "shard": shard,
+                "debits": each.debits, "credits": each.credits, "entries": each.entries,
+                "last_offset": each.offset,
+            }
+            for stripe, each in totals.items()
+        ])  # fmt: skip

@@ -1,0 +1,201 @@
+"""A shadow ledger against the live one: by run, by transaction, by stripe."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeVar
+
+from ledger.domain import money
+from ledger.domain.balance import NOTHING, Totals
+from ledger.domain.run import Stripe, Watermark
+from ledger.gl.journal import PostedRun, PostedTransaction
+from ledger.gl.postgresql import PostgresJournal
+
+T = TypeVar("T", PostedRun, PostedTransaction)
+LIMIT = 1_000
+"""Differences that are told one by one; the others are counted."""
+
+
+class Kind(StrEnum):
+    """What differs; the codes are public."""
+
+    MISSING_LIVE = "missing_in_live"
+    MISSING_SHADOW = "missing_in_shadow"
+    DIFFERENT = "different"
+
+
+class Difference(NamedTuple):
+    """Between the ledgers; `what`: transaction, run or stripe.
+
+    `name`: of the transaction its id, of the stripe account and currency. `fields`: by name, what
+    the live ledger has and what the shadow has; of what is missing, all there is on the other side.
+    """
+
+    kind: Kind
+    what: str
+    shard: int
+    offset: int
+    name: str
+    fields: Mapping[str, tuple[Any, Any]]
+
+    def as_json(self) -> dict[str, Any]:
+        """As --json prints it."""
+        sides = {
+            name: {"live": live, "shadow": shadow} for name, (live, shadow) in self.fields.items()
+        }
+        return {**self._asdict(), "kind": self.kind.value, "fields": sides}
+
+    def sentence(self) -> str:
+        """For people."""
+        who = f"{self.what} {self.name}".strip() + f" at offset {self.offset}"
+        if self.kind is Kind.MISSING_LIVE:
+            return f"{who} is not in the live ledger"
+        if self.kind is Kind.MISSING_SHADOW:
+            return f"{who} is in the live ledger, and the log has no such"
+        parts = (f"{name} {live} live, {shadow} shadow" for name, (live, shadow) in
+                 self.fields.items())  # fmt: skip
+        return f"{who}: {'; '.join(parts)}"
+
+
+@dataclass(slots=True)
+class Compared:
+    """What came of comparing; `not_posted`: transactions that the live ledger is yet to post."""
+
+    same: int = 0
+    not_posted: int = 0
+    count: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    def add(self, found: Difference) -> None:
+        """Count it, and keep it unless there are many."""
+        self.count += 1
+        if len(self.differences) < LIMIT:
+            self.differences.append(found)
+
+
+class ShardComparison:
+    """One shard of both ledgers, over the runs between two watermarks that the shadow has."""
+
+    def __init__(
+        self, live: PostgresJournal, shadow: PostgresJournal, shard: int, found: Compared
+    ) -> None:
+        self._live, self._shadow, self._shard, self._found = live, shadow, shard, found
+
+    def compare(self, start: Watermark, end: Watermark) -> None:
+        """Findings go to where `found` is; what is posted meanwhile is not looked at."""
+        posted = self._live.watermark(self._shard)
+        self._compare_runs(start, end, posted)
+        self._compare_transactions(start, end, posted)
+        if posted.end >= end.end:
+            self._compare_stripes(end, posted)
+
+    def _compare_runs(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
+        until = min(end.decisions_offset, posted.decisions_offset)
+        runs = (
+            _below(journal.runs(self._shard, start.decisions_offset), until, _run_place)
+            for journal in (self._live, self._shadow)
+        )
+        for live, shadow in merged(_run_place, *runs):
+            if live != shadow:
+                self._tell("run", live, shadow, _run_fields)
+
+    def _compare_transactions(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
+        both = (
+            journal.transactions(self._shard, start.end, end.end)
+            for journal in (self._live, self._shadow)
+        )
+        for live, shadow in merged(_place, *both):
+            if live == shadow:
+                self._found.same += 1
+            elif (live or shadow).offset < posted.end:  # type: ignore[union-attr]
+                self._tell("transaction", live, shadow, _fields)
+            elif live is None:
+                self._found.not_posted += 1
+
+    def _tell(
+        self, what: str, live: T | None, shadow: T | None, fields: Callable[[T], dict[str, Any]]
+    ) -> None:
+        there = live or shadow
+        assert there is not None, "one side has it"
+        kind = Kind.DIFFERENT
+        if live is None or shadow is None:
+            kind = Kind.MISSING_SHADOW if shadow is None else Kind.MISSING_LIVE
+        ours, theirs = (fields(each) if each else {} for each in (live, shadow))
+        changed = {
+            name: (ours.get(name), theirs.get(name))
+            for name in ours | theirs
+            if ours.get(name) != theirs.get(name)
+        }
+        if isinstance(there, PostedTransaction):
+            place, name = there.offset, there.transaction_id
+        else:
+            place, name = there.decisions_offset, ""
+        self._found.add(Difference(kind, what, self._shard, place, name, changed))
+
+    def _compare_stripes(self, end: Watermark, posted: Watermark) -> None:
+        _, shadow = self._shadow.snapshot(self._shard, -1)
+        # The present totals where both are at the same place; else what the entries came to there.
+        if posted == end:
+            _, live = self._live.snapshot(self._shard, -1)
+        else:
+            live = self._live.totals_before(self._shard, end.end)
+        for stripe in sorted(live.keys() | shadow.keys()):
+            ours, theirs = live.get(stripe), shadow.get(stripe)
+            if ours != theirs:
+                self._tell_stripe(stripe, ours, theirs)
+
+    def _tell_stripe(self, stripe: Stripe, live: Totals | None, shadow: Totals | None) -> None:
+        kind = Kind.DIFFERENT
+        if live is None or shadow is None:
+            kind = Kind.MISSING_SHADOW if shadow is None else Kind.MISSING_LIVE
+        pairs = zip(Totals._fields, live or NOTHING, shadow or NOTHING, strict=True)
+        fields = {f"{name} (minor units)" if name in ("debits", "credits") else name: (one, other)
+                  for name, one, other in pairs if one != other}  # fmt: skip
+        offset = max((live or NOTHING).offset, (shadow or NOTHING).offset)
+        name = f"{stripe.account} {stripe.currency}"
+        self._found.add(Difference(kind, "stripe", self._shard, offset, name, fields))
+
+
+def merged(
+    place: Callable[[T], int], live: Iterator[T], shadow: Iterator[T]
+) -> Iterator[tuple[T | None, T | None]]:
+    """Pairs of what is at the same place of both, None where one side has nothing there."""
+    ours, theirs = next(live, None), next(shadow, None)
+    while ours is not None or theirs is not None:
+        first = min(place(each) for each in (ours, theirs) if each is not None)
+        at_first = [each if each and place(each) == first else None for each in (ours, theirs)]
+        yield at_first[0], at_first[1]
+        if at_first[0] is not None:
+            ours = next(live, None)
+        if at_first[1] is not None:
+            theirs = next(shadow, None)
+
+
+def _below(rows: Iterator[T], end: int, place: Callable[[T], int]) -> Iterator[T]:
+    for row in rows:
+        if place(row) >= end:
+            return
+        yield row
+
+
+def _place(transaction: PostedTransaction) -> int:
+    return transaction.offset
+
+
+def _run_place(run: PostedRun) -> int:
+    return run.decisions_offset
+
+
+def _run_fields(run: PostedRun) -> dict[str, Any]:
+    return {
+        name: value.hex() if isinstance(value, bytes) else value
+        for name, value in run._asdict().items()
+    }
+
+
+def _fields(transaction: PostedTransaction) -> dict[str, Any]:
+    entries = [
+        f"{'debit' if amount > 0 else 'credit'} {account} {money.show(abs(amount), scale)} {code}"
+        for account, code, scale, amount in transaction.entries
+    ]
+    return transaction._asdict() | {"entries": entries}

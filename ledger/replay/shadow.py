@@ -1,0 +1,160 @@
+"""A shard of a shadow ledger, posted from the decision log."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ledger.audit.reading import Records, Sources
+from ledger.domain.balance import Totals, totals_after
+from ledger.domain.run import Stripe, Watermark
+from ledger.errors import LedgerError
+from ledger.gl.journal import PostingRun
+from ledger.gl.opening import Opening
+from ledger.gl.postgresql import PostgresJournal
+from ledger.replay.again import Judge, Otherwise
+from ledger.streaming.decisions import ValidRun, valid_runs
+
+POST_BYTES = 8 * 1024 * 1024
+"""Posted in one database transaction."""
+
+Tell = Callable[[int], None]
+"""Told up to which position of the shard it is done."""
+
+
+class Span(NamedTuple):
+    """Recorded time [start, end) in microseconds; None: without a limit."""
+
+    start: int | None = None
+    end: int | None = None
+
+    def is_before(self, run: ValidRun) -> bool:
+        """Whether all of the run was recorded before it."""
+        return self.start is not None and run.after.recorded_until < self.start
+
+    def is_past(self, run: ValidRun) -> bool:
+        """Whether none of the run was recorded before its end."""
+        first = run.content.recorded_at[:1] or [run.before.recorded_until]
+        return self.end is not None and first[0] >= self.end
+
+
+@dataclass(slots=True)
+class Built:
+    """What was posted to a shadow's shard: the runs between `opening` and `end`.
+
+    `otherwise`: what would be decided otherwise today. `undecided`: how many transactions were not
+    decided again, because the log no longer has them.
+    """
+
+    shard: int
+    opening: Watermark = field(default_factory=Watermark)
+    end: Watermark = field(default_factory=Watermark)
+    runs: int = 0
+    transactions: int = 0
+    otherwise: list[Otherwise] = field(default_factory=list)
+    undecided: int = 0
+
+
+class ShardBuild:
+    """Posts a shard to `shadow`; with a judge, its transactions are decided again as well."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        shadow: PostgresJournal,
+        shard: int,
+        span: Span,
+        judge: Judge | None = None,
+    ) -> None:
+        self._sources, self._shadow, self._shard = sources, shadow, shard
+        self._span, self._judge = span, judge
+        self._totals: dict[Stripe, Totals] = {}
+        self._scales: dict[str, int] = {}
+        self._waiting: list[ValidRun] = []
+        self._originals: Records | None = None
+        self._begun = False
+        self.built = Built(shard)
+
+    async def run(self, until: int | None = None, tell: Tell = lambda end: None) -> Built:
+        """From where the shadow is to the span's end, or to decision offset `until`."""
+        mark = await asyncio.to_thread(self._shadow.watermark, self._shard)
+        self._begun = mark != Watermark()
+        self.built.opening = self.built.end = mark
+        async with aclosing(self._runs(mark, until)) as runs:  # type: ignore[type-var]
+            async for run in runs:
+                if not self._begun and self._span.is_before(run):
+                    self._pass(run)
+                elif self._span.is_past(run):
+                    break
+                else:
+                    await self._take(run)
+                tell(run.after.end)
+        await self._begin()
+        await self._post()
+        return self.built
+
+    async def _runs(self, mark: Watermark, until: int | None) -> AsyncIterator[ValidRun]:
+        log, codec, topic = self._sources.log, self._sources.codec, self._sources.names.decisions
+        first, end = await log.bounds(topic.name, self._shard)
+        if mark.decisions_offset < first:
+            raise LedgerError(
+                f"{topic.name}[{self._shard}] holds offsets from {first} on, and "
+                f"{mark.decisions_offset} is where the shadow ledger would go on: what came before "
+                "makes its balances, and is not in the log any more. Restore the topic "
+                "(docs/runbooks/log-cut.md), or look at the journal itself: "
+                "`faust-ledger balances --as-of`, `faust-ledger verify`."
+            )
+        lists = log.read(topic.name, self._shard, mark.decisions_offset, until or end)
+        async with aclosing(lists):  # type: ignore[type-var]
+            async for records in lists:
+                for run in valid_runs(codec, records, mark):
+                    yield run
+                    mark = run.after
+
+    def _pass(self, run: ValidRun) -> None:
+        """It was recorded before the span: only what it comes to counts."""
+        content = run.content
+        self._totals |= totals_after(content, self._totals)
+        self._scales |= zip(content.currencies, content.scales, strict=True)
+        self.built.opening = self.built.end = run.after
+        if self._judge is not None:
+            self._judge.remember(run)
+
+    async def _begin(self) -> None:
+        opening = self.built.opening
+        if not self._begun and opening != Watermark():
+            start = Opening(opening, self._totals, self._scales)
+            await asyncio.to_thread(self._shadow.start_at, self._shard, start)
+        self._begun = True
+
+    async def _take(self, run: ValidRun) -> None:
+        await self._begin()
+        if self._waiting and sum(each.weight for each in self._waiting) + run.weight > POST_BYTES:
+            await self._post()
+        self._waiting.append(run)
+        self.built.runs += 1
+        self.built.transactions += run.decision.accepted
+        if self._judge is not None:
+            await self._decide_again(run, self._judge)
+
+    async def _post(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            runs = [PostingRun(run.decision, run.decisions_offset, run.content) for run in waiting]
+            before = waiting[0].before
+            await asyncio.to_thread(self._shadow.post, self._shard, before, runs)
+            self.built.end = waiting[-1].after
+
+    async def _decide_again(self, run: ValidRun, judge: Judge) -> None:
+        topic, log = self._sources.names.transactions.name, self._sources.log
+        if self._originals is None:
+            first, end = await log.bounds(topic, self._shard)
+            if first > run.before.end or end < run.after.end:
+                self.built.undecided += run.decision.accepted
+                judge.remember(run)
+                return
+            self._originals = Records(log.read(topic, self._shard, run.before.end))
+        records = await self._originals.below(run.after.end)
+        self.built.otherwise += await judge.judge(run, records)
+        judge.remember(run)

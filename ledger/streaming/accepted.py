@@ -1,0 +1,81 @@
+"""The ids that a shard has accepted, as its owner remembers them: a cache of the decision log."""
+
+import struct
+from pathlib import Path
+
+from ledger.domain.intake import Memory, Seen
+from ledger.domain.run import Watermark
+from ledger.streaming.store import Store
+
+_SEEN = struct.Struct(">qq16s16s")
+_MARK = struct.Struct(">qq32sqq")
+_TIME = struct.Struct(">Q")
+MARK = b"w"
+FORGET_EACH = 1_000_000
+"""Microseconds of the log's time between two searches for ids that are out of date."""
+
+
+class AcceptedIds:
+    """A shard's table of accepted ids: a cache of the decision log, complete up to `mark`."""
+
+    def __init__(self, path: Path) -> None:
+        self._store = Store(path)
+        self.watermark, self.reference_offset = self._read_mark()
+        self._oldest = 0
+
+    def _read_mark(self) -> tuple[Watermark, int]:
+        held = self._store.get(MARK)
+        if held is None:
+            return Watermark(), -1
+        *mark, reference_offset = _MARK.unpack(held)
+        return Watermark(*mark), reference_offset
+
+    def close(self) -> None:
+        """Give the files back."""
+        self._store.close()
+
+    def find(self, transaction_id: str) -> Seen | None:
+        """What is remembered of an accepted transaction."""
+        held = self._store.get(b"t" + transaction_id.encode("utf-8", "surrogatepass"))
+        return None if held is None else Seen._make(_SEEN.unpack(held))
+
+    def find_reversal(self, transaction_id: str) -> int | None:
+        """Offset of what reversed it."""
+        held = self._store.get(b"r" + transaction_id.encode("utf-8", "surrogatepass"))
+        return None if held is None else int(held)
+
+    def memory(self) -> Memory:
+        """For a run to look things up and to learn."""
+        return Memory(self.find, self.find_reversal)
+
+    def write(
+        self, memory: Memory, watermark: Watermark, reference_offset: int, *, window: int
+    ) -> None:
+        """What a run added, and that it was added, in one write; what is out of date goes."""
+        puts = [(MARK, _MARK.pack(
+            watermark.decisions_offset, watermark.end, watermark.digest,
+            watermark.recorded_until, reference_offset,
+        ))]  # fmt: skip
+        for name, seen in memory.ids.items():
+            key = name.encode()
+            puts.append((b"t" + key, _SEEN.pack(*seen)))
+            puts.append((b"x" + _TIME.pack(max(seen.known_from, 0)) + key, b""))
+        for name, offset in memory.reversals.items():
+            puts.append((b"r" + name.encode(), b"%d" % offset))
+        # Twice the window: within the second one a reversal is told TOO_OLD and not UNKNOWN.
+        oldest = watermark.recorded_until - 2 * window
+        forgotten: list[bytes] = []
+        if oldest >= self._oldest + FORGET_EACH:
+            self._oldest, forgotten = oldest, self._out_of_date(oldest)
+        self._store.write(puts, forgotten)
+        self.watermark, self.reference_offset = watermark, reference_offset
+
+    def _out_of_date(self, oldest: int) -> list[bytes]:
+        deletes = []
+        for key, _ in self._store.scan(b"x", b"x" + _TIME.pack(oldest)):
+            name = key[1 + _TIME.size :]
+            seen = self.find(name.decode())
+            deletes.append(key)
+            if seen is not None and seen.known_from < oldest:
+                deletes += [b"t" + name, b"r" + name]
+        return deletes

@@ -1,0 +1,79 @@
+"""A page of docs/runbooks as what it tells to do: commands, and what they should print."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PAGES = Path(__file__).parents[2] / "docs" / "runbooks"
+_BLOCK = re.compile(r"^( *)```(\S+)(.*)\n((?:.*\n)*?)\1```$", re.MULTILINE)
+SECONDS = 60
+SHOWN = "…"
+
+
+@dataclass
+class Step:
+    """A block of commands; `until`: to be repeated until it ends and prints as it should."""
+
+    commands: str
+    code: int = 0
+    until: bool = False
+    wanted: list[str] = field(default_factory=list)
+
+    def missing(self, printed: str) -> list[str]:
+        """The lines that should be there, in this order, and are not."""
+        at, lines = 0, [" ".join(line.split()) for line in printed.splitlines()]
+        lines = [line for line in lines if line]
+        missing = []
+        for wanted in self.wanted:
+            parts = map(re.escape, " ".join(wanted.split()).split(SHOWN))
+            pattern = re.compile(".*".join(part.replace(r"\ ", r"\s*") for part in parts))
+            found = next((i for i in range(at, len(lines)) if pattern.search(lines[i])), None)
+            if found is None:
+                missing.append(wanted)
+            else:
+                at = found + 1
+        return missing
+
+
+def steps_of(page: str) -> list[Step]:
+    """In the order of the page. A `text` block belongs to the `sh` block before it."""
+    steps: list[Step] = []
+    for _, language, words, block in _BLOCK.findall((PAGES / page).read_text()):
+        text = textwrap.dedent(block)
+        if language == "text":
+            steps[-1].wanted += text.splitlines()
+        else:
+            assert language == "sh", f"{page}: a block of {language}"
+            code = re.search(r"exit=(\d+)", words)
+            steps.append(Step(text, int(code[1]) if code else 0, "until" in words.split()))
+    assert steps, f"{page} has no commands"
+    return steps
+
+
+def follow(page: str, environment: dict[str, str], programs: list[Path]) -> list[str]:
+    """Do what the page says; returns what each step printed. Fails where it is not as written."""
+    path = os.pathsep.join(
+        [*map(str, programs), str(Path(sys.executable).parent), os.environ["PATH"]]
+    )
+    said = []
+    for step in steps_of(page):
+        deadline = time.monotonic() + SECONDS
+        while True:
+            done = subprocess.run(
+                ["bash", "-e", "-c", step.commands], env={**os.environ, **environment, "PATH": path},
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180, check=False,
+            )  # fmt: skip
+            missing = step.missing(done.stdout + done.stderr)
+            if done.returncode == step.code and not missing:
+                break
+            assert step.until and time.monotonic() < deadline, (
+                f"{page}:\n{step.commands}\nexit code {done.returncode}, and {step.code} is written; "
+                f"not seen: {missing}\n{done.stdout}\n{done.stderr}"
+            )
+        said.append(done.stdout + done.stderr)
+    return said

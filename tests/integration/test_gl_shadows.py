@@ -1,0 +1,162 @@
+"""Shadow ledgers beside the live one: made, compared, switched, dropped, and nothing else touched."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ledger.domain.balance import Totals
+from ledger.domain.run import Stripe, Watermark
+from ledger.errors import InvariantBroken, LedgerError
+from ledger.gl import shadows
+from ledger.gl.journal import JournalUnavailable, PostingRun
+from ledger.gl.opening import Opening
+from ledger.gl.postgresql import PostgresJournal
+from ledger.replay.compare import Compared, ShardComparison
+from tests.integration.gl_runs import CASH, DEPOSIT, Chain, moved
+
+if TYPE_CHECKING:
+    from tests.integration.gl_database import Database
+
+pytest_plugins = ["tests.integration.gl_database"]
+
+
+@pytest.fixture
+def live(database: "Database") -> Iterator[PostgresJournal]:
+    with closing(PostgresJournal(database.service)) as journal:
+        yield journal
+    for each in shadows.known(database.owner):
+        shadows.drop(database.owner, each.name)
+
+
+@pytest.fixture
+def chain() -> list[tuple[Watermark, PostingRun]]:
+    """Three runs of shard 0, each with the watermark before it."""
+    made = Chain()
+    runs = []
+    for offset in range(3):
+        before = made.watermark
+        runs.append((before, made.run(moved(2 * offset, 100), moved(2 * offset + 1, 5))))
+    runs.append((made.watermark, runs[-1][1]))
+    return runs
+
+
+def posted(journal: PostgresJournal, runs: list[tuple[Watermark, PostingRun]]) -> None:
+    for before, run in runs:
+        journal.post(0, before, [run])
+
+
+def compared(
+    live: PostgresJournal, shadow: PostgresJournal, start: Watermark, end: Watermark
+) -> Compared:
+    found = Compared()
+    ShardComparison(live, shadow, 0, found).compare(start, end)
+    return found
+
+
+def test_a_shadow_that_begins_in_the_middle_comes_to_the_same(database, live, chain):
+    posted(live, chain[:3])
+    middle, end = chain[1][0], chain[3][0]
+    shadows.create(database.owner, "middle", "a test: it's one")
+    with closing(PostgresJournal(database.owner, schema="middle")) as shadow:
+        opening = Opening(middle, live.totals_before(0, middle.end), {"CAD": 2})
+        assert opening.totals == {
+            Stripe(CASH, "CAD"): Totals(105, 0, 2, 1), Stripe(DEPOSIT, "CAD"): Totals(0, 105, 2, 1),
+        }  # fmt: skip
+        shadow.start_at(0, opening)
+        posted(shadow, chain[1:3])
+        assert shadow.snapshot(0, -1) == live.snapshot(0, -1)
+        found = compared(live, shadow, middle, end)
+        assert (found.same, found.not_posted, found.count) == (4, 0, 0)
+        with pytest.raises(InvariantBroken, match="has begun"):
+            shadow.start_at(0, opening)
+    assert shadows.known(database.owner) == [("middle", "a test: it's one")]
+
+
+def test_every_difference_is_named(database, live, chain):
+    posted(live, chain[:2])
+    shadows.create(database.owner, "whole", "a test")
+    with closing(PostgresJournal(database.owner, schema="whole")) as shadow:
+        posted(shadow, chain[:2])
+        database.run("UPDATE entries SET amount = 101 WHERE log_offset = 0 AND side = 'D'")
+        database.run("DELETE FROM transactions WHERE log_offset = 3")
+        database.run("UPDATE stripes SET entries = 7 WHERE account = :account", account=CASH)
+        database.run("UPDATE runs SET accepted = 3 WHERE decisions_offset = 1")
+        found = compared(live, shadow, Watermark(), chain[2][0])
+    run, changed, missing, stripe = found.differences
+    assert (run.what, run.kind.value, run.fields) == ("run", "different", {"accepted": (3, 2)})
+    assert (changed.what, changed.kind.value, changed.offset) == ("transaction", "different", 0)
+    ours, theirs = changed.fields["entries"]
+    assert (ours[0], theirs[0]) == ("debit assets:cash 1.01 CAD", "debit assets:cash 1.00 CAD")
+    assert (missing.what, missing.kind.value, missing.name) == (
+        "transaction",
+        "missing_in_live",
+        "t-3",
+    )
+    assert missing.sentence() == "transaction t-3 at offset 3 is not in the live ledger"
+    assert (stripe.what, stripe.name, stripe.fields) == (
+        "stripe",
+        f"{CASH} CAD",
+        {"entries": (7, 4)},
+    )
+    assert (found.same, found.not_posted, found.count) == (2, 0, 4)
+
+
+def test_what_is_not_posted_yet_is_no_difference(database, live, chain):
+    posted(live, chain[:1])
+    shadows.create(database.owner, "ahead", "a test")
+    with closing(PostgresJournal(database.owner, schema="ahead")) as shadow:
+        posted(shadow, chain[:3])
+        found = compared(live, shadow, Watermark(), chain[3][0])
+    assert (found.same, found.not_posted, found.count) == (2, 4, 0)
+
+
+def test_switched_in_one_transaction_and_the_old_one_is_kept(database, live, chain):
+    posted(live, chain[:2])
+    database.run("UPDATE transactions SET description = 'changed' WHERE log_offset = 0")
+    shadows.create(database.owner, "anew", "a test")
+    with closing(PostgresJournal(database.owner, schema="anew")) as shadow:
+        posted(shadow, chain[:2])
+    with shadows.posting_held(database.owner) as connection:
+        assert live.watermark(0) == chain[2][0], "reading goes on"
+        with pytest.raises(JournalUnavailable), closing(Impatient(database.service)) as other:
+            posted(other, chain[2:3])
+        shadows.switch(connection, "anew", "anew_before")
+    # The connection that has posted before posts on, to what is live now.
+    posted(live, chain[2:3])
+    assert [each.description for each in live.transactions(0)] == [""] * 6
+    with closing(PostgresJournal(database.owner, schema="anew_before")) as before:
+        assert [each.description for each in before.transactions(0)] == ["changed", "", "", ""]
+    assert [each.name for each in shadows.known(database.owner)] == ["anew_before"]
+
+
+class Impatient(PostgresJournal):
+    """Waits for a lock no longer than a moment."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"{url}%20-c%20lock_timeout%3D200ms")
+
+
+def test_nothing_else_is_touched(database, live):
+    database.run("CREATE SCHEMA theirs")
+    try:
+        with pytest.raises(LedgerError, match="There is a schema theirs"):
+            shadows.create(database.owner, "theirs", "a test")
+        for name in ("theirs", "nothing"):
+            with pytest.raises(LedgerError, match="no shadow ledger"):
+                shadows.drop(database.owner, name)
+        with pytest.raises(LedgerError, match="cannot name"):
+            shadows.drop(database.owner, "public")
+        assert shadows.known(database.owner) == []
+    finally:
+        database.run("DROP SCHEMA theirs")
+
+
+def test_a_shadow_never_falls_back_to_the_live_tables(database, live, chain):
+    posted(live, chain[:1])
+    with (
+        closing(PostgresJournal(database.owner, schema="not_there")) as shadow,
+        pytest.raises(JournalUnavailable),
+    ):
+        shadow.watermark(0)

@@ -31,12 +31,13 @@ from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import access, connection
 from ledger.streaming.topics import topics
-from tests.faults.conftest import Ledger, opened, times
+from tests.faults.conftest import PLAN, Ledger, opened, times
 from tests.faults.test_connections import line_of
 from tests.faults.world import World, kill, until
 
 pytestmark = pytest.mark.faults
 CENTRES = 3
+BURST = 20_000
 KEYS = 20
 """Ordering keys of each producer."""
 
@@ -133,11 +134,11 @@ def kill_centre(world: World, number: int) -> None:
 
 def capacity(centres: Ledger, folder: Path, what: str) -> None:
     """How long so many transactions take to be published and reconciled, noted."""
-    count = times(2_000, 20_000)
-    burst = Producer(centres, folder, f"burst-{time.monotonic_ns()}", count)
-    since = time.monotonic()
-    burst.finish()
-    centres.recovered(f"{count:,} transactions published and reconciled, {what}", since)
+    if PLAN:
+        burst = Producer(centres, folder, f"burst-{time.monotonic_ns()}", BURST)
+        since = time.monotonic()
+        burst.finish()
+        centres.recovered(f"{BURST:,} transactions published and reconciled, {what}", since)
 
 
 @pytest.mark.fault(
@@ -147,7 +148,7 @@ def capacity(centres: Ledger, folder: Path, what: str) -> None:
 def test_a_centre_lost_and_back_then_another(centres: Ledger, tmp_path: Path) -> None:
     world = centres.world
     capacity(centres, tmp_path, "three centres")
-    for number in (2, 1):
+    for number in (2, 1)[: times(1, 2)]:
         count = times(2_000, 30_000)
         producers = [
             Producer(centres, tmp_path, f"in-{each}-{number}", count)
@@ -173,7 +174,7 @@ def test_a_centre_lost_and_back_then_another(centres: Ledger, tmp_path: Path) ->
             until(lambda: in_sync(world.settings), "every replica in sync", 120)
             centres.note("the centre back: every replica in sync", time.monotonic() - since)
         centres.stood()
-    centres.settled(commands=True)
+    centres.settled()
 
 
 def in_sync(settings: Settings) -> bool:

@@ -19,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
 from tests.builders import pair
-from tests.faults.conftest import PLAN, Ledger, times
+from tests.faults.conftest import PLAN, Ledger, long, times
 from tests.faults.flow import SCALES, Flow
 from tests.faults.world import gone, kill, send, until
 
@@ -137,6 +137,7 @@ def move_once_more(flow: Flow) -> None:
     flow.publish(*made)
 
 
+@long
 @pytest.mark.fault(
     "each of two workers killed and stopped in its turn, both reading late",
     "the other has all its shards; back again, both have their part; no stripe is overlooked",

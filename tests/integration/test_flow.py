@@ -254,7 +254,7 @@ def test_the_readme_does_what_it_says(cli: Cli, readme_directory: Path, command:
     words = [str(readme_directory / word) if word.endswith(".jsonl") else word for word in words]
     finished = cli(*words, seconds=120)
     assert "Traceback" not in finished.err
-    assert finished.out
+    assert finished.out or finished.err, "it says nothing"
     if words[0] == "publish":
         assert "1 of 1 lines published" in finished.out
 

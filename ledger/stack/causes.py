@@ -243,9 +243,7 @@ async def _compared(settings: Settings, log: Log, names: Topics) -> dict[int, Wa
     found = {}
     for record in await log.last_of(names.progress.name, range(names.progress.partitions)):
         row = codec.decode("Progress", record.value or b"")
-        found[int(row["shard"])] = Watermark(
-            row["decisions_offset"], row["end"], row["digest"], row["recorded_until"]
-        )
+        found[int(row["shard"])] = Watermark.of_progress(row)
     return found
 
 

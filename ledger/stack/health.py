@@ -47,10 +47,14 @@ def ask(place: Layout, part: Part) -> Health | str:
 
 def missing(place: Layout, part: Part) -> str | None:
     """None when the worker makes progress; else why it does not."""
-    found = ask(place, part)
-    if isinstance(found, str):
-        return found
-    return None if found["ready"] else "; ".join(found["why"])
+    return trouble(ask(place, part))
+
+
+def trouble(said: Health | str) -> str | None:
+    """What `ask` gave, as `missing` says it."""
+    if isinstance(said, str):
+        return said
+    return None if said["ready"] else "; ".join(said["why"])
 
 
 def held(part: Part) -> str | None:

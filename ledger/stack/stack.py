@@ -11,12 +11,12 @@ from ledger.settings import Settings
 from ledger.stack import cache, credentials, files, identity, parts, ports, postgres, workers
 from ledger.stack import record as records
 from ledger.stack.files import Layout
-from ledger.stack.identity import Identity, Ports, Shape
+from ledger.stack.identity import Ports, Shape
 from ledger.stack.parts import Part
 from ledger.stack.prepare import prepare
 from ledger.stack.progress import Meters
 from ledger.stack.record import Record
-from ledger.stack.services import Service, of_kafka, services
+from ledger.stack.services import Service, services
 
 Say = Callable[[str], None]
 
@@ -77,7 +77,8 @@ def start_services(
     record = records.new(place, me)
     if known is not None:
         record = replace(record, parts=known.parts, workers=known.workers)
-    if not any(brokers_running(place, me, record)):
+    _, *brokers, _ = services(place, me, cached)
+    if not any(running_part(record, broker) for broker in brokers):
         me = identity.with_new_controller_ports(me)
     database, *brokers, registry = services(place, me, cached)
     for service in (database, *brokers, registry):
@@ -94,13 +95,6 @@ def start_services(
     for service in (*brokers, registry):
         await_service(record, service, say)
     return record
-
-
-def brokers_running(place: Layout, me: Identity, record: Record) -> Iterator[bool]:
-    """For each broker whether it runs, on record or not."""
-    for broker in me.brokers:
-        service = of_kafka(place, me, broker, cache.cache_dir())
-        yield running_part(record, service) is not None
 
 
 def require_not_moving(known: Record | None, wanted: Ports) -> None:

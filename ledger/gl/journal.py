@@ -112,6 +112,9 @@ class Journal(Protocol):
     def watermark(self, shard: int) -> Watermark:
         """How far the shard is posted; `Watermark()` before its first run."""
 
+    def watermarks(self) -> Mapping[int, Watermark]:
+        """The same of every shard that has a run."""
+
     def prepare(self, posting: Posting) -> Prepared:
         """What can be done before, on any thread. Raises InvariantBroken for what is no posting."""
 

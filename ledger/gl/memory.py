@@ -48,6 +48,14 @@ class MemoryJournal:
         with self._lock:
             return self._shards[shard].watermark
 
+    def watermarks(self) -> Mapping[int, Watermark]:
+        with self._lock:
+            return {
+                shard: state.watermark
+                for shard, state in sorted(self._shards.items())
+                if state.runs
+            }
+
     def prepare(self, posting: Posting) -> Prepared:
         shard, before, runs = posting
         return Prepared(

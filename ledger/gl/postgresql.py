@@ -123,6 +123,10 @@ class PostgresJournal:
         with faults_translated(), self._post.connect() as connection:
             return reads.watermark(connection, shard)
 
+    def watermarks(self) -> Mapping[int, Watermark]:
+        with faults_translated(), self._post.connect() as connection:
+            return reads.watermarks(connection)
+
     def prepare(self, posting: Posting) -> Prepared:
         shard, before, runs = posting
         after = follow(shard, before, runs)

@@ -17,15 +17,28 @@ NAMES = 1_000
 
 _DEBIT = case((entries.c.side == "D", entries.c.amount), else_=0)
 _CREDIT = case((entries.c.side == "C", entries.c.amount), else_=0)
+_WATERMARKS = select(
+    shards.c.shard,
+    shards.c.decisions_offset,
+    shards.c.end_offset,
+    shards.c.digest,
+    shards.c.recorded_until,
+).order_by(shards.c.shard)
 
 
 def watermark(connection: Connection, shard: int) -> Watermark:
     """Zeros before the shard's first run."""
-    query = select(
-        shards.c.decisions_offset, shards.c.end_offset, shards.c.digest, shards.c.recorded_until
-    ).where(shards.c.shard == shard)
-    row = connection.execute(query).one_or_none()
-    return Watermark() if row is None else Watermark(row[0], row[1], bytes(row[2]), row[3])
+    row = connection.execute(_WATERMARKS.where(shards.c.shard == shard)).one_or_none()
+    return Watermark() if row is None else _watermark(row)
+
+
+def watermarks(connection: Connection) -> dict[int, Watermark]:
+    """By shard."""
+    return {row.shard: _watermark(row) for row in connection.execute(_WATERMARKS)}
+
+
+def _watermark(row: Any) -> Watermark:
+    return Watermark(row.decisions_offset, row.end_offset, bytes(row.digest), row.recorded_until)
 
 
 def recorded_until(connection: Connection) -> dict[int, int]:

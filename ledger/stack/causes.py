@@ -252,7 +252,8 @@ def _posted(settings: Settings, shards: Sequence[int]) -> dict[int, Watermark]:
 
     journal = PostgresJournal(settings.service_database_url)
     try:
-        return {shard: journal.watermark(shard) for shard in shards}
+        known = journal.watermarks()
+        return {shard: known.get(shard, Watermark()) for shard in shards}
     except InvariantBroken as error:
         # What the tables are like is found elsewhere.
         raise Unavailable(str(error)) from error

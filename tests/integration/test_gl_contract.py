@@ -58,6 +58,7 @@ def post(journal: Journal, chain: Chain, *runs: PostingRun) -> dict[Stripe, Tota
 
 def test_nothing_is_posted_at_first(journal: Journal) -> None:
     assert journal.watermark(0) == Watermark()
+    assert journal.watermarks() == {}
     assert journal.snapshot(0, 0) == (Watermark(), {})
     assert journal.balances() == []
     assert journal.balances(as_of=NOW) == []
@@ -71,6 +72,7 @@ def test_a_run_comes_back_as_it_went(journal: Journal) -> None:
     totals = post(journal, chain, run)
     assert totals == {CAD_CASH: Totals(1300, 0, 2, 2), CAD_DEPOSIT: Totals(0, 1300, 2, 2)}
     assert journal.watermark(3) == chain.watermark
+    assert journal.watermarks() == {3: chain.watermark}
     assert journal.snapshot(3, 0) == (chain.watermark, totals)
     assert dict(journal.recorded_until()) == {3: NOW + 2}
     assert list(journal.stripes()) == [(3, stripe, totals[stripe]) for stripe in sorted(totals)]

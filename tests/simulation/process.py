@@ -297,6 +297,10 @@ class FaultyJournal:
         self._answers()
         return self._world.journal.watermark(shard)
 
+    def watermarks(self):
+        self._answers()
+        return self._world.journal.watermarks()
+
     def snapshot(self, shard, since):
         self._answers()
         return self._world.journal.snapshot(shard, since)

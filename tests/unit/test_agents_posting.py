@@ -11,6 +11,7 @@ from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl.journal import JournalUnavailable, Posting
 from ledger.gl.memory import MemoryJournal
+from ledger.streaming.health import HANGING_SECONDS, Place, State, here
 from tests.integration.gl_runs import Chain, moved
 
 
@@ -98,5 +99,31 @@ def test_what_is_no_posting_is_refused_before_it_waits():
         with pytest.raises(InvariantBroken):
             await Poster(journal).post(Posting(1, *posting(0)[1:]), 10)
         assert journal.asked == []
+
+    asyncio.run(story())
+
+
+def test_a_look_that_hangs_is_seen_and_finds_every_shard():
+    class Hanging(Slow):
+        def watermarks(self):
+            self.under_way.set()
+            assert self.gate.wait(10)
+            return super().watermarks()
+
+    async def story():
+        now = 0.0
+        place, journal = Place(lambda: now, state=State.GOING_ON), Hanging()
+        here.set(place)
+        poster = Poster(journal)
+        look = asyncio.ensure_future(poster.look())
+        await asyncio.to_thread(journal.under_way.wait, 10)
+        assert place.says().state is State.GOING_ON
+        now = HANGING_SECONDS + 1
+        assert place.says()[:3] == (State.WAITING, 0.0, "ask the general ledger's database")
+        journal.gate.set()
+        assert await look == {}
+        assert place.says().state is State.GOING_ON
+        await poster.post(posting(2), 10)
+        assert await poster.look() == {2: journal.watermark(2)}
 
     asyncio.run(story())

@@ -1,6 +1,7 @@
 """Balances: sums an account's stripes and publishes what every app may read."""
 
 import asyncio
+import logging
 import time
 from bisect import insort
 from collections import deque
@@ -14,7 +15,7 @@ from faust.types import TP
 from agents import messages
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
-from agents.stripes import Row, Rows, message_key, stripe_of
+from agents.stripes import Row, Rows, message_key, named_by, stripe_of
 from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
 from ledger.streaming.delivery import Run
@@ -38,6 +39,8 @@ READ_SECONDS = 1.0
 """How often the stripes topic is read where all of it was handed on by this process."""
 RESTORED_AT_ONCE = 50_000
 """Records caught up with in memory; for more, the table is filled first and then read through."""
+
+log = logging.getLogger(__name__)
 
 
 def attach(app: LedgerApp) -> None:
@@ -301,14 +304,27 @@ class BalancesPart:
         return self._read in self._told or self._read >= self._told_end
 
     def _hear(self, records: Iterable[ConsumerRecord]) -> None:
-        decode, told, known = self._rows.decode, self._told, 0
+        told, known = self._told, 0
         for record in records:
             known = max(told.pop(record.offset, 0), known)
-            if record.offset >= known:
-                account, currency, shard = record.key.decode().split(" ")
-                stripe, row = Stripe(account, currency), decode(record.value)
-                if self._hear_one(record.offset, stripe, int(shard), row):
-                    self._wait(record.offset, int(shard), {stripe: row.live})
+            if record.offset >= known and (read := self._read_one(record)) is not None:
+                stripe, shard, row = read
+                if self._hear_one(record.offset, stripe, shard, row):
+                    self._wait(record.offset, shard, {stripe: row.live})
+
+    def _read_one(self, record: ConsumerRecord) -> tuple[Stripe, int, Row] | None:
+        """The stripe, its shard and its row; None for a record that none of ours wrote."""
+        named = None
+        try:
+            named = stripe, shard = named_by(record.key or b"", self._app.ledger.shards)
+            return stripe, shard, self._rows.decode(record.value or b"")
+        except ValueError as error:
+            where = f"{record.topic}[{record.partition}]"
+            log.error("Dropped a foreign record of %s at %s: %s", where, record.offset, error)
+        if named is not None and self._holding(stripe, 0).latest(shard).offset >= 0:
+            # Compaction would keep it instead of ours.
+            self._stale.add(named)
+        return None
 
     def _hear_one(self, place: int, stripe: Stripe, shard: int, row: Row) -> bool:
         """Whether the row says more than was known, and what is to be compared."""

@@ -4,16 +4,12 @@ A shard's owner knows it first; of other workers' shards the topic tells.
 """
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable
-
-from aiokafka import ConsumerRecord
+from collections.abc import Callable
 
 from agents.app import LedgerApp
 from agents.messages import Message
+from ledger.streaming.progress import compared, last_said
 from ledger.streaming.waiting import waited_for
-
-log = logging.getLogger(__name__)
 
 
 class Compared:
@@ -69,19 +65,12 @@ class Compared:
         await asyncio.shield(self._loading[generation])
 
     async def _load(self) -> None:
-        last = self._app.log_.last_of
-        self._hear(
-            await waited_for(lambda: last(self._topic, self._ends), "read the progress of shards")
+        log_, codec = self._app.log_, self._app.codec
+        found = await waited_for(
+            lambda: compared(log_, codec, self._topic, self._ends), "read the progress of shards"
         )
-
-    def _hear(self, records: Iterable[ConsumerRecord]) -> None:
-        for record in records:
-            try:
-                row = self._app.codec.decode("Progress", record.value or b"")
-            except ValueError as error:
-                log.error("Dropped a foreign record at %s: %s", record.offset, error)
-                continue
-            self._move(row["shard"], row["end"])
+        for shard, mark in found.items():
+            self._move(shard, mark.end)
 
     async def follow(self) -> None:
         """Without end: what is said of the shards that are other workers'."""
@@ -98,7 +87,8 @@ class Compared:
     async def _follow(self, shards: list[int]) -> None:
         async def follow() -> None:
             async for records in self._app.log_.follow_last(self._topic, shards):
-                self._hear(records)
+                if mark := last_said(self._app.codec, records):
+                    self._move(records[-1].partition, mark.end)
 
         if shards:
             await self._app.guarded(
@@ -109,8 +99,8 @@ class Compared:
 
 def attach(app: LedgerApp) -> None:
     """Give `app` the positions, and the task that follows other workers'."""
-    app.compared = compared = Compared(app)
+    app.compared = Compared(app)
 
     @app.task
     async def follow_progress() -> None:
-        await app.guarded(compared.follow(), "following progress")
+        await app.guarded(app.compared.follow(), "following progress")

@@ -27,6 +27,7 @@ from ledger.gl.journal import (
 )
 from ledger.streaming.decisions import ValidRun, portions, require_known, valid_runs
 from ledger.streaming.delivery import Run
+from ledger.streaming.progress import compared
 from ledger.streaming.waiting import waited_for
 
 T = TypeVar("T")
@@ -170,12 +171,12 @@ class PostingShard:
     async def open(self) -> int:
         """Say again what was posted and perhaps not said; returns where to go on."""
         async with self._lock:
-            compared = await waited_for(self._compared, f"read shard {self._shard}'s progress")
-            snapshot = await self._snapshot(compared.end)
+            known = await waited_for(self._compared, f"read shard {self._shard}'s progress")
+            snapshot = await self._snapshot(known.end)
             self._watermark = snapshot.watermark
             await self._require_known(snapshot.watermark)
-            if snapshot.watermark.decisions_offset > compared.decisions_offset:
-                await self._say(compared.decisions_offset, snapshot)
+            if snapshot.watermark.decisions_offset > known.decisions_offset:
+                await self._say(known.decisions_offset, snapshot)
             self._read = self._watermark.decisions_offset
             return self._read
 
@@ -251,10 +252,9 @@ class PostingShard:
 
     async def _compared(self) -> Watermark:
         """How far reconciliation has compared, by what it published."""
-        record = await self._app.log_.last(self._app.names.progress.name, self._shard)
-        if record is None:
-            return Watermark()
-        return Watermark.of_progress(self._app.codec.decode("Progress", record.value or b""))
+        topic = self._app.names.progress.name
+        found = await compared(self._app.log_, self._app.codec, topic, [self._shard])
+        return found.get(self._shard, Watermark())
 
     async def _say(self, after: int, snapshot: Snapshot) -> None:
         watermark, totals = snapshot

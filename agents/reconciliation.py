@@ -355,19 +355,29 @@ class ReconciliationShard:
             run = self._posted.popleft()
             records = run.from_position(self.posted_read)
             if records is None:
-                self._posted.clear()
+                # What comes behind it may be what was read again already.
                 await self._app.consumer.rewind(run, self.posted_read)
-                return
+                continue
             for record in records:
                 await self._take_record(record)
             self.posted_read = max(run.end, self.posted_read)
 
     async def _take_record(self, record: ConsumerRecord) -> None:
-        row = self._app.codec.decode("Posted", record.value or b"")
+        try:
+            row = self._app.codec.decode("Posted", record.value or b"")
+            totals = _totals(row)
+            why = None if row["shard"] == self._shard else f"it speaks of shard {row['shard']}"
+        except ValueError as error:
+            why = str(error)
+        if why is not None:
+            # Had it been one of posting's, the next one would show a gap.
+            where = f"{record.topic}[{record.partition}]"
+            log.error("Dropped a foreign record of %s at %s: %s", where, record.offset, why)
+            return
         again = row["decisions_offset"] <= self._meeting.compared
-        await self._compare(self._heard_of(record, row))
+        await self._compare(self._heard_of(record, row, totals))
         if again:
-            await self._compare_again(_totals(row))
+            await self._compare_again(totals)
 
     async def _compare_again(self, posted: Mapping[Stripe, Totals]) -> None:
         """What was compared before, and is posted anew: the database was put back meanwhile.
@@ -387,11 +397,13 @@ class ReconciliationShard:
             self.mark = await self._tell_breaks(Compared(at, end, ours, differences), self.mark)
             self._say_progress()
 
-    def _heard_of(self, record: ConsumerRecord, row: Mapping[str, Any]) -> Compared | None:
+    def _heard_of(
+        self, record: ConsumerRecord, row: Mapping[str, Any], totals: dict[Stripe, Totals]
+    ) -> Compared | None:
         at = row["decisions_offset"]
         self._heard.append((record.offset + 1, at, row["digest"]))
         try:
-            compared = self._meeting.hear_ledger(row["after"], Said(at, row["end"], _totals(row)))
+            compared = self._meeting.hear_ledger(row["after"], Said(at, row["end"], totals))
         except ValueError as error:
             raise InvariantBroken(
                 f"Shard {self._shard}: {error}. Restart its posting application: it says again "

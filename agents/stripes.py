@@ -41,9 +41,14 @@ class Rows:
         return Row(row["scale"], live, posted, row["broken"])
 
     def version_of(self, key: bytes, value: bytes) -> int:
-        """How new a record of the changelog is: the last transaction, or decision, in it."""
+        """How new a record of the changelog is: the last transaction, or decision, in it.
+
+        Raises ValueError for what is neither a stripe's row nor a mark.
+        """
         if key == MARK:
             return Mark.decode(value).stream.decisions_offset
+        if key != key_of(stripe_of(key)):
+            raise ValueError("its key is not a stripe's")
         return self.decode(value).live.offset
 
 
@@ -65,7 +70,9 @@ class Mark(NamedTuple):
 
     @classmethod
     def decode(cls, text: bytes) -> "Mark":
-        """What `encode` made."""
+        """What `encode` made. Raises ValueError for anything else."""
+        if len(text) != _MARK.size:
+            raise ValueError(f"a mark has {_MARK.size} bytes, not {len(text)}")
         fields = _MARK.unpack(text)
         return cls(Watermark(*fields[:4]), Watermark(*fields[4:8]), *fields[8:])
 
@@ -90,6 +97,15 @@ def message_key(stripe: Stripe, shard: int) -> bytes:
 
 
 def stripe_of(key: bytes) -> Stripe:
-    """The stripe of a key."""
+    """The stripe of a table's key. Raises ValueError for what is none."""
     account, currency = key[1:].decode().split(" ")
     return Stripe(account, currency)
+
+
+def named_by(key: bytes, shards: int) -> tuple[Stripe, int]:
+    """The stripe and the shard of a message's key. Raises ValueError for what is none."""
+    account, currency, text = key.decode().split(" ")
+    shard = int(text)
+    if str(shard) != text or not 0 <= shard < shards:
+        raise ValueError(f"{text[:32]!r} is no shard")
+    return Stripe(account, currency), shard

@@ -30,6 +30,11 @@ from tests.wire import Wire
 FOLDERS = ("unit", "property", "simulation", "stream", "integration", "hostile", "faults", "bench")
 """In this order: what is quick and closest to a mistake comes first."""
 MARKED = ("integration", "hostile", "faults", "bench")
+BESIDE = {"integration": "stack", "hostile": "stack", "bench": "stack", "faults": "faults"}
+"""What `make test` keeps in one process, of two: each has a ledger of its own. Whatever needs none
+goes to the one that has time."""
+RECOVERY = "recovery"
+"""Of a report: how long what took, in seconds."""
 
 
 def pytest_configure() -> None:
@@ -41,9 +46,31 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks by folder, folders by speed; within a folder those last that leave traces."""
     for item in items:
-        if folder_of(item) in MARKED:
-            item.add_marker(folder_of(item))
+        folder = folder_of(item)
+        if folder in MARKED:
+            item.add_marker(folder)
+        if folder in BESIDE:
+            item.add_marker(pytest.mark.xdist_group(BESIDE[folder]))
     items.sort(key=lambda item: (rank(folder_of(item)), bool(item.get_closest_marker("traces"))))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How long it took to recover, of all the processes that tests ran in."""
+    properties = [
+        each
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for each in report.user_properties
+    ]
+    notes = [note for name, found in properties if name == RECOVERY for note in found]
+    if notes:
+        terminalreporter.section("recovery, seconds from fault or repair until all reconciles")
+        for fault in dict.fromkeys(fault for fault, _ in notes):
+            times = sorted(took for each, took in notes if each == fault)
+            terminalreporter.write_line(
+                f"{fault:<52} {len(times):>4} x  median {times[len(times) // 2]:6.1f}  "
+                f"most {times[-1]:6.1f}"
+            )
 
 
 def folder_of(item: pytest.Item) -> str:

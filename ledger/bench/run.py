@@ -27,6 +27,7 @@ from ledger.streaming.topics import topics
 SEED = 1494
 FIRST = 10_000
 """Transactions of the first load while warming up; each one after it is twice as long."""
+PACED_WARM_UP_SECONDS = 10
 SURELY = 1.5
 """Times what the last of those suggests, so that a load lasts as long as it is to last."""
 ENTRIES = 2
@@ -139,6 +140,8 @@ async def _flow(record: Record, settings: Settings, wanted: Wanted, say: Say) ->
         paced = []
         for rate in wanted.rates:
             say(f"{rate:,} a second for {wanted.rate_seconds:.0f} s")
+            # Java is slow at small requests until it has had thousands of them.
+            await bench.phase(int(rate * PACED_WARM_UP_SECONDS), rate)
             paced.append((rate, await bench.phase(int(rate * wanted.rate_seconds), rate)))
         bench.require_well()
         return loaded, {

@@ -12,6 +12,7 @@ from ledger.stack import health, parts
 from ledger.stack.files import Layout
 from ledger.stack.parts import Part
 from ledger.stack.patient import Finding
+from ledger.streaming import progress
 from ledger.streaming.health import State, spans
 from ledger.streaming.log import Log
 from ledger.streaming.registry import codec_of
@@ -240,11 +241,9 @@ async def _known(settings: Settings) -> Known:
 
 async def _compared(settings: Settings, log: Log, names: Topics) -> dict[int, Watermark]:
     codec = await asyncio.to_thread(codec_of, settings)
-    found = {}
-    for record in await log.last_of(names.progress.name, range(names.progress.partitions)):
-        row = codec.decode("Progress", record.value or b"")
-        found[int(row["shard"])] = Watermark.of_progress(row)
-    return found
+    return await progress.compared(
+        log, codec, names.progress.name, range(names.progress.partitions)
+    )
 
 
 def _posted(settings: Settings, shards: Sequence[int]) -> dict[int, Watermark]:

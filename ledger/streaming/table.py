@@ -6,8 +6,10 @@ still writes cannot win: not on restoring, and not by being the last in the chan
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+
+from aiokafka import ConsumerRecord
 
 from ledger.errors import LedgerError
 from ledger.streaming.log import Log, portions
@@ -34,7 +36,11 @@ class Overtaken(LedgerError):
 
 
 class ChangelogTable:
-    """Rows by key; `version` says how new a row is, as a number that only rises."""
+    """Rows by key; `version` says how new a row is, as a number that only rises.
+
+    It raises ValueError for what is no row: such records, of whoever may write to the changelog,
+    are left out, and what they came after is said again.
+    """
 
     def __init__(
         self,
@@ -60,9 +66,11 @@ class ChangelogTable:
         async for records in self._log.read(self._topic, self._partition, self._end, end):
             newest: dict[bytes, bytes] = {}
             for record in records:
-                key, value = record.key, record.value
-                known = newest.get(key) or self._store.get(key)
-                if known is None or self._version(key, value) >= self._version(key, known):
+                key, value = record.key or b"", record.value
+                known, version = self._ours(key, newest), self._version_of(record)
+                if known is None:
+                    newest |= {} if version is None else {key: value}
+                elif version is not None and version >= self._version(key, known):
                     newest[key] = value
                     self._stale.discard(key)
                 else:
@@ -70,6 +78,18 @@ class ChangelogTable:
             self._write(newest.items(), records[-1].offset + 1)
         self._end = max(self._end, end)
         await self._say_stale()
+
+    def _version_of(self, record: ConsumerRecord) -> int | None:
+        """How new a record of the changelog is; None for one that no table like this wrote."""
+        try:
+            return self._version(record.key or b"", record.value or b"")
+        except ValueError as error:
+            where = f"{self._topic}[{self._partition}]"
+            log.error("Dropped a foreign record of %s at %s: %s", where, record.offset, error)
+            return None
+
+    def _ours(self, key: bytes, newer: Mapping[bytes, bytes]) -> bytes | None:
+        return None if key == _RESTORED else newer.get(key) or self._store.get(key)
 
     async def _say_stale(self) -> None:
         """What an older record came after, and whoever wrote it did not get to saying again."""
@@ -112,16 +132,15 @@ class ChangelogTable:
         again: dict[bytes, bytes] = {}
         async for records in self._log.read(self._topic, self._partition, self._end, until):
             for record in records:
-                ours = rows.get(record.key) or self._store.get(record.key)
-                if ours is None or self._version(record.key, record.value) > self._version(
-                    record.key, ours
-                ):
+                key, version = record.key or b"", self._version_of(record)
+                ours = self._ours(key, rows)
+                if version is not None and (ours is None or version > self._version(key, ours)):
                     raise Overtaken(
                         f"{self._topic}[{self._partition}] was written by another worker that is "
                         "ahead of this one, which stops and starts again from what is there."
                     )
-                if record.value != ours:
-                    again[record.key] = ours
+                if ours is not None and record.value != ours:
+                    again[key] = ours
         return again
 
     def _write(self, rows: Iterable[tuple[bytes, bytes]], end: int) -> None:

@@ -21,6 +21,7 @@ from uuid import uuid4
 import pytest
 
 from ledger.settings import Settings
+from tests.conftest import RECOVERY
 from tests.faults import checks
 from tests.faults.flow import Flow
 from tests.faults.plan import Entry, machine, write
@@ -134,6 +135,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         )[0]
     elif report.when == "call":
         entry.outcome = "held"
+    if report.when == "call" and entry.notes:
+        report.user_properties.append((RECOVERY, entry.notes))
     return report
 
 
@@ -185,17 +188,8 @@ def opened(world: World, producer: Settings, reader: Settings) -> Iterator[Ledge
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Recovery times; and the plan, whole."""
+    """The plan, whole."""
     entries = terminalreporter.config.stash[_entries].values()
-    notes = [note for entry in entries for note in entry.notes]
     if PLAN and entries:
         write(Path(PLAN), entries, machine(), FULL_EACH)
         terminalreporter.write_line(f"The fault plan: {PLAN}")
-    if notes:
-        terminalreporter.section("recovery, seconds from fault or repair until all reconciles")
-        for fault in dict.fromkeys(fault for fault, _ in notes):
-            times = sorted(took for each, took in notes if each == fault)
-            terminalreporter.write_line(
-                f"{fault:<52} {len(times):>4} x  median {times[len(times) // 2]:6.1f}  "
-                f"most {times[-1]:6.1f}"
-            )

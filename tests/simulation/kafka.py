@@ -31,7 +31,17 @@ class Partition:
         world = self.world
         if world.chance("holes", 0.1):
             self.end += 1
-        first, time = self.end, NOW // 1000 + int(world.loop.now * 1000)
+        if world.chance("foreign", 0.1) and self.topic in world.internal:
+            self._put([world.foreign(self.topic, records)])
+        first, made = self.end, self._put(records)
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            each()
+        world.oracle.landed(self, made)
+        return first
+
+    def _put(self, records):
+        first, time = self.end, NOW // 1000 + int(self.world.loop.now * 1000)
         made = [
             ConsumerRecord(self.topic, self.number, offset, time, 1, key, value, None, 0, 0, ())
             for offset, (key, value) in enumerate(records, first)
@@ -39,11 +49,7 @@ class Partition:
         self.records += made
         self.offsets += range(first, first + len(made))
         self.end = first + len(made)
-        waiting, self.waiting = self.waiting, []
-        for each in waiting:
-            each()
-        world.oracle.landed(self, made)
-        return first
+        return made
 
     def between(self, start, end):
         """The records at offsets [start, end)."""

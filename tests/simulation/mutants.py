@@ -95,6 +95,10 @@ MUTANTS = {
     "posted messages are read from the end": Mutant(
         ReconciliationShard, "_start_over", "self.posted_read = self.mark.posted", "self.posted_read = 1 << 30"
     ),
+    "what was read again goes with the run that had a gap": Mutant(
+        ReconciliationShard, "_compare_posted", "await self._app.consumer.rewind(",
+        "self._posted.clear()\n            await self._app.consumer.rewind(", 700,
+    ),
     "an older total is heard": Mutant(
         Holding, "hear", "live.offset <= self.latest(shard).offset", "False"
     ),

@@ -29,8 +29,11 @@ FAULTS = (
     "crash", "lost_disk", "old_disk", "unflushed", "rebalance", "zombie", "lost_ack", "failed_append",
     "late_append", "leader_change", "lost_run", "repeat", "holes", "compaction", "journal_no",
     "journal_hang", "journal_unknown", "journal_away", "journal_backup", "reference", "slow", "small",
+    "foreign",
 )  # fmt: skip
-"""Classes of faults; a seed has some, half or most of them."""
+"""Classes of faults; a seed has some, half or most of them. The last is in a fifth of them, for it
+makes others rarer: an append that lands elsewhere is decided again."""
+FOREIGN = FAULTS[-1]
 CALM_SECONDS = 600.0
 """Virtual; within it everything must be reconciled once faults have stopped."""
 CODEC = Codec({name: number for number, name in enumerate(
@@ -50,13 +53,24 @@ class World:
         self.random = random.Random(seed)
         self._dice = {}
         much = self.random.choice((0.3, 0.5, 0.8))
-        self.on = {fault for fault in FAULTS if self.random.random() < much} - set(off)
+        self.on = {fault for fault in FAULTS[:-1] if self.random.random() < much}
+        self.on |= {FOREIGN} if self.dice(FOREIGN).random() < 0.2 else set()
+        self.on -= set(off)
         self.on = self.on if only is None else set(only)
         self.loop, self.calm = Loop(), False
         self.loop.set_exception_handler(self._nobody_caught)
         shards, self.workers = self.random.choice((1, 2, 2)), self.random.choice((1, 2, 2, 3))
         self.settings = SETTINGS[shards]
         self.names, self.codec = topics(self.settings), CODEC
+        names = self.names
+        inside = (
+            names.decisions,
+            names.posted,
+            names.stripes,
+            names.stripes_changelog,
+            names.progress,
+        )
+        self.internal = {topic.name: topic for topic in inside}
         self.journal, self.backup = MemoryJournal(), None
         self.partitions, self.disks, self.old_disks = {}, {}, {}
         self.database_away_until, self.failed = 0.0, None
@@ -72,6 +86,29 @@ class World:
 
     def chance(self, fault, probability):
         return fault in self.on and not self.calm and self.dice(fault).random() < probability
+
+    def foreign(self, topic, records):
+        """What no worker writes: garbage, nothing, or what is another partition's."""
+        dice = self.dice(FOREIGN)
+        key, value = dice.choice(list(records))
+        forms = [
+            (dice.randbytes(9), dice.randbytes(30)),
+            (None, None),
+            (b"", value),
+            (dice.randbytes(9), value),
+        ]
+        if topic == self.names.posted.name:
+            forms.append((key, self._of_another_shard("Posted", value)))
+        elif topic == self.names.progress.name:
+            forms[2:] = [(dice.randbytes(9), self._of_another_shard("Progress", value))]
+        elif topic == self.names.decisions.name:
+            # A run is one by its content alone, whoever wrote it.
+            forms = forms[:2]
+        return dice.choice(forms)
+
+    def _of_another_shard(self, name, value):
+        row = self.codec.decode(name, value)
+        return self.codec.encode(name, row | {"shard": row["shard"] + 1})
 
     def latency(self):
         """Seconds, mostly a few milliseconds."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.stripes import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
+from agents.stripes import MARK, Mark, Row, Rows, key_of, message_key, named_by, stripe_of
 from ledger.domain import avro
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.run import Stripe, Watermark
@@ -47,7 +47,31 @@ def test_a_mark_s_version_is_what_is_folded() -> None:
     assert ROWS.version_of(MARK, mark.encode()) == 7
 
 
+@pytest.mark.parametrize(
+    "key", [b"", b"w ", b"assets:cash CAD", b"sassets:cash", b"sassets:cash CAD 7", b"s\xff CAD"]
+)
+def test_what_has_no_version_is_no_row_of_the_table(key: bytes) -> None:
+    good = ROWS.encode(Row(2, SMALL, NOTHING, False))
+    with pytest.raises(ValueError):
+        ROWS.version_of(key, good)
+    for bad in (b"", good[:-1]):
+        with pytest.raises(ValueError):
+            ROWS.version_of(b"sassets:cash CAD", bad)
+        with pytest.raises(ValueError, match="a mark has"):
+            ROWS.version_of(MARK, bad)
+
+
+@pytest.mark.parametrize(
+    "key", [b"", b"assets:cash CAD", b"assets:cash CAD 8", b"assets:cash CAD -1", b"a b c d",
+            b"assets:cash CAD 07", b"assets:cash CAD x", b"\xff CAD 1"]
+)  # fmt: skip
+def test_what_names_no_stripe_of_a_shard(key: bytes) -> None:
+    with pytest.raises(ValueError):
+        named_by(key, 8)
+
+
 def test_keys() -> None:
     stripe = Stripe("assets:cash", "XTSE:SHOP")
     assert stripe_of(key_of(stripe)) == stripe
     assert message_key(stripe, 12) == b"assets:cash XTSE:SHOP 12"
+    assert named_by(message_key(stripe, 12), 13) == (stripe, 12)

@@ -79,3 +79,21 @@ def test_an_older_row_left_last_is_set_right_on_opening(table_on):
         assert again.get(b"a") == b"5"
 
     asyncio.run(story())
+
+
+def test_what_is_no_row_is_left_out_and_ours_said_again(table_on):
+    async def story():
+        kafka = Contended((b"a", b"garbage"), (None, None), (b"new", b"?"))
+        kafka.of(TOPIC).append([(b"a", b"5"), (b"a", b"none"), (b"b", b""), (None, b"7"[:0])])
+        table = table_on(kafka)
+        await table.open()
+        assert (table.get(b"a"), table.get(b"b")) == (b"5", None)
+        assert kafka.last()[b"a"] == b"5"
+        for number in (b"6", b"7", b"8"):
+            await table.write({b"a": number})
+            assert kafka.last()[b"a"] == number
+        again = table_on(kafka, "another disk")
+        await again.open()
+        assert (again.get(b"a"), again.get(b"new")) == (b"8", None)
+
+    asyncio.run(story())

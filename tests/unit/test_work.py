@@ -72,8 +72,8 @@ class Kafka:
 
     append_absolute = append
 
-    async def last(self, topic, partition):
-        return None
+    async def last_of(self, topic, partitions):
+        return []
 
     async def bounds(self, topic, partition):
         return 0, len(self.of(topic, partition).records())

@@ -1,6 +1,7 @@
 # The whole project from a checkout: Python 3.11 or newer and make, nothing else.
 
 PYTHON ?= python3
+FAULTS ?= tests/faults
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -14,7 +15,7 @@ test: install lint  ## everything, on real Kafka, registry, PostgreSQL and worke
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 faults: install  ## every fault on real processes under load; writes docs/fault-plan.md
-	FAUST_LEDGER_FAULT_PLAN=docs/fault-plan.md $(BIN)/python -m pytest -o faulthandler_timeout=3600 tests/faults
+	FAUST_LEDGER_FAULT_PLAN=docs/fault-plan.md $(BIN)/python -m pytest -o faulthandler_timeout=3600 $(FAULTS)
 
 fuzz: install  ## hostile input for an hour or so: FAUST_LEDGER_FUZZ_EXAMPLES a decoder, FAUST_LEDGER_HOSTILE_RECORDS
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/property/test_properties_decoders.py

@@ -104,7 +104,7 @@ class Memory:
                 offset,
                 max(created_at, recorded_at),
                 prints[at : at + FINGERPRINT],
-                mirror(key or name, entries),
+                mirror(key or name, [Entry(each[0], each[1], 0, each[2]) for each in entries]),
             )
             if reverses:
                 self.reversals[reverses] = offset
@@ -259,20 +259,13 @@ def _check_reversal(
             "that one."
         )
         return Refused(Reason.REVERSED_ALREADY, sentence, "reverses")
-    if _digest_of(legs, draft, entries) != known.mirror:
+    if legs(ordering_key(draft), entries) != known.mirror:
         sentence = (
             f"This is not {name!r} with the same ordering key, and debit and credit exchanged. "
             "Reverse the whole transaction, then publish what should have been."
         )
         return Refused(Reason.REVERSAL_NOT_MIRRORED, sentence, "entries")
     return None
-
-
-def _digest_of(
-    digest: Callable[[str, list[tuple[str, str, int]]], bytes], draft: Draft, entries: list[Entry]
-) -> bytes:
-    plain = [(account, currency, amount) for account, currency, _, amount in entries]
-    return digest(ordering_key(draft), plain)
 
 
 def _accept(
@@ -312,7 +305,7 @@ def _accept(
     run.fingerprints.append(mark)
     created_at = draft["created_at"]
     known_from = max(recorded_at, created_at)
-    memory.ids[name] = Seen(record.offset, known_from, mark, _digest_of(mirror, draft, entries))
+    memory.ids[name] = Seen(record.offset, known_from, mark, mirror(ordering_key(draft), entries))
     if draft["reverses"]:
         memory.reversals[draft["reverses"]] = record.offset
 

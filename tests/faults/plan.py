@@ -9,15 +9,17 @@ from statistics import median
 
 import psutil
 
+NOT_RUN, FAILED = "not run", "FAILED"
 HEAD = """\
 # Fault plan
 
 Every fault that the ledger is expected to stand, done to real processes under load, and what came of
-it. Made by `make faults`; changes by hand are lost.
+it. Made by `make faults`; changes by hand are lost. Each file of tests has a ledger of its own, and can
+be done alone (`make faults FAULTS=tests/faults/test_services.py`): then the rows of the others stay.
 
 After each fault one transaction in every shard must be reconciled again, then all that was published
-must be in the public balances to the minor unit, with no break; after every {full_each}th and at the
-end of each test every transaction is looked for in the decision log, the journal and the balances,
+must be in the public balances to the minor unit, with no break; after every {full_each}th, and when a
+ledger is done with, every transaction is looked for in the decision log, the journal and the balances,
 once each, and `reconcile --full` and `verify` must find nothing.
 
 {machine}
@@ -33,7 +35,7 @@ class Entry:
 
     fault: str
     expected: str
-    outcome: str = "not run"
+    outcome: str = NOT_RUN
     notes: list[tuple[str, float]] = field(default_factory=list)
     times: int = 0
     published: int = 0
@@ -43,12 +45,13 @@ class Entry:
         """A row of the page's table."""
         result = self.outcome
         if self.outcome == "held":
-            often = "once" if self.times == 1 else f"{self.times} times"
-            result = f"held, {often}"
+            often = {0: "", 1: ", once"}.get(self.times, f", {self.times} times")
+            result = f"held{often}"
             if self.seconds:
                 result += (
                     f"; {self.published:,} transactions, {self.published / self.seconds:,.0f}/s"
                 )
+        result += time.strftime(" (%Y-%m-%d)")
         times: dict[str, list[float]] = {}
         for what, took in self.notes:
             times.setdefault(what, []).append(took)
@@ -61,15 +64,26 @@ class Entry:
 
 
 def write(path: Path, entries: Iterable[Entry], machine: str, full_each: int) -> None:
-    """The page."""
-    rows = "\n".join(entry.row() for entry in entries)
-    path.write_text(HEAD.format(machine=machine, full_each=full_each) + rows + "\n")
+    """The page; rows of faults that were not done this time stay as they are."""
+    before = path.read_text().splitlines() if path.exists() else []
+    rows = {fault_of(line): line for line in before[HEAD.count("\n") :]}
+    # Of several with one row those that failed say what is in it.
+    for entry in sorted(entries, key=lambda entry: entry.outcome.startswith(FAILED)):
+        if entry.outcome != NOT_RUN:
+            rows[entry.fault] = entry.row()
+    text = HEAD.format(machine=machine, full_each=full_each)
+    path.write_text("\n".join((text.rstrip("\n"), *rows.values(), "")))
+
+
+def fault_of(row: str) -> str:
+    """What a row of the page's table is about."""
+    return row.split(" | ", maxsplit=1)[0].removeprefix("| ")
 
 
 def machine() -> str:
-    """What it was measured on, and when."""
+    """What it was measured on."""
     gib = round(psutil.virtual_memory().total / 2**30)
     return (
-        f"{time.strftime('%Y-%m-%d')}, {psutil.cpu_count()} cores, {gib} GiB, {platform.system()} "
-        f"{platform.release()}, Python {platform.python_version()}, with everything on one machine."
+        f"{psutil.cpu_count()} cores, {gib} GiB, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, with everything on one machine."
     )

@@ -174,7 +174,7 @@ def test_a_centre_lost_and_back_then_another(centres: Ledger, tmp_path: Path) ->
             until(lambda: in_sync(world.settings), "every replica in sync", 120)
             centres.note("the centre back: every replica in sync", time.monotonic() - since)
         centres.stood()
-    centres.settled()
+    centres.looked_through(commands=bool(PLAN))
 
 
 def in_sync(settings: Settings) -> bool:
@@ -280,6 +280,10 @@ async def refused(work: Awaitable[None], *errors: type[Exception]) -> bool:
     return False
 
 
+@pytest.mark.fault(
+    "each role reads every topic",
+    "what is its own, and no more",
+)
 @pytest.mark.parametrize("role", access.ROLES)
 def test_what_a_role_may_read(centres: Ledger, role: str) -> None:
     settings = centres.world.settings.model_copy(update=as_user(centres.world, role))
@@ -293,6 +297,10 @@ def test_what_a_role_may_read(centres: Ledger, role: str) -> None:
     asyncio.run(look())
 
 
+@pytest.mark.fault(
+    "each role writes to topics, creates one, joins a group, grants rights",
+    "what is its own, and no more",
+)
 @pytest.mark.parametrize("role", access.ROLES)
 def test_what_a_role_may_write(centres: Ledger, role: str) -> None:
     settings = centres.world.settings.model_copy(update=as_user(centres.world, role))
@@ -331,6 +339,10 @@ def as_user(world: World, role: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.fault(
+    "Kafka's clients in the clear, with a wrong password, as nobody known, trusting others",
+    "none comes in, and is told why",
+)
 def test_nobody_comes_in_without_a_name(centres: Ledger, tmp_path: Path) -> None:
     settings = centres.world.settings
     wrong = tmp_path / "wrong"
@@ -355,6 +367,10 @@ def test_nobody_comes_in_without_a_name(centres: Ledger, tmp_path: Path) -> None
     asyncio.run(look())
 
 
+@pytest.mark.fault(
+    "a stranger knocks at the controllers",
+    "the connection is ended",
+)
 def test_controllers_know_each_other_by_certificate(centres: Ledger) -> None:
     """TLS without one ends, whoever trusts the authority."""
     me = json.loads((centres.world.data_dir / "identity.json").read_text())
@@ -371,6 +387,10 @@ def test_controllers_know_each_other_by_certificate(centres: Ledger) -> None:
             raise AssertionError("a controller answered a stranger")
 
 
+@pytest.mark.fault(
+    "each role, and nobody, registers and deletes schemas and sets compatibility",
+    "it may read them; nobody may do anything",
+)
 def test_the_registry_asks_who_it_is(centres: Ledger) -> None:
     world = centres.world
     body = {"schema": '"string"'}
@@ -390,6 +410,10 @@ def test_the_registry_asks_who_it_is(centres: Ledger) -> None:
         assert status(settings, "PUT", "config/ledger.transactions-value") == 403
 
 
+@pytest.mark.fault(
+    "finance verifies and reconciles the whole ledger, and changes the database",
+    "it reads all and changes nothing",
+)
 def test_finance_reads_the_books_by_command(centres: Ledger) -> None:
     world = centres.world
 
@@ -427,6 +451,10 @@ def own_processes(world: World) -> Iterator[psutil.Process]:
             continue
 
 
+@pytest.mark.fault(
+    "passwords looked for in logs, arguments, outputs and errors",
+    "there are none",
+)
 def test_secrets_are_said_nowhere(centres: Ledger, tmp_path: Path) -> None:
     """Not in logs, arguments, commands' output or error messages, nor in files for others."""
     world, words = centres.world, secrets_of(centres.world)
@@ -456,6 +484,10 @@ def test_secrets_are_said_nowhere(centres: Ledger, tmp_path: Path) -> None:
             assert word not in text, f"the password of {whose} is in {where}"
 
 
+@pytest.mark.fault(
+    "passwords and keys looked for in all files",
+    "only the owner reads those that have some",
+)
 def test_secrets_are_in_files_that_only_the_owner_reads(centres: Ledger) -> None:
     world = centres.world
     words = [word.encode() for word in secrets_of(world).values()]

@@ -173,7 +173,7 @@ def test_each_worker_killed_and_restarted_in_turns(loaded: Ledger) -> None:
     sys.stderr.write(f"\n  {rate:.0f} transactions/s for {seconds:.0f} s\n")
     move_once_more(flow)
     loaded.stood()
-    loaded.settled()
+    loaded.looked_through()
     audit = json.loads(world.run("reconcile", "--full", "--json", seconds=900))
     assert audit["breaks"] == []
     sys.stderr.write(f"\n  {time.monotonic() - begun:.0f} s in all\n")

@@ -43,8 +43,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks by folder, folders by speed; within a folder those last that leave traces."""
+    """Marks by folder, folders by speed; within a folder those last that leave traces.
+
+    Before xdist's own, which looks for its groups' marks in the same hook.
+    """
     for item in items:
         folder = folder_of(item)
         if folder in MARKED:

@@ -1,5 +1,6 @@
 """What the parties state, read from their records: the table, the stripes topic, the balances."""
 
+import logging
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from ledger.domain.run import Stripe, Watermark
 
 _MARK = struct.Struct(">" + 2 * "qq32sq" + "qq")
 _HEAD_BYTES = 5
+
+log = logging.getLogger(__name__)
 
 
 class TableMark(NamedTuple):
@@ -41,9 +44,14 @@ class Changelog:
         self._newest: dict[bytes, bytes] = {}
 
     def take(self, key: bytes, value: bytes) -> None:
-        """A record, in the order of the log."""
+        """A record, in the order of the log; one that no worker wrote is left out."""
+        try:
+            version = _version(key, value)
+        except (ValueError, struct.error) as error:
+            log.warning("A foreign record of the stripes' changelog: %s", error)
+            return
         known = self._newest.get(key)
-        if known is None or _version(key, value) >= _version(key, known):
+        if known is None or version >= _version(key, known):
             self._newest[key] = value
 
     def mark(self) -> TableMark:
@@ -55,12 +63,8 @@ class Changelog:
         return TableMark(Watermark(*numbers[:4]), Watermark(*numbers[4:8]), *numbers[8:])
 
     def rows(self) -> dict[Stripe, TableRow]:
-        """The rows. Raises ValueError for one that is none."""
-        return {
-            Stripe(*key[1:].decode().split(" ")): _row(value)
-            for key, value in self._newest.items()
-            if key[:1] == b"s"
-        }
+        """The rows."""
+        return {_stripe(key): _row(value) for key, value in self._newest.items() if key != b"w"}
 
 
 def _row(value: bytes) -> TableRow:
@@ -77,9 +81,18 @@ def _totals(text: str) -> Totals:
     return Totals(debits, credits, entries, offset)
 
 
+def _stripe(key: bytes) -> Stripe:
+    if key[:1] != b"s":
+        raise ValueError(f"{key[:32]!r} is not the key of a row")
+    account, currency = key[1:].decode().split(" ")
+    return Stripe(account, currency)
+
+
 def _version(key: bytes, value: bytes) -> int:
-    number: int = _MARK.unpack(value)[0] if key == b"w" else _row(value).live.offset
-    return number
+    if key == b"w":
+        return int(_MARK.unpack(value)[0])
+    _stripe(key)
+    return _row(value).live.offset
 
 
 @dataclass(slots=True)

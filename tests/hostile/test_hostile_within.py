@@ -6,6 +6,7 @@ They are left out by whoever reads there, while the worker runs and when it star
 import os
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ INSIDE = ("decisions", "posted", "stripes", "stripes_changelog", "progress")
 
 def spoil(attacked: Attacked, topic: Topic) -> None:
     """Garbage last in every partition: framed as ours too, and where a value should be nothing."""
+    attacked.wire.spoiled = True
     head = attacked.wire.codec.head(topic.schema) if topic.schema else b""
     batch = raw.batch([
         record(0, b"garbage", os.urandom(40)),
@@ -54,7 +56,9 @@ def test_what_no_worker_wrote_is_left_out(attacked: Attacked, name: str) -> None
 
 
 @pytest.mark.parametrize("disk", ["kept", "lost"])
-def test_a_worker_that_starts_behind_it_is_ready(attacked: Attacked, disk: str) -> None:
+def test_a_worker_that_starts_behind_it_is_ready(
+    attacked: Attacked, command: Any, disk: str
+) -> None:
     """Where nothing moves after the garbage, which is the last of each partition."""
     place, every = attacked.stack.data_dir, topics(attacked.stack.settings)
     stacks.up(place, worker_count=0)
@@ -65,3 +69,5 @@ def test_a_worker_that_starts_behind_it_is_ready(attacked: Attacked, disk: str) 
     record = stacks.up(place, worker_count=1)
     attacked.stack = replace(attacked.stack, workers=tuple(part.pid for part in record.workers))
     reconciled(attacked)
+    assert command("reconcile", "--full")["breaks"] == []
+    assert command("verify")["findings"] == []

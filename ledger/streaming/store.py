@@ -9,9 +9,11 @@ import errno
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from random import SystemRandom
 
 from rocksdict import (
     BlockBasedOptions,
@@ -28,9 +30,15 @@ CACHE_BYTES = 64 * 1024 * 1024
 """Of all stores of this process together, what they have in memory unwritten included: there are
 three for each shard, and they come and go."""
 BUFFER_BYTES = 32 * 1024 * 1024
+FLUSHED_EACH = 20.0
+"""Seconds, or twice that, after which what a store has in memory alone goes into its files.
+
+RocksDB by itself waits until it is megabytes. Measured at 1,050 transactions a second: a killed
+worker had minutes to read again, and reconciled after 24 s."""
 PROBE_BYTES = 8 * 1024 * 1024
 """Room that a disk must have: what RocksDB writes at once."""
 DAMAGED = "damaged"
+_SPREAD = SystemRandom()
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +53,8 @@ class Store:
         # A property, where rocksdict's stubs have a method.
         self._unlogged.disable_wal = True  # type: ignore[method-assign,assignment]
         self.get = self._db.get
+        # Not all stores of a process at the same time.
+        self._flush_at = time.monotonic() + FLUSHED_EACH * (1 + _SPREAD.random())
 
     def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
         """All of it or nothing, and after everything before it, whatever happens to the process."""
@@ -54,6 +64,9 @@ class Store:
         for key in deletes:
             batch.delete(key)
         self._db.write(batch, self._unlogged)
+        if (now := time.monotonic()) > self._flush_at:
+            self._flush_at = now + FLUSHED_EACH
+            self._db.flush(wait=False)
 
     def scan(self, start: bytes = b"", end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Pairs with keys in [start, end), in order."""

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,32 @@ def rows_up_to_mark(path: Path) -> tuple[int, int]:
 def test_after_a_crash_it_is_as_it_was_at_an_earlier_write(crashed: Path) -> None:
     found, wanted = rows_up_to_mark(crashed)
     assert found == wanted > 0
+
+
+def test_what_is_in_memory_alone_is_not_so_for_long(tmp_path: Path, monkeypatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(store.time, "monotonic", lambda: now)
+    opened = Store(tmp_path / "stripes" / "0")
+    try:
+        opened.write([(b"k", b"1")])
+        now += 2 * store.FLUSHED_EACH + 1
+        opened.write([(b"k", b"2")])
+        deadline = time.perf_counter() + 10
+        while as_a_crash_leaves_it(tmp_path / "stripes" / "0", tmp_path / "copy") != b"2":
+            assert time.perf_counter() < deadline
+    finally:
+        opened.close()
+
+
+def as_a_crash_leaves_it(path: Path, copy: Path) -> bytes | None:
+    """What `k` is in a copy of the files."""
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(path, copy, ignore=lambda *_: ["LOCK"])
+    again = Store(copy)
+    try:
+        return again.get(b"k")
+    finally:
+        again.close()
 
 
 @pytest.mark.parametrize("part", range(1, 12))

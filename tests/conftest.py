@@ -43,18 +43,24 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks by folder, folders by speed; within a folder those last that leave traces.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """By folders. xdist's own way, groups by mark, does nothing with node ids as pytest 9.2 has them."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    Before xdist's own, which looks for its groups' marks in the same hook.
-    """
+    class Beside(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return BESIDE.get(nodeid.split("/")[1], nodeid)
+
+    return Beside(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks by folder, folders by speed; within a folder those last that leave traces."""
     for item in items:
         folder = folder_of(item)
         if folder in MARKED:
             item.add_marker(folder)
-        if folder in BESIDE:
-            item.add_marker(pytest.mark.xdist_group(BESIDE[folder]))
     items.sort(key=lambda item: (rank(folder_of(item)), bool(item.get_closest_marker("traces"))))
 
 

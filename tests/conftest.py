@@ -30,9 +30,6 @@ from tests.wire import Wire
 FOLDERS = ("unit", "property", "simulation", "stream", "integration", "hostile", "faults", "bench")
 """In this order: what is quick and closest to a mistake comes first."""
 MARKED = ("integration", "hostile", "faults", "bench")
-BESIDE = {"integration": "stack", "hostile": "stack", "bench": "stack", "faults": "faults"}
-"""What `make test` keeps in one process, of two: each has a ledger of its own. Whatever needs none
-goes to the one that has time."""
 RECOVERY = "recovery"
 """Of a report: how long what took, in seconds."""
 
@@ -45,14 +42,18 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """By folders. xdist's own way, groups by mark, does nothing with node ids as pytest 9.2 has them."""
+    """A folder whose tests share a ledger stays in one process; the other tests fill the gaps.
+
+    xdist's own way, groups by mark, does nothing with node ids as pytest 9.2 has them.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
-    class Beside(LoadScopeScheduling):
+    class ByFolder(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return BESIDE.get(nodeid.split("/")[1], nodeid)
+            folder = nodeid.split("/")[1]
+            return folder if folder in MARKED else nodeid
 
-    return Beside(config, log)
+    return ByFolder(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -68,12 +68,10 @@ class ChangelogTable:
             for record in records:
                 key, value = record.key or b"", record.value
                 known, version = self._ours(key, newest), self._version_of(record)
-                if known is None:
-                    newest |= {} if version is None else {key: value}
-                elif version is not None and version >= self._version(key, known):
+                if version is not None and (known is None or version >= self._version(key, known)):
                     newest[key] = value
                     self._stale.discard(key)
-                else:
+                elif known is not None:
                     self._stale.add(key)
             self._write(newest.items(), records[-1].offset + 1)
         self._end = max(self._end, end)

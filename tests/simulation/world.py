@@ -70,7 +70,7 @@ class World:
             names.stripes_changelog,
             names.progress,
         )
-        self.internal = {topic.name: topic for topic in inside}
+        self.internal = {topic.name for topic in inside}
         self.journal, self.backup = MemoryJournal(), None
         self.partitions, self.disks, self.old_disks = {}, {}, {}
         self.database_away_until, self.failed = 0.0, None

@@ -27,6 +27,7 @@ from ledger.gl.journal import Journal
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.log import Log
+from ledger.streaming.progress import compared
 from ledger.streaming.registry import Codec, codec_of
 from ledger.streaming.topics import Topic, Topics, topics
 from ledger.streaming.transactions import TransactionReader
@@ -77,16 +78,10 @@ class Sources:
 
     async def progress(self) -> list[Watermark]:
         """How far each shard said last that it is compared."""
-        found = []
-        for shard in range(self.names.progress.partitions):
-            record = await self.log.last(self.names.progress.name, shard)
-            mark = Watermark()
-            for _, row in self.rows(self.names.progress, [record] if record else []):
-                if row is None:
-                    continue
-                mark = Watermark.of_progress(row)
-            found.append(mark)
-        return found
+        topic = self.names.progress
+        shards = range(topic.partitions)
+        found = await compared(self.log, self.codec, topic.name, shards)
+        return [found.get(shard, Watermark()) for shard in shards]
 
     async def stripes_ends(self) -> dict[int, int]:
         """By partition, where the stripes topic ends."""

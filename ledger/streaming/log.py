@@ -295,10 +295,6 @@ class Log:
                 await _stop_quietly(failed)
                 raise Unavailable(f"Kafka at {self._servers}: {error}") from error
 
-    async def last(self, topic: str, partition: int) -> ConsumerRecord | None:
-        """The last record, or None for an empty partition."""
-        return next(iter(await self.last_of(topic, [partition])), None)
-
     async def last_of(self, topic: str, partitions: Iterable[int]) -> list[ConsumerRecord]:
         """The last record of each partition that has one, with one reader."""
         tps = [TopicPartition(topic, partition) for partition in partitions]

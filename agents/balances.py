@@ -1,7 +1,6 @@
 """Balances: sums an account's stripes and publishes what every app may read."""
 
 import asyncio
-import logging
 import time
 from bisect import insort
 from collections import deque
@@ -20,7 +19,7 @@ from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
 from ledger.streaming.delivery import Run
 from ledger.streaming.health import here
-from ledger.streaming.log import portions
+from ledger.streaming.log import portions, say_dropped
 from ledger.streaming.store import Store
 from ledger.streaming.waiting import waited_for
 
@@ -39,8 +38,6 @@ READ_SECONDS = 1.0
 """How often the stripes topic is read where all of it was handed on by this process."""
 RESTORED_AT_ONCE = 50_000
 """Records caught up with in memory; for more, the table is filled first and then read through."""
-
-log = logging.getLogger(__name__)
 
 
 def attach(app: LedgerApp) -> None:
@@ -319,8 +316,7 @@ class BalancesPart:
             named = stripe, shard = named_by(record.key or b"", self._app.ledger.shards)
             return stripe, shard, self._rows.decode(record.value or b"")
         except ValueError as error:
-            where = f"{record.topic}[{record.partition}]"
-            log.error("Dropped a foreign record of %s at %s: %s", where, record.offset, error)
+            say_dropped(record, error)
         if named is not None and self._holding(stripe, 0).latest(shard).offset >= 0:
             # Compaction would keep it instead of ours.
             self._stale.add(named)

@@ -371,8 +371,7 @@ class ReconciliationShard:
             why = str(error)
         if why is not None:
             # Had it been one of posting's, the next one would show a gap.
-            where = f"{record.topic}[{record.partition}]"
-            log.error("Dropped a foreign record of %s at %s: %s", where, record.offset, why)
+            log_.say_dropped(record, why)
             return
         again = row["decisions_offset"] <= self._meeting.compared
         await self._compare(self._heard_of(record, row, totals))

@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 from ledger.domain.intake import Settled
 from ledger.domain.run import Content, Decision, Outcomes, Watermark
 from ledger.errors import InvariantBroken
-from ledger.streaming.log import Log, out_of_reach
+from ledger.streaming.log import Log, out_of_reach, say_dropped
 from ledger.streaming.registry import Codec
 
 STRIPE_BYTES = 100
@@ -69,7 +69,7 @@ def valid_runs(
         try:
             decision = Decision(**codec.decode("Decision", record.value or b""))
         except (ValueError, TypeError) as error:
-            log.error("Dropped a foreign record at %s: %s", record.offset, error)
+            say_dropped(record, error)
             continue
         if decision.shard != record.partition or not decision.continues(watermark):
             log.warning("Dropped a run at %s: it does not follow %s", record.offset, watermark.end)

@@ -81,6 +81,12 @@ def out_of_reach(topic: str, partition: int, position: int, held: tuple[int, int
     )
 
 
+def say_dropped(record: ConsumerRecord, why: object) -> None:
+    """Into the log: a record that none of ours wrote is left out."""
+    where = f"{record.topic}[{record.partition}]"
+    log.error("Dropped a foreign record of %s at %s: %s", where, record.offset, why)
+
+
 class AppendUnknown(Unavailable):
     """Whether the records were appended, and where, is not known: read the log to find out."""
 

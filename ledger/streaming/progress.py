@@ -1,18 +1,15 @@
 """How far each shard is compared, by what reconciliation has said last on the progress topic."""
 
-import logging
 from collections.abc import Iterable, Sequence
 
 from aiokafka import ConsumerRecord
 
 from ledger.domain.run import Watermark
-from ledger.streaming.log import Log
+from ledger.streaming.log import Log, say_dropped
 from ledger.streaming.registry import Codec
 
 LOOKED_BACK = 16
 """Records looked through at first, where the last one is none of ours; then ever more."""
-
-log = logging.getLogger(__name__)
 
 
 async def compared(
@@ -39,8 +36,7 @@ def last_said(codec: Codec, records: Sequence[ConsumerRecord]) -> Watermark | No
             why = f"it speaks of shard {row['shard']}"
         except ValueError as error:
             why = str(error)
-        where = f"{record.topic}[{record.partition}]"
-        log.error("Dropped a foreign record of %s at %s: %s", where, record.offset, why)
+        say_dropped(record, why)
     return None
 
 

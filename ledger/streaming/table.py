@@ -12,7 +12,7 @@ from pathlib import Path
 from aiokafka import ConsumerRecord
 
 from ledger.errors import LedgerError
-from ledger.streaming.log import Log, portions
+from ledger.streaming.log import Log, portions, say_dropped
 from ledger.streaming.store import Store
 from ledger.streaming.waiting import waited_for
 
@@ -82,8 +82,7 @@ class ChangelogTable:
         try:
             return self._version(record.key or b"", record.value or b"")
         except ValueError as error:
-            where = f"{self._topic}[{self._partition}]"
-            log.error("Dropped a foreign record of %s at %s: %s", where, record.offset, error)
+            say_dropped(record, error)
             return None
 
     def _ours(self, key: bytes, newer: Mapping[bytes, bytes]) -> bytes | None:

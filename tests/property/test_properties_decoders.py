@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 import fastavro
 import pytest
 import typer
+from aiokafka import ConsumerRecord
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import given, settings
@@ -160,10 +160,11 @@ def test_what_a_decision_holds(decode: Any, good: bytes, chance: Random) -> None
 def test_a_reader_of_decisions_drops_what_it_cannot_read(chance: Random) -> None:
     good = ROWS["Decision"][0]
     values = [damaged(chance, good), None, good, damaged(chance, good)]
-    records = [
-        SimpleNamespace(value=value, offset=at, partition=0) for at, value in enumerate(values)
+    records: list[ConsumerRecord] = [
+        ConsumerRecord("ledger.decisions", 0, at, 0, 0, None, value, None, 0, 0, ())
+        for at, value in enumerate(values)
     ]
-    runs = soon(lambda: list(valid_runs(CODEC, records, Watermark())))  # type: ignore[arg-type]
+    runs = soon(lambda: list(valid_runs(CODEC, records, Watermark())))
     assert len(runs) == 1
 
 

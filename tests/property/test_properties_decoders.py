@@ -31,6 +31,7 @@ from ledger.client.lines import parse_time, read
 from ledger.domain import account, avro, money
 from ledger.domain.balance import Balance, Holding, Totals
 from ledger.domain.reconcile import Difference
+from ledger.domain.reference import Reference
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Content, Outcomes, Refusal, Stripe, Watermark
 from ledger.errors import LedgerError
@@ -127,6 +128,12 @@ def refused_or(decode: Callable[..., Any], own: Any, *arguments: Any) -> Any:
         return None
 
 
+def known_by_reference(row: dict[str, Any]) -> Reference:
+    known = Reference()
+    known.add([item_of(row)])
+    return known
+
+
 CHANCE = st.randoms(use_true_random=False)
 
 
@@ -138,10 +145,11 @@ def test_records_of_every_topic(name: str, chance: Random) -> None:
     row = refused_or(CODEC.decode, ValueError, name, value)
     if row is None:
         return
+    if name == "Reference" and refused_or(known_by_reference, ValueError, row) is None:
+        # fastavro reads an int of 64 bits, as this scale may be.
+        return
     # What was read can be written again.
     CODEC.encode(name, row)
-    if name == "Reference":
-        refused_or(item_of, ValueError, row)
     if name == "Stripe":
         refused_or(Rows(CODEC).decode, ValueError, value)
 

@@ -27,7 +27,7 @@ POSITIONS = b"p"
 RESTORING = b"r"
 CACHED = 24_000
 """Accounts kept decoded by this process, about 2 KB each; the tables have them all."""
-KEPT_EACH = 5.0
+KEPT_EACH = 15.0
 """Seconds between two writes of the table: an account that moves all the time is written once.
 What a crash forgets is read again in the stripes topic."""
 MAX_AHEAD = 50_000

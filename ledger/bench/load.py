@@ -19,6 +19,7 @@ from ledger.bench import child
 from ledger.domain import money
 from ledger.domain.partition import partition_of
 from ledger.domain.transaction import Draft, DraftEntry
+from ledger.streaming import batches as _batches  # noqa: F401 - packs faster
 from ledger.streaming.registry import Codec
 
 SAMPLED_EACH = 20

@@ -6,13 +6,10 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import accumulate, islice
 from typing import TypeVar
 
-import aiokafka.record.default_records as aiokafka_records
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.codec import lz4_encode
 from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
@@ -23,7 +20,7 @@ from aiokafka.errors import (
 
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.settings import Settings
-from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
+from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot, and packs faster
 from ledger.streaming import connection
 from ledger.streaming.waiting import waited_for
 
@@ -48,10 +45,6 @@ Records = Iterable[Record]
 T = TypeVar("T")
 TP = TypeVar("TP", bound=tuple[str, int])
 log = logging.getLogger(__name__)
-
-# aiokafka has no setting for it and its own level, 9, takes eight times as long for a tenth less
-# in size (https://github.com/aio-libs/aiokafka/issues/1028).
-aiokafka_records.lz4_encode = partial(lz4_encode, level=1)
 
 
 def portions(rows: Iterable[T]) -> Iterator[list[T]]:

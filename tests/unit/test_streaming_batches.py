@@ -1,12 +1,15 @@
 """Batches that a broker lets through and aiokafka, by itself, could not read, or read wrongly."""
 
 import struct
+from random import Random
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.codec import lz4_encode
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
@@ -16,6 +19,8 @@ from tests.hostile.raw import batch, record
 
 NAME = b"\xff\xfe"
 """No UTF-8."""
+HEAD = 61
+"""Bytes of a batch before its records."""
 
 
 def read(*batches: bytes, base: int = 0) -> list[Any]:
@@ -28,6 +33,21 @@ def read(*batches: bytes, base: int = 0) -> list[Any]:
 
 def test_aiokafka_reads_with_it() -> None:
     assert fetcher.MemoryRecords is Batches
+
+
+def test_batches_are_packed_at_the_fast_level() -> None:
+    """The compiled builder does not look where one would set it."""
+    chance = Random(1)
+    rows = [chance.randbytes(16) + b"liabilities:accounts:%06d" % n for n in range(1_000)]
+
+    def built(compression: int) -> bytes:
+        builder = DefaultRecordBatchBuilder(2, compression, False, -1, -1, -1, 1 << 20)
+        for at, row in enumerate(rows):
+            builder.append(at, 0, None, row, [])
+        return bytes(builder.build()[HEAD:])
+
+    plain, packed = built(0), built(3)
+    assert packed == lz4_encode(plain, level=1) != lz4_encode(plain)
 
 
 def test_aiokafka_alone_stops_at_a_header_that_is_no_text() -> None:

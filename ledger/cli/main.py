@@ -1,7 +1,8 @@
 """The command `faust-ledger`: one file a command group, each of which registers its commands."""
 
 import sys
-from typing import NoReturn
+from importlib.metadata import version as version_of
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -28,7 +29,6 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="faust-ledger",
-    help="A streaming general ledger.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -38,6 +38,24 @@ for group in (
     settings_command, worker, demo, bench,
 ):  # fmt: skip
     group.register(app)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version_of("faust-ledger"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Say which version this is.", callback=_say_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """A streaming general ledger."""
 
 
 def main() -> NoReturn:

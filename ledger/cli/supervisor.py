@@ -1,0 +1,138 @@
+"""A worker's supervisor, and under it the stream and the posting application."""
+
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from ledger.cli.worker_health import Child, WorkerHealth
+from ledger.errors import LedgerError
+from ledger.exits import meaning_of
+from ledger.serving import Served, leave_address
+from ledger.settings import Settings
+
+APPLICATIONS = ("stream", "posting")
+STOP_SECONDS = 20.0
+"""An application that has not stopped after this long is killed; its state is durable anyway."""
+POLL_SECONDS = 0.1
+STEADY_SECONDS = 30.0
+"""A process that ran this long is started again at once; one that keeps dying waits longer."""
+MAX_PAUSE = 10.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Supervisor:
+    """Keeps the applications of worker `name` running, for ever: what is wrong may be mended."""
+
+    settings: Settings
+    name: str
+    children: list[Child] = field(default_factory=lambda: [Child(each) for each in APPLICATIONS])
+    stopping: bool = False
+    complained: float = -MAX_PAUSE
+
+    @property
+    def folder(self) -> Path:
+        """What the worker keeps."""
+        return self.settings.data_dir / "workers" / self.name
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self._stop)
+        wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(waker)
+        signal.signal(signal.SIGCHLD, lambda signum, frame: None)
+        read, write = os.pipe()
+        health = WorkerHealth(self.name, self.folder, self.children)
+        url = self._serve(health)
+        try:
+            while not self.stopping:
+                health.turned = time.monotonic()
+                url = url and self._say(url)
+                for child in self.children:
+                    self._tend(child, read)
+                if select.select([wake], [], [], POLL_SECONDS)[0]:
+                    os.read(wake, 1024)
+        finally:
+            self._stop_children()
+            os.close(write)
+
+    def _serve(self, health: WorkerHealth) -> str:
+        host, port = self.settings.health_host, self.settings.health_port
+        served = Served(host, port, health.routes())
+        try:
+            served.start()
+        except OSError as error:
+            raise LedgerError(
+                f"This worker cannot answer on {host}:{port} ({error.strerror}). Set health_port "
+                "to a port of its own, or to 0 for any that is free."
+            ) from error
+        return served.url
+
+    def _say(self, url: str) -> str:
+        """Where it answers; "" once that is written: a full disk must not end this process."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            leave_address(self.folder, url)
+        except OSError as error:
+            if time.monotonic() > self.complained + MAX_PAUSE:
+                self.complained = time.monotonic()
+                log.error("%s cannot be written (%s); this worker answers at %s",
+                          self.folder, error, url)  # fmt: skip
+            return url
+        return ""
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        self.stopping = True
+
+    def _tend(self, child: Child, pipe: int) -> None:
+        now = time.monotonic()
+        if child.process is not None and (code := child.process.poll()) is not None:
+            steady = now - child.started > STEADY_SECONDS
+            child.pause = 0.0 if steady else min(max(2 * child.pause, 0.5), MAX_PAUSE)
+            child.due, child.process = now + child.pause, None
+            child.ends, child.status, child.ended = child.ends + 1, code, now
+            log.error(
+                "%s ended with %s; it starts again in %.1f s. %s",
+                child.application, code, child.pause, meaning_of(code),
+            )  # fmt: skip
+        if child.process is None and now >= child.due:
+            child.started = now
+            # glibc would keep a heap for each of many threads, and give little of it back.
+            environment = {"MALLOC_ARENA_MAX": "2", **os.environ}
+            child.process = subprocess.Popen(
+                self._command(child, pipe), pass_fds=[pipe], env=environment
+            )
+
+    def _command(self, child: Child, pipe: int) -> list[str]:
+        options = [
+            "--data-dir",
+            str(self.settings.data_dir),
+            "--name",
+            self.name,
+            "--parent",
+            str(pipe),
+        ]
+        # By name: the command line does not import the agents, which import it inwards.
+        return [sys.executable, "-m", "agents", child.application, *options]
+
+    def _stop_children(self) -> None:
+        running = [child.process for child in self.children if child.process is not None]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in running:
+            try:
+                process.wait(max(deadline - time.monotonic(), 0))
+            except subprocess.TimeoutExpired:
+                log.warning("Process %s does not stop; killing it", process.pid)
+                process.kill()
+                process.wait()

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ledger.cli.worker import Supervisor
+from ledger.cli.supervisor import Supervisor
 from ledger.cli.worker_health import Child, WorkerHealth
 from ledger.errors import LedgerError
 from ledger.serving import Served, address_in, as_json, as_metrics, leave_address

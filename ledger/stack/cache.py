@@ -4,6 +4,7 @@
 <cache>/maven/...               the jars
 <cache>/registry-3.3.3.json     the same for the unpacked registry
 <cache>/registry-3.3.3/...
+<cache>/kafka-4.3.1-java-25.0.2.aot, and the registry's: what Java made of it at its first run
 """
 
 import dataclasses
@@ -31,6 +32,7 @@ KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
 LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 REGISTRY_VERSION = "3.3.3"
 REGISTRY = ("io.apicurio", "apicurio-registry-app", REGISTRY_VERSION)
+NAMES = KAFKA_NAME, REGISTRY_NAME = (f"kafka-{KAFKA_VERSION}", f"registry-{REGISTRY_VERSION}")
 CONNECTIONS = 6
 
 
@@ -53,15 +55,12 @@ def cache_dir() -> Path:
 
 def kafka_jars(cache: Path) -> list[Path]:
     """Kafka's class path; `provide` has been called."""
-    return [cache / file.path for file in read_manifest(cache, f"kafka-{KAFKA_VERSION}") or ()]
+    return [cache / file.path for file in read_manifest(cache, KAFKA_NAME) or ()]
 
 
 def registry_dir(cache: Path) -> Path:
     """The unpacked registry; `provide` has been called."""
-    return cache / f"registry-{REGISTRY_VERSION}"
-
-
-NAMES = (f"kafka-{KAFKA_VERSION}", f"registry-{REGISTRY_VERSION}")
+    return cache / REGISTRY_NAME
 
 
 def provide(cache: Path, meters: Meters | None = None) -> None:
@@ -151,7 +150,7 @@ FILL: Mapping[str, Callable[[Path, Meter], list[Path]]] = dict(
 
 def remove_leftovers(cache: Path) -> None:
     """Delete what interrupted downloads left; only under the lock."""
-    for path in list(cache.rglob(f".*{PARTIAL}")):
+    for path in list(cache.rglob(f".*{PARTIAL}*")):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

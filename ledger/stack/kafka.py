@@ -4,13 +4,14 @@ import asyncio
 import logging
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.errors import StackError
 from ledger.settings import Settings
 from ledger.stack import broker_files, files, java
+from ledger.stack.ahead import Ahead
 from ledger.stack.files import Layout
 from ledger.stack.identity import USERS, Broker, Identity
 from ledger.stack.parts import Part, spawn
@@ -23,7 +24,7 @@ HEAP = "-Xmx512m"
 HEAP_OF_SEVERAL = "-Xmx384m"
 
 
-def options(me: Identity, jars: list[Path]) -> tuple[str, ...]:
+def options(me: Identity, jars: Sequence[Path]) -> tuple[str, ...]:
     """For Java: Kafka's class path and logging."""
     return (
         HEAP if me.data_centres == 1 else HEAP_OF_SEVERAL,
@@ -34,7 +35,7 @@ def options(me: Identity, jars: list[Path]) -> tuple[str, ...]:
     )
 
 
-def format_storage(place: Layout, me: Identity, broker: Broker, jars: list[Path]) -> None:
+def format_storage(place: Layout, me: Identity, broker: Broker, words: Sequence[str]) -> None:
     """Make the log directory beside its place and move it there: whole or not at all."""
     home = place.broker(broker.name)
     if (home / "data" / "meta.properties").exists():
@@ -45,7 +46,7 @@ def format_storage(place: Layout, me: Identity, broker: Broker, jars: list[Path]
         # In a file, for passwords are among them, and everybody sees a process's arguments.
         files.write_private(partial / "arguments", "\n".join(map(quoted, format_arguments(me))))
         finished = subprocess.run(
-            java.command(place, broker.name, options(me, jars), ("@arguments",)),
+            java.command(place, broker.name, words, ("@arguments",)),
             capture_output=True,
             text=True,
             check=False,
@@ -75,15 +76,21 @@ def quoted(word: str) -> str:
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def start(place: Layout, me: Identity, broker: Broker, jars: list[Path]) -> Part:
+def start(place: Layout, me: Identity, broker: Broker, jars: Sequence[Path], ahead: Ahead) -> Part:
     """Start the broker, its storage made first where there is none, without waiting for it."""
     home = place.broker(broker.name)
     home.mkdir(exist_ok=True, mode=files.PRIVATE_DIR)
-    format_storage(place, me, broker, jars)
+    given = options(me, jars)
+    format_storage(place, me, broker, (*ahead.used(), *given))
     broker_files.write(home, place, me, broker)
     return spawn(
         broker.name,
-        java.command(place, broker.name, options(me, jars), ("kafka.Kafka", "server.properties")),
+        java.command(
+            place,
+            broker.name,
+            (*ahead.used_or_made(), *given),
+            ("kafka.Kafka", "server.properties"),
+        ),
         port=broker.port,
         log=place.log(broker.name),
         cwd=home,

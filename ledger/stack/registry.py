@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from ledger.settings import Settings
 from ledger.stack import files, java, postgres
+from ledger.stack.ahead import Ahead
 from ledger.stack.broker_files import escaped
 from ledger.stack.files import Layout
 from ledger.stack.identity import USERS, Identity
@@ -14,7 +15,7 @@ from ledger.stack.ports import HOST
 NAME = "registry"
 DATABASE = "registry"
 READY_SECONDS = 120
-STOP_SECONDS = 30
+STOP_SECONDS = 60
 OPTIONS = (
     "-Xmx256m",
     "-XX:TieredStopAtLevel=1",
@@ -96,7 +97,7 @@ def secure(place: Layout, identity: Identity) -> str:
     return text
 
 
-def start(place: Layout, identity: Identity, home: Path) -> Part:
+def start(place: Layout, identity: Identity, home: Path, ahead: Ahead) -> Part:
     """Start the registry from its unpacked `home` without waiting for it."""
     jar = str(home / "quarkus-run.jar")
     told = environment(place, identity)
@@ -106,7 +107,7 @@ def start(place: Layout, identity: Identity, home: Path) -> Part:
         told["QUARKUS_CONFIG_LOCATIONS"] = str(properties)
     return spawn(
         NAME,
-        java.command(place, NAME, OPTIONS, ("-jar", jar)),
+        java.command(place, NAME, (*ahead.used_or_made(), *OPTIONS), ("-jar", jar)),
         port=identity.registry_port,
         log=place.log(NAME),
         cwd=place.log(NAME).parent,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.stack import credentials, java, kafka, parts, postgres, registry
-from ledger.stack.cache import kafka_jars, registry_dir
+from ledger.stack.ahead import Ahead
+from ledger.stack.cache import KAFKA_NAME, REGISTRY_NAME, kafka_jars, registry_dir
 from ledger.stack.files import Layout
 from ledger.stack.identity import Broker, Identity
 from ledger.stack.parts import Part
@@ -67,7 +68,7 @@ def of_kafka(place: Layout, me: Identity, broker: Broker, cache: Path) -> Servic
         log=place.log(broker.name),
         marks=(java.mark(place, broker.name),),
         users=(os.geteuid(),),
-        start=lambda: kafka.start(place, me, broker, kafka_jars(cache)),
+        start=lambda: kafka.start(place, me, broker, kafka_jars(cache), Ahead(cache, KAFKA_NAME)),
         missing=lambda: kafka.missing(credentials.settings(place, me), broker),
         ready_seconds=kafka.READY_SECONDS,
         stop_signal=signal.SIGTERM,
@@ -83,7 +84,7 @@ def of_registry(place: Layout, me: Identity, cache: Path) -> Service:
         log=place.log(registry.NAME),
         marks=(java.mark(place, registry.NAME),),
         users=(os.geteuid(),),
-        start=lambda: registry.start(place, me, registry_dir(cache)),
+        start=lambda: registry.start(place, me, registry_dir(cache), Ahead(cache, REGISTRY_NAME)),
         missing=lambda: registry.missing(credentials.settings(place, me)),
         ready_seconds=registry.READY_SECONDS,
         stop_signal=signal.SIGTERM,

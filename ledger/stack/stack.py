@@ -163,9 +163,7 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
         record = workers.scale(place, record, 0, say=say)
         database, *brokers, registry = services(place, me, cache.cache_dir())
         if any(not Ahead(cache.cache_dir(), name).file.exists() for name in cache.NAMES):
-            say(
-                "Java keeps what it has loaded: this stop takes longer, starts from now on half as long"
-            )
+            say("Java keeps what it has loaded: it stops slowly this once, then starts faster")
         for group in ([registry, *brokers], [database]):
             # A broker leaves with its controllers' leave, which the last one alone cannot get.
             found = [running_part(record, service) for service in group]

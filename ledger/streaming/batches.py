@@ -5,10 +5,10 @@ what a header is called, nor at how a record numbers itself. aiokafka takes head
 and those numbers for offsets: with the first it can read no further, for ever; with the second one
 offset would name two records.
 
-aiokafka packs with lz4's level 9, without a setting for it: Java's default, which Java takes for the
-fast one. Level 1 takes a tenth of the time and leaves a tenth more
-(https://github.com/aio-libs/aiokafka/issues/1028). What builds batches is compiled, in a module that
-has a name of its own for the function.
+aiokafka packs with lz4's level 9, without a setting for it: Java's default, which Java takes for
+the fast one. Level 1 takes a tenth of the time and leaves a tenth more
+(https://github.com/aio-libs/aiokafka/issues/1028). What builds batches is compiled, in a module
+that has a name of its own for the function.
 
 Importing this module has all of the process read and pack so.
 """

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -34,6 +35,8 @@ FETCH_BYTES = 4 * 1024 * 1024
 READ_WAIT_MS = 50
 FOLLOW_WAIT_MS = 500
 """How long the broker holds a fetch while there is nothing; what comes ends the wait."""
+SILENT_SECONDS = 10.0
+"""After so long without a record, where there are some, the broker is asked whether it is there."""
 APPEND_SECONDS = 60
 """After so long without an answer the log is asked what became of it; aiokafka may never say."""
 
@@ -218,7 +221,8 @@ class Log:
     ) -> AsyncIterator[list[ConsumerRecord]]:
         """The records at offsets [start, until), or up to today's end, in the lists fetched.
 
-        Raises InvariantBroken when the log does not reach back to `start` or not on to it.
+        Raises InvariantBroken when the log does not reach back to `start` or not on to it,
+        Unavailable when nothing more comes from a broker that does not answer.
         """
         tp = TopicPartition(topic, partition)
         end = (await self.bounds(topic, partition))[1] if until is None else until
@@ -229,6 +233,7 @@ class Log:
         async with self._reader() as reader:
             reader.assign([tp])
             reader.seek(tp, start)
+            heard = time.monotonic()
             # Not the last offset seen: control records and compaction leave holes.
             while (position := await reader.position(tp)) < end:
                 try:
@@ -239,6 +244,11 @@ class Log:
                 records = [record for record in fetched.get(tp, ()) if record.offset < end]
                 if records:
                     yield records
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > SILENT_SECONDS:
+                    # aiokafka asks a broker that is away for ever, without a word.
+                    await self.bounds(topic, partition)
+                    heard = time.monotonic()
 
     async def follow(
         self, topic: str, partition: int, start: int

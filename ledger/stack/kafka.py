@@ -83,12 +83,14 @@ def start(place: Layout, me: Identity, broker: Broker, jars: Sequence[Path], ahe
     given = options(me, jars)
     format_storage(place, me, broker, (*ahead.used(), *given))
     broker_files.write(home, place, me, broker)
+    # One of several is enough: making it takes processor time.
+    ahead_of_time = ahead.used_or_made() if broker.number == 1 else ahead.used()
     return spawn(
         broker.name,
         java.command(
             place,
             broker.name,
-            (*ahead.used_or_made(), *given),
+            (*ahead_of_time, *given),
             ("kafka.Kafka", "server.properties"),
         ),
         port=broker.port,

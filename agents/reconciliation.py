@@ -24,7 +24,7 @@ from ledger.streaming import log as log_
 from ledger.streaming.decisions import ValidRun, valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.health import Place, asking, here
-from ledger.streaming.table import ChangelogTable
+from ledger.streaming.table import ChangelogTable, Overtaken
 from ledger.streaming.waiting import waited_for
 
 FOLD_BYTES = 8 * 1024 * 1024
@@ -271,6 +271,11 @@ class ReconciliationShard:
             self._place.stop(str(error))
             log.critical("Shard %s is not folded or compared any more: %s", self._shard, error)
         except Exception as error:
+            if isinstance(error, Overtaken) and not self._taking:
+                # Others had it in a rebalance while this waited to be written: whoever opens it
+                # next, this worker too, starts from what is there.
+                log.warning("Shard %s: what was folded before a rebalance is dropped", self._shard)
+                return
             self._app.fault(error, f"folding shard {self._shard}")
 
     async def _fold_in_order(self, runs: Sequence[ValidRun]) -> None:

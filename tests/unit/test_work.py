@@ -28,6 +28,7 @@ from ledger.streaming.delivery import Run
 from ledger.streaming.health import Health
 from ledger.streaming.registry import Codec
 from ledger.streaming.store import Store
+from ledger.streaming.table import Overtaken
 from ledger.streaming.topics import topics
 from tests.builders import NOW, KnownReader, draft, wire
 from tests.integration.gl_runs import Chain, moved
@@ -364,3 +365,27 @@ def test_a_position_is_not_beyond_what_was_read(app, counted):
         assert part._settled() == 0
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("rebalanced", [True, False])
+def test_a_fold_overtaken_in_a_rebalance_ends_no_process(app, rebalanced):
+    """It waited to be written; meanwhile another worker had the shard, and wrote further."""
+    faults = []
+    app.fault = lambda error, doing: faults.append(error)
+
+    async def story():
+        fold = ReconciliationShard(app, 0, Room())
+        await fold.open()
+
+        async def overtaken(runs):
+            if rebalanced:
+                fold.clear()
+            raise Overtaken("others were ahead")
+
+        fold._fold_in_order = overtaken
+        fold.offer(SimpleNamespace(weight=1))
+        await fold._folding
+        await fold.open()
+
+    asyncio.run(story())
+    assert len(faults) == (0 if rebalanced else 1)

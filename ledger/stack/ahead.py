@@ -1,8 +1,8 @@
 """What a Java program has loaded, linked and profiled in one run, kept for the next ones.
 
 The Java that comes as a Python package has no archive of its own classes, and reads all of them
-anew at each start. Measured on two cores: with this `up` takes 5 s instead of 10, and a broker
-takes 2.3 s of processor time until it answers instead of 5.4.
+anew at each start. Measured on two cores: with this `up` takes 5 to 7 s instead of 10, and a broker
+alone 2.3 to 3.1 s of processor time until it answers instead of 5.4.
 
 The first run of a program on this machine makes it, when it is told to stop, which takes some
 seconds more that once (https://openjdk.org/jeps/514). A run that is killed makes none, and the next

@@ -2,11 +2,13 @@
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import logging
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from ledger.streaming.topics import topics
 from ledger.streaming.waiting import waited_for
 
 REACH_SECONDS = 15.0
+TRIM_SECONDS = 10.0
 
 
 def main() -> None:
@@ -48,6 +51,7 @@ def main() -> None:
     logging.getLogger("mode.timers").setLevel("ERROR")
     if options.parent is not None:
         threading.Thread(target=_die_with, args=[options.parent], daemon=True).start()
+    threading.Thread(target=_give_back, daemon=True).start()
     settings = configuration.load(options.data_dir)
     data = options.data_dir / "workers" / options.name / options.application
     prepare_disk(data)
@@ -173,6 +177,17 @@ class Sparing(logging.Filter):
             return False
         self._said[sentence] = record.created
         return True
+
+
+def _give_back() -> None:
+    """Now and then what was freed, to the system: glibc keeps it, after a restore above all.
+
+    Having it do so by itself (MALLOC_TRIM_THRESHOLD_) was measured to take more processor time.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while trim is not None:
+        time.sleep(TRIM_SECONDS)
+        trim(0)
 
 
 def _die_with(pipe: int) -> Any:

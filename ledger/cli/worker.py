@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
         Its applications are started again when they die; what they knew is in the log.
         """
-        # Other commands start in two thirds of the time without what a supervisor needs.
+        # Other commands start sooner without what a supervisor needs.
         from ledger import settings as configuration
         from ledger.cli.supervisor import Supervisor
 

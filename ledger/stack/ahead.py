@@ -42,9 +42,13 @@ class Ahead:
             return (f"-XX:AOTCache={self.file}", "-XX:+VerifySharedSpaces", *SILENT)
         return ()
 
+    def to_be_made(self) -> bool:
+        """Whether a run makes it: it is not there, and has a place."""
+        return not self.file.exists() and os.access(self.cache, os.W_OK)
+
     def used_or_made(self) -> tuple[str, ...]:
         """Options that have Java use it, or make it in this run."""
-        if self.file.exists() or not os.access(self.cache, os.W_OK):
+        if not self.to_be_made():
             return self.used()
         # Java itself puts its process's number for %p.
         return (f"-XX:AOTCacheOutput={self.cache}/.{self.file.name}.%p{PARTIAL}", *SILENT)

@@ -162,7 +162,8 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
         stopped = [part.name for part in workers.living(place, record).values()]
         record = workers.scale(place, record, 0, say=say)
         database, *brokers, registry = services(place, me, cache.cache_dir())
-        if any(not Ahead(cache.cache_dir(), name).file.exists() for name in cache.NAMES):
+        running = any(running_part(record, service) for service in (*brokers, registry))
+        if running and any(Ahead(cache.cache_dir(), name).to_be_made() for name in cache.NAMES):
             say("Java keeps what it has loaded: it stops slowly this once, then starts faster")
         for group in ([registry, *brokers], [database]):
             # A broker leaves with its controllers' leave, which the last one alone cannot get.

@@ -25,8 +25,10 @@ from ledger.streaming.registry import Codec
 SAMPLED_EACH = 20
 LARGEST = 1_000_000
 """Cents."""
-CHUNK = 2_000
-UNDER_WAY = 64
+BATCH = 250
+"""Transactions of one batch, nearly, as fast as they go: however many shards there are."""
+BATCHES_UNDER_WAY = 8
+"""Of each shard."""
 TICK_SECONDS = 0.01
 """At a rate, the transactions of a tick are due at its beginning and go out together."""
 
@@ -64,8 +66,8 @@ class Source:
         self, *, seed: int, label: str, accounts: int, shards: int, codec: Codec, fees: bool = False
     ) -> None:
         self._random = Random(f"{seed} {label}")  # noqa: S311 - not for secrets
-        self._fees, self._filled = fees, 0
-        self._label, self._accounts, self._shards = label, accounts, shards
+        self._fees, self._filled, self.shards = fees, 0, shards
+        self._label, self._accounts = label, accounts
         self._codec, self._count = codec, 0
         self._names = [account_of(number) for number in range(accounts)]
         self._entries = dict.fromkeys(sampled(accounts), 0)
@@ -85,7 +87,7 @@ class Source:
             other = names[credit] if len(touched) > 1 else FEES
             draft = self._draft(names[debit], other, account, at)
             key = (draft["ordering_key"] or draft["transaction_id"]).encode()
-            shard = partition_of(key, self._shards)
+            shard = partition_of(key, self.shards)
             batch = batches.setdefault(shard, [])
             batch.append((key, self._codec.encode("Transaction", draft)))
             if account is not None:
@@ -139,7 +141,8 @@ class Load:
         """
         self._samples = []
         first_at = _now()
-        for count, due in _ticks(order["count"], order["rate"], first_at):
+        together = BATCH * self._source.shards
+        for count, due in _ticks(order["count"], order["rate"], first_at, together):
             if (early := due - _now()) > 0:
                 await asyncio.sleep(early / 1e6)
             await self._send(*self._source.chunk(count, due, fill=order["fill"]), due)
@@ -156,7 +159,7 @@ class Load:
             sent = await self._producer.send_batch(batch, self._topic, partition=shard)
             mine = [each for each in samples if each.shard == shard]
             self._under_way.append((sent, shard, mine, due))
-        while len(self._under_way) > UNDER_WAY:
+        while len(self._under_way) > BATCHES_UNDER_WAY * self._source.shards:
             await self._settle()
 
     async def _settle(self) -> None:
@@ -167,11 +170,13 @@ class Load:
         ]
 
 
-def _ticks(count: int, rate: float | None, first_at: int) -> Iterator[tuple[int, int]]:
+def _ticks(
+    count: int, rate: float | None, first_at: int, together: int
+) -> Iterator[tuple[int, int]]:
     """How many go out together, and when: microseconds since 1970."""
     if rate is None:
-        for done in range(0, count, CHUNK):
-            yield min(CHUNK, count - done), _now()
+        for done in range(0, count, together):
+            yield min(together, count - done), _now()
         return
     done = tick = 0
     while done < count:

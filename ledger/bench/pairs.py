@@ -5,7 +5,7 @@ stopped while the other one is measured, and warmed up whenever its turn comes.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +29,19 @@ from ledger.stack.record import Record
 FIXED_RATE = 5_000
 FILLED_AT_ONCE = 500_000
 
-Start = Callable[[Path, int], AbstractContextManager[Record]]
-"""A running stack in a directory, with so many shards, without workers."""
+EQUAL_RUN = 400
+"""Transactions decided at once, where runs are to be equal."""
+
+Start = Callable[[Path, Mapping[str, str]], AbstractContextManager[Record]]
+"""A running stack in a directory, of a ledger with these settings, without workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A ledger and its load. `filled`: all accounts exist; `entries`: so many are posted before."""
+    """A ledger and its load. `filled`: all accounts exist; `entries`: so many are posted before.
+
+    `run`: transactions decided at once, at most.
+    """
 
     name: str
     accounts: int = 10_000
@@ -44,6 +50,12 @@ class Case:
     fees: bool = False
     filled: bool = False
     entries: int = 0
+    run: int = 10_000
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """By name, those that differ from case to case."""
+        return {"shards": str(self.shards), "max_run_records": str(self.run)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +73,9 @@ PAIRS = {
     ),
     "fees": Pair(Case("uniform"), Case("one account in all", fees=True), "1.1"),
     "workers": Pair(Case("1 worker"), Case("2 workers", workers=2), "1.15"),
-    "shards": Pair(Case("8 shards"), Case("32 shards", shards=32), "1.2"),
+    "shards": Pair(
+        Case("8 shards", run=EQUAL_RUN), Case("32 shards", shards=32, run=EQUAL_RUN), "1.2"
+    ),
     "journal": Pair(Case("empty journal"), Case("20 million entries", entries=20_000_000), "1.2"),
 }
 
@@ -83,11 +97,13 @@ def compare(pair: Pair, rounds: Rounds, place: Path, start: Start, check: Check,
     for number in range(rounds.count):
         for name, case in cases.items():
             say(f"round {number + 1} of {rounds.count}: {case.name}")
-            with start(place / name, case.shards) as record:
+            with start(place / name, case.settings) as record:
                 running = stack.up(record.data_dir, worker_count=case.workers)
                 settings = stack.settings_of(running)
                 found[name].append(asyncio.run(_turn(running, settings, case, rounds, number, say)))
-                require_clean(asyncio.run(check(settings)))
+                if number + 1 == rounds.count:
+                    say("an audit of all of it")
+                    require_clean(asyncio.run(check(settings)))
     both = {name: _medians(cases[name], rows) for name, rows in found.items()}
     return both | {
         "ratio": {

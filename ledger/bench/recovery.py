@@ -26,7 +26,7 @@ def recover(record: Record, accounts: int, check: Check, say: Say) -> Row:
     settings = stack.settings_of(record)
     say(f"filling {accounts:,} accounts")
     filled = asyncio.run(_fill(record, settings, accounts))
-    found = asyncio.run(check(settings))
+    found = asyncio.run(check(settings, full=False))
     require_clean(found)
     keys = {
         "ids": accounts // 2, "stripes": found["stripes"], "balances": found["accounts"],
@@ -36,6 +36,7 @@ def recover(record: Record, accounts: int, check: Check, say: Say) -> Row:
     say("a restart without it")
     without = _restarted(record, lost=True)
     memory = asyncio.run(_memory(stack.up(record.data_dir), settings, accounts))
+    say("an audit of all of it")
     require_clean(asyncio.run(check(settings)))
     total = sum(keys.values())
     return {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import psutil
 from aiokafka import TopicPartition
@@ -34,8 +34,14 @@ ENTRIES = 2
 SYSTEM = ("broker", "registry", "postgres", "stream", "posting", "supervisor")
 
 Say = Callable[[str], None]
-Check = Callable[[Settings], Coroutine[Any, Any, Mapping[str, Any]]]
-"""What `faust-ledger reconcile --json` prints; `breaks` is empty when all is well."""
+
+
+class Check(Protocol):
+    """What `faust-ledger reconcile --full --json` prints; `breaks` is empty when all is well."""
+
+    def __call__(
+        self, settings: Settings, *, full: bool = True
+    ) -> Coroutine[Any, Any, Mapping[str, Any]]: ...
 
 
 class BenchFailed(LedgerError):
@@ -96,7 +102,7 @@ def measure(record: Record, wanted: Wanted, check: Check, say: Say) -> Row:
     record = stack.up(record.data_dir, worker_count=wanted.workers)
     settings = stack.settings_of(record)
     loaded, flow = asyncio.run(_flow(record, settings, wanted, say))
-    say("reconciling")
+    say("an audit of all of it")
     found = asyncio.run(check(settings))
     require_clean(found)
     stack.up(record.data_dir, worker_count=0)

@@ -136,7 +136,7 @@ def _compared(
     place = data_dir or Path(mkdtemp(prefix="faust-ledger-bench-"))
     say(f"two ledgers in {place}")
     found = compare(
-        PAIRS[scenario.value], Rounds(rounds, warm_up, seconds), place, _sharded, check, say
+        PAIRS[scenario.value], Rounds(rounds, warm_up, seconds), place, _prepared, check, say
     )
     if data_dir is None:
         shutil.rmtree(place, ignore_errors=True)
@@ -144,9 +144,9 @@ def _compared(
 
 
 @contextmanager
-def _sharded(place: Path, shards: int) -> Iterator["Record"]:
-    """A stack whose ledger has so many shards."""
-    os.environ["FAUST_LEDGER_SHARDS"] = str(shards)
+def _prepared(place: Path, given: Mapping[str, str]) -> Iterator["Record"]:
+    """A stack of a ledger with settings of its own."""
+    os.environ |= {f"FAUST_LEDGER_{name.upper()}": value for name, value in given.items()}
     with fresh(place) as record:
         yield record
 
@@ -176,8 +176,8 @@ def fresh(data_dir: Path | None) -> Iterator["Record"]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-async def check(settings: "Settings") -> Mapping[str, Any]:
-    """What `faust-ledger reconcile --json` prints."""
-    from ledger.demo.check import reconcile
+async def check(settings: "Settings", *, full: bool = True) -> Mapping[str, Any]:
+    """What `faust-ledger reconcile --full --json` prints, or without `--full`."""
+    from ledger.cli.reconcile import compared
 
-    return (await reconcile(settings)).as_json()
+    return (await compared(settings, full=full)).as_json()

@@ -76,7 +76,7 @@ def test_a_sampled_account_moves_under_its_own_key_and_its_entries_are_counted()
 
 
 def test_at_a_rate_all_go_out_and_none_before_it_is_due():
-    ticks = list(_ticks(1_000, 333.0, NOW))
+    ticks = list(_ticks(1_000, 333.0, NOW, 2_000))
     assert sum(count for count, _ in ticks) == 1_000
     for sent, (_, due) in zip(
         itertools.accumulate(count for count, _ in ticks), ticks, strict=True
@@ -85,7 +85,7 @@ def test_at_a_rate_all_go_out_and_none_before_it_is_due():
 
 
 def test_as_fast_as_it_goes_all_go_out():
-    assert sum(count for count, _ in _ticks(5_001, None, NOW)) == 5_001
+    assert sum(count for count, _ in _ticks(5_001, None, NOW, 2_000)) == 5_001
 
 
 def test_time_spent_is_told_apart_from_that_of_others():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from ledger.bench.child import Row
 
@@ -37,6 +38,8 @@ def draw(found: Row, path: Path) -> None:
     )  # fmt: skip
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.yaxis.set_major_formatter("{x:,.0f}")
+    # It names some of the lines between too, by default as powers of ten.
+    axes.yaxis.set_minor_formatter(LogFormatter())
     axes.grid(visible=True, which="both", alpha=0.2)
     axes.legend(loc="lower right")
     # Text stays text: small files, and a reader can search them.

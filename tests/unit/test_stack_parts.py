@@ -48,6 +48,8 @@ def test_a_record_survives_json(launch: Launch) -> None:
 
 def test_a_part_leads_its_own_session(launch: Launch) -> None:
     part = launch(SLEEP)
+    # Linux lets Popen return before /proc has the new program's arguments.
+    parts.await_ready(part, lambda: says_up(part), seconds=5)
     found = parts.find([f"--mark={part.log.parent}"], [psutil.Process().uids().real])
     assert found is not None
     assert found.pid == part.pid
@@ -55,6 +57,7 @@ def test_a_part_leads_its_own_session(launch: Launch) -> None:
 
 def test_a_strangers_process_is_not_found(launch: Launch) -> None:
     part = launch(SLEEP)
+    parts.await_ready(part, lambda: says_up(part), seconds=5)
     assert parts.find([f"--mark={part.log.parent}"], [12345]) is None
 
 

@@ -22,6 +22,9 @@ must be in the public balances to the minor unit, with no break; after every {fu
 ledger is done with, every transaction is looked for in the decision log, the journal and the balances,
 once each, and `reconcile --full` and `verify` must find nothing.
 
+A rate is what was published in the whole time, that included in which a broker was away and took nothing;
+the load offers 1,050 transactions a second or more throughout.
+
 {machine}
 
 | fault | expected | result | seconds until all reconciles |

@@ -1,13 +1,14 @@
 """How every client of Kafka and of the registry connects: where to, trusting whom, and as whom."""
 
 import ssl
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from aiokafka.conn import AIOKafkaConnection, create_conn
-from aiokafka.errors import KafkaError, SaslAuthenticationFailed
+from aiokafka.conn import AIOKafkaConnection, CloseReason, create_conn
+from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed
 from schema_registry.client import AsyncSchemaRegistryClient, SchemaRegistryClient
 
 from ledger.errors import LedgerError
@@ -37,6 +38,30 @@ def _close_at_once(
 
 
 AIOKafkaConnection.close = _close_at_once
+
+
+def _broken_where_closed(send: Callable[..., Any]) -> Callable[..., Any]:
+    """As aiokafka's, but what uvloop has closed by itself is a broken connection.
+
+    After a write that failed uvloop raises RuntimeError where asyncio raises nothing or OSError
+    (https://github.com/aio-libs/aiokafka/issues/1038). It ends whichever task of aiokafka's it
+    meets; where that is the one that asks for metadata, whoever waits for a coordinator or a
+    leader waits for ever, without a word.
+    """
+
+    @wraps(send)
+    def sent(self: AIOKafkaConnection, *args: Any, **options: Any) -> Any:
+        try:
+            return send(self, *args, **options)
+        except RuntimeError as error:
+            self.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"Connection at {self.host}:{self.port} broken") from error
+
+    return sent
+
+
+AIOKafkaConnection.send = _broken_where_closed(AIOKafkaConnection.send)
+AIOKafkaConnection._send_sasl_token = _broken_where_closed(AIOKafkaConnection._send_sasl_token)
 
 
 def kafka(settings: Settings) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from ledger.streaming.waiting import waited_for
 
 POSITIONS = b"p"
 RESTORING = b"r"
-CACHED = 24_000
-"""Accounts kept decoded by this process, about 2 KB each; the tables have them all."""
+CACHED = 16_000
+"""Accounts kept decoded by this process, about 1 KB each; the tables have them all."""
 KEPT_EACH = 15.0
 """Seconds between two writes of the table: an account that moves all the time is written once.
 What a crash forgets is read again in the stripes topic."""
@@ -202,7 +202,7 @@ class BalancesPart:
         self.tp = TP(app.names.stripes.name, partition)
         self._rows, self._codec = Rows(app.codec), app.codec
         self._store = Store(app.data / "balances" / str(partition))
-        self._cached = CACHED // app.ledger.balance_partitions
+        self._cached = self._forget_beyond = CACHED // app.ledger.balance_partitions
         self._read = self._seen = 0
         self._holdings: dict[Stripe, Holding] = {}
         self._ahead: dict[int, Ahead] = {}
@@ -272,6 +272,7 @@ class BalancesPart:
     def tell(self, shard: int, first: int, rows: Mapping[Stripe, Row]) -> None:
         """Hear what this process has appended at offset `first`, ahead of reading it."""
         end = first + len(rows)
+        self._look_up(rows)
         new = {
             stripe: row.live
             for place, (stripe, row) in enumerate(rows.items(), first)
@@ -352,6 +353,15 @@ class BalancesPart:
             holding = Holding(scale) if held is None else Holding.decode(held)
             self._holdings[stripe] = holding
         return holding
+
+    def _look_up(self, rows: Mapping[Stripe, Row]) -> None:
+        """Have the holding of each."""
+        holdings = self._holdings
+        unknown = [stripe for stripe in rows if stripe not in holdings]
+        found = self._store.get_all(list(map(_key, unknown)))
+        for stripe, held in zip(unknown, found, strict=True):
+            known = Holding(rows[stripe].scale) if held is None else Holding.decode(held)
+            holdings[stripe] = known
 
     def _settle(self) -> None:
         """What the shards have compared is reconciled."""
@@ -475,12 +485,14 @@ class BalancesPart:
 
     def _forget(self) -> None:
         """What is ahead is in no table: it must stay."""
-        if len(self._holdings) > self._cached:
+        if len(self._holdings) > self._forget_beyond:
             self._holdings = {
                 stripe: holding
                 for stripe, holding in self._holdings.items()
                 if holding.ahead or stripe in self._changed or stripe in self._unkept
             }
+            # Where most must stay, not again for each that comes.
+            self._forget_beyond = max(self._cached, len(self._holdings) * 5 // 4)
 
 
 def _key(stripe: Stripe) -> bytes:

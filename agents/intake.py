@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from aiokafka import ConsumerRecord
 
@@ -10,6 +11,7 @@ from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
 from agents.reference import ReferenceFollower
 from ledger.domain.intake import Memory, Received, Settled, cut, decide
+from ledger.domain.refusal import Refused
 from ledger.errors import Unavailable
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.decisions import ValidRun, require_known, valid_runs
@@ -18,6 +20,9 @@ from ledger.streaming.health import asking
 from ledger.streaming.reference import policy_of
 from ledger.streaming.transactions import TransactionReader
 from ledger.streaming.waiting import waited_for
+
+DECODED = 64
+"""Records at a time; their ids are looked up together."""
 
 log = logging.getLogger(__name__)
 
@@ -90,12 +95,16 @@ class IntakeShard:
         while self._ids.reference_offset < self._reference.data.offset:
             await self._append_run([], self._ids.watermark.end)
 
-    def _received(self, records: Iterable[ConsumerRecord]) -> Iterator[Received]:
-        """Decoded one by one, as they are decided: a draft is a kilobyte, and soon forgotten."""
-        decode = self._reader.decode
-        for record in records:
-            value = record.value
-            yield Received(record.offset, record.timestamp * 1000, record.key, value, decode(value))
+    def _received(self, records: Iterable[ConsumerRecord], memory: Memory) -> Iterator[Received]:
+        """Decoded a few at a time, as they are decided: a draft is a kilobyte."""
+        decode, left = self._reader.decode, iter(records)
+        while part := list(islice(left, DECODED)):
+            drafts = [decode(record.value) for record in part]
+            ids = [each["transaction_id"] for each in drafts if not isinstance(each, Refused)]
+            memory.found = self._ids.find_all(ids)
+            for record, draft in zip(part, drafts, strict=True):
+                at = record.timestamp * 1000
+                yield Received(record.offset, at, record.key, record.value, draft)
 
     async def _settle(self, records: Sequence[ConsumerRecord], end: int) -> None:
         """Until the positions before `end` are settled, by this owner or by another one."""
@@ -109,7 +118,7 @@ class IntakeShard:
         await waited_for(self._leased, "have its membership confirmed")
         ids, memory = self._ids, self._ids.memory()
         settled = decide(
-            self._received(records),
+            self._received(records, memory),
             shard=self._shard,
             shards=self._app.ledger.shards,
             end=end,

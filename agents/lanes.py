@@ -21,7 +21,7 @@ from ledger.errors import InvariantBroken
 from ledger.streaming.delivery import Run, joined
 from ledger.streaming.health import here
 
-FULL_BYTES = 3 * 1024 * 1024
+FULL_BYTES = 2 * 1024 * 1024
 """Of memory, waiting in one lane; beyond it nothing is fetched for it until they are taken."""
 
 PATIENCE = 0.1

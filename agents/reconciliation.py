@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
@@ -315,7 +315,7 @@ class ReconciliationShard:
     def _fold_one(self, run: ValidRun, changed: dict[Stripe, Row]) -> dict[Stripe, Row]:
         content, compared = run.content, self.mark.compared.end
         stripes = content.stripes()
-        before = [changed.get(stripe) or self._row(stripe) or _NO_ROW for stripe in stripes]
+        before = self._rows_before(stripes, changed)
         after = added_up(content, [row.live for row in before])
         rows = {}
         for stripe, row, totals, scale in zip(stripes, before, after, content.scales, strict=True):
@@ -328,6 +328,17 @@ class ReconciliationShard:
             posted = live if live.offset < compared else row.posted
             rows[stripe] = Row(scale, totals, posted, row.broken)
         return rows
+
+    def _rows_before(
+        self, stripes: Sequence[Stripe], changed: Mapping[Stripe, Row]
+    ) -> Sequence[Row]:
+        cached = self._cached
+        rows = [changed.get(stripe) or cached.get(stripe) for stripe in stripes]
+        unknown = [place for place, row in enumerate(rows) if row is None]
+        held = self._table.get_all([key_of(stripes[place]) for place in unknown])
+        for place, value in zip(unknown, held, strict=True):
+            rows[place] = _NO_ROW if value is None else self._rows.decode(value)
+        return cast("list[Row]", rows)
 
     def _row(self, stripe: Stripe) -> Row | None:
         row = self._cached.get(stripe)

@@ -1,7 +1,6 @@
 """Accounts: a path whose first segment is the type, and with it the normal side."""
 
 import re
-from functools import lru_cache
 from typing import Literal
 
 Side = Literal["debit", "credit"]
@@ -21,13 +20,7 @@ _CODE = re.compile(rf"(?:{'|'.join(_NORMAL)})(?::[A-Za-z0-9][A-Za-z0-9._-]*)+")
 
 def well_formed(code: str) -> bool:
     """Whether `code` is an account code such as `liabilities:deposits:2378`."""
-    # The length comes before the cache: it must not fill up with whatever somebody sends.
-    return len(code) <= MAX_ACCOUNT and _grammatical(code)
-
-
-@lru_cache(maxsize=1 << 17)
-def _grammatical(code: str) -> bool:
-    return _CODE.fullmatch(code) is not None
+    return len(code) <= MAX_ACCOUNT and _CODE.fullmatch(code) is not None
 
 
 def normal_side(code: str) -> Side:

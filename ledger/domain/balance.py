@@ -33,6 +33,8 @@ class Totals(NamedTuple):
 
 NOTHING = Totals()
 _NONE: frozenset[int] = frozenset()
+_NOT_AHEAD: dict[int, Totals] = {}
+"""Never changed: a dict takes 232 bytes, and most accounts need none most of the time."""
 
 
 def totals_after(content: Content, before: Mapping[Stripe, Totals]) -> dict[Stripe, Totals]:
@@ -98,7 +100,7 @@ class Holding:
     def __init__(self, scale: int) -> None:
         self.scale = scale
         self.broken = _NONE
-        self.ahead: dict[int, Totals] = {}
+        self.ahead = _NOT_AHEAD
         """By shard: the totals decided, where more than the reconciled ones."""
         self._posted: dict[int, Totals | str] = {}
         # Kept up to date, because there may be a stripe for each of many shards.
@@ -120,7 +122,10 @@ class Holding:
         """The shard has decided so much. False: that was known."""
         if live.offset <= self.latest(shard).offset:
             return False
-        self.ahead[shard] = live
+        if self.ahead:
+            self.ahead[shard] = live
+        else:
+            self.ahead = {shard: live}
         return True
 
     def settle(self, shard: int, totals: Totals) -> bool:
@@ -139,7 +144,10 @@ class Holding:
         self._posted[shard] = totals
         ahead = self.ahead.get(shard)
         if ahead is not None and ahead.offset <= offset:
-            del self.ahead[shard]
+            if len(self.ahead) == 1:
+                self.ahead = _NOT_AHEAD
+            else:
+                del self.ahead[shard]
         return True
 
     def balance(self, account: str, currency: str) -> Balance:
@@ -168,13 +176,14 @@ class Holding:
 
     def encode(self) -> bytes:
         """What is reconciled: scale and sums, then a line a shard; what is ahead is not kept."""
-        sums = " ".join(map(str, (self.scale, *self._sums)))
-        broken = " ".join(map(str, self.broken))
-        parts = [
-            f"{shard} {held if isinstance(held, str) else held.text()}"
-            for shard, held in self._posted.items()
+        debits, credits, entries, offsets = self._sums
+        lines = [
+            f"{self.scale} {debits} {credits} {entries} {offsets}",
+            " ".join(map(str, self.broken)) if self.broken else "",
         ]
-        return "\n".join((sums, broken, *parts)).encode()
+        for shard, held in self._posted.items():
+            lines.append(f"{shard} {held if isinstance(held, str) else held.text()}")
+        return "\n".join(lines).encode()
 
     @classmethod
     def decode(cls, text: bytes) -> Self:

@@ -3,7 +3,7 @@
 A pure function of the records, what was accepted before, the reference data and the policy.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -30,8 +30,10 @@ _COLUMNS = (
     "descriptions", "ordering_keys", "reverses", "metadata", "entry_counts",
 )  # fmt: skip
 RUN_STRIPES = 8_000
-"""Touched by one run, or a few more: on its way a stripe takes a kilobyte, in each of its places.
-A run of many accounts that hardly share one gains nothing by being longer."""
+"""Touched by one run, or a few more: a stripe takes a kilobyte in each of its places."""
+APART_STRIPES = 2_000
+"""The same where 19 of 20 entries have a stripe of their own: accounts that are hardly shared
+gain nothing by a longer run."""
 RUN_REFUSED = 4 * 1_048_576
 """Bytes of refusals in one run, or one record more: what is refused may say more than it was, and
 a run is one record of the log."""
@@ -72,12 +74,18 @@ class Memory:
     ) -> None:
         self._find = find
         self._find_reversal = find_reversal
+        self.found: Mapping[str, Seen | None] = {}
+        """What was looked up already, for many together."""
         self.ids: dict[str, Seen] = {}
         self.reversals: dict[str, int] = {}
 
     def seen(self, transaction_id: str) -> Seen | None:
         """The accepted transaction of that id."""
-        return self.ids.get(transaction_id) or self._find(transaction_id)
+        known = self.ids.get(transaction_id)
+        if known is None:
+            found = self.found
+            known = found[transaction_id] if transaction_id in found else self._find(transaction_id)
+        return known
 
     def reversal(self, transaction_id: str) -> int | None:
         """Offset of the transaction that reversed it."""
@@ -128,6 +136,12 @@ class _Run:
     fingerprints: list[bytes]
     rows: list[tuple[Any, ...]]
 
+    def is_full(self) -> bool:
+        """Whether it touches as many stripes as one should."""
+        stripes = len(self.stripes)
+        apart = 20 * stripes > 19 * len(self.content.entry_stripes)
+        return stripes >= (APART_STRIPES if apart else RUN_STRIPES)
+
 
 def decide(
     records: Iterable[Received],
@@ -142,14 +156,14 @@ def decide(
 ) -> Settled:
     """Settle `records`, the positions [watermark.end, end) of the shard. `memory` learns.
 
-    Or as many of them as touch RUN_STRIPES, or take RUN_REFUSED bytes to refuse; the decision's
+    Or as many of them as fill it with stripes, or take RUN_REFUSED bytes to refuse; the decision's
     own `end` says so.
     """
     run = _Run(Content(), Outcomes(), {}, [], [])
     recorded_until = watermark.recorded_until
     refused_bytes = 0
     for record in records:
-        if len(run.stripes) >= RUN_STRIPES or refused_bytes >= RUN_REFUSED:
+        if run.is_full() or refused_bytes >= RUN_REFUSED:
             end = record.offset
             break
         recorded_until = max(recorded_until, record.recorded_at)

@@ -1,6 +1,7 @@
 """The ids that a shard has accepted, as its owner remembers them: a cache of the decision log."""
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from ledger.domain.intake import Memory, Seen
@@ -36,8 +37,14 @@ class AcceptedIds:
 
     def find(self, transaction_id: str) -> Seen | None:
         """What is remembered of an accepted transaction."""
-        held = self._store.get(b"t" + transaction_id.encode("utf-8", "surrogatepass"))
-        return None if held is None else Seen._make(_SEEN.unpack(held))
+        return self.find_all([transaction_id])[transaction_id]
+
+    def find_all(self, transaction_ids: Sequence[str]) -> dict[str, Seen | None]:
+        """The same of many together."""
+        keys = [b"t" + each.encode("utf-8", "surrogatepass") for each in transaction_ids]
+        held = self._store.get_all(keys)
+        seen = (None if each is None else Seen._make(_SEEN.unpack(each)) for each in held)
+        return dict(zip(transaction_ids, seen, strict=True))
 
     def find_reversal(self, transaction_id: str) -> int | None:
         """Offset of what reversed it."""

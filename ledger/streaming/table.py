@@ -54,7 +54,7 @@ class ChangelogTable:
         self._log, self._topic, self._partition, self._version = log_, topic, partition, version
         self._end = 0
         self._stale: set[bytes] = set()
-        self.get = self._store.get
+        self.get, self.get_all = self._store.get, self._store.get_all
 
     async def open(self) -> None:
         """Take from the changelog what this disk does not have yet.
@@ -65,9 +65,11 @@ class ChangelogTable:
         _, end = await self._log.bounds(self._topic, self._partition)
         async for records in self._log.read(self._topic, self._partition, self._end, end):
             newest: dict[bytes, bytes] = {}
+            keys = list({record.key or b"" for record in records} - {_RESTORED})
+            here = {key: row for key, row in zip(keys, self.get_all(keys), strict=True) if row}
             for record in records:
                 key, value = record.key or b"", record.value
-                known, version = self._ours(key, newest), self._version_of(record)
+                known, version = newest.get(key) or here.get(key), self._version_of(record)
                 if version is not None and (known is None or version >= self._version(key, known)):
                     newest[key] = value
                     self._stale.discard(key)

@@ -73,6 +73,9 @@ class MemoryStore:
         self._undo = folder.process.unflushed.setdefault(folder.path, deque(maxlen=UNFLUSHED))
         self.get = self._kept.get
 
+    def get_all(self, keys):
+        return list(map(self.get, keys))
+
     def write(self, puts, deletes=()):
         self._process.alive()
         puts, deletes = dict(puts), list(deletes)

@@ -54,14 +54,6 @@ def test_anything_else_is_malformed(code: str) -> None:
     assert not account.well_formed(code)
 
 
-def test_absurdly_long_codes_are_not_remembered() -> None:
-    """131,072 remembered codes of 256 kB each would be 32 GB."""
-    before = account._grammatical.cache_info().currsize
-    for number in range(10):
-        assert not account.well_formed(f"assets:{number}" + "x" * 1_000)
-    assert account._grammatical.cache_info().currsize == before
-
-
 def test_normal_sides() -> None:
     sides = {first: account.normal_side(f"{first}:a:b") for first in TYPES}
     assert sides == {

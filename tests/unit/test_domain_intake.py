@@ -347,6 +347,16 @@ def test_a_run_of_many_stripes_ends_before_its_records_do(monkeypatch: pytest.Mo
     assert (rest.start, rest.accepted, rest.end) == (30, 3, 99)
 
 
+def test_accounts_that_are_hardly_shared_make_a_shorter_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "APART_STRIPES", 4)
+    apart = [draft(f"t-{n}", debit=f"assets:a:{n}", credit=f"assets:b:{n}") for n in range(6)]
+    assert settle(numbered(apart)).accepted == 2
+    shared = [draft(f"t-{n}", debit=f"assets:a:{n}") for n in range(6)]
+    assert settle(numbered(shared)).accepted == 6
+
+
 def test_the_first_run_follows_nothing() -> None:
     assert settle([]).follows == NO_DIGEST
 

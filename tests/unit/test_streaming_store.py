@@ -125,6 +125,22 @@ def test_bytes_changed_are_found_when_looked_for(crashed: Path) -> None:
     assert store.is_damage(found.value)
 
 
+def test_bytes_changed_are_found_among_many_looked_for(crashed: Path) -> None:
+    opened = Store(crashed)
+    keys = [key for key, _ in opened.scan(b"k")]
+    assert opened.get_all([]) == []
+    assert None not in opened.get_all(keys)
+    opened.close()
+    for each in crashed.glob("*.sst"):
+        with each.open("r+b") as file:
+            file.seek(each.stat().st_size // 3)
+            file.write(bytes(100))
+    opened = Store(crashed)
+    with pytest.raises(Exception, match="Corruption") as found:
+        opened.get_all(keys)
+    assert store.is_damage(found.value)
+
+
 def test_a_full_disk_is_known_by_what_it_says() -> None:
     assert store.is_disk_trouble(OSError(errno.ENOSPC, "No space left on device"))
     assert store.is_disk_trouble(Exception("IO error: No space left on device: While appending"))

@@ -14,7 +14,7 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from agents.balances import BalancesPart
-from agents.intake import IntakeShard
+from agents.intake import DECODED, IntakeShard
 from agents.posting import Poster, PostingShard
 from agents.reconciliation import ReconciliationShard, Room
 from agents.stripes import Row, Rows
@@ -132,13 +132,18 @@ def counted(monkeypatch):
 
     def opened(store, path):
         real(store, path)
-        get = store.get
+        get, get_all = store.get, store.get_all
 
         def counting(key):
             calls["get"] += 1
             return get(key)
 
-        store.get = counting
+        def counting_all(keys):
+            calls["get_all"] += 1
+            calls["looked up"] += len(keys)
+            return get_all(keys)
+
+        store.get, store.get_all = counting, counting_all
 
     monkeypatch.setattr(Store, "__init__", opened)
     return calls
@@ -230,8 +235,10 @@ def test_intake(app, work):
     assert intake["schemaless_writer"] == 3
     # One record beside the one that was there.
     assert app.log_.batches(names.decisions.name) == app.log_.records(names.decisions.name) == 2
-    # One look for each id, one write for all.
-    assert intake["get"] == TRANSACTIONS
+    # Each id once, many together; one write for all.
+    assert intake["looked up"] == TRANSACTIONS
+    assert intake["get"] == 0
+    assert intake["get_all"] == -(-TRANSACTIONS // DECODED)
     assert intake["write"] == 1
 
 
@@ -241,7 +248,7 @@ def test_the_fold(app, work):
     names = app.names
     assert (fold["schemaless_reader"], fold["schemaless_writer"]) == (0, 0)
     # Each stripe once: looked up, in the changelog, published.
-    assert fold["get"] == stripes
+    assert (fold["looked up"], fold["get_all"], fold["get"]) == (stripes, 1, 0)
     assert fold["write"] == 1
     assert app.log_.batches(names.stripes_changelog.name) == 1
     assert app.log_.records(names.stripes_changelog.name) == stripes + 1  # and the mark
@@ -280,7 +287,8 @@ def test_the_balances(app, work):
     assert app.log_.records(names.balances.name) == ACCOUNTS + 1
     assert app.log_.batches(names.balances.name) <= PARTS
     assert (balances["schemaless_reader"], balances["schemaless_writer"]) == (0, 0)
-    assert balances["get"] == ACCOUNTS + 1
+    assert (balances["looked up"], balances["get"]) == (ACCOUNTS + 1, 0)
+    assert balances["get_all"] <= PARTS
     # The table is written now and then: here the first time.
     assert balances["write"] <= PARTS
 

@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from sqlalchemy import make_url
@@ -93,16 +94,29 @@ def line_of(made: dict[str, Any]) -> str:
 )
 def test_producer_killed(ledger: Ledger, tmp_path: Path) -> None:
     for _ in range(times(1, 5)):
-        made = [ledger.flow.transaction() for _ in range(times(3_000, 20_000))]
-        file = tmp_path / "transactions.jsonl"
-        file.write_text("".join(line_of(each) + "\n" for each in made))
+        made = [ledger.flow.transaction() for _ in range(times(10_000, 20_000))]
+        lines = [line_of(each) + "\n" for each in made]
         with ledger.flowing():
-            send_twice_in_part(ledger, file, {each["transaction_id"] for each in made})
+            send_in_part_twice(ledger, lines, {each["transaction_id"] for each in made}, tmp_path)
         ledger.stood()
     ledger.settled()
 
 
-def send_twice_in_part(ledger: Ledger, file: Path, names: set[str]) -> None:
+def say(lines: Sequence[str], listener: TextIO) -> int:
+    """How many were said, ten thousand a second, until nobody listened."""
+    said = 0
+    try:
+        while said < len(lines):
+            listener.write("".join(lines[said : said + 100]))
+            listener.flush()
+            said += 100
+            time.sleep(0.01)
+    except BrokenPipeError:
+        pass
+    return said
+
+
+def send_in_part_twice(ledger: Ledger, lines: Sequence[str], names: set[str], folder: Path) -> None:
     """And then whole, by somebody who lives."""
     world, watch = ledger.world, ledger.watch
 
@@ -111,12 +125,21 @@ def send_twice_in_part(ledger: Ledger, file: Path, names: set[str]) -> None:
 
     for _ in range(2):
         before = known()
-        child = world.start("publish", file, "--json")
-        watch.until(lambda _, before=before: known() > before, "the first of what is sent")
-        ledger.moment(0.3)
-        child.kill()
+        child = world.start("publish", "-", "--json", stdin=subprocess.PIPE)
+        assert child.stdin
+        with ThreadPoolExecutor(1) as speaker:
+            said = speaker.submit(say, lines, child.stdin)
+            try:
+                watch.until(lambda _, before=before: known() > before, "the first of what is sent")
+                ledger.moment(0.2)
+            finally:
+                child.kill()
+                child.wait()
+        assert said.result() < len(lines), "it was not killed in mid-send"
         child.communicate()
     since = time.monotonic()
+    file = folder / "transactions.jsonl"
+    file.write_text("".join(lines))
     world.run("publish", file, "--json")
     watch.until(lambda _: known() == len(names), "all of the file")
     ledger.note("sent again, whole, after two kills", time.monotonic() - since)

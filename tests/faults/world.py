@@ -39,7 +39,7 @@ class World:
         """`faust-ledger` with `words`."""
         return [sys.executable, "-m", "ledger.cli.main", *map(str, words)]
 
-    def start(self, *words: object) -> "subprocess.Popen[str]":
+    def start(self, *words: object, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[str]":
         """Begin a command on this ledger."""
         return subprocess.Popen(
             self.command(*words),
@@ -49,7 +49,7 @@ class World:
                 "FAUST_LEDGER_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
                 **self.environment,
             },
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def finish(

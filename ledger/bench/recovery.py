@@ -74,7 +74,7 @@ def _restarted(record: Record, *, lost: bool) -> float:
 
 
 async def _memory(record: Record, settings: Settings, accounts: int) -> Mapping[str, int]:
-    """After the restarts, under load."""
+    """After the restarts, under a load as long as the one that filled it."""
     async with Bench(record, settings, Wanted(accounts=accounts)) as bench:
-        phase = await bench.phase(100_000, None)
+        phase = await bench.phase(accounts // 2, None)
         return phase.memory

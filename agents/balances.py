@@ -349,9 +349,7 @@ class BalancesPart:
     def _holding(self, stripe: Stripe, scale: int) -> Holding:
         holding = self._holdings.get(stripe)
         if holding is None:
-            held = self._store.get(_key(stripe))
-            holding = Holding(scale) if held is None else Holding.decode(held)
-            self._holdings[stripe] = holding
+            holding = self._holdings[stripe] = _held(self._store.get(_key(stripe)), scale)
         return holding
 
     def _look_up(self, rows: Mapping[Stripe, Row]) -> None:
@@ -360,8 +358,7 @@ class BalancesPart:
         unknown = [stripe for stripe in rows if stripe not in holdings]
         found = self._store.get_all(list(map(_key, unknown)))
         for stripe, held in zip(unknown, found, strict=True):
-            known = Holding(rows[stripe].scale) if held is None else Holding.decode(held)
-            holdings[stripe] = known
+            holdings[stripe] = _held(held, rows[stripe].scale)
 
     def _settle(self) -> None:
         """What the shards have compared is reconciled."""
@@ -493,6 +490,10 @@ class BalancesPart:
             }
             # Where most must stay, not again for each that comes.
             self._forget_beyond = max(self._cached, len(self._holdings) * 5 // 4)
+
+
+def _held(value: bytes | None, scale: int) -> Holding:
+    return Holding(scale) if value is None else Holding.decode(value)
 
 
 def _key(stripe: Stripe) -> bytes:

@@ -114,11 +114,16 @@ def test_what_is_damaged_is_removed_and_nothing_else(crashed: Path) -> None:
     assert not (folder / store.DAMAGED).exists()
 
 
-def test_bytes_changed_are_found_when_looked_for(crashed: Path) -> None:
-    for each in crashed.glob("*.sst"):
+def change_bytes(path: Path) -> None:
+    """A hundred of them, a third into each file."""
+    for each in path.glob("*.sst"):
         with each.open("r+b") as file:
             file.seek(each.stat().st_size // 3)
             file.write(bytes(100))
+
+
+def test_bytes_changed_are_found_when_looked_for(crashed: Path) -> None:
+    change_bytes(crashed)
     opened = Store(crashed)
     with pytest.raises(Exception, match="Corruption") as found:
         list(opened.scan(b"k"))
@@ -131,10 +136,7 @@ def test_bytes_changed_are_found_among_many_looked_for(crashed: Path) -> None:
     assert opened.get_all([]) == []
     assert None not in opened.get_all(keys)
     opened.close()
-    for each in crashed.glob("*.sst"):
-        with each.open("r+b") as file:
-            file.seek(each.stat().st_size // 3)
-            file.write(bytes(100))
+    change_bytes(crashed)
     opened = Store(crashed)
     with pytest.raises(Exception, match="Corruption") as found:
         opened.get_all(keys)

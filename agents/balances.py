@@ -455,7 +455,7 @@ class BalancesPart:
         """Say the newest of what an older record came after, so that it is the last again."""
         stale, self._stale = self._stale, set()
         records = []
-        for stripe, shard in stale:
+        for stripe, shard in sorted(stale):
             holding = self._holding(stripe, 0)
             row = Row(
                 holding.scale, holding.latest(shard), holding.posted(shard), shard in holding.broken

@@ -92,7 +92,7 @@ class ChangelogTable:
 
     async def _say_stale(self) -> None:
         """What an older record came after, and whoever wrote it did not get to saying again."""
-        for keys in portions(self._stale):
+        for keys in portions(sorted(self._stale)):
             rows = ((key, self._store.get(key)) for key in keys)
             await self.write({key: row for key, row in rows if row is not None})
         self._stale.clear()

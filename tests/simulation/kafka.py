@@ -89,6 +89,8 @@ class SimLog(Log):
         seconds = 0.05 + 5 * world.dice("late_append").random() ** 2 if late else world.latency()
         sent = world.loop.create_future()
         world.loop.call_later(seconds, self._land, where, records, sent)
+        if "changelog" in topic:
+            process.perhaps_dies(0.05)
         if late and world.chance("late_append", 0.7):
             await process.wait(seconds * world.dice("late_append").random())
             raise AppendUnknown("timed out while it was under way")

@@ -23,6 +23,8 @@ class Oracle:
         self.compared, self.last_progress = [0] * shards, [0] * shards
         self.rejects = set()
         self.balances, self.versions = {}, {}
+        # By shard and stripe: the newest row's transaction in the changelog.
+        self.kept = [{} for _ in range(shards)]
         self._rows = Rows(world.codec)
         names = world.names
         take = {
@@ -167,9 +169,28 @@ class Oracle:
                 shard,
                 mark,
             )
+            self._check_kept(shard, mark.stream.end)
             return
         account, currency = record.key[1:].decode().split(" ")
-        self._stripe_row(shard, (account, currency), record.value, "changelog")
+        row = self._stripe_row(shard, (account, currency), record.value, "changelog")
+        kept = self.kept[shard]
+        kept[account, currency] = max(row.live.offset, kept.get((account, currency), -1))
+
+    def _check_kept(self, shard, end):
+        """Whoever has only the changelog has all rows that its mark speaks of."""
+        for stripe, history in self.shards[shard].history.items():
+            last = next((each[3] for each in reversed(history) if each[3] < end), -1)
+            self._check(
+                self.kept[shard].get(stripe, -1) >= last,
+                "the changelog's mark of shard",
+                shard,
+                "is at",
+                end,
+                "without",
+                stripe,
+                "of",
+                last,
+            )
 
     def _stripe_row(self, shard, stripe, value, where):
         row = self._rows.decode(value)
@@ -188,6 +209,7 @@ class Oracle:
             "is not posted yet",
         )
         self._check(not row.broken, "a break on", stripe)
+        return row
 
     def _progress(self, record):
         row, shard = self._row_of_chain("Progress", record)

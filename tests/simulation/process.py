@@ -84,7 +84,7 @@ class MemoryStore:
         for key in deletes:
             self._kept.pop(key, None)
         # The balances' is written seldom, and then everything after it counts.
-        self._process.perhaps_dies(0.2 if "balances" in self._path else 0.02)
+        self._process.perhaps_dies(0.2 if "balances" in self._path else 0.05)
 
     def scan(self, start=b"", end=None):
         for key in sorted(self._kept):
@@ -132,7 +132,7 @@ class Fetcher:
 
     def __init__(self, process):
         self.process, self.world = process, process.world
-        self.assigned, self.ends, self.paused = Ordered(), {}, Ordered()
+        self.assigned, self.ends, self.paused, self.held = Ordered(), {}, Ordered(), Ordered()
         self.seeks = Counter()
         self.arrived_runs = deque()
         self.wake = asyncio.Event()
@@ -155,6 +155,8 @@ class Fetcher:
         self.ends[tp] = offset
         self.seeks[tp] += 1
         self.wake.set()
+        # The answer comes from another thread, perhaps after what is read again.
+        await self.process.wait(self.world.latency())
         return True
 
     def unconfirmed(self):
@@ -173,7 +175,7 @@ class Fetcher:
         """Without end."""
         while True:
             self.wake.clear()
-            ready = [tp for tp in self.ends if self._has(tp) and tp not in self.paused]
+            ready = [tp for tp in self.ends if self._has(tp) and self._may(tp)]
             if not ready:
                 for tp in self.ends:
                     self.world.partition(*tp).waiting.append(self.wake.set)
@@ -182,14 +184,22 @@ class Fetcher:
             for tp in ready:
                 if self.world.chance("slow", 0.1):
                     self._hold(tp)
-                if tp in self.assigned and tp in self.ends and tp not in self.paused:
-                    self._hand_on(tp)
+                for _ in range(self.world.random.choice((1, 1, 4))):
+                    if tp in self.assigned and tp in self.ends and self._may(tp):
+                        self._hand_on(tp)
 
     def _hold(self, tp):
         """Nothing of it comes for a while."""
         seconds = 1.5 * self.world.dice("slow").random()
-        self.paused.add(tp)
-        self.world.loop.call_later(seconds, lambda: self.pause((tp,), paused=False))
+        self.held.add(tp)
+        self.world.loop.call_later(seconds, self._let_go, tp)
+
+    def _let_go(self, tp):
+        self.held.discard(tp)
+        self.wake.set()
+
+    def _may(self, tp):
+        return tp not in self.paused and tp not in self.held
 
     def _has(self, tp):
         offsets = self.world.partition(*tp).offsets
@@ -292,6 +302,7 @@ class FaultyJournal:
         if self._world.trace is not None:
             ends = {each.posting.shard: each.after.end for each in prepared}
             self._world.note(f"journal: posted {ends}", self._process)
+        self._process.perhaps_dies()
         if self._world.chance("journal_unknown", 0.1):
             raise JournalUnavailable("the connection broke at the end")
         return found

@@ -7,6 +7,7 @@ import random
 from copy import deepcopy
 from types import SimpleNamespace
 
+import tenacity.wait
 from faust.types import TP
 
 import schemas  # noqa: F401 - read before the clock is replaced
@@ -77,6 +78,9 @@ class World:
         self.oracle = Oracle(self)
         self.groups = {}
         self.until = self.random.uniform(1, 5)
+        if "journal_away" in self.on and self.dice("journal_away").random() < 0.3:
+            # Then much is posted at once.
+            self.database_away_until = self.until * 0.8
 
     def dice(self, name):
         """Each class of faults has its own: to leave one out does not change the others."""
@@ -163,6 +167,7 @@ class World:
         while self.loop.now < self.until and self.failed is None:
             await asyncio.sleep(self.random.expovariate(1.5))
             self._strike()
+        self._strike_at_rest()
         self.calm = True
         self.note("calm from here on")
         began, moved = self.loop.now, False
@@ -199,7 +204,7 @@ class World:
     async def _produce(self):
         dice = self.dice("producers")
         self.producers = producers = Producers(dice, self.settings.shards)
-        left = dice.randint(2, 12)
+        left = dice.randint(20, 60) if dice.random() < 0.2 else dice.randint(2, 12)
         while left > 0:
             await asyncio.sleep(dice.random() ** 2 * self.until / 4)
             for _ in range(min(dice.choice((1, 1, 3, 8)), left)):
@@ -256,11 +261,25 @@ class World:
             value = self.codec.encode("Reference", row | empty)
             self.partition(self.names.reference.name, 0).land([(b"account:assets:other", value)])
 
+    def _strike_at_rest(self):
+        """After it nothing more may come that would show what was lost."""
+        dice = self.dice("at rest")
+        if "journal_backup" in self.on and self.backup is not None and dice.random() < 0.5:
+            self._put_back(dice)
+        if "crash" in self.on and dice.random() < 0.3:
+            for group in self.groups.values():
+                for process in group.live():
+                    self.note("is killed", process)
+                    self.died(process)
+
     def _back_up(self, dice):
         """Keep a copy of the database, or put the old one in its place."""
         if self.backup is None or dice.random() < 0.3:
             self.backup = deepcopy(self.journal._shards)
-            return
+        else:
+            self._put_back(dice)
+
+    def _put_back(self, dice):
         self.note("the database comes back from an old backup")
         self.journal._shards, self.backup = self.backup, None
         if dice.random() < 0.5:
@@ -416,6 +435,7 @@ STRIKES = (
     "crash",
     "rebalance",
     "zombie",
+    "zombie",
     "journal_away",
     "journal_backup",
     "old_disk",
@@ -460,6 +480,8 @@ class patched:
             (reconciliation, "time", clock), (intake, "TransactionReader", KnownReader),
         ]  # fmt: skip
         self._places.append((balances, "KEPT_EACH", world.random.choice((0.0, 0.2, 1.0))))
+        # Not the module's own: other tests' threads (aiokafka picks a broker) draw from that too.
+        self._places.append((tenacity.wait, "random", random.Random(world.seed)))
         if "small" in world.on:
             dice = world.dice("small")
             self._places += [
@@ -467,14 +489,11 @@ class patched:
                 for place, name, small in SMALL
             ]
         self._handler, self._quiet = Loudly(world), world.trace is None
-        self._seed = world.seed
 
     def __enter__(self):
         self._before = [(place, name, getattr(place, name)) for place, name, _ in self._places]
         for place, name, value in self._places:
             setattr(place, name, value)
-        self._random = random.getstate()
-        random.seed(self._seed)
         root = logging.getLogger()
         root.addHandler(self._handler)
         logging.disable(logging.ERROR if self._quiet else logging.NOTSET)
@@ -482,7 +501,6 @@ class patched:
     def __exit__(self, *_):
         for place, name, value in self._before:
             setattr(place, name, value)
-        random.setstate(self._random)
         logging.getLogger().removeHandler(self._handler)
         logging.disable(logging.NOTSET)
 

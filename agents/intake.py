@@ -14,7 +14,7 @@ from ledger.domain.intake import Memory, Received, Settled, cut, decide
 from ledger.domain.refusal import Refused
 from ledger.errors import Unavailable
 from ledger.streaming.accepted import AcceptedIds
-from ledger.streaming.decisions import ValidRun, require_known, valid_runs
+from ledger.streaming.decisions import ValidRun, require_known, require_settled, valid_runs
 from ledger.streaming.delivery import Run
 from ledger.streaming.health import asking
 from ledger.streaming.reference import policy_of
@@ -68,6 +68,7 @@ class IntakeShard:
         async with self._lock:
             await waited_for(self._require_known, f"look for shard {self._shard}'s decisions")
             await waited_for(self._catch_up, f"open shard {self._shard}")
+            await waited_for(self._require_settled, f"look for shard {self._shard}'s transactions")
             await self._note_reference()
             return self._ids.watermark.end
 
@@ -162,6 +163,10 @@ class IntakeShard:
     async def _require_known(self) -> None:
         log_, topic = self._app.log_, self._app.names.decisions.name
         await require_known(log_, self._app.codec, topic, self._shard, self._ids.watermark)
+
+    async def _require_settled(self) -> None:
+        log_, topic = self._app.log_, self._app.names.transactions.name
+        await require_settled(log_, topic, self._shard, self._ids.watermark)
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""

@@ -184,22 +184,25 @@ class ReconciliationShard:
         Where these are many, as after a long time without the database, all rows are looked at.
         """
         stream, compared = self.mark.stream, self.mark.compared
-        touched: Iterable[Stripe]
+        held: Iterable[tuple[bytes, bytes | None]]
         if stream.end - compared.end > SCANNED_BEYOND:
-            touched = (stripe_of(key) for key, _ in self._table.scan(b"s"))
+            held = self._table.scan(b"s")
         else:
-            topic, seen = self._app.names.decisions.name, dict[Stripe, None]()
+            topic, touched = self._app.names.decisions.name, dict[bytes, None]()
             runs = self._app.log_.read(
                 topic, self._shard, compared.decisions_offset, stream.decisions_offset
             )
             async for records in runs:
                 for run in valid_runs(self._app.codec, records, compared):
-                    seen |= dict.fromkeys(run.content.stripes())
+                    touched |= dict.fromkeys(map(key_of, run.content.stripes()))
                     compared = run.after
-            touched = seen
-        rows = ((stripe, self._row(stripe)) for stripe in touched)
+            parts = log_.portions(touched)
+            held = (
+                pair for part in parts for pair in zip(part, self._table.get_all(part), strict=True)
+            )
+        rows = ((key, self._rows.decode(value)) for key, value in held if value is not None)
         end = self.mark.compared.end
-        return {stripe: row for stripe, row in rows if row and row.live.offset >= end}
+        return {stripe_of(key): row for key, row in rows if row.live.offset >= end}
 
     def _said(self, watermark: Watermark, totals: dict[Stripe, Totals]) -> Said | None:
         """What the stream says at `watermark`.

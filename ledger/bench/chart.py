@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from ledger.bench.child import Row
+from ledger.bench.show import workers
 
 LINES = (("p50", "o-"), ("p99", "s-"))
 LIMITS = (("single", "one at a time", ":"), ("", "ledger", "-"), ("floor", "floor", "--"))
@@ -33,7 +34,7 @@ def draw(found: Row, path: Path) -> None:
         )  # fmt: skip
     axes.set(
         xscale="log", yscale="log", xlabel="transactions a second", ylabel="milliseconds",
-        title=f"{found['accounts']:,} accounts, {found['workers']} worker(s), "
+        title=f"{found['accounts']:,} accounts, {workers(found['workers'])}, "
         f"{found['machine']['cores']} cores",
     )  # fmt: skip
     axes.xaxis.set_major_formatter("{x:,.0f}")

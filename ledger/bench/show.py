@@ -95,13 +95,18 @@ def ratios(found: Row) -> Iterator[tuple[str, ...]]:
         yield "  transactions a run", *(f"{side['mean_run']:,.0f}" for side in sides), ""
 
 
+def workers(count: int) -> str:
+    """How many."""
+    return "1 worker" if count == 1 else f"{count} workers"
+
+
 def sentences(found: Row) -> Iterator[str]:
     """The rest."""
     cpu, checked, ratio = found["cpu_us_per_transaction"], found["reconcile"], found["ratio"]
     yield ""
     yield (
         f"{found['transactions']:,} transactions, {found['entries']:,} entries, "
-        f"{found['accounts']:,} accounts, {found['workers']} worker(s), {found['seconds']:.1f} s "
+        f"{found['accounts']:,} accounts, {workers(found['workers'])}, {found['seconds']:.1f} s "
         "from the first publish to the last reconciled balance out"
     )
     yield counted(found["work"])

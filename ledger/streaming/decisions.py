@@ -17,6 +17,9 @@ from ledger.streaming.registry import Codec
 STRIPE_BYTES = 100
 """Of a row's totals and the frame around it, in the changelog, on a topic or in a message."""
 
+LOOKED_AT = 16
+"""Offsets before a position: some may be control records, which nobody sees."""
+
 log = logging.getLogger(__name__)
 
 
@@ -102,6 +105,26 @@ async def require_known(log_: Log, codec: Codec, topic: str, shard: int, known: 
         "is another ledger's. This shard waits, the others go on. What to do: "
         "docs/runbooks/topic-lost.md"
     )
+
+
+async def require_settled(log_: Log, topic: str, shard: int, known: Watermark) -> None:
+    """Raises InvariantBroken when the transactions before `known.end` came after it was reached.
+
+    A topic that was made anew may have grown past the position meanwhile: what it holds before
+    that would never be read, without an alarm. The broker's times tell.
+    """
+    first, end = await log_.bounds(topic, shard)
+    start = max(first, known.end - LOOKED_AT)
+    if not start < known.end <= end:
+        return
+    async for records in log_.read(topic, shard, start, known.end):
+        for record in records:
+            if record.timestamp * 1_000 > known.recorded_until:
+                raise InvariantBroken(
+                    f"{topic}[{shard}] has at {record.offset} a younger record than the one that "
+                    "was decided there: the topic was made anew. This shard waits, the others go "
+                    "on. What to do: docs/runbooks/topic-lost.md"
+                )
 
 
 def _digest_of(codec: Codec, record: ConsumerRecord) -> bytes | None:

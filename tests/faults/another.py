@@ -98,9 +98,9 @@ class Another:
 
         asyncio.run(cut())
 
-    def make_anew(self) -> None:
-        """The topic of the decisions, empty."""
-        asyncio.run(self._delete([topics(self.settings).decisions.name]))
+    def make_anew(self, topic: str) -> None:
+        """Empty."""
+        asyncio.run(self._delete([topic]))
         until(lambda: create_all(self.settings), "the topic made anew")
 
     async def _delete(self, names: list[str]) -> None:

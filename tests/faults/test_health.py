@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg import sql
 
 from ledger.stack import causes, files, identity, postgres
+from ledger.streaming.topics import topics
 from tests.faults.another import WORKER, Another, another
 from tests.faults.conftest import Ledger, long
 from tests.faults.world import SESSION_SECONDS, World, gone, kill, until
@@ -280,13 +281,30 @@ def test_backups_and_topics(ledger: Ledger) -> None:
         assert states["posting", "1", "posting", "going_on"] == 1
 
         one.stop()
-        one.make_anew()
+        one.make_anew(topics(one.settings).decisions.name)
         found = named(one.commands, "topics", "decisions: it ends before what was posted")
         assert any("shards 0-1" in each for each in found["topics"])
         one.start()
         for stage in ("posting", "reconciliation"):
             says(one.world, WORKER, f"{stage} 0: stopped", 60)
             says(one.world, WORKER, f"{stage} 1: stopped")
+
+
+@pytest.mark.fault(
+    "the transactions' topic made anew, and grown past what had been decided",
+    "an alarm for each shard; what is before the position is not passed over in silence",
+)
+def test_transactions_made_anew(ledger: Ledger) -> None:
+    with another(ledger.world) as one:
+        one.publish()
+        one.stop()
+        one.make_anew(topics(one.settings).transactions.name)
+        for _ in range(3):
+            one.flow.probe()
+        one.start()
+        for shard in range(one.settings.shards):
+            says(one.world, WORKER, f"intake {shard}: stopped", 60)
+        says(one.world, WORKER, "a younger record than the one that was decided there")
 
 
 def behind(one: Another, runs: int) -> bool:

@@ -1,10 +1,18 @@
 """Runs of the decision log: what is handed on in memory, and how many go together."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiokafka import ConsumerRecord
+
 from ledger.domain.intake import decide
 from ledger.domain.reference import Reference
 from ledger.domain.run import Watermark
 from ledger.domain.transaction import Policy
-from ledger.streaming.decisions import STRIPE_BYTES, ValidRun, portions
+from ledger.errors import InvariantBroken
+from ledger.streaming.decisions import STRIPE_BYTES, ValidRun, portions, require_settled
 from tests.builders import draft, no_memory, numbered
 
 
@@ -43,3 +51,41 @@ def test_portions_are_by_weight_and_hold_one_run_at_least() -> None:
     assert cut(1) == [[0], [1], [2], [3], [4]]
     assert cut(10 * heavy) == [[0, 1, 2, 3, 4]]
     assert list(portions([], 1)) == []
+
+
+class Topic:
+    """Records at these offsets and times, in milliseconds."""
+
+    def __init__(self, times: dict[int, int], first: int = 0) -> None:
+        self.times, self.first = times, first
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        return self.first, max(self.times, default=-1) + 1
+
+    async def read(self, topic: str, partition: int, start: int, until: int) -> AsyncIterator[Any]:
+        assert start >= self.first
+        yield [
+            ConsumerRecord(topic, partition, offset, time, 1, b"k", b"v", None, 1, 1, ())
+            for offset, time in self.times.items()
+            if start <= offset < until
+        ]
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        Topic({0: 10, 1: 20, 2: 99}),
+        Topic({0: 10, 2: 99}),  # 1 is a control record
+        Topic({2: 99, 3: 99}, first=2),
+        Topic({}),
+    ],
+)
+def test_what_was_decided_is_there(topic: Any) -> None:
+    asyncio.run(require_settled(topic, "t", 0, Watermark(end=2, recorded_until=20_000)))
+
+
+@pytest.mark.parametrize("times", [{0: 21, 1: 22, 2: 23}, {0: 21, 2: 30}])
+def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(times: dict[int, int]) -> None:
+    topic: Any = Topic(times)
+    with pytest.raises(InvariantBroken, match=r"t\[0\] has at 0 a younger record"):
+        asyncio.run(require_settled(topic, "t", 0, Watermark(end=2, recorded_until=20_000)))

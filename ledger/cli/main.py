@@ -1,7 +1,9 @@
 """The command `faust-ledger`: one file a command group, each of which registers its commands."""
 
+import signal
 import sys
 from importlib.metadata import version as version_of
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -58,9 +60,18 @@ def options(
     """A streaming general ledger."""
 
 
+def _end(signum: int, frame: FrameType | None) -> None:
+    """As Ctrl-C does, of which asyncio knows, where that is not ignored as in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        sys.exit(128 + signum)
+    signal.raise_signal(signal.SIGINT)
+
+
 def main() -> NoReturn:
     """Run a command; a `LedgerError` is a message on stderr and exit code 3, not a traceback."""
     buffer_output()
+    # Else what a command has started, a stack for the bench say, would go on without it.
+    signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except LedgerError as error:

@@ -1,0 +1,96 @@
+"""Accepted ids are remembered as long as a repetition or a reversal may come, and then forgotten."""
+
+from pathlib import Path
+
+import pytest
+
+from ledger.domain.intake import Seen
+from ledger.domain.run import Watermark
+from ledger.streaming import accepted
+from ledger.streaming.accepted import MARK, AcceptedIds
+
+SECOND = 1_000_000
+WINDOW = 10 * SECOND
+
+
+class Ids:
+    """A shard's, and the runs that it is given, one a second of the log's time."""
+
+    def __init__(self, path: Path) -> None:
+        self.table, self.runs = AcceptedIds(path), 0
+
+    def add(self, *names: str, at: int, early: int = 0, reverses: str = "") -> None:
+        memory = self.table.memory()
+        for name in names:
+            memory.ids[name] = Seen(self.runs, (at + early) * SECOND, b"f" * 16, b"m" * 16)
+        if reverses:
+            memory.reversals[reverses] = self.runs
+        self.runs += 1
+        mark = Watermark(self.runs, self.runs, b"d" * 32, at * SECOND)
+        self.table.write(memory, mark, -1, window=WINDOW)
+
+    def knows(self, name: str) -> bool:
+        return self.table.find(name) is not None
+
+    def keys(self) -> set[bytes]:
+        return {key[:1] for key, _ in self.table._store.scan() if key != MARK}
+
+
+@pytest.fixture
+def ids(tmp_path: Path) -> Ids:
+    return Ids(tmp_path / "ids")
+
+
+def test_ids_are_kept_for_two_windows_and_then_gone_with_all_that_was_kept_of_them(
+    ids: Ids,
+) -> None:
+    ids.add("one", "two", at=100, reverses="one")
+    ids.add(at=120)
+    assert ids.knows("one")
+    assert ids.knows("two")
+    assert ids.table.find_reversal("one") == 0
+    ids.add(at=122)
+    assert not ids.knows("one")
+    assert not ids.knows("two")
+    assert ids.table.find_reversal("one") is None
+    assert ids.keys() == set()
+
+
+def test_a_run_waits_for_its_newest_id(ids: Ids) -> None:
+    ids.add("ahead of its time", at=100, early=5)
+    ids.add(at=124)
+    assert ids.knows("ahead of its time")
+    ids.add(at=127)
+    assert not ids.knows("ahead of its time")
+
+
+def test_an_id_used_again_past_the_window_stays_when_its_first_use_is_forgotten(ids: Ids) -> None:
+    ids.add("again", "once", at=100)
+    ids.add("again", at=115)
+    ids.add(at=122)
+    assert not ids.knows("once")
+    assert ids.table.find("again") == Seen(1, 115 * SECOND, b"f" * 16, b"m" * 16)
+    ids.add(at=136)
+    assert ids.keys() == set()
+
+
+def test_runs_of_the_same_moment_are_both_forgotten(ids: Ids) -> None:
+    ids.add("one", at=100)
+    ids.add("two", at=100)
+    ids.add(at=122)
+    assert ids.keys() == set()
+
+
+def test_after_a_long_rest_they_go_a_part_at_a_time(
+    ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accepted, "FORGOTTEN_AT_ONCE", 9)
+    for each in range(6):
+        ids.add(f"a{each}", f"b{each}", at=100)
+    ids.add(at=1_000)
+    assert not ids.knows("a0")
+    assert ids.knows("a5")
+    ids.add(at=1_002)
+    assert ids.knows("a5")
+    ids.add(at=1_004)
+    assert ids.keys() == set()

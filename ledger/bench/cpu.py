@@ -1,7 +1,7 @@
 """CPU time by process: what the whole system spends, told apart by part."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import psutil
@@ -77,14 +77,20 @@ def of_one(process: psutil.Process) -> float:
 
 def of_tree(process: psutil.Process) -> float:
     """Of a process and all that it started, those that have ended included."""
-    return sum(map(_with_ended, _tree(process)))
+    tree = _tree(process)
+    while True:
+        spent = sum(map(_with_ended, tree))
+        # One that ended meanwhile may be in neither its own time nor its parent's, or in both.
+        before, tree = tree, _tree(process)
+        if tree == before:
+            return spent
 
 
-def _tree(process: psutil.Process) -> Iterable[psutil.Process]:
+def _tree(process: psutil.Process) -> list[psutil.Process]:
     try:
-        return (process, *process.children(recursive=True))
+        return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return ()
+        return []
 
 
 def _with_ended(process: psutil.Process) -> float:

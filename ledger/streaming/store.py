@@ -62,12 +62,15 @@ class Store:
         return found
 
     def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
-        """All of it or nothing, and after everything before it, whatever happens to the process."""
+        """All of it or nothing, and after everything before it, whatever happens to the process.
+
+        A key in both stays, with its new value.
+        """
         batch = WriteBatch(raw_mode=True)
-        for key, value in puts:
-            batch.put(key, value)
         for key in deletes:
             batch.delete(key)
+        for key, value in puts:
+            batch.put(key, value)
         self._db.write(batch, self._unlogged)
         if (now := time.monotonic()) > self._flush_at:
             self._flush_at = now + FLUSHED_EACH

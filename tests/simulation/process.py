@@ -80,9 +80,9 @@ class MemoryStore:
         self._process.alive()
         puts, deletes = dict(puts), list(deletes)
         self._undo.append({key: self._kept.get(key) for key in (*puts, *deletes)})
-        self._kept.update(puts)
         for key in deletes:
             self._kept.pop(key, None)
+        self._kept.update(puts)
         # The balances' is written seldom, and then everything after it counts.
         self._process.perhaps_dies(0.2 if "balances" in self._path else 0.05)
 

@@ -74,6 +74,13 @@ def test_an_id_used_again_past_the_window_stays_when_its_first_use_is_forgotten(
     assert ids.keys() == set()
 
 
+def test_an_id_used_again_in_the_run_that_forgets_its_first_use_stays(ids: Ids) -> None:
+    ids.add("again", at=100, reverses="again")
+    ids.add("again", at=1_000, reverses="again")
+    assert ids.table.find("again") == Seen(1, 1_000 * SECOND, b"f" * 16, b"m" * 16)
+    assert ids.table.find_reversal("again") == 1
+
+
 def test_runs_of_the_same_moment_are_both_forgotten(ids: Ids) -> None:
     ids.add("one", at=100)
     ids.add("two", at=100)

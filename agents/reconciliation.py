@@ -5,7 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, cast
 
 from aiokafka import ConsumerRecord
@@ -184,7 +184,7 @@ class ReconciliationShard:
         Where these are many, as after a long time without the database, all rows are looked at.
         """
         stream, compared = self.mark.stream, self.mark.compared
-        held: Iterable[tuple[bytes, bytes | None]]
+        held: Iterable[tuple[bytes, bytes]]
         if stream.end - compared.end > SCANNED_BEYOND:
             held = self._table.scan(b"s")
         else:
@@ -196,11 +196,9 @@ class ReconciliationShard:
                 for run in valid_runs(self._app.codec, records, compared):
                     touched |= dict.fromkeys(map(key_of, run.content.stripes()))
                     compared = run.after
-            parts = log_.portions(touched)
-            held = (
-                pair for part in parts for pair in zip(part, self._table.get_all(part), strict=True)
-            )
-        rows = ((key, self._rows.decode(value)) for key, value in held if value is not None)
+            parts = map(self._table.held, log_.portions(touched))
+            held = chain.from_iterable(part.items() for part in parts)
+        rows = ((key, self._rows.decode(value)) for key, value in held)
         end = self.mark.compared.end
         return {stripe_of(key): row for key, row in rows if row.live.offset >= end}
 

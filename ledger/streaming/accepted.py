@@ -19,6 +19,7 @@ MARK = b"w"
 FORGET_EACH = 1_000_000
 """Microseconds of the log's time between two searches for ids that are out of date."""
 FORGOTTEN_AT_ONCE = 100_000
+"""Keys in one write, and those of one run more."""
 
 
 class AcceptedIds:

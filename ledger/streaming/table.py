@@ -66,7 +66,7 @@ class ChangelogTable:
         async for records in self._log.read(self._topic, self._partition, self._end, end):
             newest: dict[bytes, bytes] = {}
             keys = list({record.key or b"" for record in records} - {_RESTORED})
-            here = {key: row for key, row in zip(keys, self.get_all(keys), strict=True) if row}
+            here = self.held(keys)
             for record in records:
                 key, value = record.key or b"", record.value
                 known, version = newest.get(key) or here.get(key), self._version_of(record)
@@ -93,9 +93,13 @@ class ChangelogTable:
     async def _say_stale(self) -> None:
         """What an older record came after, and whoever wrote it did not get to saying again."""
         for keys in portions(sorted(self._stale)):
-            rows = ((key, self._store.get(key)) for key in keys)
-            await self.write({key: row for key, row in rows if row is not None})
+            await self.write(self.held(keys))
         self._stale.clear()
+
+    def held(self, keys: list[bytes]) -> dict[bytes, bytes]:
+        """The rows that there are, of many."""
+        rows = zip(keys, self.get_all(keys), strict=True)
+        return {key: row for key, row in rows if row is not None}
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Rows whose keys begin with `prefix`, which does not end in a byte of 255."""

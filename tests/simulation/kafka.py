@@ -13,8 +13,8 @@ from ledger.streaming.log import BATCH_BYTES, AppendUnknown, Log
 from tests.builders import NOW
 
 COMPACTED_AFTER = 2.0
-SIMULATED = Settings(bootstrap_servers="simulated")
 """Virtual seconds; longer than it takes until what a replaced worker wrote is set right."""
+SIMULATED = Settings(bootstrap_servers="simulated")
 
 
 class Partition:

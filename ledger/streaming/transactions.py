@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from fastavro.types import Schema
 
-from ledger.domain import avro
+from ledger.domain import avro, published
 from ledger.domain.refusal import Reason, Refused
 from ledger.errors import Unavailable
 from ledger.settings import Settings
@@ -156,6 +156,10 @@ class TransactionReader:
         if isinstance(writer, Refused):
             return writer
         ours = avro.parsed("Transaction")
+        if writer is ours:
+            draft = published.usual(value, HEADER.size)
+            if draft is not None:
+                return draft
         try:
             return avro.decode_as(
                 writer, value, HEADER.size, reader=None if writer is ours else ours

@@ -18,7 +18,7 @@ from agents.intake import DECODED, IntakeShard
 from agents.posting import Poster, PostingShard
 from agents.reconciliation import ReconciliationShard, Room
 from agents.stripes import Row, Rows
-from ledger.domain import avro
+from ledger.domain import avro, published
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.reference import Reference
 from ledger.domain.run import Stripe
@@ -125,6 +125,7 @@ def counted(monkeypatch):
 
         monkeypatch.setattr(owner, name, counting)
 
+    count(published, "usual")
     count(avro.fastavro, "schemaless_reader")
     count(avro.fastavro, "schemaless_writer")
     count(Store, "write")
@@ -229,8 +230,8 @@ def work(app, counted):
 def test_intake(app, work):
     intake, _, _ = work
     names = app.names
-    # Every transaction is decoded once, and what was decided is not decoded again.
-    assert intake["schemaless_reader"] == TRANSACTIONS
+    # Every transaction is decoded once, by hand, and what was decided is not decoded again.
+    assert (intake["usual"], intake["schemaless_reader"]) == (TRANSACTIONS, 0)
     # Content, outcomes and the decision around them: for a run, not for a transaction.
     assert intake["schemaless_writer"] == 3
     # One record beside the one that was there.

@@ -15,6 +15,8 @@ _UNTIL = struct.Struct(">cQQ")
 
 One for a run, with all its ids: one for each id was measured to double what an id costs, with four
 million of them, for RocksDB's compactions."""
+_BETWEEN = "\0"
+"""Two ids: it is refused in one, where the end of a line is not."""
 MARK = b"w"
 FORGET_EACH = 1_000_000
 """Microseconds of the log's time between two searches for ids that are out of date."""
@@ -74,8 +76,7 @@ class AcceptedIds:
         if memory.ids:
             newest = max(seen.known_from for seen in memory.ids.values())
             key = _UNTIL.pack(b"x", max(newest, 0), watermark.decisions_offset)
-            # An id has no control characters.
-            puts.append((key, "\n".join(memory.ids).encode()))
+            puts.append((key, _BETWEEN.join(memory.ids).encode()))
         for name, offset in memory.reversals.items():
             puts.append((b"r" + name.encode(), b"%d" % offset))
         # Twice the window: within the second one a reversal is told TOO_OLD and not UNKNOWN.
@@ -91,7 +92,7 @@ class AcceptedIds:
         deletes: list[bytes] = []
         for key, names in self._store.scan(b"x", _UNTIL.pack(b"x", oldest, 0)):
             deletes.append(key)
-            for name, seen in self.find_all(names.decode().split("\n")).items():
+            for name, seen in self.find_all(names.decode().split(_BETWEEN)).items():
                 if seen is not None and seen.known_from < oldest:
                     deletes += [b"t" + name.encode(), b"r" + name.encode()]
             if len(deletes) > FORGOTTEN_AT_ONCE:

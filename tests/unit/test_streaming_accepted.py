@@ -56,6 +56,12 @@ def test_ids_are_kept_for_two_windows_and_then_gone_with_all_that_was_kept_of_th
     assert ids.keys() == set()
 
 
+def test_an_id_of_two_lines_is_forgotten_too(ids: Ids) -> None:
+    ids.add("one\ntwo", "three", at=100)
+    ids.add(at=122)
+    assert ids.keys() == set()
+
+
 def test_a_run_waits_for_its_newest_id(ids: Ids) -> None:
     ids.add("ahead of its time", at=100, early=5)
     ids.add(at=124)

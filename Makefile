@@ -18,7 +18,8 @@ faults: install  ## every fault on real processes under load; writes docs/fault-
 	FAUST_LEDGER_FAULT_PLAN=docs/fault-plan.md $(BIN)/python -m pytest -o faulthandler_timeout=3600 $(FAULTS)
 
 fuzz: install  ## hostile input for an hour or so: FAUST_LEDGER_FUZZ_EXAMPLES a decoder, FAUST_LEDGER_HOSTILE_RECORDS
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/property/test_properties_decoders.py
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -o faulthandler_timeout=0 \
+	  tests/property/test_properties_decoders.py tests/property/test_properties_published.py
 	FAUST_LEDGER_HOSTILE_RECORDS=$${FAUST_LEDGER_HOSTILE_RECORDS:-1000000} \
 	  FAUST_LEDGER_HOSTILE_SEED=$${FAUST_LEDGER_HOSTILE_SEED:-$$(date +%s)} \
 	  $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/hostile

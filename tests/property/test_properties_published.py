@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from ledger.domain import avro
 from ledger.domain.published import usual
-from tests.builders import draft
+from tests.builders import NOW, draft
 
-NOW = 1_790_000_000_000_000
+MORE = settings(max_examples=max(2_000, settings.default.max_examples if settings.default else 0))
 TEXTS = st.text(max_size=200)
 TIMES = st.integers(-(2**63), 2**63 - 1) | st.integers(NOW - 2**40, NOW + 2**40)
 ENTRIES = st.fixed_dictionaries({
@@ -29,16 +29,16 @@ def read(value: bytes, at: int) -> object:
         return None
 
 
-@settings(max_examples=500)
+@MORE
 @given(DRAFTS, st.binary(max_size=5))
 def test_whatever_is_written(row, prefix):
     value = avro.encode("Transaction", row, prefix)
     assert usual(value, len(prefix)) in (None, row)
 
 
-@settings(max_examples=2_000)
+@MORE
 @given(
-    DRAFTS | st.just(draft(at=NOW)),
+    DRAFTS | st.just(draft()),
     st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 3), st.binary(max_size=11)),
              min_size=1, max_size=3),
 )  # fmt: skip

@@ -25,8 +25,9 @@ from ledger.streaming.waiting import waited_for
 
 POSITIONS = b"p"
 RESTORING = b"r"
-CACHED = 16_000
-"""Accounts kept decoded by this process, about 1 KB each; the tables have them all."""
+CACHED = 12_000
+"""Accounts kept decoded by this process, about 1 KB each, and as many again that are to be written;
+the tables have them all."""
 KEPT_EACH = 15.0
 """Seconds between two writes of the table: an account that moves all the time is written once.
 What a crash forgets is read again in the stripes topic."""
@@ -481,15 +482,16 @@ class BalancesPart:
         return POSITIONS, b"%d %d" % (self._settled(), self._read)
 
     def _forget(self) -> None:
-        """What is ahead is in no table: it must stay."""
-        if len(self._holdings) > self._forget_beyond:
+        """What is ahead is in no table, and stays; what is to be written does too, for now."""
+        if len(self._holdings) - len(self._unkept) > self._forget_beyond:
             self._holdings = {
                 stripe: holding
                 for stripe, holding in self._holdings.items()
                 if holding.ahead or stripe in self._changed or stripe in self._unkept
             }
             # Where most must stay, not again for each that comes.
-            self._forget_beyond = max(self._cached, len(self._holdings) * 5 // 4)
+            left = len(self._holdings) - len(self._unkept)
+            self._forget_beyond = max(self._cached, left * 5 // 4)
 
 
 def _held(value: bytes | None, scale: int) -> Holding:

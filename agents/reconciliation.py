@@ -15,6 +15,7 @@ from agents.app import LedgerApp, take_runs
 from agents.messages import Message, Messages, portions
 from agents.stripes import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
 from ledger.domain.balance import NOTHING, Totals, added_up
+from ledger.domain.intake import APART_STRIPES
 from ledger.domain.partition import partition_of
 from ledger.domain.reconcile import Compared, Difference, Meeting, Said
 from ledger.domain.run import Stripe, Watermark
@@ -33,7 +34,7 @@ OFFERED_BYTES = 8 * 1024 * 1024
 """Offered by intake and not folded yet; a byte here is about ten in memory."""
 SCANNED_BEYOND = 250_000
 """Transactions decided and not compared, beyond which an opening shard looks at every row."""
-CACHED = 100_000
+CACHED = 84_000
 """Rows kept decoded by this process, about 0.7 KB each; the tables have them all."""
 
 _NO_ROW = Row(0, NOTHING, NOTHING, broken=False)
@@ -308,7 +309,11 @@ class ReconciliationShard:
         await asyncio.gather(self._write(values, mark), self._say_stripes(changed, values))
         self.mark = mark
         self._marks |= {run.after.decisions_offset: run.after for run in runs}
-        self._remember(changed)
+        if any(map(_is_full_and_apart, runs)):
+            # They would be looked for in vain, and take the memory all the same.
+            self._cached.clear()
+        else:
+            self._remember(changed)
         for each in said:
             if each is not None:
                 await self._compare(self._meeting.hear_stream(each))
@@ -529,6 +534,11 @@ class ReconciliationShard:
 
     async def _say(self, topic: str, records: Sequence[Message]) -> None:
         await self._app.log_.append_absolute(topic, self._shard, records)
+
+
+def _is_full_and_apart(run: ValidRun) -> bool:
+    content = run.content
+    return len(content.accounts) >= APART_STRIPES and content.is_apart()
 
 
 def _totals(row: Mapping[str, Sequence[str]]) -> dict[Stripe, Totals]:

@@ -134,7 +134,7 @@ class KeptMemory:
 
     def keep(self, learnt: Memory) -> None:
         """Take what a run added."""
-        self.ids.update(learnt.ids)
+        self.ids |= {name: Seen.unpack(packed) for name, packed in learnt.ids.items()}
         self.reversals.update(learnt.reversals)
 
 

@@ -80,7 +80,7 @@ class Single:
             [received], shard=shard, shards=self._shards, end=offset + 1, watermark=before,
             memory=memory, reference=self._reference, policy=self._policy,
         )  # fmt: skip
-        self._seen |= memory.ids
+        self._seen |= {name: Seen.unpack(packed) for name, packed in memory.ids.items()}
         self._reversals |= memory.reversals
         content = settled.content
         for legs in content.legs():

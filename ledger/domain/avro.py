@@ -1,7 +1,7 @@
 """Avro binary of our own records: pure functions over the schemas in `schemas/`."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -33,6 +33,35 @@ def encode(name: str, row: Mapping[str, Any], prefix: bytes = b"") -> bytes:
     out = io.BytesIO()
     out.write(prefix)
     fastavro.schemaless_writer(out, parsed(name), row)
+    return out.getvalue()
+
+
+@cache
+def _columns(name: str) -> dict[str, tuple[Schema, Schema]]:
+    """By field of a record of arrays: the array's schema and its items'."""
+    fields = without_logical_types(schemas.load(name))["fields"]
+    return {
+        each["name"]: (
+            fastavro.parse_schema(each["type"]),
+            fastavro.parse_schema(each["type"]["items"]),
+        )
+        for each in fields
+    }
+
+
+def encode_columns(name: str, columns: Mapping[str, Sequence[Any]]) -> bytes:
+    """As `encode`, of a record of arrays: a column that says one thing only is encoded once."""
+    out = io.BytesIO()
+    write = fastavro.schemaless_writer
+    for column, (array, item) in _columns(name).items():
+        values = columns[column]
+        count = len(values)
+        if not count or values.count(values[0]) < count:
+            write(out, array, values)
+            continue
+        one = io.BytesIO()
+        write(one, item, values[0])
+        out.write(long(count) + one.getvalue() * count + b"\0")
     return out.getvalue()
 
 

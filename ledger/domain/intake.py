@@ -3,9 +3,10 @@
 A pure function of the records, what was accepted before, the reference data and the policy.
 """
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from ledger.domain.partition import partition_of
 from ledger.domain.reference import Reference
@@ -25,6 +26,7 @@ from ledger.domain.transaction import (
 )
 
 FINGERPRINT = 16
+_SEEN = struct.Struct(">qq16s16s")
 _COLUMNS = (
     "offsets", "recorded_at", "effective_at", "created_at", "transaction_ids", "kinds",
     "descriptions", "ordering_keys", "reverses", "metadata", "entry_counts",
@@ -32,8 +34,7 @@ _COLUMNS = (
 RUN_STRIPES = 8_000
 """Touched by one run, or a few more: a stripe takes a kilobyte in each of its places."""
 APART_STRIPES = 2_000
-"""The same where 19 of 20 entries have a stripe of their own: accounts that are hardly shared
-gain nothing by a longer run."""
+"""The same of a run that is apart: accounts that are hardly shared gain nothing by a longer one."""
 RUN_REFUSED = 4 * 1_048_576
 """Bytes of refusals in one run, or one record more: what is refused may say more than it was, and
 a run is one record of the log."""
@@ -65,9 +66,18 @@ class Seen(NamedTuple):
     fingerprint: bytes
     mirror: bytes
 
+    @classmethod
+    def unpack(cls, packed: bytes) -> Self:
+        """Of the 48 bytes that Memory.add makes, which the table of accepted ids has too."""
+        return cls._make(_SEEN.unpack(packed))
+
 
 class Memory:
-    """Ids accepted before a run; `ids` and `reversals` collect what the run adds."""
+    """Ids accepted before a run; `ids` and `reversals` collect what the run adds.
+
+    `ids` has each as it was packed when it was at hand: after a run of thousands it no longer is.
+    `known_until`: the last `known_from` of them.
+    """
 
     def __init__(
         self, find: Callable[[str], Seen | None], find_reversal: Callable[[str], int | None]
@@ -76,16 +86,17 @@ class Memory:
         self._find_reversal = find_reversal
         self.found: Mapping[str, Seen | None] = {}
         """What was looked up already, for many together."""
-        self.ids: dict[str, Seen] = {}
+        self.ids: dict[str, bytes] = {}
+        self.known_until = 0
         self.reversals: dict[str, int] = {}
 
     def seen(self, transaction_id: str) -> Seen | None:
         """The accepted transaction of that id."""
         known = self.ids.get(transaction_id)
-        if known is None:
-            found = self.found
-            known = found[transaction_id] if transaction_id in found else self._find(transaction_id)
-        return known
+        if known is not None:
+            return Seen.unpack(known)
+        found = self.found
+        return found[transaction_id] if transaction_id in found else self._find(transaction_id)
 
     def reversal(self, transaction_id: str) -> int | None:
         """Offset of the transaction that reversed it."""
@@ -108,7 +119,8 @@ class Memory:
         for index, row in enumerate(rows):
             name, offset, created_at, recorded_at, key, reverses, entries = row
             at = index * FINGERPRINT
-            self.ids[name] = Seen(
+            self.add(
+                name,
                 offset,
                 max(created_at, recorded_at),
                 prints[at : at + FINGERPRINT],
@@ -116,6 +128,13 @@ class Memory:
             )
             if reverses:
                 self.reversals[reverses] = offset
+
+    def add(
+        self, name: str, offset: int, known_from: int, fingerprint: bytes, mirror: bytes
+    ) -> None:
+        """An accepted transaction: its id, and what a Seen says."""
+        self.ids[name] = _SEEN.pack(offset, known_from, fingerprint, mirror)
+        self.known_until = max(self.known_until, known_from)
 
 
 class Settled(NamedTuple):
@@ -138,9 +157,8 @@ class _Run:
 
     def is_full(self) -> bool:
         """Whether it touches as many stripes as one should."""
-        stripes = len(self.stripes)
-        apart = 20 * stripes > 19 * len(self.content.entry_stripes)
-        return stripes >= (APART_STRIPES if apart else RUN_STRIPES)
+        limit = APART_STRIPES if self.content.is_apart() else RUN_STRIPES
+        return len(self.stripes) >= limit
 
 
 def decide(
@@ -319,7 +337,7 @@ def _accept(
     run.fingerprints.append(mark)
     created_at = draft["created_at"]
     known_from = max(recorded_at, created_at)
-    memory.ids[name] = Seen(record.offset, known_from, mark, mirror(ordering_key(draft), entries))
+    memory.add(name, record.offset, known_from, mark, mirror(ordering_key(draft), entries))
     if draft["reverses"]:
         memory.reversals[draft["reverses"]] = record.offset
 

@@ -70,11 +70,16 @@ class Content:
 
     def encode(self) -> bytes:
         """Avro binary; the same content always gives the same bytes."""
-        return avro.encode("Content", {name: getattr(self, name) for name in self.__slots__})
+        columns = {name: getattr(self, name) for name in self.__slots__}
+        return avro.encode_columns("Content", columns)
 
     def stripes(self) -> list[Stripe]:
         """The stripes that `entry_stripes` points into."""
         return list(map(Stripe, self.accounts, self.currencies))
+
+    def is_apart(self) -> bool:
+        """Whether 19 of 20 entries have a stripe of their own: accounts that are hardly shared."""
+        return 20 * len(self.accounts) > 19 * len(self.entry_stripes)
 
     def legs(self) -> Iterator[list[tuple[str, str, int]]]:
         """For each transaction its entries: (account, currency, signed amount)."""

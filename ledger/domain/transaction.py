@@ -217,17 +217,20 @@ def _bad_amount(reason: Reason, draft: DraftEntry, scale: int, index: int) -> Re
 
 
 def _check_balance(entries: Sequence[Entry]) -> Refused | None:
+    if len(entries) == MIN_ENTRIES:
+        # Nearly all; and two that balance cannot outgrow what each of them keeps to.
+        (_, one, _, debit), (_, other, _, credit) = entries
+        if one == other and not debit + credit:
+            return None
     net: dict[str, int] = {}
     for _, currency, _, amount in entries:
         net[currency] = net.get(currency, 0) + amount
     if any(net.values()):
         return _not_balanced(entries, net)
-    # Two entries that balance cannot outgrow what each of them keeps to.
-    if len(entries) > MIN_ENTRIES:
-        for currency, debits in _debits(entries).items():
-            if debits > money.MAX_AMOUNT:
-                sentence = f"The debits in {currency} add up to more than 64 bits hold. Split it."
-                return Refused(Reason.SUM_TOO_LARGE, sentence, "entries")
+    for currency, debits in _debits(entries).items():
+        if debits > money.MAX_AMOUNT:
+            sentence = f"The debits in {currency} add up to more than 64 bits hold. Split it."
+            return Refused(Reason.SUM_TOO_LARGE, sentence, "entries")
     return None
 
 

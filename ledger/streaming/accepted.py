@@ -8,7 +8,6 @@ from ledger.domain.intake import Memory, Seen
 from ledger.domain.run import Watermark
 from ledger.streaming.store import Store
 
-_SEEN = struct.Struct(">qq16s16s")
 _MARK = struct.Struct(">qq32sqq")
 _UNTIL = struct.Struct(">cQQ")
 """The key of a run's ids: the newest one's time, and where the run is in the decision log.
@@ -51,7 +50,7 @@ class AcceptedIds:
         """The same of many together."""
         keys = [b"t" + each.encode("utf-8", "surrogatepass") for each in transaction_ids]
         held = self._store.get_all(keys)
-        seen = (None if each is None else Seen._make(_SEEN.unpack(each)) for each in held)
+        seen = (None if each is None else Seen.unpack(each) for each in held)
         return dict(zip(transaction_ids, seen, strict=True))
 
     def find_reversal(self, transaction_id: str) -> int | None:
@@ -71,11 +70,9 @@ class AcceptedIds:
             watermark.decisions_offset, watermark.end, watermark.digest,
             watermark.recorded_until, reference_offset,
         ))]  # fmt: skip
-        for name, seen in memory.ids.items():
-            puts.append((b"t" + name.encode(), _SEEN.pack(*seen)))
+        puts += [(b"t" + name.encode(), seen) for name, seen in memory.ids.items()]
         if memory.ids:
-            newest = max(seen.known_from for seen in memory.ids.values())
-            key = _UNTIL.pack(b"x", max(newest, 0), watermark.decisions_offset)
+            key = _UNTIL.pack(b"x", memory.known_until, watermark.decisions_offset)
             puts.append((key, _BETWEEN.join(memory.ids).encode()))
         for name, offset in memory.reversals.items():
             puts.append((b"r" + name.encode(), b"%d" % offset))

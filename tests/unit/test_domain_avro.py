@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agents import messages
 from ledger.domain import avro
 from ledger.domain.balance import Balance
-from ledger.domain.run import Outcomes, Refusal
+from ledger.domain.run import Content, Outcomes, Refusal
 from ledger.streaming.registry import Codec
 
 LONGS = st.integers(0, 2**63 - 1)
@@ -42,6 +42,23 @@ def test_a_signed_long(number):
 @given(TEXTS)
 def test_a_text(value):
     assert avro.text(value) == written("string", value)
+
+
+COLUMNS = {
+    "accounts": st.sampled_from(["a", "b" * 200]) | TEXTS,
+    "scales": st.integers(0, 1) | st.integers(0, 18),
+    "recorded_at": st.just(-1) | ANY_LONGS,
+    "entry_amounts": ANY_LONGS,
+    "metadata": st.just("") | TEXTS,
+}
+
+
+@given(st.fixed_dictionaries({name: st.lists(each) for name, each in COLUMNS.items()}))
+def test_columns_of_one_thing_or_of_many(columns):
+    content = Content(**columns)
+    row = {name: getattr(content, name) for name in Content.__slots__}
+    assert content.encode() == avro.encode("Content", row)
+    assert Content.decode(content.encode()) == content
 
 
 @given(

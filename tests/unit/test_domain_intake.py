@@ -320,7 +320,9 @@ def test_memory_keeps_what_it_finds_and_what_it_learns_apart() -> None:
     settle(numbered([ORIGINAL, reversal(ORIGINAL, "r-1"), draft("t-2", kind="")]), memory=memory)
     assert set(memory.ids) == {"t-0", "r-1"}
     assert memory.reversals == {"t-0": 1}
-    assert (memory.ids["t-0"].offset, memory.ids["t-0"].known_from) == (0, NOW)
+    known = memory.seen("t-0")
+    assert known is not None
+    assert (known.offset, known.known_from, memory.known_until) == (0, NOW, NOW)
 
 
 def test_a_run_is_cut_by_count_and_by_size() -> None:

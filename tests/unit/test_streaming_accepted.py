@@ -22,7 +22,7 @@ class Ids:
     def add(self, *names: str, at: int, early: int = 0, reverses: str = "") -> None:
         memory = self.table.memory()
         for name in names:
-            memory.ids[name] = Seen(self.runs, (at + early) * SECOND, b"f" * 16, b"m" * 16)
+            memory.add(name, self.runs, (at + early) * SECOND, b"f" * 16, b"m" * 16)
         if reverses:
             memory.reversals[reverses] = self.runs
         self.runs += 1

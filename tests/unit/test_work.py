@@ -21,7 +21,7 @@ from agents.stripes import Row, Rows
 from ledger.domain import avro, published
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.reference import Reference
-from ledger.domain.run import Stripe
+from ledger.domain.run import Content, Stripe
 from ledger.gl.memory import MemoryJournal
 from ledger.settings import Settings
 from ledger.streaming.delivery import Run
@@ -232,8 +232,8 @@ def test_intake(app, work):
     names = app.names
     # Every transaction is decoded once, by hand, and what was decided is not decoded again.
     assert (intake["usual"], intake["schemaless_reader"]) == (TRANSACTIONS, 0)
-    # Content, outcomes and the decision around them: for a run, not for a transaction.
-    assert intake["schemaless_writer"] == 3
+    # The content's columns, outcomes and the decision: for a run, not for a transaction.
+    assert intake["schemaless_writer"] == len(Content.__slots__) + 2
     # One record beside the one that was there.
     assert app.log_.batches(names.decisions.name) == app.log_.records(names.decisions.name) == 2
     # Each id once, many together; one write for all.

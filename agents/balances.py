@@ -5,7 +5,8 @@ import time
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import NamedTuple
 
 from aiokafka import ConsumerRecord
@@ -303,13 +304,22 @@ class BalancesPart:
         return self._read in self._told or self._read >= self._told_end
 
     def _hear(self, records: Iterable[ConsumerRecord]) -> None:
+        # A shard's that were appended together came of one run, and wait together.
+        for (shard, _), news in groupby(self._news_in(records), key=itemgetter(0)):
+            together = list(news)
+            self._wait(together[0][1], shard, {stripe: live for _, _, stripe, live in together})
+
+    def _news_in(
+        self, records: Iterable[ConsumerRecord]
+    ) -> Iterator[tuple[tuple[int, int], int, Stripe, Totals]]:
+        """What is to be compared: its shard and the log's time, where it is, and what it says."""
         told, known = self._told, 0
         for record in records:
             known = max(told.pop(record.offset, 0), known)
             if record.offset >= known and (read := self._read_one(record)) is not None:
                 stripe, shard, row = read
                 if self._hear_one(record.offset, stripe, shard, row):
-                    self._wait(record.offset, shard, {stripe: row.live})
+                    yield (shard, record.timestamp), record.offset, stripe, row.live
 
     def _read_one(self, record: ConsumerRecord) -> tuple[Stripe, int, Row] | None:
         """The stripe, its shard and its row; None for a record that none of ours wrote."""

@@ -4,8 +4,6 @@ What is usual under schemas/Transaction.avsc as it stands; fastavro has the rest
 thirds longer.
 """
 
-from sys import intern
-
 from ledger.domain.account import Side
 from ledger.domain.transaction import Draft, DraftEntry
 
@@ -105,8 +103,7 @@ def _entries(value: bytes, at: int) -> tuple[list[DraftEntry], int]:
         # Most of the texts are here, and short: no call for each.
         length = value[at]
         start, end = at + 1, at + 1 + (length >> 1)
-        # Of one text for each account, wherever it is kept, comparing looks no further.
-        account = intern(value[start:end].decode())
+        account = value[start:end].decode()
         side, amount_length = value[end], value[end + 1]
         start, end = end + 2, end + 2 + (amount_length >> 1)
         amount = value[start:end].decode()

@@ -13,6 +13,7 @@ import pytest
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from agents import reconciliation
 from agents.balances import BalancesPart
 from agents.intake import DECODED, IntakeShard
 from agents.posting import Poster, PostingShard
@@ -21,9 +22,10 @@ from agents.stripes import Row, Rows
 from ledger.domain import avro, published
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.reference import Reference
-from ledger.domain.run import Content, Stripe
+from ledger.domain.run import Content, Outcomes, Stripe
 from ledger.gl.memory import MemoryJournal
 from ledger.settings import Settings
+from ledger.streaming.decisions import ValidRun
 from ledger.streaming.delivery import Run
 from ledger.streaming.health import Health
 from ledger.streaming.registry import Codec
@@ -257,6 +259,34 @@ def test_the_fold(app, work):
     assert app.log_.batches(names.stripes.name) <= PARTS
 
 
+@pytest.mark.parametrize(("full", "again"), [(21, 0), (20, 20)])
+def test_accounts_that_are_hardly_shared_are_not_cached(app, counted, monkeypatch, full, again):
+    """Not what a run of them that is full has touched; and nothing older stays in their place."""
+    monkeypatch.setattr(reconciliation, "APART_STRIPES", full)
+    app.told = lambda *_: None
+    looked_up, entries = [], []
+
+    async def story():
+        fold, chain = ReconciliationShard(app, 0, Room()), Chain(0)
+        await fold.open()
+        for start in (0, 10, 20):
+            before, each = chain.watermark, range(10)
+            run = chain.run(
+                *(moved(start + n, 1, debit=f"assets:a:{n}", credit=f"assets:b:{n}") for n in each)
+            )
+            valid = ValidRun(run.decision, run.decisions_offset, before, chain.watermark)
+            valid.__dict__["outcomes"] = Outcomes()
+            counted.clear()
+            fold.offer(valid)
+            await fold._folding
+            looked_up.append(counted["looked up"])
+            entries.append(fold._row(Stripe("assets:a:3", "CAD")).live.entries)
+
+    asyncio.run(story())
+    assert looked_up == [20, again, again]
+    assert entries == [1, 2, 3]
+
+
 def test_a_posting(app, counted):
     """Two runs fetched together: one database transaction, one message."""
     journal, asked = MemoryJournal(), []
@@ -341,6 +371,32 @@ def test_what_was_handed_on_is_not_read(app):
         assert part.goes_on_told()
         assert await part.skip_told() == 21
         assert part.goes_on_told(), "nothing comes yet"
+
+    asyncio.run(story())
+
+
+def test_what_was_appended_together_waits_together(app):
+    """As what is handed on does: of another worker's rows there are as many."""
+
+    def appended(first, log_time):
+        return [
+            ConsumerRecord(
+                "s", 0, place, log_time, 0, b"assets:%d CAD 0" % place,
+                Rows(CODEC).encode(row_of(place)), None, 0, 0, (),
+            )
+            for place in range(first, first + 5)
+        ]  # fmt: skip
+
+    async def story():
+        part = BalancesPart(app, 0)
+        await part.open()
+        await part.take(Run(part.tp, 0, 10, appended(0, 7) + appended(5, 8)))
+        waiting = part._ahead[0].told
+        assert [(each.place, each.end, len(each.totals)) for each in waiting] == [
+            (0, 5, 5), (5, 10, 5),
+        ]  # fmt: skip
+        await compare_up_to(5, app, part)
+        assert part._settled() == 5
 
     asyncio.run(story())
 

@@ -114,7 +114,8 @@ def _options() -> Options:
     options.set_write_buffer_manager(buffers)
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
-    options.set_compression_type(DBCompressionType.lz4())
+    # Measured: packed, numbers and codes take a tenth less of the disk, a fifth more to look up.
+    options.set_compression_type(DBCompressionType.none())
     # RocksDB's 256 MiB for the first level is rewritten whole each time that something is added.
     options.set_max_bytes_for_level_base(32 * 1024 * 1024)
     options.set_target_file_size_base(8 * 1024 * 1024)

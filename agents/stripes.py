@@ -9,6 +9,8 @@ from ledger.domain.run import Stripe, Watermark
 from ledger.streaming.registry import Codec
 
 MARK = b"w"
+_UNUSUAL = 0x81
+"""In an Avro number's first byte: more bytes of it follow, or it is below zero."""
 _MARK = struct.Struct(">qq32sqqq32sqqq")
 
 
@@ -36,9 +38,28 @@ class Rows:
 
     def decode(self, value: bytes) -> Row:
         """Raises ValueError for what is no row."""
-        row = self._codec.decode("Stripe", value)
+        try:
+            return self._usual(value)
+        except (IndexError, ValueError):
+            row = self._codec.decode("Stripe", value)
         live, posted = Totals.read(row["live"]), Totals.read(row["posted"])
         return Row(row["scale"], live, posted, row["broken"])
+
+    def _usual(self, value: bytes) -> Row:
+        """By hand, in less than half the time; raises for what the codec is to read, or refuse."""
+        at = len(self._head)
+        scale, live_length = value[at], value[at + 1]
+        live_end = at + 2 + (live_length >> 1)
+        posted_length = value[live_end]
+        end = live_end + 1 + (posted_length >> 1)
+        if (
+            (scale | live_length | posted_length) & _UNUSUAL
+            or not value.startswith(self._head)
+            or len(value) != end + 1
+        ):
+            raise ValueError
+        live, posted = value[at + 2 : live_end], value[live_end + 1 : end]
+        return Row(scale >> 1, _totals(live), _totals(posted), (False, True)[value[end]])
 
     def version_of(self, key: bytes, value: bytes) -> int:
         """How new a record of the changelog is: the last transaction, or decision, in it.
@@ -50,6 +71,11 @@ class Rows:
         if key != key_of(stripe_of(key)):
             raise ValueError("its key is not a stripe's")
         return self.decode(value).live.offset
+
+
+def _totals(text: bytes) -> Totals:
+    debits, credits, entries, offset = text.split(b" ")
+    return Totals(int(debits), int(credits), int(entries), int(offset))
 
 
 class Mark(NamedTuple):

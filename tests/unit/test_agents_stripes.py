@@ -41,6 +41,34 @@ def test_what_is_no_row() -> None:
             ROWS.decode(bad)
 
 
+def read(value: bytes) -> Row | None:
+    """By the schema alone."""
+    try:
+        row = CODEC.decode("Stripe", value)
+        live, posted = Totals.read(row["live"]), Totals.read(row["posted"])
+    except ValueError:
+        return None
+    return Row(row["scale"], live, posted, row["broken"])
+
+
+def test_every_byte_another_is_read_as_by_the_schema() -> None:
+    value = ROWS.encode(Row(2, SMALL, NOTHING, True))
+    for at in range(len(value)):
+        for byte in range(256):
+            other = value[:at] + bytes((byte,)) + value[at + 1 :]
+            try:
+                found = ROWS.decode(other)
+            except ValueError:
+                found = None
+            assert found == read(other)
+
+
+def test_what_is_usual_is_read_without_the_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Row(18, SMALL, NOTHING, True)
+    monkeypatch.delattr(Codec, "decode")
+    assert ROWS.decode(ROWS.encode(row)) == row
+
+
 def test_a_mark_s_version_is_what_is_folded() -> None:
     mark = Mark(stream=Watermark(7, 70, b"d" * 32, 1), compared=Watermark(5, 50))
     assert Mark.decode(mark.encode()) == mark

@@ -1,7 +1,9 @@
 """Parts of the bench that need no stack: what is published, and when."""
 
+import asyncio
 import itertools
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -9,7 +11,7 @@ from hdrh.histogram import HdrHistogram
 from ledger.bench.cpu import between
 from ledger.bench.load import FEES, SAMPLED_EACH, Source, _ticks, account_of, sampled
 from ledger.bench.pairs import Case, _to_fill
-from ledger.bench.run import BenchFailed, require_clean
+from ledger.bench.run import FIRST, BenchFailed, as_fast_as_they_go, require_clean
 from ledger.bench.watch import PERCENTILES, histogram
 from ledger.domain import avro
 from ledger.domain.partition import partition_of
@@ -135,3 +137,26 @@ def test_a_case_is_filled_to_the_last():
 def test_what_does_not_reconcile_is_no_result(found):
     with pytest.raises(BenchFailed):
         require_clean(found)
+
+
+class FixedSpeed:
+    """A bench that does so many transactions a second."""
+
+    def __init__(self, speed: int) -> None:
+        self.speed, self.counts = speed, list[int]()
+
+    async def phase(self, count: int, rate: int | None) -> SimpleNamespace:
+        self.counts.append(count)
+        return SimpleNamespace(count=count, seconds=count / self.speed)
+
+
+def test_it_lasts_as_long_as_was_asked_for() -> None:
+    """Also where it goes faster than in the warm-up."""
+    bench, said = FixedSpeed(20_000), list[str]()
+    phase = asyncio.run(as_fast_as_they_go(bench, 5_000, 10, said.append))  # type: ignore[arg-type]
+    assert bench.counts == [75_000, 300_000]
+    assert phase.seconds == 15
+    assert said == [f"{count:,} transactions as fast as they go" for count in bench.counts]
+    bench = FixedSpeed(5)
+    asyncio.run(as_fast_as_they_go(bench, 5, 10, said.append))  # type: ignore[arg-type]
+    assert bench.counts == [FIRST]

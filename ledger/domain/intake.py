@@ -157,8 +157,8 @@ class _Run:
 
     def is_full(self) -> bool:
         """Whether it touches as many stripes as one should."""
-        limit = APART_STRIPES if self.content.is_apart() else RUN_STRIPES
-        return len(self.stripes) >= limit
+        stripes = len(self.stripes)
+        return stripes >= RUN_STRIPES or (stripes >= APART_STRIPES and self.content.is_apart())
 
 
 def decide(

@@ -15,7 +15,7 @@ from agents.app import LedgerApp, take_runs
 from agents.messages import Message, Messages, portions
 from agents.stripes import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
 from ledger.domain.balance import NOTHING, Totals, added_up
-from ledger.domain.intake import APART_STRIPES
+from ledger.domain.intake import is_apart
 from ledger.domain.partition import partition_of
 from ledger.domain.reconcile import Compared, Difference, Meeting, Said
 from ledger.domain.run import Stripe, Watermark
@@ -309,7 +309,7 @@ class ReconciliationShard:
         await asyncio.gather(self._write(values, mark), self._say_stripes(changed, values))
         self.mark = mark
         self._marks |= {run.after.decisions_offset: run.after for run in runs}
-        if any(map(_is_full_and_apart, runs)):
+        if any(is_apart(run.content) for run in runs):
             # They would be looked for in vain, and take the memory all the same.
             self._cached.clear()
         else:
@@ -534,11 +534,6 @@ class ReconciliationShard:
 
     async def _say(self, topic: str, records: Sequence[Message]) -> None:
         await self._app.log_.append_absolute(topic, self._shard, records)
-
-
-def _is_full_and_apart(run: ValidRun) -> bool:
-    content = run.content
-    return len(content.accounts) >= APART_STRIPES and content.is_apart()
 
 
 def _totals(row: Mapping[str, Sequence[str]]) -> dict[Stripe, Totals]:

@@ -39,13 +39,11 @@ def encode(name: str, row: Mapping[str, Any], prefix: bytes = b"") -> bytes:
 @cache
 def _columns(name: str) -> dict[str, tuple[Schema, Schema]]:
     """By field of a record of arrays: the array's schema and its items'."""
-    fields = without_logical_types(schemas.load(name))["fields"]
+    record: Any = parsed(name)
+    parse = fastavro.parse_schema
     return {
-        each["name"]: (
-            fastavro.parse_schema(each["type"]),
-            fastavro.parse_schema(each["type"]["items"]),
-        )
-        for each in fields
+        each["name"]: (parse(each["type"]), parse(each["type"]["items"]))
+        for each in record["fields"]
     }
 
 
@@ -65,6 +63,9 @@ def encode_columns(name: str, columns: Mapping[str, Sequence[Any]]) -> bytes:
     return out.getvalue()
 
 
+UNUSUAL = 0x81
+"""In a number's first byte: more bytes of it follow, or it is below zero. Readers by hand leave
+such a record to fastavro."""
 _BITS = 14
 _MORE = 1 << _BITS
 _GOES_ON = [bytes((each & 0x7F | 0x80, each >> 7 | 0x80)) for each in range(_MORE)]

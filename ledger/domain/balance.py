@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 from ledger.domain import money
-from ledger.domain.account import normal_side
+from ledger.domain.account import on_normal_side
 from ledger.domain.run import Content, Stripe
 
 
@@ -161,15 +161,12 @@ class Holding:
             more_credits += live.credits - known.credits
             version += live.offset - known.offset
         scale = self.scale
-        posted, pending = debits - credits, more_debits - more_credits
-        if normal_side(account) == "credit":
-            posted, pending = -posted, -pending
         return Balance(
             account,
             currency,
             scale,
-            money.show(posted, scale),
-            money.show(pending, scale),
+            money.show(on_normal_side(account, debits=debits, credits=credits), scale),
+            money.show(on_normal_side(account, debits=more_debits, credits=more_credits), scale),
             money.show(debits, scale),
             money.show(credits, scale),
             entries,

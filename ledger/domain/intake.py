@@ -157,8 +157,13 @@ class _Run:
 
     def is_full(self) -> bool:
         """Whether it touches as many stripes as one should."""
-        stripes = len(self.stripes)
-        return stripes >= RUN_STRIPES or (stripes >= APART_STRIPES and self.content.is_apart())
+        return len(self.stripes) >= RUN_STRIPES or is_apart(self.content)
+
+
+def is_apart(content: Content) -> bool:
+    """Whether it has APART_STRIPES or more, and 19 of 20 entries one of their own."""
+    stripes = len(content.accounts)
+    return stripes >= APART_STRIPES and 20 * stripes > 19 * len(content.entry_stripes)
 
 
 def decide(

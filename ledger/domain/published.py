@@ -5,11 +5,10 @@ thirds longer.
 """
 
 from ledger.domain.account import Side
+from ledger.domain.avro import UNUSUAL
 from ledger.domain.transaction import Draft, DraftEntry
 
 _SIDES: tuple[Side, Side] = ("debit", "credit")
-_UNUSUAL = 0x81
-"""In the first byte of a length: more bytes of it follow, or it is below zero."""
 _ENDS, _EIGHTH = 0x80808080_80808081, 0x00808080_80808080
 """Of eight bytes: where a number ends, and its sign; and of a time from 1978 to 3111."""
 _NULL, _SOME = 0, 2
@@ -60,7 +59,7 @@ def _read(value: bytes, at: int) -> Draft:
 def _text(value: bytes, at: int) -> tuple[str, int]:
     length = value[at]
     start = at + 1
-    if length & _UNUSUAL:
+    if length & UNUSUAL:
         if length & 1 or value[start] & 0x80:
             raise _Unusual
         length = length & 0x7F | value[start] << 7
@@ -90,7 +89,7 @@ def _optional(value: bytes, at: int) -> tuple[str | None, int]:
 
 def _count(value: bytes, at: int) -> int:
     count = value[at]
-    if count & _UNUSUAL:
+    if count & UNUSUAL:
         raise _Unusual
     return count >> 1
 
@@ -109,7 +108,7 @@ def _entries(value: bytes, at: int) -> tuple[list[DraftEntry], int]:
         amount = value[start:end].decode()
         currency_length = value[end]
         start, at = end + 1, end + 1 + (currency_length >> 1)
-        if (length | side | amount_length | currency_length) & _UNUSUAL:
+        if (length | side | amount_length | currency_length) & UNUSUAL:
             raise _Unusual
         entries.append({
             "account": account,

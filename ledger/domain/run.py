@@ -77,10 +77,6 @@ class Content:
         """The stripes that `entry_stripes` points into."""
         return list(map(Stripe, self.accounts, self.currencies))
 
-    def is_apart(self) -> bool:
-        """Whether 19 of 20 entries have a stripe of their own: accounts that are hardly shared."""
-        return 20 * len(self.accounts) > 19 * len(self.entry_stripes)
-
     def legs(self) -> Iterator[list[tuple[str, str, int]]]:
         """For each transaction its entries: (account, currency, signed amount)."""
         at = 0

@@ -13,13 +13,12 @@ import pytest
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents import reconciliation
 from agents.balances import BalancesPart
 from agents.intake import DECODED, IntakeShard
 from agents.posting import Poster, PostingShard
 from agents.reconciliation import ReconciliationShard, Room
 from agents.stripes import Row, Rows
-from ledger.domain import avro, published
+from ledger.domain import avro, intake, published
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.reference import Reference
 from ledger.domain.run import Content, Outcomes, Stripe
@@ -262,7 +261,7 @@ def test_the_fold(app, work):
 @pytest.mark.parametrize(("full", "again"), [(21, 0), (20, 20)])
 def test_accounts_that_are_hardly_shared_are_not_cached(app, counted, monkeypatch, full, again):
     """Not what a run of them that is full has touched; and nothing older stays in their place."""
-    monkeypatch.setattr(reconciliation, "APART_STRIPES", full)
+    monkeypatch.setattr(intake, "APART_STRIPES", full)
     app.told = lambda *_: None
     looked_up, entries = [], []
 

@@ -24,6 +24,16 @@ POLL_SECONDS = 0.1
 STEADY_SECONDS = 30.0
 """A process that ran this long is started again at once; one that keeps dying waits longer."""
 MAX_PAUSE = 10.0
+_MEMORY = {
+    # glibc would keep a heap for each of many threads, and give little of it back.
+    "MALLOC_ARENA_MAX": "2",
+    # By itself it raises this up to 32 MiB, and then batches that come and go leave holes between
+    # what stays: measured with twelve million ids remembered, 50 MiB. The heap's end it gives back
+    # as seldom as it would then.
+    "MALLOC_MMAP_THRESHOLD_": str(512 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 1024 * 1024),
+}
+"""What the environment of an application has, where it says nothing else."""
 
 log = logging.getLogger(__name__)
 
@@ -106,10 +116,8 @@ class Supervisor:
             )  # fmt: skip
         if child.process is None and now >= child.due:
             child.started = now
-            # glibc would keep a heap for each of many threads, and give little of it back.
-            environment = {"MALLOC_ARENA_MAX": "2", **os.environ}
             child.process = subprocess.Popen(
-                self._command(child, pipe), pass_fds=[pipe], env=environment
+                self._command(child, pipe), pass_fds=[pipe], env=_MEMORY | os.environ
             )
 
     def _command(self, child: Child, pipe: int) -> list[str]:

@@ -183,7 +183,8 @@ class Sparing(logging.Filter):
 def _give_back() -> None:
     """Now and then what was freed, to the system: glibc keeps it, after a restore above all.
 
-    Having it do so by itself (MALLOC_TRIM_THRESHOLD_) was measured to take more processor time.
+    Having it do so by itself, by a low MALLOC_TRIM_THRESHOLD_, was measured to take more processor
+    time.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     while trim is not None:

@@ -28,7 +28,7 @@ _MEMORY = {
     # glibc would keep a heap for each of many threads, and give little of it back.
     "MALLOC_ARENA_MAX": "2",
     # By itself it raises this up to 32 MiB, and then batches that come and go leave holes between
-    # what stays: measured with fifteen million ids remembered, 40 MiB. The heap's end it gives back
+    # what stays: measured with fifteen million ids remembered, 30 MiB. The heap's end it gives back
     # as seldom as it would then.
     "MALLOC_MMAP_THRESHOLD_": str(512 * 1024),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 1024 * 1024),

@@ -139,11 +139,15 @@ def prepare_disk(data: Path) -> None:
 
 def attach_stream(app: LedgerApp, settings: Settings) -> None:
     """Intake, reconciliation and balances: what must go on when the database is away."""
-    reference = ReferenceFollower(app.log_, app.codec, app.names.reference.name)
+    reference = ReferenceFollower(app.log_, app.codec, app.names.reference.name, settings)
 
     @app.task
     async def follow_reference() -> None:
         await app.guarded(reference.follow(), "following the reference data")
+
+    @app.task
+    async def check_reference() -> None:
+        await app.guarded(reference.check_on(), "looking at the reference data")
 
     compared.attach(app)
     intake.attach(app, reference)

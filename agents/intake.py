@@ -2,22 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 
 from aiokafka import ConsumerRecord
+from faust.types import TP
 
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
 from agents.reference import ReferenceFollower
 from ledger.domain.intake import Memory, Received, Settled, cut, decide
 from ledger.domain.refusal import Refused
-from ledger.errors import Unavailable
+from ledger.errors import InvariantBroken, Unavailable
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.decisions import ValidRun, require_known, require_settled, valid_runs
 from ledger.streaming.delivery import Run
-from ledger.streaming.health import asking
-from ledger.streaming.reference import policy_of
+from ledger.streaming.health import asking, here
 from ledger.streaming.transactions import TransactionReader
 from ledger.streaming.waiting import waited_for
 
@@ -35,33 +37,48 @@ def attach(app: LedgerApp, reference: ReferenceFollower) -> None:
     async def opened(shard: int) -> int:
         await reference.ready.wait()
         if shard not in shards:
-            shards[shard] = IntakeShard(app, shard, reader, reference)
+            others = partial(recorded_until, shards, shard)
+            shards[shard] = IntakeShard(app, shard, reader, reference, others)
         return await shards[shard].open()
 
     async def take(run: Run) -> int:
         return await shards[run.tp.partition].take(run)
 
-    async def reference_moved() -> None:
-        await asyncio.gather(
-            *(shards[tp.partition].note_reference() for tp in app.consumer.opened
-              if tp.topic == app.names.transactions.name)
-        )  # fmt: skip
+    def reference_moved() -> None:
+        for shard in shards.values():
+            shard.reference_moved()
 
     reference.on_move(reference_moved)
     take_runs(app, app.names.transactions, name="intake", opened=opened, take=take)
+
+
+def recorded_until(shards: Mapping[int, "IntakeShard"], but: int) -> int:
+    """The latest recorded time of all shards but one, microseconds; 0 where there is no other."""
+    return max((each.recorded_until for shard, each in shards.items() if shard != but), default=0)
 
 
 class IntakeShard:
     """One shard's decisions, made one run after another."""
 
     def __init__(
-        self, app: LedgerApp, shard: int, reader: TransactionReader, reference: ReferenceFollower
+        self,
+        app: LedgerApp,
+        shard: int,
+        reader: TransactionReader,
+        reference: ReferenceFollower,
+        others_until: Callable[[], int],
     ) -> None:
         self._app, self._shard, self._reader, self._reference = app, shard, reader, reference
-        self._policy = policy_of(app.ledger)
+        self._others_until = others_until
         self._ids = AcceptedIds(app.data / "intake" / str(shard))
         self._log_end = 0
         self._lock = asyncio.Lock()
+        self._noting: asyncio.Task[None] | None = None
+
+    @property
+    def recorded_until(self) -> int:
+        """Up to which time of the log it is decided, microseconds."""
+        return self._ids.watermark.recorded_until
 
     async def open(self) -> int:
         """Catch up with the decision log; returns the position to read transactions from."""
@@ -84,28 +101,87 @@ class IntakeShard:
             slices = list(cut(records, count=limits.max_run_records, size=limits.max_run_bytes))
             for index, part in enumerate(slices):
                 last = index + 1 == len(slices)
-                await self._settle(part, run.end if last else slices[index + 1][0].offset)
+                end = run.end if last else slices[index + 1][0].offset
+                await self._settle_in_time(part, end)
             return self._ids.watermark.end
 
-    async def note_reference(self) -> None:
-        """Put on record that decisions from here on know the reference data read so far."""
+    def reference_moved(self) -> None:
+        """Put on record, soon, that decisions from here on know the reference data read so far.
+
+        In a task of its own: a shard that waits holds up neither the others nor the reading.
+        """
+        if self._noting is None or self._noting.done():
+            work = self._app.guarded(self._note(), f"noting reference data in {self._shard}")
+            self._noting = asyncio.create_task(work, name=f"reference data {self._shard}")
+
+    async def _note(self) -> None:
+        tp = TP(self._app.names.transactions.name, self._shard)
+        place = self._app.health.at(tp)
+        here.set(place)
         async with self._lock:
-            await self._note_reference()
+            # Assigned and not opened: what moves while a shard is opened is noted after that.
+            if tp not in self._app.consumer.assignment():
+                return
+            try:
+                await self._note_reference()
+            except InvariantBroken as error:
+                # What comes next for this shard finds the same, and stops its lane.
+                place.stop(str(error))
+                log.critical("Shard %s is stopped: %s", self._shard, error)
 
     async def _note_reference(self) -> None:
-        while self._ids.reference_offset < self._reference.data.offset:
+        self._reference.require_whole()
+        while self._ids.mark.reference_offset < self._reference.data.offset:
             await self._append_run([], self._ids.watermark.end)
 
     def _received(self, records: Iterable[ConsumerRecord], memory: Memory) -> Iterator[Received]:
         """Decoded a few at a time, as they are decided: a draft is a kilobyte."""
         decode, left = self._reader.decode, iter(records)
+        limited = self._shard in self._reference.data.clocks
         while part := list(islice(left, DECODED)):
             drafts = [decode(record.value) for record in part]
             ids = [each["transaction_id"] for each in drafts if not isinstance(each, Refused)]
             memory.found = self._ids.find_all(ids)
             for record, draft in zip(part, drafts, strict=True):
-                at = record.timestamp * 1000
+                at = self._recorded_at(record) if limited else record.timestamp * 1000
                 yield Received(record.offset, at, record.key, record.value, draft)
+
+    def _recorded_at(self, record: ConsumerRecord) -> int:
+        at = record.timestamp * 1000
+        return self._reference.data.recorded_at(self._shard, record.offset, at)
+
+    async def _settle_in_time(self, records: Sequence[ConsumerRecord], end: int) -> None:
+        """`_settle`, but what a clock ahead of everybody's has stamped waits."""
+        while (at := self._ahead(records)) is not None:
+            await self._settle(records[:at], records[at].offset)
+            records = records[at:]
+            await waited_for(partial(self._require_time, records[0]), "agree on the time")
+        await self._settle(records, end)
+
+    def _ahead(self, records: Sequence[ConsumerRecord]) -> int | None:
+        """The first of them that is recorded later than it may be."""
+        latest = self._latest()
+        if not records or max(record.timestamp for record in records) * 1000 <= latest:
+            return None
+        late = (at for at, each in enumerate(records) if self._recorded_at(each) > latest)
+        return next(late, None)
+
+    async def _require_time(self, record: ConsumerRecord) -> None:
+        """Raises Unavailable while its time is further ahead than the settings allow."""
+        ahead = self._recorded_at(record) - self._latest()
+        if ahead > 0:
+            seconds = ahead // 1_000_000 + self._app.ledger.clock_ahead_seconds
+            raise Unavailable(
+                f"Offset {record.offset} of shard {self._shard} is recorded {seconds} s ahead of "
+                "this worker's clock and of its other shards. A broker's clock, or this worker's, "
+                "is wrong; decided so, everything after it would be recorded as late as that. What "
+                "to do: docs/runbooks/clock-ahead.md"
+            )
+
+    def _latest(self) -> int:
+        """The latest time that a record may have been recorded at, microseconds."""
+        present = max(time.time_ns() // 1_000, self._others_until())
+        return present + self._app.ledger.clock_ahead_seconds * 1_000_000
 
     async def _settle(self, records: Sequence[ConsumerRecord], end: int) -> None:
         """Until the positions before `end` are settled, by this owner or by another one."""
@@ -117,7 +193,10 @@ class IntakeShard:
         # Before anything is made of the records, for that would wait with them.
         await self._app.room(self._shard)
         await waited_for(self._leased, "have its membership confirmed")
-        ids, memory = self._ids, self._ids.memory()
+        await self._require_reference()
+        ids, reference = self._ids, self._reference.data
+        memory = ids.memory(reference.scales)
+        self._reader.max_bytes = reference.policy.max_bytes
         settled = decide(
             self._received(records, memory),
             shard=self._shard,
@@ -125,8 +204,8 @@ class IntakeShard:
             end=end,
             watermark=ids.watermark,
             memory=memory,
-            reference=self._reference.data,
-            policy=self._policy,
+            reference=reference,
+            policy=reference.policy,
         )
         value = self._app.codec.encode("Decision", settled.decision.row())
         topic = self._app.names.decisions.name
@@ -156,8 +235,8 @@ class IntakeShard:
 
     def _keep(self, memory: Memory, run: ValidRun) -> None:
         """Remember what a run in the log has settled, and hand it on."""
-        reference_offset = run.decision.reference_offset
-        self._ids.write(memory, run.after, reference_offset, window=self._policy.window)
+        policy = self._reference.data.policy_at(run.decision.reference_offset)
+        self._ids.write(memory, run, policy)
         self._app.settled(self._shard, run)
 
     async def _require_known(self) -> None:
@@ -166,7 +245,8 @@ class IntakeShard:
 
     async def _require_settled(self) -> None:
         log_, topic = self._app.log_, self._app.names.transactions.name
-        await require_settled(log_, topic, self._shard, self._ids.watermark)
+        limit = self._reference.data.recorded_at
+        await require_settled(log_, topic, self._shard, self._ids.watermark, limit)
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""
@@ -174,8 +254,24 @@ class IntakeShard:
         _, end = await log_.bounds(topic, self._shard)
         async for records in log_.read(topic, self._shard, ids.watermark.decisions_offset, end):
             for run in valid_runs(self._app.codec, records, ids.watermark):
+                await self._reach(run.decision.reference_offset)
                 memory = ids.memory()
                 memory.remember(run.content, run.outcomes)
                 self._keep(memory, run)
                 await self._app.room(self._shard)
         self._log_end = end
+        await self._require_reference()
+        mark = ids.mark
+        if mark.reference_digest:
+            follower, place = self._reference, (mark.reference_offset, mark.reference_digest)
+            await follower.require_digest(*place, self._shard)
+
+    async def _require_reference(self) -> None:
+        """Nothing is decided with less reference data than the shard's chain has recorded."""
+        self._reference.require_whole()
+        await self._reach(self._ids.mark.reference_offset)
+
+    async def _reach(self, offset: int) -> None:
+        if self._reference.data.offset < offset:
+            with asking("read the reference data that it was decided with"):
+                await self._reference.reached(offset, self._shard)

@@ -1,17 +1,28 @@
-"""Reference data: read to its end before anything is decided, and followed from then on."""
+"""Reference data: read to its end before anything is decided, and followed from then on.
+
+The topic is part of the record: each run of the decision log names a position in it and the digest
+of the records before that. A shard is decided only with what its chain has recorded.
+"""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Any
 
 from aiokafka import ConsumerRecord
 
-from ledger.domain.reference import Reference, ScaleChanged
-from ledger.errors import InvariantBroken
-from ledger.streaming.log import Log
-from ledger.streaming.reference import item_of
+from ledger.domain.reference import NO_RECORDS, Reference, digest_after
+from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.settings import Settings
+from ledger.streaming.log import Log, out_of_reach
+from ledger.streaming.reference import contradictions, take
 from ledger.streaming.registry import Codec
 from ledger.streaming.waiting import waited_for
+
+CHECK_SECONDS = 15.0
+"""How often it is made sure that the topic still has what was read of it."""
+MARKED_EACH = 1_000
+"""Records between two positions whose digest is kept."""
 
 log = logging.getLogger(__name__)
 
@@ -19,38 +30,156 @@ log = logging.getLogger(__name__)
 class ReferenceFollower:
     """`data` is what is known; `ready` is set once the topic was read to its end."""
 
-    def __init__(self, log_: Log, codec: Codec, topic: str) -> None:
-        self.data = Reference()
+    def __init__(self, log_: Log, codec: Codec, topic: str, settings: Settings) -> None:
+        self.data = Reference(scales={})
         self.ready = asyncio.Event()
-        self._log, self._codec, self._topic = log_, codec, topic
-        self._listeners: list[Callable[[], Awaitable[None]]] = []
+        self._log, self._codec, self._topic, self._settings = log_, codec, topic, settings
+        self._listeners: list[Callable[[], None]] = []
+        self._moved = asyncio.Event()
+        self._marks = [(0, NO_RECORDS)]
+        self._since_mark = 0
+        self._broken: InvariantBroken | None = None
 
-    def on_move(self, listener: Callable[[], Awaitable[None]]) -> None:
-        """Call `listener` each time something new was read."""
+    def on_move(self, listener: Callable[[], None]) -> None:
+        """Call `listener` each time something new was read; it must not wait for anything."""
         self._listeners.append(listener)
 
     async def follow(self) -> None:
-        """For ever."""
-        await waited_for(self._read_on, "read the reference data")
+        """For ever. Raises LedgerError when this worker's settings contradict the policy."""
+        try:
+            await waited_for(self._read_on, "read the reference data")
+        except InvariantBroken as error:
+            # Each shard tells of it, and each is told for itself.
+            self._break(error)
+            return
+        self._require_settings()
         self.ready.set()
         await waited_for(self._follow_on, "follow the reference data", endless=True)
 
-    async def _follow_on(self) -> None:
-        async for records in self._log.follow(self._topic, 0, self.data.offset):
-            self._add(records)
-            for listener in self._listeners:
-                await listener()
+    def _break(self, error: InvariantBroken) -> None:
+        log.critical("%s", error)
+        self._broken = error
+        self.ready.set()
+        self._tell()
 
     async def _read_on(self) -> None:
         async for records in self._log.read(self._topic, 0, self.data.offset):
             self._add(records)
+        if not self.data.policies:
+            raise Unavailable(
+                f"{self._topic} has no policy yet, without which nothing is decided. "
+                "`faust-ledger up` writes it when a ledger is made or upgraded."
+            )
+
+    def _require_settings(self) -> None:
+        if found := contradictions(self._settings, self.data):
+            raise LedgerError(
+                f"This worker's settings contradict the ledger's policy: {'; '.join(found)}. Two "
+                "workers that decide by different settings would make two ledgers of one. Take "
+                "the setting away: the policy counts. To change that: `faust-ledger policy set`."
+            )
+
+    async def _follow_on(self) -> None:
+        try:
+            await self._require_same()
+            async for records in self._log.follow(self._topic, 0, self.data.offset):
+                self._add(records)
+        except InvariantBroken as error:
+            self._break(error)
 
     def _add(self, records: list[ConsumerRecord]) -> None:
         for record in records:
+            if (why := take(self.data, record, self._row(record))) is not None:
+                log.critical("Reference data at %s is ignored: %s", record.offset, why)
+        self._since_mark += len(records)
+        if self._since_mark >= MARKED_EACH:
+            self._since_mark = 0
+            self._marks.append((self.data.offset, self.data.digest))
+        self._tell()
+
+    def _row(self, record: ConsumerRecord) -> dict[str, Any] | None:
+        try:
+            return self._codec.decode("Reference", record.value or b"")
+        except (ValueError, InvariantBroken):
+            return None
+
+    def _tell(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+        for listener in self._listeners:
+            listener()
+
+    def require_whole(self) -> None:
+        """Raises InvariantBroken once the topic was found not to be what was read of it."""
+        if self._broken is not None:
+            raise self._broken
+
+    async def reached(self, offset: int, shard: int) -> None:
+        """Return when the records before `offset` are read, which `shard` was decided with.
+
+        Raises InvariantBroken when the topic ends before it.
+        """
+        self.require_whole()
+        while self.data.offset < offset:
+            moved = self._moved
+            _, end = await self._log.bounds(self._topic, 0)
+            if end < offset:
+                raise InvariantBroken(
+                    f"Shard {shard} was decided with more reference data than there is. "
+                    f"{out_of_reach(self._topic, 0, offset, (0, end))}"
+                )
+            if self.data.offset < offset:
+                await moved.wait()
+            self.require_whole()
+
+    async def require_digest(self, offset: int, digest: bytes, shard: int) -> None:
+        """Raises InvariantBroken when the records before `offset`, read already, have another."""
+        found = await self._digest_at(offset)
+        if found != digest:
+            raise InvariantBroken(
+                f"Shard {shard} was decided with other reference data: the records of "
+                f"{self._topic} before {offset} have the digest {found.hex()[:16]}..., its last "
+                f"run names {digest.hex()[:16]}.... The topic was made anew, or what was in it was "
+                "changed. This shard waits. What to do: docs/runbooks/topic-lost.md"
+            )
+
+    async def _digest_at(self, offset: int) -> bytes:
+        if offset == self.data.offset:
+            return self.data.digest
+        start, digest = max(mark for mark in self._marks if mark[0] <= offset)
+        async for records in self._log.read(self._topic, 0, start, offset):
+            for record in records:
+                digest = digest_after(digest, record.offset, record.key, record.value)
+        return digest
+
+    async def check_on(self) -> None:
+        """Look now and then whether the topic still has what was read of it; without end."""
+        await self.ready.wait()
+        while self._broken is None:
+            await asyncio.sleep(CHECK_SECONDS)
             try:
-                self.data.add([item_of(self._codec.decode("Reference", record.value or b""))])
-            except ScaleChanged as error:
-                log.critical("Reference data at %s is ignored: %s", record.offset, error)
-            except (ValueError, InvariantBroken) as error:
-                log.error("Reference data at %s is ignored: %s", record.offset, error)
-            self.data.offset = record.offset + 1
+                await self._require_same()
+            except InvariantBroken as error:
+                self._break(error)
+            except Unavailable as error:
+                # Whoever needs Kafka waits for it, and says so.
+                log.info("The reference data could not be looked at: %s", error)
+
+    async def _require_same(self) -> None:
+        """Raises InvariantBroken when the topic has not, or no longer, what was read of it."""
+        offset, digest = self.data.offset, self.data.digest
+        start, found = self._marks[-1]
+        first, end = await self._log.bounds(self._topic, 0)
+        if end < offset or first > start:
+            raise InvariantBroken(
+                out_of_reach(self._topic, 0, offset if end < offset else start, (first, end))
+            )
+        async for records in self._log.read(self._topic, 0, start, offset):
+            for record in records:
+                found = digest_after(found, record.offset, record.key, record.value)
+        if found != digest:
+            raise InvariantBroken(
+                f"{self._topic} no longer has what was read of it up to {offset}: it was made "
+                "anew, or what was in it was changed. Nothing is decided until this worker is "
+                "started again, with the topic as it was. What to do: docs/runbooks/topic-lost.md"
+            )

@@ -77,7 +77,8 @@ class Settings(BaseSettings):
     window_days: int = Field(
         default=30,
         ge=1,
-        description="How long an id is remembered, and how old created_at may be.",
+        description="How long an id is remembered, and how old created_at may be. This and the "
+        "next three are a new ledger's; from then on its policy counts (`faust-ledger policy`).",
     )
     early_minutes: int = Field(
         default=5, ge=0, description="How far created_at may be ahead of the log's clock."
@@ -87,6 +88,12 @@ class Settings(BaseSettings):
     )
     max_transaction_bytes: int = Field(
         default=262_144, ge=1024, description="A bigger record is refused TOO_LARGE."
+    )
+    clock_ahead_seconds: int = Field(
+        default=60,
+        ge=1,
+        description="A shard whose log's clock is further ahead of its worker's, and of the "
+        "worker's other shards, waits instead of deciding.",
     )
     max_run_records: int = Field(default=10_000, ge=1, description="Transactions decided at once.")
     max_run_bytes: int = Field(

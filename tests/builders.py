@@ -14,10 +14,11 @@ from ledger.domain.account import Side
 from ledger.domain.balance import Totals
 from ledger.domain.intake import Memory, Received, Seen, decide
 from ledger.domain.partition import partition_of
+from ledger.domain.policy import Policy
 from ledger.domain.reference import Account, Asset, Reference
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Content, Decision, Outcomes, Stripe, Watermark
-from ledger.domain.transaction import Draft, DraftEntry, Policy, ordering_key
+from ledger.domain.transaction import Draft, DraftEntry, ordering_key
 from ledger.settings import Settings
 from ledger.streaming.transactions import Subject, TransactionReader
 

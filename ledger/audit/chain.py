@@ -59,14 +59,18 @@ class Settled:
 
 
 def digest_of(run: Mapping[str, Any]) -> bytes:
-    """SHA-256 over the tag, six big-endian numbers, the digest before, and two SHA-256.
+    """SHA-256 over the tag, six big-endian numbers, the digests, and two SHA-256.
+
+    The digests: of the run before, and of the reference data where the run names one, which the
+    tag says.
 
     Source: the formula of `ledger.domain.run.chain_digest`, computed here by itself.
     """
     names = ("shard", "start", "end", "recorded_until", "reference_offset", "accepted")
-    digest = sha256(b"faust-ledger run 1\n")
+    reference = run.get("reference_digest", b"")
+    digest = sha256(b"faust-ledger run %d\n" % (2 if reference else 1))
     digest.update(_NUMBERS.pack(*(run[name] for name in names)))
-    digest.update(run["follows"])
+    digest.update(run["follows"] + reference)
     for part in (run["content"], run["outcomes"]):
         digest.update(sha256(part).digest())
     return digest.digest()
@@ -104,6 +108,7 @@ class Chain:
             recorded_until=run["recorded_until"],
             reference_offset=run["reference_offset"],
             accepted=run["accepted"],
+            reference_digest=run.get("reference_digest", b""),
         )
         try:
             return self._read(head, run)

@@ -14,9 +14,9 @@ import faust
 from ledger.bench import child
 from ledger.domain import avro
 from ledger.domain.intake import Memory, Received, Seen, decide
+from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.domain.run import Watermark
-from ledger.domain.transaction import Policy
 from ledger.gl.journal import PostingRun
 from ledger.gl.postgresql import PostgresJournal
 from ledger.streaming.registry import HEADER

@@ -23,7 +23,7 @@ from ledger.client.reading import Reader, partition_counts
 from ledger.client.records import Records
 from ledger.client.reference import ReferenceFollower
 from ledger.domain import account as accounts
-from ledger.domain.reference import Account, Asset, ScaleChanged, asset_problem
+from ledger.domain.reference import ISO_SCALES, Account, Asset, ScaleChanged, asset_problem
 from ledger.domain.refusal import Refused
 from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.settings import Settings
@@ -140,6 +140,7 @@ class Importer:
         bad = []
         for number, item in items:
             try:
+                self._require_iso(item)
                 self._known.add([item])
             except ScaleChanged as error:
                 bad.append((number, str(error)))
@@ -152,6 +153,15 @@ class Importer:
                 )
                 bad.append((number, sentence))
         return bad
+
+    def _require_iso(self, item: Item) -> None:
+        """Raises ScaleChanged for an ISO currency, not registered yet, with other decimals."""
+        if isinstance(item, Asset) and item.code not in self._known.registered:
+            scale = ISO_SCALES.get(item.code, item.scale)
+            if scale != item.scale:
+                raise ScaleChanged(
+                    f"{item.code} has {scale} decimals by ISO 4217, not {item.scale}."
+                )
 
     async def add(self, items: Sequence[Item], seconds: float) -> list[int]:
         """Append them and wait until every shard decides with them.

@@ -17,7 +17,6 @@ from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft, check_content, check_fields, ordering_key
 from ledger.settings import Settings, load
 from ledger.streaming.log import Log
-from ledger.streaming.reference import policy_of
 from ledger.streaming.topics import topics
 
 MANY = 10_000
@@ -59,7 +58,6 @@ class Publisher:
     ) -> None:
         self._settings = settings or load()
         self._check, self._timeout, self._clock = check, timeout, clock
-        self._policy = policy_of(self._settings)
         self._log = Log(self._settings)
         self._lanes: list[Lane] = []
         self._refreshed = float("-inf")
@@ -150,11 +148,11 @@ class Publisher:
 
     def _refusal(self, draft: Draft) -> Refused | None:
         now = self._clock()
-        refused = check_fields(draft, recorded_at=now, policy=self._policy)
+        refused = check_fields(draft, recorded_at=now, policy=self._reference.policy)
         if refused:
             return refused
         checked = check_content(
-            draft, recorded_at=now, reference=self._reference.known, policy=self._policy
+            draft, recorded_at=now, reference=self._reference.known, policy=self._reference.policy
         )
         return checked if isinstance(checked, Refused) else None
 
@@ -175,7 +173,7 @@ class Publisher:
         except (ValueError, OverflowError) as error:
             sentence = f"The transaction cannot be written as Avro: {error}."
             return Refused(Reason.FIELD_MALFORMED, sentence)
-        limit = self._policy.max_bytes if self._check else RECORD_BYTES
+        limit = self._reference.policy.max_bytes if self._check else RECORD_BYTES
         if len(value) > limit or len(key) + len(value) > RECORD_BYTES:
             sentence = f"The record has {len(value)} bytes; at most {limit} are taken."
             return Refused(Reason.TOO_LARGE, sentence)

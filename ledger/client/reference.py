@@ -9,9 +9,10 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from ledger.client.reading import Follower, Reader
 from ledger.client.records import Records
-from ledger.domain.reference import Reference, ScaleChanged
+from ledger.domain.policy import Policy
+from ledger.domain.reference import Reference
 from ledger.settings import Settings
-from ledger.streaming.reference import item_of
+from ledger.streaming.reference import policy_of, take
 from ledger.streaming.topics import topics
 from ledger.streaming.waiting import waited_for
 
@@ -25,6 +26,7 @@ class ReferenceFollower:
 
     def __init__(self, settings: Settings, records: Records) -> None:
         self.known = Reference()
+        self._settings = settings
         self._records = records
         self._partition = TopicPartition(topics(settings).reference.name, 0)
         self._reader = Reader(settings, fetch_wait_ms=IDLE_FETCH_MS)
@@ -48,6 +50,11 @@ class ReferenceFollower:
     ) -> None:
         await self._open.aclose()
 
+    @property
+    def policy(self) -> Policy:
+        """The ledger's; what the settings would make of a new one where it has none yet."""
+        return self.known.policy if self.known.policies else policy_of(self._settings)
+
     async def catch_up(self) -> None:
         """Return once everything that is in the topic now is in `known`."""
         await self._follower.caught_up()
@@ -57,9 +64,7 @@ class ReferenceFollower:
             lambda: self._records.decode("Reference", records), "read reference data"
         )
         for record, row in rows:
-            try:
-                self.known.add([item_of(row)])
-            except (ScaleChanged, ValueError) as error:
+            if (why := take(self.known, record, row)) is not None:
                 # The service does the same, and alarms.
-                log.warning("Reference data at %s is ignored: %s", record.offset, error)
+                log.warning("Reference data at %s is ignored: %s", record.offset, why)
         self.known.offset = records[-1].offset + 1

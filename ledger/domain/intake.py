@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from ledger.domain.partition import partition_of
+from ledger.domain.policy import LONG_AGO, Policy
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Content, Decision, Outcomes, Refusal, Watermark
 from ledger.domain.transaction import (
+    NO_SCALES,
     Draft,
     Entry,
-    Policy,
     check_content,
     check_fields,
     fingerprint,
@@ -76,14 +77,22 @@ class Memory:
     """Ids accepted before a run; `ids` and `reversals` collect what the run adds.
 
     `ids` has each as it was packed when it was at hand: after a run of thousands it no longer is.
-    `known_until`: the last `known_from` of them.
+    `known_until`: the last `known_from` of them. `floor`: the time from which on every accepted id
+    is remembered (microseconds); what is known from before it counts as forgotten. `changed`:
+    decimals by code of what was accepted with others than the reference data have today.
     """
 
     def __init__(
-        self, find: Callable[[str], Seen | None], find_reversal: Callable[[str], int | None]
+        self,
+        find: Callable[[str], Seen | None],
+        find_reversal: Callable[[str], int | None],
+        *,
+        floor: int = LONG_AGO,
+        changed: Mapping[str, int] = NO_SCALES,
     ) -> None:
         self._find = find
         self._find_reversal = find_reversal
+        self.floor, self.changed = floor, changed
         self.found: Mapping[str, Seen | None] = {}
         """What was looked up already, for many together."""
         self.ids: dict[str, bytes] = {}
@@ -213,6 +222,7 @@ def decide(
         accepted=len(run.content.offsets),
         content=run.content.encode(),
         outcomes=run.outcomes.encode(),
+        reference_digest=reference.digest,
     )
     return Settled(decision, run.content, run.outcomes)
 
@@ -231,14 +241,20 @@ def _judge(
     if isinstance(draft, Refused):
         return draft
     refused = check_key(draft, record.key, shard, shards) or check_fields(
-        draft, recorded_at=recorded_at, policy=policy
+        draft, recorded_at=recorded_at, policy=policy, floor=memory.floor
     )
     if refused:
         return refused
     known = memory.seen(draft["transaction_id"])
-    if known is not None and recorded_at - known.known_from <= policy.window:
+    if (
+        known is not None
+        and recorded_at - known.known_from <= policy.window
+        and known.known_from >= memory.floor
+    ):
         return None if known.fingerprint == fingerprint(draft) else _reused(draft, known)
-    entries = check_content(draft, recorded_at=recorded_at, reference=reference, policy=policy)
+    entries = check_content(
+        draft, recorded_at=recorded_at, reference=reference, policy=policy, changed=memory.changed
+    )
     if isinstance(entries, Refused):
         return entries
     refused = _check_reversal(draft, entries, recorded_at, memory, policy)
@@ -285,7 +301,7 @@ def _check_reversal(
             "what it reverses (its transaction id where it had none)."
         )
         return Refused(Reason.REVERSAL_UNKNOWN, sentence, "reverses")
-    if recorded_at - known.known_from > policy.window:
+    if recorded_at - known.known_from > policy.window or known.known_from < memory.floor:
         sentence = f"{name!r} is past the window of reversals; book an adjustment instead."
         return Refused(Reason.REVERSAL_TOO_OLD, sentence, "reverses")
     reversed_at = memory.reversal(name)

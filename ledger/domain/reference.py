@@ -1,11 +1,19 @@
-"""Reference data: which currencies and assets there are, and what is known of accounts."""
+"""Reference data: what a decision depends on besides transactions.
 
+Currencies and assets, accounts, the policy, and limits of a shard's clock, as a fold of the records
+of one topic in their order. A run of the decision log names the position up to which it knew them
+and the digest of the records before that.
+"""
+
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import iso4217
 
 from ledger.domain.money import MAX_SCALE
+from ledger.domain.policy import Policy
 
 MAX_CODE = 32
 """Characters of an asset's code."""
@@ -37,36 +45,132 @@ class Account:
     closed_at: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """A new policy; it counts only if it replaces the one whose record is at `follows`.
+
+    `follows` is -1 for the first policy of a ledger. `shards`: partitions of the transactions
+    topic, the same in every policy of a ledger.
+    """
+
+    policy: Policy
+    shards: int
+    follows: int = -1
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockLimit:
+    """Positions of `shard` before `until` are recorded at `at_most` (microseconds) at the latest.
+
+    The way on after a broker's clock was ahead; see docs/runbooks/clock-ahead.md.
+    """
+
+    shard: int
+    until: int
+    at_most: int
+    reason: str = ""
+
+
+Item = Asset | Account | PolicyChange | ClockLimit
+
+
 class ScaleChanged(ValueError):
     """An asset's scale never changes: it would change the worth of what was posted."""
 
 
+class Overtaken(ValueError):
+    """A policy replaces another one than the one that counts: somebody else was first."""
+
+
+NO_RECORDS = bytes(32)
+"""The digest of a topic without records."""
+_OFFSET = struct.Struct(">q")
+
+
+def digest_after(digest: bytes, offset: int, key: bytes | None, value: bytes | None) -> bytes:
+    """The digest (32 bytes) of the records before `offset` and of the one there."""
+    parts = (digest, _OFFSET.pack(offset), sha256(key or b"").digest(),
+             sha256(value or b"").digest())  # fmt: skip
+    return sha256(b"".join(parts)).digest()
+
+
 @dataclass(slots=True)
 class Reference:
-    """What a decision may look up. `offset` is the reference topic's position it reflects."""
+    """What a decision may look up, as of the reference topic's position `offset`.
+
+    `scales`: decimals by code; a service begins with none, so that each is of the log. `policies`:
+    the offset of each policy's record, and the policy, rising. `digest`: of the records read.
+    """
 
     scales: dict[str, int] = field(default_factory=lambda: dict(ISO_SCALES))
     accounts: dict[str, Account] = field(default_factory=dict)
     offset: int = 0
+    digest: bytes = NO_RECORDS
+    registered: set[str] = field(default_factory=set)
+    policies: list[tuple[int, Policy]] = field(default_factory=list)
+    shards: int | None = None
+    clocks: dict[int, list[ClockLimit]] = field(default_factory=dict)
 
-    def add(self, items: Iterable[Asset | Account]) -> None:
-        """Take what is new; the later of two says what is so.
+    @property
+    def policy(self) -> Policy:
+        """The one that counts; the default where the topic has none."""
+        return self.policies[-1][1] if self.policies else Policy()
 
-        Raises ScaleChanged for an asset known with another scale, ISO currencies included, and
-        ValueError for one that cannot be registered: the database would not take its postings.
+    def policy_at(self, position: int) -> Policy:
+        """The one that counted when the topic had been read up to `position`, or the first."""
+        before = [policy for offset, policy in self.policies if offset < position]
+        return before[-1] if before else self.policies[0][1] if self.policies else Policy()
+
+    def recorded_at(self, shard: int, offset: int, time: int) -> int:
+        """When a record of the log counts as recorded, by the log's own `time` (microseconds)."""
+        limits = self.clocks.get(shard, ())
+        return min([time, *(each.at_most for each in limits if offset < each.until)])
+
+    def note(self, offset: int, key: bytes | None, value: bytes | None) -> None:
+        """A record of the topic was read, whatever it says."""
+        self.digest = digest_after(self.digest, offset, key, value)
+        self.offset = offset + 1
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Take what is new. The first asset of a code and the last account of a code count.
+
+        A policy's record is the one at `offset`. Raises ScaleChanged for an asset
+        registered with another scale, Overtaken for a policy that replaces another one than the
+        present, and ValueError for an asset that cannot be registered: the database would not take
+        its postings.
         """
         for item in items:
-            if isinstance(item, Account):
-                self.accounts[item.code] = item
-                continue
-            if problem := asset_problem(item.code, item.scale):
-                raise ValueError(f"{item.code[:MAX_CODE]!r} with {item.scale} decimals: {problem}")
-            known = self.scales.setdefault(item.code, item.scale)
-            if known != item.scale:
-                raise ScaleChanged(
-                    f"{item.code} has {known} decimals and cannot get {item.scale}: what was "
-                    "posted would change its worth. Register a new code instead."
-                )
+            match item:
+                case Account():
+                    self.accounts[item.code] = item
+                case Asset():
+                    self._add_asset(item)
+                case PolicyChange():
+                    self._change_policy(item)
+                case ClockLimit():
+                    self.clocks.setdefault(item.shard, []).append(item)
+
+    def _add_asset(self, item: Asset) -> None:
+        if problem := asset_problem(item.code, item.scale):
+            raise ValueError(f"{item.code[:MAX_CODE]!r} with {item.scale} decimals: {problem}")
+        if item.code not in self.registered:
+            self.registered.add(item.code)
+            self.scales[item.code] = item.scale
+        elif (known := self.scales[item.code]) != item.scale:
+            raise ScaleChanged(
+                f"{item.code} has {known} decimals and cannot get {item.scale}: what was "
+                "posted would change its worth. Register a new code instead."
+            )
+
+    def _change_policy(self, item: PolicyChange) -> None:
+        last = self.policies[-1][0] if self.policies else -1
+        if item.follows != last:
+            raise Overtaken(f"it replaces the policy at {item.follows}, and that at {last} counts")
+        if self.shards not in (None, item.shards):
+            raise ValueError(f"it says {item.shards} shards, and the ledger has {self.shards}")
+        self.shards = item.shards
+        self.policies.append((self.offset, item.policy))
 
 
 def asset_problem(code: str, scale: int) -> str | None:

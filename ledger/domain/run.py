@@ -178,6 +178,8 @@ class Decision:
     accepted: int
     content: bytes
     outcomes: bytes
+    reference_digest: bytes = b""
+    """Of the reference data that it was decided with; empty in runs of versions before 0.2."""
 
     def row(self) -> dict[str, Any]:
         """As the Avro record's fields."""
@@ -215,11 +217,17 @@ class RunHead(NamedTuple):
     recorded_until: int
     reference_offset: int
     accepted: int
+    reference_digest: bytes = b""
 
 
 def chain_digest(head: RunHead | Decision, *, content: bytes, outcomes: bytes) -> bytes:
-    """Digest of a run from its head and the SHA-256 of its content and of its outcomes."""
+    """Digest of a run from its head and the SHA-256 of its content and of its outcomes.
+
+    A run that names no digest of its reference data is of a version before 0.2, and hashed so.
+    """
     numbers = _HEAD.pack(
         head.shard, head.start, head.end, head.recorded_until, head.reference_offset, head.accepted
     )
-    return sha256(b"faust-ledger run 1\n" + numbers + head.follows + content + outcomes).digest()
+    tag = b"faust-ledger run 2\n" if head.reference_digest else b"faust-ledger run 1\n"
+    parts = (tag, numbers, head.follows, head.reference_digest, content, outcomes)
+    return sha256(b"".join(parts)).digest()

@@ -6,12 +6,12 @@ Client and service call the same functions, so they refuse the same things.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple, TypedDict
 
 from ledger.domain import account as accounts
 from ledger.domain import money
+from ledger.domain.policy import DAY, LONG_AGO, Policy
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Reason, Refused
 
@@ -26,8 +26,6 @@ EARLIEST = -2_208_988_800_000_000
 """1900-01-01T00:00:00Z in microseconds since 1970, the first time a ledger can speak of."""
 LATEST = 7_258_118_400_000_000
 """2200-01-01T00:00:00Z, the first one that it cannot."""
-MINUTE = 60_000_000
-DAY = 24 * 60 * MINUTE
 
 # PostgreSQL's text cannot hold NUL, and the separators keep fingerprints unambiguous.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -65,25 +63,22 @@ class Entry(NamedTuple):
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The settings that a decision depends on; durations in microseconds, sizes in bytes."""
-
-    window: int = 30 * DAY
-    early: int = 5 * MINUTE
-    open_unknown_accounts: bool = True
-    max_bytes: int = 262_144
-
-
 def ordering_key(draft: Draft) -> str:
     """The key of the Kafka record: what keeps its order."""
     key = draft["ordering_key"]
     return draft["transaction_id"] if key is None else key
 
 
-def check_fields(draft: Draft, *, recorded_at: int, policy: Policy) -> Refused | None:
-    """Fields missing, malformed, too long or out of range; too late; too early."""
-    return _check_texts(draft) or _check_times(draft, recorded_at=recorded_at, policy=policy)
+def check_fields(
+    draft: Draft, *, recorded_at: int, policy: Policy, floor: int = LONG_AGO
+) -> Refused | None:
+    """Fields missing, malformed, too long or out of range; too late; too early.
+
+    `floor`: the time from which on every accepted id is remembered, microseconds.
+    """
+    return _check_texts(draft) or _check_times(
+        draft, recorded_at=recorded_at, policy=policy, floor=floor
+    )
 
 
 def _check_texts(draft: Draft) -> Refused | None:
@@ -129,7 +124,7 @@ def _check_metadata(metadata: Mapping[str, str]) -> Refused | None:
     return None
 
 
-def _check_times(draft: Draft, *, recorded_at: int, policy: Policy) -> Refused | None:
+def _check_times(draft: Draft, *, recorded_at: int, policy: Policy, floor: int) -> Refused | None:
     for field in ("effective_at", "created_at"):
         if not EARLIEST <= draft[field] < LATEST:
             sentence = f"{field} is outside the years 1900 to 2199; microseconds since 1970 in UTC."
@@ -142,6 +137,13 @@ def _check_times(draft: Draft, *, recorded_at: int, policy: Policy) -> Refused |
             "published before, publish it with the present as created_at."
         )
         return Refused(Reason.TOO_LATE, sentence, "created_at")
+    if draft["created_at"] < floor:
+        sentence = (
+            f"created_at is {age // DAY} days before the log took it. The window was shorter until "
+            "lately, and ids of then are forgotten. If this was never published before, publish it "
+            "with the present as created_at."
+        )
+        return Refused(Reason.TOO_LATE, sentence, "created_at")
     if -age > policy.early:
         sentence = (
             f"created_at is {-age // 1_000_000} seconds ahead of the log's clock, more than the "
@@ -151,10 +153,20 @@ def _check_times(draft: Draft, *, recorded_at: int, policy: Policy) -> Refused |
     return None
 
 
+NO_SCALES: Mapping[str, int] = {}
+
+
 def check_content(
-    draft: Draft, *, recorded_at: int, reference: Reference, policy: Policy
+    draft: Draft,
+    *,
+    recorded_at: int,
+    reference: Reference,
+    policy: Policy,
+    changed: Mapping[str, int] = NO_SCALES,
 ) -> list[Entry] | Refused:
     """Entries, currencies, amounts, balance, accounts; the checked entries if all is well.
+
+    `changed`: decimals by code of what was accepted with others than `reference` has.
 
     A reversal is spared the accounts' state: a closed account takes back what it took.
     """
@@ -165,7 +177,10 @@ def check_content(
     if count > MAX_ENTRIES:
         sentence = f"A transaction has at most {MAX_ENTRIES} entries, not {count}. Split it."
         return Refused(Reason.TOO_MANY_ENTRIES, sentence, "entries")
-    entries = _read_entries(draft["entries"], reference.scales)
+    scales: Mapping[str, int] = reference.scales
+    if changed:
+        scales = {code: scale for code, scale in scales.items() if code not in changed}
+    entries = _read_entries(draft["entries"], scales, changed)
     if isinstance(entries, Refused):
         return entries
     refused = _check_balance(entries) or _check_codes(entries)
@@ -177,7 +192,9 @@ def check_content(
     return refused or entries
 
 
-def _read_entries(drafts: Sequence[DraftEntry], scales: Mapping[str, int]) -> list[Entry] | Refused:
+def _read_entries(
+    drafts: Sequence[DraftEntry], scales: Mapping[str, int], changed: Mapping[str, int]
+) -> list[Entry] | Refused:
     entries: list[Entry] = []
     text: str | None = None
     currency, scale = "", 0
@@ -188,7 +205,7 @@ def _read_entries(drafts: Sequence[DraftEntry], scales: Mapping[str, int]) -> li
             text, currency = draft["amount"], draft["currency"]
             known = scales.get(currency)
             if known is None:
-                return _unknown_currency(currency, len(entries))
+                return _unknown_currency(currency, len(entries), changed)
             scale, amount = known, money.parse(text, known)
         if isinstance(amount, Reason):
             return _bad_amount(amount, draft, scale, len(entries))
@@ -197,12 +214,19 @@ def _read_entries(drafts: Sequence[DraftEntry], scales: Mapping[str, int]) -> li
     return entries
 
 
-def _unknown_currency(currency: str, index: int) -> Refused:
+def _unknown_currency(currency: str, index: int, changed: Mapping[str, int]) -> Refused:
+    field = f"entries[{index}].currency"
+    if currency in changed:
+        sentence = (
+            f"{currency} was accepted with {changed[currency]} decimals before, and is registered "
+            "with others today: what was posted would change its worth. Register a new code."
+        )
+        return Refused(Reason.SCALE_CHANGED, sentence, field)
     sentence = (
         f"{currency[:32]!r} is neither an ISO 4217 currency nor a registered asset. Mend the code, "
         "or register it with `faust-ledger assets import`."
     )
-    return Refused(Reason.UNKNOWN_CURRENCY, sentence, f"entries[{index}].currency")
+    return Refused(Reason.UNKNOWN_CURRENCY, sentence, field)
 
 
 def _bad_amount(reason: Reason, draft: DraftEntry, scale: int, index: int) -> Refused:

@@ -190,6 +190,7 @@ def run_head(run: PostedRun) -> RunHead:
         run.recorded_until,
         run.reference_offset,
         run.accepted,
+        run.reference_digest,
     )
 
 

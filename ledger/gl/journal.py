@@ -89,7 +89,10 @@ class PostedTransaction(NamedTuple):
 
 
 class PostedRun(NamedTuple):
-    """A run as the journal keeps it; digests are 32 bytes."""
+    """A run as the journal keeps it; digests are 32 bytes.
+
+    `reference_digest` is empty in runs that were decided before it was recorded.
+    """
 
     shard: int
     decisions_offset: int
@@ -101,6 +104,7 @@ class PostedRun(NamedTuple):
     recorded_until: int
     reference_offset: int
     accepted: int
+    reference_digest: bytes = b""
 
 
 class Journal(Protocol):
@@ -147,6 +151,9 @@ class Journal(Protocol):
         With `as_of` (microseconds since 1970) only entries before that time count: half-open.
         Without it the stripes are summed, which costs a few rows an account.
         """
+
+    def scales(self) -> Mapping[str, int]:
+        """Decimals by code of every currency that was posted."""
 
     def recorded_until(self) -> Mapping[int, int]:
         """For each shard the recorded time up to which it is complete, microseconds."""

@@ -123,6 +123,10 @@ class MemoryJournal:
                 if _wanted(stripe.account, named, prefix)
             ]
 
+    def scales(self) -> Mapping[str, int]:
+        with self._lock:
+            return dict(self._scales)
+
     def recorded_until(self) -> Mapping[int, int]:
         with self._lock:
             return {
@@ -173,6 +177,7 @@ def _posted(run: PostingRun) -> PostedRun:
         recorded_until=decision.recorded_until,
         reference_offset=decision.reference_offset,
         accepted=decision.accepted,
+        reference_digest=decision.reference_digest,
     )
 
 

@@ -65,8 +65,8 @@ ON CONFLICT (code) DO NOTHING
 _SELECT_CURRENCIES = "SELECT code, scale FROM currencies WHERE code = ANY (%(codes)s)"
 _INSERT_RUN = """
 INSERT INTO runs (shard, decisions_offset, start_offset, end_offset, follows, digest,
-    outcomes_digest, recorded_until, reference_offset, accepted)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    outcomes_digest, recorded_until, reference_offset, accepted, reference_digest)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 # Sums what was stored and not what was sent, so what reconciliation compares was counted twice.
 # Both ends are given so that the primary key is chosen even before the first ANALYZE.
@@ -205,6 +205,10 @@ class PostgresJournal:
         with self._reading() as connection:
             return reads.balances(connection, accounts=accounts, prefix=prefix, as_of=as_of, by=by)
 
+    def scales(self) -> Mapping[str, int]:
+        with self._reading() as connection:
+            return reads.scales(connection)
+
     def recorded_until(self) -> Mapping[int, int]:
         with self._reading() as connection:
             return reads.recorded_until(connection)
@@ -326,4 +330,5 @@ def _run_row(run: PostingRun) -> tuple[object, ...]:
         to_datetime(decision.recorded_until),
         decision.reference_offset,
         decision.accepted,
+        decision.reference_digest or None,
     )

@@ -41,6 +41,11 @@ def _watermark(row: Any) -> Watermark:
     return Watermark(row.decisions_offset, row.end_offset, bytes(row.digest), row.recorded_until)
 
 
+def scales(connection: Connection) -> dict[str, int]:
+    """By code."""
+    return {row.code: row.scale for row in connection.execute(select(currencies))}
+
+
 def recorded_until(connection: Connection) -> dict[int, int]:
     """By shard."""
     query = select(shards.c.shard, shards.c.recorded_until).order_by(shards.c.shard)
@@ -162,7 +167,8 @@ def run_pages(engine: Engine, shard: int, after: int) -> Iterator[PostedRun]:
                 query.where(runs.c.decisions_offset >= after).limit(PAGE)
             ).all()
         for row in page:
-            yield PostedRun(*row[:4], *map(bytes, row[4:7]), *row[7:])
+            digests, decided_with = map(bytes, row[4:7]), bytes(row[10] or b"")
+            yield PostedRun._make((*row[:4], *digests, *row[7:10], decided_with))
         if len(page) < PAGE:
             return
         after = page[-1].decisions_offset + 1

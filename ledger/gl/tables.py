@@ -123,6 +123,7 @@ runs = Table(
     Column("reference_offset", BigInteger, nullable=False),
     Column("accepted", Integer, nullable=False),
     Column("posted_at", Instant, nullable=False, server_default=text("CURRENT_TIMESTAMP")),
+    Column("reference_digest", _DIGEST, nullable=True),
     PrimaryKeyConstraint("shard", "decisions_offset", name="runs_pk"),
     CheckConstraint("start_offset <= end_offset", name="runs_order"),
 )

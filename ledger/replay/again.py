@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from aiokafka import ConsumerRecord
 
 from ledger.domain.intake import Received, decide
-from ledger.domain.reference import Account, Asset, Reference
+from ledger.domain.reference import Reference
 from ledger.domain.run import Content, Outcomes
 from ledger.settings import Settings
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.decisions import ValidRun
 from ledger.streaming.log import Log
-from ledger.streaming.reference import item_of, policy_of
+from ledger.streaming.reference import policy_of, take
 from ledger.streaming.registry import Codec
 from ledger.streaming.transactions import TransactionReader
 
@@ -67,8 +67,9 @@ class ReferenceData:
 
     def __init__(self) -> None:
         self.today = Reference()
-        self._items: list[tuple[int, Asset | Account]] = []
+        self._records: list[tuple[ConsumerRecord, dict[str, Any] | None]] = []
         self._as_of = Reference()
+        self._next = 0
 
     @classmethod
     async def read(cls, log: Log, codec: Codec, topic: str) -> "ReferenceData":
@@ -77,25 +78,29 @@ class ReferenceData:
         first, _ = await log.bounds(topic, 0)
         async for records in log.read(topic, 0, first):
             for record in records:
-                made._take(codec, record)
+                made.add(record, _row(codec, record))
         return made
 
-    def _take(self, codec: Codec, record: ConsumerRecord) -> None:
-        try:
-            item = item_of(codec.decode("Reference", record.value or b""))
-            self.today.add([item])
-        except ValueError:
-            pass
-        else:
-            self._items.append((record.offset, item))
-        self.today.offset = record.offset + 1
+    def add(self, record: ConsumerRecord, row: dict[str, Any] | None) -> None:
+        """The topic's next record, decoded; None where it cannot be."""
+        take(self.today, record, row)
+        self._records.append((record, row))
 
     def as_of(self, offset: int) -> Reference:
-        """Of what is there still, what stood before `offset` of the topic."""
-        if self._as_of.offset != offset:
-            self._as_of = Reference(offset=offset)
-            self._as_of.add(item for at, item in self._items if at < offset)
+        """What stood before `offset` of the topic; asked in rising order it costs nothing twice."""
+        if self._as_of.offset > offset:
+            self._as_of, self._next = Reference(), 0
+        while self._next < len(self._records) and self._records[self._next][0].offset < offset:
+            take(self._as_of, *self._records[self._next])
+            self._next += 1
         return self._as_of
+
+
+def _row(codec: Codec, record: ConsumerRecord) -> dict[str, Any] | None:
+    try:
+        return codec.decode("Reference", record.value or b"")
+    except ValueError:
+        return None
 
 
 class Judge:
@@ -110,23 +115,26 @@ class Judge:
         folder: Path,
     ) -> None:
         self._settings, self._reader, self._reference = settings, reader, reference
-        self._shard, self._policy = shard, policy_of(settings)
+        self._shard = shard
         self._ids = AcceptedIds(folder / str(shard))
 
     def remember(self, run: ValidRun) -> None:
         """What was decided is what the runs after it met."""
         memory = self._ids.memory()
         memory.remember(run.content, run.outcomes)
-        offset = run.decision.reference_offset
-        self._ids.write(memory, run.after, offset, window=self._policy.window)
+        policy = self._reference.today.policy_at(run.decision.reference_offset)
+        self._ids.write(memory, run, policy)
 
     async def judge(self, run: ValidRun, records: Sequence[ConsumerRecord]) -> list[Otherwise]:
         """What of the run, and its `records`, would be decided otherwise. Raises Unavailable."""
         await self._reader.prepare([record.value for record in records])
         received = [
             Received(
-                each.offset, each.timestamp * 1_000, each.key, each.value,
-                self._reader.decode(each.value),
+                each.offset,
+                self._reference.today.recorded_at(
+                    self._shard, each.offset, each.timestamp * 1_000
+                ),
+                each.key, each.value, self._reader.decode(each.value),
             )
             for each in records
         ]  # fmt: skip
@@ -151,6 +159,7 @@ class Judge:
         self, run: ValidRun, received: Sequence[Received], reference: Reference
     ) -> dict[int, Verdict]:
         memory, mark, end = self._ids.memory(), run.before, run.after.end
+        policy = reference.policy if reference.policies else policy_of(self._settings)
         found: dict[int, Verdict] = {}
         while mark.end < end:
             settled = decide(
@@ -161,7 +170,7 @@ class Judge:
                 watermark=mark,
                 memory=memory,
                 reference=reference,
-                policy=self._policy,
+                policy=policy,
             )
             found |= verdicts(settled.content, settled.outcomes)
             mark = settled.decision.after(mark, decisions_offset=run.decisions_offset)

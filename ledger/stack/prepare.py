@@ -23,6 +23,21 @@ def prepare(settings: Settings) -> None:
         create_all(settings)
         if settings.kafka_user:
             asyncio.run(access.grant(settings))
+        asyncio.run(_found(settings))
+
+
+async def _found(settings: Settings) -> None:
+    from ledger.gl.postgresql import PostgresJournal
+    from ledger.streaming.founding import found
+    from ledger.streaming.log import Log
+    from ledger.streaming.registry import codec_of
+
+    journal, log = PostgresJournal(settings.database_url), Log(settings)
+    try:
+        await found(settings, log, codec_of(settings), journal.scales())
+    finally:
+        await log.close()
+        journal.close()
 
 
 def around_proxies() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The decision log, read as everybody must read it: only runs that follow the last valid one."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -107,8 +107,16 @@ async def require_known(log_: Log, codec: Codec, topic: str, shard: int, known: 
     )
 
 
-async def require_settled(log_: Log, topic: str, shard: int, known: Watermark) -> None:
+async def require_settled(
+    log_: Log,
+    topic: str,
+    shard: int,
+    known: Watermark,
+    recorded_at: Callable[[int, int, int], int] = lambda _shard, _offset, time: time,
+) -> None:
     """Raises InvariantBroken when the transactions before `known.end` came after it was reached.
+
+    `recorded_at`: when a record counts as recorded, by shard, offset and the log's own time.
 
     A topic that was made anew may have grown past the position meanwhile: what it holds before
     that would never be read, without an alarm. The broker's times tell.
@@ -119,7 +127,8 @@ async def require_settled(log_: Log, topic: str, shard: int, known: Watermark) -
         return
     async for records in log_.read(topic, shard, start, known.end):
         for record in records:
-            if record.timestamp * 1_000 > known.recorded_until:
+            at = recorded_at(shard, record.offset, record.timestamp * 1_000)
+            if at > known.recorded_until:
                 raise InvariantBroken(
                     f"{topic}[{shard}] has at {record.offset} a younger record than the one that "
                     "was decided there: the topic was made anew. This shard waits, the others go "

@@ -74,7 +74,9 @@ def topics(settings: Settings) -> Topics:
         breaks=topic("breaks", shards, "Break", 16 * MIB, FOREVER),
         rejects=topic("rejects", shards, "Reject", 16 * MIB, FOREVER),
         progress=topic("progress", shards, "Progress", MIB, COMPACT),
-        reference=topic("reference", 1, "Reference", MIB, COMPACT | unpacked),
+        # Part of the record: decisions name a position in it and a digest of what is before that,
+        # and the first record of an asset decides its decimals for ever.
+        reference=topic("reference", 1, "Reference", MIB, FOREVER | unpacked),
     )
 
 

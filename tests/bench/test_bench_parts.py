@@ -15,9 +15,10 @@ from ledger.bench.run import FIRST, BenchFailed, as_fast_as_they_go, require_cle
 from ledger.bench.watch import PERCENTILES, histogram
 from ledger.domain import avro
 from ledger.domain.partition import partition_of
+from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Refused
-from ledger.domain.transaction import Policy, check_content, check_fields, ordering_key
+from ledger.domain.transaction import check_content, check_fields, ordering_key
 from ledger.streaming.registry import HEADER, Codec
 from tests.builders import NOW
 

@@ -14,7 +14,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 import schemas
 from ledger.domain.avro import without_logical_types
-from ledger.domain.transaction import DAY, MINUTE, Draft
+from ledger.domain.policy import DAY, MINUTE
+from ledger.domain.transaction import Draft
 from ledger.streaming.topics import MIB
 from tests import builders
 from tests.builders import entry, pair, reversal

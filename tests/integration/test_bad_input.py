@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
+from ledger.domain.policy import MINUTE
 from ledger.domain.refusal import Reason
-from ledger.domain.transaction import MINUTE, Draft
+from ledger.domain.transaction import Draft
 from ledger.gl.postgresql import PostgresJournal
 from ledger.streaming.topics import MIB
 from tests import builders

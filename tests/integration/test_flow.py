@@ -28,7 +28,7 @@ from ledger.client import (
     transaction,
 )
 from ledger.client.drafts import microseconds
-from ledger.domain.transaction import MINUTE
+from ledger.domain.policy import MINUTE
 from ledger.gl.journal import TimeAxis
 from ledger.gl.postgresql import PostgresJournal
 from ledger.settings import Settings

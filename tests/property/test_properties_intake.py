@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from ledger.domain import avro
 from ledger.domain.intake import Received
 from ledger.domain.partition import partition_of
+from ledger.domain.policy import DAY, MINUTE, Policy
 from ledger.domain.reference import Account, Asset, Reference
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Decision, Watermark
-from ledger.domain.transaction import DAY, MINUTE, Draft, Policy, check_content, check_fields
+from ledger.domain.transaction import Draft, check_content, check_fields
 from tests.builders import (
     CASH,
     DEPOSIT,

@@ -10,7 +10,6 @@ from aiokafka import ConsumerRecord
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.settings import Settings
 from ledger.streaming.log import BATCH_BYTES, AppendUnknown, Log
-from tests.builders import NOW
 
 COMPACTED_AFTER = 2.0
 """Virtual seconds; longer than it takes until what a replaced worker wrote is set right."""
@@ -25,6 +24,7 @@ class Partition:
         self.records, self.offsets, self.end = [], [], 0
         self.away_until = 0.0
         self.waiting = []
+        self.ahead_ms = 0
 
     def land(self, records):
         """Append a batch; the offset of its first record."""
@@ -41,7 +41,7 @@ class Partition:
         return first
 
     def _put(self, records):
-        first, time = self.end, NOW // 1000 + int(self.world.loop.now * 1000)
+        first, time = self.end, self.world.present() // 1000 + self.ahead_ms
         made = [
             ConsumerRecord(self.topic, self.number, offset, time, 1, key, value, None, 0, 0, ())
             for offset, (key, value) in enumerate(records, first)
@@ -57,7 +57,7 @@ class Partition:
 
     def compact(self):
         """Of each key the last stays, and whatever is young: Kafka compacts what is days old."""
-        young = NOW // 1000 + int((self.world.loop.now - COMPACTED_AFTER) * 1000)
+        young = self.world.present() // 1000 - int(COMPACTED_AFTER * 1000)
         last = {each.key: each.offset for each in self.records if each.timestamp < young}
         self.records = [
             each
@@ -142,6 +142,9 @@ class SimLog(Log):
                 yield found
             await self._process.until(self._more(where))
             await self._process.wait(self._world.latency())
+            if self._world.chance("reference", 0.3):
+                # Whoever gets a shard meanwhile knows less than who had it.
+                await self._process.wait(10 * self._world.dice("reference").random())
 
     async def follow_last(self, topic, partitions):
         wheres = [self._world.partition(topic, each) for each in partitions]

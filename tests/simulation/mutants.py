@@ -12,9 +12,13 @@ from agents.balances import BalancesPart
 from agents.intake import IntakeShard
 from agents.posting import PostingShard
 from agents.reconciliation import ReconciliationShard
+from agents.reference import ReferenceFollower
+from ledger.domain import transaction
 from ledger.domain.balance import Holding
+from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
 from ledger.gl.memory import MemoryJournal
+from ledger.streaming.accepted import Mark as IntakeMark
 from ledger.streaming.delivery import Run, RunConsumer
 from ledger.streaming.health import Place
 from ledger.streaming.log import Log
@@ -40,8 +44,8 @@ MUTANTS = {
     ),
     "intake marks a run as settled before it is appended": Mutant(
         IntakeShard, "_append_run", "    try:\n",
-        "    self._ids.write(memory, ValidRun.of(settled, self._log_end, ids.watermark).after,"
-        " 1, window=self._policy.window)\n    try:\n",
+        "    self._ids.write(memory, ValidRun.of(settled, self._log_end, ids.watermark),"
+        " reference.policy)\n    try:\n",
     ),
     "intake forgets the ids of before a crash": Mutant(
         IntakeShard, "_catch_up", "memory.remember(run.content, run.outcomes)", "pass"
@@ -108,6 +112,42 @@ MUTANTS = {
     ),
     "nobody asks for the lease": Mutant(
         LedgerApp, "lease", "raise LeaseLost", "return None and"
+    ),
+    "a shard is decided with less reference data than its chain has recorded": Mutant(
+        IntakeShard, "_reach", "if self._reference.data.offset < offset:", "if False:"
+    ),
+    "new reference data is not put on record": Mutant(
+        IntakeShard, "reference_moved", "if self._noting is None or self._noting.done():", "if False:"
+    ),
+    "the last registration of an asset decides its decimals": Mutant(
+        Reference, "_add_asset", "if item.code not in self.registered:", "if True:"
+    ),
+    "the first record of an account counts": Mutant(
+        Reference, "add", "self.accounts[item.code] = item", "self.accounts.setdefault(item.code, item)"
+    ),
+    "a policy that was overtaken counts": Mutant(
+        Reference, "_change_policy", "if item.follows != last:", "if False:"
+    ),
+    "the first policy counts for ever": Mutant(
+        IntakeShard, "_append_run", "policy=reference.policy,", "policy=reference.policies[0][1],"
+    ),
+    "a worker decides by settings of its own": Mutant(
+        ReferenceFollower, "_require_settings", "contradictions(self._settings, self.data)", "[]"
+    ),
+    "since when every id is remembered is forgotten": Mutant(
+        IntakeMark, "after", "policy.floor_after(self.floor, decision.recorded_until)", "self.floor"
+    ),
+    "what is older than every id remembered is new": Mutant(
+        transaction, "_check_times", 'if draft["created_at"] < floor:', "if False:"
+    ),
+    "ids are remembered by the policy of today": Mutant(
+        IntakeShard, "_keep", "policy_at(run.decision.reference_offset)", "policy"
+    ),
+    "a clock that is ahead is believed": Mutant(
+        IntakeShard, "_ahead", "if not records or", "if True or"
+    ),
+    "a limit of the clock is not heeded": Mutant(
+        Reference, "recorded_at", "if offset < each.until", "if False"
     ),
 }  # fmt: skip
 

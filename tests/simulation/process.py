@@ -12,6 +12,7 @@ from agents import balances, compared, intake, posting, reconciliation
 from agents.app import LeaseLost, LedgerApp
 from agents.reference import ReferenceFollower
 from ledger.gl.journal import JournalUnavailable
+from ledger.settings import Settings
 from ledger.streaming.delivery import Run, RunConsumer, joined
 from ledger.streaming.health import Health, here
 from ledger.streaming.table import Overtaken
@@ -252,7 +253,7 @@ class SimApp:
         world = process.world
         self.process, self.ledger, self.names, self.codec = (
             process,
-            world.settings,
+            process.settings,
             world.names,
             world.codec,
         )
@@ -332,6 +333,11 @@ class Process:
         self.world, self.name, self.kind = world, name, kind
         self.disk, self.unflushed = world.disks.setdefault((name, kind), {}), {}
         self.dead, self.confirmed, self.tasks = False, None, []
+        # Somebody has set a policy of their own for it: it must not decide.
+        self.may_decide = not world.chance("settings", 0.15)
+        policy = {"window_days": world.dice("settings").choice((1, 90))}
+        given = {} if self.may_decide else policy
+        self.settings = Settings(**world.settings.model_dump(exclude_unset=True) | given)
         self.thread_free_at = 0.0
         self.context = contextvars.copy_context()
         self.context.run(PROCESS.set, self)
@@ -342,8 +348,10 @@ class Process:
         here.set(app.health.own)
         app.log_ = SimLog(self)
         if self.kind == "stream":
-            reference = ReferenceFollower(app.log_, app.codec, app.names.reference.name)
+            topic = app.names.reference.name
+            reference = ReferenceFollower(app.log_, app.codec, topic, app.ledger)
             app.task(lambda: app.guarded(reference.follow(), "following the reference data"))
+            app.task(lambda: app.guarded(reference.check_on(), "looking at the reference data"))
             compared.attach(app)
             intake.attach(app, reference)
             reconciliation.attach(app)
@@ -425,7 +433,8 @@ class Process:
         """It stops by itself."""
         if isinstance(error, GeneratorExit):
             return
-        if not (self.dead or isinstance(error, LeaseLost | Overtaken)):
+        refused = not self.may_decide and "contradict" in str(error)
+        if not (self.dead or refused or isinstance(error, LeaseLost | Overtaken)):
             self.world.fail(f"fault while {doing}: {error!r}", error)
         self.world.note(f"stops: {type(error).__name__} while {doing}", self)
         self.world.died(self)

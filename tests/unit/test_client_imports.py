@@ -110,5 +110,5 @@ def test_a_record_goes_out_and_back(item, key):
 
 def test_what_is_neither_is_not_guessed_at():
     row = SimpleNamespace(type="asset", code="X", name="", scale=None).__dict__
-    with pytest.raises(ValueError, match="neither"):
+    with pytest.raises(ValueError, match="not a whole asset"):
         item_of(row)

@@ -7,10 +7,11 @@ import pytest
 
 from ledger.client.drafts import credit, debit, transaction
 from ledger.client.publisher import Publisher
+from ledger.domain.policy import DAY, MINUTE
 from ledger.domain.reference import Asset, Reference
 from ledger.domain.refusal import Reason
-from ledger.domain.transaction import DAY, MINUTE
 from ledger.settings import Settings
+from ledger.streaming.reference import policy_of
 from ledger.streaming.registry import Codec
 from tests.builders import CASH, DEPOSIT, NOW, draft, entry, pair
 
@@ -37,7 +38,9 @@ def publisher(*, check=True, lanes=1, arriving=(), **settings):
     async def catch_up():
         known.add(arriving)
 
-    made._reference = SimpleNamespace(known=known, catch_up=catch_up)
+    made._reference = SimpleNamespace(
+        known=known, catch_up=catch_up, policy=policy_of(made._settings)
+    )
     made._lanes = [NoLane() for _ in range(lanes)]
     return made
 

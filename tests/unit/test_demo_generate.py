@@ -11,10 +11,11 @@ from ledger.demo.generate import FEWEST, Made, generate
 from ledger.domain import account as accounts
 from ledger.domain.intake import Memory, Received, decide
 from ledger.domain.partition import partition_of
+from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Reason
 from ledger.domain.run import Watermark
-from ledger.domain.transaction import Policy, ordering_key
+from ledger.domain.transaction import ordering_key
 from tests.builders import NOW
 
 SHARDS = 4

@@ -3,10 +3,11 @@
 import pytest
 
 from ledger.domain import intake
-from ledger.domain.intake import FINGERPRINT, cut
-from ledger.domain.reference import Account
+from ledger.domain.intake import FINGERPRINT, Memory, Seen, cut
+from ledger.domain.policy import DAY, MINUTE, Policy
+from ledger.domain.reference import Account, Asset
 from ledger.domain.run import NO_DIGEST, Watermark
-from ledger.domain.transaction import DAY, MINUTE, Draft, Policy, fingerprint
+from ledger.domain.transaction import Draft, fingerprint
 from tests.builders import (
     CASH,
     DEPOSIT,
@@ -375,3 +376,32 @@ def outcomes_in(same_run: bool, *drafts: Draft) -> list[str]:
         mark = decision.after(mark, decisions_offset=mark.decisions_offset)
         found += verdicts(decision).values()
     return found
+
+
+def test_other_decimals_than_were_accepted_before_are_refused_and_nothing_else_is() -> None:
+    memory = Memory(lambda _: None, lambda _: None, changed={"BTC": 6})
+    made = [draft("t-1", currency="BTC"), draft("t-2", currency="CAD")]
+    known = reference(Asset("BTC", 2))
+    (refusal,) = outcomes_of(settle(numbered(made), memory=memory, reference=known)).refused
+    assert (refusal.code, refusal.field) == ("SCALE_CHANGED", "entries[0].currency")
+    assert "6 decimals" in refusal.reason
+    assert "new code" in refusal.reason
+
+
+@pytest.mark.parametrize(
+    ("created_at", "verdict"), [(NOW - 5 * DAY, "accepted"), (NOW - 5 * DAY - 1, "TOO_LATE")]
+)
+def test_what_is_older_than_every_id_remembered_is_never_new(created_at: int, verdict: str) -> None:
+    """However long the window is by now."""
+    memory = Memory(lambda _: None, lambda _: None, floor=NOW - 5 * DAY)
+    made = received(draft("t-1") | {"created_at": created_at})
+    assert verdicts(settle([made], memory=memory)) == {0: verdict}
+
+
+def test_an_id_from_before_that_counts_as_forgotten() -> None:
+    """Whether its row is there still is a matter of when the table was tidied up."""
+    known = Seen(3, NOW - 6 * DAY, b"f" * 16, b"m" * 16)
+    memory = Memory(lambda _: known, lambda _: None, floor=NOW - 5 * DAY)
+    made = [draft("t-1"), reversal(draft("t-1"))]
+    found = verdicts(settle(numbered(made), memory=memory, policy=Policy(window=90 * DAY)))
+    assert found[0] == "accepted"

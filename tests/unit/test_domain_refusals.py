@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from ledger.domain.account import MAX_ACCOUNT
+from ledger.domain.policy import DAY, MINUTE, Policy
 from ledger.domain.reference import Account, Asset
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Watermark
-from ledger.domain.transaction import DAY, EARLIEST, LATEST, MINUTE, Draft, Policy, check_content
+from ledger.domain.transaction import EARLIEST, LATEST, Draft, check_content
 from tests.builders import (
     CASH,
     DEPOSIT,
@@ -295,6 +296,7 @@ def test_every_reason_has_a_test_here() -> None:
         "TOO_LARGE", "UNREADABLE", "UNKNOWN_SCHEMA", "FOREIGN_SCHEMA", "WRONG_KEY",
         "WRONG_PARTITION", "ID_REUSED", "ACCOUNT_UNKNOWN", "ACCOUNT_NOT_OPEN", "ACCOUNT_CLOSED",
         "ACCOUNT_CURRENCY", "REVERSAL_TOO_OLD", "REVERSED_ALREADY", "REVERSAL_NOT_MIRRORED",
+        "SCALE_CHANGED",
     }  # fmt: skip
     assert tested == set(Reason)
 

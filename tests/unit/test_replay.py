@@ -20,7 +20,7 @@ from ledger.replay.shadow import Span
 from ledger.settings import Settings
 from ledger.streaming.decisions import ValidRun, require_known
 from ledger.streaming.log import out_of_reach
-from ledger.streaming.reference import policy_of
+from ledger.streaming.reference import key_and_row, policy_of
 from ledger.streaming.store import Store
 from ledger.streaming.table import ChangelogTable, begin_anew
 from tests.builders import NOW, KnownReader, draft, no_memory, pair, received, wire
@@ -64,8 +64,8 @@ def otherwise(tmp_path, drafts, before, today, settings=ONE):
     """What of `drafts`, decided with what was known `before`, `today` would decide otherwise."""
     reference = ReferenceData()
     for offset, item in enumerate([*before, *today]):
-        reference.today.add([item])
-        reference._items.append((offset, item))
+        record = SimpleNamespace(offset=offset, key=b"", value=b"")
+        reference.add(record, key_and_row(item)[1])
     then = Reference(offset=len(before))
     then.add(before)
     records, run = decided(drafts, then)

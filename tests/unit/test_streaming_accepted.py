@@ -1,13 +1,17 @@
 """Accepted ids are remembered as long as a repetition or a reversal may come, and then forgotten."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ledger.domain.intake import Seen
-from ledger.domain.run import Watermark
+from ledger.domain.policy import Policy
+from ledger.domain.run import Content
 from ledger.streaming import accepted
 from ledger.streaming.accepted import MARK, AcceptedIds
+from ledger.streaming.decisions import ValidRun
+from tests.builders import run_of
 
 SECOND = 1_000_000
 WINDOW = 10 * SECOND
@@ -26,8 +30,13 @@ class Ids:
         if reverses:
             memory.reversals[reverses] = self.runs
         self.runs += 1
-        mark = Watermark(self.runs, self.runs, b"d" * 32, at * SECOND)
-        self.table.write(memory, mark, -1, window=WINDOW)
+        self.table.write(memory, self._run(at * SECOND), Policy(window=WINDOW))
+
+    def _run(self, recorded_until: int) -> ValidRun:
+        before = self.table.watermark
+        decision = replace(run_of(Content(), watermark=before), recorded_until=recorded_until)
+        after = decision.after(before, decisions_offset=self.runs)
+        return ValidRun(decision, self.runs, before, after)
 
     def knows(self, name: str) -> bool:
         return self.table.find(name) is not None

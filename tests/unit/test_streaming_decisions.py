@@ -8,9 +8,9 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from ledger.domain.intake import decide
+from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.domain.run import Watermark
-from ledger.domain.transaction import Policy
 from ledger.errors import InvariantBroken
 from ledger.streaming.decisions import STRIPE_BYTES, ValidRun, portions, require_settled
 from tests.builders import draft, no_memory, numbered

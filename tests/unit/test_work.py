@@ -196,7 +196,8 @@ async def flowed(app, counted):
     app.room, app.settled = room, lambda shard, run: settled.append(run)
     app.told = lambda *rows: told.append(rows)
     reader = KnownReader.of(app.ledger)
-    intake = IntakeShard(app, 0, reader, SimpleNamespace(data=Reference()))
+    reference = SimpleNamespace(data=Reference(), require_whole=lambda: None)
+    intake = IntakeShard(app, 0, reader, reference, lambda: 0)
     fold = ReconciliationShard(app, 0, Room())
     parts = [BalancesPart(app, each) for each in range(PARTS)]
     for each in (intake, fold, *parts):

@@ -1,0 +1,72 @@
+"""What a ledger begins with: its policy and the currencies of ISO 4217, as reference data.
+
+Written when a ledger is made and when it is upgraded, by whoever may write reference data. What is
+there stays: a currency that was registered, or posted, keeps its decimals whatever a newer table of
+currencies says.
+"""
+
+from collections.abc import Mapping
+
+from aiokafka import ConsumerRecord
+
+from ledger.domain.reference import ISO_SCALES, Asset, Item, PolicyChange, Reference
+from ledger.errors import LedgerError
+from ledger.settings import Settings
+from ledger.streaming.log import Log
+from ledger.streaming.reference import contradictions, key_and_row, policy_of, take
+from ledger.streaming.registry import Codec
+from ledger.streaming.topics import topics
+
+
+async def read_reference(log: Log, codec: Codec, topic: str) -> Reference:
+    """What the whole topic says, without a currency that is not in it."""
+    reference = Reference(scales={})
+    async for records in log.read(topic, 0, 0):
+        for record in records:
+            take(reference, record, _row(codec, record))
+    return reference
+
+
+def _row(codec: Codec, record: ConsumerRecord) -> dict[str, object] | None:
+    try:
+        return codec.decode("Reference", record.value or b"")
+    except ValueError:
+        return None
+
+
+async def found(settings: Settings, log: Log, codec: Codec, posted: Mapping[str, int]) -> Reference:
+    """Write what is missing and return what counts then.
+
+    `posted`: decimals by code of what the general ledger has. Raises LedgerError when somebody has
+    set what contradicts the ledger's policy.
+    """
+    topic = topics(settings).reference.name
+    reference = await read_reference(log, codec, topic)
+    if items := missing(settings, reference, posted):
+        await log.append(topic, 0, [_record(codec, item) for item in items])
+        reference = await read_reference(log, codec, topic)
+    if wrong := contradictions(settings, reference):
+        raise LedgerError(
+            f"The settings contradict the ledger's policy: {'; '.join(wrong)}. Take the setting "
+            "away: the policy counts. To change that: `faust-ledger policy set`."
+        )
+    return reference
+
+
+def missing(settings: Settings, reference: Reference, posted: Mapping[str, int]) -> list[Item]:
+    """What a ledger must have and `reference` has not; what was posted before ISO 4217."""
+    items: list[Item] = []
+    if not reference.policies:
+        items.append(PolicyChange(policy_of(settings), settings.shards, reason="the first one"))
+    scales = {**ISO_SCALES, **posted}
+    items += [
+        Asset(code, scale)
+        for code, scale in sorted(scales.items())
+        if code not in reference.registered
+    ]
+    return items
+
+
+def _record(codec: Codec, item: Item) -> tuple[bytes, bytes]:
+    key, row = key_and_row(item)
+    return key, codec.encode("Reference", row)

@@ -1,0 +1,207 @@
+"""By the book: what must become of each record, by a plain model of the rules."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ledger.domain.reference import Account, Asset, ClockLimit, PolicyChange
+
+
+@dataclass
+class Known:
+    """The reference data before a position, folded once more."""
+
+    scales: dict = field(default_factory=dict)
+    accounts: dict = field(default_factory=dict)
+    policy: Any = None
+    policy_at: int = -1
+    limits: list = field(default_factory=list)
+
+    def take(self, offset, item):
+        match item:
+            case Asset():
+                self.scales.setdefault(item.code, item.scale)
+            case Account():
+                self.accounts[item.code] = item
+            case PolicyChange() if item.follows == self.policy_at:
+                self.policy, self.policy_at = item.policy, offset
+            case ClockLimit():
+                self.limits.append(item)
+
+    def recorded_at(self, shard, offset, time):
+        cuts = [each.at_most for each in self.limits if each.shard == shard and offset < each.until]
+        return min([time, *cuts])
+
+
+class Kept(NamedTuple):
+    """An accepted transaction."""
+
+    offset: int
+    known_from: int
+    made: dict
+
+
+class Published(NamedTuple):
+    """A record of the log; `made` is None for garbage, `time` the log's own, microseconds."""
+
+    offset: int
+    time: int
+    made: dict | None
+    right_shard: bool
+
+
+@dataclass
+class Shard:
+    """A shard: what was accepted, in order, and the totals after each transaction.
+
+    `expected`: by offset `accepted`, `duplicate` or a refusal's code, of what was decided.
+    `history`: by (account, currency) the totals (debits, credits, entries, offset), rising; minor
+    units. `floor`: since when every id is remembered.
+    """
+
+    number: int
+    kept: dict = field(default_factory=dict)
+    reversed: dict = field(default_factory=dict)
+    published: list = field(default_factory=list)
+    decided: int = 0
+    expected: dict = field(default_factory=dict)
+    accepted: list = field(default_factory=list)
+    history: dict = field(default_factory=dict)
+    scales: dict = field(default_factory=dict)
+    floor: int = -(2**62)
+    until: int = 0
+
+    def publish(self, offset, time, made, *, right_shard):
+        self.published.append(Published(offset, time, made, right_shard))
+
+    def end(self):
+        """The position after the last record."""
+        return self.published[-1].offset + 1 if self.published else 0
+
+    def decide(self, end, known, said):
+        """Check what was `said`, by offset, of the records before `end`; returns what is wrong."""
+        wrong, until = [], self.until
+        while self.decided < len(self.published):
+            record = self.published[self.decided]
+            if record.offset >= end:
+                break
+            self.decided += 1
+            time = known.recorded_at(self.number, record.offset, record.time)
+            self.until = until = max(until, time)
+            wanted = self._verdict(record, known)
+            found = said.get(record.offset)
+            if found not in wanted:
+                wrong.append(f"{record.offset}: {found}, expected {' or '.join(wanted)}")
+            self.expected[record.offset] = found
+            if found == "accepted":
+                self._accept(record, known)
+        self.floor = max(self.floor, until - 2 * known.policy.window)
+        return wrong
+
+    def _verdict(self, record, known):
+        made = record.made
+        if made is None:
+            return ["UNREADABLE"]
+        if not record.right_shard:
+            return ["WRONG_PARTITION"]
+        policy, age = known.policy, self.until - made["created_at"]
+        if age > policy.window or made["created_at"] < self.floor:
+            return ["TOO_LATE"]
+        if -age > policy.early:
+            return ["TOO_EARLY"]
+        kept = self.kept.get(made["transaction_id"])
+        if kept and kept.known_from >= self.floor and self.until - kept.known_from <= policy.window:
+            return ["duplicate"] if content(kept.made) == content(made) else ["ID_REUSED"]
+        return self._by_content(made, known)
+
+    def _by_content(self, made, known):
+        for each in made["entries"]:
+            if each["currency"] not in known.scales:
+                return ["UNKNOWN_CURRENCY"]
+        if not balanced(made):
+            return ["NOT_BALANCED"]
+        if made["reverses"]:
+            return self._reversal(made, known.policy.window)
+        return [self._accounts(made, known) or "accepted"]
+
+    def _accounts(self, made, known):
+        for each in made["entries"]:
+            account = known.accounts.get(each["account"])
+            if account is None:
+                if not known.policy.open_unknown_accounts:
+                    return "ACCOUNT_UNKNOWN"
+                continue
+            closed = account.closed_at
+            if closed is not None and max(made["effective_at"], self.until) >= closed:
+                return "ACCOUNT_CLOSED"
+            if account.currency not in (None, each["currency"]):
+                return "ACCOUNT_CURRENCY"
+        return None
+
+    def _reversal(self, made, window):
+        of = self.kept.get(made["reverses"])
+        if of is None:
+            return ["REVERSAL_UNKNOWN"]
+        if of.known_from < self.floor:
+            # Whether its row is there still is a matter of when the table was tidied up.
+            return ["REVERSAL_UNKNOWN", "REVERSAL_TOO_OLD"]
+        if self.until - of.known_from > window:
+            return ["REVERSAL_TOO_OLD"]
+        if self.reversed.get(made["reverses"], -1) > of.offset:
+            return ["REVERSED_ALREADY"]
+        return ["accepted"] if mirrored(of.made, made) else ["REVERSAL_NOT_MIRRORED"]
+
+    def _accept(self, record, known):
+        made, offset = record.made, record.offset
+        self.accepted.append(offset)
+        known_from = max(self.until, made["created_at"])
+        self.kept[made["transaction_id"]] = Kept(offset, known_from, made)
+        if made["reverses"]:
+            self.reversed[made["reverses"]] = offset
+        for each in made["entries"]:
+            history = self.history.setdefault((each["account"], each["currency"]), [(0, 0, 0, -1)])
+            debits, credits, entries, last = history[-1]
+            if last == offset:
+                history.pop()
+            minor = hundredths(each) * 10 ** (known.scales[each["currency"]] - 2)
+            if each["side"] == "debit":
+                debits += minor
+            else:
+                credits += minor
+            history.append((debits, credits, entries + 1, offset))
+
+
+def content(made):
+    """Everything that a repetition must repeat."""
+    return {name: value for name, value in made.items() if name != "created_at"}
+
+
+def hundredths(entry):
+    """Every amount here has two decimals."""
+    return int(entry["amount"].replace(".", ""))
+
+
+def balanced(made):
+    return not any(net(made).values())
+
+
+def net(made):
+    found = {}
+    for each in made["entries"]:
+        sign = 1 if each["side"] == "debit" else -1
+        found[each["currency"]] = found.get(each["currency"], 0) + sign * hundredths(each)
+    return found
+
+
+def mirrored(of, made):
+    """Whether the one has the other's entries with the sides exchanged."""
+    swap = {"debit": "credit", "credit": "debit"}
+    legs = sorted(tuple(each.values()) for each in made["entries"])
+    return legs == sorted(
+        tuple((each | {"side": swap[each["side"]]}).values()) for each in of["entries"]
+    )
+
+
+def decimal(minor, scale):
+    """Minor units as text."""
+    digits = f"{minor:0{scale + 1}d}"
+    return f"{digits[:-scale]}.{digits[-scale:]}"

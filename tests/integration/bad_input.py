@@ -309,7 +309,7 @@ FIELDS = [
     refused("NUL in an id", "FIELD_MALFORMED", lambda m: m.one(transaction_id=m.new_id("a\0b")),
             "transaction_id", "remove it"),
     refused("a line break after an id", "FIELD_MALFORMED",
-            lambda m: m.one(transaction_id=m.new_id("a") + "\r"), "transaction_id", "(U+000D)"),
+            lambda m: m.one(transaction_id=m.new_id("a") + "\r"), "transaction_id", "U.000D"),
     refused("an id of a blank", "FIELD_MALFORMED", lambda m: m.one(transaction_id=" "),
             "transaction_id", "begins with a blank"),
     refused("an id with a letter in two parts", "FIELD_MALFORMED",

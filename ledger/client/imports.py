@@ -1,14 +1,18 @@
-"""Importing reference data: all lines checked first, then appended, then awaited in every shard."""
+"""Importing reference data: all lines checked, appended, read back, and awaited in every shard."""
 
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import TopicPartition
 
+from ledger.client.balances import BalanceReader
 from ledger.client.bulk import Splitter
+from ledger.client.import_checks import Checks, Line, Problem, Stored, overtaken, with_balance
+from ledger.client.import_checks import closings as _closings
 from ledger.client.lines import (
     Malformed,
     check_names,
@@ -23,28 +27,25 @@ from ledger.client.reading import Reader, partition_counts
 from ledger.client.records import Records
 from ledger.client.reference import ReferenceFollower
 from ledger.domain import account as accounts
-from ledger.domain.reference import ISO_SCALES, Account, Asset, ScaleChanged, asset_problem
+from ledger.domain import names
+from ledger.domain.reference import Account, Asset, asset_problem
 from ledger.domain.refusal import Refused
 from ledger.domain.transaction import EARLIEST, LATEST
+from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming.decisions import valid_runs
 from ledger.streaming.log import Log
-from ledger.streaming.reference import key_and_row
+from ledger.streaming.reference import item_of, key_and_row
 from ledger.streaming.topics import topics
 
 MAX_NAME = 1_000
 BATCH_BYTES = 256 * 1024
 
-Item = Asset | Account
-Numbered = tuple[int, Item]
-Problem = tuple[int, str]
-"""A line's number and a sentence."""
 
-
-def read_items(text: bytes, kind: str) -> tuple[list[Numbered], list[Problem]]:
+def read_items(text: bytes, kind: str) -> tuple[list[Line], list[Problem]]:
     """The assets or accounts in JSON Lines, by `kind` "asset" or "account", and the bad lines."""
     splitter = Splitter()
-    items: list[Numbered] = []
+    items: list[Line] = []
     bad: list[Problem] = []
     for number, line in splitter.feed(text) + splitter.end():
         fields = read_object(line)
@@ -52,9 +53,12 @@ def read_items(text: bytes, kind: str) -> tuple[list[Numbered], list[Problem]]:
             bad.append((number, fields.sentence))
             continue
         try:
-            items.append((number, _asset(fields) if kind == "asset" else _account(fields)))
+            item = _asset(fields) if kind == "asset" else _account(fields)
         except Malformed as error:
             bad.append((number, error.refused.sentence))
+            continue
+        reopens = "closed_at" in fields and fields["closed_at"] is None
+        items.append(Line(number, item, reopens))
     return items, bad
 
 
@@ -88,8 +92,10 @@ def _account(fields: dict[str, Any]) -> Account:
 
 def _name(fields: dict[str, Any]) -> str:
     name = optional_text(fields, "name") or ""
-    if len(name) > MAX_NAME or any("\ud800" <= each <= "\udfff" for each in name):
-        raise malformed("name", f"is not text of at most {MAX_NAME} characters")
+    if len(name) > MAX_NAME:
+        raise malformed("name", f"has more than {MAX_NAME} characters")
+    if name and (problem := names.problem(name)):
+        raise malformed("name", problem)
     return name
 
 
@@ -100,6 +106,20 @@ def _time(fields: dict[str, Any], name: str) -> int | None:
     if not EARLIEST <= found < LATEST:
         raise malformed(name, "is outside the years 1900 to 2199")
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of an import.
+
+    `count`: lines that took effect; `lost`: those that did not, for somebody else's record came
+    first; `behind`: shards that did not say in time that they decide with it.
+    """
+
+    count: int = 0
+    lost: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+    behind: list[int] = field(default_factory=list)
 
 
 class Importer:
@@ -135,50 +155,54 @@ class Importer:
     ) -> None:
         await self._open.aclose()
 
-    def check(self, items: Iterable[Numbered]) -> list[Problem]:
-        """What is wrong with items given what is known, earlier ones included."""
-        bad = []
-        for number, item in items:
-            try:
-                self._require_iso(item)
-                self._known.add([item])
-            except ScaleChanged as error:
-                bad.append((number, str(error)))
-                continue
-            currency = item.currency if isinstance(item, Account) else None
-            if currency is not None and currency not in self._known.scales:
-                sentence = (
-                    f"{currency!r} is neither an ISO 4217 currency nor a registered asset; "
-                    "register it with `faust-ledger assets import` first."
-                )
-                bad.append((number, sentence))
-        return bad
+    def check(self, lines: Iterable[Line]) -> tuple[list[Problem], list[Problem]]:
+        """What is wrong with lines given what is known, earlier ones included; and notes."""
+        checks = Checks(self._known)
+        return checks.problems(lines), checks.notes
 
-    def _require_iso(self, item: Item) -> None:
-        """Raises ScaleChanged for an ISO currency, not registered yet, with other decimals."""
-        if isinstance(item, Asset) and item.code not in self._known.registered:
-            scale = ISO_SCALES.get(item.code, item.scale)
-            if scale != item.scale:
-                raise ScaleChanged(
-                    f"{item.code} has {scale} decimals by ISO 4217, not {item.scale}."
-                )
+    async def check_closings(self, lines: Iterable[Line]) -> list[Problem]:
+        """Which lines would close an account that has a balance, or something pending, just now.
 
-    async def add(self, items: Sequence[Item], seconds: float) -> list[int]:
-        """Append them and wait until every shard decides with them.
-
-        Returns the shards that did not say so within `seconds`. Raises Unavailable.
+        Raises LedgerError where balances cannot be read.
         """
-        if not items:
+        closing = _closings(lines, self._known)
+        if not closing:
             return []
+        try:
+            async with BalanceReader(
+                self._settings, accounts={line.item.code for line in closing}
+            ) as reader:
+                at = time.time_ns() // 1_000
+                return with_balance(closing, await reader.snapshot(), at)
+        except Unavailable:
+            raise
+        except LedgerError as error:
+            raise LedgerError(
+                f"An account's balance is looked at before it is closed. {error} Import as a user "
+                "who may read balances (the role finance), or close accounts whatever they hold "
+                "with --close-with-balance."
+            ) from error
+
+    async def add(self, lines: Sequence[Line], seconds: float) -> Imported:
+        """Append them, read back what counts, and wait until every shard decides with it.
+
+        Waits `seconds` at most. Raises Unavailable.
+        """
+        if not lines:
+            return Imported()
         # Noted before: from here on each shard must say that it has moved.
         progress = self._names.progress.name
         shards = await standing(self._reader, self._records, progress, self._shards)
-        position = await self._append(items)
-        return await self._taken_up(shards, position, seconds)
+        offsets = await self._append([line.item for line in lines])
+        stored = await self._read_back(offsets[-1] + 1)
+        lost, notes = overtaken(lines, offsets, stored, self._known)
+        behind = await self._taken_up(shards, offsets[-1] + 1, seconds)
+        return Imported(len(lines) - len(lost), lost, notes, behind)
 
-    async def _append(self, items: Sequence[Item]) -> int:
-        """Returns the position after the last of them."""
-        position, size = 0, 0
+    async def _append(self, items: Sequence[Asset | Account]) -> list[int]:
+        """Returns their offsets."""
+        offsets: list[int] = []
+        size = 0
         batch: list[tuple[bytes, bytes]] = []
         for index, item in enumerate(items):
             key, row = key_and_row(item)
@@ -186,8 +210,28 @@ class Importer:
             size += len(batch[-1][1])
             if size > BATCH_BYTES or index + 1 == len(items):
                 offset = await self._log.append(self._names.reference.name, 0, batch)
-                position, batch, size = offset + len(batch), [], 0
-        return position
+                offsets += range(offset, offset + len(batch))
+                batch, size = [], 0
+        return offsets
+
+    async def _read_back(self, end: int) -> list[Stored]:
+        """What the topic has between what is known and `end`."""
+        partition = TopicPartition(self._names.reference.name, 0)
+        first, _ = (await self._reader.bounds([partition]))[partition]
+        self._reader.place({partition: max(first, self._known.offset)})
+        found = []
+        async for records in self._reader.until({partition: end}):
+            for record, row in await self._records.decode("Reference", records):
+                try:
+                    item = item_of(row)
+                except ValueError:
+                    # Whoever reads the topic leaves it out, and says so.
+                    continue
+                if isinstance(item, Account) or (
+                    isinstance(item, Asset) and not asset_problem(item.code, item.scale)
+                ):
+                    found.append(Stored(record.offset, record.timestamp * 1_000, item))
+        return found
 
     async def _taken_up(self, shards: list[Standing], position: int, seconds: float) -> list[int]:
         until = time.monotonic() + seconds

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ledger.client.balances import BalanceReader
-from ledger.client.imports import Importer
+from ledger.client.import_checks import Line
+from ledger.client.imports import Imported, Importer
 from ledger.client.lanes import Receipt
 from ledger.client.outcomes import Outcomes, Tally
 from ledger.client.publisher import Publisher
@@ -60,9 +61,12 @@ class Played:
 async def register_assets(settings: Settings, seconds: float) -> None:
     """As `faust-ledger assets import`; returns when every shard decides with them."""
     async with Importer(settings) as importer:
-        if bad := importer.check(list(enumerate(assets()))):
+        lines = [Line(number, asset) for number, asset in enumerate(assets(), 1)]
+        bad, _ = importer.check(lines)
+        imported = Imported() if bad else await importer.add(lines, seconds)
+        if bad := bad + imported.lost:
             raise LedgerError(f"The demo's assets cannot be registered: {bad[0][1]}")
-        if behind := await importer.add(assets(), seconds):
+        if behind := imported.behind:
             raise LedgerError(
                 f"Shards {behind} did not take up the demo's assets within {seconds:.0f} s; the "
                 "worker's log says why (`faust-ledger status` names it)."

@@ -5,12 +5,13 @@ Client and service call the same functions, so they refuse the same things.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from time import gmtime, strftime
 from typing import NamedTuple, TypedDict
 
 from ledger.domain import account as accounts
-from ledger.domain import money
+from ledger.domain import money, names
 from ledger.domain.policy import DAY, LONG_AGO, Policy
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Reason, Refused
@@ -63,37 +64,78 @@ class Entry(NamedTuple):
     amount: int
 
 
+def shown_time(microseconds: int) -> str:
+    """A time that a draft may have, for people: RFC 3339 in UTC, to the microsecond."""
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(seconds))}.{fraction:06}Z"
+
+
 def ordering_key(draft: Draft) -> str:
     """The key of the Kafka record: what keeps its order."""
     key = draft["ordering_key"]
     return draft["transaction_id"] if key is None else key
 
 
+def _nothing_accepted(_: str) -> object:
+    return None
+
+
 def check_fields(
-    draft: Draft, *, recorded_at: int, policy: Policy, floor: int = LONG_AGO
+    draft: Draft,
+    *,
+    recorded_at: int,
+    policy: Policy,
+    floor: int = LONG_AGO,
+    accepted: Callable[[str], object] = _nothing_accepted,
 ) -> Refused | None:
     """Fields missing, malformed, too long or out of range; too late; too early.
 
     `floor`: the time from which on every accepted id is remembered, microseconds.
+    `accepted` says whether a transaction of that id was accepted (anything but None).
     """
-    return _check_texts(draft) or _check_times(
+    return _check_texts(draft, accepted) or _check_times(
         draft, recorded_at=recorded_at, policy=policy, floor=floor
     )
 
 
-def _check_texts(draft: Draft) -> Refused | None:
+def _check_texts(draft: Draft, accepted: Callable[[str], object]) -> Refused | None:
     for field, limit in (("transaction_id", MAX_ID), ("kind", MAX_KIND)):
-        if refused := _check_text(field, draft[field], limit):  # type: ignore[literal-required]
+        if refused := _check_name(field, draft[field], limit):  # type: ignore[literal-required]
             return refused
     for field in ("ordering_key", "reverses"):
         text = draft[field]  # type: ignore[literal-required]
-        if text is not None and (refused := _check_text(field, text, MAX_ID)):
+        if (
+            text is not None
+            and (refused := _check_name(field, text, MAX_ID))
+            and not _is_of_old(refused, draft["reverses"], accepted)
+        ):
             return refused
     description = draft["description"]
     if description and (refused := _check_text("description", description, MAX_DESCRIPTION)):
         return refused
     metadata = draft["metadata"]
     return _check_metadata(metadata) if metadata else None
+
+
+def _is_of_old(refused: Refused, reverses: str | None, accepted: Callable[[str], object]) -> bool:
+    # What was accepted before names had rules stays reversible. Nothing new comes in by that: a
+    # reversal has the ordering key of its original, or is refused for that.
+    return (
+        refused.reason is Reason.FIELD_MALFORMED
+        and reverses is not None
+        and accepted(reverses) is not None
+    )
+
+
+def _check_name(field: str, text: str, limit: int) -> Refused | None:
+    if not text or len(text) > limit:
+        return _check_text(field, text, limit)
+    # Nearly all are such, and cost no call.
+    if text.isascii() and text.isprintable() and text[0] != " " and text[-1] != " ":
+        return None
+    if problem := names.problem(text):
+        return Refused(Reason.FIELD_MALFORMED, f"{field} {problem}.", field)
+    return None
 
 
 def _check_text(field: str, text: str, limit: int) -> Refused | None:
@@ -168,7 +210,8 @@ def check_content(
 
     `changed`: decimals by code of what was accepted with others than `reference` has.
 
-    A reversal is spared the accounts' state: a closed account takes back what it took.
+    A reversal is spared the accounts' state: a closed account takes back what it took. Intake,
+    which knows what it reverses, asks `check_accounts` about the reversal of a reversal.
     """
     count = len(draft["entries"])
     if count < MIN_ENTRIES:
@@ -185,9 +228,8 @@ def check_content(
         return entries
     refused = _check_balance(entries) or _check_codes(entries)
     if not refused and draft["reverses"] is None:
-        at = max(draft["effective_at"], recorded_at)
-        refused = _check_accounts(
-            entries, effective_at=draft["effective_at"], at=at, reference=reference, policy=policy
+        refused = check_accounts(
+            draft, entries, recorded_at=recorded_at, reference=reference, policy=policy
         )
     return refused or entries
 
@@ -294,12 +336,20 @@ def _check_codes(entries: Sequence[Entry]) -> Refused | None:
     return None
 
 
-def _check_accounts(
-    entries: Sequence[Entry], *, effective_at: int, at: int, reference: Reference, policy: Policy
+def check_accounts(
+    draft: Draft,
+    entries: Sequence[Entry],
+    *,
+    recorded_at: int,
+    reference: Reference,
+    policy: Policy,
 ) -> Refused | None:
+    """Accounts unknown, not open yet, closed, or of another currency."""
     declared = reference.accounts
     if not declared and policy.open_unknown_accounts:
         return None
+    effective_at = draft["effective_at"]
+    at = max(effective_at, recorded_at)
     for index, entry in enumerate(entries):
         field = f"entries[{index}].account"
         account = declared.get(entry.account)
@@ -312,7 +362,9 @@ def _check_accounts(
             sentence = f"{entry.account} takes nothing effective before it was opened."
             return Refused(Reason.ACCOUNT_NOT_OPEN, sentence, field)
         if account.closed_at is not None and at >= account.closed_at:
-            sentence = f"{entry.account} is closed; it takes reversals and nothing else."
+            sentence = (
+                f"{entry.account} is closed; it takes reversals of originals and nothing else."
+            )
             return Refused(Reason.ACCOUNT_CLOSED, sentence, field)
         if account.currency is not None and account.currency != entry.currency:
             sentence = f"{entry.account} takes {account.currency} only, not {entry.currency}."

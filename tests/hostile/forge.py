@@ -209,6 +209,8 @@ class Forge:
             made["reverses"] = self.chance.choice(["nobody", made["transaction_id"]])
         if self.chance.random() < 0.2:
             made["entries"] = of["entries"]
+        if self.chance.random() < 0.2:
+            made["effective_at"] = of["effective_at"] - self.chance.choice([1, 315_360_000_000_000])
         return self.right(made, "backwards")
 
     def big(self) -> Forged:

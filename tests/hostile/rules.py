@@ -6,6 +6,7 @@ a minute of a limit, a currency not listed here) the verdict is None: any one th
 
 import json
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -126,6 +127,7 @@ class Seen(NamedTuple):
     content: Any
     key: str
     legs: Any
+    effective_at: int
 
 
 @dataclass
@@ -189,7 +191,7 @@ class Rules:
             return found
         if code := _reversal(shard, draft, wanted, found):
             return code
-        shard.accepted[name] = Seen(content, wanted, sorted(found))
+        shard.accepted[name] = Seen(content, wanted, sorted(found), draft["effective_at"])
         if draft["reverses"] is not None:
             shard.reversed.add(draft["reverses"])
         return ACCEPTED
@@ -203,6 +205,14 @@ def _text(text: str, most: int) -> str:
     return "FIELD_MALFORMED" if _controls(text) else ""
 
 
+def _name(text: str, most: int) -> str:
+    if code := _text(text, most):
+        return code
+    unseen = any(unicodedata.category(each) in ("Cc", "Cf", "Zl", "Zp", "Cs") for each in text)
+    plain = text.strip() == text == unicodedata.normalize("NFC", text)
+    return "FIELD_MALFORMED" if unseen or not plain else ""
+
+
 def _controls(text: str) -> bool:
     return any((ord(each) < 32 and each not in "\t\n\r") or ord(each) == 127 for each in text)
 
@@ -210,7 +220,7 @@ def _controls(text: str) -> bool:
 def _texts(draft: Mapping[str, Any]) -> str:
     limits = (("transaction_id", 128), ("kind", 64), ("ordering_key", 128), ("reverses", 128))
     for name, most in limits:
-        if draft[name] is not None and (code := _text(draft[name], most)):
+        if draft[name] is not None and (code := _name(draft[name], most)):
             return code
     if draft["description"] and (code := _text(draft["description"], 1_000)):
         return code
@@ -301,5 +311,7 @@ def _reversal(
     if name in shard.reversed:
         return "REVERSED_ALREADY"
     of = shard.accepted[name]
+    if draft["effective_at"] < of.effective_at:
+        return "REVERSAL_BEFORE_ORIGINAL"
     mirrored = sorted((account, currency, -amount) for account, currency, amount in legs)
     return "" if (of.key, of.legs) == (key, mirrored) else "REVERSAL_NOT_MIRRORED"

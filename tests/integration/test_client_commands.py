@@ -1,5 +1,6 @@
 """The commands that publish and read, as a person or a script runs them on a running ledger."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -7,6 +8,10 @@ import sys
 import time
 
 import pytest
+
+from ledger.client.import_checks import Line
+from ledger.client.imports import Importer
+from ledger.domain.reference import Asset
 
 CASH = "assets:cash:command-tests"
 COUNTS = ("lines", "published", "accepted", "rejected", "duplicates", "reconciled")
@@ -177,7 +182,61 @@ def test_an_imported_asset_is_known_at_once(publish, cli, jsonl, new_id):
     bad = jsonl([{"code": code, "scale": 7}, {"code": new_id("B"), "scale": 1}])
     found = cli("assets", "import", "-", "--json", stdin=bad, code=1)
     assert found.json["imported"] == 0
+    assert [each["line"] for each in found.json["refused"]] == [1]
     assert found.err.startswith("line 1: ")
+
+
+def test_the_largest_amount_of_an_entry_is_said_when_an_asset_is_registered(cli, jsonl, new_id):
+    few, many, most = (new_id(each).upper() for each in ("F", "M", "T"))
+    rows = [{"code": few, "scale": 2}, {"code": many, "scale": 9}, {"code": most, "scale": 18}]
+    found = cli("assets", "import", "-", stdin=jsonl(rows))
+    assert found.out == f"3 imported\n{many}: one entry takes 9223372036.854775807 at most\n"
+    assert f"{most} has 18 decimals, so one entry takes 9.223372036854775807 at most" in found.err
+    told = {each["code"]: each for each in cli(
+        "assets", "import", "-", "--json", stdin=jsonl(rows)
+    ).json["assets"]}  # fmt: skip
+    assert told[few]["largest_amount"] == "92233720368547758.07"
+    assert "12 decimals or fewer" in told[most]["advice"]
+    assert told[many]["advice"] is None
+
+
+def test_of_two_imports_at_once_the_first_counts_and_the_other_is_told(stack, cli, jsonl, new_id):
+    code, other = new_id("A").upper(), new_id("B").upper()
+
+    async def at_once():
+        async with Importer(stack.settings) as importer:
+            lines = [Line(1, Asset(other, 4)), Line(2, Asset(code, 6))]
+            assert importer.check(lines) == ([], [])
+            # It has looked already, and has not written yet.
+            first = await asyncio.to_thread(
+                cli, "assets", "import", "-", "--json", stdin=jsonl([{"code": code, "scale": 2}])
+            )
+            assert first.json["imported"] == 1
+            return await importer.add(lines, 60)
+
+    found = asyncio.run(at_once())
+    assert (found.count, found.notes, found.behind) == (1, [], [])
+    [(number, sentence)] = found.lost
+    assert number == 2
+    assert f"{code} has 2 decimals, and not the 6 of this line" in sentence
+
+
+def test_an_account_with_a_balance_is_closed_only_by_saying_so(publish, cli, jsonl, new_id):
+    account = f"liabilities:{new_id('closing')}"
+    publish([line(new_id(), account)], "--wait", "--timeout", 60)
+    closed = jsonl([{"account": account, "closed_at": "2024-06-01T00:00:00Z"}])
+    found = cli("accounts", "import", "-", "--json", stdin=closed, code=1)
+    assert found.json["imported"] == 0
+    assert f"{account} would be closed with a balance: 12.34 CAD posted" in found.err
+    words = ("accounts", "import", "-", "--json")
+    assert cli(*words, "--close-with-balance", stdin=closed).json["imported"] == 1
+    # The same again closes nothing.
+    assert cli(*words, stdin=closed).json["imported"] == 1
+    silent = cli(*words, stdin=jsonl([{"account": account}]), code=1)
+    assert "would open it again" in silent.err
+    reopened = jsonl([{"account": account, "closed_at": None}])
+    assert cli(*words, stdin=reopened).json["imported"] == 1
+    assert publish([line(new_id(), account)], "--wait", "--timeout", 60).json["accepted"] == 1
 
 
 def test_a_closed_account_is_closed_at_once(publish, cli, jsonl, new_id):

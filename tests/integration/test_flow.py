@@ -135,13 +135,18 @@ def test_a_closed_account_takes_reversals_and_nothing_else(
     with BlockingPublisher(stack.settings, check=False) as publisher:
         assert wire.outcome_of(*place(publisher.publish(last))).accepted
         closed = {"account": account, "closed_at": datetime.now(UTC).isoformat()}
-        cli("accounts", "import", "-", "--json", stdin=jsonl([closed]))
+        cli("accounts", "import", "-", "--close-with-balance", stdin=jsonl([closed]))
         # In force from its return on, on every shard.
         late = [deposit(account, "1.00", new_id()) for _ in range(stack.settings.shards * 2)]
         codes = {wire.outcome_of(*place(publisher.publish(each))).code for each in late}
         assert codes == {"ACCOUNT_CLOSED"}
         back = builders.reversal(last, new_id("back"), created_at=present())
         assert wire.outcome_of(*place(publisher.publish(back))).accepted
+        # To reverse that would book it into the closed account once more.
+        again = builders.reversal(
+            back, new_id("again"), ordering_key=last["transaction_id"], created_at=present()
+        )
+        assert wire.outcome_of(*place(publisher.publish(again))).code == "ACCOUNT_CLOSED"
 
 
 def test_as_of_by_either_time(

@@ -120,7 +120,7 @@ class Shard:
         if not balanced(made):
             return ["NOT_BALANCED"]
         if made["reverses"]:
-            return self._reversal(made, known.policy.window)
+            return self._reversal(made, known)
         return [self._accounts(made, known) or "accepted"]
 
     def _accounts(self, made, known):
@@ -137,7 +137,8 @@ class Shard:
                 return "ACCOUNT_CURRENCY"
         return None
 
-    def _reversal(self, made, window):
+    def _reversal(self, made, known):
+        window = known.policy.window
         of = self.kept.get(made["reverses"])
         if of is None:
             return ["REVERSAL_UNKNOWN"]
@@ -148,7 +149,12 @@ class Shard:
             return ["REVERSAL_TOO_OLD"]
         if self.reversed.get(made["reverses"], -1) > of.offset:
             return ["REVERSED_ALREADY"]
-        return ["accepted"] if mirrored(of.made, made) else ["REVERSAL_NOT_MIRRORED"]
+        if made["effective_at"] < of.made["effective_at"]:
+            return ["REVERSAL_BEFORE_ORIGINAL"]
+        if not mirrored(of.made, made):
+            return ["REVERSAL_NOT_MIRRORED"]
+        # What reverses a reversal books the original once more.
+        return [(of.made["reverses"] and self._accounts(made, known)) or "accepted"]
 
     def _accept(self, record, known):
         made, offset = record.made, record.offset

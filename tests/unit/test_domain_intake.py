@@ -6,7 +6,7 @@ from ledger.domain import intake
 from ledger.domain.intake import FINGERPRINT, Memory, Seen, cut
 from ledger.domain.policy import DAY, MINUTE, Policy
 from ledger.domain.reference import Account, Asset
-from ledger.domain.run import NO_DIGEST, Watermark
+from ledger.domain.run import NO_DIGEST, Outcomes, Watermark
 from ledger.domain.transaction import Draft, fingerprint
 from tests.builders import (
     CASH,
@@ -287,6 +287,98 @@ def test_a_closed_account_takes_reversals_only() -> None:
     assert list(verdicts(decision).values()) == ["ACCOUNT_CLOSED", "accepted", "REVERSAL_UNKNOWN"]
 
 
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_a_closed_account_takes_no_reversal_of_a_reversal(rebuilt: bool) -> None:
+    """It would book the original once more."""
+    back, kept = reversal(ORIGINAL, "r-1"), KeptMemory()
+    memory = kept.memory()
+    first = settle(numbered([ORIGINAL, back]), memory=memory)
+    if rebuilt:
+        memory = kept.memory()
+        memory.remember(content_of(first), outcomes_of(first))
+    kept.keep(memory)
+    again = reversal(back, "r-2", ordering_key="t-0")
+    for state, outcome in (
+        ({"closed_at": NOW}, "ACCOUNT_CLOSED"),
+        ({"opened_at": NOW + 1}, "ACCOUNT_NOT_OPEN"),
+        ({"closed_at": NOW + 1}, "accepted"),
+    ):
+        known = reference(*(Account(code, **state) for code in (CASH, DEPOSIT, FEES)))
+        decision = settle(
+            [received(again, 2)], memory=kept.memory(), reference=known, watermark=Watermark(end=2)
+        )
+        assert verdicts(decision) == {2: outcome}
+
+
+def test_the_reversals_own_refusals_come_before_the_accounts_state() -> None:
+    back = reversal(ORIGINAL, "r-1")
+    memory = no_memory()
+    settle(numbered([ORIGINAL, back]), memory=memory)
+    closed = reference(*(Account(code, closed_at=NOW) for code in (CASH, DEPOSIT, FEES)))
+    again = reversal(back, "r-2", ordering_key="t-0")
+    drafts = [again | {"effective_at": NOW - 1}, again | {"entries": pair()}]
+    decision = settle(
+        numbered(drafts, 2), memory=memory, reference=closed, watermark=Watermark(end=2)
+    )
+    codes = ["REVERSAL_BEFORE_ORIGINAL", "REVERSAL_NOT_MIRRORED"]
+    assert list(verdicts(decision).values()) == codes
+
+
+def test_a_reversal_is_effective_with_its_original_or_later() -> None:
+    for earlier, outcome in ((0, "accepted"), (1, "REVERSAL_BEFORE_ORIGINAL")):
+        back = reversal(ORIGINAL, effective_at=NOW - earlier)
+        for same_run in (True, False):
+            assert outcomes_in(same_run, ORIGINAL, back) == ["accepted", outcome]
+
+
+# What was accepted before names had rules
+
+
+OLD = draft("pay-9\r", kind="fee ")
+
+
+def of_old(*drafts: Draft) -> KeptMemory:
+    """What is remembered of `drafts`, which were accepted at offsets 0, 1 … without a rule."""
+    kept = KeptMemory()
+    for offset, made in enumerate(drafts):
+        memory = kept.memory()
+        proper = made | {"transaction_id": f"p-{offset}", "kind": "fee", "ordering_key": None}
+        content = content_of(settle([received(proper, offset)]))  # type: ignore[arg-type]
+        content.transaction_ids = [made["transaction_id"]]
+        content.ordering_keys = [made["ordering_key"] or ""]
+        memory.remember(content, Outcomes(fingerprints=fingerprint(made)))
+        kept.keep(memory)
+    return kept
+
+
+def test_its_retry_is_a_duplicate_and_nothing_else_is_taken_under_its_name() -> None:
+    kept = of_old(OLD)
+    drafts = [OLD, OLD | {"description": "other"}, draft("pay-8\r")]
+    decision = settle(numbered(drafts, 1), memory=kept.memory(), watermark=Watermark(end=1))
+    codes = ["duplicate", "FIELD_MALFORMED", "FIELD_MALFORMED"]
+    assert list(verdicts(decision).values()) == codes
+    late = NOW + WINDOW + 1
+    anew = received(OLD | {"created_at": late}, 1, recorded_at=late)  # type: ignore[arg-type]
+    decision = settle([anew], memory=kept.memory(), watermark=Watermark(end=1))
+    assert verdicts(decision) == {1: "FIELD_MALFORMED"}
+
+
+def test_it_can_be_reversed_with_its_ordering_key_as_it_is() -> None:
+    keyed = draft("t-8", ordering_key="client-7\n")
+    kept = of_old(OLD, keyed)
+    drafts = [
+        reversal(draft("pay-8\r"), "r-1"),
+        reversal(OLD, "r-2 "),
+        reversal(OLD, "r-3", ordering_key="pay-8\r"),
+        reversal(OLD, "r-4"),
+        reversal(keyed, "r-5"),
+    ]
+    decision = settle(numbered(drafts, 2), memory=kept.memory(), watermark=Watermark(end=2))
+    assert list(verdicts(decision).values()) == [
+        "FIELD_MALFORMED", "FIELD_MALFORMED", "REVERSAL_NOT_MIRRORED", "accepted", "accepted",
+    ]  # fmt: skip
+
+
 def test_an_original_is_reversible_for_a_window() -> None:
     for late, outcome in ((0, "accepted"), (1, "REVERSAL_TOO_OLD")):
         memory = no_memory()
@@ -400,7 +492,7 @@ def test_what_is_older_than_every_id_remembered_is_never_new(created_at: int, ve
 
 def test_an_id_from_before_that_counts_as_forgotten() -> None:
     """Whether its row is there still is a matter of when the table was tidied up."""
-    known = Seen(3, NOW - 6 * DAY, b"f" * 16, b"m" * 16)
+    known = Seen(3, NOW - 6 * DAY, b"f" * 16, b"m" * 16, NOW - 6 * DAY, reverses=False)
     memory = Memory(lambda _: known, lambda _: None, floor=NOW - 5 * DAY)
     made = [draft("t-1"), reversal(draft("t-1"))]
     found = verdicts(settle(numbered(made), memory=memory, policy=Policy(window=90 * DAY)))

@@ -85,6 +85,12 @@ REFUSED: list[tuple[str, Draft, str, str]] = [
     ("FIELD_MALFORMED", draft(description="\x1b[31m"), "description", "remove it"),
     ("FIELD_MALFORMED", draft(ordering_key="\x00"), "ordering_key", "remove it"),
     ("FIELD_MALFORMED", draft(reverses="\x00"), "reverses", "remove it"),
+    ("FIELD_MALFORMED", draft("pay-9\r"), "transaction_id", "character 6 of 6 (U+000D); remove it"),
+    ("FIELD_MALFORMED", draft(" "), "transaction_id", "begins with a blank, character 1 of 1"),
+    ("FIELD_MALFORMED", draft(kind="fee "), "kind", "ends with a blank, character 4 of 4"),
+    ("FIELD_MALFORMED", draft(kind="cafe\u0301"), "kind", "publish it in NFC"),
+    ("FIELD_MALFORMED", draft(ordering_key="k\n"), "ordering_key", "character 2 of 2 (U+000A)"),
+    ("FIELD_MALFORMED", draft(reverses="t-0\t"), "reverses", "character 4 of 4 (U+0009)"),
     ("FIELD_MALFORMED", draft(metadata={"": "x"}), "metadata", "remove it"),
     ("FIELD_MALFORMED", draft(metadata={"a\x00": "x"}), "metadata", "remove it"),
     ("FIELD_MALFORMED", draft(metadata={"a": "\x00"}), "metadata", "remove it"),
@@ -238,7 +244,7 @@ def test_id_used_again_with_other_content() -> None:
             draft(effective_at=NOW + DAY),
             "ACCOUNT_CLOSED",
             "entries[0].account",
-            "takes reversals and nothing else",
+            "takes reversals of originals and nothing else",
         ),
         (draft(currency="USD"), "ACCOUNT_CURRENCY", "entries[1].account", "takes CAD only"),
     ],
@@ -278,9 +284,13 @@ def test_unknown_accounts_open_themselves_beside_declared_ones() -> None:
 def test_reversals() -> None:
     kept = accepted(ORIGINAL, draft("t-9"), reversal(draft("t-9"), "r-9"))
     other = reversal(ORIGINAL, entries=pair("9.99", debit=DEPOSIT, credit=CASH))
+    early = {"effective_at": NOW - 1}
     for made, at, code, field, remedy in (
         (reversal(ORIGINAL), NOW + 30 * DAY + 1, "REVERSAL_TOO_OLD", "reverses", "an adjustment"),
         (reversal(draft("t-9"), "r-10"), NOW, "REVERSED_ALREADY", "reverses", "reverse that one"),
+        (reversal(draft("t-9"), "r-10", **early), NOW, "REVERSED_ALREADY", "reverses", "reverse"),
+        (other | early, NOW, "REVERSAL_BEFORE_ORIGINAL", "effective_at",
+         "2025-12-31T23:59:59.999999Z is before that of 't-0', 2026-01-01T00:00:00.000000Z"),
         (other, NOW, "REVERSAL_NOT_MIRRORED", "entries", "Reverse the whole transaction"),
         (reversal(ORIGINAL, entries=ORIGINAL["entries"]), NOW, "REVERSAL_NOT_MIRRORED", "entries",
          "debit and credit exchanged"),
@@ -295,8 +305,8 @@ def test_every_reason_has_a_test_here() -> None:
     tested = {code for code, *_ in REFUSED} | {
         "TOO_LARGE", "UNREADABLE", "UNKNOWN_SCHEMA", "FOREIGN_SCHEMA", "WRONG_KEY",
         "WRONG_PARTITION", "ID_REUSED", "ACCOUNT_UNKNOWN", "ACCOUNT_NOT_OPEN", "ACCOUNT_CLOSED",
-        "ACCOUNT_CURRENCY", "REVERSAL_TOO_OLD", "REVERSED_ALREADY", "REVERSAL_NOT_MIRRORED",
-        "SCALE_CHANGED",
+        "ACCOUNT_CURRENCY", "REVERSAL_TOO_OLD", "REVERSED_ALREADY", "REVERSAL_BEFORE_ORIGINAL",
+        "REVERSAL_NOT_MIRRORED", "SCALE_CHANGED",
     }  # fmt: skip
     assert tested == set(Reason)
 

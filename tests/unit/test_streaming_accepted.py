@@ -26,7 +26,9 @@ class Ids:
     def add(self, *names: str, at: int, early: int = 0, reverses: str = "") -> None:
         memory = self.table.memory()
         for name in names:
-            memory.add(name, self.runs, (at + early) * SECOND, b"f" * 16, b"m" * 16)
+            memory.add(
+                name, self.runs, (at + early) * SECOND, b"f" * 16, b"m" * 16, at, reverses=False
+            )
         if reverses:
             memory.reversals[reverses] = self.runs
         self.runs += 1
@@ -84,7 +86,7 @@ def test_an_id_used_again_past_the_window_stays_when_its_first_use_is_forgotten(
     ids.add("again", at=115)
     ids.add(at=122)
     assert not ids.knows("once")
-    assert ids.table.find("again") == Seen(1, 115 * SECOND, b"f" * 16, b"m" * 16)
+    assert ids.table.find("again") == Seen(1, 115 * SECOND, b"f" * 16, b"m" * 16, 115, False)
     ids.add(at=136)
     assert ids.keys() == set()
 
@@ -92,7 +94,7 @@ def test_an_id_used_again_past_the_window_stays_when_its_first_use_is_forgotten(
 def test_an_id_used_again_in_the_run_that_forgets_its_first_use_stays(ids: Ids) -> None:
     ids.add("again", at=100, reverses="again")
     ids.add("again", at=1_000, reverses="again")
-    assert ids.table.find("again") == Seen(1, 1_000 * SECOND, b"f" * 16, b"m" * 16)
+    assert ids.table.find("again") == Seen(1, 1_000 * SECOND, b"f" * 16, b"m" * 16, 1_000, False)
     assert ids.table.find_reversal("again") == 1
 
 

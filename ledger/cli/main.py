@@ -12,6 +12,7 @@ from ledger.cli import (
     audit,
     bench,
     demo,
+    policy,
     publish,
     read,
     rebuild,
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 
 for group in (
-    stack, publish, read, reconcile, reference, rejects, audit, replay, rebuild,
+    stack, publish, read, reconcile, reference, policy, rejects, audit, replay, rebuild,
     settings_command, worker, demo, bench,
 ):  # fmt: skip
     group.register(app)

@@ -28,7 +28,7 @@ from ledger.client.records import Records
 from ledger.client.reference import ReferenceFollower
 from ledger.domain import account as accounts
 from ledger.domain import names
-from ledger.domain.reference import Account, Asset, asset_problem
+from ledger.domain.reference import Account, Asset, Item, Reference, asset_problem
 from ledger.domain.refusal import Refused
 from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.errors import LedgerError, Unavailable
@@ -199,7 +199,34 @@ class Importer:
         behind = await self._taken_up(shards, offsets[-1] + 1, seconds)
         return Imported(len(lines) - len(lost), lost, notes, behind)
 
-    async def _append(self, items: Sequence[Asset | Account]) -> list[int]:
+    @property
+    def known(self) -> Reference:
+        """What the topic said on entry."""
+        return self._known
+
+    async def put(self, item: Item, seconds: float) -> tuple[int, list[int]]:
+        """Append one record and wait, `seconds` at most, until every shard decides with it.
+
+        Returns its offset and the shards that did not say so.
+        """
+        progress = self._names.progress.name
+        shards = await standing(self._reader, self._records, progress, self._shards)
+        (offset,) = await self._append([item])
+        return offset, await self._taken_up(shards, offset + 1, seconds)
+
+    async def read_again(self) -> Reference:
+        """What the topic says now."""
+        async with ReferenceFollower(self._settings, self._records) as follower:
+            return follower.known
+
+    async def end_of(self, shard: int) -> int:
+        """The position after the shard's last record. Raises LedgerError for no shard of ours."""
+        if not 0 <= shard < self._shards:
+            raise LedgerError(f"There is no shard {shard}: they are 0 to {self._shards - 1}.")
+        partition = TopicPartition(self._names.transactions.name, shard)
+        return (await self._reader.bounds([partition]))[partition][1]
+
+    async def _append(self, items: Sequence[Item]) -> list[int]:
         """Returns their offsets."""
         offsets: list[int] = []
         size = 0

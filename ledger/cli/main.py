@@ -21,6 +21,7 @@ from ledger.cli import (
     replay,
     settings_command,
     stack,
+    topics,
     worker,
 )
 from ledger.cli.output import buffer_output, say
@@ -37,7 +38,7 @@ app = typer.Typer(
 
 for group in (
     stack, publish, read, reconcile, reference, rejects, audit, replay, rebuild,
-    settings_command, worker, demo, bench,
+    settings_command, topics, worker, demo, bench,
 ):  # fmt: skip
     group.register(app)
 

@@ -10,7 +10,6 @@ from ledger.cli.output import (
     AsJson,
     DataDir,
     print_json,
-    print_table,
     run,
     say,
     settings_for,
@@ -19,7 +18,7 @@ from ledger.cli.output import (
 if TYPE_CHECKING:
     from ledger.streaming.topic_rules import Difference
 
-COLUMNS = dict.fromkeys(("topic", "setting", "has", "must", "why", "command"), "left")
+FIELDS = ("topic", "setting", "has", "must", "why", "command")
 
 group = typer.Typer(no_args_is_help=True)
 
@@ -71,9 +70,27 @@ def create(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         say("All topics are there and as they must be.")
 
 
+@group.command()
+def recover(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Move transactions out of partitions that were added to their topic, where nobody decides.
+
+    Each is appended again, byte for byte, to the partition of its key, then deleted where it was.
+    Doing it again is harmless. --json prints {"partitions", "appended"}. Exit code 3 is a fault.
+    """
+    from ledger.client import beyond
+
+    done = run(beyond.recover(settings_for(data_dir)))
+    if as_json:
+        print_json(done._asdict())
+    else:
+        print(f"{done.partitions} partitions beyond the ledger's, {done.appended} records moved")
+
+
 def _print(found: "list[Difference]", hidden: list[str]) -> None:
-    if found:
-        print_table(COLUMNS, [[str(cell) for cell in _row(each).values()] for each in found])
+    for each in found:
+        ignored = " (ignored, as added_partitions says)" if each.ignored else ""
+        print(f"{each.topic}: {each.setting} is {each.has} and must be {each.must}{ignored}")
+        print(f"    {each.why}\n    {each.command}")
     if hidden:
         say(f"This user may not see the settings of {', '.join(hidden)}: see docs/security.md.")
     elif not found:
@@ -81,4 +98,4 @@ def _print(found: "list[Difference]", hidden: list[str]) -> None:
 
 
 def _row(found: "Difference") -> dict[str, Any]:
-    return {name: getattr(found, name) for name in COLUMNS}
+    return {name: getattr(found, name) for name in FIELDS}

@@ -12,11 +12,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from agents.topic_watch import require_topics
 from ledger.client.balances import BalanceReader
+from ledger.client.beyond import recover
 from ledger.client.blocking import BlockingPublisher
 from ledger.client.imports import Importer
 from ledger.client.outcomes import Outcomes
 from ledger.client.publisher import Publisher
 from ledger.client.resend import Original, resend
+from ledger.domain.partition import partition_of
 from ledger.errors import LedgerError, Unavailable
 from ledger.exits import Exit
 from ledger.settings import Settings
@@ -204,13 +206,27 @@ def test_partitions_that_are_known_of_are_left_alone(elsewhere: Settings) -> Non
     async def stray() -> None:
         servers = elsewhere.bootstrap_servers
         async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
-            await producer.send_and_wait(f"{elsewhere.prefix}.transactions", b"v", partition=2)
+            await producer.send_and_wait(f"{elsewhere.prefix}.transactions", b"v", b"k", 2)
 
     asyncio.run(stray())
     # Nobody decides it, so it is an alarm again.
     assert looked(ignoring) == [(("transactions", "partitions"), "3, with 1 records beyond", "2")]
     with pytest.raises(LedgerError, match="with 1 records beyond"):
         asyncio.run(require_topics(ignoring))
+    assert asyncio.run(recover(ignoring)) == (1, 1)
+    assert looked(ignoring) == [(("transactions", "partitions"), "3", "2")]
+    assert asyncio.run(recover(ignoring)) == (1, 0)
+    home = partition_of(b"k", 2)
+
+    async def ends() -> list[int]:
+        log = Log(elsewhere)
+        try:
+            found = await log.ends([(f"{elsewhere.prefix}.transactions", each) for each in (0, 1)])
+            return [end for _, end in sorted(found.items())]
+        finally:
+            await log.close()
+
+    assert asyncio.run(ends()) == [int(each == home) for each in (0, 1)]
 
 
 @pytest.mark.parametrize("name", ["decisions", "posted", "progress", "stripes-changelog"])

@@ -22,6 +22,7 @@ from ledger.domain.partition import partition_of
 from ledger.errors import LedgerError, Unavailable
 from ledger.exits import Exit
 from ledger.settings import Settings
+from ledger.stack.prepare import prepare
 from ledger.streaming import topics
 from ledger.streaming.log import LOOKUP_SECONDS, Log
 from ledger.streaming.registry import register_all
@@ -131,6 +132,21 @@ def test_every_drift_is_named_and_mended(elsewhere: Settings) -> None:
     assert looked(elsewhere) == []
     asyncio.run(require_topics(elsewhere))
     assert asyncio.run(topics.bring_about(elsewhere)) == topics.Changes([], [])
+
+
+def test_up_mends_and_says_so(elsewhere: Settings) -> None:
+    """What `up` does once its services answer; twice changes and says nothing."""
+    alter(elsewhere, {"reference": DRIFT["reference"], "posted": DRIFT["posted"]})
+    until(lambda: len(looked(elsewhere)) == 2, "both show")
+    said: list[str] = []
+    prepare(elsewhere, say=said.append)
+    assert looked(elsewhere) == []
+    assert len(said) == 2
+    assert said[1].startswith(
+        f"mended {elsewhere.prefix}.reference: cleanup.policy was compact, is delete: "
+    )
+    prepare(elsewhere, say=said.append)
+    assert len(said) == 2
 
 
 def test_what_somebody_else_has_set_stays(elsewhere: Settings) -> None:

@@ -5,7 +5,7 @@ import logging
 import time
 
 from agents.app import LedgerApp
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming.topic_look import Broker
 from ledger.streaming.topic_rules import MISSING, Difference, told
@@ -50,32 +50,34 @@ class TopicWatch:
 
     def __init__(self, app: LedgerApp) -> None:
         self._app = app
+        self._known: dict[tuple[str, str], Difference] = {}
 
     async def look_on(self) -> None:
-        """Without end; a broker that is away is the membership's to tell of."""
+        """Without end; a broker that is away is the membership's to tell of.
+
+        Nothing that fails here stops the application: the alarms stay as they were.
+        """
         while not self._app.should_stop:
             try:
                 async with Broker(self._app.ledger) as broker:
                     while not self._app.should_stop:
                         self.note((await look(self._app.ledger, broker=broker))[0])
                         await self._app.sleep(LOOK_SECONDS)
-            except LedgerError as error:
+            except Unavailable as error:
                 log.info("The topics' settings could not be looked at: %s", error)
-                await self._app.sleep(LOOK_SECONDS)
+            except Exception:
+                log.exception("The topics' settings could not be looked at")
+            await self._app.sleep(LOOK_SECONDS)
 
     def note(self, found: list[Difference]) -> None:
         """Alarm about what is new, and say what is over."""
-        before, now = (
-            self._app.health.alarms,
-            tuple(str(each) for each in found if not each.ignored),
-        )
-        for each in now:
-            if each not in before:
-                log.critical("%s", each)
-        for each in before:
-            if each not in now:
-                log.warning("No longer so: %s", each)
-        self._app.health.alarms = now
+        now = {(each.topic, each.setting): each for each in found if not each.ignored}
+        for key in now.keys() - self._known.keys():
+            log.critical("%s", now[key])
+        for key in self._known.keys() - now.keys():
+            log.warning("No longer so: %s", self._known[key])
+        self._known = now
+        self._app.health.alarms = tuple(map(str, now.values()))
 
 
 def attach_topic_watch(app: LedgerApp) -> None:
@@ -84,4 +86,4 @@ def attach_topic_watch(app: LedgerApp) -> None:
 
     @app.task
     async def look_at_topics() -> None:
-        await app.guarded(watch.look_on(), "looking at the topics' settings")
+        await watch.look_on()

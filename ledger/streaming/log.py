@@ -270,6 +270,7 @@ class Log:
         """The last record of each partition, then the records as they come, without end."""
         tps = [TopicPartition(topic, partition) for partition in partitions]
         async with self._reader(FOLLOW_WAIT_MS) as reader:
+            await _require_there(reader, tps)
             reader.assign(tps)
             for tp, end in (await reader.end_offsets(tps)).items():
                 reader.seek(tp, max(end - 1, 0))
@@ -284,8 +285,7 @@ class Log:
         """
         tp = TopicPartition(topic, partition)
         async with self._looking_up(f"{topic}[{partition}]") as lookup:
-            if missing := await missing_of(lookup, [tp]):
-                raise Unavailable(not_there(missing))
+            await _require_there(lookup, [tp])
             first = await lookup.beginning_offsets([tp])
             last = await lookup.end_offsets([tp])
         return first[tp], last[tp]
@@ -342,6 +342,7 @@ class Log:
         tps = [TopicPartition(topic, partition) for partition in partitions]
         found: dict[TopicPartition, ConsumerRecord] = {}
         async with self._reader() as reader:
+            await _require_there(reader, tps)
             first, ends = await reader.beginning_offsets(tps), await reader.end_offsets(tps)
             ends = {tp: end for tp, end in ends.items() if end > first[tp]}
             reader.assign(list(ends))
@@ -404,6 +405,11 @@ async def missing_of(
 
 def _unknown(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> list[TopicPartition]:
     return [tp for tp in tps if tp.partition not in (consumer.partitions_for_topic(tp.topic) or ())]
+
+
+async def _require_there(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> None:
+    if missing := await missing_of(consumer, tps):
+        raise Unavailable(not_there(missing))
 
 
 def not_there(missing: Iterable[TopicPartition]) -> str:

@@ -14,7 +14,7 @@ from ledger.streaming import connection
 from ledger.streaming.log import Log
 from ledger.streaming.topic_look import Broker, Seen
 from ledger.streaming.topic_rules import (
-    COPIES,
+    MISSING,
     PAGE,
     PARTITIONS,
     Difference,
@@ -118,18 +118,44 @@ async def bring_about(settings: Settings) -> Changes:
     fixed when it is created), and, after the rest is mended, for too few copies. Raises Unavailable
     when Kafka does not answer.
     """
+    created: list[str] = []
+    mended: dict[tuple[str, str], Difference] = {}
+    until = time.monotonic() + VISIBLE_SECONDS
     async with Broker(settings) as broker:
-        before = await broker.look(topics(settings).all())
-        _require_partitions(settings, before)
-        created = await _create(settings, [each for each in topics(settings).all()
-                                           if each.name not in before.topics])  # fmt: skip
-        mended = [each for each in differing(settings, before) if each.mend is not None]
-        changes: dict[str, dict[str, str]] = {}
-        for each in mended:
-            changes.setdefault(each.topic, {})[each.setting] = str(each.mend)
-        await broker.alter(changes)
-        await _until_right(settings, broker)
-    return Changes(created, mended)
+        # Again until it shows: one that was just deleted is still seen for a moment, and what was
+        # just made or set is not seen yet.
+        while wrong := await _differing_still(settings, broker):
+            missing = [each.topic for each in wrong if each.setting == MISSING]
+            mendable = [each for each in wrong if each.mend is not None]
+            if not missing and not mendable:
+                raise LedgerError(told(wrong))
+            if time.monotonic() > until:
+                raise LedgerError(f"Set, and not seen in {VISIBLE_SECONDS:.0f} s: {told(wrong)}")
+            await _create(settings, missing)
+            created += [name for name in missing if name not in created]
+            await broker.alter(_changes(mendable))
+            mended = {(each.topic, each.setting): each for each in mendable} | mended
+            await asyncio.sleep(POLL_SECONDS)
+    return Changes(created, list(mended.values()))
+
+
+async def _differing_still(settings: Settings, broker: Broker) -> list[Difference]:
+    """All but partitions, whose number must be right."""
+    seen = await broker.look(topics(settings).all())
+    if seen.hidden:
+        raise LedgerError(
+            f"User {settings.kafka_user} may not see the settings of {', '.join(seen.hidden)}, and "
+            "nothing was changed. It takes a user who may describe, create and alter topics."
+        )
+    _require_partitions(settings, seen)
+    return [each for each in differing(settings, seen) if each.setting != PARTITIONS]
+
+
+def _changes(mendable: Iterable[Difference]) -> dict[str, dict[str, str]]:
+    changes: dict[str, dict[str, str]] = {}
+    for each in mendable:
+        changes.setdefault(each.topic, {})[each.setting] = str(each.mend)
+    return changes
 
 
 async def create(settings: Settings) -> list[str]:
@@ -201,9 +227,10 @@ def _require_partitions(settings: Settings, seen: Seen) -> None:
             )
 
 
-async def _create(settings: Settings, missing: list[Topic]) -> list[str]:
+async def _create(settings: Settings, names: list[str]) -> None:
+    missing = [each for each in topics(settings).all() if each.name in names]
     if not missing:
-        return []
+        return
     copies = settings.replication_factor
     admin = AIOKafkaAdminClient(**connection.kafka(settings))
     try:
@@ -222,7 +249,6 @@ async def _create(settings: Settings, missing: list[Topic]) -> list[str]:
         kind = for_code(code)
         if code and kind is not TopicAlreadyExistsError:
             raise LedgerError(f"Topic {name} could not be created: {kind.__name__}: {message}")
-    return [topic.name for topic in missing]
 
 
 def _config(topic: Topic, copies: int) -> dict[str, str]:
@@ -235,20 +261,3 @@ def _config(topic: Topic, copies: int) -> dict[str, str]:
         if name != "segment.bytes" and not rule.newer
     }
     return given | topic.config
-
-
-async def _until_right(settings: Settings, broker: Broker) -> None:
-    until = time.monotonic() + VISIBLE_SECONDS
-    while True:
-        seen = await broker.look(topics(settings).all())
-        wrong = [each for each in differing(settings, seen) if each.setting != PARTITIONS]
-        # What was made or set shows after a moment; copies take a person.
-        if all(each.setting == COPIES for each in wrong):
-            break
-        if time.monotonic() > until:
-            raise LedgerError(
-                f"{VISIBLE_SECONDS:.0f} s after they were created or changed: {told(wrong)}"
-            )
-        await asyncio.sleep(POLL_SECONDS)
-    if wrong:
-        raise LedgerError(told(wrong))

@@ -33,8 +33,8 @@ from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import access, connection
 from ledger.streaming.topic_look import Broker
+from ledger.streaming.topics import bring_about, topics
 from ledger.streaming.topics import look as topics_look
-from ledger.streaming.topics import topics
 from tests.faults.conftest import PLAN, Ledger, opened, times
 from tests.faults.test_connections import line_of
 from tests.faults.world import World, kill, until
@@ -355,6 +355,9 @@ def test_who_sees_the_settings_of_topics(
                 await broker.alter({names[0]: {"retention.ms": "5"}})
 
     asyncio.run(scenario())
+    if role not in ("finance", "service"):
+        with pytest.raises(LedgerError, match="may not see the settings of"):
+            asyncio.run(bring_about(settings))
     warned = "no right to DESCRIBE_CONFIGS" in caplog.text
     assert warned == (role not in ("finance", "service"))
     # How many partitions a topic has is seen by whoever uses it.

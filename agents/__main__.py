@@ -19,6 +19,7 @@ from agents import balances, compared, intake, posting, reconciliation
 from agents.app import LedgerApp, exit_of, new_app
 from agents.health import Told, attach_health
 from agents.reference import ReferenceFollower
+from agents.topic_watch import attach_topic_watch, require_topics
 from ledger import settings as configuration
 from ledger.errors import LedgerError, Unavailable
 from ledger.exits import Exit
@@ -87,6 +88,7 @@ def begin(settings: Settings, health: Health) -> Codec:
         codec = await waited_for(lambda: asyncio.to_thread(codec_of, settings), "read the schemas")
         try:
             reference = topics(settings).reference.name
+            await waited_for(lambda: require_topics(settings), "look at the topics' settings")
             await waited_for(lambda: reach(settings, log, reference), "reach Kafka")
         finally:
             await log.close()
@@ -149,6 +151,7 @@ def attach_stream(app: LedgerApp, settings: Settings) -> None:
     async def check_reference() -> None:
         await app.guarded(reference.check_on(), "looking at the reference data")
 
+    attach_topic_watch(app)
     compared.attach(app)
     intake.attach(app, reference)
     reconciliation.attach(app)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import faust
 from faust.types import TP
 
+from agents.assignor import Assignor
 from agents.lanes import Lane, Stage
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
 from ledger.exits import Exit
@@ -168,6 +169,7 @@ def new_app(
         producer_acks=-1,
         consumer_auto_offset_reset="none",
         consumer_group_instance_id=member,
+        PartitionAssignor=Assignor,
         # A topic that was made anew is found, and alarmed about, though nothing is written to it.
         consumer_metadata_max_age_ms=30_000,
         consumer_max_fetch_size=512 * 1024,

@@ -150,7 +150,7 @@ class Told:
         return as_metrics(generate_latest(self._registry))
 
     def report(self) -> dict[str, Any]:
-        """{"application", "pid", "ready", "why", "membership", "own", "partitions"}."""
+        """{"application", "pid", "ready", "why", "alarms", "membership", "own", "partitions"}."""
         health = self._health
         partitions, own = rows(health), shown(health.own.says(), health.clock())
         membership = self._membership()
@@ -160,12 +160,14 @@ class Told:
         why = [membership["why"]] if membership["why"] else []
         if own["state"] != State.GOING_ON:
             why.append(f"waiting for {own['seconds']:.0f} s to {own['doing']}: {own['why']}")
-        why += sentences(partitions)
+        alarms = list(health.alarms)
+        why += sentences(partitions) + alarms
         return {
             "application": self._name,
             "pid": os.getpid(),
             "ready": not why,
             "why": why,
+            "alarms": alarms,
             "membership": membership,
             "own": own,
             "partitions": partitions,
@@ -197,6 +199,10 @@ class Told:
             report["membership"]["unconfirmed_seconds"],
         )  # fmt: skip
         yield _one("loop_still_seconds", "Since the loop of the agents turned.", health.unturned())
+        yield _one(
+            "topic_differences", "Settings of topics that are not as they must be.",
+            float(len(health.alarms)),
+        )  # fmt: skip
         yield _one("disk_free_bytes", "Room for its tables.", _free(self._data))
         yield from _of_partitions(report["partitions"])
         runs = _counter("runs", "Runs taken.", ["stage"])

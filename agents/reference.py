@@ -68,7 +68,8 @@ class ReferenceFollower:
         if not self.data.policies:
             raise Unavailable(
                 f"{self._topic} has no policy yet, without which nothing is decided. "
-                "`faust-ledger up` writes it when a ledger is made or upgraded."
+                "`faust-ledger up` writes it when a ledger is made or upgraded, and on servers of "
+                "your own `faust-ledger policy init`."
             )
 
     def _require_settings(self) -> None:

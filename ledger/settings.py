@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         default=8, ge=1, le=512, description="Partitions of the stripes and balances topics."
     )
     replication_factor: int = Field(default=1, ge=1, description="Copies of every partition.")
+    added_partitions: Literal["refuse", "ignore"] = Field(
+        default="refuse",
+        description="Where a topic has more partitions than the ledger: start nothing, or use only "
+        "those of the ledger. See docs/runbooks/topic-settings.md.",
+    )
     window_days: int = Field(
         default=30,
         ge=1,

@@ -51,12 +51,12 @@ def verify(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 async def published_heads(settings: "Settings") -> "list[Watermark]":
     """Each shard's last progress."""
     from ledger.client.outcomes import standing
-    from ledger.client.reading import Reader, partition_counts
+    from ledger.client.reading import Reader, ledger_partitions
     from ledger.client.records import Records
     from ledger.streaming.topics import topics
 
     name = topics(settings).progress.name
-    counts = await partition_counts(settings, name)
+    counts = await ledger_partitions(settings, name)
     records = await Records.of(settings, "Progress")
     async with Reader(settings) as reader:
         return [each.watermark for each in await standing(reader, records, name, counts[name])]

@@ -22,6 +22,7 @@ from ledger.cli import (
     replay,
     settings_command,
     stack,
+    topics,
     worker,
 )
 from ledger.cli.output import buffer_output, say
@@ -38,7 +39,7 @@ app = typer.Typer(
 
 for group in (
     stack, publish, read, reconcile, reference, policy, rejects, audit, replay, rebuild,
-    settings_command, worker, demo, bench,
+    settings_command, topics, worker, demo, bench,
 ):  # fmt: skip
     group.register(app)
 

@@ -36,12 +36,27 @@ def register(app: typer.Typer) -> None:
     policy = typer.Typer(
         name="policy", help="What the ledger decides by besides its rules.", no_args_is_help=True
     )
+    policy.command("init")(init)
     policy.command("show")(show)
     policy.command("set", help=f"{set_policy.__doc__}{ENDING}")(set_policy)
     app.add_typer(policy)
     clock = typer.Typer(name="clock", help="The clocks of the log.", no_args_is_help=True)
     clock.command("limit", help=f"{limit.__doc__}{ENDING}")(limit)
     app.add_typer(clock)
+
+
+def init(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Write a new ledger's first policy, of the settings, and the currencies of ISO 4217.
+
+    `up` does it for the embedded stack; on servers of your own do it once the topics and tables are
+    there, and after an upgrade, as a user who may write reference data and as the database's owner.
+    Doing it again changes nothing.
+    """
+    from ledger.stack.prepare import found_ledger
+
+    settings = settings_for(data_dir)
+    run(found_ledger(settings))
+    _print(run(_present(settings)), as_json=as_json)
 
 
 def show(data_dir: DataDir = None, as_json: AsJson = False) -> None:

@@ -9,7 +9,7 @@ from typing import Self
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from ledger.client.reading import Follower, Reader, partition_counts
+from ledger.client.reading import Follower, Reader, ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
@@ -43,7 +43,7 @@ class BalanceReader:
     async def __aenter__(self) -> Self:
         """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
         topic = topics(self._settings).balances.name
-        counts = await partition_counts(self._settings, topic)
+        counts = await ledger_partitions(self._settings, topic)
         self._records = await Records.of(self._settings, "Balance")
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._reader)

@@ -23,7 +23,7 @@ from ledger.client.lines import (
     time_of,
 )
 from ledger.client.outcomes import Standing, standing
-from ledger.client.reading import Reader, partition_counts
+from ledger.client.reading import Reader, ledger_partitions
 from ledger.client.records import Records
 from ledger.client.reference import ReferenceFollower
 from ledger.domain import account as accounts
@@ -133,7 +133,7 @@ class Importer:
     async def __aenter__(self) -> Self:
         """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
         names = self._names
-        counts = await partition_counts(
+        counts = await ledger_partitions(
             self._settings, names.transactions.name, names.reference.name
         )
         self._shards = counts[names.transactions.name]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 from aiokafka import ConsumerRecord, TopicPartition
 
 from ledger.client.lanes import Receipt
-from ledger.client.reading import Reader, partition_counts
+from ledger.client.reading import Reader, ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.run import Refusal, Watermark
 from ledger.settings import Settings
@@ -113,7 +113,7 @@ class Outcomes:
     async def __aenter__(self) -> Self:
         """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
         names = (self._names.transactions.name, self._names.decisions.name)
-        counts = await partition_counts(self._settings, *names)
+        counts = await ledger_partitions(self._settings, *names)
         self._records = await Records.of(self._settings, "Decision", "Progress", "Break")
         async with self._reader as reader:
             found = await standing(

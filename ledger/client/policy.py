@@ -55,7 +55,9 @@ class PolicyWriter:
         """What counts. Raises LedgerError for a ledger without a policy."""
         known = self._importer.known
         if not known.policies:
-            raise LedgerError("This ledger has no policy yet; `faust-ledger up` writes the first.")
+            raise LedgerError(
+                "This ledger has no policy yet; `faust-ledger policy init` writes it."
+            )
         return Changed(_row(known), known.policies[-1][0], [], [])
 
     async def change(self, changes: Mapping[str, Any], reason: str, seconds: float) -> Changed:

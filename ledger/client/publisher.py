@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from ledger.client.lanes import RECORD_BYTES, Lane, Receipt
-from ledger.client.reading import partition_counts
+from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
 from ledger.client.reference import ReferenceFollower
 from ledger.domain.partition import partition_of
@@ -65,7 +65,7 @@ class Publisher:
     async def __aenter__(self) -> Self:
         """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
         topic = topics(self._settings).transactions.name
-        counts = await partition_counts(self._settings, topic)
+        counts = await ledger_partitions(self._settings, topic)
         self._records = await Records.of(self._settings, "Transaction", "Reference")
         async with AsyncExitStack() as stack:
             self._reference = ReferenceFollower(self._settings, self._records)

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
 from ledger.streaming import connection
-from ledger.streaming.log import out_of_reach
+from ledger.streaming.log import LOOKUP_SECONDS, missing_of, not_there, out_of_reach
+from ledger.streaming.topic_look import Broker
+from ledger.streaming.topic_rules import PAGE
+from ledger.streaming.topics import topics
 
 FETCH_BYTES = 4 * 1024 * 1024
 FETCH_WAIT_MS = 50
@@ -23,33 +26,73 @@ POLL_SECONDS = 0.5
 Ends = Mapping[TopicPartition, int]
 
 
-async def partition_counts(settings: Settings, *topics: str) -> dict[str, int]:
+async def partition_counts(settings: Settings, *names: str) -> dict[str, int]:
     """How many partitions each topic has.
 
     Raises LedgerError for a topic that is not there, Unavailable when Kafka does not answer.
     """
-    admin = AIOKafkaAdminClient(**connection.kafka(settings))
+    return _asked(settings, names, *await _counted(settings, names))
+
+
+async def ledger_partitions(settings: Settings, *names: str) -> dict[str, int]:
+    """The same, of topics whose number is the ledger's shards, or its partitions of balances.
+
+    Raises LedgerError as well where it is not: keys would go to other partitions than the ledger's.
+    """
+    known = topics(settings)
+    families = (
+        ("shards", (known.transactions, known.decisions, known.progress)),
+        ("balance_partitions", (known.stripes, known.balances)),
+    )
+    among = {topic.name for _, family in families for topic in family}
+    counts, hidden = await _counted(settings, among | set(names))
+    found = _asked(settings, names, counts, hidden)
+    for setting, family in families:
+        there = {topic.name: counts[topic.name] for topic in family if topic.name in counts}
+        for name in found.keys() & there.keys():
+            found[name] = _of_ledger(settings, setting, name, there)
+    return found
+
+
+def _of_ledger(settings: Settings, setting: str, name: str, there: Mapping[str, int]) -> int:
+    """How many partitions of `name` are the ledger's; `there` has those that must be as many."""
+    count, least = there[name], min(there.values())
+    given = int(getattr(settings, setting)) if setting in settings.model_fields_set else None
+    wanted = least if given is None else given
+    if count == wanted or (count > wanted and settings.added_partitions == "ignore"):
+        return wanted
+    others = ", ".join(f"{each} has {number}" for each, number in there.items() if each != name)
+    said = f" and the setting {setting} says {given}" if given is not None else ""
+    raise LedgerError(
+        f"{name} has {count} partitions{said}; {others}. Nothing was sent or read: keys belong to "
+        "other partitions where their number changes. A partition was added to a topic, or the "
+        f"setting {setting} is another ledger's. What to do: {PAGE}"
+    )
+
+
+async def _counted(settings: Settings, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
     try:
-        await admin.start()
-        found = await admin.describe_topics(list(topics))
-    except (KafkaError, OSError) as error:
+        async with Broker(settings) as broker:
+            return await broker.partitions(names)
+    except Unavailable as error:
         raise await _away(settings) from error
-    finally:
-        await admin.close()
-    counts = {topic["topic"]: len(topic["partitions"]) for topic in found}
-    codes = {topic["topic"]: topic["error_code"] for topic in found}
-    for topic in topics:
-        if codes.get(topic) == TopicAuthorizationFailedError.errno:
+
+
+def _asked(
+    settings: Settings, names: Iterable[str], counts: Mapping[str, int], hidden: Iterable[str]
+) -> dict[str, int]:
+    for topic in names:
+        if topic in hidden:
             raise LedgerError(
                 f"Kafka at {settings.bootstrap_servers} does not let user {settings.kafka_user} "
                 f"look at {topic}: the role has no right to it, see docs/security.md."
             )
-        if not counts.get(topic):
+        if topic not in counts:
             raise LedgerError(
                 f"Kafka at {settings.bootstrap_servers} has no topic {topic}. `faust-ledger up` "
                 "makes the topics; the settings bootstrap_servers and prefix say where to look."
             )
-    return counts
+    return {topic: counts[topic] for topic in names}
 
 
 async def _away(settings: Settings) -> Unavailable:
@@ -97,18 +140,26 @@ class Reader:
     ) -> dict[TopicPartition, tuple[int, int]]:
         """For each partition the first offset held, and the next to be written."""
         wanted = list(partitions)
-        try:
+        async with self._asking(wanted):
             first = await self._consumer.beginning_offsets(wanted)
             last = await self._consumer.end_offsets(wanted)
-        except KafkaError as error:
-            raise await _away(self._settings) from error
         return {tp: (first[tp], last[tp]) for tp in wanted}
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """For each partition the next offset to be written."""
+        wanted = list(partitions)
+        async with self._asking(wanted):
+            return dict(await self._consumer.end_offsets(wanted))
+
+    @asynccontextmanager
+    async def _asking(self, wanted: list[TopicPartition]) -> AsyncIterator[None]:
+        """Raises LedgerError for partitions that are not there; aiokafka would wait for them."""
         try:
-            return dict(await self._consumer.end_offsets(list(partitions)))
-        except KafkaError as error:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                if missing := await missing_of(self._consumer, wanted):
+                    raise LedgerError(not_there(missing))
+                yield
+        except (KafkaError, TimeoutError) as error:
             raise await _away(self._settings) from error
 
     def place(self, starts: Ends) -> None:

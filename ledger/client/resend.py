@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ledger.client.lanes import RECORD_BYTES, Lane, Receipt
-from ledger.client.reading import partition_counts
+from ledger.client.reading import ledger_partitions
 from ledger.domain.partition import partition_of
 from ledger.settings import Settings
 from ledger.streaming.log import Log
@@ -43,7 +43,7 @@ async def resend(
 ) -> int:
     """Append each to the partition of its key; returns how many. Raises PublishFailed."""
     topic = topics(settings).transactions.name
-    shards = (await partition_counts(settings, topic))[topic]
+    shards = (await ledger_partitions(settings, topic))[topic]
     log = Log(settings)
     try:
         lanes = [Lane(log, topic, shard, timeout=seconds) for shard in range(shards)]

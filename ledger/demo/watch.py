@@ -12,7 +12,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from ledger.client.balances import BalanceReader
 from ledger.client.outcomes import standing
-from ledger.client.reading import Follower, Reader, partition_counts
+from ledger.client.reading import Follower, Reader, ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.balance import Balance
 from ledger.settings import Settings
@@ -34,7 +34,7 @@ class Positions:
     async def __aenter__(self) -> Self:
         """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
         progress, decisions = self._names.progress.name, self._names.decisions.name
-        shards = (await partition_counts(self._settings, progress))[progress]
+        shards = (await ledger_partitions(self._settings, progress))[progress]
         self._records = await Records.of(self._settings, "Progress", "Decision")
         async with AsyncExitStack() as stack:
             reader = await stack.enter_async_context(Reader(self._settings))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,9 @@ from ledger.stack.patient import Finding
 from ledger.streaming import progress
 from ledger.streaming.health import State, spans
 from ledger.streaming.log import Log
-from ledger.streaming.registry import codec_of
-from ledger.streaming.topics import Topics, topics
+from ledger.streaming.registry import Codec, codec_of
+from ledger.streaming.topic_rules import LOST_PAGE, PAGE
+from ledger.streaming.topics import Topics, look, topics
 
 ASK_SECONDS = 20.0
 CONNECT_SECONDS = 5
@@ -59,6 +61,9 @@ def _of_application(name: str, said: Mapping[str, Any]) -> Iterator[Finding]:
         )
         yield Finding(name, bool(said["ready"]), detail, ended["advice"])
     for why in said["why"]:
+        if why in said.get("alarms", ()):
+            yield Finding(name, False, why, f"do as it says; {PAGE} has it step by step")
+            continue
         stopped = f": {State.STOPPED} " in why
         advice = (
             "do as it says, then `faust-ledger down` and `up`: it stops again if it is still so"
@@ -130,6 +135,34 @@ def _of_role(said: str) -> Iterator[Finding]:
             return
 
 
+def of_topic_settings(settings: Settings) -> Iterator[Finding]:
+    """Whether the topics' settings are what the ledger rests on, each difference by itself.
+
+    Nothing where Kafka does not answer, which is found elsewhere.
+    """
+    try:
+        found, hidden = asyncio.run(look(settings))
+    except Unavailable:
+        return
+    except LedgerError as error:
+        yield Finding("topic settings", False, str(error), f"see {PAGE}")
+        return
+    for each in found:
+        has = f"{each.topic}: {each.setting} is {each.has}, must be {each.must}: {each.why}"
+        if each.ignored:
+            yield Finding("topic settings", True, f"{has}; ignored, as added_partitions says")
+        else:
+            advice = each.command if PAGE in each.command else f"{each.command}; see {PAGE}"
+            yield Finding("topic settings", False, has, advice)
+    if hidden:
+        yield Finding(
+            "topic settings", True, f"cannot be seen of {', '.join(hidden)}: this user has no "
+            "right to DESCRIBE_CONFIGS on them, see docs/security.md",
+        )  # fmt: skip
+    elif not found:
+        yield Finding("topic settings", True, "all as the ledger needs them")
+
+
 @dataclass
 class Known:
     """Of the shards: what Kafka holds and what was made of it."""
@@ -138,10 +171,13 @@ class Known:
     decisions: dict[int, tuple[int, int]] = field(default_factory=dict)
     compared: dict[int, Watermark] = field(default_factory=dict)
     posted: dict[int, Watermark] = field(default_factory=dict)
+    reference: tuple[int, int] = (0, 0)
+    decided_with: dict[int, int] = field(default_factory=dict)
+    """Position in the reference data that the shard's last decision names."""
 
 
 def of_topics(settings: Settings) -> Iterator[Finding]:
-    """Whether the topics still hold what the database and reconciliation had reached.
+    """Whether the topics still hold what the database, reconciliation and decisions had reached.
 
     Nothing where Kafka, the registry or the database does not answer: that is found elsewhere.
     """
@@ -191,7 +227,25 @@ def judged(known: Known, names: Topics) -> Iterator[Finding]:
             if shard in known.posted and first > known.posted[shard].decisions_offset
         },
     )
+    yield from _of_reference(known, names)
     yield from _of_backup(known)
+
+
+def _of_reference(known: Known, names: Topics) -> Iterator[Finding]:
+    name, (first, end) = names.reference.name, known.reference
+    yield from _alike(
+        f"{name}: it ends before what was decided with: reference data was lost, or the topic was "
+        "made anew",
+        f"{LOST_PAGE}, its part on reference data; " + CUT,
+        {
+            shard: f"the topic ends at {end}, {position} was decided with"
+            for shard, position in known.decided_with.items()
+            if end < position
+        },
+    )
+    if first:
+        detail = f"{name}: it begins at {first}: the records before that were deleted"
+        yield Finding("topics", False, detail, f"{LOST_PAGE}, its part on reference data; " + CUT)
 
 
 def _of_backup(known: Known) -> Iterator[Finding]:
@@ -232,18 +286,27 @@ async def _known(settings: Settings) -> Known:
             for shard in range(names.transactions.partitions):
                 known.transactions[shard] = await log.bounds(names.transactions.name, shard)
                 known.decisions[shard] = await log.bounds(names.decisions.name, shard)
-            known.compared = await _compared(settings, log, names)
+            known.reference = await log.bounds(names.reference.name, 0)
+            codec = await asyncio.to_thread(codec_of, settings)
+            known.compared = await progress.compared(
+                log, codec, names.progress.name, range(names.progress.partitions)
+            )
+            known.decided_with = await _decided_with(log, codec, names)
             known.posted = await asyncio.to_thread(_posted, settings, list(known.decisions))
     finally:
         await log.close()
     return known
 
 
-async def _compared(settings: Settings, log: Log, names: Topics) -> dict[int, Watermark]:
-    codec = await asyncio.to_thread(codec_of, settings)
-    return await progress.compared(
-        log, codec, names.progress.name, range(names.progress.partitions)
-    )
+async def _decided_with(log: Log, codec: Codec, names: Topics) -> dict[int, int]:
+    shards = range(names.decisions.partitions)
+    found = {}
+    for record in await log.last_of(names.decisions.name, shards):
+        # What none of ours wrote is told of by whoever reads on there.
+        with suppress(ValueError):
+            decision = codec.decode("Decision", record.value or b"")
+            found[record.partition] = int(decision["reference_offset"])
+    return found
 
 
 def _posted(settings: Settings, shards: Sequence[int]) -> dict[int, Watermark]:

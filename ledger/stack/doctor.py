@@ -155,6 +155,8 @@ def ledger(patient: Patient) -> Iterator[Finding]:
     settings, answering = load_settings(patient.place.root), patient.answering()
     if postgres.NAME in answering:
         yield from causes.of_database(settings)
+    if any(name.startswith("kafka") for name in answering):
+        yield from causes.of_topic_settings(settings)
     if answering and answering == {service.name for service in patient.services()}:
         yield from causes.of_topics(settings)
 

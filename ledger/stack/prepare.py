@@ -2,31 +2,39 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ledger.settings import Settings
 from ledger.stack.ports import HOST
 
 
-def prepare(settings: Settings) -> None:
-    """Bring database, registry and topics up to date; doing it twice changes nothing."""
+def prepare(settings: Settings, *, say: Callable[[str], None] = lambda text: None) -> None:
+    """Bring database, registry and topics up to date; doing it twice changes nothing.
+
+    `say` hears of each setting of a topic that was not as it must be.
+    """
     # Imported here: `down`, `status` and `--help` need none of it.
     from ledger.gl.migrate import upgrade
     from ledger.streaming import access
     from ledger.streaming.registry import register_all
-    from ledger.streaming.topics import create_all
+    from ledger.streaming.topics import bring_about
 
     with direct():
         upgrade(settings.database_url)
         register_all(settings)
-        create_all(settings)
+        for each in asyncio.run(bring_about(settings)).mended:
+            say(f"mended {each.topic}: {each.setting} was {each.has}, is {each.mend}: {each.why}")
         if settings.kafka_user:
             asyncio.run(access.grant(settings))
-        asyncio.run(_found(settings))
+        asyncio.run(found_ledger(settings))
 
 
-async def _found(settings: Settings) -> None:
+async def found_ledger(settings: Settings) -> None:
+    """Write the first policy and the currencies of ISO 4217, as far as they are missing.
+
+    Raises LedgerError when somebody has set what contradicts the ledger's policy.
+    """
     from ledger.gl.postgresql import PostgresJournal
     from ledger.streaming.founding import found
     from ledger.streaming.log import Log

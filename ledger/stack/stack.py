@@ -47,7 +47,7 @@ def up(
     files.create(place)
     with locked(place, say):
         record = start_services(place, wanted or Ports(), shape, meters=meters, say=say)
-        prepare(settings_of(record))
+        prepare(settings_of(record), say=say)
         say("tables, subjects and topics are there")
         return workers.scale(place, record, wanted_workers(place, record, worker_count), say=say)
 

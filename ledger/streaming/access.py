@@ -40,6 +40,7 @@ class Operation(IntEnum):
     READ = 3
     WRITE = 4
     DESCRIBE = 8
+    DESCRIBE_CONFIGS = 10
 
 
 ALLOW = 3
@@ -63,6 +64,7 @@ def rules(settings: Settings) -> list[Rule]:
 
     A producer reads what becomes of its transactions: outcomes are in the decision log, which is
     everybody's. The service never writes what it is asked (transactions) or told (reference).
+    Who starts on topics, or answers for them, sees their settings; only the admin changes them.
     """
     names, prefix = topics(settings), settings.prefix
     given: dict[str, tuple[list[str], list[str]]] = {
@@ -85,7 +87,10 @@ def rules(settings: Settings) -> list[Rule]:
                 Rule(role, operation, Resource.TOPIC, getattr(names, each).name) for each in some
             ]
     for role in ("finance", "service"):
-        found.append(Rule(role, Operation.READ, Resource.TOPIC, f"{prefix}.", Pattern.PREFIX))
+        for operation in (Operation.READ, Operation.DESCRIBE_CONFIGS):
+            found.append(Rule(role, operation, Resource.TOPIC, f"{prefix}.", Pattern.PREFIX))
+    # How many partitions it has, which are those of the balances.
+    found.append(Rule("backend", Operation.DESCRIBE, Resource.TOPIC, names.stripes.name))
     for role in ("backend", "finance"):
         found.append(Rule(role, Operation.READ, Resource.GROUP, f"{role}-", Pattern.PREFIX))
     for application in ("stream", "posting"):

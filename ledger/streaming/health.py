@@ -156,6 +156,8 @@ class Health:
         self.transactions: Counter[tuple[str, str]] = Counter()
         """By outcome, and for refusals by code."""
         self.breaks: dict[int, int] = {}
+        self.alarms: tuple[str, ...] = ()
+        """What is wrong beside the partitions, though they go on; each says what to do."""
         self._waits: Counter[str] = Counter()
         self._turned = clock()
         self._slept = -1e9

@@ -37,6 +37,8 @@ FOLLOW_WAIT_MS = 500
 """How long the broker holds a fetch while there is nothing; what comes ends the wait."""
 SILENT_SECONDS = 10.0
 """After so long without a record, where there are some, the broker is asked whether it is there."""
+LOOKUP_SECONDS = 15.0
+"""After so long without an answer a lookup has failed; aiokafka would wait for 40 s."""
 APPEND_SECONDS = 60
 """After so long without an answer the log is asked what became of it; aiokafka may never say."""
 
@@ -268,6 +270,7 @@ class Log:
         """The last record of each partition, then the records as they come, without end."""
         tps = [TopicPartition(topic, partition) for partition in partitions]
         async with self._reader(FOLLOW_WAIT_MS) as reader:
+            await _require_there(reader, tps)
             reader.assign(tps)
             for tp, end in (await reader.end_offsets(tps)).items():
                 reader.seek(tp, max(end - 1, 0))
@@ -276,39 +279,70 @@ class Log:
                     yield records
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """First offset held, and the next to be written."""
+        """First offset held, and the next to be written.
+
+        Raises Unavailable for a partition that is not there: it may come yet.
+        """
         tp = TopicPartition(topic, partition)
-        async with self._looking_up() as lookup:
+        async with self._looking_up(f"{topic}[{partition}]") as lookup:
+            await _require_there(lookup, [tp])
             first = await lookup.beginning_offsets([tp])
             last = await lookup.end_offsets([tp])
         return first[tp], last[tp]
 
     async def ends(self, tps: Iterable[TP]) -> dict[TP, int]:
-        """By (topic, partition), the next offset to be written: one request a broker."""
+        """By (topic, partition), the next offset to be written: one request a broker.
+
+        Partitions that are not there are left out.
+        """
         wanted = {TopicPartition(*tp): tp for tp in tps}
-        async with self._looking_up() as lookup:
+        async with self._looking_up(f"the ends of {len(wanted)} partitions") as lookup:
+            for tp in await missing_of(lookup, wanted):
+                del wanted[tp]
             found = await lookup.end_offsets(list(wanted)) if wanted else {}
         return {wanted[tp]: end for tp, end in found.items()}
 
     @asynccontextmanager
-    async def _looking_up(self) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _looking_up(self, what: str) -> AsyncIterator[AIOKafkaConsumer]:
+        """One consumer for all lookups, which do not wait for each other."""
+        lookup = None
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                lookup = await self._lookup_started()
+                yield lookup
+        except TimeoutError as error:
+            await self._give_up(lookup)
+            raise Unavailable(
+                f"Kafka at {self._servers} did not say within {LOOKUP_SECONDS:.0f} s: {what}."
+            ) from error
+        except (KafkaError, OSError) as error:
+            await self._give_up(lookup)
+            raise Unavailable(f"Kafka at {self._servers}: {what}: {error}") from error
+
+    async def _lookup_started(self) -> AIOKafkaConsumer:
         async with self._looking:
-            try:
-                if self._lookup is None:
-                    lookup = self._new_reader()
+            if self._lookup is None:
+                lookup = self._new_reader()
+                try:
                     await lookup.start()
-                    self._lookup = lookup
-                yield self._lookup
-            except (KafkaError, OSError) as error:
-                failed, self._lookup = self._lookup or lookup, None
-                await _stop_quietly(failed)
-                raise Unavailable(f"Kafka at {self._servers}: {error}") from error
+                except BaseException:
+                    await _stop_quietly(lookup)
+                    raise
+                self._lookup = lookup
+            return self._lookup
+
+    async def _give_up(self, failed: AIOKafkaConsumer | None) -> None:
+        """The next lookup has a consumer of its own."""
+        if failed is not None and self._lookup is failed:
+            self._lookup = None
+            await _stop_quietly(failed)
 
     async def last_of(self, topic: str, partitions: Iterable[int]) -> list[ConsumerRecord]:
         """The last record of each partition that has one, with one reader."""
         tps = [TopicPartition(topic, partition) for partition in partitions]
         found: dict[TopicPartition, ConsumerRecord] = {}
         async with self._reader() as reader:
+            await _require_there(reader, tps)
             first, ends = await reader.beginning_offsets(tps), await reader.end_offsets(tps)
             ends = {tp: end for tp, end in ends.items() if end > first[tp]}
             reader.assign(list(ends))
@@ -349,6 +383,42 @@ class Log:
         if self._lookup is not None:
             await _stop_quietly(self._lookup)
             self._lookup = None
+
+
+async def missing_of(
+    consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]
+) -> list[TopicPartition]:
+    """Those that Kafka does not have. aiokafka would wait for them, and for what is asked beside.
+
+    Raises KafkaError.
+    """
+    wanted = list(tps)
+    missing = _unknown(consumer, wanted)
+    for topic in {tp.topic for tp in missing}:
+        await consumer._client.add_topic(topic)
+    if missing and (missing := _unknown(consumer, wanted)):
+        # Known of for a while, and added since perhaps.
+        await consumer._client.force_metadata_update()
+        missing = _unknown(consumer, wanted)
+    return missing
+
+
+def _unknown(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> list[TopicPartition]:
+    return [tp for tp in tps if tp.partition not in (consumer.partitions_for_topic(tp.topic) or ())]
+
+
+async def _require_there(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> None:
+    if missing := await missing_of(consumer, tps):
+        raise Unavailable(not_there(missing))
+
+
+def not_there(missing: Iterable[TopicPartition]) -> str:
+    """A sentence about partitions that Kafka does not have."""
+    names = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in missing)
+    return (
+        f"Kafka has no {names}: the topic was deleted, or has fewer partitions than are asked for. "
+        "`faust-ledger topics check` compares, see docs/runbooks/topic-settings.md."
+    )
 
 
 async def _stop_quietly(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:

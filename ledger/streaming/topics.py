@@ -1,7 +1,9 @@
-"""The topics: partitions, retention, time stamps and size limits, and how they are created."""
+"""The topics: partitions, retention, time stamps and size limits; made, mended, compared."""
 
 import asyncio
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -9,7 +11,21 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import connection
+from ledger.streaming.log import Log
+from ledger.streaming.topic_look import Broker, Seen
+from ledger.streaming.topic_rules import (
+    MISSING,
+    PAGE,
+    PARTITIONS,
+    Difference,
+    differences,
+    rules,
+    told,
+)
 
+VISIBLE_SECONDS = 30.0
+"""A topic that was made shows at every broker well within this."""
+POLL_SECONDS = 0.2
 MIB = 1024 * 1024
 FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 COMPACT = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2"}
@@ -17,12 +33,16 @@ COMPACT = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2"}
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it must be; `schema` names its value's record in `schemas/`."""
+    """A topic as it must be; `schema` names its value's record in `schemas/`.
+
+    `foreign`: others than the workers write to it.
+    """
 
     name: str
     partitions: int
     schema: str | None
     config: dict[str, str] = field(default_factory=dict)
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +68,19 @@ class Topics:
 def topics(settings: Settings) -> Topics:
     """The topics of the ledger that `settings` describes.
 
-    The record of what happened (transactions, decisions) is kept for ever; what can be derived
-    from it is compacted, or kept as long as somebody may want to look.
+    The record of what happened (transactions, decisions, the reference data that they were decided
+    with) is kept for ever; what can be derived from it is compacted, or kept as long as somebody
+    may want to look.
     """
     shards, accounts = settings.shards, settings.balance_partitions
 
     def topic(
-        name: str, partitions: int, schema: str | None, size: int, config: dict[str, str]
-    ) -> Topic:
+        name: str, partitions: int, schema: str | None, size: int, config: dict[str, str],
+        *, foreign: bool = False,
+    ) -> Topic:  # fmt: skip
         limits = {"max.message.bytes": str(size)}
-        return Topic(f"{settings.prefix}.{name}", partitions, schema, config | limits)
+        full = f"{settings.prefix}.{name}"
+        return Topic(full, partitions, schema, config | limits, foreign)
 
     # The broker's clock, so that recorded_at is the same on every replay. The broker unpacks what
     # producers compress: the size limit then holds for what a worker has to hold in memory, where
@@ -65,7 +88,7 @@ def topics(settings: Settings) -> Topics:
     unpacked = {"compression.type": "uncompressed"}
     taken = FOREVER | unpacked | {"message.timestamp.type": "LogAppendTime"}
     return Topics(
-        transactions=topic("transactions", shards, "Transaction", MIB, taken),
+        transactions=topic("transactions", shards, "Transaction", MIB, taken, foreign=True),
         decisions=topic("decisions", shards, "Decision", 16 * MIB, FOREVER),
         posted=topic("posted", shards, "Posted", 32 * MIB, FOREVER),
         stripes=topic("stripes", accounts, "Stripe", 16 * MIB, COMPACT),
@@ -76,55 +99,165 @@ def topics(settings: Settings) -> Topics:
         progress=topic("progress", shards, "Progress", MIB, COMPACT),
         # Part of the record: decisions name a position in it and a digest of what is before that,
         # and the first record of an asset decides its decimals for ever.
-        reference=topic("reference", 1, "Reference", MIB, FOREVER | unpacked),
+        reference=topic("reference", 1, "Reference", MIB, FOREVER | unpacked, foreign=True),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What was done to the topics: names of those created, and the settings that were mended."""
+
+    created: list[str]
+    mended: list[Difference]
+
+
+async def bring_about(settings: Settings) -> Changes:
+    """Create the topics that are missing and mend settings; returns once both can be seen.
+
+    Raises LedgerError for another number of partitions, with nothing changed (a ledger's shards are
+    fixed when it is created), and, after the rest is mended, for too few copies. Raises Unavailable
+    when Kafka does not answer.
+    """
+    created: list[str] = []
+    mended: dict[tuple[str, str], Difference] = {}
+    until = time.monotonic() + VISIBLE_SECONDS
+    async with Broker(settings) as broker:
+        # Again until it shows: one that was just deleted is still seen for a moment, and what was
+        # just made or set is not seen yet.
+        while wrong := await _differing_still(settings, broker):
+            missing = [each.topic for each in wrong if each.setting == MISSING]
+            mendable = [each for each in wrong if each.mend is not None]
+            if not missing and not mendable:
+                raise LedgerError(told(wrong))
+            if time.monotonic() > until:
+                raise LedgerError(f"Set, and not seen in {VISIBLE_SECONDS:.0f} s: {told(wrong)}")
+            await _create(settings, missing)
+            created += [name for name in missing if name not in created]
+            await broker.alter(_changes(mendable))
+            mended = {(each.topic, each.setting): each for each in mendable} | mended
+            await asyncio.sleep(POLL_SECONDS)
+    return Changes(created, list(mended.values()))
+
+
+async def _differing_still(settings: Settings, broker: Broker) -> list[Difference]:
+    """All but partitions, whose number must be right."""
+    seen = await broker.look(topics(settings).all())
+    if seen.hidden:
+        raise LedgerError(
+            f"User {settings.kafka_user} may not see the settings of {', '.join(seen.hidden)}, and "
+            "nothing was changed. It takes a user who may describe, create and alter topics."
+        )
+    _require_partitions(settings, seen)
+    return [each for each in differing(settings, seen) if each.setting != PARTITIONS]
+
+
+def _changes(mendable: Iterable[Difference]) -> dict[str, dict[str, str]]:
+    changes: dict[str, dict[str, str]] = {}
+    for each in mendable:
+        changes.setdefault(each.topic, {})[each.setting] = str(each.mend)
+    return changes
 
 
 async def create(settings: Settings) -> list[str]:
-    """Create the topics that are missing; returns their names.
-
-    Raises LedgerError when one exists with another number of partitions: a ledger's shards are
-    fixed when it is created. Raises Unavailable when Kafka does not answer.
-    """
-    admin = AIOKafkaAdminClient(**connection.kafka(settings))
-    try:
-        await admin.start()
-        wanted = topics(settings).all()
-        there = {topic["topic"]: topic for topic in await admin.describe_topics()}
-        for topic in wanted:
-            if topic.name in there:
-                _check_partitions(topic, len(there[topic.name]["partitions"]))
-        missing = [topic for topic in wanted if topic.name not in there]
-        if missing:
-            await _create(admin, missing, settings.replication_factor)
-        return [topic.name for topic in missing]
-    except (KafkaError, OSError) as error:
-        raise Unavailable(f"Kafka at {settings.bootstrap_servers}: {error}") from error
-    finally:
-        await admin.close()
-
-
-def _check_partitions(topic: Topic, partitions: int) -> None:
-    if partitions != topic.partitions:
-        raise LedgerError(
-            f"{topic.name} has {partitions} partitions and the settings say {topic.partitions}. "
-            "The number is fixed when a ledger is created: set it back, or start a new ledger."
-        )
-
-
-async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], replication: int) -> None:
-    response = await admin.create_topics(
-        [
-            NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.config)
-            for topic in missing
-        ]
-    )
-    for name, code, message in (tuple(error)[:3] for error in response.topic_errors):
-        error = for_code(code)
-        if code and error is not TopicAlreadyExistsError:
-            raise LedgerError(f"Topic {name} could not be created: {error.__name__}: {message}")
+    """`bring_about`; returns the names of the topics that were missing."""
+    return (await bring_about(settings)).created
 
 
 def create_all(settings: Settings) -> list[str]:
     """`create`, for callers without an event loop."""
     return asyncio.run(create(settings))
+
+
+def differing(settings: Settings, seen: Seen) -> list[Difference]:
+    """How the topics differ from what the ledger of `settings` rests on, in the order of the flow.
+
+    Without what this user may not look at.
+    """
+    return [
+        found
+        for topic in topics(settings).all()
+        if topic.name in seen.topics or topic.name not in seen.hidden
+        for found in differences(
+            topic, seen.topics.get(topic.name), copies=settings.replication_factor,
+            servers=settings.bootstrap_servers,
+            ignore_added=settings.added_partitions == "ignore",
+        )
+    ]  # fmt: skip
+
+
+async def look(
+    settings: Settings, *, broker: Broker | None = None
+) -> tuple[list[Difference], list[str]]:
+    """The differences, and the topics that this user may not look at, in whole or in part.
+
+    Raises Unavailable when Kafka does not answer.
+    """
+    if broker is None:
+        async with Broker(settings) as opened:
+            return await look(settings, broker=opened)
+    seen = await broker.look(topics(settings).all())
+    for topic in topics(settings).all():
+        has = seen.topics.get(topic.name)
+        if has is not None and has.partitions > topic.partitions:
+            beyond = range(topic.partitions, has.partitions)
+            stray = await _records_in(settings, topic.name, beyond)
+            seen.topics[topic.name] = replace(has, stray=stray)
+    return differing(settings, seen), seen.hidden
+
+
+async def _records_in(settings: Settings, topic: str, partitions: Iterable[int]) -> int:
+    log = Log(settings)
+    try:
+        held = [await log.bounds(topic, each) for each in partitions]
+    finally:
+        await log.close()
+    return sum(end - first for first, end in held)
+
+
+def _require_partitions(settings: Settings, seen: Seen) -> None:
+    for topic in topics(settings).all():
+        has = seen.topics.get(topic.name)
+        if has is None or has.partitions == topic.partitions:
+            continue
+        if has.partitions < topic.partitions or settings.added_partitions != "ignore":
+            raise LedgerError(
+                f"{topic.name} has {has.partitions} partitions and the settings say "
+                f"{topic.partitions}. The number is fixed when a ledger is created: set it back, "
+                f"or start a new ledger. If partitions were added to the topic, see {PAGE}."
+            )
+
+
+async def _create(settings: Settings, names: list[str]) -> None:
+    missing = [each for each in topics(settings).all() if each.name in names]
+    if not missing:
+        return
+    copies = settings.replication_factor
+    admin = AIOKafkaAdminClient(**connection.kafka(settings))
+    try:
+        await admin.start()
+        response = await admin.create_topics(
+            [
+                NewTopic(topic.name, topic.partitions, copies, topic_configs=_config(topic, copies))
+                for topic in missing
+            ]
+        )
+    except (KafkaError, OSError) as error:
+        raise Unavailable(f"Kafka at {settings.bootstrap_servers}: {error}") from error
+    finally:
+        await admin.close()
+    for name, code, message in (tuple(each)[:3] for each in response.topic_errors):
+        kind = for_code(code)
+        if code and kind is not TopicAlreadyExistsError:
+            raise LedgerError(f"Topic {name} could not be created: {kind.__name__}: {message}")
+
+
+def _config(topic: Topic, copies: int) -> dict[str, str]:
+    """All that matters said outright, whatever the broker's defaults are or become."""
+    given = {
+        name: rule.value
+        for name, rule in rules(topic, copies).items()
+        # Its default is a hundred times what is needed, and older brokers refuse what they
+        # do not know.
+        if name != "segment.bytes" and not rule.newer
+    }
+    return given | topic.config

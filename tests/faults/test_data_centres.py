@@ -27,10 +27,14 @@ from aiokafka.errors import (
     for_code,
 )
 
+from agents.topic_watch import require_topics
+from ledger.client.reading import ledger_partitions
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import access, connection
-from ledger.streaming.topics import topics
+from ledger.streaming.topic_look import Broker
+from ledger.streaming.topics import bring_about, topics
+from ledger.streaming.topics import look as topics_look
 from tests.faults.conftest import PLAN, Ledger, opened, times
 from tests.faults.test_connections import line_of
 from tests.faults.world import World, kill, until
@@ -328,6 +332,41 @@ def test_what_a_role_may_write(centres: Ledger, role: str) -> None:
         centres.watch.until(
             lambda seen: any(shard == 0 for shard, _ in seen.refused), "the refusal of one record"
         )
+
+
+@pytest.mark.fault(
+    "each role looks at the topics' settings, and alters one",
+    "the service and finance see them, nobody alters them; who may not see them goes on with a warning",
+)
+@pytest.mark.parametrize("role", access.ROLES)
+def test_who_sees_the_settings_of_topics(
+    centres: Ledger, role: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = centres.world.settings.model_copy(update=as_user(centres.world, role))
+    names = [each.name for each in topics(settings).all()]
+
+    async def scenario() -> None:
+        found, hidden = await topics_look(settings)
+        assert found == [], "three copies, of which two are in sync, and all else as it must be"
+        assert sorted(hidden) == ([] if role in ("finance", "service") else sorted(names))
+        await require_topics(settings)
+        async with Broker(settings) as broker:
+            with pytest.raises(LedgerError, match="TopicAuthorizationFailed"):
+                await broker.alter({names[0]: {"retention.ms": "5"}})
+
+    asyncio.run(scenario())
+    if role not in ("finance", "service"):
+        with pytest.raises(LedgerError, match="may not see the settings of"):
+            asyncio.run(bring_about(settings))
+    warned = "no right to DESCRIBE_CONFIGS" in caplog.text
+    assert warned == (role not in ("finance", "service"))
+    # How many partitions a topic has is seen by whoever uses it.
+    seen = {"producer": "transactions", "backend": "balances"}.get(role, "decisions")
+    name = f"{settings.prefix}.{seen}"
+    counted = asyncio.run(ledger_partitions(settings, name))[name]
+    with pytest.raises(LedgerError, match=f"{name} has {counted} partitions"):
+        wrong = {"shards": counted + 1, "balance_partitions": counted + 1}
+        asyncio.run(ledger_partitions(settings.model_copy(update=wrong), name))
 
 
 def as_user(world: World, role: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Every page of docs/runbooks, tried as written, on a ledger on which the damage was done.
 
 One ledger of two shards for all of them, in the order of this file: each page leaves it healthy,
-but for the last, which leaves its log cut.
+but for the last two: one leaves its log cut, one a partition that cannot be taken away.
 """
 
 import asyncio
@@ -17,16 +17,18 @@ from tempfile import mkdtemp
 
 import psycopg
 import pytest
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
+from ledger.client import lines
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 from ledger.stack import postgres
 from ledger.streaming import connection
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, known_ids
+from ledger.streaming.topic_look import Broker
 from tests.faults.conftest import long
 from tests.faults.runbook import follow
 from tests.faults.world import World, kill, until
@@ -61,16 +63,7 @@ class Ledger:
         rows = []
         for _ in range(count):
             self.count += 1
-            entries = [
-                {"account": account, "side": side, "amount": "125", "currency": currency}
-                for account, side in (
-                    ("assets:cash", "debit"), (f"liabilities:deposits:{self.count % 7}", "credit"),
-                )
-            ]  # fmt: skip
-            rows.append({
-                "transaction_id": f"t-{self.count}", "kind": "deposit", "description": "as it was",
-                "effective_at": "2026-11-20T15:00:00Z", "created_at": now(), "entries": entries,
-            })  # fmt: skip
+            rows.append(row(f"t-{self.count}", currency, self.count))
         return self.publish_rows(rows, *(wait or ("--wait",)))
 
     def publish_rows(self, rows, *options, code=0):
@@ -120,6 +113,20 @@ class Ledger:
             )
         )
 
+    def alter(self, changes):
+        """Settings of topics, as somebody with Kafka's tools would."""
+
+        async def work():
+            async with Broker(self.world.settings) as broker:
+                await broker.alter(changes)
+
+        asyncio.run(work())
+
+    def refused(self, code):
+        """Ids of what was refused for this reason, sorted."""
+        out = self.world.run("rejects", "list", "--code", code, "--json")
+        return sorted(json.loads(line)["transaction_id"] for line in out.splitlines())
+
     def reconciled(self):
         until(lambda: self.world.start("reconcile", "--json").wait() == 0, "all reconciled", 60)
 
@@ -151,6 +158,20 @@ def ledger(request):
             sys.stderr.write(f"\nThe ledger of the runbooks, with its logs: {world.data_dir}\n")
         else:
             world.remove()
+
+
+def row(name, currency="CAD", number=0):
+    """A deposit, as a line of `publish`."""
+    entries = [
+        {"account": account, "side": side, "amount": "125", "currency": currency}
+        for account, side in (
+            ("assets:cash", "debit"), (f"liabilities:deposits:{number % 7}", "credit"),
+        )
+    ]  # fmt: skip
+    return {
+        "transaction_id": name, "kind": "deposit", "description": "as it was",
+        "effective_at": "2026-11-20T15:00:00Z", "created_at": now(), "entries": entries,
+    }  # fmt: skip
 
 
 def now():
@@ -335,6 +356,37 @@ def test_topic_lost(ledger):
 
 
 @pytest.mark.fault(
+    "topic settings drifted: retention and the clock of topics altered on a running ledger",
+    "status alarms within seconds, doctor names each; mended, the alarm goes",
+)
+def test_topic_settings(ledger):
+    world = ledger.world
+    ledger.alter(
+        {
+            "ledger.decisions": {"retention.ms": "604800000"},
+            "ledger.transactions": {"message.timestamp.type": "CreateTime"},
+        }
+    )
+    since = time.monotonic()
+    until(lambda: "retention.ms is 604800000" in world.alarms("worker-1"), "the alarm", 30)
+    ledger.entry.notes.append(("the alarm", time.monotonic() - since))
+    status = world.status()
+    assert not status["ok"]
+    assert "message.timestamp.type is CreateTime" in status["parts"]["worker-1"]["trouble"]
+    amiss = world.diagnosis()
+    assert {each.split(": ")[1].split()[0] for each in amiss["topic settings"]} == {
+        "retention.ms", "message.timestamp.type",
+    }  # fmt: skip
+    agents = world.agents()
+    ledger.follow("topic-settings.md")
+    assert world.alarms("worker-1") == ""
+    assert "topic settings" not in world.diagnosis()
+    assert world.agents() == agents, "an application ended, and need not have"
+    ledger.publish()
+    ledger.all_is_there()
+
+
+@pytest.mark.fault(
     "the database restored from a backup older than the log",
     "an alarm for the shard, the others go on; a newer backup, and it goes on too",
 )
@@ -362,3 +414,73 @@ def test_log_cut(ledger):
     ledger.follow("log-cut.md", NEWER_BACKUP=str(newer))
     assert ledger.sql("SELECT count(*) FROM transactions") == [(ledger.count,)]
     ledger.entry.times += 1
+
+
+@pytest.mark.fault(
+    "a partition added to the transactions' topic of a running ledger",
+    "an alarm within seconds, shards go on, `publish` refuses; what is beyond, or was sent to other "
+    "shards, is moved and decided",
+)
+def test_partition_added(ledger):
+    """Last: it stays added."""
+    world, topic = ledger.world, "ledger.transactions"
+    agents = world.agents()
+    ledger.kafka(lambda admin: admin.create_partitions({topic: NewPartitions(3)}))
+    since = time.monotonic()
+    until(lambda: "partitions is 3" in world.alarms("worker-1"), "the alarm", 30)
+    ledger.entry.notes.append(("the alarm", time.monotonic() - since))
+    names = [f"astray-{number}" for number in range(12)]
+    send_by_default(ledger, topic, names)
+    beyond = [name for name in names if partition_of(name.encode(), 3) == 2]
+    elsewhere = [
+        name for name in names
+        if name not in beyond and partition_of(name.encode(), 3) != partition_of(name.encode(), 2)
+    ]  # fmt: skip
+    assert beyond
+    assert elsewhere
+    words = f"with {len(beyond)} records beyond"
+    until(lambda: words in world.alarms("worker-1"), "what is beyond is told of", 30)
+    assert any(words in each for each in world.diagnosis()["topic settings"])
+    # Nothing hangs, and nothing is sent.
+    since = time.monotonic()
+    ledger.publish_rows([row("refused-here")], code=3)
+    assert time.monotonic() - since < 20
+    until(lambda: ledger.refused("WRONG_PARTITION") == sorted(elsewhere), "refusals", 60)
+    # The group has seen the new partition by then, and shares out the ledger's own.
+    until(lambda: metadata_is_older(since), "the group's look at the topic", 60)
+    assert world.agents() == agents
+    config = world.data_dir / "faust-ledger.toml"
+    config.write_text("")
+    named = {"CONFIG": str(config), "FAUST_LEDGER_CONFIG": str(config)}
+    world.environment["FAUST_LEDGER_CONFIG"] = str(config)
+    ledger.follow("partition-added.md", **named)
+    ledger.count += len(names)
+    count = "SELECT count(*), count(DISTINCT transaction_id) FROM transactions"
+    until(lambda: ledger.sql(count) == [(ledger.count,) * 2], "all that went astray posted", 60)
+    assert world.status()["ok"]
+    ledger.entry.times += 1
+
+
+METADATA_SECONDS = 35.0
+"""More than a worker's metadata lasts: by then its group has been shared out anew."""
+
+
+def metadata_is_older(since):
+    return time.monotonic() - since > METADATA_SECONDS
+
+
+def send_by_default(ledger, topic, names):
+    """As a producer in any language does that leaves the partition to its library."""
+    codec = Codec(known_ids(ledger.world.settings))
+
+    async def send():
+        given = connection.kafka(ledger.world.settings)
+        async with AIOKafkaProducer(**given, acks="all") as producer:
+            for name in names:
+                draft = lines.read(json.dumps(row(name)).encode(), created_at=None)
+                sent = await producer.send_and_wait(
+                    topic, codec.encode("Transaction", draft), key=name.encode()
+                )
+                assert sent.partition == partition_of(name.encode(), 3)
+
+    asyncio.run(send())

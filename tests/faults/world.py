@@ -196,6 +196,11 @@ class World:
         found: dict[str, Any] = json.loads(body) if body else {}
         return found
 
+    def alarms(self, worker: str) -> str:
+        """What is wrong beside its partitions, though they go on."""
+        said = self.health(worker).get("applications", {})
+        return "; ".join(each for found in said.values() for each in found.get("alarms", ()))
+
     def goes_on(self, worker: str, application: str) -> bool:
         """Whether all of one application makes progress."""
         said = self.health(worker).get("applications", {}).get(application, {})

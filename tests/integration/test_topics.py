@@ -34,8 +34,8 @@ TOPICS: dict[str, tuple[str, int, dict[str, str]]] = {
     "stripes-changelog": ("shards", 16, COMPACTED | PRODUCERS_TIME),
     "stripes": ("accounts", 16, COMPACTED | PRODUCERS_TIME),
     "balances": ("accounts", 16, COMPACTED | PRODUCERS_TIME),
-    # Every worker reads it, so it is unpacked by the broker too.
-    "reference": ("one", 1, COMPACTED | PRODUCERS_TIME | {"compression.type": "uncompressed"}),
+    # Every worker reads it, so it is unpacked by the broker too; decisions rest on all of it.
+    "reference": ("one", 1, KEPT | PRODUCERS_TIME | {"compression.type": "uncompressed"}),
 }  # fmt: skip
 
 

@@ -74,6 +74,15 @@ def test_ready_is_200_only_when_every_partition_goes_on(told, health, clock):
     assert (status, said["ready"]) == (503, False)
     assert said["why"] == ["intake 1: stopped for 0 s: The topic was truncated."]
     assert [row["state"] for row in said["partitions"]] == ["going on", "stopped"]
+    health.at(("ledger.transactions", 1)).opened()
+    health.alarms = ("ledger.decisions: retention.ms is 5.",)
+    status, said = ready(told)
+    assert (status, said["why"]) == (503, list(health.alarms))
+    assert said["alarms"] == said["why"]
+    assert samples(told)["faust_ledger_topic_differences",] == 1
+    health.alarms = ()
+    assert ready(told)[0] == 200
+    health.at(("ledger.transactions", 1)).stop("The topic was truncated.")
     health.revoke()
     assert "the group shares them out" in ready(told)[1]["why"][0]
 

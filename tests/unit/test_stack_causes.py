@@ -22,6 +22,8 @@ def known(**changes):
         decisions=dict.fromkeys(shards, (0, 10)),
         compared=dict.fromkeys(shards, AT),
         posted=dict.fromkeys(shards, AT),
+        reference=(0, 4),
+        decided_with=dict.fromkeys(shards, 4),
     )
     return replace(whole, **{name: getattr(whole, name) | each for name, each in changes.items()})
 
@@ -45,6 +47,7 @@ def test_a_ledger_that_is_whole_is_well_and_so_is_one_that_is_behind_or_new():
         ),
         ({"decisions": {0: (11, 20), 2: (12, 20)}}, "decisions: it begins after what the database"),
         ({"posted": {0: Watermark(9, 90), 2: Watermark()}}, "it is from an older backup"),
+        ({"decided_with": {0: 5, 1: 4, 2: 7}}, "reference: it ends before what was decided with"),
         (
             {"posted": {0: replace(AT, digest=b"e" * 32), 2: replace(AT, end=99)}},
             "followed another chain",
@@ -62,6 +65,18 @@ def test_each_cause_is_named_with_its_shards_and_what_to_do(changes, words):
 
 def said(**changes):
     return {"ready": True, "why": [], "last_exit": None, "restarts": 0} | changes
+
+
+def test_reference_data_that_begins_late_is_named():
+    (found,) = judged(replace(known(), reference=(2, 4)), NAMES)
+    assert "reference: it begins at 2" in found.detail
+    assert "topic-lost.md" in found.advice
+
+
+def test_an_alarm_has_its_own_advice():
+    alarm = "ledger.decisions: retention.ms is 5"
+    (found,) = causes._of_application("w", said(ready=False, why=[alarm], alarms=[alarm]))
+    assert "topic-settings.md" in found.advice
 
 
 def test_an_application_says_why_and_how_it_ended():

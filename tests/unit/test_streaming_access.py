@@ -35,6 +35,12 @@ def test_a_backend_reads_no_transactions() -> None:
     assert seen == {"balances", "breaks", "progress", "reference"}
 
 
+def test_who_starts_on_topics_or_answers_for_them_sees_their_settings() -> None:
+    for topic in topics(SETTINGS).all():
+        seen = {r for r in access.ROLES if allowed(r, Operation.DESCRIBE_CONFIGS, topic.name)}
+        assert seen == {"finance", "service"}, topic.name
+
+
 def test_another_ledgers_topics_are_not_ours() -> None:
     for role in access.ROLES:
         assert not allowed(role, Operation.READ, "ledger2.balances")

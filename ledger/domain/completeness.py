@@ -16,7 +16,8 @@ class Position:
     `counted`: the answer counts everything before it. `recorded_until`: the largest recorded_at
     before it; nothing after it has a smaller one. `log_end`: the next offset of the log, None if
     it could not be read. `waits`: whether a record from `counted` on was found, None if nobody
-    could look. `waits_since`: recorded_at of the first of those.
+    could look. `waits_since`: recorded_at of the first of those. `cut`: whether the log, read again
+    later, ends before what was counted: it is not the log that was counted.
     """
 
     shard: int
@@ -25,18 +26,14 @@ class Position:
     log_end: int | None
     waits: bool | None = None
     waits_since: int | None = None
-
-    @property
-    def cut(self) -> bool:
-        """Whether the log ends before what was counted: it is not the log that was counted."""
-        return self.log_end is not None and self.log_end < self.counted
+    cut: bool = False
 
     @property
     def level(self) -> bool:
         """Whether everything in the log is counted; what only marks transactions is no record."""
         if self.log_end is None or self.cut:
             return False
-        return self.log_end == self.counted or self.waits is False
+        return self.log_end <= self.counted or self.waits is False
 
     @property
     def waiting(self) -> int | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.output import say
@@ -191,44 +191,9 @@ async def _until_level(
 async def _completeness(
     settings: "Settings", asked: Asked, ends: "Ends | None", marks: Marks
 ) -> Completeness:
-    from ledger.client.ends import CLOCKS, Ends, Waiting, waiting
-    from ledger.domain.run import Watermark
+    from ledger.client.ends import completeness_of
 
-    shards = ends.by_shard if ends else range(settings.shards)
-    ends = ends or Ends(time.time_ns() // 1_000 - CLOCKS, {})
-    known = {shard: marks.get(shard, Watermark()) for shard in sorted({*shards, *marks})}
-    behind = {
-        shard: (mark.end, end)
-        for shard, mark in known.items()
-        if mark.end < (end := ends.by_shard.get(shard, 0))
-    }
-    waits, cut = await waiting(settings, behind), await _cut(settings, ends, known)
-    positions = [
-        Position(
-            shard,
-            mark.end,
-            mark.recorded_until,
-            ends.by_shard.get(shard),
-            *waits.get(shard, Waiting(None)),
-            cut=shard in cut,
-        )
-        for shard, mark in known.items()
-    ]
-    return Completeness(asked, ends.moment, positions)
-
-
-async def _cut(settings: "Settings", read: "Ends", marks: Marks) -> Collection[int]:
-    """The shards whose log ends before what was counted, also when it is read after that."""
-    from ledger.client.ends import ends
-
-    beyond = {shard for shard, end in read.by_shard.items() if marks[shard].end > end}
-    if not beyond:
-        return ()
-    try:
-        later = (await ends(settings)).by_shard
-    except LedgerError:
-        return beyond
-    return {shard for shard in beyond if later[shard] < marks[shard].end}
+    return await completeness_of(settings, asked, ends, marks)
 
 
 async def _compared(sources: "Sources") -> Marks:

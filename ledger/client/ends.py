@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from ledger.client.reading import partition_counts
+from ledger.domain.completeness import Asked, Completeness, Position
+from ledger.domain.run import Watermark
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
@@ -88,6 +90,48 @@ async def _first_records(
                 # Up to the end there are marks of Kafka's transactions alone; or one is still open.
                 found[tp.partition] = Waiting(None if stable[tp] < tps[tp][1] else False)
     return found
+
+
+async def completeness_of(
+    settings: Settings, asked: Asked, read: Ends | None, marks: Mapping[int, Watermark]
+) -> Completeness:
+    """Of what counts everything before `marks`, which were read after `read`, the log's ends.
+
+    None: they could not be read.
+    """
+    shards = read.by_shard if read else range(settings.shards)
+    read = read or Ends(time.time_ns() // 1_000 - CLOCKS, {})
+    known = {shard: marks.get(shard, Watermark()) for shard in sorted({*shards, *marks})}
+    behind = {
+        shard: (mark.end, end)
+        for shard, mark in known.items()
+        if mark.end < (end := read.by_shard.get(shard, 0))
+    }
+    waits, cut = await waiting(settings, behind), await _cut(settings, read, known)
+    positions = [
+        Position(
+            shard,
+            mark.end,
+            mark.recorded_until,
+            read.by_shard.get(shard),
+            *waits.get(shard, Waiting(None)),
+            cut=shard in cut,
+        )
+        for shard, mark in known.items()
+    ]
+    return Completeness(asked, read.moment, positions)
+
+
+async def _cut(settings: Settings, read: Ends, marks: Mapping[int, Watermark]) -> Collection[int]:
+    """The shards whose log ends before what was counted, also when it is read after that."""
+    beyond = {shard for shard, end in read.by_shard.items() if marks[shard].end > end}
+    if not beyond:
+        return ()
+    try:
+        later = (await ends(settings)).by_shard
+    except LedgerError:
+        return beyond
+    return {shard for shard in beyond if later[shard] < marks[shard].end}
 
 
 async def nothing_before(settings: Settings, moment: int) -> bool:

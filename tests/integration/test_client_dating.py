@@ -224,3 +224,26 @@ def test_by_what_the_past_is_known(stack, publish, new_id, jsonl, tmp_path):
     assert asyncio.run(nothing_before(settings, now - DAY))
     assert not asyncio.run(nothing_before(settings, now + DAY))
     journal.close()
+
+
+def test_what_was_refused_too_early_is_not_new_when_its_time_has_come(
+    cli, publish, posted, long_ago, new_id, jsonl, tmp_path
+):
+    """Its created_at was ahead of the clock, so its age says nothing of when it was accepted."""
+    account, file = f"liabilities:{new_id('early')}", tmp_path / "day.jsonl"
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 900))
+    names = [new_id(), new_id()]
+    file.write_text(jsonl(line(name, account, created_at=soon) for name in names))
+    assert publish(file, "--no-check").json["rejected"] == 2
+    selected = [word for name in names for word in ("--id", name)]
+    long_ago(names[0])
+    found = cli("rejects", "replay", *selected, "--json", code=1)
+    assert (found.json["matching"], found.json["sent"]) == (2, 1)
+    assert f"{names[0]}: it is in the ledger since before the window" in found.err
+    unknown = cli(
+        "rejects", "replay", *selected, "--json",
+        FAUST_LEDGER_DATABASE_URL=NO_DATABASE, PYTHONPATH=LATER, FAUST_LEDGER_TEST_LATER="40",
+    )  # fmt: skip
+    assert (unknown.json["matching"], unknown.json["sent"]) == (3, 0)
+    assert f"{names[1]}: it was refused TOO_EARLY, and whether" in unknown.err
+    assert posted(account) == []

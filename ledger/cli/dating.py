@@ -44,16 +44,17 @@ async def undatable(wish: "Wish", source: "Source", settings: "Settings", past: 
 
     if wish.created_at is not None or not source.again:
         return False
+    why = _too_old(source, settings) if wish.check else None
+    if why is None and await past.find([]) is not None:
+        return False
     number = await first_without_time(source.stream)
     source.stream.seek(0)
     if number is None:
         return False
-    if wish.check and (why := _too_old(source, settings)):
+    if why:
         say(f"{wish.file} {why}, and line {number} says no created_at of its own. {TOO_OLD}")
-        return True
-    if await past.find([]) is not None:
-        return False
-    say(f"Line {number} says no created_at of its own. {past.sentence} Nothing was sent.")
+    else:
+        say(f"Line {number} says no created_at of its own. {past.sentence} Nothing was sent.")
     return True
 
 

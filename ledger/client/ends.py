@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.offset import OffsetRequest
 
 from ledger.client.reading import partition_counts
 from ledger.domain.completeness import Asked, Completeness, Position
@@ -23,6 +24,12 @@ SECONDS = 10
 FETCH_BYTES = 65_536
 CLOCKS = 1_000_000
 """Microseconds that the clocks of the brokers may be behind this machine's."""
+
+
+LATEST = -1
+FOLLOWER = 0
+"""Any broker's number: a leader tells followers where its log ends, consumers what all have
+(`fetchOffset` in Kafka's ReplicaManager.scala); both need the right to describe the topic."""
 
 
 class Ends(NamedTuple):
@@ -47,10 +54,32 @@ async def ends(settings: Settings) -> Ends:
     async with _consumer(settings, "read_uncommitted") as consumer:
         tps = await _partitions(settings)
         moment = time.time_ns() // 1_000 - CLOCKS
-        # Also what a producer's open transaction of Kafka's has appended: should it be committed,
-        # its recorded_at is before the moment.
-        found = await consumer.end_offsets(tps)
+        found = await _appended(consumer, tps)
     return Ends(moment, {tp.partition: end for tp, end in sorted(found.items())})
+
+
+async def _appended(
+    consumer: AIOKafkaConsumer, tps: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """The offsets after whatever the leaders have appended.
+
+    Also what a consumer is not shown yet, for it may be later, with the recorded_at that it has:
+    what followers do not have, and what an open transaction of Kafka's has appended.
+    """
+    client = consumer._client
+    # Knows the leaders, and asks until they are the leaders.
+    await consumer.end_offsets(tps)
+    found: dict[TopicPartition, int] = {}
+    for leader in {client.cluster.leader_for_partition(tp) for tp in tps}:
+        some = [tp for tp in tps if client.cluster.leader_for_partition(tp) == leader]
+        wanted = [(tp.topic, [(tp.partition, LATEST)]) for tp in some]
+        answer = await client.send(leader, OffsetRequest(FOLLOWER, 0, wanted))
+        for topic, parts in answer.topics:
+            for partition, code, _, end in parts:
+                if code:
+                    raise for_code(code)(f"{topic}[{partition}]")
+                found[TopicPartition(topic, partition)] = end
+    return found
 
 
 async def waiting(settings: Settings, spans: Mapping[int, tuple[int, int]]) -> dict[int, Waiting]:

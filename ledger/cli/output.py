@@ -149,11 +149,15 @@ def print_table(columns: Mapping[str, str], rows: list[list[str]]) -> None:
 def time_option(text: str, name: str) -> int:
     """Microseconds since 1970 of an option: RFC 3339, or a date for that day's first instant, UTC.
 
-    Anything else is a usage error.
+    Anything else is a usage error, and so is a time that no ledger can speak of.
     """
     from ledger.client.lines import parse_time
+    from ledger.domain.transaction import EARLIEST, LATEST
 
     found = parse_time(text if "T" in text.upper() or " " in text else f"{text}T00:00:00Z")
     if isinstance(found, str):
         raise typer.BadParameter(f"{text!r} {found}; or give a date, 2024-05-01.", param_hint=name)
+    if not EARLIEST <= found <= LATEST:
+        sentence = f"{text!r} is out of range: a ledger speaks of the years 1900 to 2199."
+        raise typer.BadParameter(sentence, param_hint=name)
     return found

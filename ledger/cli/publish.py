@@ -7,11 +7,13 @@ import tempfile
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import typer
 
+from ledger.cli.dating import opened, undatable
 from ledger.cli.output import (
     OK,
     REFUSED,
@@ -29,6 +31,7 @@ from ledger.cli.output import (
 if TYPE_CHECKING:
     from ledger.client.bulk import Counts
     from ledger.client.outcomes import Outcomes, Tally
+    from ledger.client.past import Past
     from ledger.client.publisher import Publisher
     from ledger.domain.refusal import Refused
     from ledger.domain.run import Refusal
@@ -79,9 +82,8 @@ def publish(
         str | None,
         typer.Option(
             metavar="TIME|now",
-            help="created_at of lines without one. Default: the "
-            "file's modification time, so that publishing it again repeats and adds "
-            "nothing; the present for standard input.",
+            help="created_at of lines without one; `now` also promises that none was ever "
+            "published. Default: the file's modification time, the present for standard input.",
         ),
     ] = None,
     data_dir: DataDir = None,
@@ -94,9 +96,13 @@ def publish(
     "reverses"?, "metadata"?}. Times are RFC 3339. A bad line is sent to nobody and reported on
     stderr with its number; the others are sent.
 
-    Exit codes: 0 done, whatever lines were bad; 1 with --strict a bad line, a file too old, or
-    with --wait an open break that touches a transaction; 2 the time was up, or wrong usage;
-    3 a fault: publishing the same again is safe.
+    Ids of lines without created_at are looked up in the general ledger first, so that what was
+    accepted before is not taken for new, however long ago. Where it cannot be asked, and the
+    ledger is older than it remembers ids (window_days), such lines need --created-at.
+
+    Exit codes: 0 done, whatever lines were bad; 1 with --strict a bad line, a file that is too old
+    or needs --created-at, or with --wait an open break that touches a transaction; 2 the time was
+    up, or wrong usage; 3 a fault: publishing the same again is safe.
     """
     wish = Wish(file, wait, timeout, strict, not no_check, _created_at(created_at))
     raise typer.Exit(run(_publish(wish, settings_for(data_dir), as_json=as_json)))
@@ -118,13 +124,14 @@ async def _publish(wish: Wish, settings: "Settings", *, as_json: bool) -> int:
     async with AsyncExitStack() as stack:
         source = _open(wish.file, spool=wish.strict)
         stack.callback(source.close)
-        if not await _too_old(wish, source, settings):
+        past = opened(settings, stack)
+        if not await undatable(wish, source, settings, past):
             publisher = await stack.enter_async_context(Publisher(settings, check=wish.check))
             outcomes = None
             if wish.wait:
                 watching = Outcomes(settings, on_refused=_say_refusal)
                 outcomes = await stack.enter_async_context(watching)
-            counts, sent = await _feed(wish, source, publisher, outcomes)
+            counts, sent = await _feed(wish, source, publisher, outcomes, past)
             if outcomes is not None and sent:
                 tally, done = await _settle(outcomes, counts.published, wish.timeout)
     report = _report(counts, tally, time.monotonic() - began, waited=wish.wait)
@@ -141,6 +148,8 @@ class Source:
     stream: BinaryIO
     size: int | None = None
     modified: int | None = None
+    again: bool = False
+    """Whether it can be read twice."""
 
     def created_at(self, wish: Wish) -> int:
         """Of lines that do not say."""
@@ -164,51 +173,41 @@ def _open(file: str, *, spool: bool) -> Source:
     if file != "-":
         found = os.fstat(stream.fileno())
         if stat.S_ISREG(found.st_mode):
-            return Source(stream, found.st_size, found.st_mtime_ns // 1000)
+            return Source(stream, found.st_size, found.st_mtime_ns // 1000, again=True)
     if not spool:
         return Source(stream)
     spooled = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - Source.close
     while chunk := stream.read(1 << 20):
         spooled.write(chunk)
     spooled.seek(0)
-    return Source(cast("BinaryIO", spooled))
+    return Source(cast("BinaryIO", spooled), again=True)
 
 
 def _standard_input() -> BinaryIO:
     return cast("BinaryIO", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
 
 
-async def _too_old(wish: Wish, source: Source, settings: "Settings") -> bool:
-    """Say so if nobody could tell a repetition of these lines from new money."""
-    from ledger.client.bulk import first_without_time
-    from ledger.streaming.reference import policy_of
-
-    age = time.time_ns() // 1000 - source.created_at(wish)
-    if wish.created_at is not None or not wish.check or age <= policy_of(settings).window:
-        return False
-    number = await first_without_time(source.stream)
-    source.stream.seek(0)
-    if number is None:
-        return False
-    say(
-        f"{wish.file} was last modified more than {settings.window_days} days ago, and line "
-        f"{number} says no created_at of its own. Repetitions are recognised for that long only, "
-        "so it is not known whether this was published before. Nothing was sent. If it never was, "
-        "pass `--created-at now`."
-    )
-    return True
-
-
 async def _feed(
-    wish: Wish, source: Source, publisher: "Publisher", outcomes: "Outcomes | None"
+    wish: Wish,
+    source: Source,
+    publisher: "Publisher",
+    outcomes: "Outcomes | None",
+    past: "Past",
 ) -> tuple["Counts", bool]:
     """Publish the source; False, with nothing sent, when --strict found a bad line."""
     from ledger.client.bulk import Feed, lines_of
     from ledger.errors import LedgerError
 
-    created_at = source.created_at(wish)
+    made = partial(
+        Feed,
+        publisher,
+        created_at=source.created_at(wish),
+        on_refused=_say_refused,
+        past=past,
+        promised=wish.created_at is not None,
+    )
     if wish.strict:
-        feed = Feed(publisher, created_at=created_at, on_refused=_say_refused)
+        feed = made()
         with meter("Checking", source.size, in_bytes=True) as shown:
             async for found in lines_of(source.stream, shown):
                 await feed.check(found)
@@ -216,7 +215,7 @@ async def _feed(
             return feed.counts, False
         source.stream.seek(0)
     on_receipt = outcomes.add if outcomes is not None else (lambda receipt: None)
-    feed = Feed(publisher, created_at=created_at, on_refused=_say_refused, on_receipt=on_receipt)
+    feed = made(on_receipt=on_receipt)
     try:
         with meter("Publishing", source.size, in_bytes=True) as shown:
             async for found in lines_of(source.stream, shown):

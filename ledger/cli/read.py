@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.completeness import INCOMPLETE, of_ledger, of_stream, tell
 from ledger.cli.output import (
     OK,
     REFUSED,
@@ -20,7 +21,8 @@ from ledger.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from ledger.gl.journal import BalanceRow, Journal
+    from ledger.cli.completeness import Statement
+    from ledger.gl.journal import BalanceRow
     from ledger.settings import Settings
 
 Row = dict[str, Any]
@@ -83,7 +85,14 @@ def balances(
 
     From the stream each has a status: reconciled, pending (some of it waits for the general
     ledger) or break (stream and general ledger disagree). From the general ledger nothing is
-    pending and the status is posted. Exit code 3 is a fault.
+    pending and the status is posted.
+
+    The answer says whether it is complete: whether it counts everything that was in the log, or
+    with --by recorded everything recorded before that time. JSON has it as "complete", "as_of"
+    and "missing" (by shard: position, log_end, waiting).
+
+    Exit codes: 0 complete; 2 wrong usage; 3 a fault; 4 the answer is there, and something is
+    missing, or whether it is complete is not known.
     """
     if as_of is not None and source is Source.STREAM:
         raise typer.BadParameter("The stream knows the present only.", param_hint="--as-of")
@@ -91,20 +100,32 @@ def balances(
     at = None if as_of is None else time_option(as_of, "--as-of")
     wanted = accounts or None
     if source is Source.LEDGER or at is not None:
-        rows = from_ledger(settings, wanted, prefix, at, by)
+        found, statement = run(from_ledger(settings, wanted, prefix, at, by))
+        rows = list(map(as_row, found))
     else:
-        rows = run(from_stream(settings, wanted, prefix))
-    _print_rows(rows, as_json=as_json)
-
-
-def _print_rows(rows: list[Row], *, as_json: bool) -> None:
+        rows, statement = run(live(settings, wanted, prefix))
     if as_json:
+        fields = statement.fields()
         for row in rows:
-            print_json(row)
-    elif rows:
+            print_json(row | fields)
+    else:
+        _print_rows(rows)
+    tell(statement, as_json=as_json)
+    raise typer.Exit(OK if statement.complete else INCOMPLETE)
+
+
+def _print_rows(rows: list[Row]) -> None:
+    if rows:
         print_table(COLUMNS, [[str(row[name]) for name in COLUMNS] for row in rows])
     else:
         say("No such account has a balance.")
+
+
+async def live(
+    settings: "Settings", accounts: list[str] | None, prefix: str | None
+) -> "tuple[list[Row], Statement]":
+    """Rows of the balances topic as it is now, sorted, and how complete they are."""
+    return await of_stream(settings, lambda: from_stream(settings, accounts, prefix))
 
 
 async def from_stream(
@@ -127,50 +148,29 @@ def under(account: str, prefix: str) -> bool:
     return f"{account}:".startswith(f"{prefix.removesuffix(':')}:")
 
 
-def from_ledger(
+async def from_ledger(
     settings: "Settings",
     accounts: list[str] | None,
     prefix: str | None,
     at: int | None,
     by: Axis,
-) -> list[Row]:
-    """Rows of the general ledger, sorted; says on stderr where it is not complete for `at`."""
-    return [as_row(each) for each in ledger_rows(settings, accounts, prefix, at, by)]
-
-
-def ledger_rows(
-    settings: "Settings",
-    accounts: list[str] | None,
-    prefix: str | None,
-    at: int | None,
-    by: Axis,
-) -> "list[BalanceRow]":
-    """The same before it is made text."""
+) -> "tuple[list[BalanceRow], Statement]":
+    """Balances of the general ledger, sorted, and how complete they are."""
+    from ledger.domain.completeness import Asked
     from ledger.gl.postgresql import PostgresJournal
 
     journal = PostgresJournal(settings.database_url)
+    under_ = None if prefix is None else prefix.removesuffix(":")
     try:
-        if at is not None and by is Axis.RECORDED:
-            for sentence in incomplete(journal, at, settings.shards):
-                say(sentence)
-        under_ = None if prefix is None else prefix.removesuffix(":")
-        found = journal.balances(accounts=accounts, prefix=under_, as_of=at, by=by.value)
+        books, statement = await of_ledger(
+            settings,
+            journal,
+            Asked(at, by.value),
+            lambda: journal.books(accounts=accounts, prefix=under_, as_of=at, by=by.value),
+        )
     finally:
         journal.close()
-    return sorted(found, key=lambda row: (row.account, row.currency))
-
-
-def incomplete(journal: "Journal", at: int, shards: int) -> Iterable[str]:
-    """A sentence for each shard that may yet record something before `at`."""
-    from ledger.client.drafts import shown
-
-    known = journal.recorded_until()
-    for shard in range(shards):
-        until = known.get(shard)
-        if until is None:
-            yield f"Shard {shard} has posted nothing yet."
-        elif until < at:
-            yield f"Shard {shard} is complete up to {shown(until)} in recorded time."
+    return sorted(books.rows, key=lambda row: (row.account, row.currency)), statement
 
 
 def as_row(row: "BalanceRow") -> Row:
@@ -196,21 +196,25 @@ def trial_balance(
 ) -> None:
     """Debits and credits of every account in the general ledger, and their sums by currency.
 
-    Exit codes: 0 debits equal credits in every currency, 1 they do not, 3 a fault.
+    It says whether it is complete, as `balances` does; JSON also has "through", by shard.
+
+    Exit codes: 0 debits equal credits in every currency; 1 they do not; 2 wrong usage; 3 a fault;
+    4 they do, and something is missing, or whether it is complete is not known.
     """
     settings = settings_for(data_dir)
     at = None if as_of is None else time_option(as_of, "--as-of")
-    found = ledger_rows(settings, None, None, at, by)
+    found, statement = run(from_ledger(settings, None, None, at, by))
     sums = totals(found)
     rows = [as_row(each) for each in found]
     if as_json:
-        print_json({"currencies": sums, "accounts": rows})
+        print_json({"currencies": sums, "accounts": rows} | statement.whole())
     else:
-        _print_rows(rows, as_json=False)
+        _print_rows(rows)
         table = [[currency, each["debits"], each["credits"]] for currency, each in sums.items()]
         print_table({"currency": "left", "debits": "right", "credits": "right"}, table)
+    tell(statement, as_json=as_json)
     balanced = all(each["debits"] == each["credits"] for each in sums.values())
-    raise typer.Exit(OK if balanced else REFUSED)
+    raise typer.Exit(REFUSED if not balanced else OK if statement.complete else INCOMPLETE)
 
 
 def totals(rows: "Iterable[BalanceRow]") -> dict[str, dict[str, str]]:

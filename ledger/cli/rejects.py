@@ -4,6 +4,7 @@ import base64
 import heapq
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,8 +107,10 @@ def replay_rejects(
 
     For use after a fix: an asset registered, an account declared, a schema registered. A refused id
     is not remembered, so it may be accepted now; what was accepted meanwhile counts as a duplicate
-    and changes nothing. So this may be repeated. Each distinct record is sent once. Say which by
-    --code, --id, --from or --to; those given must all hold.
+    and changes nothing. So this may be repeated. Each distinct record is sent once. What the
+    general ledger has from before the window (window_days) is not sent; where it cannot be asked,
+    nothing that was refused TOO_EARLY is, for its created_at does not say how old it is. Say which
+    by --code, --id, --from or --to; those given must all hold.
 
     Exit codes: 0 all accepted or duplicates; 1 some were refused again, reported on stderr; 2 the
     time was up, or wrong usage; 3 a fault.
@@ -131,11 +134,40 @@ async def _replay(
 
     rows = [row async for row in _rejects(settings, None) if wanted.has(row)]
     rows.sort(key=lambda row: (row["recorded_at"], row["shard"], row["offset"]))
-    records = originals(rows)
+    records = originals(await _safe(settings, rows))
     if dry_run:
         _show_dry_run(rows, len(records), as_json=as_json)
         return OK
     return await _send(settings, records, len(rows), seconds, as_json=as_json)
+
+
+async def _safe(settings: "Settings", rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that the service cannot take for new although they were accepted; says which are not.
+
+    What was refused for another reason is too late when its id is not remembered, for it was made
+    before it was refused. A created_at that was ahead of the clock may be within the window again.
+    """
+    from ledger.cli.dating import opened
+    from ledger.client.past import HOUR
+    from ledger.client.publisher import present
+    from ledger.domain.refusal import Reason
+    from ledger.streaming.reference import policy_of
+
+    async with AsyncExitStack() as stack:
+        past = opened(settings, stack)
+        found = await past.find([row["transaction_id"] for row in rows if row["transaction_id"]])
+    known, since = found or {}, present() - policy_of(settings).window + HOUR
+    safe = []
+    for row in rows:
+        name = row["transaction_id"]
+        if name in known and known[name].known_from <= since:
+            say(f"{name}: it is in the ledger since before the window; not sent.")
+        elif found is None and row["code"] == Reason.TOO_EARLY:
+            say(f"{name}: it was refused TOO_EARLY, and whether it was accepted since only the "
+                "general ledger knows, which cannot be asked here; not sent.")  # fmt: skip
+        else:
+            safe.append(row)
+    return safe
 
 
 def _show_dry_run(rows: list[dict[str, Any]], distinct: int, *, as_json: bool) -> None:

@@ -8,9 +8,11 @@ from typing import BinaryIO
 
 from ledger.client import lines
 from ledger.client.lanes import Receipt
+from ledger.client.past import Past, dated, in_ledger
 from ledger.client.publisher import Publisher
-from ledger.domain.refusal import Refused
+from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft
+from ledger.gl.journal import Accepted
 
 CHUNK_BYTES = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
@@ -98,7 +100,11 @@ class Counts:
 
 
 class Feed:
-    """Takes lines, publishes what is good, tells of what is not."""
+    """Takes lines, publishes what is good, tells of what is not.
+
+    `created_at` is for lines without one, whose ids `past` looks up first. Where it cannot know
+    them they are refused, unless it is `promised` that none was ever published.
+    """
 
     def __init__(
         self,
@@ -107,28 +113,30 @@ class Feed:
         created_at: int | None,
         on_refused: Callable[[int, Refused], None],
         on_receipt: Callable[[Receipt], None] = lambda receipt: None,
+        past: Past | None = None,
+        promised: bool = False,
     ) -> None:
         self.counts = Counts()
         self._publisher, self._created_at = publisher, created_at
+        self._past, self._promised = past, promised
         self._on_refused, self._on_receipt = on_refused, on_receipt
         self._failure: BaseException | None = None
 
     async def check(self, found: list[Line]) -> None:
         """Count and tell of the bad ones; nothing is sent."""
-        for number, line in found:
-            draft = self._read(number, line)
-            if draft is not None and (refused := await self._publisher.check(draft)):
-                self._refuse(number, refused)
+        for line in await self._read(found):
+            draft = line.draft
+            refused = draft if isinstance(draft, Refused) else await self._publisher.check(draft)
+            if refused:
+                self._refuse(line, refused)
 
     async def publish(self, found: list[Line]) -> None:
         """Send the good ones. Raises PublishFailed, also for those of an earlier call."""
-        for number, line in found:
-            draft = self._read(number, line)
-            if draft is None:
-                continue
-            sent = await self._publisher.submit(draft)
+        for line in await self._read(found):
+            draft = line.draft
+            sent = draft if isinstance(draft, Refused) else await self._publisher.submit(draft)
             if isinstance(sent, Refused):
-                self._refuse(number, sent)
+                self._refuse(line, sent)
             else:
                 sent.add_done_callback(self._acknowledged)
             if self._failure is not None:
@@ -142,17 +150,40 @@ class Feed:
         if self._failure is not None:
             raise self._failure
 
-    def _read(self, number: int, line: bytes) -> Draft | None:
-        self.counts.lines += 1
-        draft = lines.read(line, created_at=self._created_at)
-        if isinstance(draft, Refused):
-            self._refuse(number, draft)
-            return None
-        return draft
+    async def _read(self, found: list[Line]) -> list["_Read"]:
+        """Each line's draft, dated where it has no time of its own; or why there is none."""
+        read = [self._draft(number, line) for number, line in found]
+        self.counts.lines += len(read)
+        undated = [each for each in read if not each.own_time]
+        if undated and self._past is not None:
+            await self._date(self._past, undated)
+        return read
 
-    def _refuse(self, number: int, refused: Refused) -> None:
+    def _draft(self, number: int, line: bytes) -> "_Read":
+        fields = lines.read_object(line)
+        if isinstance(fields, Refused):
+            return _Read(number, fields, own_time=True)
+        draft = lines.draft_of(fields, created_at=self._created_at)
+        own_time = isinstance(draft, Refused) or fields.get("created_at") is not None
+        return _Read(number, draft, own_time=own_time)
+
+    async def _date(self, past: Past, undated: list["_Read"]) -> None:
+        """Date those whose ids were accepted before."""
+        known = await past.find([_id_of(each) for each in undated])
+        for each in undated:
+            assert not isinstance(each.draft, Refused), "what cannot be read needs no date"
+            if known is None and not self._promised:
+                each.draft = Refused(Reason.FIELD_MISSING, past.sentence, "created_at")
+            elif known and (before := known.get(_id_of(each))):
+                each.known = before
+                each.draft = dated(each.draft, before, shards=self._publisher.shards)
+
+    def _refuse(self, line: "_Read", refused: Refused) -> None:
+        if line.known is not None and refused.reason is Reason.TOO_LATE:
+            # It is, only because it was accepted long ago.
+            refused = in_ledger(_id_of(line), line.known, window=self._publisher.window)
         self.counts.refused += 1
-        self._on_refused(number, refused)
+        self._on_refused(line.number, refused)
 
     def _acknowledged(self, sent: asyncio.Future[Receipt]) -> None:
         if sent.cancelled():
@@ -162,6 +193,23 @@ class Feed:
             return
         self.counts.published += 1
         self._on_receipt(sent.result())
+
+
+@dataclass(slots=True)
+class _Read:
+    """A line's draft, or why there is none.
+
+    `known`: where the id of one without a time of its own was accepted before.
+    """
+
+    number: int
+    draft: Draft | Refused
+    own_time: bool
+    known: Accepted | None = None
+
+
+def _id_of(line: _Read) -> str:
+    return "" if isinstance(line.draft, Refused) else line.draft["transaction_id"]
 
 
 async def first_without_time(stream: BinaryIO) -> int | None:

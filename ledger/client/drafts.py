@@ -20,7 +20,10 @@ def transaction(
     reverses: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Draft:
-    """A draft for a publisher; `created_at` is the present if not given.
+    """A draft for a publisher; `created_at` is the present if not given, for what happens now.
+
+    Keep the draft, or give the stored time, where the same may be published again: past the window
+    in which ids are remembered a draft made anew is new money.
 
     Raises ValueError for a time without a time zone: nobody could say which hour it means.
     """

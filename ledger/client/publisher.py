@@ -98,6 +98,11 @@ class Publisher:
         """Number of shards of the ledger."""
         return len(self._lanes)
 
+    @property
+    def window(self) -> int:
+        """How long the ledger remembers an id, in microseconds."""
+        return self._reference.policy.window
+
     async def publish(self, draft: Draft) -> Receipt | Refused:
         """Publish one and wait until Kafka has it. Raises PublishFailed."""
         sent = await self.submit(draft)

@@ -68,3 +68,14 @@ class ReferenceFollower:
                 # The service does the same, and alarms.
                 log.warning("Reference data at %s is ignored: %s", record.offset, why)
         self.known.offset = records[-1].offset + 1
+
+
+async def shortest_window(settings: Settings) -> int:
+    """The shortest window, microseconds, that the ledger ever had: ids are remembered for that.
+
+    Raises LedgerError when Kafka or the registry is not as it must be.
+    """
+    records = await Records.of(settings, "Reference")
+    async with ReferenceFollower(settings, records) as follower:
+        windows = [policy.window for _, policy in follower.known.policies]
+    return min(windows, default=policy_of(settings).window)

@@ -67,6 +67,21 @@ class BalanceRow(NamedTuple):
     entries: int
 
 
+class Books(NamedTuple):
+    """Balances, and by shard the watermark of what they count, read in one snapshot."""
+
+    watermarks: Mapping[int, Watermark]
+    rows: list[BalanceRow]
+
+
+class Accepted(NamedTuple):
+    """Where an id was accepted last; `known_from`: max(created_at, recorded_at), microseconds."""
+
+    shard: int
+    offset: int
+    known_from: int
+
+
 class PostedTransaction(NamedTuple):
     """A transaction of the journal; times in microseconds since 1970, empty text for none.
 
@@ -154,6 +169,19 @@ class Journal(Protocol):
 
     def scales(self) -> Mapping[str, int]:
         """Decimals by code of every currency that was posted."""
+
+    def books(
+        self,
+        *,
+        accounts: Sequence[str] | None = None,
+        prefix: str | None = None,
+        as_of: int | None = None,
+        by: TimeAxis = "effective",
+    ) -> Books:
+        """`balances` with the `watermarks` that they belong to."""
+
+    def accepted(self, ids: Sequence[str]) -> Mapping[str, Accepted]:
+        """Those of the transaction ids that were ever posted, in whatever shard."""
 
     def recorded_until(self) -> Mapping[int, int]:
         """For each shard the recorded time up to which it is complete, microseconds."""

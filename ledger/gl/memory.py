@@ -13,7 +13,9 @@ from threading import Lock
 from ledger.domain.balance import Totals
 from ledger.domain.run import Content, Stripe, Watermark
 from ledger.gl.journal import (
+    Accepted,
     BalanceRow,
+    Books,
     PostedRun,
     PostedTransaction,
     Posting,
@@ -50,11 +52,11 @@ class MemoryJournal:
 
     def watermarks(self) -> Mapping[int, Watermark]:
         with self._lock:
-            return {
-                shard: state.watermark
-                for shard, state in sorted(self._shards.items())
-                if state.runs
-            }
+            return self._watermarks()
+
+    def _watermarks(self) -> dict[int, Watermark]:
+        shards = sorted(self._shards.items())
+        return {shard: state.watermark for shard, state in shards if state.runs}
 
     def prepare(self, posting: Posting) -> Prepared:
         shard, before, runs = posting
@@ -109,6 +111,16 @@ class MemoryJournal:
         as_of: int | None = None,
         by: TimeAxis = "effective",
     ) -> list[BalanceRow]:
+        return self.books(accounts=accounts, prefix=prefix, as_of=as_of, by=by).rows
+
+    def books(
+        self,
+        *,
+        accounts: Sequence[str] | None = None,
+        prefix: str | None = None,
+        as_of: int | None = None,
+        by: TimeAxis = "effective",
+    ) -> Books:
         named = None if accounts is None else set(accounts)
         sums: dict[Stripe, Totals] = {}
         with self._lock:
@@ -117,11 +129,23 @@ class MemoryJournal:
                     _merge(sums, state.stripes)
                 else:
                     _add(sums, [each for each in state.transactions if _time(each, by) < as_of])
-            return [
+            rows = [
                 BalanceRow(*stripe, self._scales[stripe.currency], *totals[:3])
                 for stripe, totals in sorted(sums.items())
                 if _wanted(stripe.account, named, prefix)
             ]
+            return Books(self._watermarks(), rows)
+
+    def accepted(self, ids: Sequence[str]) -> Mapping[str, Accepted]:
+        wanted, found = set(ids), dict[str, Accepted]()
+        with self._lock:
+            posted = [each for state in self._shards.values() for each in state.transactions]
+        for each in posted:
+            known_from = max(each.created_at, each.recorded_at)
+            name, before = each.transaction_id, found.get(each.transaction_id)
+            if name in wanted and (before is None or before.known_from < known_from):
+                found[name] = Accepted(each.shard, each.offset, known_from)
+        return found
 
     def scales(self) -> Mapping[str, int]:
         with self._lock:

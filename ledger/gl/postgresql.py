@@ -13,7 +13,9 @@ from ledger.domain.run import Stripe, Watermark
 from ledger.gl import copying, opening, reads
 from ledger.gl.connection import LOCK_SECONDS, engine, faults_translated
 from ledger.gl.journal import (
+    Accepted,
     BalanceRow,
+    Books,
     JournalUnavailable,
     PostedRun,
     PostedTransaction,
@@ -208,6 +210,23 @@ class PostgresJournal:
     def scales(self) -> Mapping[str, int]:
         with self._reading() as connection:
             return reads.scales(connection)
+
+    def books(
+        self,
+        *,
+        accounts: Sequence[str] | None = None,
+        prefix: str | None = None,
+        as_of: int | None = None,
+        by: TimeAxis = "effective",
+    ) -> Books:
+        with self._reading() as connection:
+            known = reads.watermarks(connection)
+            rows = reads.balances(connection, accounts=accounts, prefix=prefix, as_of=as_of, by=by)
+        return Books(known, rows)
+
+    def accepted(self, ids: Sequence[str]) -> Mapping[str, Accepted]:
+        with self._reading() as connection:
+            return reads.accepted(connection, ids)
 
     def recorded_until(self) -> Mapping[int, int]:
         with self._reading() as connection:

@@ -8,7 +8,14 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, or
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl.journal import BalanceRow, PostedRun, PostedTransaction, Snapshot, TimeAxis
+from ledger.gl.journal import (
+    Accepted,
+    BalanceRow,
+    PostedRun,
+    PostedTransaction,
+    Snapshot,
+    TimeAxis,
+)
 from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions
 
 PAGE = 1_000
@@ -126,6 +133,27 @@ def balances(
         BalanceRow(account, currency, scale, int(debits), int(credits), int(count))
         for account, currency, scale, debits, credits, count in rows
     ]
+
+
+def accepted(connection: Connection, ids: Sequence[str]) -> dict[str, Accepted]:
+    """By id, where it was accepted; the last time, should it have been more than once."""
+    found: dict[str, Accepted] = {}
+    columns = transactions.c
+    query = select(
+        columns.transaction_id,
+        columns.shard,
+        columns.log_offset,
+        columns.created_at,
+        columns.recorded_at,
+    )
+    names = sorted(set(ids))
+    for at in range(0, len(names), NAMES):
+        part = query.where(columns.transaction_id.in_(names[at : at + NAMES]))
+        for name, shard, offset, created_at, recorded_at in connection.execute(part):
+            known_from = max(created_at, recorded_at)
+            if name not in found or found[name].known_from < known_from:
+                found[name] = Accepted(shard, offset, known_from)
+    return found
 
 
 def under(account: ColumnElement[str], prefix: str) -> ColumnElement[bool]:

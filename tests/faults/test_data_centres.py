@@ -28,6 +28,8 @@ from aiokafka.errors import (
 )
 
 from agents.topic_watch import require_topics
+from ledger.cli.completeness import INCOMPLETE
+from ledger.client.ends import _appended, _consumer
 from ledger.client.reading import ledger_partitions
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
@@ -471,6 +473,77 @@ def test_finance_reads_the_books_by_command(centres: Ledger) -> None:
         for change in ("DELETE FROM entries", "UPDATE stripes SET debits = 0", "CREATE TABLE t ()"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege), database.transaction():
                 database.execute(change)
+
+
+def as_role(world: World, role: str, *words: str) -> tuple[int, list[Any], str]:
+    """Exit status, rows and stderr of a command by somebody with that role's file alone."""
+    finished = subprocess.run(
+        world.command(*words, "--json"), capture_output=True, text=True, check=False,
+        env={**os.environ, "FAUST_LEDGER_DATA_DIR": str(world.data_dir / "nowhere"),
+             "FAUST_LEDGER_CONFIG": str(world.role_file(role))},
+    )  # fmt: skip
+    rows = [json.loads(line) for line in finished.stdout.splitlines()]
+    return finished.returncode, rows, finished.stderr
+
+
+@pytest.mark.fault(
+    "balances asked for as finance, and as a backend, which may not look at the log",
+    "finance is told that they are complete, the backend that it is not known",
+)
+def test_who_may_know_that_an_answer_is_complete(centres: Ledger, tmp_path: Path) -> None:
+    world = centres.world
+    file, made = tmp_path / "one.jsonl", centres.flow.transaction()
+    undated = {
+        name: each for name, each in json.loads(line_of(made)).items() if name != "created_at"
+    }
+    file.write_text(json.dumps(undated))
+    # The log is younger than its window, so a producer needs no general ledger to know the past.
+    status, [report], said = as_role(world, "producer", "publish", str(file), "--wait")
+    assert (status, report["accepted"]) == (0, 1), said
+    name = made["transaction_id"]
+    centres.flow.published[name] = centres.watch.until(
+        lambda seen: seen.accepted.get(name), "what was published"
+    )[0]
+    for words in (("balances",), ("balances", "--source", "ledger"), ("trial-balance",)):
+        status, rows, said = as_role(world, "finance", *words)
+        assert (status, rows[0]["complete"]) == (0, True), said
+    status, rows, said = as_role(world, "backend", "balances")
+    assert (status, rows[0]["complete"]) == (INCOMPLETE, False)
+    assert "Whether this is complete is not known: " in said
+    assert "does not let user backend look at ledger.transactions" in said
+
+
+@pytest.mark.fault(
+    "a leader's followers stopped while it appends",
+    "the log's end that answers are measured by has what consumers are not shown yet",
+)
+def test_a_logs_end_has_what_its_followers_lack(centres: Ledger) -> None:
+    world, settings = centres.world, centres.world.settings
+    first = settings.bootstrap_servers.split(",")[0]
+    alone = settings.model_copy(update={"bootstrap_servers": first})
+    topic = topics(settings).transactions.name
+
+    async def scenario() -> tuple[int, int, int]:
+        async with _consumer(settings, "read_uncommitted") as consumer:
+            leader = consumer._client.cluster.leader_for_partition
+            tps = [TopicPartition(topic, shard) for shard in range(settings.shards)]
+            await consumer.end_offsets(tps)
+            tp = next(each for each in tps if leader(each) == 1)
+            before = (await consumer.end_offsets([tp]))[tp]
+            producer = AIOKafkaProducer(**connection.kafka(alone), acks=1)
+            await producer.start()
+            await producer.partitions_for(topic)
+            with world.stopped(world.service("kafka-2"), world.service("kafka-3")):
+                await asyncio.wait_for(
+                    producer.send_and_wait(topic, b"nothing", partition=tp.partition), 10
+                )
+                shown = (await consumer.end_offsets([tp]))[tp]
+                appended = (await _appended(consumer, [tp]))[tp]
+            await producer.stop()
+        return before, shown, appended
+
+    before, shown, appended = asyncio.run(scenario())
+    assert (shown, appended) == (before, before + 1)
 
 
 # Secrets.

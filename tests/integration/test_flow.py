@@ -270,10 +270,14 @@ def test_the_shapes_that_are_relied_on(cli: Cli) -> None:
     assert all({"code", "reason", "field", "shard", "offset"} <= row.keys() for row in rows)
     rows = cli("balances", "--json").rows
     assert {tuple(row) for row in rows} == {
-        ("account", "currency", "posted", "pending", "debits", "credits", "entries", "status")
-    }
+        ("account", "currency", "posted", "pending", "debits", "credits", "entries", "status",
+         "complete", "as_of", "missing")
+    }  # fmt: skip
     trial = cli("trial-balance", "--json").json
-    assert list(trial) == ["currencies", "accounts"]
+    assert list(trial) == [
+        "currencies", "accounts", "complete", "as_of", "missing", "by", "complete_through",
+        "through", "unknown",
+    ]  # fmt: skip
     assert all(set(sides) == {"debits", "credits"} for sides in trial["currencies"].values())
     assert all(sides["debits"] == sides["credits"] for sides in trial["currencies"].values())
     found = cli("reconcile", "--json").json

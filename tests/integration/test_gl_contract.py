@@ -11,7 +11,7 @@ from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.errors import InvariantBroken
-from ledger.gl.journal import BalanceRow, Journal, Posting, PostingRun, Superseded
+from ledger.gl.journal import Accepted, BalanceRow, Journal, Posting, PostingRun, Superseded
 from ledger.gl.memory import MemoryJournal
 from ledger.gl.postgresql import PostgresJournal
 from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, Leg, made, moved
@@ -77,6 +77,39 @@ def test_a_run_comes_back_as_it_went(journal: Journal) -> None:
     assert dict(journal.recorded_until()) == {3: NOW + 2}
     assert list(journal.stripes()) == [(3, stripe, totals[stripe]) for stripe in sorted(totals)]
     assert journal.watermark(0) == Watermark()
+
+
+def test_books_are_balances_with_the_watermarks_that_they_belong_to(journal: Journal) -> None:
+    assert journal.books() == ({}, [])
+    chain, other = Chain(shard=3), Chain(shard=1)
+    post(journal, chain, chain.run(moved(0, 5), moved(1, 7, recorded_at=NOW + 9)))
+    post(journal, other, other.run(moved(0, 1)))
+    for asked in (
+        {},
+        {"as_of": NOW + 1, "by": "recorded"},
+        {"accounts": [CASH]},
+        {"prefix": "assets"},
+    ):
+        assert journal.books(**asked) == (  # type: ignore[arg-type]
+            {1: other.watermark, 3: chain.watermark},
+            journal.balances(**asked),  # type: ignore[arg-type]
+        )
+
+
+def test_accepted_ids_are_found_in_whatever_shard_and_the_last_of_two(journal: Journal) -> None:
+    chain, other = Chain(shard=3), Chain(shard=1)
+    first = chain.run(
+        moved(0, 5, transaction_id="a", created_at=NOW - 50, recorded_at=NOW - 40),
+        moved(1, 5, transaction_id="b", created_at=NOW + 3, recorded_at=NOW),
+        moved(2, 5, transaction_id="a", created_at=NOW + 1, recorded_at=NOW + 2),
+    )
+    post(journal, chain, first)
+    post(journal, other, other.run(moved(7, 1, transaction_id="c")))
+    assert journal.accepted(["a", "b", "c", "d"]) == {
+        "a": Accepted(3, 2, NOW + 2), "b": Accepted(3, 1, NOW + 3), "c": Accepted(1, 7, NOW + 7),
+    }  # fmt: skip
+    assert journal.accepted([]) == {}
+    assert len(journal.accepted([f"x{n}" for n in range(2_500)] + ["c"])) == 1
 
 
 def test_totals_go_on_from_run_to_run(journal: Journal) -> None:

@@ -16,12 +16,15 @@ import typer
 from typer.testing import CliRunner
 
 from ledger.cli import rejects, settings_command
+from ledger.cli.completeness import Statement
 from ledger.cli.main import app
 from ledger.cli.output import plain, print_table, say, time_option
 from ledger.cli.publish import _report
-from ledger.cli.read import as_row, incomplete, totals, under
+from ledger.cli.read import as_row, totals, under
 from ledger.client.bulk import Counts
 from ledger.client.outcomes import Tally
+from ledger.domain.completeness import Asked, Completeness, Position
+from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.gl.journal import BalanceRow
 
 BALANCE = ["account", "currency", "posted", "pending", "debits", "credits", "entries", "status"]
@@ -36,7 +39,8 @@ def run(*words, **env):
     [
         (["publish"], "Exit codes"),
         (["balances"], "normal side"),
-        (["trial-balance"], "Exit codes"),
+        (["balances"], "4 the answer is there, and something is missing"),
+        (["trial-balance"], "4 they do, and something is missing"),
         (["assets", "import"], "Exit codes"),
         (["accounts", "import"], "Exit codes"),
         (["rejects", "list"], "key_base64"),
@@ -56,10 +60,17 @@ def test_help(words, says):
         ["publish", "/nowhere/at/all.jsonl"],
         ["publish", "-", "--created-at", "yesterday"],
         ["balances", "--as-of", "soon"],
+        ["balances", "--as-of", "1899-12-31T23:59:59Z", "--by", "recorded"],
+        ["trial-balance", "--as-of", "0000-01-01"],
+        ["trial-balance", "--as-of", "0000-01-01T00:00:00+23:59"],
+        ["trial-balance", "--as-of", "9999-12-31"],
+        ["replay", "--from", "0000-01-01"],
+        ["rejects", "list", "--limit", "0"],
+        ["rejects", "replay", "--from", "9999-12-31"],
+        ["publish", "-", "--created-at", "0000-01-01"],
         ["balances", "--as-of", "2024-01-01", "--source", "stream"],
         ["balances", "--by", "created"],
         ["assets", "import", "/nowhere/at/all.jsonl"],
-        ["rejects", "list", "--limit", "0"],
     ],
 )
 def test_wrong_usage(words, tmp_path):
@@ -71,6 +82,12 @@ def test_times():
     assert time_option("1970-01-01T00:00:01+00:00", "--as-of") == 1_000_000
     with pytest.raises(typer.BadParameter):
         time_option("1970-01-01T00:00:01", "--as-of")
+    assert time_option("1900-01-01", "--as-of") == EARLIEST
+    assert time_option("2200-01-01", "--as-of") == LATEST
+    with pytest.raises(typer.BadParameter, match="out of range"):
+        time_option("1899-12-31T23:59:59.999999Z", "--as-of")
+    with pytest.raises(typer.BadParameter, match="out of range"):
+        time_option("2200-01-01T00:00:00.000001Z", "--as-of")
 
 
 def test_a_prefix_is_whole_segments():
@@ -109,13 +126,37 @@ def test_sums_by_currency():
     }
 
 
-def test_says_which_shards_are_not_complete():
-    class Journal:
-        def recorded_until(self):
-            return {0: 10, 1: 5}
+def statement(*positions, as_of=None, by="effective", why=()):
+    return Statement(Completeness(Asked(as_of, by), 10**15, positions), list(why))
 
-    said = list(incomplete(Journal(), 10, shards=3))
-    assert [sentence.split()[1] for sentence in said] == ["1", "2"]
+
+def test_an_answer_says_which_shards_lack_how_much():
+    rests, waits = Position(0, 9, 5, 9), Position(1, 40, 10**14, 57, True, 2 * 10**14)
+    assert statement(rests).sentences() == [
+        "Complete: everything that was in the log at 2001-09-09T01:46:40Z, all 1 shards."
+    ]
+    found = statement(rests, waits)
+    [sentence] = found.sentences()
+    assert sentence.startswith("NOT COMPLETE: shard 1 is in up to position 40 of 57 (recorded")
+    assert "17 records wait" in sentence
+    assert found.fields() == {
+        "complete": False, "as_of": None, "missing": [
+            {"shard": 1, "position": 40, "log_end": 57, "waiting": 17,
+             "recorded_through": "1976-05-03T19:33:20Z"},
+        ],
+    }  # fmt: skip
+    assert list(found.whole()["through"]) == ["0", "1"]
+
+
+def test_what_cannot_be_known_is_not_complete():
+    unread = Position(0, 9, 10**14, None)
+    found = statement(unread, why=["Kafka is away."])
+    assert not found.complete
+    assert found.whole()["unknown"] == ["Kafka is away."]
+    assert found.sentences()[0] == "Whether this is complete is not known: Kafka is away."
+    proved = statement(unread, as_of=10**14, by="recorded", why=["Kafka is away."])
+    assert proved.complete
+    assert proved.whole()["unknown"] == []
 
 
 def test_publish_report():

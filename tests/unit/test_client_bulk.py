@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from ledger.client import lines
 from ledger.client.bulk import Feed, Splitter, first_without_time, lines_of
 from ledger.client.lanes import PublishFailed, Receipt
+from ledger.domain.policy import DAY
 from ledger.domain.refusal import Reason, Refused
+from ledger.gl.journal import Accepted
+
+NOW = 2_000_000_000_000_000
+OLD = NOW - 30 * DAY
+OWN = "2033-05-18T03:33:19Z"
 
 
 def split(chunks):
@@ -64,10 +70,14 @@ def test_what_a_pipe_gives_comes_at_once():
 class FakePublisher:
     """Acknowledges at the next flush; refuses the kind "bad", fails the kind "fault"."""
 
+    shards, window = 1, 30 * DAY
+
     def __init__(self):
         self.sent = []
 
     async def check(self, draft):
+        if draft["created_at"] < OLD:
+            return Refused(Reason.TOO_LATE, "Too late.", "created_at")
         return Refused(Reason.NOT_BALANCED, "No.") if draft["kind"] == "bad" else None
 
     async def submit(self, draft):
@@ -85,22 +95,36 @@ class FakePublisher:
                 future.set_result(Receipt(0, offset))
 
 
-def line(kind="good"):
+class FakePast:
+    """Knows these ids; None: cannot know."""
+
+    sentence = "Give --created-at."
+
+    def __init__(self, known):
+        self.known, self.asked = known, []
+
+    async def find(self, ids):
+        self.asked.append(list(ids))
+        return self.known
+
+
+def line(kind="good", **more):
     entries = [
         {"account": "assets:cash", "side": side, "amount": "1", "currency": "CAD"}
         for side in ("debit", "credit")
     ]
     fields = {"transaction_id": kind, "effective_at": "2024-01-01T00:00:00Z", "entries": entries}
-    return json.dumps({**fields, "kind": kind}).encode()
+    return json.dumps({**fields, "kind": kind, **more}).encode()
 
 
-def feed():
+def feed(**more):
     refused, receipts = [], []
     made = Feed(
         FakePublisher(),
-        created_at=1,
+        created_at=NOW,
         on_refused=lambda number, why: refused.append((number, why.reason)),
         on_receipt=receipts.append,
+        **more,
     )
     return made, refused, receipts
 
@@ -124,6 +148,50 @@ def test_checking_sends_nothing():
     asyncio.run(made.check([(1, line()), (2, line("bad")), (3, b"{}")]))
     assert refused == [(2, Reason.NOT_BALANCED), (3, Reason.FIELD_MISSING)]
     assert made._publisher.sent == []
+
+
+def dates(made):
+    return {draft["transaction_id"]: draft["created_at"] for draft, _ in made._publisher.sent}
+
+
+def test_ids_of_lines_without_a_time_are_looked_up_together_before_they_are_sent():
+    known = {"known": Accepted(0, 7, NOW - 5), "long ago": Accepted(0, 3, OLD - 1)}
+    past = FakePast(known)
+    made, refused, _ = feed(past=past)
+    lines_ = [line("new"), line("own", created_at=OWN), line("known"), line("long ago"), b"nope"]
+    asyncio.run(made.publish(list(enumerate(lines_, 1))))
+    assert past.asked == [["new", "known", "long ago"]]
+    assert dates(made) == {"new": NOW, "own": NOW - 1_000_000, "known": NOW - 5}
+    assert refused == [(4, Reason.TOO_LATE), (5, Reason.UNREADABLE)]
+
+
+def test_an_id_known_later_than_the_files_time_keeps_the_files_time():
+    """The earlier of the two is recognised, or too late; never new."""
+    made, _, _ = feed(past=FakePast({"known": Accepted(0, 7, NOW + 5)}))
+    asyncio.run(made.publish([(1, line("known"))]))
+    assert dates(made) == {"known": NOW}
+
+
+def test_an_id_of_another_shard_is_refused():
+    made, refused, _ = feed(past=FakePast({"known": Accepted(1, 7, NOW)}))
+    asyncio.run(made.publish([(1, line("known"))]))
+    assert refused == [(1, Reason.ID_REUSED)]
+    assert made._publisher.sent == []
+
+
+@pytest.mark.parametrize("promised", [False, True])
+def test_where_the_past_cannot_be_known_it_takes_a_promise(promised):
+    made, refused, _ = feed(past=FakePast(None), promised=promised)
+    asyncio.run(made.publish([(1, line("new")), (2, line("own", created_at=OWN))]))
+    assert refused == ([] if promised else [(1, Reason.FIELD_MISSING)])
+    assert set(dates(made)) == ({"new", "own"} if promised else {"own"})
+
+
+def test_lines_with_times_of_their_own_ask_nobody():
+    past = FakePast({})
+    made, _, _ = feed(past=past)
+    asyncio.run(made.check([(1, line("own", created_at=OWN))]))
+    assert past.asked == []
 
 
 def test_a_fault_is_raised_with_the_others_counted():

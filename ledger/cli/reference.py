@@ -179,7 +179,8 @@ def _say(found: "Imported", assets: "list[Asset]", seconds: float, *, as_json: b
             say(advice)
         elif asset.scale >= MANY_DECIMALS and not as_json:
             print(f"{asset.code}: one entry takes {largest(asset)} at most")
-    if found.behind:
+    # What was lost is not awaited by anybody.
+    if found.behind and found.count:
         names = ", ".join(map(str, found.behind))
         say(f"Imported, but not taken up within {seconds:.0f} s by shards {names}: does a worker "
             "run? (`faust-ledger status`) They take it up as soon as one does.")  # fmt: skip

@@ -88,7 +88,7 @@ class Findings:
     broken: set[Stripe] = field(default_factory=set)
     """Every account that a break touches, those no longer told one by one included."""
     _counts: Counter[tuple[Kind, tuple[Party, Party], int | None]] = field(default_factory=Counter)
-    _rows: set[Row] = field(default_factory=set)
+    _rows: dict[Row, Kind] = field(default_factory=dict)
 
     def add(self, found: Break) -> None:
         """Keep it, unless there were many like it, or one about the same row."""
@@ -100,7 +100,11 @@ class Findings:
         if self._counts[like] <= LIMIT:
             self.kept.append(found)
             if found.row is not None:
-                self._rows.add(found.row)
+                self._rows[found.row] = found.kind
+
+    def is_missing(self, row: Row) -> bool:
+        """Whether it was told that the row is not there."""
+        return self._rows.get(row) is Kind.MISSING
 
     def breaks(self) -> list[Break]:
         """All that were kept, and how many more there were of a kind."""

@@ -197,11 +197,11 @@ class Journal(Protocol):
         """Rows that belong to no run, in any table; `shards`: how many the log has.
 
         Those of other shards or of positions that are not posted, shards that stand where no run
-        ends, currencies without a stripe and stripes without a currency. If `whole`, the tables are
-        read from end to end for what is wrong at positions that are posted: entries without a
-        transaction or with numbers missing, runs posted in the future; else it costs a few look-ups
-        a shard and one reading of the stripes. All is of one snapshot. Of many in one table the
-        first hundred are named.
+        ends, currencies without a stripe and stripes without a currency: a few look-ups a shard
+        and one reading of the stripes. If `whole`, the tables are read from end to end for what is
+        wrong at positions that are posted: entries without a transaction or with numbers missing,
+        runs posted in the future, rules of the tables that were dropped and rows that break them.
+        All is of one snapshot. Of many in one table the first hundred are named.
         """
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from ledger.gl import orphans, reads
+from ledger.gl import orphans, reads, rules
 from ledger.gl.journal import Orphan, Row
 from ledger.gl.orphans import LIMIT, Posted, limited
 from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions
@@ -50,7 +50,7 @@ def find(connection: Connection, count: int, *, whole: bool) -> list[Orphan]:
         _stripes(connection, posted),
     ]
     if whole:
-        parts += [_misnumbered(connection), _dated(connection)]
+        parts += [rules.broken(connection), _misnumbered(connection), _dated(connection)]
     return list(limited(chain.from_iterable(parts)))
 
 

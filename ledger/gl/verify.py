@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger.domain.run import Watermark
+from ledger.errors import InvariantBroken
 from ledger.gl import audit
-from ledger.gl.audit import Finding, Sides
+from ledger.gl.audit import DoubleEntry, Finding, Sides
 from ledger.gl.journal import Journal, Row
 from ledger.gl.scales import Scales
 
@@ -27,16 +28,33 @@ def verify(
 
     `tell` hears how many shards are done.
     """
-    entries = audit.double_entry(journal)
-    findings, runs, scales = list(entries.findings), 0, Scales()
-    for shard, head in enumerate(heads):
-        published = [head] if head.decisions_offset else []
-        findings += audit.verify_chain(journal, shard, published, scales)
-        findings += audit.stripes_against_entries(journal, shard)
-        runs += sum(1 for _ in journal.runs(shard))
-        tell(shard + 1)
-    findings += orphans(journal, len(heads))
-    return Verified(entries.transactions, runs, entries.sums, list(_once(findings)))
+    # First, for they name what the rest may not be able to read.
+    findings, scales, counted = list(orphans(journal, len(heads))), Scales(), DoubleEntry({}, 0, [])
+    runs = 0
+    try:
+        counted = audit.double_entry(journal)
+        findings += counted.findings
+        for shard, head in enumerate(heads):
+            published = [head] if head.decisions_offset else []
+            findings += audit.verify_chain(journal, shard, published, scales)
+            findings += audit.stripes_against_entries(journal, shard)
+            runs += sum(1 for _ in journal.runs(shard))
+            tell(shard + 1)
+    except (InvariantBroken, ValueError, TypeError, AttributeError) as error:
+        # Values that no posting writes, where the rules against them were dropped.
+        if not findings:
+            raise
+        findings.append(_unread(error))
+    return Verified(counted.transactions, runs, counted.sums, list(_once(findings)))
+
+
+def _unread(error: Exception) -> Finding:
+    return Finding(
+        None,
+        0,
+        f"The rest of the journal could not be read ({error}). Put right what is found up to here, "
+        "then verify again.",
+    )
 
 
 def orphans(journal: Journal, shards: int) -> Iterator[Finding]:

@@ -99,7 +99,8 @@ class Generator:
         """A copy with one column, or part of the key, changed."""
         row = dict(self._some(table))
         keys = list(table.primary_key.columns)
-        for column in {self._random.choice(keys), self._random.choice(list(table.c))}:
+        # One may be both; then it is changed twice.
+        for column in (self._random.choice(keys), self._random.choice(list(table.c))):
             row[column.name] = self._value(column, row)
         return _inserted(role, table, row)
 
@@ -186,7 +187,7 @@ def _inserted(role: str, table: Table, row: Values) -> Alteration:
 def _insertion(table: Table, prefix: str, row: Values) -> str:
     columns = [table.c[name] for name in row]
     if prefix == "" and "posted_at" in row:
-        # Half of them as the posting service may insert a run.
+        # As the posting service may insert a run; with posted_at it is refused.
         columns = [each for each in columns if each.name != "posted_at"]
     names = ", ".join(each.name for each in columns)
     values = ", ".join(_cast(each, f"{prefix}{each.name}") for each in columns)

@@ -5,19 +5,38 @@ next `upgrade`, and what somebody granted beyond this is taken back.
 """
 
 import logging
+from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Column, Connection, Table, text
+
+from ledger.gl import tables
 
 READ = "SELECT"
 ADD = "SELECT, INSERT"
-ADD_AND_MOVE = "SELECT, INSERT, UPDATE"
+
+
+def _add_and_move(table: Table) -> str:
+    """Rows are added, and moved on; which row it is never changes."""
+    return f"{ADD}, UPDATE ({_names(each for each in table.c if not each.primary_key)})"
+
+
+def _add_undated(table: Table) -> str:
+    """What the database fills in by itself is not the role's to say."""
+    return f"SELECT, INSERT ({_names(each for each in table.c if each.server_default is None)})"
+
+
+def _names(columns: Iterable[Column[Any]]) -> str:
+    return ", ".join(each.name for each in columns)
+
+
 TABLES = {
     "currencies": ADD,
-    "runs": ADD,
+    "runs": _add_undated(tables.runs),
     "transactions": ADD,
     "entries": ADD,
-    "shards": ADD_AND_MOVE,
-    "stripes": ADD_AND_MOVE,
+    "shards": _add_and_move(tables.shards),
+    "stripes": _add_and_move(tables.stripes),
 }
 GRANTS = {
     "ledger_service": (TABLES, "nobody but the owner can post"),
@@ -33,7 +52,7 @@ def apply(connection: Connection) -> None:
     schema = connection.scalar(text("SELECT quote_ident(current_schema())"))
     for table in TABLES:
         connection.execute(text(f"REVOKE ALL ON TABLE {schema}.{table} FROM PUBLIC"))
-    for role, (tables, without) in GRANTS.items():
+    for role, (rights, without) in GRANTS.items():
         if not is_there(connection, role):
             log.warning(
                 "There is no role %s in this database, so %s. Make it (CREATE ROLE %s LOGIN) and "
@@ -43,7 +62,7 @@ def apply(connection: Connection) -> None:
                 role,
             )
             continue
-        for table, privileges in tables.items():
+        for table, privileges in rights.items():
             connection.execute(text(f"REVOKE ALL ON TABLE {schema}.{table} FROM {role}"))
             connection.execute(text(f"GRANT {privileges} ON TABLE {schema}.{table} TO {role}"))
         connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {role}"))

@@ -98,7 +98,7 @@ def _break(
         f"{stripe.account} {stripe.currency}: the stripes add up to {ours}; the public balance "
         f"says {theirs}."
     )
-    return Break(kind, _BETWEEN, None, sentence, (stripe,), *sides)
+    return Break(kind, _BETWEEN, None, sentence, (stripe,), stream=sides[0], ledger=sides[1])
 
 
 def _told(side: Mapping[str, Any] | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe
+from ledger.gl.journal import Row
 
 LIMIT = 100
 """Breaks of one kind, between the same two and in one shard, that are told one by one."""
@@ -51,6 +52,7 @@ class Break:
 
     `between`: the one that is believed first. `stream` and `ledger` are what the first and the
     second say, None for nothing at all. `stripes`: what is affected, as far as it is known.
+    `row`: the database's row that it is about.
     """
 
     kind: Kind
@@ -60,6 +62,7 @@ class Break:
     stripes: tuple[Stripe, ...] = ()
     stream: Mapping[str, Any] | None = None
     ledger: Mapping[str, Any] | None = None
+    row: Row | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As `reconcile --json` prints it; with several stripes, the first is named."""
@@ -73,6 +76,7 @@ class Break:
             "stream": self.stream,
             "ledger": self.ledger,
             "sentence": self.sentence,
+            **(self.row.as_json() if self.row else {"table": None, "key": None}),
         }
 
 
@@ -84,14 +88,23 @@ class Findings:
     broken: set[Stripe] = field(default_factory=set)
     """Every account that a break touches, those no longer told one by one included."""
     _counts: Counter[tuple[Kind, tuple[Party, Party], int | None]] = field(default_factory=Counter)
+    _rows: dict[Row, Kind] = field(default_factory=dict)
 
     def add(self, found: Break) -> None:
-        """Keep it, unless there were many like it."""
+        """Keep it, unless there were many like it, or one about the same row."""
         like = found.kind, found.between, found.shard
-        self._counts[like] += 1
         self.broken.update(found.stripes)
+        if found.row is not None and found.row in self._rows:
+            return
+        self._counts[like] += 1
         if self._counts[like] <= LIMIT:
             self.kept.append(found)
+            if found.row is not None:
+                self._rows[found.row] = found.kind
+
+    def is_missing(self, row: Row) -> bool:
+        """Whether it was told that the row is not there."""
+        return self._rows.get(row) is Kind.MISSING
 
     def breaks(self) -> list[Break]:
         """All that were kept, and how many more there were of a kind."""

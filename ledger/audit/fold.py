@@ -7,6 +7,7 @@ from ledger.audit.chain import Accepted, Settled
 from ledger.audit.findings import Break, Findings, Kind, Party, totals_shown
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
+from ledger.gl.journal import Row
 
 Sums = dict[tuple[str, str], list[int]]
 """By (account, currency): debits, credits, entries, last offset. A Stripe is such a key too."""
@@ -113,8 +114,9 @@ class ShardFold:
                 self._findings.add(self.differs(party, stripe, ours, totals, told))
 
     def _add_position(self, party: Party, sentence: str) -> None:
+        row = Row.of("shards", shard=self._shard) if party is Party.DATABASE else None
         between = (Party.DECISIONS, party)
-        self._findings.add(Break(Kind.POSITION, between, self._shard, sentence))
+        self._findings.add(Break(Kind.POSITION, between, self._shard, sentence, row=row))
 
     # What a position's check is made of.
 
@@ -153,7 +155,11 @@ class ShardFold:
             (stripe,),
             totals_shown(ours, scale),
             totals_shown(theirs, scale),
+            self._row(stripe) if party is Party.DATABASE else None,
         )
+
+    def _row(self, stripe: Stripe) -> Row:
+        return Row.of("stripes", **stripe._asdict(), shard=self._shard)
 
 
 def _told(totals: Totals | None, scale: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ledger.audit import balances
 from ledger.audit.findings import Break, Findings, Kind, Party, Report, totals_shown
+from ledger.audit.journal import orphan_break
 from ledger.audit.original import Ids
 from ledger.audit.reading import Originals, Public, Sources
 from ledger.audit.shard import ShardAudit, Tell
@@ -41,7 +42,7 @@ async def audit(sources: Sources, tell: Tell) -> Report:
         pending.update(Stripe(*key) for key, last in sums.items() if last[3] >= compared.end)
         stripes += len(sums)
         done += each.end
-    check_shards(sources, findings)
+    await asyncio.to_thread(check_rows, sources, findings, whole=True)
     return Report.of(accounts, stripes=stripes, pending=pending, findings=findings)
 
 
@@ -91,16 +92,9 @@ def open_break(row: Any, scale: int) -> Break:
     return Break(Kind.OPEN, between, row["shard"], sentence, (stripe,), stream, ledger)
 
 
-def check_shards(sources: Sources, findings: Findings) -> None:
-    """No shard in the database that the log does not have."""
-    shards, journal = sources.names.transactions.partitions, sources.journal
-    for shard in journal.recorded_until():
-        if not 0 <= shard < shards:
-            sentence = f"The database has a shard {shard}; the log has {shards}, counted from 0."
-            findings.add(Break(Kind.EXTRA, (Party.LOG, Party.JOURNAL), shard, sentence))
-    for shard, stripe, totals in journal.stripes():
-        if not 0 <= shard < shards:
-            sentence = f"{stripe.account} {stripe.currency} has a stripe of shard {shard}."
-            between = (Party.LOG, Party.DATABASE)
-            shown = totals._asdict()
-            findings.add(Break(Kind.EXTRA, between, shard, sentence, (stripe,), None, shown))
+def check_rows(sources: Sources, findings: Findings, *, whole: bool) -> None:
+    """No row in the database that belongs to no run of the log; see `Journal.orphans`."""
+    for each in sources.journal.orphans(sources.names.transactions.partitions, whole=whole):
+        # Entries whose transaction was removed are where they belong.
+        if not findings.is_missing(each.row._replace(table="transactions")):
+            findings.add(orphan_break(each))

@@ -1,4 +1,7 @@
-"""`faust-ledger reconcile`: public balances against the general ledger, where both are at rest."""
+"""`faust-ledger reconcile`: public balances against the general ledger, where both are at rest.
+
+Also the journal's heads, and rows at positions where nothing is posted, which cost a few look-ups.
+"""
 
 import asyncio
 import time
@@ -6,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ledger.audit.findings import Break, Findings, Kind, Party, Report, decimal_text, totals_shown
-from ledger.audit.full import PAUSE_SECONDS, SETTLE_SECONDS, open_break
+from ledger.audit.full import PAUSE_SECONDS, SETTLE_SECONDS, check_rows, open_break
 from ledger.audit.reading import Public, Sources
 from ledger.audit.stated import Balances
 from ledger.domain.balance import Totals
@@ -32,6 +35,7 @@ async def reconcile(sources: Sources) -> Report:
         parts = await asyncio.to_thread(by_account, sources.journal.stripes())
         await public.read_breaks()
         findings = Findings()
+        await asyncio.to_thread(check_rows, sources, findings, whole=False)
         tell_open(public, findings)
         pending = compare(
             public.balances,

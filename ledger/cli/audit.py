@@ -19,7 +19,6 @@ from ledger.cli.output import (
 if TYPE_CHECKING:
     from ledger.domain.run import Watermark
     from ledger.gl.audit import Finding
-    from ledger.gl.journal import Journal
     from ledger.settings import Settings
 
 
@@ -33,7 +32,8 @@ def verify(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
     Every transaction balances; every stripe is the sum of its entries; every run's digest is
     that of its rows, and follows the run before; the chain reaches the head that each shard last
-    published. An altered or shortened journal is found even if the database cannot be trusted.
+    published; every row of every table belongs to a run of that chain. An altered, extended or
+    shortened journal is found even if the database cannot be trusted.
 
     Exit codes: 0 all is well, 1 there are findings, 3 a fault.
     """
@@ -65,45 +65,33 @@ async def published_heads(settings: "Settings") -> "list[Watermark]":
 def audited(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
     """What --json prints."""
     from ledger.domain import money
-    from ledger.gl import audit
     from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.verify import verify
 
     journal = PostgresJournal(settings.database_url)
     try:
-        entries = audit.double_entry(journal)
-        findings, runs = list(entries.findings), 0
         with meter("Shards", len(heads)) as shown:
-            for shard, head in enumerate(heads):
-                findings += _of_shard(journal, shard, head)
-                runs += sum(1 for _ in journal.runs(shard))
-                shown(shard + 1)
+            found = verify(journal, heads, shown)
     finally:
         journal.close()
     return {
-        "transactions": entries.transactions,
-        "runs": runs,
+        "transactions": found.transactions,
+        "runs": found.runs,
         "shards": len(heads),
         "currencies": {
             currency: {
                 "debits": money.show(sides.debits, sides.scale),
                 "credits": money.show(sides.credits, sides.scale),
             }
-            for currency, sides in entries.sums.items()
+            for currency, sides in found.sums.items()
         },
-        "findings": [_finding(each) for each in findings],
+        "findings": [_finding(each) for each in found.findings],
     }
 
 
-def _of_shard(journal: "Journal", shard: int, head: "Watermark") -> "list[Finding]":
-    from ledger.gl import audit
-
-    heads = [head] if head.decisions_offset else []
-    chain = audit.verify_chain(journal, shard, heads)
-    return [*chain, *audit.stripes_against_entries(journal, shard)]
-
-
 def _finding(found: "Finding") -> dict[str, Any]:
-    return {"shard": found.shard, "offset": found.offset, "finding": found.sentence}
+    row = found.row.as_json() if found.row else {"table": None, "key": None}
+    return {"shard": found.shard, "offset": found.offset, "finding": found.sentence, **row}
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -114,4 +102,5 @@ def _print(report: dict[str, Any]) -> None:
     rows = [[code, each["debits"], each["credits"]] for code, each in report["currencies"].items()]
     print_table({"currency": "left", "debits": "right", "credits": "right"}, rows)
     for found in report["findings"]:
-        print(f"shard {found['shard']}: {found['finding']}")
+        where = "" if found["shard"] is None else f"shard {found['shard']}: "
+        print(f"{where}{found['finding']}")

@@ -9,22 +9,33 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from typing import NamedTuple
 
 from ledger.domain import money
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.run import Content, RunHead, Stripe, Watermark, chain_digest
 from ledger.domain.transaction import MIN_ENTRIES
-from ledger.gl.journal import Journal, PostedRun, PostedTransaction
+from ledger.gl.journal import Journal, PostedRun, PostedTransaction, Row
+from ledger.gl.scales import Scales
+
+PAGE = 1_000
+LOWEST = -(2**62)
+"""Below every offset, those that cannot be included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong, where, and in a sentence what. `offset`: of which log, the sentence says."""
+    """Something wrong, where, and in a sentence what. `offset`: of which log, the sentence says.
 
-    shard: int
+    `row`: what it is about, as far as that can be told; of a digest it is the run's.
+    `shard`: None for what has none.
+    """
+
+    shard: int | None
     offset: int
     sentence: str
+    row: Row | None = None
 
 
 class Sides(NamedTuple):
@@ -50,7 +61,7 @@ def double_entry(journal: Journal) -> DoubleEntry:
     findings: list[Finding] = []
     count = 0
     for shard in journal.recorded_until():
-        for transaction in journal.transactions(shard):
+        for transaction in journal.transactions(shard, LOWEST):
             count += 1
             sides = _sides(transaction)
             for currency, (scale, debits, credits) in sides.items():
@@ -70,11 +81,13 @@ def _sides(transaction: PostedTransaction) -> dict[str, Sides]:
 
 def _imbalance(transaction: PostedTransaction, sides: Mapping[str, Sides]) -> Iterator[Finding]:
     name = f"Transaction {transaction.transaction_id!r} at offset {transaction.offset}"
+    row = Row.of("entries", shard=transaction.shard, log_offset=transaction.offset)
     if len(transaction.entries) < MIN_ENTRIES:
         yield Finding(
             transaction.shard,
             transaction.offset,
             f"{name} has {len(transaction.entries)} entries; every transaction has two or more.",
+            row,
         )
     for currency, (scale, debits, credits) in sides.items():
         if debits != credits:
@@ -83,14 +96,15 @@ def _imbalance(transaction: PostedTransaction, sides: Mapping[str, Sides]) -> It
                 transaction.offset,
                 f"{name} does not balance in {currency}: debits {money.show(debits, scale)}, "
                 f"credits {money.show(credits, scale)}.",
+                row,
             )
 
 
 def stripes_against_entries(journal: Journal, shard: int) -> list[Finding]:
     """The shard's stripes against what its entries add up to, both as of one watermark."""
-    watermark, stored = journal.snapshot(shard, 0)
+    watermark, stored = journal.snapshot(shard, LOWEST)
     counted: dict[Stripe, Totals] = {}
-    for transaction in journal.transactions(shard, end=watermark.end):
+    for transaction in journal.transactions(shard, LOWEST, watermark.end):
         for account, currency, _, amount in transaction.entries:
             stripe = Stripe(account, currency)
             known = counted.get(stripe, NOTHING)
@@ -118,11 +132,20 @@ def _difference(shard: int, stripe: Stripe, stored: Totals, counted: Totals) -> 
         max(stored.offset, counted.offset),
         f"The totals of {stripe.account} in {stripe.currency} (minor units) are not the sum of "
         f"its entries: {'; '.join(parts) or 'a row without entries'}.",
+        Row.of("stripes", **stripe._asdict(), shard=shard),
     )
 
 
-def verify_chain(journal: Journal, shard: int, heads: Iterable[Watermark] = ()) -> list[Finding]:
+def verify_chain(
+    journal: Journal,
+    shard: int,
+    heads: Iterable[Watermark] = (),
+    scales: Scales | None = None,
+) -> list[Finding]:
     """Every run's digest from the journal's rows, every link, and the published `heads`.
+
+    `scales`: shared by the shards, so that a currency's row that was changed is one finding and
+    not one a run.
 
     `heads` are watermarks of this shard that were published, read before this is called. One
     behind the database must be the end of one of its runs; one ahead of it means that the
@@ -133,42 +156,71 @@ def verify_chain(journal: Journal, shard: int, heads: Iterable[Watermark] = ()) 
     for head in heads:
         published[head.decisions_offset].add(head.digest)
     findings: list[Finding] = []
-    tail = Watermark()
+    scales = Scales() if scales is None else scales
+    # Before what does not follow: a row that was put between two runs is one finding, and not two.
+    before = tail = Watermark()
     findings += _check_head(shard, tail, published.pop(0, set()))
     for run in journal.runs(shard):
         if run.decisions_offset >= last.decisions_offset:
             break
-        findings += [*_check_link(run, tail), *_check_content(journal, run)]
+        linked = _follows(run, tail) or _follows(run, before)
+        findings += [*(() if linked else _unlinked(run, tail)), *_content(journal, run, scales)]
         tail = Watermark(run.decisions_offset + 1, run.end, run.digest, run.recorded_until)
+        before = tail if linked else before
         findings += _check_head(shard, tail, published.pop(tail.decisions_offset, set()))
     findings += [*_check_end(shard, tail, last), *_check_rest(journal, shard, last)]
     findings += [_lost_head(shard, offset, last) for offset in sorted(published)]
     return findings
 
 
-def _check_link(run: PostedRun, tail: Watermark) -> Iterator[Finding]:
-    if run.follows != tail.digest or run.start != tail.end:
+def _follows(run: PostedRun, tail: Watermark) -> bool:
+    return run.follows == tail.digest and run.start == tail.end
+
+
+def _unlinked(run: PostedRun, tail: Watermark) -> Iterator[Finding]:
+    yield Finding(
+        run.shard,
+        run.decisions_offset,
+        f"The run at decision offset {run.decisions_offset} says that it follows position "
+        f"{run.start} and digest {run.follows.hex()[:16]}…; the run before it in the journal "
+        f"ends at {tail.end} with {tail.digest.hex()[:16]}….",
+        row_of(run),
+    )
+
+
+def row_of(run: PostedRun) -> Row:
+    """The name of its row."""
+    return Row.of("runs", shard=run.shard, decisions_offset=run.decisions_offset)
+
+
+def _content(journal: Journal, run: PostedRun, scales: Scales) -> Iterator[Finding]:
+    # A little more than there should be: an end moved far away must not fill the memory.
+    rows = journal.transactions(run.shard, run.start, run.end)
+    found = list(islice(rows, max(run.accepted, 0) + PAGE))
+    transactions = list(scales.right(found))
+    if _digest(run, transactions) == run.digest:
+        return
+    where = f"the run at decision offset {run.decisions_offset}"
+    changed = scales.changed(found, lambda other: _digest(run, other) == run.digest)
+    if changed is not None:
+        code, had, should = changed
         yield Finding(
             run.shard,
             run.decisions_offset,
-            f"The run at decision offset {run.decisions_offset} says that it follows position "
-            f"{run.start} and digest {run.follows.hex()[:16]}…; the run before it in the journal "
-            f"ends at {tail.end} with {tail.digest.hex()[:16]}….",
+            f"With {had} decimals for {code}, as table currencies has it, the rows of {where} do "
+            f"not give its digest; with {should} they do. Its row in currencies was changed.",
+            Row.of("currencies", code=code),
         )
-
-
-def _check_content(journal: Journal, run: PostedRun) -> Iterator[Finding]:
-    transactions = list(journal.transactions(run.shard, run.start, run.end))
-    if _digest(run, transactions) != run.digest:
-        counted = f"{run.accepted} transactions were accepted and {len(transactions)} are there"
-        yield Finding(
-            run.shard,
-            run.decisions_offset,
-            f"The rows of the run at decision offset {run.decisions_offset} (log offsets "
-            f"{run.start} to {run.end - 1}; {counted}) do not give its digest: something in "
-            "them, or in the run's own row, was changed after posting. The decision log still "
-            "has what it was.",
-        )
+        return
+    counted = f"{run.accepted} transactions were accepted and {len(found)} are there"
+    yield Finding(
+        run.shard,
+        run.decisions_offset,
+        f"The rows of {where} (log offsets {run.start} to {run.end - 1}; {counted}) do not give "
+        "its digest: something in them, or in the run's own row, was changed after posting. The "
+        "decision log still has what it was.",
+        row_of(run),
+    )
 
 
 def _digest(run: PostedRun, transactions: Iterable[PostedTransaction]) -> bytes | None:
@@ -230,6 +282,7 @@ def _check_head(shard: int, tail: Watermark, digests: Iterable[bytes]) -> Iterat
                 f"At decision offset {tail.decisions_offset} the digest {digest.hex()[:16]}… was "
                 f"published; the journal has {tail.digest.hex()[:16]}… there. Its rows were "
                 "rewritten together with their digests.",
+                Row.of("runs", shard=shard, decisions_offset=tail.decisions_offset - 1),
             )
 
 
@@ -242,6 +295,7 @@ def _check_end(shard: int, tail: Watermark, last: Watermark) -> Iterator[Finding
             f"position {last.end}, digest {last.digest.hex()[:16]}…; its last run ends at "
             f"{tail.decisions_offset}, {tail.end} and {tail.digest.hex()[:16]}…. Runs were "
             "removed, or the shard's row was changed.",
+            Row.of("shards", shard=shard),
         )
 
 
@@ -251,6 +305,9 @@ def _check_rest(journal: Journal, shard: int, last: Watermark) -> Iterator[Findi
     # Read after them: where rows were posted meanwhile, it has moved with them.
     if journal.watermark(shard) != last or not (run or transaction):
         return
+    row = row_of(run) if run else None
+    if row is None and transaction:
+        row = Row.of("transactions", shard=shard, log_offset=transaction.offset)
     what = f"run at decision offset {run.decisions_offset}" if run else "transaction"
     where = f" at log offset {transaction.offset}" if transaction else ""
     yield Finding(
@@ -259,6 +316,7 @@ def _check_rest(journal: Journal, shard: int, last: Watermark) -> Iterator[Findi
         f"There is a {what}{where} after the end of what was posted (decision offset "
         f"{last.decisions_offset}, position {last.end}): the posting service did not write it, "
         "or the shard's row was set back.",
+        row,
     )
 
 
@@ -271,4 +329,4 @@ def _lost_head(shard: int, offset: int, last: Watermark) -> Finding:
         )
     else:
         sentence = f"A head at decision offset {offset} was published; no run ends there now."
-    return Finding(shard, offset, sentence)
+    return Finding(shard, offset, sentence, Row.of("shards", shard=shard))

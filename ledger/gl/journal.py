@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Content, Decision, Stripe, Watermark
@@ -122,6 +122,37 @@ class PostedRun(NamedTuple):
     reference_digest: bytes = b""
 
 
+class Row(NamedTuple):
+    """Names a row of a table by its key's columns; by the first of them, several rows at once."""
+
+    table: str
+    key: tuple[tuple[str, int | str], ...]
+
+    @classmethod
+    def of(cls, table: str, **key: int | str) -> "Row":
+        """Columns by name, in the order of the key."""
+        return cls(table, tuple(key.items()))
+
+    def __str__(self) -> str:
+        return f"{self.table} ({', '.join(f'{name} {value}' for name, value in self.key)})"
+
+    def as_json(self) -> dict[str, Any]:
+        """As the audits print it."""
+        return {"table": self.table, "key": dict(self.key)}
+
+
+class Orphan(NamedTuple):
+    """A row that no run of the digest chain accounts for, and in a sentence why not."""
+
+    row: Row
+    sentence: str
+
+    @property
+    def shard(self) -> int | None:
+        """That the row says it is of; None for a currency, which has none."""
+        return cast("int | None", dict(self.row.key).get("shard"))
+
+
 class Journal(Protocol):
     """Blocking calls, to be made from one thread at a time each; open several for more.
 
@@ -196,6 +227,17 @@ class Journal(Protocol):
 
     def stripes(self) -> Iterator[tuple[int, Stripe, Totals]]:
         """Every stripe of every shard: (shard, stripe, totals), streamed."""
+
+    def orphans(self, shards: int, *, whole: bool = True) -> list[Orphan]:
+        """Rows that belong to no run, in any table; `shards`: how many the log has.
+
+        Those of other shards or of positions that are not posted, shards that stand where no run
+        ends, currencies without a stripe and stripes without a currency: a few look-ups a shard
+        and one reading of the stripes. If `whole`, the tables are read from end to end for what is
+        wrong at positions that are posted: entries without a transaction or with numbers missing,
+        runs posted in the future, rules of the tables that were dropped and rows that break them.
+        All is of one snapshot. Of many in one table the first hundred are named.
+        """
 
     def close(self) -> None:
         """Give back what is open. The journal is of no use afterwards."""

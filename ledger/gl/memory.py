@@ -12,19 +12,23 @@ from threading import Lock
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Content, Stripe, Watermark
+from ledger.gl import orphans
 from ledger.gl.journal import (
     Accepted,
     BalanceRow,
     Books,
+    Orphan,
     PostedRun,
     PostedTransaction,
     Posting,
     PostingRun,
     Prepared,
+    Row,
     Snapshot,
     Superseded,
     TimeAxis,
 )
+from ledger.gl.orphans import Posted
 from ledger.gl.posting import follow, same_scale, scales_of, scales_together
 
 
@@ -184,8 +188,45 @@ class MemoryJournal:
             ]
         yield from sorted(found, key=lambda row: (row[1], row[0]))
 
+    def orphans(self, shards: int, *, whole: bool = True) -> list[Orphan]:
+        with self._lock:
+            marks = {shard: state.watermark for shard, state in self._shards.items()}
+            begun = {shard: mark for shard, mark in marks.items() if mark != Watermark()}
+            posted = Posted(shards, begun)
+            found = [*posted.shards_beyond(), *self._currency_orphans()]
+            for shard, state in sorted(self._shards.items()):
+                found += _orphans(posted, shard, state)
+            return list(orphans.limited(found))
+
+    def _currency_orphans(self) -> Iterator[Orphan]:
+        used = {stripe.currency for state in self._shards.values() for stripe in state.stripes}
+        yield from map(orphans.not_used, sorted(self._scales.keys() - used))
+        yield from map(orphans.not_known, sorted(used - self._scales.keys()))
+
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _orphans(posted: Posted, shard: int, state: _Shard) -> Iterator[Orphan]:
+    """Of one shard. An entry is never without its transaction here, nor has it a number."""
+    mark = state.watermark
+    ends = {Watermark(run.decisions_offset + 1, run.end, run.digest, run.recorded_until)
+            for run in state.runs}  # fmt: skip
+    if shard in posted.marks and mark not in ends:
+        yield orphans.standing(shard, mark)
+    for run in state.runs:
+        if posted.outside("runs", shard, run.decisions_offset):
+            row = Row.of("runs", shard=shard, decisions_offset=run.decisions_offset)
+            yield posted.orphan(row, shard)
+    for each in state.transactions:
+        if posted.outside("transactions", shard, each.offset):
+            for table in ("transactions", "entries"):
+                row = Row.of(table, shard=shard, log_offset=each.offset)
+                yield posted.orphan(row, shard)
+    for stripe, totals in state.stripes.items():
+        if posted.outside("stripes", shard, totals.offset):
+            row = Row.of("stripes", **stripe._asdict(), shard=shard)
+            yield posted.orphan(row, shard)
 
 
 def _posted(run: PostingRun) -> PostedRun:

@@ -3,20 +3,21 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from sqlalchemy import Connection
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl import copying, opening, reads
+from ledger.gl import copying, opening, orphan_rows, reads
 from ledger.gl.connection import LOCK_SECONDS, engine, faults_translated
 from ledger.gl.journal import (
     Accepted,
     BalanceRow,
     Books,
     JournalUnavailable,
+    Orphan,
     PostedRun,
     PostedTransaction,
     Posting,
@@ -28,6 +29,7 @@ from ledger.gl.journal import (
 )
 from ledger.gl.opening import Opening
 from ledger.gl.posting import follow, same_scale, scales_of, scales_together
+from ledger.gl.reads import Connects
 from ledger.gl.tables import to_datetime
 
 POST_SECONDS = 30
@@ -86,6 +88,20 @@ RETURNING account, currency, debits::text, credits::text, entries, last_offset
 """
 
 
+class _Open:
+    """In an engine's place, one connection that stays open."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        yield self._connection
+
+    def dispose(self) -> None:
+        """It is the caller's."""
+
+
 class PostgresJournal:
     """`Journal` over SQLAlchemy and psycopg; connects when first asked.
 
@@ -99,7 +115,7 @@ class PostgresJournal:
         # Postings look up by primary key alone. Without statistics, in a ledger's first minute,
         # the planner would read whole tables instead, and a prepared statement would stay so.
         # Autocommit, with a BEGIN of our own: psycopg's would be a round trip by itself.
-        self._post = engine(
+        self._post: Connects = engine(
             url,
             seconds=POST_SECONDS,
             idle_seconds=POST_SECONDS,
@@ -108,7 +124,7 @@ class PostgresJournal:
             settings={"enable_seqscan": "off", **where},
             isolation_level="AUTOCOMMIT",
         )
-        self._read = engine(
+        self._read: Connects = engine(
             url,
             seconds=READ_SECONDS,
             idle_seconds=READ_SECONDS,
@@ -120,6 +136,14 @@ class PostgresJournal:
             execution_options={"postgresql_readonly": True},
         )
         self._scales: dict[str, int] = {}
+
+    @classmethod
+    def within(cls, connection: Connection) -> Self:
+        """What one open transaction sees, to be read and no more; closing it closes nothing."""
+        made = cls.__new__(cls)
+        made._post = made._read = _Open(connection)
+        made._scales = {}
+        return made
 
     def watermark(self, shard: int) -> Watermark:
         with faults_translated(), self._post.connect() as connection:
@@ -245,6 +269,10 @@ class PostgresJournal:
     def stripes(self) -> Iterator[tuple[int, Stripe, Totals]]:
         with self._reading() as connection:
             yield from reads.every_stripe(connection)
+
+    def orphans(self, shards: int, *, whole: bool = True) -> list[Orphan]:
+        with self._reading() as connection:
+            return orphan_rows.find(connection, shards, whole=whole)
 
     def totals_before(self, shard: int, end: int) -> dict[Stripe, Totals]:
         """What the shard's entries before the position `end` add up to."""

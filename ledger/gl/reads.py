@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, case, func, or_, select
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
@@ -31,6 +32,16 @@ _WATERMARKS = select(
     shards.c.digest,
     shards.c.recorded_until,
 ).order_by(shards.c.shard)
+
+
+class Connects(Protocol):
+    """An engine, or what stands for it: see `PostgresJournal.within`."""
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        """A connection, for as long as it is held."""
+
+    def dispose(self) -> None:
+        """Close what is open."""
 
 
 def watermark(connection: Connection, shard: int) -> Watermark:
@@ -85,7 +96,7 @@ def every_stripe(connection: Connection) -> Iterator[tuple[int, Stripe, Totals]]
         stripes.c.entries,
         stripes.c.last_offset,
     ).order_by(stripes.c.account, stripes.c.currency, stripes.c.shard)
-    for row in connection.execution_options(yield_per=PAGE).execute(query):
+    for row in connection.execute(query, execution_options={"yield_per": PAGE}):
         yield row[0], Stripe(*row[1:3]), Totals(*row[3:])
 
 
@@ -185,7 +196,7 @@ def _entry_sums(as_of: int, by: TimeAxis) -> Select[Any]:
     )
 
 
-def run_pages(engine: Engine, shard: int, after: int) -> Iterator[PostedRun]:
+def run_pages(engine: Connects, shard: int, after: int) -> Iterator[PostedRun]:
     """By pages of their own, so that a slow reader keeps no transaction open."""
     columns = [column for column in runs.c if column is not runs.c.posted_at]
     query = select(*columns).where(runs.c.shard == shard).order_by(runs.c.decisions_offset)
@@ -203,7 +214,7 @@ def run_pages(engine: Engine, shard: int, after: int) -> Iterator[PostedRun]:
 
 
 def transaction_pages(
-    engine: Engine, shard: int, start: int, end: int | None
+    engine: Connects, shard: int, start: int, end: int | None
 ) -> Iterator[PostedTransaction]:
     """By pages of their own; what was posted never changes, so pages need no common snapshot."""
     query = select(transactions).where(transactions.c.shard == shard)
@@ -233,10 +244,11 @@ def _legs(
             entries.c.log_offset,
             entries.c.account,
             entries.c.currency,
-            currencies.c.scale,
+            # Without its row a currency's entries are there all the same.
+            func.coalesce(currencies.c.scale, 0),
             case((entries.c.side == "D", entries.c.amount), else_=-entries.c.amount),
         )
-        .join(currencies, currencies.c.code == entries.c.currency)
+        .outerjoin(currencies, currencies.c.code == entries.c.currency)
         .where(entries.c.shard == shard, entries.c.log_offset.between(first, last))
         .order_by(entries.c.log_offset, entries.c.entry)
     )

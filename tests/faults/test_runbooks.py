@@ -261,6 +261,44 @@ def test_ledger_damaged(ledger):
     ledger.all_is_there()
 
 
+FORGED = """
+WITH places (shard, at) AS (VALUES (99, 0), (1, 1000000000)), forged AS (
+    INSERT INTO transactions (shard, log_offset, transaction_id, kind, effective_at, recorded_at, created_at)
+    SELECT shard, at, 'forged', 'gift', now(), now(), now() FROM places
+)
+INSERT INTO entries SELECT shard, at, entry, account, 'CAD', side, 100 FROM places, (
+    VALUES (0, 'assets:cash', 'D'), (1, 'liabilities:deposits:1', 'C')
+) AS legs (entry, account, side)
+"""
+
+
+@pytest.mark.fault(
+    "transactions forged in the general ledger with the posting service's password",
+    "`verify`, `reconcile` and `reconcile --full` name each row; `rebuild ledger` leaves them behind",
+)
+def test_ledger_forged(ledger):
+    with psycopg.connect(
+        ledger.world.settings.service_database_url.replace("+psycopg", "")
+    ) as role:
+        role.execute(FORGED)
+    wanted = {
+        (table, shard, offset)
+        for table in ("transactions", "entries")
+        for shard, offset in ((99, 0), (1, 10**9))
+    }
+    for words, findings in (
+        (("verify",), "findings"), (("reconcile",), "breaks"), (("reconcile", "--full"), "breaks"),
+    ):  # fmt: skip
+        said = json.loads(ledger.world.finish(ledger.world.start(*words, "--json"), code=1))[
+            findings
+        ]
+        assert {(each["table"], *each["key"].values()) for each in said} == wanted, words
+    ledger.world.run("rebuild", "ledger", "--into", "without_forged", "--switch")
+    ledger.world.run("shadows", "drop", "without_forged_before")
+    ledger.publish(7)
+    ledger.all_is_there()
+
+
 @pytest.mark.fault(
     "the database restored from an old dump, with all at rest",
     "it catches up by itself",

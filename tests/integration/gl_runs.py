@@ -80,6 +80,7 @@ class Chain:
 
     shard: int = 0
     watermark: Watermark = field(default_factory=Watermark)
+    outcomes: bytes = b"outcomes"
 
     def run(self, *transactions: Made, end: int | None = None, skipped: int = 0) -> PostingRun:
         """The next run, and the chain moves past it; `skipped` offsets of the log are holes."""
@@ -93,7 +94,7 @@ class Chain:
             reference_offset=7,
             accepted=len(transactions),
             content=content.encode(),
-            outcomes=b"outcomes",
+            outcomes=self.outcomes,
         )
         offset = before.decisions_offset + skipped
         self.watermark = decision.after(before, decisions_offset=offset)

@@ -2,6 +2,7 @@
 
 import logging
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from importlib import import_module
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, make_url, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
+from ledger.domain.run import Watermark
 from ledger.errors import Unavailable
 from ledger.gl.migrate import upgrade
 from ledger.gl.postgresql import PostgresJournal
@@ -97,7 +99,7 @@ def test_two_upgrades_at_once(empty: "Database", executor: Any) -> None:
     how = {"mp_context": get_context("spawn")} if executor is ProcessPoolExecutor else {}
     with executor(2, **how) as workers:
         list(workers.map(upgrade, [empty.owner] * 2))
-    assert empty.run("SELECT version_num FROM alembic_version") == [("0002",)]
+    assert empty.run("SELECT version_num FROM alembic_version") == [("0003",)]
 
 
 def test_nobody_there_is_unavailable() -> None:
@@ -171,6 +173,90 @@ def test_finance_reads_the_books_and_nothing_else(database: "Database") -> None:
         refused(engine, "UPDATE entries SET amount = amount + 1")
         refused(engine, "UPDATE stripes SET debits = debits + 1")
         refused(engine, "CREATE TABLE mine (x int)")
+
+
+def test_the_service_moves_totals_and_positions_and_never_a_row_s_key(
+    database: "Database",
+) -> None:
+    with database.engine(database.service) as engine:
+        for table, key in (("stripes", ("account", "currency", "shard")), ("shards", ("shard",))):
+            for column in key:
+                refused(engine, f"UPDATE {table} SET {column} = {column}")
+        refused(engine, "INSERT INTO runs (posted_at) VALUES (now())")
+        for table in (*JOURNAL, *PRESENT):
+            refused(engine, f"TRUNCATE {table}")
+            for right in ("REFERENCES", "TRIGGER", "DELETE"):
+                may = f"SELECT has_table_privilege('ledger_service', '{table}', '{right}')"
+                assert database.run(may) == [(False,)]
+
+
+BROKEN = {
+    "shards": "INSERT INTO shards VALUES (-1, 1, 1, sha256('a'), now())",
+    "runs": "INSERT INTO runs VALUES (0, 0, 0, 1, '', sha256('a'), sha256('a'), now(), 7, 1)",
+    "currencies": "INSERT INTO currencies VALUES ('', 2)",
+    "transactions": "INSERT INTO transactions VALUES (3, -1, 't', 'k', NULL, now(), now(), now())",
+    "entries": "INSERT INTO entries VALUES (3, 0, 0, 'assets:cash', 'CAD', 'D', 'NaN')",
+    "stripes": "INSERT INTO stripes VALUES ('assets:cash', 'CAD', 0, -1, 0, 1, 0)",
+}
+
+
+@pytest.mark.parametrize("table", BROKEN)
+def test_a_row_that_no_posting_can_write_is_refused(database: "Database", table: str) -> None:
+    with pytest.raises(IntegrityError, match="violates check constraint"):
+        database.run(BROKEN[table])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE transactions SET description = '' WHERE log_offset = 0",
+        "UPDATE transactions SET effective_at = 'infinity'",
+        "UPDATE transactions SET created_at = '0001-01-01 BC'",
+        "UPDATE runs SET posted_at = '-infinity'",
+        "UPDATE runs SET accepted = 2",
+        "UPDATE runs SET digest = substring(digest for 31)",
+        "UPDATE stripes SET credits = 'NaN'",
+        "UPDATE stripes SET last_offset = -1",
+        "UPDATE shards SET recorded_until = '-infinity'",
+        "UPDATE entries SET account = ''",
+    ],
+)
+def test_a_change_that_no_posting_can_make_is_refused(database: "Database", change: str) -> None:
+    journal = PostgresJournal(database.service)
+    journal.post(0, Watermark(), [Chain().run(moved(0, 5))])
+    journal.close()
+    with pytest.raises(IntegrityError, match="violates check constraint"):
+        database.run(change)
+
+
+def test_rows_that_broke_a_rule_before_there_was_one_stop_no_upgrade(
+    empty: "Database", caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade(empty.owner)
+    before = catalogue(empty)
+    go_back_to_0002(empty)
+    empty.run(BROKEN["transactions"])
+    with caplog.at_level(logging.WARNING):
+        upgrade(empty.owner)
+    assert "Rows of table transactions break the rule transactions_position" in caplog.text
+    assert len(caplog.messages) == 1
+    assert [[(name, rule.removesuffix(" NOT VALID")) for name, rule in catalogue(empty)[2]]] == [
+        before[2]
+    ]
+    left = "SELECT conname FROM pg_constraint WHERE NOT convalidated"
+    assert empty.run(left) == [("transactions_position",)]
+    with pytest.raises(IntegrityError, match="transactions_position"):
+        empty.run(BROKEN["transactions"].replace("-1", "-2"))
+
+
+def go_back_to_0002(database: "Database") -> None:
+    """Take back what revision 0003 did: a database of the version before."""
+    revision = import_module("migrations.versions.0003_rows_that_can_be")
+    for table, checks in revision.CHECKS.items():
+        for name in checks:
+            database.run(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    database.run("ALTER TABLE entries ADD CONSTRAINT entries_amount CHECK (amount > 0)")
+    database.run("UPDATE alembic_version SET version_num = '0002'")
 
 
 def test_the_public_may_do_nothing(database: "Database") -> None:

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import IntegrityError
 
 from tests.builders import draft, entry
 from tests.conftest import Finished, Stack
@@ -160,3 +161,71 @@ def test_a_stripe_and_a_transaction_that_the_owner_removed(
         owner("DROP TABLE kept_stripes")
         owner("DROP TABLE kept_transactions")
     assert full(code=0)["breaks"] == []
+
+
+PLACES = ((99, 0), (3, 10**9))
+"""Of a shard that the log does not have, and after all that is posted of one."""
+
+
+@pytest.fixture
+def forged(stack: Stack, owner: Callable[..., list[Any]]) -> Iterator[None]:
+    """Transactions that balance, put into the journal with the posting service's own password."""
+    engine = create_engine(stack.settings.service_database_url)
+    try:
+        for shard, offset in PLACES:
+            with engine.begin() as connection:
+                _forge(connection, shard, offset)
+        with (
+            pytest.raises(IntegrityError, match="transactions_position"),
+            engine.begin() as connection,
+        ):
+            _forge(connection, 3, -1)
+        yield
+    finally:
+        engine.dispose()
+        for table in ("transactions", "entries"):
+            owner(f"DELETE FROM {table} WHERE shard = 99 OR log_offset = 1000000000")
+
+
+def _forge(connection: Connection, shard: int, offset: int) -> None:
+    place = {"shard": shard, "offset": offset}
+    connection.execute(text(
+        "INSERT INTO transactions (shard, log_offset, transaction_id, kind, effective_at,"
+        " recorded_at, created_at) VALUES (:shard, :offset, 'forged', 'gift', now(), now(), now())"
+    ), place)  # fmt: skip
+    connection.execute(text(
+        "INSERT INTO entries VALUES (:shard, :offset, 0, 'assets:cash', 'CAD', 'D', 100),"
+        " (:shard, :offset, 1, 'liabilities:deposits:1', 'CAD', 'C', 100)"
+    ), place)  # fmt: skip
+
+
+def test_rows_that_the_posting_service_s_role_forged(
+    cli: Callable[..., Finished],
+    full: Callable[..., Mapping[str, Any]],
+    account: str,
+    forged: None,
+) -> None:
+    wanted = [
+        (table, {"shard": shard, "log_offset": offset})
+        for table in ("entries", "transactions")
+        for shard, offset in sorted(PLACES)
+    ]
+    verified = cli("verify", "--json", code=1).json["findings"]
+    for found in (
+        verified,
+        full(code=1)["breaks"],
+        cli("reconcile", "--json", code=1).json["breaks"],
+    ):
+        rows = sorted([(each["table"], each["key"]) for each in found], key=str)
+        assert rows == sorted(wanted, key=str)
+    assert {each["kind"] for each in full(code=1)["breaks"]} == {"extra"}
+    assert "the log has 8 shards" in cli("reconcile", code=1).out
+    shown = cli("verify", code=1).out
+    assert "entries (shard 99, log_offset 0), entry 0, 1, belongs to no run" in shown
+
+
+def test_without_the_forged_rows_all_is_well_again(
+    cli: Callable[..., Finished], full: Callable[..., Mapping[str, Any]]
+) -> None:
+    assert cli("verify", "--json", code=0).json["findings"] == []
+    assert cli("reconcile", "--json", code=0).json["breaks"] == full(code=0)["breaks"] == []

@@ -1,0 +1,173 @@
+"""Looking for rows that no run accounts for, in SQL that every database of ours understands.
+
+What is outside of what is posted is looked up by ranges of the primary keys, so that a large
+journal costs no more than a small one; the rest reads tables from end to end.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    func,
+    or_,
+    select,
+    text,
+    union_all,
+)
+
+from ledger.gl import orphans, reads, rules
+from ledger.gl.journal import Orphan, Row
+from ledger.gl.orphans import LIMIT, Posted, limited
+from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions
+
+_HOUR = text("interval '1' hour")
+_EARLIEST = 946_684_800_000_000
+"""The year 2000 in microseconds since 1970."""
+
+
+def find(connection: Connection, count: int, *, whole: bool) -> list[Orphan]:
+    """As `Journal.orphans`; the connection must be in a repeatable read."""
+    posted = Posted(count, reads.watermarks(connection))
+    parts: list[Iterable[Orphan]] = [
+        posted.shards_beyond(),
+        _standing(connection, posted),
+        _currencies(connection),
+        *(
+            _outside(connection, posted, table, position)
+            for table, position in (
+                (runs, runs.c.decisions_offset),
+                (transactions, transactions.c.log_offset),
+            )
+        ),
+        _entries_outside(connection, posted),
+        _stripes(connection, posted),
+    ]
+    if whole:
+        parts += [rules.broken(connection), _misnumbered(connection), _dated(connection)]
+    return list(limited(chain.from_iterable(parts)))
+
+
+def _outside(
+    connection: Connection, posted: Posted, table: Table, position: Column[int]
+) -> Iterator[Orphan]:
+    columns = (table.c.shard, position)
+    for shard, offset in _rows_outside(connection, posted, table.name, columns):
+        yield posted.orphan(Row.of(table.name, shard=shard, **{position.name: offset}), shard)
+
+
+def _entries_outside(connection: Connection, posted: Posted) -> Iterator[Orphan]:
+    columns = (entries.c.shard, entries.c.log_offset, entries.c.entry)
+    rows = _rows_outside(connection, posted, "entries", columns)
+    yield from orphans.entries_at(posted, rows[:LIMIT])
+    if len(rows) > LIMIT:
+        yield orphans.more("entries")
+
+
+def _rows_outside(
+    connection: Connection, posted: Posted, table: str, key: tuple[Column[int], ...]
+) -> list[Any]:
+    """Keys of rows at positions that are not posted, one more than the limit of them."""
+    shard, position = key[:2]
+    ranges: list[ColumnElement[bool]] = []
+    ends = posted.ends(table)
+    for before, after in pairwise([-1, *ends, posted.shards]):
+        if after - before > 1:
+            ranges.append(and_(shard > before, shard < after))
+    ranges += [shard < 0, shard >= posted.shards]
+    for each, end in ends.items():
+        ranges += [and_(shard == each, position < 0), and_(shard == each, position >= end)]
+    parts = [select(*key).where(within).order_by(*key).limit(LIMIT + 1) for within in ranges]
+    return list(connection.execute(union_all(*parts).limit(LIMIT + 1)))
+
+
+def _standing(connection: Connection, posted: Posted) -> Iterator[Orphan]:
+    ends = and_(
+        runs.c.shard == shards.c.shard,
+        runs.c.decisions_offset == shards.c.decisions_offset - 1,
+        runs.c.end_offset == shards.c.end_offset,
+        runs.c.digest == shards.c.digest,
+        runs.c.recorded_until == shards.c.recorded_until,
+    )
+    query = select(shards.c.shard).outerjoin_from(shards, runs, ends).where(runs.c.shard.is_(None))
+    for (shard,) in connection.execute(query.order_by(shards.c.shard)):
+        if shard in posted.marks:
+            yield orphans.standing(shard, posted.marks[shard])
+
+
+def _currencies(connection: Connection) -> Iterator[Orphan]:
+    used = select(stripes.c.currency).distinct().subquery()
+    query = (
+        select(currencies.c.code, used.c.currency)
+        .select_from(currencies.join(used, used.c.currency == currencies.c.code, full=True))
+        .where(or_(currencies.c.code.is_(None), used.c.currency.is_(None)))
+    )
+    for code, currency in sorted(connection.execute(query), key=lambda row: row[0] or row[1]):
+        yield orphans.not_used(code) if currency is None else orphans.not_known(currency)
+
+
+def _stripes(connection: Connection, posted: Posted) -> Iterator[Orphan]:
+    mark = and_(shards.c.shard == stripes.c.shard, shards.c.shard.between(0, posted.shards - 1))
+    offset = stripes.c.last_offset
+    query = (
+        select(stripes.c.account, stripes.c.currency, stripes.c.shard)
+        .outerjoin_from(stripes, shards, mark)
+        .where(or_(shards.c.shard.is_(None), offset < 0, offset >= shards.c.end_offset))
+        .limit(LIMIT + 1)
+    )
+    for account, currency, shard in connection.execute(query):
+        row = Row.of("stripes", account=account, currency=currency, shard=shard)
+        yield posted.orphan(row, shard)
+
+
+def _misnumbered(connection: Connection) -> Iterator[Orphan]:
+    by_transaction = _numbers().subquery()
+    numbered = by_transaction.c
+    query: Select[Any] = (
+        select(*numbered, transactions.c.shard)
+        .outerjoin_from(
+            by_transaction,
+            transactions,
+            and_(
+                transactions.c.shard == numbered.shard,
+                transactions.c.log_offset == numbered.log_offset,
+            ),
+        )
+        .where(
+            or_(
+                transactions.c.shard.is_(None),
+                numbered.first_entry != 0,
+                numbered.last_entry != numbered.entry_count - 1,
+            )
+        )
+        .limit(LIMIT + 1)
+    )
+    for shard, offset, count, first, last, known in connection.execute(query):
+        yield orphans.misnumbered(
+            shard, offset, count=count, first=first, last=last, transaction=known is not None
+        )
+
+
+def _numbers() -> Select[Any]:
+    key = (entries.c.shard, entries.c.log_offset)
+    return select(
+        *key,
+        func.count().label("entry_count"),
+        func.min(entries.c.entry).label("first_entry"),
+        func.max(entries.c.entry).label("last_entry"),
+    ).group_by(*key)
+
+
+def _dated(connection: Connection) -> Iterator[Orphan]:
+    # An hour for the clock of another server that the database is moved to.
+    late = runs.c.posted_at > func.current_timestamp() + _HOUR
+    query = select(runs.c.shard, runs.c.decisions_offset)
+    query = query.where(or_(late, runs.c.posted_at < _EARLIEST)).limit(LIMIT + 1)
+    for shard, offset in connection.execute(query):
+        yield orphans.dated(shard, offset)

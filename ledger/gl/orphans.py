@@ -1,0 +1,117 @@
+"""Rows that no run of the digest chain accounts for: which they are, and what is said of them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from ledger.domain.run import Watermark
+from ledger.gl.journal import Orphan, Row
+
+LIMIT = 100
+"""Rows of a table that are named; more are said to be there."""
+_FORGED = "The posting service did not write it, or the shard's row was set back."
+
+
+class Posted:
+    """What is posted, shard by shard, of one snapshot; `shards`: how many the log has."""
+
+    def __init__(self, shards: int, marks: Mapping[int, Watermark]) -> None:
+        self.shards = shards
+        self.beyond = sorted(shard for shard in marks if not 0 <= shard < shards)
+        self.marks = {shard: marks[shard] for shard in sorted(marks) if 0 <= shard < shards}
+
+    def ends(self, table: str) -> dict[int, int]:
+        """By shard, the position before which rows of `table` may be."""
+        if table == "runs":
+            return {shard: mark.decisions_offset for shard, mark in self.marks.items()}
+        return {shard: mark.end for shard, mark in self.marks.items()}
+
+    def outside(self, table: str, shard: int, position: int) -> bool:
+        """Whether nothing at that position is posted."""
+        return not 0 <= position < self.ends(table).get(shard, 0)
+
+    def orphan(self, row: Row, shard: int, which: str = "") -> Orphan:
+        """A row at a position that is not posted; `which`, if it stands for several."""
+        ends = self.ends(row.table)
+        if not 0 <= shard < self.shards:
+            why = f"the log has {self.shards} shards, counted from 0"
+        elif shard not in ends:
+            why = f"nothing is posted of shard {shard}"
+        else:
+            offsets = "decision offset" if row.table == "runs" else "position"
+            why = f"shard {shard} is posted from {offsets} 0 to {ends[shard] - 1}"
+        return Orphan(row, f"{row}{which} belongs to no run: {why}. {_FORGED}")
+
+    def shards_beyond(self) -> Iterator[Orphan]:
+        """Shards that the log does not have."""
+        return (self.orphan(Row.of("shards", shard=shard), shard) for shard in self.beyond)
+
+
+def entries_at(posted: Posted, places: Iterable[tuple[int, int, int]]) -> Iterator[Orphan]:
+    """(shard, log offset, entry) of entries at positions that are not posted; one a position."""
+    numbers: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for shard, offset, entry in places:
+        numbers[shard, offset].append(entry)
+    for (shard, offset), found in numbers.items():
+        row = Row.of("entries", shard=shard, log_offset=offset)
+        yield posted.orphan(row, shard, f", entry {', '.join(map(str, sorted(found)))},")
+
+
+def misnumbered(
+    shard: int, offset: int, *, count: int, first: int, last: int, transaction: bool
+) -> Orphan:
+    """Entries at a posted position that have no transaction, or not the numbers from 0 on."""
+    row = Row.of("entries", shard=shard, log_offset=offset)
+    if not transaction:
+        return Orphan(row, f"{row}: {count} entries of no transaction. {_FORGED}")
+    return Orphan(
+        row,
+        f"{row}: {count} entries are numbered from {first} to {last}; a transaction's are numbered "
+        f"from 0 to {count - 1}. One was added, removed or renumbered.",
+    )
+
+
+def standing(shard: int, mark: Watermark) -> Orphan:
+    """A shard that stands where no run ends."""
+    row = Row.of("shards", shard=shard)
+    return Orphan(
+        row,
+        f"{row} is said to be posted up to decision offset {mark.decisions_offset} and position "
+        f"{mark.end}, digest {mark.digest.hex()[:16]}…; no run of the journal ends so. Runs were "
+        "removed or changed, or the shard's row was.",
+    )
+
+
+def not_used(code: str) -> Orphan:
+    """A currency without a stripe."""
+    row = Row.of("currencies", code=code)
+    return Orphan(row, f"{row} is used by no stripe. The posting service adds one with its use.")
+
+
+def not_known(code: str) -> Orphan:
+    """A currency that stripes have, without a row."""
+    row = Row.of("currencies", code=code)
+    return Orphan(row, f"{row} is missing; stripes have it. Its row was removed or renamed.")
+
+
+def dated(shard: int, decisions_offset: int) -> Orphan:
+    """A run posted at a time that cannot be."""
+    row = Row.of("runs", shard=shard, decisions_offset=decisions_offset)
+    return Orphan(
+        row, f"{row}: posted_at lies in the future, or before the year 2000. It was changed."
+    )
+
+
+def limited(found: Iterable[Orphan]) -> Iterator[Orphan]:
+    """Each row once, the first LIMIT of a table, and then one for the rest of it."""
+    told: dict[str, set[Row]] = defaultdict(set)
+    for each in found:
+        rows = told[each.row.table]
+        if each.row in rows or len(rows) > LIMIT:
+            continue
+        rows.add(each.row)
+        yield each if len(rows) <= LIMIT else more(each.row.table)
+
+
+def more(table: str) -> Orphan:
+    """In place of those beyond the limit."""
+    return Orphan(Row(table, ()), f"There are more such rows in table {table}.")

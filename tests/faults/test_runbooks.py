@@ -24,11 +24,13 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from ledger.client import lines
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
+from ledger.domain.transaction import ordering_key
 from ledger.stack import postgres
 from ledger.streaming import connection
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, known_ids
 from ledger.streaming.topic_look import Broker
+from tests.builders import draft
 from tests.faults.conftest import long
 from tests.faults.runbook import follow
 from tests.faults.world import World, kill, until
@@ -126,6 +128,27 @@ class Ledger:
         """Ids of what was refused for this reason, sorted."""
         out = self.world.run("rejects", "list", "--code", code, "--json")
         return sorted(json.loads(line)["transaction_id"] for line in out.splitlines())
+
+    def append_at(self, timestamp):
+        """One transaction with a time of its own, milliseconds; returns its shard."""
+        self.count += 1
+        made = draft(f"t-{self.count}", at=time.time_ns() // 1_000)
+        key = ordering_key(made).encode()
+        shard = partition_of(key, 2)
+        value = Codec(known_ids(self.world.settings)).encode("Transaction", made)
+
+        async def send():
+            producer = AIOKafkaProducer(**connection.kafka(self.world.settings))
+            await producer.start()
+            try:
+                await producer.send_and_wait(
+                    "ledger.transactions", value, key, shard, timestamp_ms=timestamp
+                )
+            finally:
+                await producer.stop()
+
+        asyncio.run(send())
+        return shard
 
     def reconciled(self):
         until(lambda: self.world.start("reconcile", "--json").wait() == 0, "all reconciled", 60)
@@ -421,6 +444,26 @@ def test_topic_settings(ledger):
     assert "topic settings" not in world.diagnosis()
     assert world.agents() == agents, "an application ended, and need not have"
     ledger.publish()
+    ledger.all_is_there()
+
+
+@pytest.mark.fault(
+    "a broker's clock 31 days ahead for one record",
+    "its shard waits, the others go on; once the record's time is limited it is decided",
+)
+def test_clock_ahead(ledger):
+    """The broker would stamp it so; here the producer may, for as long as it takes to write it."""
+    world = ledger.world
+    ledger.alter({"ledger.transactions": {"message.timestamp.type": "CreateTime"}})
+    ahead = time.time_ns() // 1_000_000 + 31 * 24 * 3_600_000
+    shard = ledger.append_at(ahead)
+    ledger.alter({"ledger.transactions": {"message.timestamp.type": "LogAppendTime"}})
+    since = time.monotonic()
+    until(lambda: "docs/runbooks/clock-ahead.md" in world.log("worker-1"), "the alarm", 30)
+    ledger.entry.notes.append(("the alarm", time.monotonic() - since))
+    ledger.publish(8, "CAD", "--strict")
+    ledger.follow("clock-ahead.md", SHARD=str(shard))
+    assert ledger.sql("SELECT max(recorded_at) < now() FROM transactions") == [(True,)]
     ledger.all_is_there()
 
 

@@ -99,7 +99,7 @@ def test_two_upgrades_at_once(empty: "Database", executor: Any) -> None:
     how = {"mp_context": get_context("spawn")} if executor is ProcessPoolExecutor else {}
     with executor(2, **how) as workers:
         list(workers.map(upgrade, [empty.owner] * 2))
-    assert empty.run("SELECT version_num FROM alembic_version") == [("0003",)]
+    assert empty.run("SELECT version_num FROM alembic_version") == [("0004",)]
 
 
 def test_nobody_there_is_unavailable() -> None:

@@ -14,6 +14,7 @@ from ledger.cli.output import (
     print_table,
     run,
     settings_for,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -114,4 +115,4 @@ def _print(report: dict[str, Any]) -> None:
     rows = [[code, each["debits"], each["credits"]] for code, each in report["currencies"].items()]
     print_table({"currency": "left", "debits": "right", "credits": "right"}, rows)
     for found in report["findings"]:
-        print(f"shard {found['shard']}: {found['finding']}")
+        tell(f"shard {found['shard']}: {found['finding']}")

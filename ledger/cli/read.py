@@ -11,6 +11,7 @@ from ledger.cli.output import (
     REFUSED,
     AsJson,
     DataDir,
+    one_of,
     print_json,
     print_table,
     run,
@@ -87,14 +88,23 @@ def balances(
     """
     if as_of is not None and source is Source.STREAM:
         raise typer.BadParameter("The stream knows the present only.", param_hint="--as-of")
-    settings = settings_for(data_dir)
     at = None if as_of is None else time_option(as_of, "--as-of")
+    require_types([*(accounts or ()), *([] if prefix is None else [prefix])])
+    settings = settings_for(data_dir)
     wanted = accounts or None
     if source is Source.LEDGER or at is not None:
         rows = from_ledger(settings, wanted, prefix, at, by)
     else:
         rows = run(from_stream(settings, wanted, prefix))
     _print_rows(rows, as_json=as_json)
+
+
+def require_types(paths: list[str]) -> None:
+    """A usage error unless each begins as an account does: no balance is no answer to a slip."""
+    from ledger.domain.account import TYPES
+
+    for path in paths:
+        one_of(path.partition(":")[0], TYPES, path, "type of account")
 
 
 def _print_rows(rows: list[Row], *, as_json: bool) -> None:
@@ -198,8 +208,8 @@ def trial_balance(
 
     Exit codes: 0 debits equal credits in every currency, 1 they do not, 3 a fault.
     """
-    settings = settings_for(data_dir)
     at = None if as_of is None else time_option(as_of, "--as-of")
+    settings = settings_for(data_dir)
     found = ledger_rows(settings, None, None, at, by)
     sums = totals(found)
     rows = [as_row(each) for each in found]

@@ -26,7 +26,11 @@ _SHOWN_PARAMETERS = re.compile(
     r"target_session_attrs|load_balance_hosts|service|channel_binding|require_auth"
 )
 """PostgreSQL's, whose values are no secrets; `passfile` names a file. All others are hidden."""
-_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>`]+")
+_IN_TEXT = re.compile(
+    r"(?<=')[A-Za-z][A-Za-z0-9+.-]*://[^'\n]*(?=')|(?<=\")[A-Za-z][A-Za-z0-9+.-]*://[^\"\n]*(?=\")|"
+    r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>`]+"
+)
+"""In quotes, or up to a blank."""
 _WORD_IN_TEXT = re.compile(
     r"(?P<name>\b\w*(?:password|passwd|pwd|secret|token))(?P<is>\s*=\s*)"
     r"(?P<value>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s'\"&,;)]+)",
@@ -36,10 +40,8 @@ _WORD_IN_TEXT = re.compile(
 
 def shown_url(url: str) -> str:
     """`url` with what may be a secret as ***; of one that cannot be read, its scheme alone."""
-    if not url:
-        return url
-    found = _URL.fullmatch(url)
-    if found is None or not _ports_are_numbers(found["hosts"]):
+    found = _read(url)
+    if found is None:
         scheme = _SCHEME.match(url)
         return f"{scheme[0]}://{HIDDEN}" if scheme else HIDDEN
     return "".join((
@@ -49,9 +51,16 @@ def shown_url(url: str) -> str:
     ))  # fmt: skip
 
 
-def _ports_are_numbers(hosts: str) -> bool:
-    ports = (each.rpartition("]")[2].partition(":")[2] for each in hosts.split(","))
-    return all(not port or port.isdecimal() for port in ports)
+def readable(url: str) -> bool:
+    """Whether it is an address that everybody reads in the same way."""
+    return _read(url) is not None
+
+
+def _read(url: str) -> re.Match[str] | None:
+    found = _URL.fullmatch(url)
+    hosts = found["hosts"].split(",") if found else []
+    ports = (each.rpartition("]")[2].partition(":")[2] for each in hosts)
+    return found if all(not port or port.isdecimal() for port in ports) else None
 
 
 def _who(found: re.Match[str]) -> str:
@@ -74,11 +83,6 @@ def _parameter(pair: str) -> str:
         return HIDDEN
     known = _SHOWN_PARAMETERS.fullmatch(unquote_plus(name).lower())
     return pair if known else f"{name}={HIDDEN}"
-
-
-def shown_servers(servers: str) -> str:
-    """Of `host:port,host:port`, without whom somebody put before an @ by mistake."""
-    return re.sub(r"[^,]*@", f"{HIDDEN}@", servers)
 
 
 def hidden(text: str) -> str:

@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from ledger import settings_sources
 from ledger.errors import LedgerError, SettingsError
+from ledger.hiding import readable, shown_url
 
 STACK_FILE = "stack.json"
 
@@ -145,6 +146,26 @@ class Settings(BaseSettings):
             raise ValueError("it is empty")
         if isinstance(value, bool) and field.annotation is int:
             raise ValueError("it is true or false, and must be a number")
+        return value
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        if "@" in value or "://" in value:
+            raise ValueError(
+                "it is host:port with commas between, and nothing before a host; kafka_user and "
+                "kafka_password_file say who we are"
+            )
+        return value
+
+    @field_validator("registry_url", "database_url", "service_database_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not readable(value):
+            raise ValueError(
+                f"{shown_url(value)} is no address such as scheme://user:password@host:port/name; "
+                "in a user, a password or a parameter write @ as %40, a blank as %20"
+            )
         return value
 
 

@@ -84,7 +84,7 @@ def print_whole(table: "Table", on: "Console | None" = None) -> None:
     folding = []
     for column in table.columns:
         least, most = width_of([column.header, *column.cells])
-        column.overflow, column.width = "ignore", most
+        column.overflow, column.width = "fold", most
         if not column.no_wrap:
             folding.append((column, min(most, max(least, LEAST_PROSE)), most))
             column.width = folding[-1][1]

@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from ledger.cli.output import AsJson, DataDir, print_json, print_table
-from ledger.hiding import shown_servers, shown_url
+from ledger.hiding import shown_url
 
 
 def register(app: typer.Typer) -> None:
@@ -65,6 +65,4 @@ def listed(data_dir: Path | None) -> list[dict[str, Any]]:
 def _shown(name: str, value: Any) -> Any:
     if isinstance(value, int):
         return value
-    if name.endswith("_url"):
-        return shown_url(str(value))
-    return shown_servers(str(value)) if name == "bootstrap_servers" else str(value)
+    return shown_url(str(value)) if name.endswith("_url") else str(value)

@@ -12,7 +12,6 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthentication
 from schema_registry.client import AsyncSchemaRegistryClient, SchemaRegistryClient
 
 from ledger.errors import LedgerError
-from ledger.hiding import shown_servers
 from ledger.settings import Settings
 
 REGISTRY_SECONDS = 10
@@ -154,4 +153,4 @@ async def why_away(settings: Settings) -> str:
             reasons[server] = str(error) or type(error).__name__
         else:
             return "a broker answers now; try again"
-    return "; ".join(f"{shown_servers(server)}: {reason}" for server, reason in reasons.items())
+    return "; ".join(f"{server}: {reason}" for server, reason in reasons.items())

@@ -23,6 +23,7 @@ from agents.topic_watch import attach_topic_watch, require_topics
 from ledger import settings as configuration
 from ledger.errors import LedgerError, Unavailable
 from ledger.exits import Exit
+from ledger.hiding import log_to_stderr
 from ledger.settings import Settings
 from ledger.streaming.connection import why_away
 from ledger.streaming.health import TURN_SECONDS, Health, here
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--parent", type=int, help="a pipe's end that closes with the supervisor")
     options = parser.parse_args()
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level="INFO")
+    log_to_stderr()
     logging.getLogger("aiokafka").setLevel("WARNING")
     logging.getLogger().handlers[0].addFilter(Sparing("aiokafka"))
     logging.getLogger("httpx").setLevel("WARNING")
@@ -53,7 +54,7 @@ def main() -> None:
     if options.parent is not None:
         threading.Thread(target=_die_with, args=[options.parent], daemon=True).start()
     threading.Thread(target=_give_back, daemon=True).start()
-    settings = configuration.load(options.data_dir)
+    settings = read_settings(options.data_dir)
     data = options.data_dir / "workers" / options.name / options.application
     prepare_disk(data)
     uvloop.install()
@@ -75,6 +76,15 @@ def main() -> None:
     attach(app, settings)
     attach_health(app, told)
     faust.Worker(app, loglevel="INFO", override_logging=False).execute_from_commandline()
+
+
+def read_settings(data_dir: Path) -> Settings:
+    """Exits with Exit.SETTINGS for what is set wrong."""
+    try:
+        return configuration.load(data_dir)
+    except LedgerError as error:
+        logging.getLogger(__name__).critical("This worker cannot start: %s", error)
+        sys.exit(Exit.SETTINGS)
 
 
 def begin(settings: Settings, health: Health) -> Codec:

@@ -18,3 +18,7 @@ class Unavailable(LedgerError):
 
 class StackError(LedgerError):
     """The embedded stack could not be started, found or stopped."""
+
+
+class SettingsError(LedgerError):
+    """What was set cannot be what is meant; says where it was set. Never repeats a password."""

@@ -2,32 +2,39 @@
 
 Read from, the first winning: the environment (`FAUST_LEDGER_SHARDS=16`), the TOML file that
 `FAUST_LEDGER_CONFIG` names (default `faust-ledger.toml` in the working directory), the running
-embedded stack of `data_dir` (addresses only), the defaults here.
+embedded stack of `data_dir` (addresses only), the defaults here. A name that is no setting, a value
+that is none of its type and a file that cannot be read are refused (`ledger.settings_sources`).
 """
 
 import json
-import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
-from ledger.errors import LedgerError
+from ledger import settings_sources
+from ledger.errors import LedgerError, SettingsError
+from ledger.hiding import readable, shown_url
 
 STACK_FILE = "stack.json"
 
 
 class Settings(BaseSettings):
-    """Times are in the unit their name says; sizes are in bytes."""
+    """Times are in the unit their name says; sizes are in bytes.
 
-    model_config = SettingsConfigDict(env_prefix="FAUST_LEDGER_", frozen=True, extra="ignore")
+    Raises SettingsError, which says where what is refused was set.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=settings_sources.PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     data_dir: Path = Field(
         default=platformdirs.user_data_path("faust-ledger"),
@@ -131,10 +138,55 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = Path(os.environ.get("FAUST_LEDGER_CONFIG", "faust-ledger.toml"))
-        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file))
+        settings_sources.check_environment(settings_cls.model_fields)
+        found = settings_sources.in_file(settings_cls.model_fields)
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, found))
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            # Not from it: its trace repeats the values.
+            raise SettingsError(settings_sources.explained(error, given, QUOTED)) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _meant(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuses what pydantic would take for a number, or the working directory."""
+        field = cls.model_fields[str(info.field_name)]
+        if value == "" and field.default != "":
+            raise ValueError("it is empty")
+        if isinstance(value, bool) and field.annotation is int:
+            raise ValueError("it is true or false, and must be a number")
+        return value
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        if "@" in value or "://" in value:
+            raise ValueError(
+                "it is host:port with commas between, and nothing before a host; kafka_user and "
+                "kafka_password_file say who we are"
+            )
+        return value
+
+    @field_validator("registry_url", "database_url", "service_database_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not readable(value):
+            raise ValueError(
+                f"{shown_url(value)} is no address such as scheme://user:password@host:port/name; "
+                "in a user, a password or a parameter write @ as %40, a blank as %20"
+            )
+        return value
 
 
+QUOTED = frozenset(
+    name
+    for name, field in Settings.model_fields.items()
+    if field.annotation is int or (isinstance(field.default, str) and field.annotation is not str)
+)
+"""Numbers and words to choose from: a message may repeat what stands there."""
 GROUPS = (
     ("bootstrap_servers", "kafka_security_protocol", "kafka_user", "kafka_password_file"),
     ("registry_url", "registry_user", "registry_password_file"),
@@ -149,19 +201,19 @@ FROM_STACK = frozenset(name for group in GROUPS for name in group)
 
 
 def load(data_dir: Path | None = None) -> Settings:
-    """Settings as every command sees them.
+    """Settings as every command sees them. Raises SettingsError.
 
     What nobody set comes from the embedded stack of `data_dir`, where there is one.
     """
     base = Settings() if data_dir is None else Settings(data_dir=data_dir)
     file = base.data_dir / STACK_FILE
-    if not file.exists():
-        return base
-    # The stack writes the same names as the settings; what a person set wins over it.
     try:
-        stack = json.loads(file.read_text())
+        if not file.exists():
+            return base
+        stack = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(stack, dict):
             raise ValueError("it is no object")  # noqa: TRY004, TRY301 - of the file's text
+        # The stack writes the same names as the settings; what a person set wins over it.
         unset = {
             name: stack[name]
             for group in GROUPS
@@ -170,7 +222,13 @@ def load(data_dir: Path | None = None) -> Settings:
             if name in stack
         }
         return Settings(data_dir=base.data_dir, **unset)
-    except (ValueError, RecursionError) as error:
+    except OSError as error:
+        raise LedgerError(
+            f"The addresses of the stack in {base.data_dir} cannot be read: {error.strerror} "
+            f"({error.filename}). Run this as the user whose stack it is, or choose another "
+            "--data-dir."
+        ) from error
+    except (SettingsError, ValueError, RecursionError) as error:
         raise LedgerError(
             f"{file} is damaged ({error}). `faust-ledger up --data-dir {base.data_dir}` mends it."
-        ) from error
+        ) from None

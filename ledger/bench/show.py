@@ -8,6 +8,7 @@ from rich.table import Table
 from ledger.bench.child import Row
 from ledger.bench.run import SYSTEM, cpu_of_system
 from ledger.bench.watch import PERCENTILES
+from ledger.terminal import print_whole
 
 TITLES = {
     "broker": "Kafka", "registry": "registry", "postgres": "PostgreSQL", "stream": "stream",
@@ -17,19 +18,19 @@ TITLES = {
 
 def results(console: Console, found: Row) -> None:
     """Throughput and cost beside the comparators', then latency by rate, then the rest."""
-    console.print(_table(("", "ledger", "floor", "one at a time"), rows(found)))
+    print_whole(_table(("", "ledger", "floor", "one at a time"), rows(found)), console)
     console.print()
-    console.print(_table(("reconciled balance, ms", *PERCENTILES, "µs of CPU"), latencies(found)))
+    print_whole(
+        _table(("reconciled balance, ms", *PERCENTILES, "µs of CPU"), latencies(found)), console
+    )
     for text in sentences(found):
         console.print(text, highlight=False, soft_wrap=True)
 
 
 def compared(console: Console, found: Row) -> None:
     """Two cases and their ratio."""
-    console.print(
-        _table(("µs of CPU a transaction", found["base"]["name"], found["other"]["name"], "ratio"),
-               ratios(found))
-    )  # fmt: skip
+    titles = ("µs of CPU a transaction", found["base"]["name"], found["other"]["name"], "ratio")
+    print_whole(_table(titles, ratios(found)), console)
     console.print(
         f"medians of {len(found['rounds']['base'])} rounds; the ratio at saturation is to be at "
         f"most {found['limit']}",
@@ -56,7 +57,7 @@ def recovered(console: Console, found: Row) -> None:
 def _table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, title in enumerate(titles):
-        table.add_column(title, justify="right" if index else "left")
+        table.add_column(title, justify="right" if index else "left", no_wrap=True)
     for line in lines:
         table.add_row(*line)
     return table

@@ -14,6 +14,7 @@ from ledger.cli.output import (
     print_table,
     run,
     settings_for,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -103,4 +104,4 @@ def _print(report: dict[str, Any]) -> None:
     print_table({"currency": "left", "debits": "right", "credits": "right"}, rows)
     for found in report["findings"]:
         where = "" if found["shard"] is None else f"shard {found['shard']}: "
-        print(f"{where}{found['finding']}")
+        tell(f"{where}{found['finding']}")

@@ -98,7 +98,7 @@ def bench(
     try:
         if scenario is Scenario.REFERENCE:
             wanted = Wanted(
-                seconds, warm_up, tuple(map(int, rates.split(","))), rate_seconds,
+                seconds, warm_up, _numbers(rates), rate_seconds,
                 accounts or 10_000, workers, single,
             )  # fmt: skip
             with fresh(data_dir) as record:
@@ -126,6 +126,16 @@ def bench(
         print(json.dumps(found))
     else:
         shown(to_stdout(), found)
+
+
+def _numbers(rates: str) -> tuple[int, ...]:
+    found = rates.split(",")
+    if not all(each.strip().isdecimal() and int(each) for each in found):
+        raise typer.BadParameter(
+            "give whole numbers of transactions a second with commas between: 500,2000.",
+            param_hint="--rates",
+        )
+    return tuple(map(int, found))
 
 
 def _compared(

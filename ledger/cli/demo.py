@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ledger.cli.output import OK, run
+from ledger.cli.output import OK, errors, run
 from ledger.cli.stack import directory, teller
 
 if TYPE_CHECKING:
@@ -41,19 +41,17 @@ def demo(
 
     Exit codes: 0 all reconciled or refused, as they should be; 1 not, or a break; 3 a fault.
     """
-    from rich.console import Console
-
     from ledger.demo import show
     from ledger.demo.stage import running
     from ledger.stack.progress import shown
     from ledger.stack.stack import settings_of
 
     place = directory(data_dir or home())
-    console, errors = show.to_stdout(), Console(stderr=True)
+    console, messages = show.to_stdout(), errors()
     show.line(console, f"The demo's data: {place}")
     with (
-        shown(errors) as meters,
-        running(place, workers=1, keep=keep, meters=meters, say=teller(errors)) as record,
+        shown(messages) as meters,
+        running(place, workers=1, keep=keep, meters=meters, say=teller(messages)) as record,
     ):
         well = run(play(settings_of(record), console, transactions))
         show.line(console, ending(place, keep=keep))

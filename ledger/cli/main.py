@@ -12,6 +12,7 @@ from ledger.cli import (
     audit,
     bench,
     demo,
+    faults,
     policy,
     publish,
     read,
@@ -22,17 +23,17 @@ from ledger.cli import (
     replay,
     settings_command,
     stack,
+    streams,
     topics,
     worker,
 )
-from ledger.cli.output import buffer_output, say
-from ledger.errors import LedgerError
+from ledger.cli.faults import FAULT, Commands
 
-FAULT = 3
 INTERRUPTED = 130
 
 app = typer.Typer(
     name="faust-ledger",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -70,18 +71,40 @@ def _end(signum: int, frame: FrameType | None) -> None:
 
 
 def main() -> NoReturn:
-    """Run a command; a `LedgerError` is a message on stderr and exit code 3, not a traceback."""
-    buffer_output()
+    """Run a command, and end with its status: docs/operations.md lists them.
+
+    A fault is a message on stderr and status 3; never 1, which says that something was found.
+    """
+    streams.prepare()
+    faults.log_plainly()
     # Else what a command has started, a stack for the bench say, would go on without it.
     signal.signal(signal.SIGTERM, _end)
+    sys.exit(_ended())
+
+
+def _ended() -> int | str | None:
+    try:
+        status = _run()
+        streams.finish()
+    except SystemExit as ending:
+        return ending.code
+    except streams.OutputFailed as error:
+        faults.tell_fault(error)
+        return FAULT
+    return status
+
+
+def _run() -> int | str | None:
     try:
         app()
-    except LedgerError as error:
-        say(str(error))
-        sys.exit(FAULT)
+    except SystemExit as ending:
+        return ending.code
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    sys.exit(0)
+        return INTERRUPTED
+    except Exception as error:
+        faults.tell_fault(error)
+        return FAULT
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """What commands share: options, settings, one loop, output for people and for programs."""
 
 import asyncio
-import io
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from ledger.errors import SettingsError
+from ledger.hiding import hidden
+from ledger.terminal import console, plain, plain_lines, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +25,11 @@ REFUSED = 1
 TIME_UP = 2
 
 T = TypeVar("T")
+
+__all__ = [  # with what is `ledger.terminal`'s
+    "OK", "REFUSED", "TIME_UP", "AsJson", "DataDir", "errors", "in_order", "meter", "one_of",
+    "plain", "print_json", "print_table", "run", "say", "settings_for", "tell", "time_option",
+]  # fmt: skip
 
 DataDir = Annotated[
     Path | None,
@@ -35,11 +43,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for progra
 
 def settings_for(data_dir: Path | None) -> "Settings":
     """The settings of this command; a company's proxy is kept out of loopback's way."""
-    from ledger.settings import load
+    from ledger.settings import STACK_FILE, load
     from ledger.stack.prepare import around_proxies
 
     os.environ.update(around_proxies())
-    return load(data_dir)
+    settings = load(data_dir)
+    given = settings.model_fields_set
+    if {"data_dir", "bootstrap_servers"} & given == {"data_dir"}:
+        # The defaults are the addresses of whatever ledger happens to run on this machine.
+        raise SettingsError(
+            f"There is no stack in {settings.data_dir} (no {STACK_FILE}), and bootstrap_servers is "
+            "not set, so it is not known which ledger is meant. `faust-ledger up --data-dir "
+            f"{settings.data_dir}` starts one there; or set bootstrap_servers."
+        )
+    return settings
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -50,56 +67,26 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-def buffer_output() -> None:
-    """Under PYTHONUNBUFFERED, put stdout and stderr back on buffers that are written line by line.
-
-    Text on an unbuffered stream ends where the system took a part of a write, as it does at a pipe
-    when a signal comes, and nothing is said: https://github.com/python/cpython/issues/85393
-    """
-    sys.stdout, sys.stderr = map(_buffered, (sys.stdout, sys.stderr))
-
-
-def _buffered(stream: TextIO) -> TextIO:
-    # FileIO on purpose: typeshed says that a TextIO's buffer is never raw, but -u makes it so.
-    raw: object = stream.buffer
-    if not isinstance(raw, io.FileIO):
-        return stream
-    return open(
-        raw.fileno(), "w", buffering=1, encoding=stream.encoding, errors=stream.errors,
-        closefd=False,
-    )  # fmt: skip
-
-
-def plain(text: str) -> str:
-    """`text` with whatever a terminal might obey, or show otherwise than it is, spelt out.
-
-    What producers write is printed; control characters and marks of direction are among it.
-    """
-    return text if text.isprintable() else "".join(map(_plain, text))
-
-
-def _plain(character: str) -> str:
-    if character.isprintable():
-        return character
-    return character.encode("unicode_escape").decode()
-
-
 def print_json(found: Mapping[str, Any]) -> None:
     """One object on a line of stdout."""
     # Escaped: some readers of lines take U+2028 for the end of one.
     print(json.dumps(found))
 
 
+def tell(text: str) -> None:
+    """Lines for people, on stdout; what a producer wrote is among them."""
+    print(plain_lines(text))
+
+
 def say(text: str) -> None:
-    """Lines for people, on stderr."""
-    typer.echo("\n".join(map(plain, text.split("\n"))), err=True)
+    """Lines for people, on stderr, without passwords."""
+    # Not typer's echo, which writes UTF-8 where ASCII was asked for.
+    print(plain_lines(hidden(text)), file=sys.stderr, flush=True)
 
 
 def errors() -> "Console":
     """stderr, as rich has it."""
-    from rich.console import Console
-
-    return Console(stderr=True)
+    return console(sys.stderr)
 
 
 Meter = Callable[[int], None]
@@ -109,8 +96,7 @@ Meter = Callable[[int], None]
 @contextmanager
 def meter(what: str, total: int | None, *, in_bytes: bool = False) -> Iterator[Meter]:
     """A progress bar on stderr if that is a terminal, nothing otherwise."""
-    console = errors()
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield lambda done: None
         return
     from rich.progress import (
@@ -124,26 +110,9 @@ def meter(what: str, total: int | None, *, in_bytes: bool = False) -> Iterator[M
 
     count = DownloadColumn() if in_bytes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=errors(), transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=done)
-
-
-def print_table(columns: Mapping[str, str], rows: list[list[str]]) -> None:
-    """A table for people; `columns` by name, with "right" or "left"."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name, side in columns.items():
-        table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(plain(cell)) for cell in row))
-    console = Console(emoji=False)
-    # A pipe has no width to fold to.
-    wide = console if console.is_terminal else Console(emoji=False, width=250)
-    wide.print(table)
 
 
 def time_option(text: str, name: str) -> int:
@@ -161,3 +130,21 @@ def time_option(text: str, name: str) -> int:
         sentence = f"{text!r} is out of range: a ledger speaks of the years 1900 to 2199."
         raise typer.BadParameter(sentence, param_hint=name)
     return found
+
+
+def in_order(start: int | None, end: int | None) -> None:
+    """A usage error unless there is something between --from and --to."""
+    if start is not None and end is not None and start >= end:
+        raise typer.BadParameter("is not after --from, so nothing is between.", param_hint="--to")
+
+
+def one_of(given: str, known: Collection[str], name: str, what: str) -> None:
+    """A usage error unless `given`, of the option `name`, is one of the `what` there are."""
+    if given in known:
+        return
+    from ledger.settings_sources import nearest
+
+    alike = nearest(given, known)
+    raise typer.BadParameter(
+        f"{given!r} is no {what}.{alike} There are: {', '.join(known)}.", param_hint=name
+    )

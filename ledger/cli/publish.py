@@ -25,6 +25,7 @@ from ledger.cli.output import (
     run,
     say,
     settings_for,
+    tell,
     time_option,
 )
 
@@ -285,6 +286,6 @@ def _say_report(report: dict[str, Any], tally: "Tally | None", *, done: bool) ->
     print(f"{tally.accepted:,} accepted, {tally.duplicates:,} duplicates, "
           f"{tally.reconciled:,} reconciled")  # fmt: skip
     for found in tally.breaks:
-        print(f"break: {found.account} {found.currency} in shard {found.shard}")
+        tell(f"break: {found.account} {found.currency} in shard {found.shard}")
     if not done:
         print("The time is up; not all of them are reconciled yet.")

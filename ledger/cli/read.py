@@ -12,6 +12,7 @@ from ledger.cli.output import (
     REFUSED,
     AsJson,
     DataDir,
+    one_of,
     print_json,
     print_table,
     run,
@@ -96,8 +97,9 @@ def balances(
     """
     if as_of is not None and source is Source.STREAM:
         raise typer.BadParameter("The stream knows the present only.", param_hint="--as-of")
-    settings = settings_for(data_dir)
     at = None if as_of is None else time_option(as_of, "--as-of")
+    require_types([*(accounts or ()), *([] if prefix is None else [prefix])])
+    settings = settings_for(data_dir)
     wanted = accounts or None
     if source is Source.LEDGER or at is not None:
         found, statement = run(from_ledger(settings, wanted, prefix, at, by))
@@ -112,6 +114,14 @@ def balances(
         _print_rows(rows)
     tell(statement, as_json=as_json)
     raise typer.Exit(OK if statement.complete else INCOMPLETE)
+
+
+def require_types(paths: list[str]) -> None:
+    """A usage error unless each begins as an account does: no balance is no answer to a slip."""
+    from ledger.domain.account import TYPES
+
+    for path in paths:
+        one_of(path.partition(":")[0], TYPES, path, "type of account")
 
 
 def _print_rows(rows: list[Row]) -> None:
@@ -201,8 +211,8 @@ def trial_balance(
     Exit codes: 0 debits equal credits in every currency; 1 they do not; 2 wrong usage; 3 a fault;
     4 they do, and something is missing, or whether it is complete is not known.
     """
-    settings = settings_for(data_dir)
     at = None if as_of is None else time_option(as_of, "--as-of")
+    settings = settings_for(data_dir)
     found, statement = run(from_ledger(settings, None, None, at, by))
     sums = totals(found)
     rows = [as_row(each) for each in found]

@@ -11,10 +11,12 @@ from ledger.cli.output import (
     AsJson,
     DataDir,
     meter,
+    one_of,
     print_json,
     run,
     say,
     settings_for,
+    tell,
 )
 from ledger.cli.replay import print_report
 
@@ -108,6 +110,7 @@ def tables(
 
     settings = settings_for(data_dir)
     kinds = [each.value for each in table] if table else list(found.TABLES)
+    require_worker(settings, worker)
     wanted = found.tables_of(settings, worker, kinds)
     # First, for that can be known without stopping anything.
     lacking = run(found.lacking(settings, wanted, from_log=from_log))
@@ -120,11 +123,19 @@ def tables(
         print_json({"removed": removed, "lacking": [each.sentence() for each in lacking]})
     elif lacking:
         for each in lacking:
-            print(each.sentence())
+            tell(each.sentence())
         print("Nothing was removed. Keep these tables, and see docs/runbooks/log-cut.md.")
     else:
-        print(f"{removed} tables of {worker} removed; it makes them again when it starts.")
+        tell(f"{removed} tables of {worker} removed; it makes them again when it starts.")
     raise typer.Exit(REFUSED if lacking else OK)
+
+
+def require_worker(settings: "Settings", worker: str) -> None:
+    """A usage error for a worker that has kept nothing here, where others have."""
+    place = settings.data_dir / "workers"
+    known = sorted(each.name for each in place.iterdir()) if place.is_dir() else []
+    if known:
+        one_of(worker, known, "--worker", "worker of this data directory")
 
 
 def balances(
@@ -150,7 +161,7 @@ def balances(
             f"{outcome.pending:,} pending, {len(outcome.left):,} still wrong"
         )
         for each in outcome.left:
-            print(each.sentence)
+            tell(each.sentence)
         if outcome.pending:
             say("What is pending the workers publish themselves: do they run? "
                 "(`faust-ledger status`)")  # fmt: skip
@@ -171,7 +182,7 @@ async def _balances(settings: "Settings", seconds: float) -> "Outcome":
 
 def _say_next(report: "Report", into: str, kept: str | None, *, switch: bool) -> None:
     if kept is not None:
-        print(
+        tell(
             f"Switched: what was built is the live ledger. The one before is kept in schema {kept} "
             f"until: faust-ledger shadows drop {kept}"
         )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 COLUMNS = {
     "account": "left", "currency": "left", "shard": "right", "kind": "left", "between": "left",
-    "what": "left",
+    "what": "prose",
 }  # fmt: skip
 
 

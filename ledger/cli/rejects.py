@@ -16,6 +16,8 @@ from ledger.cli.output import (
     TIME_UP,
     AsJson,
     DataDir,
+    in_order,
+    one_of,
     print_json,
     print_table,
     run,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 COLUMNS = {
     "recorded_at": "left", "shard": "right", "offset": "right", "transaction_id": "left",
-    "code": "left", "field": "left", "reason": "left",
+    "code": "left", "field": "left", "reason": "prose",
 }  # fmt: skip
 
 
@@ -56,6 +58,7 @@ def list_rejects(
     With --json, `key` and `value` are the record as it came: as text where it is text, otherwise
     null, with the bytes in `key_base64` and `value_base64`. Exit code 3 is a fault.
     """
+    require_codes([] if code is None else [code])
     found = run(refused(settings_for(data_dir), code, limit))
     if as_json:
         for row in found:
@@ -63,7 +66,15 @@ def list_rejects(
     elif found:
         print_table(COLUMNS, list(map(_cells, found)))
     else:
-        say("Nothing was refused.")
+        say("Nothing was refused." if code is None else f"Nothing was refused with {code}.")
+
+
+def require_codes(codes: list[str]) -> None:
+    """A usage error unless there are such refusal codes: none found would look like good news."""
+    from ledger.domain.refusal import Reason
+
+    for code in codes:
+        one_of(code, list(Reason), "--code", "refusal code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +128,11 @@ def replay_rejects(
     """
     if not (code or transaction_id or start or end):
         raise typer.BadParameter("say which: --code, --id, --from or --to.", param_hint="replay")
-    wanted = Selection(
-        frozenset(code or ()),
-        frozenset(transaction_id or ()),
-        None if start is None else time_option(start, "--from"),
-        None if end is None else time_option(end, "--to"),
-    )
+    require_codes(code or [])
+    first = None if start is None else time_option(start, "--from")
+    last = None if end is None else time_option(end, "--to")
+    in_order(first, last)
+    wanted = Selection(frozenset(code or ()), frozenset(transaction_id or ()), first, last)
     settings = settings_for(data_dir)
     raise typer.Exit(run(_replay(settings, wanted, timeout, dry_run=dry_run, as_json=as_json)))
 
@@ -134,6 +144,8 @@ async def _replay(
 
     rows = [row async for row in _rejects(settings, None) if wanted.has(row)]
     rows.sort(key=lambda row: (row["recorded_at"], row["shard"], row["offset"]))
+    for unknown in sorted(wanted.ids - {row["transaction_id"] for row in rows}):
+        say(f"No refusal of this selection has the id {unknown}.")
     records = originals(await _safe(settings, rows))
     if dry_run:
         _show_dry_run(rows, len(records), as_json=as_json)

@@ -9,21 +9,23 @@ from ledger.cli.output import (
     REFUSED,
     AsJson,
     DataDir,
+    in_order,
     meter,
     print_json,
     print_table,
     run,
     settings_for,
+    tell,
     time_option,
 )
 
 if TYPE_CHECKING:
     from ledger.replay.replay import Report
 
-DIFFERENCES = {"shard": "right", "kind": "left", "what": "left"}
+DIFFERENCES = {"shard": "right", "kind": "left", "what": "prose"}
 OTHERWISE = {
     "shard": "right", "offset": "right", "transaction": "left", "was": "left", "now": "left",
-    "because of": "left", "what": "left",
+    "because of": "left", "what": "prose",
 }  # fmt: skip
 
 
@@ -61,16 +63,17 @@ def replay(
     from ledger.replay.replay import replay as replayed
     from ledger.replay.shadow import Span
 
-    settings = settings_for(data_dir)
+    first = time_option(start, "--from")
     last = None if end is None else time_option(end, "--to")
-    span = Span(time_option(start, "--from"), last)
+    in_order(first, last)
+    settings, span = settings_for(data_dir), Span(first, last)
     with meter("Shards", settings.shards) as shown:
         report = run(replayed(settings, into, span, shown))
     if as_json:
         print_json(report.as_json())
     else:
         print_report(report)
-        print(f"The shadow ledger stays in schema {into} until: faust-ledger shadows drop {into}")
+        tell(f"The shadow ledger stays in schema {into} until: faust-ledger shadows drop {into}")
     raise typer.Exit(REFUSED if report.compared.count else OK)
 
 
@@ -109,7 +112,7 @@ def list_shadows(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         for each in found:
             print_json(each._asdict())
     elif found:
-        print_table({"schema": "left", "purpose": "left"}, [list(each) for each in found])
+        print_table({"schema": "left", "purpose": "prose"}, [list(each) for each in found])
     else:
         print("There is no shadow ledger.")
 
@@ -122,4 +125,4 @@ def drop_shadow(
     from ledger.gl import shadows
 
     shadows.drop(settings_for(data_dir).database_url, name)
-    print(f"{name} is dropped.")
+    tell(f"{name} is dropped.")

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from ledger.cli.output import errors, tell
 from ledger.settings import Settings
+from ledger.terminal import plain, print_whole
 
 if TYPE_CHECKING:
     from ledger.stack.record import Record
@@ -57,7 +59,7 @@ def directory(data_dir: Path | None) -> Path:
 
 def teller(console: Console) -> Callable[[str], None]:
     """Prints a line of progress."""
-    return lambda line: console.print(escape(line), highlight=False, soft_wrap=True)
+    return lambda line: console.print(Text(plain(line)), soft_wrap=True)
 
 
 def up(
@@ -102,7 +104,7 @@ def up(
     from ledger.stack.progress import shown
 
     # Progress is for people and goes to stderr, where it is in no program's way.
-    console = Console(stderr=True)
+    console = errors()
     with shown(console) as meters:
         record = stack.up(
             place,
@@ -131,7 +133,7 @@ def show_addresses(record: "Record") -> None:
     """The same for people; lines that a terminal's width does not cut, to copy from."""
     for name, value in addresses(record).items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        print(f"{name.replace('_', ' '):<18} {text or 'none'}")
+        tell(f"{name.replace('_', ' '):<18} {text or 'none'}")
 
 
 def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -139,7 +141,7 @@ def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     place = directory(data_dir)
     from ledger.stack import stack
 
-    stopped = stack.down(place, say=teller(Console(stderr=True)))
+    stopped = stack.down(place, say=teller(errors()))
     if as_json:
         print(json.dumps({"data_dir": str(place), "stopped": stopped}))
 
@@ -153,10 +155,13 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(looking.as_json(found)))
     else:
-        console = Console(emoji=False)
-        console.print(looking.as_table(found))
+        tell(found.data_dir)
+        if found.seen:
+            print_whole(looking.as_table(found))
+        else:
+            tell("no stack here: `faust-ledger up` makes one")
         if found.workers:
-            console.print(looking.shards_table(found))
+            print_whole(looking.shards_table(found))
     raise typer.Exit(0 if found.well else 1)
 
 
@@ -169,5 +174,5 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(looking.as_json(findings)))
     else:
-        Console(emoji=False).print(looking.as_table(findings))
+        print_whole(looking.as_table(findings))
     raise typer.Exit(0 if all(each.well for each in findings) else 1)

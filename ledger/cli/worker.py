@@ -1,10 +1,11 @@
 """`faust-ledger worker`: both applications of one worker, kept running."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ledger.hiding import log_to_stderr
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
         from ledger import settings as configuration
         from ledger.cli.supervisor import Supervisor
 
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level="INFO")
+        log_to_stderr()
         settings = configuration.load(data_dir)
         place = settings.data_dir.resolve()
         Supervisor(settings.model_copy(update={"data_dir": place}), name).run()

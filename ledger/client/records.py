@@ -14,6 +14,7 @@ from schema_registry.client.errors import ClientError
 import schemas
 from ledger.domain import avro
 from ledger.errors import LedgerError, Unavailable
+from ledger.hiding import hidden, shown_url
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.registry import HEADER, SERVER_ERROR, Codec, subject_of
@@ -76,7 +77,9 @@ class Records:
         try:
             found = await self._client.get_by_id(schema_id)
         except (ClientError, httpx.HTTPError) as error:
-            raise Unavailable(f"The schema registry does not answer: {error}") from error
+            raise Unavailable(
+                f"The schema registry does not answer: {hidden(str(error))}"
+            ) from error
         except Exception as error:  # whatever the client makes of a schema that is none of ours
             raise ValueError(f"schema {schema_id} is none of ours: {error!r}") from error
         if found is None:
@@ -93,9 +96,12 @@ async def _registered(
         known = await client.check_version(subject, schema.AvroSchema(schemas.load(name)))
     except (ClientError, httpx.HTTPError) as error:
         if isinstance(error, ClientError) and (error.http_code or SERVER_ERROR) < SERVER_ERROR:
-            raise LedgerError(f"The registry refuses to tell of {subject}: {error}") from error
+            raise LedgerError(
+                f"The registry refuses to tell of {subject}: {hidden(str(error))}"
+            ) from error
         raise Unavailable(
-            f"The schema registry at {settings.registry_url} does not answer: {error}. Is it up "
+            f"The schema registry at {shown_url(settings.registry_url)} does not answer: "
+            f"{hidden(str(error))}. Is it up "
             "(`faust-ledger status`), and is the setting registry_url right?"
         ) from error
     if known is None:

@@ -8,27 +8,26 @@ from statistics import quantiles
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
 from rich.text import Text
 
+from ledger import terminal
 from ledger.audit.findings import Report
 from ledger.demo import market
 from ledger.demo.generate import Made
 from ledger.demo.play import PACE, Live, Played
 from ledger.domain.balance import Balance
 from ledger.domain.run import Refusal
+from ledger.terminal import plain_lines
 
 LINE_SECONDS = 2.0
 RATED_OVER = 10
-WIDE = 200
 
 Key = tuple[str, str]
 
 
 def to_stdout() -> Console:
     """Colours and bars on a terminal alone; a pipe has no width to fold to."""
-    console = Console(emoji=False)
-    return console if console.is_terminal else Console(emoji=False, width=WIDE)
+    return terminal.console()
 
 
 def progress_text(live: Live, rate: float, total: int) -> str:
@@ -54,7 +53,7 @@ class Rate:
 def following(console: Console, total: int) -> Iterator[Callable[[Live], None]]:
     """A bar on a terminal, elsewhere a line every two seconds."""
     rate = Rate()
-    if console.is_terminal:
+    if console.file.isatty():
         columns = (BarColumn(), TextColumn("{task.description}"))
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("", total=total)
@@ -78,20 +77,12 @@ def following(console: Console, total: int) -> Iterator[Callable[[Live], None]]:
 
 def line(console: Console, text: str) -> None:
     """As it is: not folded, no markup."""
-    console.print(Text(text), soft_wrap=True)
+    console.print(Text(plain_lines(text)), soft_wrap=True)
 
 
 def table(console: Console, columns: Mapping[str, str], rows: Sequence[Sequence[str]]) -> None:
-    """`columns` by title, with "left" or "right"."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for title, side in columns.items():
-        shown.add_column(
-            title, justify="right" if side == "right" else "left", no_wrap=title != "reason"
-        )
-    for row in rows:
-        # Not markup, in which :bank: would be a picture of one.
-        shown.add_row(*map(Text, row))
-    console.print(shown)
+    """`columns` by title, with "left", "right" or "prose"."""
+    terminal.print_table(columns, rows, console)
 
 
 def balances(console: Console, found: Mapping[Key, Balance], client: int) -> None:
@@ -140,7 +131,7 @@ def refusals(console: Console, refused: Sequence[Refusal]) -> None:
     """Each with its reason."""
     line(console, f"\nRefused, {len(refused)} that were made wrong on purpose:")
     rows = [[each.code, each.transaction_id or "", each.reason] for each in refused]
-    table(console, {"code": "left", "transaction": "left", "reason": "left"}, rows)
+    table(console, {"code": "left", "transaction": "left", "reason": "prose"}, rows)
 
 
 def summary(console: Console, played: Played) -> None:

@@ -15,6 +15,8 @@ _NORMAL: dict[str, Side] = {
     "equity": "credit",
     "income": "credit",
 }
+TYPES = tuple(_NORMAL)
+"""What an account's path may begin with."""
 _CODE = re.compile(rf"(?:{'|'.join(_NORMAL)})(?::[A-Za-z0-9][A-Za-z0-9._-]*)+")
 
 

@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from ledger.errors import InvariantBroken, LedgerError
+from ledger.errors import InvariantBroken, LedgerError, SettingsError
 from ledger.gl.journal import JournalUnavailable
+from ledger.hiding import hidden, shown_url
 
 T = TypeVar("T")
 
@@ -59,9 +60,9 @@ def engine(
     """An engine whose statements end after `seconds`, and transactions left idle after theirs.
 
     `settings` are PostgreSQL's, for each session; `options` go to `create_engine`. Nothing is
-    connected yet.
+    connected yet. Raises SettingsError for an address that cannot be read.
     """
-    address = make_url(url).set(drivername="postgresql+psycopg")
+    address = _address(url)
     made = create_engine(address, pool_timeout=LOCK_SECONDS, **options)
     wanted = {
         "timezone": "UTC",
@@ -88,6 +89,18 @@ def engine(
     return made
 
 
+def _address(url: str) -> URL:
+    try:
+        return make_url(url).set(drivername="postgresql+psycopg")
+    except (ArgumentError, ValueError):
+        # Not from it: its message repeats a piece of the address, which may be of the password.
+        raise SettingsError(
+            f"The database's address {shown_url(url)} cannot be read. The settings database_url "
+            "and service_database_url are like postgresql://user@host:5432/database; what is not a "
+            "letter or a digit in a password is percent-encoded."
+        ) from None
+
+
 @contextmanager
 def faults_translated() -> Iterator[None]:
     """The database's errors as JournalUnavailable, or as InvariantBroken where waiting is vain."""
@@ -104,7 +117,7 @@ def faults_translated() -> Iterator[None]:
 def translate(error: BaseException) -> LedgerError:
     """The fault to raise for an error of the driver."""
     code = getattr(error, "sqlstate", None)
-    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    said = hidden(str(error).strip().partition("\n")[0]) or type(error).__name__
     lost = code is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     if lost or str(code)[:2] in _AWAY_CLASSES or code in _AWAY_CODES:
         return JournalUnavailable(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.hiding import shown_url
 from ledger.settings import Settings
 from ledger.stack import health, parts
 from ledger.stack.files import Layout
@@ -94,6 +95,14 @@ def of_database(settings: Settings) -> Iterator[Finding]:
             ).fetchall()
     except psycopg.OperationalError as error:
         yield from _of_role(str(error).strip())
+        return
+    except psycopg.ProgrammingError as error:
+        if error.sqlstate is not None:
+            raise
+        # The driver's own, of an address that it cannot read; it repeats pieces of it.
+        address = shown_url(settings.service_database_url)
+        yield Finding("general ledger", False, f"its address {address} cannot be read",
+                      "mend the setting service_database_url")  # fmt: skip
         return
     gone = [name for name, there, _ in rows if not there]
     closed = [name for name, there, readable in rows if there and not readable]

@@ -19,6 +19,7 @@ from ledger.stack.files import PARTIAL
 from ledger.stack.parts import Part
 from ledger.stack.patient import Finding, Patient
 from ledger.stack.services import Service
+from ledger.terminal import plain
 
 
 def examine(data_dir: Path) -> list[Finding]:
@@ -217,12 +218,14 @@ def as_json(findings: list[Finding]) -> dict[str, Any]:
 
 def as_table(findings: list[Finding]) -> Table:
     """For people."""
-    table = Table("", "found", "what to do", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "found", "what to do"):
+        table.add_column(column, no_wrap=not column)
     for each in findings:
         mark = "[green]well[/]" if each.well else "[red]look[/]"
         table.add_row(
-            f"{mark} {escape(each.name)}",
-            escape(each.detail),
-            "" if each.well else escape(each.advice),
+            f"{mark} {escape(plain(each.name))}",
+            escape(plain(each.detail)),
+            "" if each.well else escape(plain(each.advice)),
         )
     return table

@@ -144,7 +144,8 @@ class Bars:
 @contextmanager
 def shown(console: Console) -> Iterator[Meters]:
     """Bars where `console` is a terminal, lines where not."""
-    if not console.is_terminal:
+    # Not rich's is_terminal, which FORCE_COLOR makes true of a pipe.
+    if not console.file.isatty():
         yield Lines(console)
         return
     columns = (

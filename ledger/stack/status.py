@@ -18,6 +18,7 @@ from ledger.stack.health import Health
 from ledger.stack.parts import Part
 from ledger.stack.services import services
 from ledger.streaming.health import alike, spans
+from ledger.terminal import plain
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,11 @@ def as_json(status: Status) -> dict[str, Any]:
 
 
 def as_table(status: Status) -> Table:
-    """For people."""
-    table = Table(title=escape(status.data_dir), title_justify="left")
+    """For people, its last column in sentences."""
+    table = Table()
     for column in ("part", "state", "pid", "port", "memory", "up for", ""):
-        table.add_column(column, justify="right" if column in ("pid", "port", "memory") else "left")
+        right = column in ("pid", "port", "memory")
+        table.add_column(column, justify="right" if right else "left", no_wrap=bool(column))
     for each in status.seen:
         state = "down" if not each.running else "trouble" if each.trouble else "well"
         colour = {"down": "red", "trouble": "yellow", "well": "green"}[state]
@@ -141,20 +143,20 @@ def as_table(status: Status) -> Table:
             str(each.port or ""),
             "" if each.rss is None else f"{each.rss / 1e6:.0f} MB",
             lasted(each.uptime),
-            escape(detail),
+            escape(plain(detail)),
         )
-    if not status.seen:
-        table.caption = "no stack here: `faust-ledger up` makes one"
     return table
 
 
 def shards_table(status: Status) -> Table:
     """Each stage's partitions at each worker, those that do the same in one row."""
-    table = Table("worker", "stage", "partitions", "state", "lag", "", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("worker", "stage", "partitions", "state", "lag", ""):
+        table.add_column(column, no_wrap=bool(column))
     for name, said in status.workers.items():
         for application in said["applications"].values() if said else ():
             for row in together(application["partitions"]):
-                table.add_row(name, *map(escape, row))
+                table.add_row(name, *(escape(plain(each)) for each in row))
     return table
 
 

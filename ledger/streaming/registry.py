@@ -18,6 +18,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_rand
 import schemas
 from ledger.domain import avro
 from ledger.errors import LedgerError, Unavailable
+from ledger.hiding import hidden
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.topics import topics
@@ -87,12 +88,13 @@ def _register(
     except ClientError as error:
         if error.http_code is not None and error.http_code < SERVER_ERROR:
             raise LedgerError(
-                f"The registry refuses schema {name} under {subject}: {error.message}. Change it "
+                f"The registry refuses schema {name} under {subject}: {hidden(error.message)}. "
+                "Change it "
                 "in a compatible way (schemas/README.md), or register it under a new topic."
             ) from error
-        raise Unavailable(f"The schema registry fails: {error}") from error
+        raise Unavailable(f"The schema registry fails: {hidden(str(error))}") from error
     except httpx.HTTPError as error:
-        raise Unavailable(f"The schema registry does not answer: {error}") from error
+        raise Unavailable(f"The schema registry does not answer: {hidden(str(error))}") from error
 
 
 def _unknown(schema_id: int) -> Schema:
@@ -148,7 +150,9 @@ def codec_of(settings: Settings) -> Codec:
                 found = answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:
             # ValueError: what stands before the registry says in HTML that it is away.
-            raise Unavailable(f"The schema registry does not answer: {error!r}") from error
+            raise Unavailable(
+                f"The schema registry does not answer: {hidden(repr(error))}"
+            ) from error
         if found is None:
             raise ValueError(f"the registry knows no schema {schema_id}")
         return readable_or_error(schema_in(found), schema_id)

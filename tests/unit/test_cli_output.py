@@ -74,7 +74,11 @@ def test_help(words, says):
     ],
 )
 def test_wrong_usage(words, tmp_path):
-    assert run(*words, FAUST_LEDGER_DATA_DIR=str(tmp_path)).exit_code == 2
+    place = {
+        "FAUST_LEDGER_DATA_DIR": str(tmp_path),
+        "FAUST_LEDGER_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    }
+    assert run(*words, **place).exit_code == 2
 
 
 def test_times():
@@ -185,7 +189,8 @@ def test_rejects_as_json():
 
 PRINTING = """
 import os, signal
-from ledger.cli.output import buffer_output, print_json
+from ledger.cli.output import print_json
+from ledger.cli.streams import prepare as buffer_output
 signal.signal(signal.SIGUSR1, lambda signum, frame: os.write(2, b"!"))
 buffer_output()
 print_json({"reason": "x" * 1_000_000})

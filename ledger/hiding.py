@@ -1,0 +1,122 @@
+"""What people are shown of an address or a message: never a password.
+
+A database's address is read as SQLAlchemy reads it, so that `u:pa/ss@host` has a password with a
+slash. Whatever could be read in two ways shows its scheme alone.
+"""
+
+import logging
+import re
+from urllib.parse import unquote_plus
+
+HIDDEN = "***"
+
+_URL = re.compile(
+    r"""(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://
+        (?:(?P<user>[^:/?\#@\s]*)(?P<password>:[^@\s]*)?@)?
+        (?P<hosts>(?:\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9._-]+)?\]|[A-Za-z0-9._-]|%[0-9A-Fa-f]{2}|[,:])*)
+        (?P<path>/[^?\#@\s]*)?
+        (?:\?(?P<query>[^\#@\s]*))?
+        (?P<fragment>\#[^@\s]*)?""",
+    re.VERBOSE,
+)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
+_SHOWN_PARAMETERS = re.compile(
+    r"host|hostaddr|port|dbname|user|passfile|connect_timeout|client_encoding|options|"
+    r"application_name|keepalives\w*|tcp_user_timeout|ssl(?!password)\w*|gss\w*|krbsrvname|"
+    r"target_session_attrs|load_balance_hosts|service|channel_binding|require_auth"
+)
+"""PostgreSQL's, whose values are no secrets; `passfile` names a file. All others are hidden."""
+_IN_TEXT = re.compile(
+    r"(?<=')[A-Za-z][A-Za-z0-9+.-]*://[^'\n]*(?=')|(?<=\")[A-Za-z][A-Za-z0-9+.-]*://[^\"\n]*(?=\")|"
+    r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>`]+"
+)
+"""In quotes, or up to a blank."""
+_WORD_IN_TEXT = re.compile(
+    r"(?P<name>\b\w*(?:password|passwd|pwd|secret|token))(?P<is>\s*=\s*)"
+    r"(?P<value>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s'\"&,;)]+)",
+    re.IGNORECASE,
+)
+
+
+def shown_url(url: str) -> str:
+    """`url` with what may be a secret as ***; of one that cannot be read, its scheme alone."""
+    found = _read(url)
+    if found is None:
+        scheme = _SCHEME.match(url)
+        return f"{scheme[0]}://{HIDDEN}" if scheme else HIDDEN
+    return "".join((
+        found["scheme"], "://", _who(found), found["hosts"], found["path"] or "",
+        "" if found["query"] is None else f"?{_parameters(found['query'])}",
+        f"#{HIDDEN}" if found["fragment"] else "",
+    ))  # fmt: skip
+
+
+def readable(url: str) -> bool:
+    """Whether it is an address that everybody reads in the same way."""
+    return _read(url) is not None
+
+
+def _read(url: str) -> re.Match[str] | None:
+    found = _URL.fullmatch(url)
+    hosts = found["hosts"].split(",") if found else []
+    ports = (each.rpartition("]")[2].partition(":")[2] for each in hosts)
+    return found if all(not port or port.isdecimal() for port in ports) else None
+
+
+def _who(found: re.Match[str]) -> str:
+    if found["user"] is None:
+        return ""
+    if found["password"] is not None:
+        return f"{found['user']}:{HIDDEN}@"
+    # Over HTTP a name without a password is a key more often than a name.
+    secret = found["scheme"].lower().startswith("http")
+    return f"{HIDDEN if secret else found['user']}@"
+
+
+def _parameters(query: str) -> str:
+    return "&".join(map(_parameter, query.split("&"))) if query else ""
+
+
+def _parameter(pair: str) -> str:
+    name, separator, _ = pair.partition("=")
+    if not separator:
+        return HIDDEN
+    known = _SHOWN_PARAMETERS.fullmatch(unquote_plus(name).lower())
+    return pair if known else f"{name}={HIDDEN}"
+
+
+def hidden(text: str) -> str:
+    """A message of whatever origin, its addresses as `shown_url` shows them, its passwords as ***.
+
+    For messages of libraries, which repeat the address that they were given.
+    """
+    text = _IN_TEXT.sub(_shown_in_text, text)
+    return _WORD_IN_TEXT.sub(rf"\g<name>\g<is>{HIDDEN}", text)
+
+
+def _shown_in_text(found: re.Match[str]) -> str:
+    address = found[0].rstrip(".,;:!?)]}")
+    return shown_url(address) + found[0][len(address) :]
+
+
+class HidingFormatter(logging.Formatter):
+    """Writes a record on as many lines as its trace has, without passwords, whatever it is about.
+
+    Some messages have what a producer wrote: what ends a line, or a terminal obeys, is spelt out.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        from ledger.terminal import plain
+
+        return plain(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        return hidden(super().format(record))
+
+
+def log_to_stderr() -> None:
+    """The log of a process that runs for long: with times and levels, without passwords."""
+    logging.basicConfig(level="INFO")
+    form = HidingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+    for each in logging.getLogger().handlers:
+        each.setFormatter(form)

@@ -1,0 +1,134 @@
+"""Where settings are looked for, and why one is refused: nothing that was set is passed over."""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ledger.errors import SettingsError
+
+PREFIX = "FAUST_LEDGER_"
+CONFIG = f"{PREFIX}CONFIG"
+DEFAULT_FILE = "faust-ledger.toml"
+OTHERS = ("CONFIG", "CACHE_DIR", "DEBUG")
+"""Variables with the prefix that are no settings."""
+OF_TESTS = ("ALTERATIONS", "CENTRES_", "FAULT_", "FAULTS_", "FUZZ_", "HOSTILE_", "ORACLE_", "SHARED", "SOAK_",
+            "TEST_")  # fmt: skip
+"""How those begin that the project's tests read, which start commands with their environment."""
+_KUBERNETES = re.compile(
+    r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(?:TCP|UDP|SCTP)\w*)|(?:\w+_)?PORT(?=\n\w+://)"
+)
+"""Variables that Kubernetes makes for a Service named faust-ledger or faust-ledger-…, and the
+value where the name alone does not say."""
+MAX_SHOWN = 40
+
+
+def variable_of(name: str) -> str:
+    """The environment's name of a setting."""
+    return PREFIX + name.upper()
+
+
+def variables() -> dict[str, tuple[str, str]]:
+    """What the environment has with our prefix, its name in any case: (as spelt, value)."""
+    return {
+        name.upper().removeprefix(PREFIX): (name, value)
+        for name, value in os.environ.items()
+        if name.upper().startswith(PREFIX)
+    }
+
+
+def check_environment(known: Collection[str]) -> None:
+    """Raises SettingsError for a variable that is none of ours, or is empty."""
+    for name, (spelt, value) in variables().items():
+        if name.lower() in known or spelt in map(PREFIX.__add__, OTHERS):
+            if not value:
+                raise SettingsError(
+                    f"The environment variable {spelt} is set, but empty. Give it a value, or "
+                    f"unset it: unset {spelt}"
+                )
+        elif not name.startswith(OF_TESTS) and not _KUBERNETES.match(f"{name}\n{value}"):
+            choice = [variable_of(each) for each in known] + [PREFIX + each for each in OTHERS]
+            raise SettingsError(
+                f"The environment variable {spelt} is no setting.{nearest(PREFIX + name, choice)} "
+                "`faust-ledger settings` lists them all; unset what is not meant for the ledger."
+            )
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """A question for the end of a sentence, about what is spelt alike; "" for nothing alike."""
+    spelt = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(name.lower(), spelt, n=1)
+    return f" Did you mean {spelt[found[0]]}?" if found else ""
+
+
+def config_file() -> Path | None:
+    """The file that FAUST_LEDGER_CONFIG names, else the one of the working directory if any."""
+    given = os.environ.get(CONFIG)
+    if given is not None:
+        return Path(given)
+    default = Path(DEFAULT_FILE)
+    # Also a link that leads nowhere: somebody meant it.
+    return default if os.path.lexists(default) else None
+
+
+def in_file(known: Collection[str]) -> dict[str, Any]:
+    """What the file of settings has. Raises SettingsError for what is no setting, or unreadable."""
+    file = config_file()
+    if file is None:
+        return {}
+    found = _read(file)
+    for name, value in found.items():
+        if name not in known:
+            table = " Settings stand at the top, in no table." if isinstance(value, dict) else ""
+            raise SettingsError(
+                f"{file} has {name!r}, which is no setting.{table}{nearest(name, known)} "
+                "`faust-ledger settings` lists them all."
+            )
+    return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    named = f"{file}, which {CONFIG} names," if CONFIG in os.environ else str(file)
+    try:
+        # A byte order mark is what some editors begin a file with.
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"The settings in {named} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"The settings in {named} cannot be read: the file is not UTF-8 text (byte "
+            f"{error.start}). Save it as UTF-8."
+        ) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError(f"The settings in {named} are not TOML: {error}.") from None
+
+
+def explained(error: ValidationError, given: Mapping[str, Any], quoted: Collection[str]) -> str:
+    """In a sentence, which values are refused, where they are from, and why.
+
+    `given` are arguments, before all else; of the settings `quoted` the value is repeated. The
+    others may be secrets.
+    """
+    return " ".join(_sentences(error, given, quoted))
+
+
+def _sentences(
+    error: ValidationError, given: Mapping[str, Any], quoted: Collection[str]
+) -> Iterator[str]:
+    environment = variables()
+    for each in error.errors(include_url=False, include_context=False):
+        name = str(each["loc"][0]) if each["loc"] else ""
+        if name in given:
+            where = f"The setting {name}"
+        elif name.upper() in environment:
+            where = f"The environment variable {environment[name.upper()][0]}"
+        else:
+            where = f"The setting {name} in {config_file()}"
+        value = f" ({each['input']!r:.{MAX_SHOWN}})" if name in quoted else ""
+        why = each["msg"].removeprefix("Value error, ")
+        yield f"{where}{value} is refused: {why}."

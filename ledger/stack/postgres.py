@@ -81,13 +81,18 @@ def speaks_tls() -> bool:
     return "--with-openssl" in asked.stdout or "--with-ssl=openssl" in asked.stdout
 
 
-def tls(place: Layout, identity: Identity) -> dict[str, str]:
-    """What a client adds to its connection; empty where the server cannot do it, or need not.
+def has_tls(identity: Identity) -> bool:
+    """Whether the server takes nobody but over TLS.
 
     Without it the server still listens on 127.0.0.1 alone and takes passwords by SCRAM alone.
     """
-    if not (identity.secure and speaks_tls()):
-        return {}
+    return identity.secure and speaks_tls()
+
+
+def tls(place: Layout, identity: Identity) -> dict[str, str]:
+    """What a client adds to its connection, so that the environment (PGSSLMODE) has no say."""
+    if not has_tls(identity):
+        return {"sslmode": "disable"}
     return {"sslmode": "verify-full", "sslrootcert": str(place.ca_file)}
 
 
@@ -232,7 +237,7 @@ def start(place: Layout, identity: Identity) -> Part:
     user = system_user()
     initialise(place, identity, user)
     clear_leftovers(place)
-    secured = secure(place, user) if tls(place, identity) else {}
+    secured = secure(place, user) if has_tls(identity) else {}
     settings = (OPTIONS | secured).items()
     options = [word for name, value in settings for word in ("-c", f"{name}={value}")]
     return spawn(
@@ -274,8 +279,11 @@ def connect(
     """As the superuser; psycopg.OperationalError while the server is not ready."""
     import psycopg
 
+    from ledger.gl import session
+
     given: dict[str, Any] = tls(place, identity)
-    return psycopg.connect(
+    made = session.connected(
+        psycopg.Connection,
         host=HOST,
         port=identity.postgres_port,
         user="postgres",
@@ -285,6 +293,8 @@ def connect(
         autocommit=True,
         **given,
     )
+    session.establish(made, {})
+    return made
 
 
 def missing(place: Layout, identity: Identity) -> str | None:

@@ -1,6 +1,7 @@
 """`faust-ledger worker`: both applications of one worker, kept running."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,9 @@ def register(app: typer.Typer) -> None:
         # Other commands start sooner without what a supervisor needs.
         from ledger import settings as configuration
         from ledger.cli.supervisor import Supervisor
+        from ledger.stack.environment import PRIVATE_UMASK
 
+        os.umask(PRIVATE_UMASK)
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level="INFO")
         settings = configuration.load(data_dir)
         place = settings.data_dir.resolve()

@@ -109,6 +109,7 @@ def test_the_folder_has_no_say_but_for_its_settings(surroundings: Surroundings) 
 def test_text_is_stored_as_it_was_sent(surroundings: Surroundings) -> None:
     given = {
         "transaction_id": NAME, "kind": "deposit", "description": DESCRIPTION,
+        "effective_at": "2026-01-02T03:04:05Z",
         "entries": [
             {"account": "assets:cash", "side": "debit", "amount": "10.00", "currency": "CHF"},
             {"account": "liabilities:a", "side": "credit", "amount": "10.00", "currency": "CHF"},

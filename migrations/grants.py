@@ -5,8 +5,12 @@ next `upgrade`, and what somebody granted beyond this is taken back.
 """
 
 import logging
+from contextlib import suppress
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from ledger.gl import rights
 
 READ = "SELECT"
 ADD = "SELECT, INSERT"
@@ -47,6 +51,24 @@ def apply(connection: Connection) -> None:
             connection.execute(text(f"REVOKE ALL ON TABLE {schema}.{table} FROM {role}"))
             connection.execute(text(f"GRANT {privileges} ON TABLE {schema}.{table} TO {role}"))
         connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {role}"))
+    take_back(connection)
+
+
+def take_back(connection: Connection) -> None:
+    """What was granted beyond, as the owner can; a warning names what only others can."""
+    wanted = {role: tables for role, (tables, _) in GRANTS.items()}
+    who = "SELECT current_user::text, current_schema()::text"
+    owner, schema = connection.exec_driver_sql(who).one()
+
+    def beyond() -> list[rights.Beyond]:
+        return rights.found(connection.exec_driver_sql, wanted, owner=owner, schema=schema)
+
+    for each in beyond():
+        # One that is not ours to take back must not end the migration.
+        with suppress(DBAPIError), connection.begin_nested():
+            connection.exec_driver_sql(each.command)
+    for each in beyond():
+        log.warning("%s", rights.said(each))
 
 
 def is_there(connection: Connection, role: str) -> bool:

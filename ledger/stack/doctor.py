@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ledger.errors import StackError
 from ledger.settings import load as load_settings
-from ledger.stack import cache, causes, files, identity, machine, parts, ports, postgres
+from ledger.stack import cache, causes, files, identity, machine, parts, ports, postgres, rights
 from ledger.stack import record as records
 from ledger.stack.files import PARTIAL
 from ledger.stack.parts import Part
@@ -163,6 +163,9 @@ def ledger(patient: Patient) -> Iterator[Finding]:
     settings, answering = load_settings(patient.place.root), patient.answering()
     if postgres.NAME in answering:
         yield from causes.of_database(settings)
+        yield from rights.of_database(settings)
+    if patient.me and any(each.name in answering for each in patient.me.brokers):
+        yield from rights.of_kafka(settings)
     if answering and answering == {service.name for service in patient.services()}:
         yield from causes.of_topics(settings)
 

@@ -1,5 +1,6 @@
 """PostgreSQL from a Python package, listening on 127.0.0.1 alone, every role with a password."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import psycopg
 
 NAME = "postgres"
+log = logging.getLogger(__name__)
 DATABASE = "ledger"
 # Long enough to replay the write-ahead log after a crash.
 READY_SECONDS = 120
@@ -251,6 +253,19 @@ def missing(place: Layout, identity: Identity) -> str | None:
     except psycopg.OperationalError as error:
         return f"it does not answer: {str(error).strip()}"
     return None
+
+
+def take_back(place: Layout, identity: Identity) -> None:
+    """As the superuser: what was granted to the ledger's roles beyond what they are to have."""
+    from ledger.gl import rights
+    from migrations.grants import GRANTS
+
+    wanted = {role: tables for role, (tables, _) in GRANTS.items()}
+    with connect(place, identity, DATABASE) as connection:
+        # In the order found: a membership goes before what it led to.
+        for each in rights.found(connection.execute, wanted, owner="ledger_owner", schema="public"):
+            connection.execute(each.command)
+            log.warning("%s: taken back", each.what)
 
 
 def create_databases(place: Layout, identity: Identity) -> None:

@@ -94,6 +94,7 @@ def start_services(
         record = ensure_running(place, record, broker, say)
     await_service(record, database, say)
     postgres.create_databases(place, me)
+    postgres.take_back(place, me)
     record = ensure_running(place, record, registry, say)
     for service in (*brokers, registry):
         await_service(record, service, say)

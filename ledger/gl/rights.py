@@ -48,9 +48,7 @@ WITH grantee AS (
     SELECT oid FROM pg_roles WHERE rolname = %(owner)s
 )
 """
-_PLACES = (
-    _GRANTEES
-    + """
+_PLACES = """
 SELECT format('%%s may %%s in schema %%I', g.name, a.privilege_type, n.nspname),
     format('REVOKE %%s ON SCHEMA %%I FROM %%s', a.privilege_type, n.nspname, g.name)
 FROM pg_namespace n, aclexplode(n.nspacl) a, grantee g
@@ -73,10 +71,7 @@ JOIN (VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'FUNCTIONS'), ('T', 'TYP
 aclexplode(x.defaclacl) a, grantee g
 WHERE a.grantee = g.oid AND (g.oid <> 0 OR letter NOT IN ('f', 'T'))
 """
-)
-_RELATIONS = (
-    _GRANTEES
-    + """
+_RELATIONS = """
 , acl AS (
     SELECT c.oid, c.relname, c.relowner, c.relkind, NULL AS attname, a.*
     FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = to_regnamespace(%(schema)s)
@@ -120,16 +115,12 @@ SELECT format('%%s owns the database %%I', g.name, d.datname),
     format('ALTER DATABASE %%I OWNER TO %%I', d.datname, %(owner)s)
 FROM pg_database d JOIN grantee g ON g.oid = d.datdba WHERE d.datname = current_database()
 """
-)
 # Since PostgreSQL 15.
-_PARAMETERS = (
-    _GRANTEES
-    + """
+_PARAMETERS = """
 SELECT format('%%s may %%s %%s', g.name, a.privilege_type, p.parname),
     format('REVOKE ALL ON PARAMETER %%s FROM %%s', p.parname, g.name)
 FROM pg_parameter_acl p, aclexplode(p.paracl) a, grantee g WHERE a.grantee = g.oid
 """
-)
 _PRIVILEGE = re.compile(r"([A-Z]+)\s*(?:\(([^)]*)\))?")
 
 
@@ -145,7 +136,7 @@ def found(run: Run, grants: Grants, *, owner: str, schema: str) -> list[Beyond]:
     queries = [_ROLES, _PLACES, _RELATIONS]
     if run("SELECT to_regclass('pg_catalog.pg_parameter_acl') IS NOT NULL").fetchone()[0]:
         queries.append(_PARAMETERS)
-    rows = [tuple(row) for query in queries for row in run(query, given).fetchall()]
+    rows = [tuple(row) for query in queries for row in run(_GRANTEES + query, given).fetchall()]
     return [Beyond(what, command) for what, command in dict.fromkeys(rows)]
 
 

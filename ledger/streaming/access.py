@@ -185,7 +185,8 @@ def _reaches_ledger(settings: Settings, rule: Rule) -> bool:
 
 def _fields(rule: Rule) -> tuple[int, str, int, str, str, int, int]:
     return (
-        rule.resource, rule.name, rule.pattern, f"User:{rule.role}", rule.host, rule.operation, ALLOW
+        rule.resource, rule.name, rule.pattern,
+        f"User:{rule.role}", rule.host, rule.operation, ALLOW,
     )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ PYTHON = PLAIN | {"LD_LIBRARY_PATH", "XDG_DATA_HOME", "XDG_CACHE_HOME", "PYTHONS
 def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in HOSTILE.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_PROXY", raising=False)
 
 
 def test_others_programs_get_what_is_listed_and_nothing_else() -> None:

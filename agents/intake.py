@@ -15,6 +15,7 @@ from agents.lanes import Gap
 from agents.reference import ReferenceFollower
 from ledger.domain.intake import Memory, Received, Settled, cut, decide
 from ledger.domain.refusal import Refused
+from ledger.domain.run import Decision
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.decisions import ValidRun, require_known, require_settled, valid_runs
@@ -35,10 +36,11 @@ def attach(app: LedgerApp, reference: ReferenceFollower) -> None:
     shards: dict[int, IntakeShard] = {}
 
     async def opened(shard: int) -> int:
-        await reference.ready.wait()
         if shard not in shards:
             others = partial(recorded_until, shards, shard)
             shards[shard] = IntakeShard(app, shard, reader, reference, others)
+        await shards[shard].require_reference()
+        await reference.ready.wait()
         return await shards[shard].open()
 
     async def take(run: Run) -> int:
@@ -74,11 +76,30 @@ class IntakeShard:
         self._log_end = 0
         self._lock = asyncio.Lock()
         self._noting: asyncio.Task[None] | None = None
+        self._was_opened = False
 
     @property
     def recorded_until(self) -> int:
         """Up to which time of the log it is decided, microseconds."""
         return self._ids.watermark.recorded_until
+
+    async def require_reference(self) -> None:
+        """Raises InvariantBroken when there are less reference data than the last run names.
+
+        Before anything waits for them: a topic that was made anew has no policy to wait for.
+        """
+        await waited_for(self._look_at_last_run, f"look for shard {self._shard}'s reference data")
+
+    async def _look_at_last_run(self) -> None:
+        topic = self._app.names.decisions.name
+        for record in await self._app.log_.last_of(topic, [self._shard]):
+            try:
+                decision = Decision(**self._app.codec.decode("Decision", record.value or b""))
+            except (ValueError, TypeError):
+                # None of ours; whoever reads it drops it, and says so.
+                continue
+            if decision.reference_digest:
+                await self._reference.require_offset(decision.reference_offset, self._shard)
 
     async def open(self) -> int:
         """Catch up with the decision log; returns the position to read transactions from."""
@@ -86,6 +107,7 @@ class IntakeShard:
             await waited_for(self._require_known, f"look for shard {self._shard}'s decisions")
             await waited_for(self._catch_up, f"open shard {self._shard}")
             await waited_for(self._require_settled, f"look for shard {self._shard}'s transactions")
+            self._was_opened = True
             await self._note_reference()
             return self._ids.watermark.end
 
@@ -119,8 +141,8 @@ class IntakeShard:
         place = self._app.health.at(tp)
         here.set(place)
         async with self._lock:
-            # Assigned and not opened: what moves while a shard is opened is noted after that.
-            if tp not in self._app.consumer.assignment():
+            # Assigned, not reading already: what moves while it is opened is noted after that.
+            if not self._was_opened or tp not in self._app.consumer.assignment():
                 return
             try:
                 await self._note_reference()

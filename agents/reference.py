@@ -123,15 +123,19 @@ class ReferenceFollower:
         self.require_whole()
         while self.data.offset < offset:
             moved = self._moved
-            _, end = await self._log.bounds(self._topic, 0)
-            if end < offset:
-                raise InvariantBroken(
-                    f"Shard {shard} was decided with more reference data than there is. "
-                    f"{out_of_reach(self._topic, 0, offset, (0, end))}"
-                )
+            await self.require_offset(offset, shard)
             if self.data.offset < offset:
                 await moved.wait()
             self.require_whole()
+
+    async def require_offset(self, offset: int, shard: int) -> None:
+        """Raises InvariantBroken when the topic ends before `offset`, which `shard` has reached."""
+        _, end = await self._log.bounds(self._topic, 0)
+        if end < offset:
+            raise InvariantBroken(
+                f"Shard {shard} was decided with more reference data than there is. "
+                f"{out_of_reach(self._topic, 0, offset, (0, end))}"
+            )
 
     async def require_digest(self, offset: int, digest: bytes, shard: int) -> None:
         """Raises InvariantBroken when the records before `offset`, read already, have another."""

@@ -15,10 +15,10 @@ from ledger.errors import SettingsError
 PREFIX = "FAUST_LEDGER_"
 CONFIG = f"{PREFIX}CONFIG"
 DEFAULT_FILE = "faust-ledger.toml"
-OTHERS = ("CONFIG", "CACHE_DIR", "DEBUG")
+OTHERS = ("CONFIG", "CACHE_DIR", "DEBUG", "WORKER_PYTHONPATH")
 """Variables with the prefix that are no settings."""
-OF_TESTS = ("ALTERATIONS", "CENTRES_", "FAULT_", "FAULTS_", "FUZZ_", "HOSTILE_", "ORACLE_", "SHARED", "SOAK_",
-            "TEST_")  # fmt: skip
+OF_TESTS = ("ALTERATIONS", "CENTRES_", "FAULT_", "FAULTS_", "FUZZ_", "HOSTILE_", "ORACLE_",
+            "SHARED", "SOAK_", "TEST_")  # fmt: skip
 """How those begin that the project's tests read, which start commands with their environment."""
 _KUBERNETES = re.compile(
     r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(?:TCP|UDP|SCTP)\w*)|(?:\w+_)?PORT(?=\n\w+://)"

@@ -1,9 +1,11 @@
 """What alembic runs: revisions, then grants; one transaction, one upgrade at a time."""
 
 from alembic import context
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, text
 
 from ledger import settings
+from ledger.gl.connection import engine
+from ledger.gl.migrate import UPGRADE_SECONDS
 from ledger.gl.tables import metadata
 from migrations import grants
 
@@ -26,5 +28,7 @@ given = context.config.attributes.get("connection")
 if given is not None:
     migrate(given)
 else:
-    with create_engine(settings.load().database_url).connect() as own:
+    address = settings.load().database_url
+    made = engine(address, seconds=UPGRADE_SECONDS, idle_seconds=UPGRADE_SECONDS)
+    with made.connect() as own:
         migrate(own)

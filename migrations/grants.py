@@ -6,11 +6,13 @@ next `upgrade`, and what somebody granted beyond this is taken back.
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Column, Connection, Table, text
+from sqlalchemy.exc import DBAPIError
 
-from ledger.gl import tables
+from ledger.gl import rights, tables
 
 READ = "SELECT"
 ADD = "SELECT, INSERT"
@@ -52,7 +54,7 @@ def apply(connection: Connection) -> None:
     schema = connection.scalar(text("SELECT quote_ident(current_schema())"))
     for table in TABLES:
         connection.execute(text(f"REVOKE ALL ON TABLE {schema}.{table} FROM PUBLIC"))
-    for role, (rights, without) in GRANTS.items():
+    for role, (granted, without) in GRANTS.items():
         if not is_there(connection, role):
             log.warning(
                 "There is no role %s in this database, so %s. Make it (CREATE ROLE %s LOGIN) and "
@@ -62,10 +64,28 @@ def apply(connection: Connection) -> None:
                 role,
             )
             continue
-        for table, privileges in rights.items():
+        for table, privileges in granted.items():
             connection.execute(text(f"REVOKE ALL ON TABLE {schema}.{table} FROM {role}"))
             connection.execute(text(f"GRANT {privileges} ON TABLE {schema}.{table} TO {role}"))
         connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {role}"))
+    take_back(connection)
+
+
+def take_back(connection: Connection) -> None:
+    """What was granted beyond, as the owner can; a warning names what only others can."""
+    wanted = {role: tables for role, (tables, _) in GRANTS.items()}
+    who = "SELECT current_user::text, current_schema()::text"
+    owner, schema = connection.exec_driver_sql(who).one()
+
+    def beyond() -> list[rights.Beyond]:
+        return rights.found(connection.exec_driver_sql, wanted, owner=owner, schema=schema)
+
+    for each in beyond():
+        # One that is not ours to take back must not end the migration.
+        with suppress(DBAPIError), connection.begin_nested():
+            connection.exec_driver_sql(each.command)
+    for each in beyond():
+        log.warning("%s", rights.said(each))
 
 
 def is_there(connection: Connection, role: str) -> bool:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ledger.errors import LedgerError
+from ledger.stack.environment import INTERPRETER, outward
 
 READY = {"ready": True}
 LINE_BYTES = 256 * 1024 * 1024
@@ -24,13 +25,13 @@ class Child:
     """Runs `python -m module`; an async context manager that returns once it is ready."""
 
     def __init__(self, module: str, needs: Mapping[str, Any]) -> None:
-        self._command = (sys.executable, "-m", module, json.dumps(needs))
+        self._command = (*INTERPRETER, "-m", module, json.dumps(needs))
         self._name = module.rpartition(".")[2]
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            limit=LINE_BYTES,
+            limit=LINE_BYTES, env=outward(),
         )  # fmt: skip
         self.pid = self._process.pid
         await self._answer()

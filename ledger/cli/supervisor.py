@@ -5,7 +5,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from ledger.errors import LedgerError
 from ledger.exits import meaning_of
 from ledger.serving import Served, leave_address
 from ledger.settings import Settings
+from ledger.stack.environment import INTERPRETER, outward
 
 APPLICATIONS = ("stream", "posting")
 STOP_SECONDS = 20.0
@@ -33,7 +33,7 @@ _MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(512 * 1024),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 1024 * 1024),
 }
-"""What the environment of an application has, where it says nothing else."""
+"""What the environment of an application has as well."""
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class Supervisor:
         if child.process is None and now >= child.due:
             child.started = now
             child.process = subprocess.Popen(
-                self._command(child, pipe), pass_fds=[pipe], env=_MEMORY | os.environ
+                self._command(child, pipe), pass_fds=[pipe], env=outward() | _MEMORY
             )
 
     def _command(self, child: Child, pipe: int) -> list[str]:
@@ -130,7 +130,7 @@ class Supervisor:
             str(pipe),
         ]
         # By name: the command line does not import the agents, which import it inwards.
-        return [sys.executable, "-m", "agents", child.application, *options]
+        return [*INTERPRETER, "-m", "agents", child.application, *options]
 
     def _stop_children(self) -> None:
         running = [child.process for child in self.children if child.process is not None]

@@ -1,5 +1,6 @@
 """`faust-ledger worker`: both applications of one worker, kept running."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,9 @@ def register(app: typer.Typer) -> None:
         # Other commands start sooner without what a supervisor needs.
         from ledger import settings as configuration
         from ledger.cli.supervisor import Supervisor
+        from ledger.stack.environment import PRIVATE_UMASK
 
+        os.umask(PRIVATE_UMASK)
         log_to_stderr()
         settings = configuration.load(data_dir)
         place = settings.data_dir.resolve()

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ledger.errors import InvariantBroken, LedgerError, SettingsError
+from ledger.gl import session
 from ledger.gl.journal import JournalUnavailable
 from ledger.hiding import hidden, shown_url
 
@@ -60,12 +61,14 @@ def engine(
     """An engine whose statements end after `seconds`, and transactions left idle after theirs.
 
     `settings` are PostgreSQL's, for each session; `options` go to `create_engine`. Nothing is
-    connected yet. Raises SettingsError for an address that cannot be read.
+    connected yet. Timeouts and the search_path of the live ledger (public) may be said otherwise
+    in the address (`?options=-c%20search_path%3D…`); the environment has no say in a session.
+    Raises SettingsError for an address that cannot be read.
     """
     address = _address(url)
     made = create_engine(address, pool_timeout=LOCK_SECONDS, **options)
     wanted = {
-        "timezone": "UTC",
+        "search_path": "public",
         # A worker whose machine has vanished must not hold its locks for the system's two hours.
         "tcp_keepalives_idle": "10",
         "tcp_keepalives_interval": "5",
@@ -74,16 +77,21 @@ def engine(
         "statement_timeout": f"{seconds}s",
         "lock_timeout": f"{LOCK_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{idle_seconds}s",
-        **(settings or {}),
     }
-    session = " ".join(f"-c {name}={value}" for name, value in wanted.items())
+    begun_with = " ".join(f"-c {name}={value}" for name, value in wanted.items())
 
     @event.listens_for(made, "do_connect")
     def connect(_dialect: Any, _record: Any, _args: Any, given: dict[str, Any]) -> Any:
         arguments = {"connect_timeout": CONNECT_SECONDS, **KEEPALIVE, **given}
-        arguments["options"] = f"{session} {given.get('options', '')}"
-        connection = BoundedConnection.connect(**arguments)
+        arguments["options"] = f"{begun_with} {given.get('options', '')}"
+        connection = session.connected(BoundedConnection, **arguments)
+        assert isinstance(connection, BoundedConnection)
         connection.patience = seconds + GRACE_SECONDS
+        try:
+            session.establish(connection, settings or {})
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     return made

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from psycopg.errors import DependentObjectsStillExist
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import LedgerError
+from ledger.gl import dependants
 from ledger.gl.connection import engine, faults_translated
 from ledger.gl.migrate import UPGRADE_SECONDS, upgrade
 from ledger.gl.tables import metadata
@@ -22,6 +25,11 @@ _NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,49}")
 _KNOWN = """
 SELECT nspname, coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace
 WHERE nspname NOT LIKE 'pg\\_%' ORDER BY nspname
+"""
+_KEEP_POSTED_AT = """
+UPDATE {name}.runs AS again SET posted_at = known.posted_at FROM {live}.runs AS known
+WHERE again.shard = known.shard AND again.decisions_offset = known.decisions_offset
+    AND again.digest = known.digest AND again.posted_at <> known.posted_at
 """
 
 
@@ -67,7 +75,7 @@ def create(database_url: str, name: str, purpose: str) -> None:
 
 
 def drop(database_url: str, name: str) -> None:
-    """With all that is in it. Raises LedgerError for what is no shadow."""
+    """With its ledger. Raises LedgerError for what is no shadow, and where others depend on it."""
     require_name(name)
     if name not in [each.name for each in known(database_url)]:
         raise LedgerError(
@@ -75,7 +83,20 @@ def drop(database_url: str, name: str) -> None:
             "Nothing was dropped."
         )
     with _owner(database_url) as made, made.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
+        if found := dependants.strangers(connection, name, TABLES):
+            raise _not_dropped(name, "; ".join(found))
+        own = dependants.routines(connection, name, TABLES)
+        # Together, for they may refer to each other; never CASCADE: what is others' is not dropped.
+        tables = ", ".join(f"{name}.{table}" for table in TABLES)
+        try:
+            connection.execute(text(f"DROP TABLE IF EXISTS {tables}"))
+        except DBAPIError as error:
+            if isinstance(error.orig, DependentObjectsStillExist):
+                raise _not_dropped(name, str(error.orig.diag.message_detail)) from error
+            raise
+        for routine in own:
+            connection.execute(text(f"DROP FUNCTION {routine.in_schema(name)}"))
+        connection.execute(text(f"DROP SCHEMA {name}"))
 
 
 @contextmanager
@@ -94,15 +115,67 @@ def switch(connection: Connection, name: str, kept: str) -> None:
     """Make the shadow `name` the live ledger, and keep the live one as the shadow `kept`.
 
     Tables move and their names stay, within the caller's transaction; the schema `name`, empty
-    then, goes.
+    then, goes. Raises LedgerError where something of others would stay with the old tables.
     """
-    live = connection.scalar(text("SELECT quote_ident(current_schema())"))
+    live = _live(connection)
+    _require_switchable(connection, live, name)
+    _keep_posted_at(connection, live, name)
     connection.execute(text(f"CREATE SCHEMA {kept}"))
     _remark(connection, kept, f"the live ledger until it was replaced by {name}")
+    replaced = dependants.routines(connection, live, TABLES)
+    replacing = dependants.routines(connection, name, TABLES)
+    live = connection.dialect.identifier_preparer.quote(live)
     for table in TABLES:
         connection.execute(text(f"ALTER TABLE {live}.{table} SET SCHEMA {kept}"))
         connection.execute(text(f"ALTER TABLE {name}.{table} SET SCHEMA {live}"))
+    for routine in replaced:
+        connection.execute(text(f"ALTER FUNCTION {routine.in_schema(live)} SET SCHEMA {kept}"))
+    for routine in replacing:
+        connection.execute(text(f"ALTER FUNCTION {routine.in_schema(name)} SET SCHEMA {live}"))
     connection.execute(text(f"DROP SCHEMA {name}"))
+
+
+def require_switchable(database_url: str, name: str) -> None:
+    """Raises LedgerError where `switch` would: so that it is known before a long rebuild."""
+    with _owner(database_url) as made, made.connect() as connection:
+        _require_switchable(connection, _live(connection), name)
+
+
+def keep_posted_at(database_url: str, name: str) -> None:
+    """Have the runs of the shadow say when the live ledger first posted them, where it knows."""
+    with _owner(database_url) as made, made.begin() as connection:
+        _keep_posted_at(connection, _live(connection), name)
+
+
+def _live(connection: Connection) -> str:
+    found: str = connection.scalar(text("SELECT current_schema()")) or "public"
+    return found
+
+
+def _keep_posted_at(connection: Connection, live: str, name: str) -> None:
+    # A shadow is ours to write to; what keeps the journal from being changed would stop this too.
+    connection.execute(text(f"ALTER TABLE {name}.runs DISABLE TRIGGER USER"))
+    quoted = connection.dialect.identifier_preparer.quote(live)
+    connection.execute(text(_KEEP_POSTED_AT.format(live=quoted, name=name)))
+    connection.execute(text(f"ALTER TABLE {name}.runs ENABLE TRIGGER USER"))
+
+
+def _require_switchable(connection: Connection, live: str, name: str) -> None:
+    found = dependants.foreign(connection, live, name, TABLES)
+    found += dependants.strangers(connection, name, TABLES)
+    if found:
+        raise LedgerError(
+            "Nothing was switched, for this was made by others and would stay with the old tables: "
+            f"{'; '.join(found)}. Keep its definition (pg_dump --schema-only), drop it, switch, "
+            "and make it again on the new tables."
+        )
+
+
+def _not_dropped(name: str, found: str) -> LedgerError:
+    return LedgerError(
+        f"Nothing was dropped, for this was made by others in or on the shadow ledger {name} and "
+        f"would go with it: {found}. Move it elsewhere or drop it first."
+    )
 
 
 def _remark(connection: Connection, name: str, purpose: str) -> None:

@@ -37,6 +37,8 @@ async def rebuild(settings: Settings, wish: Rebuild, tell: Tell) -> tuple[Report
     try:
         await _require_log(sources)
         _provide(settings.database_url, wish.name)
+        if wish.switch:
+            shadows.require_switchable(settings.database_url, wish.name)
         report = Report(wish.name)
         with closing(PostgresJournal(settings.database_url, schema=wish.name)) as shadow:
             for shard in range(sources.names.decisions.partitions):
@@ -47,6 +49,7 @@ async def rebuild(settings: Settings, wish: Rebuild, tell: Tell) -> tuple[Report
                 comparison = ShardComparison(live, shadow, shard, report.compared)
                 comparison.compare(Watermark(), built.end)
                 tell(shard + 1)
+            shadows.keep_posted_at(settings.database_url, wish.name)
             if not wish.switch or (report.compared.count and not wish.accept):
                 return report, None
             return report, await _switch(sources, shadow, wish, report)

@@ -80,13 +80,18 @@ def of_database(settings: Settings) -> Iterator[Finding]:
     Nothing where the server itself does not answer, which is found elsewhere.
     """
     import psycopg
+    from psycopg.conninfo import conninfo_to_dict
 
+    from ledger.gl import session
     from ledger.gl.tables import metadata
 
     address = settings.service_database_url.replace("+psycopg", "", 1)
     wanted = sorted(metadata.tables)
     try:
-        with psycopg.connect(address, connect_timeout=CONNECT_SECONDS) as connection:
+        given = {**conninfo_to_dict(address), "connect_timeout": CONNECT_SECONDS}
+        given["options"] = f"-c search_path=public {given.get('options', '')}"
+        with session.connected(psycopg.Connection, **given) as connection:
+            session.establish(connection, {})
             connection.execute(f"SET statement_timeout = '{CONNECT_SECONDS}s'")
             rows = connection.execute(
                 "SELECT name, to_regclass(name) IS NOT NULL, to_regclass(name) IS NOT NULL"
@@ -103,6 +108,9 @@ def of_database(settings: Settings) -> Iterator[Finding]:
         address = shown_url(settings.service_database_url)
         yield Finding("general ledger", False, f"its address {address} cannot be read",
                       "mend the setting service_database_url")  # fmt: skip
+        return
+    except InvariantBroken as error:
+        yield Finding("general ledger", False, str(error), "do as it says")
         return
     gone = [name for name, there, _ in rows if not there]
     closed = [name for name, there, readable in rows if there and not readable]

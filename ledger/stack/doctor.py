@@ -13,11 +13,12 @@ from rich.table import Table
 
 from ledger.errors import StackError
 from ledger.settings import load as load_settings
-from ledger.stack import cache, causes, files, identity, machine, parts, ports, postgres
+from ledger.stack import cache, causes, files, identity, machine, parts, ports, postgres, rights
 from ledger.stack import record as records
 from ledger.stack.files import PARTIAL
 from ledger.stack.parts import Part
 from ledger.stack.patient import Finding, Patient
+from ledger.stack.postgres_user import MAJOR_VERSION
 from ledger.stack.services import Service
 from ledger.terminal import plain
 
@@ -70,6 +71,13 @@ def directory(patient: Patient) -> Iterator[Finding]:
         f"{place.root}, mode {stat.S_IMODE(root.st_mode):o}",
         "it is another user's: run this as that user, or choose another --data-dir",
     )
+    if root.st_mode & files.OTHERS:
+        yield Finding(
+            "data directory",
+            False,
+            f"{place.root} is open to others (mode {stat.S_IMODE(root.st_mode):o})",
+            f"chmod 700 {place.root}; the next `faust-ledger up` closes all below it as well",
+        )
     for file in (place.identity_file, place.stack_file):
         mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else 0o600
         yield Finding(
@@ -156,6 +164,9 @@ def ledger(patient: Patient) -> Iterator[Finding]:
     settings, answering = load_settings(patient.place.root), patient.answering()
     if postgres.NAME in answering:
         yield from causes.of_database(settings)
+        yield from rights.of_database(settings)
+    if patient.me and any(each.name in answering for each in patient.me.brokers):
+        yield from rights.of_kafka(settings)
     if any(name.startswith("kafka") for name in answering):
         yield from causes.of_topic_settings(settings)
     if answering and answering == {service.name for service in patient.services()}:
@@ -182,7 +193,7 @@ def versions(patient: Patient) -> Iterator[Finding]:
     """The database on disk against the program that is to read it."""
     file = patient.place.postgres / "PG_VERSION"
     if file.exists():
-        found, wanted = file.read_text().strip(), str(postgres.MAJOR_VERSION)
+        found, wanted = file.read_text().strip(), str(MAJOR_VERSION)
         yield Finding(
             "database",
             found == wanted,

@@ -15,9 +15,11 @@ from ledger.settings import STACK_FILE
 # How the names end of what is not whole yet.
 PARTIAL = ".part"
 PRIVATE_DIR = 0o700
-# As root, PostgreSQL runs as a user of its own, who must be able to pass through the data
-# directory (but not to list it) on the way to the database's own part of it.
-PASSABLE_DIR = 0o711
+PRIVATE_FILE = 0o600
+OTHERS = 0o077
+"""The bits of everybody but the owner."""
+# What an `up` that was interrupted may have left before the identity, or a file system has.
+_AT_FIRST = {".lock", "log", "secrets", "clients", "workers", STACK_FILE, "lost+found"}
 
 
 @dataclass(frozen=True)
@@ -92,20 +94,72 @@ def layout(data_dir: Path) -> Layout:
 
 
 def create(place: Layout) -> None:
-    """Make the directories; a `StackError` says which one could not be made, and why."""
+    """Make the directories, for their owner alone.
+
+    A `StackError` says which one could not be made, and why; or that the data directory is
+    somebody's, who may not want it closed to others.
+    """
     require_own(place)
-    mode = PASSABLE_DIR if os.geteuid() == 0 else PRIVATE_DIR
     try:
-        place.root.mkdir(parents=True, exist_ok=True)
-        if stat.S_IMODE(place.root.stat().st_mode) != mode and owned(place.root):
-            place.root.chmod(mode)
+        place.root.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIR)
+        require_ours(place)
+        place.root.chmod(PRIVATE_DIR)
         for path in (place.log("x").parent, place.secrets, place.client_file("x").parent):
             path.mkdir(exist_ok=True, mode=PRIVATE_DIR)
+        place.lock_file.touch(mode=PRIVATE_FILE)
+        close_to_others(place.root)
     except OSError as error:
         raise StackError(
             f"The data directory {place.root} cannot be used: {error.strerror} "
             f"({error.filename}). Choose another with --data-dir."
         ) from error
+
+
+def require_ours(place: Layout) -> None:
+    """A `StackError` when others may look into the data directory and it is not one of ours."""
+    root = place.root.stat()
+    if not root.st_mode & OTHERS:
+        return
+    strange = [] if place.identity_file.exists() else strangers(place.root)
+    if root.st_uid != os.geteuid() or strange:
+        held = f"has other things in it ({strange[0]})" if strange else "belongs to another user"
+        raise StackError(
+            f"The data directory {place.root} {held} and is open to others, and a stack's must be "
+            "closed to them. Nothing was changed. Choose a directory of its own with --data-dir, "
+            "or close this one first (chown, chmod 700)."
+        )
+
+
+def strangers(root: Path) -> list[str]:
+    """What is in a directory and not of a stack that has only begun."""
+    names = (each.name for each in root.iterdir())
+    return sorted(each for each in names if each not in _AT_FIRST and not each.endswith(PARTIAL))
+
+
+def close_to_others(root: Path) -> None:
+    """Take everybody's rights but the owner's from all that is ours below `root`.
+
+    Earlier versions left them to the umask.
+    """
+    for folder, _, names in os.walk(root):
+        for name in ("", *names):
+            path = Path(folder, name)
+            try:
+                found = path.lstat()
+                if (
+                    found.st_uid == os.geteuid()
+                    and found.st_mode & OTHERS
+                    and not path.is_symlink()
+                ):
+                    path.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
+            except FileNotFoundError:
+                # Removed meanwhile by what runs here.
+                continue
+
+
+def private_opener(path: str, flags: int) -> int:
+    """For `open`: a file that is made is its owner's alone."""
+    return os.open(path, flags, PRIVATE_FILE)
 
 
 def require_own(place: Layout) -> None:

@@ -1,6 +1,5 @@
 """Command lines for the two parts that run on Java."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,11 +21,6 @@ def mark(place: Layout, part: str) -> str:
 def command(place: Layout, part: str, options: Sequence[str], rest: Sequence[str]) -> list[str]:
     """Java with our mark, `options` for the virtual machine, then class or jar and arguments."""
     return [str(binary()), mark(place, part), "-XX:+UseSerialGC", *options, *rest]
-
-
-def environment() -> dict[str, str]:
-    """Ours, with file names in UTF-8: where the locale is C, Java could not open others."""
-    return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
 def class_path(jars: Sequence[Path]) -> str:

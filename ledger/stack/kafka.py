@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ledger.errors import StackError
 from ledger.settings import Settings
-from ledger.stack import broker_files, files, java
+from ledger.stack import broker_files, environment, files, java
 from ledger.stack.ahead import Ahead
 from ledger.stack.files import Layout
 from ledger.stack.identity import USERS, Broker, Identity
@@ -51,7 +51,8 @@ def format_storage(place: Layout, me: Identity, broker: Broker, words: Sequence[
             text=True,
             check=False,
             cwd=partial,
-            env=java.environment(),
+            env=environment.plain(),
+            umask=environment.PRIVATE_UMASK,
         )
         if finished.returncode != 0:
             # What it prints of users are salted keys, but keys.
@@ -96,7 +97,7 @@ def start(place: Layout, me: Identity, broker: Broker, jars: Sequence[Path], ahe
         port=broker.port,
         log=place.log(broker.name),
         cwd=home,
-        env=java.environment(),
+        env=environment.plain(),
     )
 
 

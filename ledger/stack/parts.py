@@ -17,7 +17,8 @@ import psutil
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from ledger.errors import StackError
-from ledger.stack.files import tail
+from ledger.stack.environment import PRIVATE_UMASK, plain
+from ledger.stack.files import PRIVATE_DIR, private_opener, tail
 
 # The start time is derived from ticks since boot and the wall clock, so it moves a little when
 # the wall clock is set right.
@@ -130,21 +131,22 @@ def spawn(
 ) -> Part:
     """Start `command` in a session of its own, printing to `log`; `user` is (uid, gid).
 
-    It outlives this process and does not hear its terminal's Ctrl-C.
+    It outlives this process and does not hear its terminal's Ctrl-C. `env` None: the plain one.
     """
     rotate(log)
     as_user: dict[str, Any] = {}
     if user is not None:
         as_user = {"user": user[0], "group": user[1], "extra_groups": []}
     try:
-        with log.open("ab") as output:
+        with open(log, "ab", opener=private_opener) as output:
             child = subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=cwd,
-                env=None if env is None else dict(env),
+                env=dict(plain() if env is None else env),
+                umask=PRIVATE_UMASK,
                 start_new_session=True,
                 **as_user,
             )
@@ -158,7 +160,7 @@ def spawn(
 
 def rotate(log: Path) -> None:
     """Keep one older log once the present one is big; a running part keeps its open file."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIR)
     if log.exists() and log.stat().st_size > ROTATE_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))
 

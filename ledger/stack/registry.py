@@ -7,6 +7,7 @@ from ledger.settings import Settings
 from ledger.stack import files, java, postgres
 from ledger.stack.ahead import Ahead
 from ledger.stack.broker_files import escaped
+from ledger.stack.environment import plain
 from ledger.stack.files import Layout
 from ledger.stack.identity import USERS, Identity
 from ledger.stack.parts import Part, spawn
@@ -34,7 +35,7 @@ def environment(place: Layout, identity: Identity) -> dict[str, str]:
     query = urlencode(postgres.tls(place, identity))
     database = f"jdbc:postgresql://{HOST}:{identity.postgres_port}/{DATABASE}?{query}"
     return {
-        **java.environment(),
+        **plain(),
         "QUARKUS_HTTP_HOST": HOST,
         "QUARKUS_HTTP_PORT": str(identity.registry_port),
         "APICURIO_STORAGE_KIND": "sql",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.stack import credentials, java, kafka, parts, postgres, registry
+from ledger.stack import credentials, java, kafka, parts, postgres, postgres_user, registry
 from ledger.stack.ahead import Ahead
 from ledger.stack.cache import KAFKA_NAME, REGISTRY_NAME, kafka_jars, registry_dir
 from ledger.stack.files import Layout
@@ -50,8 +50,8 @@ def of_postgres(place: Layout, me: Identity) -> Service:
         name=postgres.NAME,
         port=me.postgres_port,
         log=place.log(postgres.NAME),
-        marks=("-D", str(place.postgres)),
-        users=tuple(postgres.owners()),
+        marks=(postgres.mark(place),),
+        users=tuple(postgres_user.owners()),
         start=lambda: postgres.start(place, me),
         missing=lambda: postgres.missing(place, me),
         ready_seconds=postgres.READY_SECONDS,

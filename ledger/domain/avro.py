@@ -106,6 +106,20 @@ def decode(name: str, value: bytes, start: int = 0) -> dict[str, Any]:
     return row
 
 
+def default_bytes(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """`row` of schema `name`, as fastavro resolved it, with each default of bytes as bytes.
+
+    Such a default is text in JSON, a character a byte, and fastavro hands on the text:
+    https://avro.apache.org/docs/1.12.0/specification/#complex-types
+    """
+    record: Any = parsed(name)
+    for each in record["fields"]:
+        value = row[each["name"]]
+        if each["type"] == "bytes" and isinstance(value, str):
+            row[each["name"]] = value.encode("latin-1")
+    return row
+
+
 def decode_as(schema: Schema, value: bytes, start: int = 0, reader: Schema | None = None) -> Any:
     """The record in `value[start:]` as written with `schema`, resolved to `reader` if given.
 

@@ -12,6 +12,7 @@ from ledger.audit.reading import Originals, Public, ReferenceData, Sources
 from ledger.audit.shard import ShardAudit, Tell
 from ledger.audit.stated import totals_of
 from ledger.domain.run import Stripe
+from ledger.streaming.transactions import TransactionReader
 
 SETTLE_SECONDS = 3.0
 """How long the public topics are read on while balances are still behind."""
@@ -27,7 +28,8 @@ async def size(sources: Sources) -> int:
 
 async def audit(sources: Sources, tell: Tell) -> Report:
     """Everything, from the beginning. `tell` hears how many positions of the log are done."""
-    findings, ids, originals = Findings(), Ids(), Originals(sources.settings)
+    findings, ids = Findings(), Ids()
+    originals = Originals(TransactionReader.of(sources.settings))
     progress = await sources.progress()
     public, reference = Public(sources), ReferenceData(sources)
     pending = await settle_balances(sources, public, findings)

@@ -58,13 +58,13 @@ class Ids:
         """Where it was accepted before, if it was."""
         key = _short(transaction_id)
         known = self._places.get(key)
-        if known is None:
-            shard, offset, content = place
-            self._places[key] = shard.to_bytes(2) + offset.to_bytes(7) + content
+        # The last one counts: past the window an id may be another transaction's.
+        shard, offset, content = place
+        self._places[key] = shard.to_bytes(2) + offset.to_bytes(7) + content
         return None if known is None else _place(known)
 
     def find(self, transaction_id: str) -> Place | None:
-        """Where it was accepted."""
+        """Where it was accepted last."""
         known = self._places.get(_short(transaction_id))
         return None if known is None else _place(known)
 

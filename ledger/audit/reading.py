@@ -144,9 +144,10 @@ class ReferenceData:
         self.noted: list[Noted] = []
 
     async def read(self) -> None:
-        """On to the present end. Raises InvariantBroken where it no longer begins at 0."""
-        topic = self._sources.names.reference
-        lists = self._sources.log.read(topic.name, 0, self._position)
+        """On to the present end. What was deleted is passed over: the digests tell of it."""
+        topic, log_ = self._sources.names.reference.name, self._sources.log
+        first, _ = await log_.bounds(topic, 0)
+        lists = log_.read(topic, 0, max(first, self._position))
         async with aclosing(lists):  # type: ignore[type-var]
             async for records in lists:
                 self._position = records[-1].offset + 1
@@ -220,8 +221,8 @@ class Records:
 class Originals:
     """Reads the transactions that a decision was about."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._reader = TransactionReader.of(settings)
+    def __init__(self, reader: TransactionReader) -> None:
+        self._reader = reader
         self._reader.max_bytes = ANY_SIZE
         self._asked: set[bytes] = set()
 
@@ -246,7 +247,9 @@ class Originals:
         for record in records:
             if record.offset not in refused:
                 yield record.value
-            elif (asked := (record.value or b"")[: HEADER.size]) not in self._asked:
+                continue
+            asked = (record.value or b"")[: HEADER.size]
+            if asked.startswith(b"\0") and asked not in self._asked:
                 self._asked.add(asked)
                 yield record.value
 

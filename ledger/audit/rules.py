@@ -178,6 +178,11 @@ def legs(draft: Draft, scales: Mapping[str, int], accepted: Mapping[str, int]) -
 
 
 def _sums(found: Sequence[Leg]) -> Wrong | None:
+    if len(found) == FEWEST:
+        # Nearly all are such, and their sums are their amounts.
+        (_, one, debit), (_, other, credit) = found
+        if one == other and debit == -credit:
+            return None
     sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
     for _, currency, minor in found:
         sums[currency][minor < 0] += abs(minor)

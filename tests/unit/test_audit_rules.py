@@ -160,6 +160,7 @@ def test_the_logs_at_random_have_something_of_everything() -> None:
 def test_any_one_changed_verdict_is_found(seed: int) -> None:
     some = random.Random(seed)
     runs = 12
+    tried = 0
     codes = ["accepted", "accepted", "duplicate", *map(str, Reason)]
     for offset, said in some.sample(sorted(at_random(seed, runs).said().items()), 12):
         ledger = at_random(seed, runs)
@@ -172,6 +173,8 @@ def test_any_one_changed_verdict_is_found(seed: int) -> None:
         ledger.force(offset, wrong)
         found = {each.stream["offset"]: each for each in ledger.breaks() if each.stream}
         named(found[offset], offset, said, wrong)
+        tried += 1
+    assert tried
 
 
 # Rules by themselves, where the logs at random are thin.
@@ -199,6 +202,15 @@ def test_an_id_counts_until_the_window_is_over() -> None:
         decided(again, ledger=ledger, at=at)
         assert ledger.said()[1] == said
         assert ledger.breaks() == []
+
+
+def test_what_repeats_an_id_that_was_used_again_is_a_repetition() -> None:
+    ledger = decided(MADE)
+    at = NOW + 31 * DAY
+    again: Any = MADE | {"created_at": at, "description": "another one"}
+    decided(again, again, ledger=ledger, at=at)
+    assert list(ledger.said().values()) == ["accepted", "accepted", "duplicate"]
+    assert [each.kind for each in ledger.breaks(*Kind)] == [Kind.ID_TWICE]
 
 
 def test_a_longer_window_does_not_bring_back_what_was_forgotten() -> None:

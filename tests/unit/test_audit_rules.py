@@ -204,6 +204,22 @@ def test_an_id_counts_until_the_window_is_over() -> None:
         assert ledger.breaks() == []
 
 
+def test_the_window_of_an_id_counts_from_what_is_later() -> None:
+    """`created_at` ahead of the log's time: the id is known as long as its draft is not too late."""
+    ahead: Any = MADE | {"created_at": NOW + 5 * MINUTE}
+    ledger = decided(ahead)
+    decided(ahead, ledger=ledger, at=NOW + 30 * DAY + 5 * MINUTE)
+    assert list(ledger.said().values()) == ["accepted", "duplicate"]
+    assert ledger.breaks() == []
+
+
+def test_an_account_takes_what_is_effective_from_its_opening_on() -> None:
+    ledger = Ledger(Account(CASH, opened_at=NOW))
+    decided(MADE, draft(R, effective_at=NOW - 1), ledger=ledger)
+    assert list(ledger.said().values()) == ["accepted", "ACCOUNT_NOT_OPEN"]
+    assert ledger.breaks() == []
+
+
 def test_what_repeats_an_id_that_was_used_again_is_a_repetition() -> None:
     ledger = decided(MADE)
     at = NOW + 31 * DAY

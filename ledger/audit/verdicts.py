@@ -89,10 +89,11 @@ class Verdicts:
         verdict = self._verdict(original, said, recorded_at)
         if verdict.codes and said not in verdict.codes and not self._was_not_ours(original, said):
             self._tell(original, what, said, verdict)
-        if original.value is not None and said not in NOT_OURS:
-            self._schemas.add(original.value[_SCHEMA])
-        if isinstance(what, Accepted) and isinstance(original.draft, Mapping):
-            self._judge.accept(what, original.draft)
+        if isinstance(original.draft, Mapping):
+            if original.value is not None and said not in NOT_OURS:
+                self._schemas.add(original.value[_SCHEMA])
+            if isinstance(what, Accepted):
+                self._judge.accept(what, original.draft)
 
     def _verdict(self, original: Original, said: str, recorded_at: int) -> Verdict:
         if not self._of_old:

@@ -270,15 +270,17 @@ def test_the_reversal_of_a_reversal_asks_for_the_accounts() -> None:
 
 
 def test_what_is_not_ours_may_have_been_registered_since() -> None:
-    ledger = decided(MADE, draft(R))
-    ledger.force(0, "UNKNOWN_SCHEMA")
-    assert ledger.breaks() == []
+    ledger = Ledger()
+    ledger.publish(unreadable(), value=b"?\0\0\0\1")
+    decided(MADE, draft(R), ledger=ledger)
     ledger.force(1, "UNKNOWN_SCHEMA")
     assert ledger.breaks() == []
+    ledger.force(2, "FOREIGN_SCHEMA")
+    assert ledger.breaks() == []
     decided(draft(S), ledger=ledger)
-    ledger.force(1, "accepted")
-    ledger.force(2, "UNKNOWN_SCHEMA")
-    named(only(ledger.breaks()), 2, "accepted", "UNKNOWN_SCHEMA")
+    ledger.force(2, "accepted")
+    ledger.force(3, "UNKNOWN_SCHEMA")
+    named(only(ledger.breaks()), 3, "accepted", "UNKNOWN_SCHEMA")
 
 
 @pytest.mark.parametrize("reason", ["UNREADABLE", "FOREIGN_SCHEMA", "UNKNOWN_SCHEMA"])

@@ -256,11 +256,11 @@ def _publish(ledger: Ledger, some: random.Random, before: list[Draft], now: int)
     ledger.publish(made, at, **each)
 
 
-def _change(ledger: Ledger, some: random.Random, now: int) -> None:
+def _change(ledger: Ledger, some: random.Random, now: int, kinds: int) -> None:
     account = some.choice(ACCOUNTS)
     policy = ledger.reference.policy
     items: Iterable[Item] = ()
-    match some.randrange(7):
+    match some.randrange(kinds):
         case 0:
             items = [Account(account, closed_at=now + some.choice([-1, DAY]))]
         case 1:
@@ -280,8 +280,11 @@ def _change(ledger: Ledger, some: random.Random, now: int) -> None:
     ledger.note(*items)
 
 
-def at_random(seed: int, runs: int = 40) -> Ledger:
-    """A log of some hundred records, with everything in it, decided by the product."""
+def at_random(seed: int, runs: int = 40, kinds: int = 7) -> Ledger:
+    """A log of some hundred records, with everything in it, decided by the product.
+
+    `kinds` of changes that there are: with 4 of them no policy and no clock.
+    """
     some = random.Random(seed)
     ledger, now, before = Ledger(policy=Policy(window=2 * DAY)), NOW, list[Draft]()
     for _ in range(runs):
@@ -291,6 +294,6 @@ def at_random(seed: int, runs: int = 40) -> Ledger:
         ledger.decide()
         ledger.forget(some)
         if some.random() < 0.3:
-            _change(ledger, some, now)
+            _change(ledger, some, now, kinds)
         now += some.choice([0, MINUTE, DAY // 2, 2 * DAY])
     return ledger

@@ -345,9 +345,9 @@ def test_decimals_that_changed_since_they_were_accepted() -> None:
 # Runs of versions before 0.2.
 
 
-def _of_old(ledger: Ledger, work: Callable[[], object]) -> None:
+def _of_old(ledger: Ledger, work: Callable[[], object], first: int | None = None) -> None:
     """What `work` decides, it decides without a digest of the reference data."""
-    first = len(ledger.settled)
+    first = len(ledger.settled) if first is None else first
     work()
     for at, run in enumerate(ledger.settled[first:], first):
         head = run.head._replace(reference_digest=b"", reference_offset=0)
@@ -369,6 +369,13 @@ def test_what_was_decided_before_is_judged_by_what_never_changed() -> None:
     ledger.force(4, "REVERSED_ALREADY")
     ledger.force(1, "NOT_BALANCED")
     named(only(ledger.breaks()), 1, "accepted", "NOT_BALANCED")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_was_decided_before_has_no_finding(seed: int) -> None:
+    ledger = at_random(seed, kinds=4)
+    _of_old(ledger, lambda: None, first=0)
+    assert ledger.breaks() == []
 
 
 def test_names_of_old_stay_reversible() -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 from ledger.audit import rules
 from ledger.audit.chain import Accepted
 from ledger.audit.known import Known
-from ledger.audit.original import Original
+from ledger.audit.original import Original, short
 from ledger.audit.rules import Draft, Leg, Unsure, Wrong
 
 ACCEPTED, DUPLICATE = "accepted", "duplicate"
@@ -144,7 +144,7 @@ class Judge:
         return Verdict.of(wrong) if wrong else _RIGHT
 
     def _taken_back(self, name: str, of: Seen) -> Wrong | None:
-        at = self._reversed.get(_short(name), -1)
+        at = self._reversed.get(short(name), -1)
         # What reversed it before its id was used again past the window reversed another one.
         if at <= of.offset:
             return None
@@ -179,8 +179,7 @@ class Judge:
         """It was accepted: the rules for what follows know it."""
         name, key = accepted.transaction_id, accepted.ordering_key or accepted.transaction_id
         mirrored = [(account, currency, -minor) for account, currency, _, minor in accepted.entries]
-        short = _short(name)
-        self._seen[short] = _SEEN.pack(
+        self._seen[short(name)] = _SEEN.pack(
             accepted.offset,
             max(accepted.created_at, accepted.recorded_at),
             accepted.effective_at,
@@ -189,12 +188,12 @@ class Judge:
             bool(accepted.reverses),
         )
         if accepted.reverses:
-            self._reversed[_short(accepted.reverses)] = accepted.offset
+            self._reversed[short(accepted.reverses)] = accepted.offset
         for _, currency, scale, _ in accepted.entries:
             self._scales.setdefault(currency, scale)
 
     def _find(self, name: str) -> Seen | None:
-        packed = self._seen.get(_short(name))
+        packed = self._seen.get(short(name))
         return None if packed is None else Seen.unpack(packed)
 
 
@@ -213,10 +212,6 @@ def _mirrored(draft: Draft, legs: Sequence[Leg], of: Seen) -> Wrong | None:
         return None
     why = f"its key and entries are not those of {draft['reverses']!r} with the sides exchanged"
     return Wrong("REVERSAL_NOT_MIRRORED", why)
-
-
-def _short(name: str) -> bytes:
-    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=10).digest()
 
 
 def legs_mark(key: str, legs: Sequence[Leg]) -> bytes:

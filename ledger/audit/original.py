@@ -56,7 +56,7 @@ class Ids:
 
     def accept(self, transaction_id: str, place: Place) -> Place | None:
         """Where it was accepted before, if it was."""
-        key = _short(transaction_id)
+        key = short(transaction_id)
         known = self._places.get(key)
         # The last one counts: past the window an id may be another transaction's.
         shard, offset, content = place
@@ -65,11 +65,13 @@ class Ids:
 
     def find(self, transaction_id: str) -> Place | None:
         """Where it was accepted last."""
-        known = self._places.get(_short(transaction_id))
+        known = self._places.get(short(transaction_id))
         return None if known is None else _place(known)
 
 
-def _short(transaction_id: str) -> bytes:
+@lru_cache(maxsize=16)
+def short(transaction_id: str) -> bytes:
+    """10 bytes of it; it is asked for several times, one after another."""
     return blake2b(transaction_id.encode("utf-8", "surrogatepass"), digest_size=10).digest()
 
 

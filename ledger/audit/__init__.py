@@ -6,6 +6,7 @@ log and decisions from their beginning, folds them once, and checks each stateme
 is passed. So it is exact while everything moves, and needs no more memory than the stripes have.
 
 Independent means: of `ledger.domain` it uses names and decoding (Stripe, Totals, Watermark, Avro)
-and no rule. Chain, fold, amounts, sums and sides are written here once more, and differently. A
-change of a rule is made twice, or the audit says so.
+and no rule. Chain, fold, amounts, sums and sides are written here once more, and differently, and
+so is what must become of a record (`rules`, `judge`, `known`), from docs/producers.md; of the
+domain's the partitioner alone is shared. A change of a rule is made twice, or the audit says so.
 """

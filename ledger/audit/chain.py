@@ -36,11 +36,12 @@ class Accepted(NamedTuple):
 
 
 class Turned(NamedTuple):
-    """A refused record: its offset, and its key and value as they came."""
+    """A refused record: its offset, its key and value as they came, and the refusal's code."""
 
     offset: int
     key: bytes | None
     value: bytes | None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,8 @@ class Chain:
             raise ValueError(f"{head.accepted} accepted, {len(transactions)} in its content")
         outcomes = avro.decode("Outcomes", run["outcomes"])
         refused = [
-            Turned(each["offset"], each["key"], each["value"]) for each in outcomes["refused"]
+            Turned(each["offset"], each["key"], each["value"], each["code"])
+            for each in outcomes["refused"]
         ]
         return Settled(head, transactions, outcomes["duplicates"], refused)
 

@@ -9,6 +9,7 @@ from ledger.audit.fold import Check, Position, ShardFold, Statement, Sums
 from ledger.audit.journal import JournalCheck
 from ledger.audit.original import Ids, LogCheck, Original
 from ledger.audit.stated import Changelog, TableRow
+from ledger.audit.verdicts import Verdicts
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.gl.journal import PostedRun, PostedTransaction
@@ -18,13 +19,19 @@ Posted = tuple[Sequence[PostedRun], Sequence[PostedTransaction]]
 
 
 class ShardCheck:
-    """First everything that is stated, then `begin`, the decisions one by one, `finish`."""
+    """First everything that is stated, then `begin`, the decisions one by one, `finish`.
 
-    def __init__(self, shard: int, ids: Ids, findings: Findings) -> None:
+    Without `verdicts` nothing is judged by the rules.
+    """
+
+    def __init__(
+        self, shard: int, ids: Ids, findings: Findings, verdicts: Verdicts | None = None
+    ) -> None:
         self._shard, self._findings = shard, findings
         self._fold = ShardFold(shard, ids.scales, findings)
         self._chain = Chain(shard, findings)
-        self._log = LogCheck(shard, ids, findings)
+        self._log = LogCheck(shard, ids, findings, verdicts)
+        self._verdicts = verdicts
         self.journal = JournalCheck(shard, findings)
         self.end = 0
 
@@ -76,7 +83,10 @@ class ShardCheck:
 
     def follow(self, decisions_offset: int, run: Mapping[str, Any]) -> Settled | None:
         """The run, if it counts; then `take` it."""
-        return self._chain.take(decisions_offset, run)
+        settled = self._chain.take(decisions_offset, run)
+        if settled is not None and self._verdicts is not None:
+            self._verdicts.begin(settled.head)
+        return settled
 
     def take(self, settled: Settled, originals: Sequence[Original], posted: Posted | None) -> None:
         """Log and journal at the run's positions; None: the journal is not that far."""
@@ -84,6 +94,8 @@ class ShardCheck:
         if posted is not None:
             self.journal.take(settled, *posted)
         self._fold.take(settled)
+        if self._verdicts is not None:
+            self._verdicts.end(settled.head)
         self.end = settled.head.end
 
     def finish(self, written: int) -> Sums:

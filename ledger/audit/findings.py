@@ -20,6 +20,7 @@ class Party(StrEnum):
     """Who states something."""
 
     LOG = "log"
+    REFERENCE = "reference topic"
     DECISIONS = "decisions"
     JOURNAL = "journal"
     DATABASE = "database stripes"
@@ -39,6 +40,10 @@ class Kind(StrEnum):
     ID_TWICE = "id_twice"
     FALSE_DUPLICATE = "false_duplicate"
     UNBALANCED = "unbalanced"
+    RULE = "rule"
+    """`stream` is what the rules make of a record, `ledger` what was decided."""
+    REFERENCE = "reference"
+    """A run was decided with other reference data than the topic has."""
     CHAIN = "chain"
     POSITION = "position"
     MISSING = "missing"

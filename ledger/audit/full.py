@@ -8,10 +8,11 @@ from ledger.audit import balances
 from ledger.audit.findings import Break, Findings, Kind, Party, Report, totals_shown
 from ledger.audit.journal import orphan_break
 from ledger.audit.original import Ids
-from ledger.audit.reading import Originals, Public, Sources
+from ledger.audit.reading import Originals, Public, ReferenceData, Sources
 from ledger.audit.shard import ShardAudit, Tell
 from ledger.audit.stated import totals_of
 from ledger.domain.run import Stripe
+from ledger.streaming.transactions import TransactionReader
 
 SETTLE_SECONDS = 3.0
 """How long the public topics are read on while balances are still behind."""
@@ -27,16 +28,17 @@ async def size(sources: Sources) -> int:
 
 async def audit(sources: Sources, tell: Tell) -> Report:
     """Everything, from the beginning. `tell` hears how many positions of the log are done."""
-    findings, ids, originals = Findings(), Ids(), Originals(sources.settings)
+    findings, ids = Findings(), Ids()
+    originals = Originals(TransactionReader.of(sources.settings))
     progress = await sources.progress()
-    public = Public(sources)
+    public, reference = Public(sources), ReferenceData(sources)
     pending = await settle_balances(sources, public, findings)
     await public.read_breaks()
     tell_open(public, findings)
     accounts: set[Stripe] = set()
     stripes = done = 0
     for shard, compared in enumerate(progress):
-        each = ShardAudit(sources, originals, shard, ids, findings)
+        each = ShardAudit(sources, originals, reference, shard, ids, findings)
         sums = await each.run(compared, public, _further(tell, done))
         accounts.update(Stripe(*key) for key in sums)
         pending.update(Stripe(*key) for key, last in sums.items() if last[3] >= compared.end)

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.audit.chain import Accepted, Settled, Turned
 from ledger.audit.findings import Break, Findings, Kind, Party
 from ledger.domain.run import Stripe
+
+if TYPE_CHECKING:
+    from ledger.audit.verdicts import Verdicts
 
 _BETWEEN = (Party.LOG, Party.DECISIONS)
 _PLAIN = re.compile(r"[0-9]{1,64}(?:\.[0-9]{1,64})?")
@@ -24,7 +27,8 @@ _TIMES_AND_TEXTS = Accepted._fields[1:9]
 class Original(NamedTuple):
     """A record of the log; `taken_at` is its own time in microseconds.
 
-    `draft`: the transaction in it; why it cannot be read; None where nobody asked.
+    `draft`: the transaction in it; why it cannot be read; None where nobody asked. `code`: that
+    of the refusal for which it cannot be read.
     """
 
     offset: int
@@ -32,6 +36,7 @@ class Original(NamedTuple):
     key: bytes | None
     value: bytes | None
     draft: Mapping[str, Any] | str | None
+    code: str = ""
 
 
 class Place(NamedTuple):
@@ -51,20 +56,22 @@ class Ids:
 
     def accept(self, transaction_id: str, place: Place) -> Place | None:
         """Where it was accepted before, if it was."""
-        key = _short(transaction_id)
+        key = short(transaction_id)
         known = self._places.get(key)
-        if known is None:
-            shard, offset, content = place
-            self._places[key] = shard.to_bytes(2) + offset.to_bytes(7) + content
+        # The last one counts: past the window an id may be another transaction's.
+        shard, offset, content = place
+        self._places[key] = shard.to_bytes(2) + offset.to_bytes(7) + content
         return None if known is None else _place(known)
 
     def find(self, transaction_id: str) -> Place | None:
-        """Where it was accepted."""
-        known = self._places.get(_short(transaction_id))
+        """Where it was accepted last."""
+        known = self._places.get(short(transaction_id))
         return None if known is None else _place(known)
 
 
-def _short(transaction_id: str) -> bytes:
+@lru_cache(maxsize=16)
+def short(transaction_id: str) -> bytes:
+    """10 bytes of it; it is asked for several times, one after another."""
     return blake2b(transaction_id.encode("utf-8", "surrogatepass"), digest_size=10).digest()
 
 
@@ -83,18 +90,26 @@ def minor_units(text: str, scale: int) -> int | None:
 
 
 class LogCheck:
-    """One shard's log against its decisions, run by run."""
+    """One shard's log against its decisions, run by run, and against the rules if given."""
 
-    def __init__(self, shard: int, ids: Ids, findings: Findings) -> None:
+    def __init__(
+        self, shard: int, ids: Ids, findings: Findings, verdicts: "Verdicts | None" = None
+    ) -> None:
         self._shard, self._ids, self._findings = shard, ids, findings
+        self._verdicts = verdicts
         self._recorded_at = 0
 
     def take(self, settled: Settled, originals: Sequence[Original]) -> None:
         """The run, and every record of the log at its positions."""
-        decided = self._decided(settled)
+        decided, verdicts = self._decided(settled), self._verdicts
         for original in originals:
-            self._recorded_at = max(self._recorded_at, original.taken_at)
-            self._one(original, decided.pop(original.offset, None))
+            at, what = original.taken_at, decided.pop(original.offset, None)
+            if verdicts is not None:
+                at = verdicts.recorded_at(original.offset, at)
+            self._recorded_at = max(self._recorded_at, at)
+            self._one(original, what)
+            if verdicts is not None and what is not None:
+                verdicts.take(original, what, self._recorded_at)
         for offset, what in decided.items():
             self._add(
                 Kind.EXTRA, _stripes(what), f"Offset {offset} was decided ({_name(what)}), but the "

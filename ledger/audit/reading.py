@@ -11,6 +11,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from ledger.audit.known import Noted
 from ledger.audit.original import Original
 from ledger.audit.stated import (
     Balances,
@@ -20,15 +21,15 @@ from ledger.audit.stated import (
     take_balance,
     take_stripe,
 )
-from ledger.domain.refusal import Refused
+from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Watermark
-from ledger.errors import Unavailable
+from ledger.errors import InvariantBroken, Unavailable
 from ledger.gl.journal import Journal
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.log import Log
 from ledger.streaming.progress import compared
-from ledger.streaming.registry import Codec, codec_of
+from ledger.streaming.registry import HEADER, Codec, codec_of
 from ledger.streaming.topics import Topic, Topics, topics
 from ledger.streaming.transactions import TransactionReader
 
@@ -134,6 +135,33 @@ class Reading:
                         yield record, row
 
 
+class ReferenceData:
+    """The reference topic's records, read on each time; `noted` grows."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._position = 0
+        self.noted: list[Noted] = []
+
+    async def read(self) -> None:
+        """On to the present end. What was deleted is passed over: the digests tell of it."""
+        topic, log_ = self._sources.names.reference.name, self._sources.log
+        first, _ = await log_.bounds(topic, 0)
+        lists = log_.read(topic, 0, max(first, self._position))
+        async with aclosing(lists):  # type: ignore[type-var]
+            async for records in lists:
+                self._position = records[-1].offset + 1
+                self.noted += map(self._noted, records)
+
+    def _noted(self, record: ConsumerRecord) -> Noted:
+        try:
+            row = self._sources.codec.decode("Reference", record.value or b"")
+        except (ValueError, InvariantBroken):
+            # Nobody takes it for anything, but the digest counts it.
+            row = None
+        return Noted(record.offset, record.key, record.value, row)
+
+
 class Public:
     """The balances, stripes and breaks topics as far as they were read."""
 
@@ -193,25 +221,44 @@ class Records:
 class Originals:
     """Reads the transactions that a decision was about."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._reader = TransactionReader.of(settings)
+    def __init__(self, reader: TransactionReader) -> None:
+        self._reader = reader
         self._reader.max_bytes = ANY_SIZE
+        self._asked: set[bytes] = set()
 
-    async def of(self, records: list[ConsumerRecord], refused: set[int]) -> list[Original]:
-        """Each record, decoded unless it was refused. Raises Unavailable for the registry."""
-        read = [record for record in records if record.offset not in refused]
-        await self._reader.prepare([record.value for record in read])
+    async def of(
+        self, records: list[ConsumerRecord], refused: set[int], largest: int
+    ) -> list[Original]:
+        """Each record, decoded; of those refused none of more than `largest` bytes.
+
+        Raises Unavailable for the registry.
+        """
+        await self._reader.prepare(self._to_ask(records, refused))
         return [
-            Original(
-                record.offset,
-                record.timestamp * 1_000,
-                record.key,
-                record.value,
-                None if record.offset in refused else self._draft(record.value),
-            )
+            self._original(record, largest if record.offset in refused else ANY_SIZE)
             for record in records
         ]
 
-    def _draft(self, value: bytes | None) -> Any:
-        found = self._reader.decode(value)
-        return found.sentence if isinstance(found, Refused) else found
+    def _to_ask(self, records: list[ConsumerRecord], refused: set[int]) -> Iterator[bytes | None]:
+        """Values whose schemas to look up: of those refused each schema once.
+
+        A flood of made-up schemas would else be asked for again in every run, 0.1 s each.
+        """
+        for record in records:
+            if record.offset not in refused:
+                yield record.value
+                continue
+            asked = (record.value or b"")[: HEADER.size]
+            if asked.startswith(b"\0") and asked not in self._asked:
+                self._asked.add(asked)
+                yield record.value
+
+    def _original(self, record: ConsumerRecord, largest: int) -> Original:
+        value = record.value
+        draft: Any = None
+        code = Reason.TOO_LARGE.value
+        if value is None or len(value) <= largest:
+            draft, code = self._reader.decode(value), ""
+            if isinstance(draft, Refused):
+                draft, code = draft.sentence, draft.reason.value
+        return Original(record.offset, record.timestamp * 1_000, record.key, value, draft, code)

@@ -10,8 +10,9 @@ from ledger.audit.findings import Findings
 from ledger.audit.fold import Sums
 from ledger.audit.journal import Portions
 from ledger.audit.original import Ids
-from ledger.audit.reading import Originals, Public, Records, Sources
+from ledger.audit.reading import Originals, Public, Records, ReferenceData, Sources
 from ledger.audit.stated import Changelog
+from ledger.audit.verdicts import Verdicts
 from ledger.domain.run import Watermark
 
 LOWEST = -(2**62)
@@ -22,10 +23,19 @@ class ShardAudit:
     """From its first record to what is decided of it today."""
 
     def __init__(
-        self, sources: Sources, originals: Originals, shard: int, ids: Ids, findings: Findings
+        self,
+        sources: Sources,
+        originals: Originals,
+        reference: ReferenceData,
+        shard: int,
+        ids: Ids,
+        findings: Findings,
     ) -> None:
         self._sources, self._originals, self._shard = sources, originals, shard
-        self._check = ShardCheck(shard, ids, findings)
+        self._reference = reference
+        partitions = sources.names.transactions.partitions
+        self._verdicts = Verdicts(shard, reference.noted, partitions, findings)
+        self._check = ShardCheck(shard, ids, findings, self._verdicts)
         journal = sources.journal
         self._runs = Portions(journal.runs(shard), lambda run: run.decisions_offset)
         self._transactions = Portions(journal.transactions(shard, LOWEST), lambda each: each.offset)
@@ -70,6 +80,8 @@ class ShardAudit:
         names, log = self._sources.names, self._sources.log
         _, decided = await log.bounds(names.decisions.name, self._shard)
         _, written = await log.bounds(names.transactions.name, self._shard)
+        # Read after that: then it reaches as far as what the decisions name.
+        await self._reference.read()
         decisions = log.read(names.decisions.name, self._shard, 0, decided)
         originals = log.read(names.transactions.name, self._shard, 0, written)
         async with aclosing(decisions), aclosing(originals):  # type: ignore[type-var]
@@ -85,7 +97,7 @@ class ShardAudit:
     async def _take(self, settled: Settled, records: Records) -> None:
         found = await records.below(settled.head.end)
         refused = {each.offset for each in settled.refused}
-        originals = await self._originals.of(found, refused)
+        originals = await self._originals.of(found, refused, self._verdicts.largest)
         posted = None
         if settled.head.decisions_offset < self._posted.decisions_offset:
             # In a thread, so that fetching goes on meanwhile.

@@ -47,7 +47,8 @@ def reconcile(
     What moves is pending and no break. With --full, an audit of its own follows the log from its
     beginning: every record decided once, every id accepted once, the journal's rows, the
     database's stripes, the stripes table, the stripes and the balances topic, each at the
-    position that it states itself, with nothing missing up to there.
+    position that it states itself, with nothing missing up to there. It also judges every record
+    by the rules, written once more: a decision that contradicts them is named with both outcomes.
 
     Exit codes: 0 no break, 1 there are breaks, 3 a fault.
     """

@@ -1,0 +1,233 @@
+"""A shard's records judged by the rules, one after another, beside what was decided of them.
+
+What was decided is what later records are judged by, right or wrong: each contradiction is told
+once. Runs of versions before 0.2 (they name no digest of their reference data) had other names,
+times, sizes and accounts, and settings nobody wrote down. Of them only what never changed is
+judged: entries, sums, repetitions and reversals, with ISO 4217's decimals and the first policy's
+window.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple, Self
+
+from ledger.audit import rules
+from ledger.audit.chain import Accepted
+from ledger.audit.known import Known
+from ledger.audit.original import Original, short
+from ledger.audit.rules import Draft, Leg, Unsure, Wrong
+
+ACCEPTED, DUPLICATE = "accepted", "duplicate"
+NOT_OURS = frozenset(("UNKNOWN_SCHEMA", "FOREIGN_SCHEMA"))
+"""Which of the two depends on how much the registry was asked."""
+JUDGED_OF_OLD = frozenset((
+    ACCEPTED, DUPLICATE, "ID_REUSED", "TOO_FEW_ENTRIES", "TOO_MANY_ENTRIES", "TOO_MANY_DECIMALS",
+    "AMOUNT_MALFORMED", "AMOUNT_NOT_POSITIVE", "AMOUNT_TOO_LARGE", "SUM_TOO_LARGE", "NOT_BALANCED",
+    "ACCOUNT_MALFORMED", "REVERSAL_UNKNOWN", "REVERSED_ALREADY", "REVERSAL_NOT_MIRRORED",
+))  # fmt: skip
+LONG_AGO = -(2**62)
+_SEEN = struct.Struct(">qqq12s12s?")
+
+
+class Seen(NamedTuple):
+    """What is kept of an accepted transaction, packed: 49 bytes; marks of its content and legs."""
+
+    offset: int
+    known_from: int
+    effective_at: int
+    content: bytes
+    mirror: bytes
+    is_reversal: bool
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Self:
+        """Of what `Judge.accept` keeps."""
+        return cls._make(_SEEN.unpack(packed))
+
+
+class Verdict(NamedTuple):
+    """What must become of a record: any of `codes`, or whatever it is if there are none."""
+
+    codes: tuple[str, ...]
+    why: str
+
+    @classmethod
+    def of(cls, wrong: Wrong, *others: str) -> Self:
+        """That refusal, or one of `others`."""
+        return cls((wrong.code, *others), wrong.why)
+
+
+class Judge:
+    """One shard's rules. `floor`: since when every id is remembered, microseconds."""
+
+    def __init__(self, shard: int, known: Known, partitions: int) -> None:
+        self._shard, self._known, self._partitions = shard, known, partitions
+        self._seen: dict[bytes, bytes] = {}
+        self._reversed: dict[bytes, int] = {}
+        self._scales: dict[str, int] = {}
+        self.floor = LONG_AGO
+
+    def verdict(self, original: Original, recorded_at: int) -> Verdict:
+        """What must become of it under today's rules."""
+        value, draft = original.value, original.draft
+        if value is not None and len(value) > self._known.policy.largest:
+            largest = self._known.policy.largest
+            return Verdict(("TOO_LARGE",), f"it has {len(value)} bytes, and {largest} are taken")
+        if not isinstance(draft, Mapping):
+            codes = tuple(NOT_OURS) if original.code in NOT_OURS else (original.code,)
+            return Verdict(codes if original.code else (), str(draft))
+        try:
+            return self._by_fields(draft, original.key, recorded_at)
+        except Unsure:
+            return Verdict((), "")
+
+    def _by_fields(self, draft: Draft, key: bytes | None, recorded_at: int) -> Verdict:
+        policy = self._known.policy
+        shards = policy.shards or self._partitions
+        if wrong := rules.place(draft, key, self._shard, shards):
+            return Verdict.of(wrong)
+        of = None if draft["reverses"] is None else self._find(draft["reverses"])
+        wrong = rules.texts(draft, of_old=of is not None)
+        either = () if of is None or of.known_from >= self.floor else _malformed(draft)
+        wrong = wrong or rules.times(draft, recorded_at, policy, self.floor)
+        if wrong and wrong.code != rules.MALFORMED:
+            return Verdict.of(wrong, *either)
+        verdict = self._repetition(draft, recorded_at, wrong)
+        if verdict is None:
+            verdict = Verdict.of(wrong) if wrong else self._by_content(draft, recorded_at)
+        return verdict._replace(codes=verdict.codes + either) if either else verdict
+
+    def _repetition(
+        self, draft: Draft, recorded_at: int, wrong: Wrong | None = None
+    ) -> Verdict | None:
+        """None for an id that is not remembered. `wrong`: with its name, what else it is."""
+        seen = self._find(draft["transaction_id"])
+        if seen is None or not self._is_remembered(seen, recorded_at):
+            return None
+        if seen.content == content_mark(draft):
+            return Verdict(
+                (DUPLICATE,), f"its id and content were accepted at offset {seen.offset}"
+            )
+        why = f"its id was accepted at offset {seen.offset} with other content"
+        return Verdict.of(wrong or Wrong("ID_REUSED", why))
+
+    def _is_remembered(self, seen: Seen, recorded_at: int) -> bool:
+        known_from = seen.known_from
+        return known_from >= self.floor and recorded_at - known_from <= self._known.policy.window
+
+    def _by_content(self, draft: Draft, recorded_at: int) -> Verdict:
+        legs = rules.legs(draft, self._known.scales, self._scales)
+        if isinstance(legs, Wrong):
+            return Verdict.of(legs)
+        if draft["reverses"] is not None:
+            return self._reversal(draft, legs, recorded_at)
+        wrong = rules.state(draft, legs, recorded_at, self._known)
+        return Verdict.of(wrong) if wrong else _RIGHT
+
+    def _reversal(self, draft: Draft, legs: Sequence[Leg], recorded_at: int) -> Verdict:
+        name = draft["reverses"]
+        of = self._find(name)
+        if of is None:
+            return Verdict(("REVERSAL_UNKNOWN",), f"{name!r} was not accepted in this shard")
+        if not self._is_remembered(of, recorded_at):
+            # Whether its row was there still is a matter of when the table was tidied up.
+            gone = ("REVERSAL_UNKNOWN",) if of.known_from < self.floor else ()
+            return Verdict(("REVERSAL_TOO_OLD", *gone), f"{name!r} is past the window")
+        if wrong := self._taken_back(name, of):
+            return Verdict.of(wrong)
+        if draft["effective_at"] < of.effective_at:
+            return Verdict(("REVERSAL_BEFORE_ORIGINAL",), f"{name!r} is effective after it")
+        if wrong := _mirrored(draft, legs, of):
+            return Verdict.of(wrong)
+        wrong = rules.state(draft, legs, recorded_at, self._known) if of.is_reversal else None
+        return Verdict.of(wrong) if wrong else _RIGHT
+
+    def _taken_back(self, name: str, of: Seen) -> Wrong | None:
+        at = self._reversed.get(short(name), -1)
+        # What reversed it before its id was used again past the window reversed another one.
+        if at <= of.offset:
+            return None
+        return Wrong("REVERSED_ALREADY", f"{name!r} was reversed at offset {at}")
+
+    def verdict_of_old(
+        self, original: Original, recorded_at: int, scales: Mapping[str, int]
+    ) -> Verdict:
+        """The same of a run before 0.2 that decided one of JUDGED_OF_OLD."""
+        draft = original.draft
+        if not isinstance(draft, Mapping):
+            return _ANY
+        if self._find(draft["transaction_id"]) is not None:
+            return self._repetition(draft, recorded_at) or _ANY
+        legs = rules.legs(draft, scales, {})
+        if isinstance(legs, Wrong):
+            # Which codes there were is not written down.
+            return _ANY if legs.code == "UNKNOWN_CURRENCY" else Verdict.of(legs)
+        return _RIGHT if draft["reverses"] is None else self._old_reversal(draft, legs, recorded_at)
+
+    def _old_reversal(self, draft: Draft, legs: Sequence[Leg], recorded_at: int) -> Verdict:
+        name = draft["reverses"]
+        of = self._find(name)
+        if of is None:
+            return Verdict(("REVERSAL_UNKNOWN",), f"{name!r} was not accepted in this shard")
+        wrong = self._taken_back(name, of) or _mirrored(draft, legs, of)
+        if self._is_remembered(of, recorded_at):
+            return Verdict.of(wrong) if wrong else _RIGHT
+        return Verdict.of(wrong, "REVERSAL_UNKNOWN") if wrong else _ANY
+
+    def accept(self, accepted: Accepted, draft: Draft) -> None:
+        """It was accepted: the rules for what follows know it."""
+        name, key = accepted.transaction_id, accepted.ordering_key or accepted.transaction_id
+        mirrored = [(account, currency, -minor) for account, currency, _, minor in accepted.entries]
+        self._seen[short(name)] = _SEEN.pack(
+            accepted.offset,
+            max(accepted.created_at, accepted.recorded_at),
+            accepted.effective_at,
+            content_mark(draft),
+            legs_mark(key, mirrored),
+            bool(accepted.reverses),
+        )
+        if accepted.reverses:
+            self._reversed[short(accepted.reverses)] = accepted.offset
+        for _, currency, scale, _ in accepted.entries:
+            self._scales.setdefault(currency, scale)
+
+    def _find(self, name: str) -> Seen | None:
+        packed = self._seen.get(short(name))
+        return None if packed is None else Seen.unpack(packed)
+
+
+_RIGHT = Verdict((ACCEPTED,), "nothing in it is against the rules")
+_ANY = Verdict((), "")
+
+
+def _malformed(draft: Draft) -> tuple[str, ...]:
+    """Names of an old rule are taken only as long as the original is known, perhaps no longer."""
+    wrong = rules.texts(draft)
+    return (rules.MALFORMED,) if wrong and wrong.code == rules.MALFORMED else ()
+
+
+def _mirrored(draft: Draft, legs: Sequence[Leg], of: Seen) -> Wrong | None:
+    if legs_mark(rules.key_of(draft), legs) == of.mirror:
+        return None
+    why = f"its key and entries are not those of {draft['reverses']!r} with the sides exchanged"
+    return Wrong("REVERSAL_NOT_MIRRORED", why)
+
+
+def legs_mark(key: str, legs: Sequence[Leg]) -> bytes:
+    """12 bytes of an ordering key and of entries in any order."""
+    return _mark(repr((key, sorted(legs))))
+
+
+def content_mark(draft: Draft) -> bytes:
+    """12 bytes of everything that a repetition repeats, to the letter."""
+    metadata, entries = draft["metadata"], draft["entries"]
+    return _mark(repr((
+        draft["kind"], draft["description"], draft["effective_at"], draft["ordering_key"],
+        draft["reverses"], sorted(metadata.items()) if metadata else (),
+        [(each["account"], each["side"], each["amount"], each["currency"]) for each in entries],
+    )))  # fmt: skip
+
+
+def _mark(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()

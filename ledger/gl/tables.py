@@ -140,6 +140,7 @@ runs = Table(
     Column("reference_digest", _DIGEST, nullable=True),
     PrimaryKeyConstraint("shard", "decisions_offset", name="runs_pk"),
     CheckConstraint("start_offset <= end_offset", name="runs_order"),
+    _check("runs_decided_with", "length(reference_digest) = 32"),
     _check("runs_position", "shard >= 0 AND decisions_offset >= 0 AND start_offset >= 0"),
     _check("runs_accepted", "accepted >= 0 AND accepted <= end_offset - start_offset"),
     _check(

@@ -15,3 +15,4 @@ depends_on = None
 def upgrade() -> None:
     """A column without a default: no row is rewritten."""
     op.add_column("runs", sa.Column("reference_digest", sa.LargeBinary(32), nullable=True))
+    op.create_check_constraint("runs_decided_with", "runs", "length(reference_digest) = 32")

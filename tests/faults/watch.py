@@ -176,10 +176,12 @@ class Watch:
         if (run["start"], run["follows"]) != follows:
             seen.dropped += 1
             return
+        known = run.get("reference_digest", b"")
         head = (run[name] for name in ("shard", "start", "end", "recorded_until",
                                        "reference_offset", "accepted"))  # fmt: skip
         parts = (sha256(run[name]).digest() for name in ("content", "outcomes"))
-        chain = b"faust-ledger run 1\n" + _HEAD.pack(*head) + run["follows"] + b"".join(parts)
+        tag = b"faust-ledger run 2\n" if known else b"faust-ledger run 1\n"
+        chain = tag + _HEAD.pack(*head) + run["follows"] + known + b"".join(parts)
         seen.ends[shard], seen.digests[shard] = run["end"], sha256(chain).digest()
         content, outcomes = decoded("Content", run["content"]), decoded("Outcomes", run["outcomes"])
         settled = [*content["offsets"], *outcomes["duplicates"]]

@@ -47,8 +47,8 @@ def long_ago(stack):
         with psycopg.connect(address) as connection:
             connection.execute(
                 "INSERT INTO transactions (shard, log_offset, transaction_id, kind, effective_at,"
-                " recorded_at, created_at) SELECT %s, -%s, %s, 'deposit', moment, moment, moment"
-                " FROM (SELECT now() - make_interval(days => %s)) AS t (moment)",
+                " recorded_at, created_at)"
+                " SELECT %s, 4611686018427387904 - %s, %s, 'deposit', moment, moment, moment FROM (SELECT now() - make_interval(days => %s)) AS t (moment)",
                 (shard, len(put), name, days),
             )
         return name

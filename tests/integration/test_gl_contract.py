@@ -161,7 +161,7 @@ def test_runs_tell_what_the_digest_covers(journal: Journal) -> None:
     assert runs[1].digest == decision.digest == chain.watermark.digest
     assert runs[1].follows == runs[0].digest == posted[1].decision.digest
     assert runs[1][2:4] == (decision.start, decision.end)
-    assert runs[1][7:] == (decision.recorded_until, 7, 1)
+    assert runs[1][7:] == (decision.recorded_until, 7, 1, bytes(range(32)))
 
 
 def test_a_stale_watermark_changes_nothing(journal: Journal) -> None:

@@ -256,6 +256,7 @@ def go_back_to_0002(database: "Database") -> None:
         for name in checks:
             database.run(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
     database.run("ALTER TABLE entries ADD CONSTRAINT entries_amount CHECK (amount > 0)")
+    database.run("ALTER TABLE runs DROP COLUMN reference_digest")
     database.run("UPDATE alembic_version SET version_num = '0002'")
 
 

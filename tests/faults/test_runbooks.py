@@ -454,10 +454,11 @@ def test_topic_settings(ledger):
 def test_clock_ahead(ledger):
     """The broker would stamp it so; here the producer may, for as long as it takes to write it."""
     world = ledger.world
-    ledger.alter({"ledger.transactions": {"message.timestamp.type": "CreateTime"}})
+    taken, after = "message.timestamp.type", "message.timestamp.after.max.ms"
+    ledger.alter({"ledger.transactions": {taken: "CreateTime", after: str(2**53)}})
     ahead = time.time_ns() // 1_000_000 + 31 * 24 * 3_600_000
     shard = ledger.append_at(ahead)
-    ledger.alter({"ledger.transactions": {"message.timestamp.type": "LogAppendTime"}})
+    ledger.alter({"ledger.transactions": {taken: "LogAppendTime", after: "3600000"}})
     since = time.monotonic()
     until(lambda: "docs/runbooks/clock-ahead.md" in world.log("worker-1"), "the alarm", 30)
     ledger.entry.notes.append(("the alarm", time.monotonic() - since))

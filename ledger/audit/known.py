@@ -149,10 +149,13 @@ def _first_policy(noted: Sequence[Noted]) -> Policy:
 
 
 def scales_of_old(noted: Sequence[Noted]) -> dict[str, int]:
-    """Decimals by code where the topic did not have ISO 4217 yet: of it, and of assets' firsts."""
+    """Decimals by code where the topic did not have ISO 4217 yet: of that, then assets' firsts.
+
+    What was registered with others than ISO 4217 had was ignored then.
+    """
     found: dict[str, int] = {}
     for _, _, _, row in noted:
         if row and row["type"] == "asset" and is_asset(row):
             found.setdefault(row["code"], row["scale"])
     iso = {each.code: each.exponent for each in iso4217.Currency if each.exponent is not None}
-    return iso | found
+    return found | iso

@@ -21,6 +21,7 @@ _PLAIN = re.compile(r"[0-9]{1,64}(?:\.[0-9]{1,64})?")
 _EXACT = Context(prec=1_000)
 _REPETITION = "a repetition"
 MIN_ENTRIES = 2
+_SHOWN = 128
 _TIMES_AND_TEXTS = Accepted._fields[1:9]
 
 
@@ -212,7 +213,7 @@ class LogCheck:
             wrote = content_of(draft, self._recorded_at, self._ids.scales)
             if known is not None and known.content == content_mark(wrote):
                 return
-        name = draft["transaction_id"] if isinstance(draft, Mapping) else draft
+        name = (draft["transaction_id"] if isinstance(draft, Mapping) else draft or "")[:_SHOWN]
         self._add(
             Kind.FALSE_DUPLICATE, (), f"Offset {original.offset} ({name!r}) counts as a "
             "repetition, but nothing with that id and content was accepted before it.",

@@ -31,6 +31,7 @@ _MOST_DIGITS = 64
 _TYPES = frozenset(("assets", "liabilities", "equity", "income", "expenses"))
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_ACCOUNT = 255
+_MOST_SHOWN = 128
 _NOT_IN_TEXT = frozenset(map(chr, (*range(9), 11, 12, *range(14, 32), 127)))
 
 Draft = Mapping[str, Any]
@@ -59,7 +60,8 @@ def place(draft: Draft, key: bytes | None, shard: int, shards: int) -> Wrong | N
     """The record's key, and its shard."""
     wanted = key_of(draft).encode("utf-8", "surrogatepass")
     if key != wanted:
-        return Wrong("WRONG_KEY", f"its key is {key!r}, not {wanted!r}")
+        shown = key and key[:_MOST_SHOWN]
+        return Wrong("WRONG_KEY", f"its key is {shown!r}, not {wanted[:_MOST_SHOWN]!r}")
     home = partition_of(wanted, shards)
     return None if home == shard else Wrong("WRONG_PARTITION", f"it belongs in shard {home}")
 

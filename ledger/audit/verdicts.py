@@ -12,6 +12,14 @@ from ledger.domain.run import Stripe
 from ledger.gl.journal import PostedRun
 
 _SCHEMA = slice(1, 5)
+LONGEST_SHOWN = 128
+"""Characters of an id in a finding: one that is refused may be as long as a record."""
+_WITHOUT_REFERENCE = frozenset((
+    "WRONG_KEY", "FIELD_MISSING", "FIELD_MALFORMED", "FIELD_TOO_LONG", "TIME_OUT_OF_RANGE",
+    "TOO_FEW_ENTRIES", "TOO_MANY_ENTRIES", "AMOUNT_MALFORMED", "NOT_BALANCED",
+    "ACCOUNT_MALFORMED", "REVERSAL_UNKNOWN", "REVERSED_ALREADY", "REVERSAL_BEFORE_ORIGINAL",
+))  # fmt: skip
+"""Rules that are broken whatever the reference data are."""
 _LOG = (Party.LOG, Party.DECISIONS)
 _REFERENCE = (Party.REFERENCE, Party.DECISIONS)
 
@@ -30,7 +38,7 @@ class Verdicts:
         self._known = Known(shard, noted)
         self._judge = Judge(shard, self._known, partitions)
         self._schemas: set[bytes] = set()
-        self._of_old, self._began = False, False
+        self._of_old, self._began, self._is_known = False, False, True
         self._scales_of_old: Mapping[str, int] | None = None
 
     @property
@@ -44,14 +52,15 @@ class Verdicts:
 
     def begin(self, head: PostedRun) -> None:
         """Look at what the run says it knew, and judge it by that."""
-        self._of_old = not head.reference_digest
+        self._of_old, self._is_known = not head.reference_digest, True
         if not self._of_old:
-            self._follow(head)
+            self._is_known = self._follow(head)
             self._began = True
         elif self._began:
             self._add_reference(head, "names no digest of its reference data, and one before did")
 
-    def _follow(self, head: PostedRun) -> None:
+    def _follow(self, head: PostedRun) -> bool:
+        """Whether the topic has what the run knew."""
         known, position = self._known, head.reference_offset
         before, end = known.position, known.end
         known.go(position)
@@ -62,8 +71,12 @@ class Verdicts:
             self._add_reference(head, f"knew the reference data before {position}, and the topic "
                                 f"ends at {end}")  # fmt: skip
         elif head.reference_digest != known.digest:
-            self._add_reference(head, f"knew other reference data before {position} than the topic "
-                                "has", known.digest.hex(), head.reference_digest.hex())  # fmt: skip
+            self._add_reference(
+                head, f"knew other reference data before {position} than the topic has, so rules "
+                "that depend on them are not judged there",
+                known.digest.hex(), head.reference_digest.hex(),
+            )  # fmt: skip
+        return position <= end and head.reference_digest == known.digest
 
     def _add_reference(
         self, head: PostedRun, what: str, ours: str | None = None, theirs: str | None = None
@@ -87,22 +100,48 @@ class Verdicts:
             case _:
                 said = DUPLICATE
         verdict = self._verdict(original, said, recorded_at)
-        if verdict.codes and said not in verdict.codes and not self._was_not_ours(original, said):
+        codes = verdict.codes
+        if not self._is_known and (said != ACCEPTED or not _WITHOUT_REFERENCE.issuperset(codes)):
+            codes = ()
+        if codes and said not in codes and not self._was_not_ours(original, said):
             self._tell(original, what, said, verdict)
+        elif isinstance(what, Accepted) and self._is_known:
+            self._check_decimals(what)
         if isinstance(original.draft, Mapping):
             if original.value is not None and said not in NOT_OURS:
                 self._schemas.add(original.value[_SCHEMA])
             if isinstance(what, Accepted):
                 self._judge.accept(what, original.draft)
 
+    def _check_decimals(self, accepted: Accepted) -> None:
+        """Each currency was booked with the decimals that it has: amounts do not tell."""
+        scales = self._old_scales() if self._of_old else self._known.scales
+        if all(scales.get(code, scale) == scale for _, code, scale, _ in accepted.entries):
+            return
+        said = {code: scale for _, code, scale, _ in accepted.entries}
+        right = {code: scales.get(code, scale) for code, scale in said.items()}
+        name, offset = accepted.transaction_id, accepted.offset
+        of: dict[str, Any] = {"offset": offset, "transaction_id": name, "outcome": ACCEPTED}
+        sentence = f"Offset {offset} ({name!r}) was accepted with decimals of {said}; the rules "
+        sentence += f"and the reference data of its run make them {right}."
+        self._findings.add(
+            Break(
+                Kind.RULE, _LOG, self._shard, sentence, _stripes(accepted),
+                of | {"decimals": right}, of | {"decimals": said},
+            )
+        )  # fmt: skip
+
     def _verdict(self, original: Original, said: str, recorded_at: int) -> Verdict:
         if not self._of_old:
             return self._judge.verdict(original, recorded_at)
         if said not in JUDGED_OF_OLD:
             return Verdict((), "")
+        return self._judge.verdict_of_old(original, recorded_at, self._old_scales())
+
+    def _old_scales(self) -> Mapping[str, int]:
         if self._scales_of_old is None:
             self._scales_of_old = scales_of_old(self._noted)
-        return self._judge.verdict_of_old(original, recorded_at, self._scales_of_old)
+        return self._scales_of_old
 
     def _was_not_ours(self, original: Original, said: str) -> bool:
         """Whether its schema may have been registered since: nothing before was read with it."""
@@ -115,17 +154,17 @@ class Verdicts:
         self, original: Original, what: Accepted | Turned | str, said: str, verdict: Verdict
     ) -> None:
         draft = original.draft
-        name = draft["transaction_id"] if isinstance(draft, Mapping) else None
+        name = draft["transaction_id"][:LONGEST_SHOWN] if isinstance(draft, Mapping) else None
         right = " or ".join(verdict.codes)
         sentence = (
             f"Offset {original.offset} ({'unreadable' if name is None else repr(name)}): the rules "
             f"make it {right}, and it was decided as {said}: {verdict.why}."
         )
-        stripes = [Stripe(*each[:2]) for each in what.entries] if isinstance(what, Accepted) else []
+        stripes = _stripes(what) if isinstance(what, Accepted) else ()
         of: dict[str, Any] = {"offset": original.offset, "transaction_id": name}
         self._findings.add(
             Break(
-                Kind.RULE, _LOG, self._shard, sentence, tuple(dict.fromkeys(stripes)),
+                Kind.RULE, _LOG, self._shard, sentence, stripes,
                 of | {"outcome": right}, of | {"outcome": said},
             )
         )  # fmt: skip
@@ -134,3 +173,7 @@ class Verdicts:
         """What is older than twice the window is not remembered from here on."""
         floor = head.recorded_until - 2 * self._known.policy.window
         self._judge.floor = max(self._judge.floor, floor)
+
+
+def _stripes(accepted: Accepted) -> tuple[Stripe, ...]:
+    return tuple(dict.fromkeys(Stripe(*each[:2]) for each in accepted.entries))

@@ -1,0 +1,84 @@
+"""Forged runs through all checks of a shard: decimals, reference data made up, texts without end."""
+
+from ledger.audit.findings import Kind
+from ledger.audit.judge import ACCEPTED, DUPLICATE
+from ledger.domain.reference import Asset
+from ledger.domain.refusal import Reason
+from ledger.domain.run import Content
+from tests.audited import AuditedLog
+from tests.builders import NOW, draft, entry, numbered, reversal
+from tests.reference_topic import ReferenceTopic, founded
+
+FIRST = draft("t-0")
+
+
+def log_of(*records, **changes):
+    log = AuditedLog(founded())
+    log.decide(numbered(records), **changes)
+    assert log.audit() == []
+    return log
+
+
+def with_four_decimals(content: Content) -> None:
+    content.scales = [4 for _ in content.scales]
+    content.entry_amounts = [100 * each for each in content.entry_amounts]
+
+
+def test_cad_booked_with_four_decimals_adds_up_and_is_told() -> None:
+    log = log_of(FIRST)
+    log.forge_content(0, with_four_decimals)
+    [found] = log.audit()
+    assert found.kind is Kind.RULE
+    assert found.stream["decimals"] == {"CAD": 2}
+    assert found.ledger["decimals"] == {"CAD": 4}
+    assert "Offset 0 ('t-0') was accepted with decimals of {'CAD': 4}" in found.sentence
+    assert found.as_json()["account"] == "assets:cash"
+
+
+def test_the_same_in_a_run_of_before_reference_data_were_named() -> None:
+    log = log_of(FIRST)
+    log.forge(0, reference_digest=b"")
+    assert log.audit() == []
+    log.forge_content(0, with_four_decimals)
+    assert [each.kind for each in log.audit()] == [Kind.RULE]
+
+
+def test_an_asset_has_the_decimals_of_its_first_record() -> None:
+    log = AuditedLog(founded(Asset("XYZ", 4), Asset("XYZ", 2)))
+    log.decide(numbered([draft("t-0", currency="XYZ", amount="1.2345")]))
+    assert log.verdicts() == {0: ACCEPTED}
+    assert log.audit() == []
+
+
+def test_without_the_run_s_reference_data_other_rules_are_judged() -> None:
+    log = log_of(FIRST, reversal(FIRST, "r-1"), reversal(FIRST, "r-2"), draft("t-1"))
+    log.forge(0, reference_digest=b"x" * 32)
+    [found] = log.audit()
+    assert found.kind is Kind.REFERENCE
+    assert "rules that depend on them are not judged there" in found.sentence
+    log.forge_verdict(2, ACCEPTED)
+    log.forge_verdict(3, "TOO_LATE")
+    assert [each.kind for each in log.audit()] == [Kind.REFERENCE, Kind.RULE]
+    assert "REVERSED_ALREADY" in log.audit()[1].sentence
+
+
+def test_a_finding_is_short_whatever_the_record_says() -> None:
+    long = "x" * 100_000
+    made = draft(
+        long, kind=long, reverses=long, entries=[entry(long, "debit", long, long)] * 50, at=NOW
+    )
+    log = log_of(made)
+    log.records[0] = log.records[0]._replace(key=long.encode())
+    for verdict in (DUPLICATE, *map(str, Reason)):
+        log.forge_verdict(0, verdict)
+        for each in log.audit():
+            assert len(repr(each.as_json())) < 2_000
+    log.records[0] = log.records[0]._replace(key=b"y" * 100_000)
+    assert len(repr([each.as_json() for each in log.audit()])) < 2_000
+
+
+def test_before_reference_data_were_named_iso_4217_came_first() -> None:
+    log = log_of(FIRST, draft("t-1", amount="1.234"))
+    log.topic = ReferenceTopic(Asset("CAD", 4))
+    log.forge(0, reference_digest=b"", reference_offset=1)
+    assert log.audit() == []

@@ -15,10 +15,15 @@ from agents.lanes import Gap
 from agents.reference import ReferenceFollower
 from ledger.domain.intake import Memory, Received, Settled, cut, decide
 from ledger.domain.refusal import Refused
-from ledger.domain.run import Decision
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.streaming.accepted import AcceptedIds
-from ledger.streaming.decisions import ValidRun, require_known, require_settled, valid_runs
+from ledger.streaming.decisions import (
+    ValidRun,
+    decision_in,
+    require_known,
+    require_settled,
+    valid_runs,
+)
 from ledger.streaming.delivery import Run
 from ledger.streaming.health import asking, here
 from ledger.streaming.transactions import TransactionReader
@@ -93,12 +98,8 @@ class IntakeShard:
     async def _look_at_last_run(self) -> None:
         topic = self._app.names.decisions.name
         for record in await self._app.log_.last_of(topic, [self._shard]):
-            try:
-                decision = Decision(**self._app.codec.decode("Decision", record.value or b""))
-            except (ValueError, TypeError):
-                # None of ours; whoever reads it drops it, and says so.
-                continue
-            if decision.reference_digest:
+            decision = decision_in(self._app.codec, record)
+            if decision is not None and decision.reference_digest:
                 await self._reference.require_offset(decision.reference_offset, self._shard)
 
     async def open(self) -> int:

@@ -7,7 +7,6 @@ of the records before that. A shard is decided only with what its chain has reco
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from aiokafka import ConsumerRecord
 
@@ -15,12 +14,12 @@ from ledger.domain.reference import NO_RECORDS, Reference, digest_after
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming.log import Log, out_of_reach
-from ledger.streaming.reference import contradictions, take
+from ledger.streaming.reference import contradictions, row_of, take
 from ledger.streaming.registry import Codec
 from ledger.streaming.waiting import waited_for
 
 CHECK_SECONDS = 15.0
-"""How often it is made sure that the topic still has what was read of it."""
+"""Between two checks that the topic still has what was read of it."""
 MARKED_EACH = 1_000
 """Records between two positions whose digest is kept."""
 
@@ -90,19 +89,13 @@ class ReferenceFollower:
 
     def _add(self, records: list[ConsumerRecord]) -> None:
         for record in records:
-            if (why := take(self.data, record, self._row(record))) is not None:
+            if (why := take(self.data, record, row_of(self._codec, record))) is not None:
                 log.critical("Reference data at %s is ignored: %s", record.offset, why)
         self._since_mark += len(records)
         if self._since_mark >= MARKED_EACH:
             self._since_mark = 0
             self._marks.append((self.data.offset, self.data.digest))
         self._tell()
-
-    def _row(self, record: ConsumerRecord) -> dict[str, Any] | None:
-        try:
-            return self._codec.decode("Reference", record.value or b"")
-        except (ValueError, InvariantBroken):
-            return None
 
     def _tell(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()
@@ -151,8 +144,13 @@ class ReferenceFollower:
     async def _digest_at(self, offset: int) -> bytes:
         if offset == self.data.offset:
             return self.data.digest
-        start, digest = max(mark for mark in self._marks if mark[0] <= offset)
-        async for records in self._log.read(self._topic, 0, start, offset):
+        mark = max(mark for mark in self._marks if mark[0] <= offset)
+        return await self._digest_from(mark, offset)
+
+    async def _digest_from(self, mark: tuple[int, bytes], end: int) -> bytes:
+        """The digest at `end` as the topic has it now, from a position and the digest there."""
+        start, digest = mark
+        async for records in self._log.read(self._topic, 0, start, end):
             for record in records:
                 digest = digest_after(digest, record.offset, record.key, record.value)
         return digest
@@ -173,16 +171,13 @@ class ReferenceFollower:
     async def _require_same(self) -> None:
         """Raises InvariantBroken when the topic has not, or no longer, what was read of it."""
         offset, digest = self.data.offset, self.data.digest
-        start, found = self._marks[-1]
+        mark = self._marks[-1]
         first, end = await self._log.bounds(self._topic, 0)
-        if end < offset or first > start:
+        if end < offset or first > mark[0]:
             raise InvariantBroken(
-                out_of_reach(self._topic, 0, offset if end < offset else start, (first, end))
+                out_of_reach(self._topic, 0, offset if end < offset else mark[0], (first, end))
             )
-        async for records in self._log.read(self._topic, 0, start, offset):
-            for record in records:
-                found = digest_after(found, record.offset, record.key, record.value)
-        if found != digest:
+        if await self._digest_from(mark, offset) != digest:
             raise InvariantBroken(
                 f"{self._topic} no longer has what was read of it up to {offset}: it was made "
                 "anew, or what was in it was changed. Nothing is decided until this worker is "

@@ -71,7 +71,7 @@ class Records:
             return avro.decode(name, value, HEADER.size)
         writer = self._writers.get(schema_id) or await self._look_up(schema_id)
         row: dict[str, Any] = avro.decode_as(writer, value, HEADER.size, reader=avro.parsed(name))
-        return avro.default_bytes(name, row)
+        return row
 
     async def _look_up(self, schema_id: int) -> Schema:
         try:

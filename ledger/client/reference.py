@@ -12,7 +12,7 @@ from ledger.client.records import Records
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.settings import Settings
-from ledger.streaming.reference import policy_of, take
+from ledger.streaming.reference import policy_of, policy_or_first, take
 from ledger.streaming.topics import topics
 from ledger.streaming.waiting import waited_for
 
@@ -53,7 +53,7 @@ class ReferenceFollower:
     @property
     def policy(self) -> Policy:
         """The ledger's; what the settings would make of a new one where it has none yet."""
-        return self.known.policy if self.known.policies else policy_of(self._settings)
+        return policy_or_first(self.known, self._settings)
 
     async def catch_up(self) -> None:
         """Return once everything that is in the topic now is in `known`."""

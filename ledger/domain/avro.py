@@ -106,20 +106,6 @@ def decode(name: str, value: bytes, start: int = 0) -> dict[str, Any]:
     return row
 
 
-def default_bytes(name: str, row: dict[str, Any]) -> dict[str, Any]:
-    """`row` of schema `name`, as fastavro resolved it, with each default of bytes as bytes.
-
-    Such a default is text in JSON, a character a byte, and fastavro hands on the text:
-    https://avro.apache.org/docs/1.12.0/specification/#complex-types
-    """
-    record: Any = parsed(name)
-    for each in record["fields"]:
-        value = row[each["name"]]
-        if each["type"] == "bytes" and isinstance(value, str):
-            row[each["name"]] = value.encode("latin-1")
-    return row
-
-
 def decode_as(schema: Schema, value: bytes, start: int = 0, reader: Schema | None = None) -> Any:
     """The record in `value[start:]` as written with `schema`, resolved to `reader` if given.
 
@@ -139,6 +125,18 @@ def decode_as(schema: Schema, value: bytes, start: int = 0, reader: Schema | Non
         # UnicodeDecodeError, OverflowError, MemoryError for a length nobody sent.
         raise ValueError(f"not Avro of this schema: {type(error).__name__}") from error
     _require_end(stream, value)
+    return row if reader is None else _default_bytes(reader, row)
+
+
+def _default_bytes(reader: Any, row: Any) -> Any:
+    """`row` with each default of bytes as bytes: in JSON it is text, a character a byte.
+
+    fastavro hands on the text: https://avro.apache.org/docs/1.12.0/specification/#complex-types
+    """
+    for each in reader["fields"]:
+        value = row[each["name"]]
+        if each["type"] == "bytes" and isinstance(value, str):
+            row[each["name"]] = value.encode("latin-1")
     return row
 
 

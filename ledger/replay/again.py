@@ -16,7 +16,7 @@ from ledger.settings import Settings
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.decisions import ValidRun
 from ledger.streaming.log import Log
-from ledger.streaming.reference import policy_of, take
+from ledger.streaming.reference import policy_or_first, row_of, take
 from ledger.streaming.registry import Codec
 from ledger.streaming.transactions import TransactionReader
 
@@ -78,7 +78,7 @@ class ReferenceData:
         first, _ = await log.bounds(topic, 0)
         async for records in log.read(topic, 0, first):
             for record in records:
-                made.add(record, _row(codec, record))
+                made.add(record, row_of(codec, record))
         return made
 
     def add(self, record: ConsumerRecord, row: dict[str, Any] | None) -> None:
@@ -94,13 +94,6 @@ class ReferenceData:
             take(self._as_of, *self._records[self._next])
             self._next += 1
         return self._as_of
-
-
-def _row(codec: Codec, record: ConsumerRecord) -> dict[str, Any] | None:
-    try:
-        return codec.decode("Reference", record.value or b"")
-    except ValueError:
-        return None
 
 
 class Judge:
@@ -159,7 +152,7 @@ class Judge:
         self, run: ValidRun, received: Sequence[Received], reference: Reference
     ) -> dict[int, Verdict]:
         memory, mark, end = self._ids.memory(), run.before, run.after.end
-        policy = reference.policy if reference.policies else policy_of(self._settings)
+        policy = policy_or_first(reference, self._settings)
         found: dict[int, Verdict] = {}
         while mark.end < end:
             settled = decide(

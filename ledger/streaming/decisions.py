@@ -97,7 +97,8 @@ async def require_known(log_: Log, codec: Codec, topic: str, shard: int, known: 
         return
     async for records in log_.read(topic, shard, last, last + 1):
         for record in records:
-            if _digest_of(codec, record) == known.digest:
+            decision = decision_in(codec, record)
+            if decision is not None and decision.digest == known.digest:
                 return
     raise InvariantBroken(
         f"{topic}[{shard}] has another run at {last} than the one with digest "
@@ -136,9 +137,10 @@ async def require_settled(
                 )
 
 
-def _digest_of(codec: Codec, record: ConsumerRecord) -> bytes | None:
+def decision_in(codec: Codec, record: ConsumerRecord) -> Decision | None:
+    """The decision in a record, whether it counts or not; None where there is none."""
     try:
-        return Decision(**codec.decode("Decision", record.value or b"")).digest
+        return Decision(**codec.decode("Decision", record.value or b""))
     except (ValueError, TypeError):
         return None
 

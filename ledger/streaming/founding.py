@@ -7,13 +7,11 @@ currencies says.
 
 from collections.abc import Mapping
 
-from aiokafka import ConsumerRecord
-
 from ledger.domain.reference import ISO_SCALES, Asset, Item, PolicyChange, Reference
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.streaming.log import Log
-from ledger.streaming.reference import contradictions, key_and_row, policy_of, take
+from ledger.streaming.reference import contradictions, key_and_row, policy_of, row_of, take
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 
@@ -23,15 +21,8 @@ async def read_reference(log: Log, codec: Codec, topic: str) -> Reference:
     reference = Reference(scales={})
     async for records in log.read(topic, 0, 0):
         for record in records:
-            take(reference, record, _row(codec, record))
+            take(reference, record, row_of(codec, record))
     return reference
-
-
-def _row(codec: Codec, record: ConsumerRecord) -> dict[str, object] | None:
-    try:
-        return codec.decode("Reference", record.value or b"")
-    except ValueError:
-        return None
 
 
 async def found(settings: Settings, log: Log, codec: Codec, posted: Mapping[str, int]) -> Reference:

@@ -17,6 +17,7 @@ from ledger.domain.reference import (
     ScaleChanged,
 )
 from ledger.settings import Settings
+from ledger.streaming.registry import Codec
 
 POLICY_SETTINGS = (
     "window_days", "early_minutes", "unknown_accounts", "max_transaction_bytes", "shards",
@@ -27,6 +28,11 @@ POLICY_SETTINGS = (
 def policy_of(settings: Settings) -> Policy:
     """The policy that a new ledger begins with."""
     return policy_from({name: getattr(settings, name) for name in POLICY_SETTINGS})
+
+
+def policy_or_first(reference: Reference, settings: Settings) -> Policy:
+    """The ledger's policy; before it has one, the policy that it would begin with."""
+    return reference.policy if reference.policies else policy_of(settings)
 
 
 def policy_from(row: Mapping[str, Any]) -> Policy:
@@ -58,6 +64,14 @@ def contradictions(settings: Settings, reference: Reference) -> list[str]:
         for name in POLICY_SETTINGS
         if name in settings.model_fields_set and getattr(settings, name) != counts[name]
     ]
+
+
+def row_of(codec: Codec, record: ConsumerRecord) -> dict[str, Any] | None:
+    """A record of the topic, decoded; None where no version of ours wrote it."""
+    try:
+        return codec.decode("Reference", record.value or b"")
+    except ValueError:
+        return None
 
 
 def take(reference: Reference, record: ConsumerRecord, row: Mapping[str, Any] | None) -> str | None:

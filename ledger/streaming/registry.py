@@ -132,7 +132,7 @@ class Codec:
             self._writers[schema_id] = self.look_up(schema_id)
         writer = self._writers[schema_id]
         row: dict[str, Any] = avro.decode_as(writer, value, HEADER.size, avro.parsed(name))
-        return avro.default_bytes(name, row)
+        return row
 
 
 def codec_of(settings: Settings) -> Codec:

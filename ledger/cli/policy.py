@@ -65,10 +65,11 @@ def show(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 async def _present(settings: "Settings") -> "Changed":
-    from ledger.client.policy import PolicyWriter
+    from ledger.client.imports import Importer
+    from ledger.client.policy import present
 
-    async with PolicyWriter(settings) as writer:
-        return writer.present()
+    async with Importer(settings) as importer:
+        return present(importer)
 
 
 def set_policy(
@@ -115,10 +116,11 @@ def set_policy(
 async def _change(
     settings: "Settings", changes: dict[str, Any], reason: str, seconds: float
 ) -> "Changed":
-    from ledger.client.policy import PolicyWriter
+    from ledger.client.imports import Importer
+    from ledger.client.policy import change
 
-    async with PolicyWriter(settings) as writer:
-        return await writer.change(changes, reason, seconds)
+    async with Importer(settings) as importer:
+        return await change(importer, changes, reason=reason, seconds=seconds)
 
 
 def _print(changed: "Changed", *, as_json: bool) -> None:
@@ -163,11 +165,12 @@ def limit(
 async def _limit(
     settings: "Settings", shard: int, until: int | None, at: int | None, reason: str, seconds: float
 ) -> "tuple[ClockLimit, list[int]]":
-    from ledger.client.policy import PolicyWriter
+    from ledger.client.imports import Importer
+    from ledger.client.policy import limit_clock
 
-    async with PolicyWriter(settings) as writer:
-        return await writer.limit_clock(
-            shard, until=until, at_most=at, reason=reason, seconds=seconds
+    async with Importer(settings) as importer:
+        return await limit_clock(
+            importer, shard, until=until, at_most=at, reason=reason, seconds=seconds
         )
 
 

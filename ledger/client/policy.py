@@ -7,15 +7,13 @@ shard's owner has read it, which the decision log records.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ledger.client.imports import Importer
 from ledger.domain.policy import DAY
 from ledger.domain.reference import ClockLimit, PolicyChange, Reference
 from ledger.domain.transaction import shown_time
 from ledger.errors import LedgerError
-from ledger.settings import Settings
 from ledger.streaming.reference import policy_from, policy_row
 
 
@@ -32,73 +30,62 @@ class Changed:
     notes: list[str]
 
 
-class PolicyWriter:
-    """Looks at the policy and changes it; an async context manager."""
+def present(importer: Importer) -> Changed:
+    """What counts. Raises LedgerError for a ledger without a policy."""
+    known = importer.known
+    if not known.policies:
+        raise LedgerError("This ledger has no policy yet; `faust-ledger policy init` writes it.")
+    return Changed(_row(known), known.policies[-1][0], [], [])
 
-    def __init__(self, settings: Settings) -> None:
-        self._importer = Importer(settings)
 
-    async def __aenter__(self) -> Self:
-        """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
-        await self._importer.__aenter__()
-        return self
+async def change(
+    importer: Importer, changes: Mapping[str, Any], *, reason: str, seconds: float
+) -> Changed:
+    """Replace the present policy, by the settings' names, and wait until every shard has it.
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._importer.__aexit__(kind, error, trace)
-
-    def present(self) -> Changed:
-        """What counts. Raises LedgerError for a ledger without a policy."""
-        known = self._importer.known
-        if not known.policies:
-            raise LedgerError(
-                "This ledger has no policy yet; `faust-ledger policy init` writes it."
-            )
-        return Changed(_row(known), known.policies[-1][0], [], [])
-
-    async def change(self, changes: Mapping[str, Any], reason: str, seconds: float) -> Changed:
-        """Replace the present policy, by the settings' names, and wait until every shard has it.
-
-        Waits `seconds` at most. Raises LedgerError when somebody else replaced it meanwhile.
-        """
-        before = self.present()
-        row = {**before.policy, **changes}
-        item = PolicyChange(policy_from(row), row["shards"], before.offset, reason)
-        offset, behind = await self._importer.put(item, seconds)
-        known = await self._importer.read_again()
-        if known.policies[-1][0] < offset:
-            raise LedgerError(
-                f"The policy was not changed: somebody else has changed it just now, to "
-                f"{_row(known)}. Look at that (`faust-ledger policy show`) and decide again."
-            )
-        return Changed(_row(known), known.policies[-1][0], behind, _notes(before.policy, row))
-
-    async def limit_clock(
-        self, shard: int, *, until: int | None, at_most: int | None, reason: str, seconds: float
-    ) -> tuple[ClockLimit, list[int]]:
-        """Have the shard's positions before `until` recorded at `at_most` (microseconds) at latest.
-
-        Default: all that are in the log now, at the present. Returns the limit, and the shards that
-        did not say within `seconds` that they decide with it.
-        """
-        end = await self._importer.end_of(shard)
-        if until is not None and until > end:
-            raise LedgerError(
-                f"Shard {shard} ends at {end}: a limit is about records that are in the log, not "
-                f"about those before {until} that are still to come. Set the broker's clock right."
-            )
-        limit = ClockLimit(
-            shard,
-            end if until is None else until,
-            time.time_ns() // 1_000 if at_most is None else at_most,
-            reason,
+    Waits `seconds` at most. Raises LedgerError when somebody else replaced it meanwhile.
+    """
+    before = present(importer)
+    row = {**before.policy, **changes}
+    item = PolicyChange(policy_from(row), row["shards"], before.offset, reason)
+    offset, behind = await importer.put(item, seconds)
+    known = await importer.read_again()
+    if known.policies[-1][0] < offset:
+        raise LedgerError(
+            f"The policy was not changed: somebody else has changed it just now, to "
+            f"{_row(known)}. Look at that (`faust-ledger policy show`) and decide again."
         )
-        _, behind = await self._importer.put(limit, seconds)
-        return limit, behind
+    return Changed(_row(known), known.policies[-1][0], behind, _notes(before.policy, row))
+
+
+async def limit_clock(
+    importer: Importer,
+    shard: int,
+    *,
+    until: int | None,
+    at_most: int | None,
+    reason: str,
+    seconds: float,
+) -> tuple[ClockLimit, list[int]]:
+    """Have the shard's positions before `until` recorded at `at_most` (microseconds) at latest.
+
+    Default: all that are in the log now, at the present. Returns the limit, and the shards that
+    did not say within `seconds` that they decide with it.
+    """
+    end = await importer.end_of(shard)
+    if until is not None and until > end:
+        raise LedgerError(
+            f"Shard {shard} ends at {end}: a limit is about records that are in the log, not "
+            f"about those before {until} that are still to come. Set the broker's clock right."
+        )
+    limit = ClockLimit(
+        shard,
+        end if until is None else until,
+        time.time_ns() // 1_000 if at_most is None else at_most,
+        reason,
+    )
+    _, behind = await importer.put(limit, seconds)
+    return limit, behind
 
 
 def _row(known: Reference) -> dict[str, Any]:

@@ -50,7 +50,8 @@ async def change(
     item = PolicyChange(policy_from(row), row["shards"], before.offset, reason)
     offset, behind = await importer.put(item, seconds)
     known = await importer.read_again()
-    if known.policies[-1][0] < offset:
+    # Not by the last one: somebody may have replaced the one that came before ours since.
+    if all(at != offset for at, _ in known.policies):
         raise LedgerError(
             f"The policy was not changed: somebody else has changed it just now, to "
             f"{_row(known)}. Look at that (`faust-ledger policy show`) and decide again."

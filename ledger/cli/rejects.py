@@ -163,12 +163,11 @@ async def _safe(settings: "Settings", rows: list[dict[str, Any]]) -> list[dict[s
     from ledger.client.past import HOUR
     from ledger.client.publisher import present
     from ledger.domain.refusal import Reason
-    from ledger.streaming.reference import policy_of
 
     async with AsyncExitStack() as stack:
         past = opened(settings, stack)
         found = await past.find([row["transaction_id"] for row in rows if row["transaction_id"]])
-    known, since = found or {}, present() - policy_of(settings).window + HOUR
+    known, since = found or {}, present() - past.window + HOUR
     safe = []
     for row in rows:
         name = row["transaction_id"]

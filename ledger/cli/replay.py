@@ -60,13 +60,14 @@ def replay(
 
     Exit codes: 0 both ledgers say the same, 1 there are differences, 2 wrong usage, 3 a fault.
     """
+    from ledger.client.shards import as_founded
     from ledger.replay.replay import replay as replayed
     from ledger.replay.shadow import Span
 
     first = time_option(start, "--from")
     last = None if end is None else time_option(end, "--to")
     in_order(first, last)
-    settings, span = settings_for(data_dir), Span(first, last)
+    settings, span = run(as_founded(settings_for(data_dir))), Span(first, last)
     with meter("Shards", settings.shards) as shown:
         report = run(replayed(settings, into, span, shown))
     if as_json:

@@ -13,6 +13,7 @@ from ledger.cli import (
     bench,
     demo,
     faults,
+    kept,
     policy,
     publish,
     read,
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 
 for group in (
-    stack, publish, read, reconcile, reference, policy, rejects, audit, replay, rebuild,
+    stack, publish, read, reconcile, reference, kept, policy, rejects, audit, replay, rebuild,
     settings_command, topics, worker, demo, bench,
 ):  # fmt: skip
     group.register(app)

@@ -13,6 +13,7 @@ from ledger.cli import (
     bench,
     demo,
     faults,
+    helping,
     kept,
     policy,
     publish,
@@ -44,6 +45,7 @@ for group in (
     settings_command, topics, worker, demo, bench,
 ):  # fmt: skip
     group.register(app)
+helping.arrange(app)
 
 
 def _say_version(wanted: bool) -> None:
@@ -61,7 +63,10 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """A streaming general ledger."""
+    """A streaming general ledger: transactions in by Kafka, reconciled balances out.
+
+    To look around, `faust-ledger demo`; to begin, `up`, then `publish`. Each command has --help.
+    """
 
 
 def _end(signum: int, frame: FrameType | None) -> None:

@@ -39,7 +39,9 @@ COLUMNS = {
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    group = typer.Typer(name="rejects", help="What was refused.", no_args_is_help=True)
+    group = typer.Typer(
+        name="rejects", help="List refused transactions, and send them again.", no_args_is_help=True
+    )
     group.command("list")(list_rejects)
     group.command("replay")(replay_rejects)
     app.add_typer(group)

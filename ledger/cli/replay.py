@@ -33,7 +33,9 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
     app.command()(replay)
     group = typer.Typer(
-        name="shadows", help="Shadow ledgers that replay and rebuild made.", no_args_is_help=True
+        name="shadows",
+        help="List and drop the shadow ledgers that replay and rebuild made.",
+        no_args_is_help=True,
     )
     group.command("list")(list_shadows)
     group.command("drop")(drop_shadow)
@@ -105,7 +107,7 @@ def _shown(otherwise: Any) -> list[str]:
 
 
 def list_shadows(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """The shadow ledgers there are. With --json, one object a line."""
+    """List the shadow ledgers. With --json, one object a line."""
     from ledger.gl import shadows
 
     found = shadows.known(settings_for(data_dir).database_url)

@@ -25,7 +25,9 @@ group = typer.Typer(no_args_is_help=True)
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    app.add_typer(group, name="topics", help="The topics: whether they are as they must be.")
+    app.add_typer(
+        group, name="topics", help="Kafka's topics: compare their settings, create and mend them."
+    )
 
 
 @group.command()

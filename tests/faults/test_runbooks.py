@@ -433,13 +433,13 @@ def test_reference_lost(ledger):
     said = len(world.log("worker-1"))
     ledger.kafka(lambda admin: admin.delete_topics(["ledger.reference"]))
     until(lambda: "ledger.reference" in world.log("worker-1")[said:], "the alarm", 90)
-    until(lambda: "Kafka has no topic" in failed(world, "policy", "show"), "it is gone", 30)
+    until(lambda: "has no topic" in failed(world, "policy", "show"), "it is gone", 30)
     world.run("topics", "create")
     assert "shard" in failed(world, "reference", "restore", old)
     assert "nothing to keep" in failed(world, "reference", "save", copy)
     assert copy.read_bytes() == good
     ledger.kafka(lambda admin: admin.delete_topics(["ledger.reference"]))
-    until(lambda: "Kafka has no topic" in failed(world, "policy", "show"), "it is gone", 30)
+    until(lambda: "has no topic" in failed(world, "policy", "show"), "it is gone", 30)
     printed = ledger.follow("reference-lost.md", COPY=str(copy))
     assert "2 shards were decided with exactly these" in printed[0]
     assert copy.read_bytes() == good

@@ -21,7 +21,7 @@ from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.decisions import decision_in, valid_runs
-from ledger.streaming.log import Log
+from ledger.streaming.log import PORTION, Log
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 
@@ -64,7 +64,7 @@ async def save(settings: Settings, file: Path) -> Saved:
     name = topics(settings).reference.name
     # In this order: what a run names was in the topic before.
     named = await named_by_shards(settings)
-    found = await _in_topic(settings, name)
+    found, _ = await _in_topic(settings, name)
     if not found:
         raise LedgerError(
             f"{name} has no records, so there is nothing to keep. If it was lost: {PAGE}"
@@ -100,15 +100,15 @@ async def restore(settings: Settings, file: Path) -> Restored:
         raise LedgerError(
             f"{file} is not what was decided with: {_said(wrong)} Nothing was written."
         )
-    there = await _in_topic(settings, name)
-    if not _begins_with(kept, there):
+    there, end = await _in_topic(settings, name)
+    if end != len(there) or not _begins_with(kept, there):
         raise LedgerError(
-            f"{name} is not empty: it has {len(there)} records that are not the copy's. Nothing "
-            "was written. Have the topic deleted and made anew (`faust-ledger topics create`, not "
-            f"`up`, which writes a first policy); see {PAGE}"
+            f"{name} is not empty: it goes up to {end}, with {len(there)} records that are not the "
+            "copy's. Nothing was written. Have the topic deleted and made anew (`faust-ledger "
+            f"topics create`, not `up`, which writes a first policy); see {PAGE}"
         )
     await _append(settings, name, kept[len(there) :])
-    again = await _in_topic(settings, name)
+    again, _ = await _in_topic(settings, name)
     wrong = contradictions(again, named)
     if wrong or not _begins_with(again, kept):
         raise LedgerError(
@@ -198,8 +198,8 @@ def _named(decision: Decision) -> Named:
     return Named(decision.reference_offset, decision.reference_digest)
 
 
-async def _in_topic(settings: Settings, name: str) -> list[Kept]:
-    """Every record. Raises LedgerError where the first ones were deleted."""
+async def _in_topic(settings: Settings, name: str) -> tuple[list[Kept], int]:
+    """Every record, and the next offset. Raises LedgerError where the first ones were deleted."""
     log = Log(settings)
     try:
         first, end = await log.bounds(name, 0)
@@ -208,11 +208,12 @@ async def _in_topic(settings: Settings, name: str) -> list[Kept]:
                 f"{name} begins at {first}: what came before was deleted, and no copy can be made "
                 f"of it, nor anything be written back into it. Nothing was done; see {PAGE}"
             )
-        return [
+        found = [
             Kept(each.offset, each.timestamp, each.key, each.value)
             async for records in log.read(name, 0, 0, end)
             for each in records
         ]
+        return found, end
     finally:
         await log.close()
 
@@ -229,7 +230,8 @@ async def _append(settings: Settings, name: str, records: Sequence[Kept]) -> Non
         for some in _batches(records):
             batch = producer.create_batch()
             for each in some:
-                batch.append(key=each.key, value=each.value, timestamp=each.timestamp)
+                given = batch.append(key=each.key, value=each.value, timestamp=each.timestamp)
+                assert given is not None, "a batch takes more than what is cut for it"
             sent = await producer.send_batch(batch, name, partition=0)
             if (offset := (await sent).offset) != some[0].offset:
                 raise LedgerError(
@@ -253,10 +255,11 @@ def _batches(records: Sequence[Kept]) -> Iterable[list[Kept]]:
     some: list[Kept] = []
     size = 0
     for each in records:
-        some.append(each)
-        size += len(each.key or b"") + len(each.value or b"")
-        if size > BATCH_BYTES:
+        more = len(each.key or b"") + len(each.value or b"")
+        if some and (size + more > BATCH_BYTES or len(some) == PORTION):
             yield some
             some, size = [], 0
+        some.append(each)
+        size += more
     if some:
         yield some

@@ -89,7 +89,8 @@ class Records:
             found = await self._client.get_by_id(schema_id)
         except (ClientError, httpx.HTTPError) as error:
             raise Unavailable(
-                f"The schema registry does not answer: {hidden(str(error))}"
+                f"The schema registry does not answer: {hidden(str(error))}. Is it up "
+                "(`faust-ledger status`), and is the setting registry_url right?"
             ) from error
         except Exception as error:  # whatever the client makes of a schema that is none of ours
             raise ValueError(f"schema {schema_id} is none of ours: {error!r}") from error

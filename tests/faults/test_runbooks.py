@@ -451,11 +451,9 @@ def test_reference_lost(ledger):
 
 def failed(world, *words):
     """What a command says that ends with a fault."""
-    done = subprocess.run(
-        world.command(*words), text=True, check=False, capture_output=True, timeout=90,
-        env={**os.environ, **world.environment},
-    )  # fmt: skip
-    return done.stderr if done.returncode == 3 else ""
+    child = world.start(*words)
+    _, err = child.communicate(timeout=90)
+    return err if child.returncode == 3 else ""
 
 
 @pytest.mark.fault(

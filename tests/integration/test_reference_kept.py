@@ -99,6 +99,20 @@ def append(settings: Settings, *codes: str) -> int:
     return log_does(settings, lambda log: log.append(name_of(settings), 0, records))
 
 
+def write_in_a_transaction(settings: Settings, *, aborted: bool = False) -> None:
+    """One record, and the mark of its end."""
+
+    async def scenario() -> None:
+        async with AIOKafkaProducer(
+            bootstrap_servers=settings.bootstrap_servers, transactional_id=settings.prefix
+        ) as producer:
+            await producer.begin_transaction()
+            await producer.send_and_wait(name_of(settings), b"v", b"k", partition=0)
+            await (producer.abort_transaction() if aborted else producer.commit_transaction())
+
+    asyncio.run(scenario())
+
+
 def kept_now(settings: Settings, tmp_path: Path) -> list[kept.Kept]:
     """What the topic has now, with offsets and times."""
     file = tmp_path / "looked.jsonl"
@@ -156,7 +170,7 @@ def test_a_topic_with_other_records_is_left_alone(elsewhere: Settings, tmp_path:
     with pytest.raises(LedgerError, match="the topic was made anew"):
         asyncio.run(kept.save(elsewhere, file))
     assert file.read_bytes() == good
-    with pytest.raises(LedgerError, match=r"is not empty: it has 1 records that are not the copy"):
+    with pytest.raises(LedgerError, match=r"is not empty: it goes up to 1, with 1 records that"):
         asyncio.run(kept.restore(elsewhere, file))
     assert [each.offset for each in kept_now(elsewhere, tmp_path)] == [0]
 
@@ -166,17 +180,8 @@ def test_a_copy_with_a_hole_says_that_it_cannot_be_restored(
 ) -> None:
     """What somebody wrote in a transaction of Kafka's has a mark after it."""
 
-    async def in_a_transaction() -> None:
-        async with (
-            AIOKafkaProducer(
-                bootstrap_servers=elsewhere.bootstrap_servers, transactional_id=elsewhere.prefix
-            ) as producer,
-            producer.transaction(),
-        ):
-            await producer.send_and_wait(name_of(elsewhere), b"v", b"k", partition=0)
-
     hole = append(elsewhere, "KEPT") + 2
-    asyncio.run(in_a_transaction())
+    write_in_a_transaction(elsewhere)
     append(elsewhere, "AFTER")
     file = tmp_path / "copy.jsonl"
     place = {"FAUST_LEDGER_DATA_DIR": str(tmp_path), "FAUST_LEDGER_PREFIX": elsewhere.prefix,
@@ -190,3 +195,14 @@ def test_a_copy_with_a_hole_says_that_it_cannot_be_restored(
         asyncio.run(kept.restore(elsewhere, file))
     asyncio.run(topics.create(elsewhere))
     assert log_does(elsewhere, lambda log: log.bounds(name_of(elsewhere), 0)) == (0, 0)
+
+
+def test_offsets_that_are_taken_and_show_no_record_are_seen(
+    elsewhere: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "copy.jsonl"
+    asyncio.run(kept.save(elsewhere, file))
+    lose(elsewhere)
+    write_in_a_transaction(elsewhere, aborted=True)
+    with pytest.raises(LedgerError, match=r"is not empty: it goes up to 2, with 0 records that"):
+        asyncio.run(kept.restore(elsewhere, file))

@@ -32,6 +32,20 @@ _TYPES = frozenset(("assets", "liabilities", "equity", "income", "expenses"))
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_ACCOUNT = 255
 _MOST_SHOWN = 128
+# Shown as nothing, though of no category that says so. By the derivation in Unicode's UAX 44 that
+# is Other_Default_Ignorable_Code_Point and Variation_Selector (PropList.txt); the rest of what
+# Default_Ignorable_Code_Point has is in category Cf. The last row: blank glyphs.
+_SHOWN_AS_NOTHING = frozenset(
+    chr(each)
+    for first, last in (
+        (0x34F, 0x34F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x2065, 0x2065), (0x3164, 0x3164),
+        (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0xE0000, 0xE0000), (0xE0002, 0xE001F),
+        (0xE0080, 0xE00FF), (0xE01F0, 0xE0FFF),
+        (0x180B, 0x180D), (0x180F, 0x180F), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF),
+        (0x2800, 0x2800), (0x13441, 0x13442), (0x16FE4, 0x16FE4), (0x1D159, 0x1D159),
+    )
+    for each in range(first, last + 1)
+)  # fmt: skip
 _NOT_IN_TEXT = frozenset(map(chr, (*range(9), 11, 12, *range(14, 32), 127)))
 
 Draft = Mapping[str, Any]
@@ -85,16 +99,24 @@ def _name(field: str, text: str, most: int) -> Wrong | None:
     if text.isascii() and text.isprintable():
         blank = text[0] == " " or text[-1] == " "
         return Wrong(MALFORMED, f"{field} has a blank at an end") if blank else None
+    if seen := _unlike_seen(text):
+        return Wrong(MALFORMED, f"{field} has {seen}")
     kinds = {unicodedata.category(each) for each in text}
-    if kinds & {"Cc", "Cf", "Zl", "Zp", "Cs"}:
-        return Wrong(MALFORMED, f"{field} has a character that cannot be seen")
-    if text.strip() != text:
-        return Wrong(MALFORMED, f"{field} has a blank at an end")
     if "Cn" in kinds:
         raise Unsure
     if unicodedata.normalize("NFC", text) != text:
         return Wrong(MALFORMED, f"{field} is not in NFC")
     return None
+
+
+def _unlike_seen(text: str) -> str | None:
+    """What of it looks like something else, or like nothing."""
+    kinds = {unicodedata.category(each) for each in text.replace(" ", "")}
+    if kinds & {"Cc", "Cf", "Zl", "Zp", "Cs"} or not _SHOWN_AS_NOTHING.isdisjoint(text):
+        return "a character that cannot be seen"
+    if text.strip() != text:
+        return "a blank at an end"
+    return "a blank that is not the plain space" if "Zs" in kinds else None
 
 
 def _text(field: str, text: str, most: int) -> Wrong | None:

@@ -80,7 +80,7 @@ def bench(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure from the first publish to the last reconciled balance out.
+    """Measure throughput and latency, from publishing to the reconciled balance.
 
     Transactions of two entries, uniform over the accounts, from a process of its own. Beside it
     the floor, the least work that gets the same transactions into the same journal, and Faust as

@@ -139,12 +139,14 @@ async def of_stream(
 ) -> tuple[list[dict[str, Any]], Statement]:
     """The same of the live balances: what is counted is what is compared and published."""
     from ledger.audit.reading import Sources
+    from ledger.client.shards import as_founded
     from ledger.gl.postgresql import PostgresJournal
 
     asked = Asked()
     ends, why = await _ends(settings, asked)
     if ends is None:
         return await read(), Statement(await _completeness(settings, asked, None, {}), why)
+    settings = await as_founded(settings)
     sources = Sources.of(settings, PostgresJournal(settings.database_url))
     marks: Marks = {}
     try:

@@ -38,14 +38,16 @@ def opened(settings: "Settings", stack: AsyncExitStack) -> "Past":
     return Past(settings, journal, clock=present)
 
 
-async def undatable(wish: "Wish", source: "Source", settings: "Settings", past: "Past") -> bool:
+async def undatable(wish: "Wish", source: "Source", past: "Past") -> bool:
     """Say so if nobody could tell a repetition of these lines from new money."""
     from ledger.client.bulk import first_without_time
 
     if wish.created_at is not None or not source.again:
         return False
-    why = _too_old(source, settings) if wish.check else None
-    if why is None and await past.find([]) is not None:
+    is_known = await past.find([]) is not None
+    # After that: by then the window is the ledger's, and not what is set here.
+    why = _too_old(source, past.window) if wish.check else None
+    if why is None and is_known:
         return False
     number = await first_without_time(source.stream)
     source.stream.seek(0)
@@ -58,13 +60,13 @@ async def undatable(wish: "Wish", source: "Source", settings: "Settings", past: 
     return True
 
 
-def _too_old(source: "Source", settings: "Settings") -> str | None:
-    """Of a file that was last modified before the window."""
-    from ledger.streaming.reference import policy_of
+def _too_old(source: "Source", window: int) -> str | None:
+    """Of a file that was last modified before the window, microseconds."""
+    from ledger.domain.policy import DAY
 
     if source.modified is None:
         return None
     age = time.time_ns() // 1000 - source.modified
-    if age <= policy_of(settings).window:
+    if age <= window:
         return None
-    return f"was last modified more than {settings.window_days} days ago"
+    return f"was last modified more than {window // DAY} days ago"

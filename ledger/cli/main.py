@@ -13,6 +13,8 @@ from ledger.cli import (
     bench,
     demo,
     faults,
+    helping,
+    kept,
     policy,
     publish,
     read,
@@ -39,10 +41,11 @@ app = typer.Typer(
 )
 
 for group in (
-    stack, publish, read, reconcile, reference, policy, rejects, audit, replay, rebuild,
+    stack, publish, read, reconcile, reference, kept, policy, rejects, audit, replay, rebuild,
     settings_command, topics, worker, demo, bench,
 ):  # fmt: skip
     group.register(app)
+helping.arrange(app)
 
 
 def _say_version(wanted: bool) -> None:
@@ -60,7 +63,10 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """A streaming general ledger."""
+    """A streaming general ledger: transactions in by Kafka, reconciled balances out.
+
+    To look around, `faust-ledger demo`; to begin, `up`, then `publish`. Each command has --help.
+    """
 
 
 def _end(signum: int, frame: FrameType | None) -> None:

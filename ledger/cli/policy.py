@@ -34,19 +34,23 @@ Reason = Annotated[str, typer.Option(help="Who wants it, and why; it is kept wit
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
     policy = typer.Typer(
-        name="policy", help="What the ledger decides by besides its rules.", no_args_is_help=True
+        name="policy",
+        help="Settings that are the ledger's own, such as how long ids are remembered.",
+        no_args_is_help=True,
     )
     policy.command("init")(init)
     policy.command("show")(show)
     policy.command("set", help=f"{set_policy.__doc__}{ENDING}")(set_policy)
     app.add_typer(policy)
-    clock = typer.Typer(name="clock", help="The clocks of the log.", no_args_is_help=True)
+    clock = typer.Typer(
+        name="clock", help="What to do after a broker's clock was ahead.", no_args_is_help=True
+    )
     clock.command("limit", help=f"{limit.__doc__}{ENDING}")(limit)
     app.add_typer(clock)
 
 
 def init(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Write a new ledger's first policy, of the settings, and the currencies of ISO 4217.
+    """Write a new ledger's first policy, from the settings, and the currencies of ISO 4217.
 
     `up` does it for the embedded stack; on servers of your own do it once the topics and tables are
     there, and after an upgrade, as a user who may write reference data and as the database's owner.
@@ -60,7 +64,7 @@ def init(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 def show(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """The policy that counts. Settings make the first one of a ledger; then `policy set` does."""
+    """Show the policy that counts. Settings make a ledger's first one, then `policy set` does."""
     _print(run(_present(settings_for(data_dir))), as_json=as_json)
 
 
@@ -146,9 +150,10 @@ def limit(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have a shard's records that are in the log recorded at a given time at the latest.
+    """Have what is in a shard's log recorded at a given time at the latest.
 
-    For a broker's clock that was ahead, once it is right again: docs/runbooks/clock-ahead.md.
+    For a broker's clock that was ahead, once it is right again: the shard waits until then, for
+    its records are dated in the future. See docs/runbooks/clock-ahead.md.
     """
     at = None if at_most is None else time_option(at_most, "--at-most")
     made, behind = run(_limit(settings_for(data_dir), shard, until, at, reason, timeout))

@@ -126,7 +126,7 @@ async def _publish(wish: Wish, settings: "Settings", *, as_json: bool) -> int:
         source = _open(wish.file, spool=wish.strict)
         stack.callback(source.close)
         past = opened(settings, stack)
-        if not await undatable(wish, source, settings, past):
+        if not await undatable(wish, source, past):
             publisher = await stack.enter_async_context(Publisher(settings, check=wish.check))
             outcomes = None
             if wish.wait:

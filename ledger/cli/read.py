@@ -64,7 +64,7 @@ def register(app: typer.Typer) -> None:
 
 def balances(
     accounts: Annotated[
-        list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Only these.")
+        list[str] | None, typer.Argument(metavar="ACCOUNT", help="Only these. Default: all.")
     ] = None,
     prefix: Annotated[
         str | None,
@@ -82,7 +82,9 @@ def balances(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Balances by account and currency, posted and pending on the account's normal side.
+    """Show balances by account and currency, posted and pending.
+
+    Both are on the account's normal side: debits for assets and expenses, credits for the rest.
 
     From the stream each has a status: reconciled, pending (some of it waits for the general
     ledger) or break (stream and general ledger disagree). From the general ledger nothing is

@@ -59,9 +59,10 @@ def ledger(
     Exit codes: 0 the same, or switched; 1 there are differences, and nothing was switched; 3 a
     fault, or refused.
     """
+    from ledger.client.shards import as_founded
     from ledger.replay.rebuild import Rebuild, rebuild, require_free
 
-    settings = settings_for(data_dir)
+    settings = run(as_founded(settings_for(data_dir)))
     if switch:
         require_free(settings.database_url, into)
     with meter("Shards", settings.shards) as shown:
@@ -106,11 +107,13 @@ def tables(
     Exit codes: 0 removed, or there was nothing; 1 refused because a topic was cut; 3 a fault, or
     the worker runs.
     """
+    from ledger.client.shards import as_founded
     from ledger.replay import tables as found
 
     settings = settings_for(data_dir)
     kinds = [each.value for each in table] if table else list(found.TABLES)
     require_worker(settings, worker)
+    settings = run(as_founded(settings))
     wanted = found.tables_of(settings, worker, kinds)
     # First, for that can be known without stopping anything.
     lacking = run(found.lacking(settings, wanted, from_log=from_log))
@@ -170,9 +173,11 @@ def balances(
 
 async def _balances(settings: "Settings", seconds: float) -> "Outcome":
     from ledger.audit.reading import Sources
+    from ledger.client.shards import as_founded
     from ledger.gl.postgresql import PostgresJournal
     from ledger.replay.balances import rebuild
 
+    settings = await as_founded(settings)
     sources = Sources.of(settings, PostgresJournal(settings.database_url))
     try:
         return await rebuild(sources, seconds)

@@ -65,8 +65,10 @@ async def compared(settings: "Settings", *, full: bool) -> "Report":
     from ledger.audit import full as audit
     from ledger.audit import quick
     from ledger.audit.reading import Sources
+    from ledger.client.shards import as_founded
     from ledger.gl.postgresql import PostgresJournal
 
+    settings = await as_founded(settings)
     sources = Sources.of(settings, PostgresJournal(settings.database_url))
     try:
         if not full:

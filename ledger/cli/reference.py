@@ -63,10 +63,16 @@ MANY_DECIMALS = 9
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    assets = typer.Typer(name="assets", help="Assets besides ISO 4217.", no_args_is_help=True)
+    assets = typer.Typer(
+        name="assets",
+        help="Register assets (shares, coins) beside ISO 4217's.",
+        no_args_is_help=True,
+    )
     assets.command("import", help=ASSETS + ENDING)(import_assets)
     app.add_typer(assets)
-    accounts = typer.Typer(name="accounts", help="Declared accounts.", no_args_is_help=True)
+    accounts = typer.Typer(
+        name="accounts", help="Declare accounts: currency, opening, closing.", no_args_is_help=True
+    )
     accounts.command("import", help=ACCOUNTS + ENDING)(import_accounts)
     app.add_typer(accounts)
 

@@ -39,7 +39,9 @@ COLUMNS = {
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    group = typer.Typer(name="rejects", help="What was refused.", no_args_is_help=True)
+    group = typer.Typer(
+        name="rejects", help="List refused transactions, and send them again.", no_args_is_help=True
+    )
     group.command("list")(list_rejects)
     group.command("replay")(replay_rejects)
     app.add_typer(group)
@@ -163,12 +165,11 @@ async def _safe(settings: "Settings", rows: list[dict[str, Any]]) -> list[dict[s
     from ledger.client.past import HOUR
     from ledger.client.publisher import present
     from ledger.domain.refusal import Reason
-    from ledger.streaming.reference import policy_of
 
     async with AsyncExitStack() as stack:
         past = opened(settings, stack)
         found = await past.find([row["transaction_id"] for row in rows if row["transaction_id"]])
-    known, since = found or {}, present() - policy_of(settings).window + HOUR
+    known, since = found or {}, present() - past.window + HOUR
     safe = []
     for row in rows:
         name = row["transaction_id"]

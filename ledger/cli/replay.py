@@ -33,7 +33,9 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
     app.command()(replay)
     group = typer.Typer(
-        name="shadows", help="Shadow ledgers that replay and rebuild made.", no_args_is_help=True
+        name="shadows",
+        help="List and drop the shadow ledgers that replay and rebuild made.",
+        no_args_is_help=True,
     )
     group.command("list")(list_shadows)
     group.command("drop")(drop_shadow)
@@ -60,13 +62,14 @@ def replay(
 
     Exit codes: 0 both ledgers say the same, 1 there are differences, 2 wrong usage, 3 a fault.
     """
+    from ledger.client.shards import as_founded
     from ledger.replay.replay import replay as replayed
     from ledger.replay.shadow import Span
 
     first = time_option(start, "--from")
     last = None if end is None else time_option(end, "--to")
     in_order(first, last)
-    settings, span = settings_for(data_dir), Span(first, last)
+    settings, span = run(as_founded(settings_for(data_dir))), Span(first, last)
     with meter("Shards", settings.shards) as shown:
         report = run(replayed(settings, into, span, shown))
     if as_json:
@@ -104,7 +107,7 @@ def _shown(otherwise: Any) -> list[str]:
 
 
 def list_shadows(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """The shadow ledgers there are. With --json, one object a line."""
+    """List the shadow ledgers. With --json, one object a line."""
     from ledger.gl import shadows
 
     found = shadows.known(settings_for(data_dir).database_url)

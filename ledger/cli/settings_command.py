@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
 
 
 def settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Every setting. Passwords in addresses are shown as ***.
+    """List every setting, its value and where that is from.
+
+    Passwords in addresses are shown as ***.
 
     A setting comes from the environment (FAUST_LEDGER_ and its name in capitals), else from the
     TOML file that FAUST_LEDGER_CONFIG names (default: faust-ledger.toml in the working directory,

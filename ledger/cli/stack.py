@@ -147,7 +147,10 @@ def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """What runs, and whether every shard goes on, or why not. Exit code 1 unless all is well."""
+    """Show what runs, and for each shard whether it makes progress or why not.
+
+    Exit code 1 unless all is well.
+    """
     place = directory(data_dir)
     from ledger.stack import status as looking
 
@@ -166,7 +169,10 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Look for what is wrong or soon will be, and say what to do. Exit code 1 when something is."""
+    """Look for what is wrong or soon will be, and say what to do.
+
+    Exit code 1 when something is.
+    """
     place = directory(data_dir)
     from ledger.stack import doctor as looking
 

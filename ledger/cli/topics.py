@@ -25,7 +25,9 @@ group = typer.Typer(no_args_is_help=True)
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    app.add_typer(group, name="topics", help="The topics: whether they are as they must be.")
+    app.add_typer(
+        group, name="topics", help="Kafka's topics: compare their settings, create and mend them."
+    )
 
 
 @group.command()
@@ -36,9 +38,10 @@ def check(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     [{"topic", "setting", "has", "must", "why", "command", "ignored"}], "hidden": [topic]}; of those
     hidden this user may not see the settings.
     """
+    from ledger.client.shards import as_founded
     from ledger.streaming.topics import look
 
-    found, hidden = run(look(settings_for(data_dir)))
+    found, hidden = run(look(run(as_founded(settings_for(data_dir)))))
     well = all(each.ignored for each in found)
     if as_json:
         rows = [{**_row(each), "ignored": each.ignored} for each in found]
@@ -56,9 +59,10 @@ def create(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     and is an error, with nothing changed. --json prints {"created": [topic], "mended": [{"topic",
     "setting", "has", "must", "why", "command"}]}. Exit code 3 is a fault.
     """
+    from ledger.client.shards import as_founded
     from ledger.streaming.topics import bring_about
 
-    done = run(bring_about(settings_for(data_dir)))
+    done = run(bring_about(run(as_founded(settings_for(data_dir)))))
     if as_json:
         print_json({"created": done.created, "mended": [_row(each) for each in done.mended]})
         return

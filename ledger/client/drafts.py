@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Literal
 
 from ledger.domain.account import Side
 from ledger.domain.transaction import Draft, DraftEntry
@@ -14,29 +15,44 @@ def transaction(
     kind: str,
     effective_at: datetime,
     entries: Sequence[DraftEntry],
-    created_at: datetime | None = None,
+    created_at: datetime | Literal["now"] | None = None,
     description: str = "",
     ordering_key: str | None = None,
     reverses: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Draft:
-    """A draft for a publisher; `created_at` is the present if not given, for what happens now.
+    """A draft for a publisher. `created_at`: when the event was made, from where it is stored.
 
-    Keep the draft, or give the stored time, where the same may be published again: past the window
-    in which ids are remembered a draft made anew is new money.
+    Or "now", a promise that it was never published before, as for `publish --created-at now`: for
+    what happens now. Keep such a draft: past the window in which ids are remembered, one that is
+    made anew is new money.
 
-    Raises ValueError for a time without a time zone: nobody could say which hour it means.
+    Raises TypeError without either, and ValueError for a time without a time zone: nobody could say
+    which hour it means.
     """
     return Draft(
         transaction_id=transaction_id,
         kind=kind,
         description=description,
         effective_at=microseconds(effective_at),
-        created_at=microseconds(created_at or datetime.now(UTC)),
+        created_at=_created_at(created_at),
         ordering_key=ordering_key,
         reverses=reverses,
         entries=entries,
         metadata=metadata or {},
+    )
+
+
+def _created_at(given: object) -> int:
+    if given == "now":
+        given = datetime.now(UTC)
+    if isinstance(given, datetime):
+        return microseconds(given)
+    raise TypeError(
+        f"created_at is {given!r}: give the time at which the event was made, from where it is "
+        "stored. A draft that is made anew with the present is new money once ids are forgotten "
+        '(window_days). For what happens now, and was never published, say created_at="now", and '
+        "keep the draft over retries."
     )
 
 

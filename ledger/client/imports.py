@@ -1,7 +1,8 @@
 """Importing reference data: all lines checked, appended, read back, and awaited in every shard."""
 
+import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -28,7 +29,7 @@ from ledger.client.records import Records
 from ledger.client.reference import ReferenceFollower
 from ledger.domain import account as accounts
 from ledger.domain import names
-from ledger.domain.reference import Account, Asset, Item, Reference, asset_problem
+from ledger.domain.reference import MAX_CODE, Account, Asset, Item, Reference, asset_problem
 from ledger.domain.refusal import Refused
 from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.errors import LedgerError, Unavailable
@@ -40,6 +41,8 @@ from ledger.streaming.topics import topics
 
 MAX_NAME = 1_000
 BATCH_BYTES = 256 * 1024
+
+log = logging.getLogger(__name__)
 
 
 def read_items(text: bytes, kind: str) -> tuple[list[Line], list[Problem]]:
@@ -120,6 +123,14 @@ class Imported:
     lost: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
     behind: list[int] = field(default_factory=list)
+
+
+def _counting(row: Mapping[str, Any]) -> Item:
+    """What a record of the topic tells of. Raises ValueError where that counts for nothing."""
+    item = item_of(row)
+    if isinstance(item, Asset) and (problem := asset_problem(item.code, item.scale)):
+        raise ValueError(f"{item.code[:MAX_CODE]!r} with {item.scale} decimals: {problem}")
+    return item
 
 
 class Importer:
@@ -250,13 +261,11 @@ class Importer:
         async for records in self._reader.until({partition: end}):
             for record, row in await self._records.decode("Reference", records):
                 try:
-                    item = item_of(row)
-                except ValueError:
-                    # Whoever reads the topic leaves it out, and says so.
+                    item = _counting(row)
+                except ValueError as error:
+                    log.warning("Reference data at %s is ignored: %s", record.offset, error)
                     continue
-                if isinstance(item, Account) or (
-                    isinstance(item, Asset) and not asset_problem(item.code, item.scale)
-                ):
+                if isinstance(item, Account | Asset):
                     found.append(Stored(record.offset, record.timestamp * 1_000, item))
         return found
 

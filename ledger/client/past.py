@@ -70,6 +70,11 @@ class Past:
         """After `find` returned None: why it is not known, and what to do."""
         return WHY.format(days=self._window // DAY, why=self._why.rstrip("."))
 
+    @property
+    def window(self) -> int:
+        """How long ids are remembered, microseconds: the ledger's, once `find` could ask for it."""
+        return self._window
+
     async def find(self, ids: Sequence[str]) -> Mapping[str, Accepted] | None:
         """Those accepted that the general ledger has, at the least all that are past the window.
 

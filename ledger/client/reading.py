@@ -9,6 +9,7 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from ledger.client.shards import policy_shards, require_set_right
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
@@ -37,7 +38,8 @@ async def partition_counts(settings: Settings, *names: str) -> dict[str, int]:
 async def ledger_partitions(settings: Settings, *names: str) -> dict[str, int]:
     """The same, of topics whose number is the ledger's shards, or its partitions of balances.
 
-    Raises LedgerError as well where it is not: keys would go to other partitions than the ledger's.
+    How many shards that is the ledger's policy says, where it has one. Raises LedgerError as well
+    where it is not: keys would go to other partitions than the ledger's.
     """
     known = topics(settings)
     families = (
@@ -45,24 +47,39 @@ async def ledger_partitions(settings: Settings, *names: str) -> dict[str, int]:
         ("balance_partitions", (known.stripes, known.balances)),
     )
     among = {topic.name for _, family in families for topic in family}
-    counts, hidden = await _counted(settings, among | set(names))
+    counts, hidden = await _counted(settings, among | {known.reference.name, *names})
     found = _asked(settings, names, counts, hidden)
+    policy = await policy_shards(settings) if known.reference.name in counts else None
+    if policy is not None:
+        require_set_right(settings, policy)
     for setting, family in families:
         there = {topic.name: counts[topic.name] for topic in family if topic.name in counts}
         for name in found.keys() & there.keys():
-            found[name] = _of_ledger(settings, setting, name, there)
+            fixed = policy if setting == "shards" else None
+            found[name] = _of_ledger(settings, setting, name, there, fixed)
     return found
 
 
-def _of_ledger(settings: Settings, setting: str, name: str, there: Mapping[str, int]) -> int:
-    """How many partitions of `name` are the ledger's; `there` has those that must be as many."""
+def _of_ledger(
+    settings: Settings,
+    setting: str,
+    name: str,
+    there: Mapping[str, int],
+    policy: int | None = None,
+) -> int:
+    """How many partitions of `name` are the ledger's; `there` has those that must be as many.
+
+    `policy`: how many the ledger's policy says, which is not to be guessed from the topics then.
+    """
     count, least = there[name], min(there.values())
     given = int(getattr(settings, setting)) if setting in settings.model_fields_set else None
-    wanted = least if given is None else given
+    wanted = policy or given or least
     if count == wanted or (count > wanted and settings.added_partitions == "ignore"):
         return wanted
     others = ", ".join(f"{each} has {number}" for each, number in there.items() if each != name)
     said = f" and the setting {setting} says {given}" if given is not None else ""
+    if policy is not None:
+        said = f" and the ledger's policy says {policy} shards"
     raise LedgerError(
         f"{name} has {count} partitions{said}; {others}. Nothing was sent or read: keys belong to "
         "other partitions where their number changes. A partition was added to a topic, or the "

@@ -21,6 +21,9 @@ from ledger.streaming.registry import HEADER, SERVER_ERROR, Codec, subject_of
 from ledger.streaming.topics import topics
 from ledger.streaming.writers import readable_or_error
 
+NO_SCHEMA = 0
+"""The id of none: registries count from 1."""
+
 log = logging.getLogger(__name__)
 
 
@@ -45,12 +48,19 @@ class Records:
                 ids[topic.schema] = await _registered(client, settings, subject, topic.schema)
         return cls(client, Codec(ids))
 
+    @classmethod
+    def of_any_version(cls, settings: Settings, name: str) -> "Records":
+        """Only to read records `name`: whatever version the registry has them in."""
+        client = connection.schemas(settings, AsyncSchemaRegistryClient)
+        return cls(client, Codec({name: NO_SCHEMA}))
+
     async def decode(
-        self, name: str, records: Iterable[ConsumerRecord]
+        self, name: str, records: Iterable[ConsumerRecord], *, tell: bool = True
     ) -> list[tuple[ConsumerRecord, dict[str, Any]]]:
         """Each record with its row. Those without a value, or not a `name` at all, are left out.
 
-        Raises Unavailable when a newer schema must be looked up and the registry does not answer.
+        `tell`: say which. Raises Unavailable when a newer schema must be looked up and the registry
+        does not answer.
         """
         rows = []
         for record in records:
@@ -60,7 +70,8 @@ class Records:
                 rows.append((record, await self._decode(name, record.value)))
             except (ValueError, struct.error) as error:
                 where = f"{record.topic}[{record.partition}] at {record.offset}"
-                log.error("A foreign record is left out, %s: %s", where, error)
+                level = logging.ERROR if tell else logging.DEBUG
+                log.log(level, "A foreign record is left out, %s: %s", where, error)
         return rows
 
     async def _decode(self, name: str, value: bytes) -> dict[str, Any]:
@@ -78,7 +89,8 @@ class Records:
             found = await self._client.get_by_id(schema_id)
         except (ClientError, httpx.HTTPError) as error:
             raise Unavailable(
-                f"The schema registry does not answer: {hidden(str(error))}"
+                f"The schema registry does not answer: {hidden(str(error))}. Is it up "
+                "(`faust-ledger status`), and is the setting registry_url right?"
             ) from error
         except Exception as error:  # whatever the client makes of a schema that is none of ours
             raise ValueError(f"schema {schema_id} is none of ours: {error!r}") from error

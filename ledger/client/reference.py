@@ -61,12 +61,13 @@ class ReferenceFollower:
 
     async def _take(self, records: list[ConsumerRecord]) -> None:
         rows = await waited_for(
-            lambda: self._records.decode("Reference", records), "read reference data"
+            lambda: self._records.decode("Reference", records, tell=False), "read reference data"
         )
         for record, row in rows:
             if (why := take(self.known, record, row)) is not None:
-                # The service does the same, and alarms.
-                log.warning("Reference data at %s is ignored: %s", record.offset, why)
+                # It stays in the topic for ever, and nobody can mend it in each command anew: the
+                # service says so when it reads it, and an import of what it finds beside its own.
+                log.debug("Reference data at %s is ignored: %s", record.offset, why)
         self.known.offset = records[-1].offset + 1
 
 

@@ -417,6 +417,46 @@ def test_topic_lost(ledger):
 
 
 @pytest.mark.fault(
+    "the reference data deleted, and a copy of them written back",
+    "nothing is decided meanwhile; an older copy is refused; with the right one workers go on, no finding",
+)
+def test_reference_lost(ledger):
+    world = ledger.world
+    old, copy = world.data_dir / "old.jsonl", world.data_dir / "copy.jsonl"
+    world.run("reference", "save", old)
+    asset = world.data_dir / "assets.jsonl"
+    asset.write_text('{"code": "KEPT.COIN", "scale": 4}\n')
+    world.run("assets", "import", asset)
+    rows = ledger.publish(40, "KEPT.COIN")
+    world.run("reference", "save", copy)
+    good = copy.read_bytes()
+    said = len(world.log("worker-1"))
+    ledger.kafka(lambda admin: admin.delete_topics(["ledger.reference"]))
+    until(lambda: "ledger.reference" in world.log("worker-1")[said:], "the alarm", 90)
+    until(lambda: "has no topic" in failed(world, "policy", "show"), "it is gone", 30)
+    world.run("topics", "create")
+    assert "shard" in failed(world, "reference", "restore", old)
+    assert "nothing to keep" in failed(world, "reference", "save", copy)
+    assert copy.read_bytes() == good
+    ledger.kafka(lambda admin: admin.delete_topics(["ledger.reference"]))
+    until(lambda: "has no topic" in failed(world, "policy", "show"), "it is gone", 30)
+    printed = ledger.follow("reference-lost.md", COPY=str(copy))
+    assert "2 shards were decided with exactly these" in printed[0]
+    assert copy.read_bytes() == good
+    # What was decided before is known, and what comes is decided with what was restored.
+    ledger.publish_rows(rows[:3], "--wait")
+    ledger.publish(5, "KEPT.COIN")
+    ledger.all_is_there()
+
+
+def failed(world, *words):
+    """What a command says that ends with a fault."""
+    child = world.start(*words)
+    _, err = child.communicate(timeout=90)
+    return err if child.returncode == 3 else ""
+
+
+@pytest.mark.fault(
     "topic settings drifted: retention and the clock of topics altered on a running ledger",
     "status alarms within seconds, doctor names each; mended, the alarm goes",
 )

@@ -18,6 +18,7 @@ DAY = 86_400_000_000
 SPOILT = (
     *(text.decode() for text in TEXTS if text.isascii()), "", "\u202e", "\u2028", "e\u0301", "\u00e9",
     "\U0010ffff", "\x9b31m", "x" * 129, "x" * 5_000, "\ufeff", "\u0130", "\u200b", "\r\n", "%(x)s",
+    "a\u3164", "a\ufe0f", "\u2800", "a\u00a0b", "a\U000e0fff",
     "${jndi:ldap://127.0.0.1/a}",
 )  # fmt: skip
 AMOUNTS = (

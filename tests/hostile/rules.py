@@ -197,6 +197,12 @@ class Rules:
         return ACCEPTED
 
 
+_NOTHING_DRAWN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\ufff0-\ufff8\U00013441\U00013442\U00016fe4\U0001d159\U000e0000-\U000e0fff]"
+)
+
+
 def _text(text: str, most: int) -> str:
     if not text:
         return "FIELD_MISSING"
@@ -208,7 +214,9 @@ def _text(text: str, most: int) -> str:
 def _name(text: str, most: int) -> str:
     if code := _text(text, most):
         return code
-    unseen = any(unicodedata.category(each) in ("Cc", "Cf", "Zl", "Zp", "Cs") for each in text)
+    # Of blanks the plain space alone.
+    kinds = {unicodedata.category(each) for each in text.replace(" ", "")}
+    unseen = kinds & {"Cc", "Cf", "Zl", "Zp", "Cs", "Zs"} or _NOTHING_DRAWN.search(text)
     plain = text.strip() == text == unicodedata.normalize("NFC", text)
     return "FIELD_MALFORMED" if unseen or not plain else ""
 

@@ -33,7 +33,7 @@ def deposit(name, account, amount="12.34", **more):
         kind="deposit",
         effective_at=datetime.now(UTC),
         entries=[debit("assets:cash:client-tests", amount, "CAD"), credit(account, amount, "CAD")],
-        **more,
+        **({"created_at": "now"} | more),
     )
 
 

@@ -45,7 +45,7 @@ NewId = Callable[..., str]
 
 def deposit(account: str, amount: str, name: str, **more: Any) -> Draft:
     legs = [debit("assets:flow:cash", amount, "CAD"), credit(account, amount, "CAD")]
-    named = {"kind": "deposit", "effective_at": datetime.now(UTC)} | more
+    named = {"kind": "deposit", "effective_at": datetime.now(UTC), "created_at": "now"} | more
     return transaction(transaction_id=name, entries=legs, **named)
 
 

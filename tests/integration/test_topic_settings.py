@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,16 +17,20 @@ from ledger.client.beyond import recover
 from ledger.client.blocking import BlockingPublisher
 from ledger.client.imports import Importer
 from ledger.client.outcomes import Outcomes
-from ledger.client.publisher import Publisher
+from ledger.client.past import Past
+from ledger.client.publisher import Publisher, present
 from ledger.client.resend import Original, resend
+from ledger.client.shards import as_founded
 from ledger.domain.partition import partition_of
+from ledger.domain.policy import DAY
 from ledger.errors import LedgerError, Unavailable
 from ledger.exits import Exit
 from ledger.settings import Settings
 from ledger.stack.prepare import prepare
 from ledger.streaming import topics
+from ledger.streaming.founding import found
 from ledger.streaming.log import LOOKUP_SECONDS, Log
-from ledger.streaming.registry import register_all
+from ledger.streaming.registry import codec_of, register_all
 from ledger.streaming.topic_look import Broker
 from tests.conftest import Finished, Stack
 
@@ -205,6 +210,74 @@ def test_without_a_setting_topics_are_compared_among_themselves(elsewhere: Setti
     refused(entered(Publisher(wrong)), "has 2 partitions and the setting shards says 8")
     add_partition(elsewhere, "transactions", 3)
     refused(entered(Publisher(bare)), r"transactions has 3 partitions; .*decisions has 2")
+
+
+def found_policy(settings: Settings, **changes: Any) -> None:
+    """The ledger of `settings` begins, with `changes` to its first policy."""
+
+    async def scenario() -> None:
+        log = Log(settings)
+        try:
+            await found(settings.model_copy(update=changes), log, codec_of(settings), {})
+        finally:
+            await log.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_policy_says_how_many_shards_there_are(
+    elsewhere: Settings, cli: Callable[..., Finished], tmp_path: Path
+) -> None:
+    """Whatever is set, and although all topics have as many partitions as one another."""
+    found_policy(elsewhere)
+    place = {
+        "bootstrap_servers": elsewhere.bootstrap_servers, "registry_url": elsewhere.registry_url,
+        "prefix": elsewhere.prefix, "database_url": elsewhere.database_url,
+    }  # fmt: skip
+    bare = Settings(**place, balance_partitions=3)
+    wrong = Settings(**place, balance_partitions=3, shards=8)
+    words = r"shards says 8, and this ledger has 2 by its policy"
+
+    async def shards(settings: Settings) -> int:
+        async with Publisher(settings, check=False) as publisher:
+            return publisher.shards
+
+    assert asyncio.run(shards(bare)) == 2
+    assert asyncio.run(as_founded(bare)).shards == 2
+    for client in (
+        Publisher(wrong), Publisher(wrong, check=False), Outcomes(wrong), Importer(wrong),
+        BalanceReader(wrong),
+    ):  # fmt: skip
+        refused(entered(client), words)
+    refused(resend(wrong, [Original(b"k", b"v")], lambda receipt: None, seconds=5), words)
+    refused(as_founded(wrong), words)
+    named = place | {"data_dir": tmp_path, "balance_partitions": 3}
+    environment = {f"FAUST_LEDGER_{name.upper()}": str(value) for name, value in named.items()}
+    for command in (
+        ("balances",), ("reconcile",), ("verify",), ("topics", "check"), ("topics", "create"),
+        ("replay", "--from", "2024-05-01", "--into", "nowhere"),
+        ("rebuild", "ledger", "--into", "nowhere"), ("rebuild", "balances"), ("policy", "show"),
+    ):  # fmt: skip
+        done = cli(*command, code=3, **environment, FAUST_LEDGER_SHARDS="8")
+        assert "this ledger has 2 by its policy" in done.err, command
+    cli("topics", "check", **environment)
+    for name in ("transactions", "decisions", "progress"):
+        add_partition(elsewhere, name, 3)
+    refused(entered(Publisher(bare)), "3 partitions and the ledger's policy says 2 shards")
+    ignoring = bare.model_copy(update={"added_partitions": "ignore"})
+    assert asyncio.run(shards(ignoring)) == 2
+
+
+def test_how_long_ids_are_remembered_is_not_what_is_set_here(elsewhere: Settings) -> None:
+    found_policy(elsewhere, window_days=10)
+
+    def no_books() -> Any:
+        raise LedgerError("no database here")
+
+    past = Past(elsewhere, no_books, clock=present)
+    assert past.window == 30 * DAY
+    asyncio.run(past.find([]))
+    assert past.window == 10 * DAY
 
 
 def test_partitions_that_are_known_of_are_left_alone(elsewhere: Settings) -> None:

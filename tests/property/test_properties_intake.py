@@ -48,6 +48,8 @@ ODD = [
     "e\u0301",
     "\u200b",
     "\u202e",
+    "t-1\u3164",
+    "t\u00a01",
     "\U0001f600" * 130,
     "x" * 200,
 ]
@@ -192,6 +194,7 @@ def test_names_that_are_accepted_have_one_spelling(records: list[Received]) -> N
     for name in (*content.transaction_ids, *content.kinds, *content.ordering_keys):
         assert name == unicodedata.normalize("NFC", name).strip()
         assert not {unicodedata.category(each) for each in name} & {"Cc", "Cf", "Zl", "Zp", "Cs"}
+        assert not any(each != " " and unicodedata.category(each) == "Zs" for each in name)
 
 
 @given(logs())

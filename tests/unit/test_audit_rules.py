@@ -294,7 +294,7 @@ def test_what_cannot_be_read_is_refused_as_that(reason: str) -> None:
 
 
 def test_a_character_that_this_python_does_not_know_is_not_judged() -> None:
-    ledger = decided(MADE | {"kind": "\U000e0fff"})  # type: ignore[arg-type]
+    ledger = decided(MADE | {"kind": "\u0378"})  # type: ignore[arg-type]
     for said in ("accepted", "FIELD_MALFORMED"):
         ledger.force(0, said)
         assert ledger.breaks() == []
@@ -306,6 +306,11 @@ def test_a_character_that_this_python_does_not_know_is_not_judged() -> None:
         ({"ordering_key": id_in_shard(1, SHARDS)}, "WRONG_PARTITION"),
         ({"kind": "a\u00ad"}, "FIELD_MALFORMED"),
         ({"kind": "\u2003a"}, "FIELD_MALFORMED"),
+        ({"kind": "a\u3164"}, "FIELD_MALFORMED"),
+        ({"kind": "a\ufe0f"}, "FIELD_MALFORMED"),
+        ({"kind": "a\U000e0fff"}, "FIELD_MALFORMED"),
+        ({"kind": "a\u00a0b"}, "FIELD_MALFORMED"),
+        ({"kind": "a b"}, "accepted"),
         ({"description": "\t\n\r"}, "accepted"),
         ({"metadata": {"a": "\x7f"}}, "FIELD_MALFORMED"),
         ({"effective_at": 7_258_118_400_000_000}, "TIME_OUT_OF_RANGE"),
@@ -378,10 +383,11 @@ def test_what_was_decided_before_has_no_finding(seed: int) -> None:
     assert ledger.breaks() == []
 
 
-def test_names_of_old_stay_reversible() -> None:
-    ledger, old = Ledger(), at_home(9) + "\n"
+@pytest.mark.parametrize("unseen", ["\n", "\u3164", "\ufe0f", "\u00a0"])
+def test_names_of_old_stay_reversible(unseen: str) -> None:
+    ledger, old = Ledger(), at_home(9) + unseen
     while id_in_shard(0, SHARDS, old) != old + "-0":
-        old += "\n"
+        old += unseen
     made = draft(old, ordering_key=T)
     _of_old(ledger, lambda: decided(made, ledger=ledger))
     ledger.force(0, "accepted")

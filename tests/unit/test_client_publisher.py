@@ -133,4 +133,30 @@ def test_drafts_made_in_python():
     with pytest.raises(TypeError, match="never money"):
         debit(CASH, 10.0, "CAD")
     with pytest.raises(ValueError, match="time zone"):
-        transaction(transaction_id="t", kind="k", effective_at=at.replace(tzinfo=None), entries=[])
+        transaction(
+            transaction_id="t", kind="k", effective_at=at.replace(tzinfo=None), created_at=at,
+            entries=[],
+        )  # fmt: skip
+
+
+def test_nobody_is_given_the_present_who_has_not_said_so():
+    """A program that makes its draft anew past the window would book the money twice."""
+    from datetime import UTC, datetime
+    from time import time_ns
+
+    made = {
+        "transaction_id": "t-1", "kind": "deposit", "effective_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "entries": [debit(CASH, "10.00", "CAD"), credit(DEPOSIT, "10.00", "CAD")],
+    }  # fmt: skip
+    for missing in (
+        {},
+        {"created_at": None},
+        {"created_at": 1_700_000_000},
+        {"created_at": "then"},
+    ):
+        with pytest.raises(TypeError, match=r'from where it is stored.*created_at="now"'):
+            transaction(**made, **missing)
+    before = time_ns() // 1_000
+    assert before <= transaction(**made, created_at="now")["created_at"] <= time_ns() // 1_000
+    with pytest.raises(ValueError, match="time zone"):
+        transaction(**made, created_at=made["effective_at"].replace(tzinfo=None))

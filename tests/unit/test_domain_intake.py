@@ -351,14 +351,20 @@ def of_old(*drafts: Draft) -> KeptMemory:
     return kept
 
 
-def test_its_retry_is_a_duplicate_and_nothing_else_is_taken_under_its_name() -> None:
-    kept = of_old(OLD)
-    drafts = [OLD, OLD | {"description": "other"}, draft("pay-8\r")]
-    decision = settle(numbered(drafts, 1), memory=kept.memory(), watermark=Watermark(end=1))
+@pytest.mark.parametrize("unseen", ["\r", "\u3164", "\ufe0f", "\u2800", "\xa0-1"])
+def test_its_retry_is_a_duplicate_and_nothing_else_is_taken_under_its_name(unseen: str) -> None:
+    old = OLD | {"transaction_id": f"pay-9{unseen}"}
+    kept = of_old(old)  # type: ignore[arg-type]
+    drafts = [old, old | {"description": "other"}, draft(f"pay-8{unseen}")]
+    decision = settle(
+        numbered(drafts, 1),  # type: ignore[arg-type]
+        memory=kept.memory(),
+        watermark=Watermark(end=1),
+    )
     codes = ["duplicate", "FIELD_MALFORMED", "FIELD_MALFORMED"]
     assert list(verdicts(decision).values()) == codes
     late = NOW + WINDOW + 1
-    anew = received(OLD | {"created_at": late}, 1, recorded_at=late)  # type: ignore[arg-type]
+    anew = received(old | {"created_at": late}, 1, recorded_at=late)  # type: ignore[arg-type]
     decision = settle([anew], memory=kept.memory(), watermark=Watermark(end=1))
     assert verdicts(decision) == {1: "FIELD_MALFORMED"}
 

@@ -96,6 +96,7 @@ END_SESSIONS = sql.SQL(
 ).format(sql.Literal(ROLE))
 
 
+@long
 @pytest.mark.fault(
     "PostgreSQL stopped (SIGSTOP) while nothing flows: what is said of it",
     "posting is not ready and says why, the rest is; `up` does not come back before it is well",
@@ -123,6 +124,7 @@ def test_database_hanging(ledger: Ledger) -> None:
     assert world.agents() == agents
 
 
+@long
 @pytest.mark.fault(
     "the broker stopped (SIGSTOP) for longer than a session, under load: what is said of it",
     "both applications say that they are not confirmed, are live, and do not end for it",

@@ -124,7 +124,6 @@ def test_database_hanging(ledger: Ledger) -> None:
     assert world.agents() == agents
 
 
-@long
 @pytest.mark.fault(
     "the broker stopped (SIGSTOP) for longer than a session, under load: what is said of it",
     "both applications say that they are not confirmed, are live, and do not end for it",

@@ -61,7 +61,6 @@ def test_database_killed(ledger: Ledger) -> None:
     ledger.settled()
 
 
-@long
 @pytest.mark.fault(
     "every PostgreSQL process stopped (SIGSTOP), then let go",
     "balances move on as pending; no worker restarts; posting catches up",

@@ -12,7 +12,7 @@ demo: install  ## start everything, publish a stream of transactions, show what 
 	@$(BIN)/faust-ledger demo
 
 test: install lint  ## everything, on real Kafka, registry, PostgreSQL and workers
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 faults: install  ## every fault on real processes under load; writes docs/fault-plan.md
 	FAUST_LEDGER_FAULT_PLAN=docs/fault-plan.md $(BIN)/python -m pytest -o faulthandler_timeout=3600 $(FAULTS)

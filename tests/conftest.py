@@ -30,6 +30,14 @@ from tests.wire import Wire
 FOLDERS = ("unit", "property", "simulation", "stream", "integration", "hostile", "faults", "bench")
 """In this order: what is quick and closest to a mistake comes first."""
 MARKED = ("integration", "hostile", "faults", "bench")
+GROUPS = (
+    "faults", "hostile", "faults/test_runbooks.py", "faults/test_data_centres.py", "integration",
+    "integration/test_stack.py", "bench", "faults/test_completeness.py",
+    "integration/test_stack_surroundings.py", "integration/test_stack_rights.py",
+)  # fmt: skip
+"""Tests that share a ledger, the longest first: a folder, or a file of one with a ledger of its own."""
+LEDGERS = ("stack", "hostile_stack", "world")
+"""Fixtures of the session, each of which starts a ledger."""
 RECOVERY = "recovery"
 """Of a report: how long what took, in seconds."""
 
@@ -42,27 +50,42 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A folder whose tests share a ledger stays in one process; the other tests fill the gaps.
+    """Tests that share a ledger stay in one process; the other tests fill the gaps.
 
     xdist's own way, groups by mark, does nothing with node ids as pytest 9.2 has them.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByFolder(LoadScopeScheduling):
+    class ByLedger(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            folder = nodeid.split("/")[1]
-            return folder if folder in MARKED else nodeid
+            return group_of(nodeid) or nodeid
 
-    return ByFolder(config, log)
+    # Not by number of tests, as xdist would: they are in the order in which they are to start.
+    config.option.loadscopereorder = False
+    return ByLedger(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks by folder, folders by speed; within a folder those last that leave traces."""
     for item in items:
         folder = folder_of(item)
         if folder in MARKED:
             item.add_marker(folder)
     items.sort(key=lambda item: (rank(folder_of(item)), bool(item.get_closest_marker("traces"))))
+    if hasattr(config, "workerinput"):
+        # The longest start first, so that all processes are busy until the end.
+        items.sort(key=lambda item: turn(group_of(item.nodeid)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """A ledger is stopped after the last test that shares it: idle it takes a tenth of a processor."""
+    yield
+    if nextitem is None or group_of(nextitem.nodeid) == group_of(item.nodeid):
+        return
+    for name in LEDGERS:
+        for fixture in item.session._fixturemanager.getfixturedefs(name, item) or ():
+            fixture.finish(item._request)  # type: ignore[attr-defined]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -90,6 +113,19 @@ def folder_of(item: pytest.Item) -> str:
 
 def rank(folder: str) -> int:
     return FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
+
+
+def group_of(nodeid: str) -> str | None:
+    """Of GROUPS the one that a test belongs to; None if it shares nothing."""
+    _, folder, *rest = nodeid.partition("::")[0].split("/")
+    file = "/".join((folder, *rest))
+    if file in GROUPS:
+        return file
+    return folder if folder in MARKED else None
+
+
+def turn(group: str | None) -> int:
+    return GROUPS.index(group) if group is not None else len(GROUPS)
 
 
 @dataclass(frozen=True)

@@ -572,11 +572,10 @@ def test_secrets_are_said_nowhere(centres: Ledger, tmp_path: Path) -> None:
     world, words = centres.world, secrets_of(centres.world)
     wrong = tmp_path / "wrong"
     wrong.write_text("not the password\n")
-    said: dict[str, str] = {}
+    asked: dict[str, subprocess.Popen[str]] = {}
     for command in ("up", "status", "doctor", "settings"):
         for form in ((), ("--json",)):
-            child = world.start(command, *form)
-            said[f"{command} {form}"] = "".join(child.communicate(timeout=300))
+            asked[f"{command} {form}"] = world.start(command, *form)
     for name, change in {
         "wrong password": {"FAUST_LEDGER_KAFKA_PASSWORD_FILE": str(wrong)},
         "no registry": {"FAUST_LEDGER_REGISTRY_URL": "https://127.0.0.1:1/"},
@@ -585,8 +584,8 @@ def test_secrets_are_said_nowhere(centres: Ledger, tmp_path: Path) -> None:
     }.items():  # fmt: skip
         broken = World(world.data_dir, {**world.environment, **change})
         for command in ("balances", "verify", "trial-balance"):
-            child = broken.start(command)
-            said[f"{command} with {name}"] = "".join(child.communicate(timeout=300))
+            asked[f"{command} with {name}"] = broken.start(command)
+    said = {what: "".join(child.communicate(timeout=300)) for what, child in asked.items()}
     for log in (world.data_dir / "log").iterdir():
         said[log.name] = log.read_text(errors="replace")
     for process in own_processes(world):

@@ -4,16 +4,24 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from ledger.exits import Exit
 from ledger.streaming.topics import topics
-from tests.faults.another import another
+from tests.faults.another import Another, another
 from tests.faults.conftest import Ledger
-from tests.faults.world import until
+from tests.faults.world import World, until
 
 pytestmark = pytest.mark.faults
+
+
+@pytest.fixture(scope="module")
+def one(world: World) -> Iterator[Another]:
+    """For what leaves it as healthy as it was."""
+    with another(world) as made:
+        yield made
 
 
 @pytest.mark.fault(
@@ -48,38 +56,36 @@ def test_reference_data_made_anew(ledger: Ledger) -> None:
     "a worker with another window than the ledger has",
     "it does not start (status 78) and says what contradicts what; the others go on",
 )
-def test_settings_that_differ(ledger: Ledger) -> None:
-    with another(ledger.world) as one:
+def test_settings_that_differ(ledger: Ledger, one: Another) -> None:
+    one.publish()
+    stranger = one.world.command("worker", "--data-dir", one.world.data_dir, "--name", "other")
+    environment = {**os.environ, **one.commands.environment, "FAUST_LEDGER_WINDOW_DAYS": "90"}
+    log = one.world.data_dir / "other.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(stranger, env=environment, stdout=output, stderr=output)
+    try:
+        said = f"exit status {int(Exit.SETTINGS)}"
+        until(lambda: "window_days is set to 90" in log.read_text(), "why", 60)
+        assert "this ledger has 30" in log.read_text(), said
         one.publish()
-        stranger = one.world.command("worker", "--data-dir", one.world.data_dir, "--name", "other")
-        environment = {**os.environ, **one.commands.environment, "FAUST_LEDGER_WINDOW_DAYS": "90"}
-        log = one.world.data_dir / "other.log"
-        with log.open("ab") as output:
-            process = subprocess.Popen(stranger, env=environment, stdout=output, stderr=output)
-        try:
-            said = f"exit status {int(Exit.SETTINGS)}"
-            until(lambda: "window_days is set to 90" in log.read_text(), "why", 60)
-            assert "this ledger has 30" in log.read_text(), said
-            one.publish()
-        finally:
-            process.terminate()
-            process.wait(60)
-        ledger.entry.times += 1
+    finally:
+        process.terminate()
+        process.wait(60)
+    ledger.entry.times += 1
 
 
 @pytest.mark.fault(
     "the window made longer and shorter while transactions flow",
     "a change counts from a position that each shard records; nothing is taken twice",
 )
-def test_policy_changes(ledger: Ledger) -> None:
-    with another(ledger.world) as one:
-        for days in (1, 90):
-            one.publish()
-            said = one.commands.run(
-                "policy", "set", "--window-days", days, "--reason", "a test", "--json"
-            )
-            assert json.loads(said)["policy"]["window_days"] == days
-            assert json.loads(said)["behind"] == []
+def test_policy_changes(ledger: Ledger, one: Another) -> None:
+    for days in (1, 90):
         one.publish()
-        assert json.loads(one.commands.run("reconcile", "--full", "--json"))["breaks"] == []
-        ledger.entry.times += 1
+        said = one.commands.run(
+            "policy", "set", "--window-days", days, "--reason", "a test", "--json"
+        )
+        assert json.loads(said)["policy"]["window_days"] == days
+        assert json.loads(said)["behind"] == []
+    one.publish()
+    assert json.loads(one.commands.run("reconcile", "--full", "--json"))["breaks"] == []
+    ledger.entry.times += 1

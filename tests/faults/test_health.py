@@ -96,6 +96,7 @@ END_SESSIONS = sql.SQL(
 ).format(sql.Literal(ROLE))
 
 
+@long
 @pytest.mark.fault(
     "PostgreSQL stopped (SIGSTOP) while nothing flows: what is said of it",
     "posting is not ready and says why, the rest is; `up` does not come back before it is well",

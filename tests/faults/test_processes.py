@@ -92,6 +92,7 @@ def test_zombies(ledger: Ledger) -> None:
     ledger.settled()
 
 
+@long
 @pytest.mark.fault("a worker leaves, and joins again", "shards change hands without a gap")
 def test_workers_come_and_go(ledger: Ledger) -> None:
     world = ledger.world

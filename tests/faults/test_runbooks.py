@@ -295,6 +295,7 @@ INSERT INTO entries SELECT shard, at, entry, account, 'CAD', side, 100 FROM plac
 """
 
 
+@long
 @pytest.mark.fault(
     "transactions forged in the general ledger with the posting service's password",
     "`verify`, `reconcile` and `reconcile --full` name each row; `rebuild ledger` leaves them behind",
@@ -416,6 +417,7 @@ def test_topic_lost(ledger):
     ledger.all_is_there()
 
 
+@long
 @pytest.mark.fault(
     "the reference data deleted, and a copy of them written back",
     "nothing is decided meanwhile; an older copy is refused; with the right one workers go on, no finding",
@@ -538,6 +540,7 @@ def test_log_cut(ledger):
     ledger.entry.times += 1
 
 
+@long
 @pytest.mark.fault(
     "a partition added to the transactions' topic of a running ledger",
     "an alarm within seconds, shards go on, `publish` refuses; what is beyond, or was sent to other "

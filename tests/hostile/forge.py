@@ -169,7 +169,7 @@ class Forge:
     def many_legs(self) -> Forged:
         choose = self.chance
         count = choose.choice([0, 1, 3, 3, 3, 4, 40])
-        if choose.random() < 0.01:
+        if choose.random() < 0.05:
             count = choose.choice([999, 1_000, 1_001, 5_000])
         # Most are of accounts that are few, or each would be one more to keep for ever.
         debits = [
@@ -232,7 +232,7 @@ class Forge:
             (self.good, 25), (self.spoilt_bytes, 30), (self.cut, 4), (self.other_schema, 6),
             (self.nothing, 3), (self.wrong_key, 4), (self.wrong_partition, 2), (self.text, 6),
             (self.time, 3), (self.leg, 7), (self.many_legs, 2), (self.unbalanced, 2),
-            (self.again, 3), (self.backwards, 2), (self.big, 0.02), (self.headed, 0.3),
+            (self.again, 3), (self.backwards, 2), (self.big, 0.1), (self.headed, 0.3),
         ]  # fmt: skip
         makers, weights = zip(*ways, strict=True)
         while True:

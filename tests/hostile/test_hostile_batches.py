@@ -88,8 +88,12 @@ def test_whatever_the_broker_lets_through_is_settled(attacked: Attacked) -> None
         between(attacked, *ODD.values())
 
 
+@pytest.mark.traces
 def test_much_of_what_is_much_in_memory(attacked: Attacked) -> None:
-    """Headers and keys are not what a worker keeps while it is behind."""
+    """Headers and keys are not what a worker keeps while it is behind.
+
+    Every audit after it would read ten million headers.
+    """
     with attacked.unharmed():
         between(attacked, *[ODD["half a million headers"], ODD["a key of 900 KB"]] * 20)
 

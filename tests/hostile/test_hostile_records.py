@@ -1,4 +1,4 @@
-"""A hundred thousand hostile records through a running worker: each gets what the rules say."""
+"""Many thousand hostile records through a running worker: each gets what the rules say."""
 
 import io
 import sys

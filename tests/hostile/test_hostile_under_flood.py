@@ -14,10 +14,11 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import psutil
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from ledger.streaming import connection
@@ -156,10 +157,13 @@ AT_LEAST = {"unreadable": 0.25, "strange_id": 0.15, "reversing_nothing": 0.15}
 """Of the rate that good ones have alone, at saturation; docs/hostile-input.md has what was seen."""
 
 
-def test_good_traffic_gets_through(attacked: Attacked) -> None:
+@pytest.mark.traces
+def test_good_traffic_gets_through(attacked: Attacked, command: Any) -> None:
+    """Last: a hundred thousand records more are what every audit after it would read."""
     flood = Flood(attacked)
     with attacked.wire.resting(), attacked.unharmed():
         attacked.wire.run(measured(flood), 900)
+    assert command("reconcile")["breaks"] == []
 
 
 async def measured(flood: Flood) -> None:

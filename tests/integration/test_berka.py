@@ -17,6 +17,8 @@ from tests.conftest import Finished, Stack
 from tests.integration import berka
 from tests.integration.berka import CURRENCY, DEPOSITS, TOLERANCE, Row
 
+# Twenty times what all other tests publish, and every sum and audit after it takes as much longer.
+pytestmark = pytest.mark.traces
 ROWS, ACCOUNTS, ACCOUNT_DAYS = 28_205, 1_139, 23_440
 UNEXPLAINED = 4
 """Account-days on which the file disagrees with itself; all of them one account's."""

@@ -5,6 +5,7 @@ import contextvars
 import logging
 from collections import Counter, deque
 from collections.abc import MutableSet
+from functools import cache
 
 from faust.transport.drivers import aiokafka as driver
 
@@ -326,6 +327,13 @@ class FaultyJournal:
             raise JournalUnavailable("it does not answer")
 
 
+@cache
+def settings_of(settings, window_days):
+    """The world's, or with another window; made once, for that takes longer than a process lives."""
+    given = {} if window_days is None else {"window_days": window_days}
+    return Settings(**settings.model_dump(exclude_unset=True) | given)
+
+
 class Process:
     """`name` has a disk; `kind` is stream or posting. Dead for good once it died."""
 
@@ -335,9 +343,8 @@ class Process:
         self.dead, self.confirmed, self.tasks = False, None, []
         # Somebody has set a policy of their own for it: it must not decide.
         self.may_decide = not world.chance("settings", 0.15)
-        policy = {"window_days": world.dice("settings").choice((1, 90))}
-        given = {} if self.may_decide else policy
-        self.settings = Settings(**world.settings.model_dump(exclude_unset=True) | given)
+        window = world.dice("settings").choice((1, 90))
+        self.settings = settings_of(world.settings, None if self.may_decide else window)
         self.thread_free_at = 0.0
         self.context = contextvars.copy_context()
         self.context.run(PROCESS.set, self)

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from ledger.audit.chain import Accepted, Chain, Settled, Turned
+from ledger.audit.content import minor_units
 from ledger.audit.findings import Break, Findings, Kind
 from ledger.audit.ids import Ids
 from ledger.audit.known import Noted
-from ledger.audit.original import LogCheck, Original, minor_units
+from ledger.audit.original import LogCheck, Original
 from ledger.audit.verdicts import Verdicts
 from ledger.domain import avro
 from ledger.domain.intake import Memory, Received, Seen, decide

@@ -1,14 +1,11 @@
 """Log against decisions: every record decided once, and what was accepted is what was written."""
 
-import json
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ledger.audit import rules
 from ledger.audit.chain import Accepted, Settled, Turned
+from ledger.audit.content import content_of, content_said, metadata_in, minor_units
 from ledger.audit.findings import Break, Findings, Kind, Party
 from ledger.audit.ids import Ids
 from ledger.domain.run import Stripe
@@ -17,12 +14,11 @@ if TYPE_CHECKING:
     from ledger.audit.verdicts import Verdicts
 
 _BETWEEN = (Party.LOG, Party.DECISIONS)
-_PLAIN = re.compile(r"[0-9]{1,64}(?:\.[0-9]{1,64})?")
-_EXACT = Context(prec=1_000)
 _REPETITION = "a repetition"
 MIN_ENTRIES = 2
 _SHOWN = 128
-_TIMES_AND_TEXTS = Accepted._fields[1:9]
+KEPT = 1_048_576
+"""Bytes that a refusal keeps of a record's key and of its value; the log may have more."""
 
 
 class Original(NamedTuple):
@@ -38,21 +34,6 @@ class Original(NamedTuple):
     value: bytes | None
     draft: dict[str, Any] | str | None
     code: str = ""
-
-
-def minor_units(text: str, scale: int) -> int | None:
-    """Whole minor units of a plain decimal; None for any other text."""
-    found = rules.amount(text, scale)
-    return found if isinstance(found, int) else _of_no_amount(text, scale)
-
-
-def _of_no_amount(text: str, scale: int) -> int | None:
-    """The same of what no rule allows: zero, ends of zeros, over 64 bits."""
-    if _PLAIN.fullmatch(text) is None:
-        return None
-    value = Decimal(text).scaleb(scale, _EXACT)
-    whole = int(value)
-    return whole if whole == value else None
 
 
 class LogCheck:
@@ -118,7 +99,7 @@ class LogCheck:
             case Accepted():
                 self._accepted(original, what)
             case Turned():
-                if (what.key, what.value) != (original.key, original.value):
+                if (what.key, what.value) != (_kept(original.key), _kept(original.value)):
                     self._add(
                         Kind.DIFFERS, (), f"The refusal of offset {original.offset} keeps another "
                         "key or value than the record has.",
@@ -154,7 +135,7 @@ class LogCheck:
         return (
             accepted[1:9] == heads
             and original.key == (key or name).encode()
-            and draft["metadata"] == _metadata(accepted.metadata)
+            and draft["metadata"] == metadata_in(accepted.metadata)
             and self._are_as_written(draft["entries"], accepted.entries)
         )
 
@@ -240,46 +221,8 @@ class LogCheck:
         self._findings.add(Break(kind, _BETWEEN, self._shard, sentence, stripes))
 
 
-def content_of(
-    draft: Mapping[str, Any], recorded_at: int, scales: Mapping[str, int]
-) -> dict[str, Any]:
-    """What the decision about a published transaction must say, if it is accepted."""
-    fields = {
-        **draft,
-        "recorded_at": recorded_at,
-        "ordering_key": draft["ordering_key"] or "",
-        "reverses": draft["reverses"] or "",
-    }
-    return {
-        **{name: fields[name] for name in _TIMES_AND_TEXTS},
-        "metadata": dict(draft["metadata"]),
-        "entries": [_leg(entry, scales) for entry in draft["entries"]],
-    }
-
-
-def _leg(entry: Mapping[str, str], scales: Mapping[str, int]) -> tuple[str, str, int | None]:
-    currency = entry["currency"]
-    amount = minor_units(entry["amount"], scales.get(currency, 0))
-    if amount is not None and entry["side"] != "debit":
-        amount = -amount
-    return entry["account"], currency, amount
-
-
-def content_said(accepted: Accepted) -> dict[str, Any]:
-    """The same as the decision says it."""
-    entries = accepted.entries
-    return {
-        **dict(zip(_TIMES_AND_TEXTS, accepted[1:9], strict=True)),
-        "metadata": _metadata(accepted.metadata),
-        "entries": [(account, currency, amount) for account, currency, _, amount in entries],
-    }
-
-
-def _metadata(text: str) -> Any:
-    try:
-        return json.loads(text) if text else {}
-    except ValueError:
-        return text
+def _kept(part: bytes | None) -> bytes | None:
+    return part and part[:KEPT]
 
 
 def _stripes(what: Accepted | Turned | str) -> tuple[Stripe, ...]:

@@ -235,7 +235,8 @@ class Journal(Protocol):
         ends, currencies without a stripe and stripes without a currency: a few look-ups a shard
         and one reading of the stripes. If `whole`, the tables are read from end to end for what is
         wrong at positions that are posted: entries without a transaction or with numbers missing,
-        runs posted in the future, rules of the tables that were dropped and rows that break them.
+        runs posted in the future, rules of the tables that were dropped or are others than the
+        migrations made, and rows that break them.
         All is of one snapshot. Of many in one table the first hundred are named.
         """
 

@@ -11,6 +11,7 @@ from ledger.domain.run import NO_DIGEST, Stripe, Watermark
 from ledger.gl.journal import Journal, PostedRun, PostedTransaction, Row
 from ledger.gl.memory import MemoryJournal
 from ledger.gl.migrate import upgrade
+from ledger.gl.orphans import Counted, recent
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.tables import (
     currencies,
@@ -302,6 +303,27 @@ def test_a_currency_s_decimals_changed_are_one_finding(database: "Database") -> 
     assert "With 3 decimals for CAD" in finding.sentence
     assert "with 2 they do" in finding.sentence
     ledger.journal.close()
+
+
+@pytest.mark.parametrize("offset", [3, 8])
+def test_a_transaction_forged_within_a_posted_run_is_counted(ledger: Ledger, offset: int) -> None:
+    assert ledger.journal.orphans(SHARDS, whole=False) == []
+    ledger.transaction(3, offset)
+    [found] = ledger.journal.orphans(SHARDS, whole=False)
+    assert found.row == Row.of("runs", shard=3, decisions_offset=0 if offset == 3 else 3)
+    assert "accepted 2 transactions, and the journal has 3 at its positions" in found.sentence
+
+
+def test_transactions_of_the_last_positions_are_counted() -> None:
+    """The last run whatever its length, then whole runs within RECENT positions, 1,000 at most."""
+
+    def runs(count: int, each: int) -> list[Counted]:
+        return [Counted(at, at * each, (at + 1) * each, 0) for at in reversed(range(count))]
+
+    assert recent([]) == []
+    assert [run.decisions_offset for run in recent(runs(9, 4_000))] == [7, 8]
+    assert [run.decisions_offset for run in recent(runs(9, 90_000))] == [8]
+    assert [run.start for run in recent(runs(2_000, 1))] == list(range(1_000, 2_000))
 
 
 DROPPED = {

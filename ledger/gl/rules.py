@@ -40,6 +40,12 @@ SELECT relname || '.' || attname FROM pg_attribute JOIN pg_class ON pg_class.oid
 WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND attnum > 0
     AND attnotnull
 """
+_TYPES = """
+SELECT relname || '.' || attname AS column, format_type(atttypid, atttypmod) AS kind
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND attnum > 0
+    AND NOT attisdropped
+"""
 _SHOWN = 500
 """Characters of a condition that somebody else wrote."""
 
@@ -69,6 +75,28 @@ def broken(connection: Connection) -> Iterator[Orphan]:
             rule = ", ".join(f"{each.name} is there" for each in missing)
             nothing = or_(*(each.is_(None) for each in missing))
             yield from _told(connection, table, rule, _rows(table, nothing), None)
+    yield from _of_another_type(connection)
+
+
+def _of_another_type(connection: Connection) -> Iterator[Orphan]:
+    """A type is a rule too: amounts that are whole, texts no longer than so much."""
+    known = {each.column: each.kind for each in connection.execute(text(_TYPES))}
+    for table in metadata.sorted_tables:
+        for column in table.c:
+            kind, right = known.get(_name(column)), _type(connection, column)
+            if kind is not None and kind != right:
+                yield Orphan(
+                    Row(table.name, (("rule", f"{column.name} is {right}"),)),
+                    f"Column {column.name} of table {table.name} is {kind}; the migrations made it "
+                    f"{right}. Remove rows that do not fit it, then have the owner set it back "
+                    f"(ALTER TABLE {table.name} ALTER COLUMN {column.name} TYPE {right}).",
+                )
+
+
+def _type(connection: Connection, column: Column[Any]) -> str:
+    """In the words of PostgreSQL's `format_type`."""
+    words = column.type.compile(dialect=connection.dialect).partition(" COLLATE ")[0].lower()
+    return words.replace("varchar", "character varying").replace(", ", ",")
 
 
 def _breaks(table: Table, constraint: Constraint) -> Select[Any] | None:

@@ -370,6 +370,30 @@ def test_a_rule_that_was_dropped_and_a_row_that_breaks_it(server: str, rule: str
         journal.close()
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "right", "kind"),
+    [
+        ("entries", "amount", "numeric(38,0)", "numeric"),
+        ("transactions", "kind", "character varying(64)", "text"),
+        ("shards", "end_offset", "bigint", "numeric(30,0)"),
+    ],
+)
+def test_a_column_of_another_type(
+    server: str, table: str, column: str, right: str, kind: str
+) -> None:
+    from tests.integration.gl_database import new_database
+
+    with new_database(server) as database:
+        upgrade(database.owner)
+        journal = PostgresJournal(database.service)
+        assert journal.orphans(SHARDS) == []
+        database.run(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {kind}")
+        found = journal.orphans(SHARDS)
+        assert found[-1].row == Row(table, (("rule", f"{column} is {right}"),))
+        assert f"Column {column} of table {table} is {kind}; the" in found[-1].sentence
+        journal.close()
+
+
 WEAKENED = {
     "entries_amount": (
         "ADD CONSTRAINT entries_amount CHECK (amount > 0 OR shard = 1)",

@@ -9,8 +9,9 @@ from typing import Any
 
 from ledger.audit.check import ShardCheck
 from ledger.audit.findings import Break, Findings
+from ledger.audit.ids import Ids
 from ledger.audit.judge import ACCEPTED, DUPLICATE
-from ledger.audit.original import Ids, Original
+from ledger.audit.original import Original
 from ledger.audit.verdicts import Verdicts
 from ledger.domain.intake import Memory, Received, decide
 from ledger.domain.policy import LONG_AGO
@@ -145,11 +146,12 @@ class AuditedLog:
             content.entry_stripes.insert(leg + index, stripe)
             content.entry_amounts.insert(leg + index, minor if each["side"] == "debit" else -minor)
 
-    def audit(self) -> list[Break]:
-        """Everything that the shard's checks find in log and decisions."""
-        findings = Findings()
-        rules = Verdicts(self.shard, self.topic.noted, self.topic.reference.shards or 1, findings)
-        check = ShardCheck(self.shard, Ids(), findings, rules)
+    def audit(self, ids: Ids | None = None) -> list[Break]:
+        """Everything that the shard's checks find in log and decisions. `ids`: of others too."""
+        ids, findings = Ids() if ids is None else ids, Findings()
+        shards = self.topic.reference.shards or 1
+        rules = Verdicts(self.shard, self.topic.noted, shards, ids, findings)
+        check = ShardCheck(self.shard, ids, findings, rules)
         check.begin()
         for at, row in enumerate(self.rows):
             settled = check.follow(at, row)

@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from ledger.audit.chain import Accepted, Chain, Settled, Turned
+from ledger.audit.content import minor_units
 from ledger.audit.findings import Break, Findings, Kind
+from ledger.audit.ids import Ids
 from ledger.audit.known import Noted
-from ledger.audit.original import Ids, LogCheck, Original, minor_units
+from ledger.audit.original import LogCheck, Original
 from ledger.audit.verdicts import Verdicts
 from ledger.domain import avro
 from ledger.domain.intake import Memory, Received, Seen, decide
@@ -164,8 +166,9 @@ class Ledger:
     def breaks(self, *kinds: Kind) -> list[Break]:
         """What the audit finds; of the kinds named, or of rules and reference data."""
         findings = Findings()
-        verdicts = Verdicts(0, self.noted, SHARDS, findings)
-        check = LogCheck(0, Ids(), findings, verdicts)
+        ids = Ids()
+        verdicts = Verdicts(0, self.noted, SHARDS, ids, findings)
+        check = LogCheck(0, ids, findings, verdicts)
         for run in self.settled:
             head = run.head
             verdicts.begin(head)

@@ -6,8 +6,9 @@ from typing import Any
 from ledger.audit.chain import Chain, Settled
 from ledger.audit.findings import Break, Findings, Kind, Party
 from ledger.audit.fold import Check, Position, ShardFold, Statement, Sums
+from ledger.audit.ids import Ids
 from ledger.audit.journal import JournalCheck
-from ledger.audit.original import Ids, LogCheck, Original
+from ledger.audit.original import LogCheck, Original
 from ledger.audit.stated import Changelog, TableRow
 from ledger.audit.verdicts import Verdicts
 from ledger.domain.balance import Totals

@@ -6,8 +6,8 @@ from typing import Any
 
 from ledger.audit import balances
 from ledger.audit.findings import Break, Findings, Kind, Party, Report, totals_shown
+from ledger.audit.ids import Ids
 from ledger.audit.journal import orphan_break
-from ledger.audit.original import Ids
 from ledger.audit.reading import Originals, Public, ReferenceData, Sources
 from ledger.audit.shard import ShardAudit, Tell
 from ledger.audit.stated import totals_of

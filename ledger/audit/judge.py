@@ -7,15 +7,14 @@ judged: entries, sums, repetitions and reversals, with ISO 4217's decimals and t
 window.
 """
 
-import struct
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import NamedTuple, Self
 
 from ledger.audit import rules
 from ledger.audit.chain import Accepted
+from ledger.audit.ids import Ids, Seen, legs_mark, short
 from ledger.audit.known import Known
-from ledger.audit.original import Original, short
+from ledger.audit.original import Original
 from ledger.audit.rules import Draft, Leg, Unsure, Wrong
 
 ACCEPTED, DUPLICATE = "accepted", "duplicate"
@@ -27,23 +26,6 @@ JUDGED_OF_OLD = frozenset((
     "ACCOUNT_MALFORMED", "REVERSAL_UNKNOWN", "REVERSED_ALREADY", "REVERSAL_NOT_MIRRORED",
 ))  # fmt: skip
 LONG_AGO = -(2**62)
-_SEEN = struct.Struct(">qqq12s12s?")
-
-
-class Seen(NamedTuple):
-    """What is kept of an accepted transaction, packed: 49 bytes; marks of its content and legs."""
-
-    offset: int
-    known_from: int
-    effective_at: int
-    content: bytes
-    mirror: bytes
-    is_reversal: bool
-
-    @classmethod
-    def unpack(cls, packed: bytes) -> Self:
-        """Of what `Judge.accept` keeps."""
-        return cls._make(_SEEN.unpack(packed))
 
 
 class Verdict(NamedTuple):
@@ -61,9 +43,8 @@ class Verdict(NamedTuple):
 class Judge:
     """One shard's rules. `floor`: since when every id is remembered, microseconds."""
 
-    def __init__(self, shard: int, known: Known, partitions: int) -> None:
-        self._shard, self._known, self._partitions = shard, known, partitions
-        self._seen: dict[bytes, bytes] = {}
+    def __init__(self, shard: int, known: Known, partitions: int, ids: Ids) -> None:
+        self._shard, self._known, self._partitions, self._ids = shard, known, partitions, ids
         self._reversed: dict[bytes, int] = {}
         self._scales: dict[str, int] = {}
         self.floor = LONG_AGO
@@ -74,8 +55,8 @@ class Judge:
         if value is not None and len(value) > self._known.policy.largest:
             largest = self._known.policy.largest
             return Verdict(("TOO_LARGE",), f"it has {len(value)} bytes, and {largest} are taken")
-        if not isinstance(draft, Mapping):
-            codes = tuple(NOT_OURS) if original.code in NOT_OURS else (original.code,)
+        if not isinstance(draft, dict):
+            codes = tuple(sorted(NOT_OURS)) if original.code in NOT_OURS else (original.code,)
             return Verdict(codes if original.code else (), str(draft))
         try:
             return self._by_fields(draft, original.key, recorded_at)
@@ -105,7 +86,7 @@ class Judge:
         seen = self._find(draft["transaction_id"])
         if seen is None or not self._is_remembered(seen, recorded_at):
             return None
-        if seen.content == content_mark(draft):
+        if seen.is_repeated_by(draft):
             return Verdict(
                 (DUPLICATE,), f"its id and content were accepted at offset {seen.offset}"
             )
@@ -155,7 +136,7 @@ class Judge:
     ) -> Verdict:
         """The same of a run before 0.2 that decided one of JUDGED_OF_OLD."""
         draft = original.draft
-        if not isinstance(draft, Mapping):
+        if not isinstance(draft, dict):
             return _ANY
         if self._find(draft["transaction_id"]) is not None:
             return self._repetition(draft, recorded_at) or _ANY
@@ -175,26 +156,18 @@ class Judge:
             return Verdict.of(wrong) if wrong else _RIGHT
         return Verdict.of(wrong, "REVERSAL_UNKNOWN") if wrong else _ANY
 
-    def accept(self, accepted: Accepted, draft: Draft) -> None:
-        """It was accepted: the rules for what follows know it."""
-        name, key = accepted.transaction_id, accepted.ordering_key or accepted.transaction_id
-        mirrored = [(account, currency, -minor) for account, currency, _, minor in accepted.entries]
-        self._seen[short(name)] = _SEEN.pack(
-            accepted.offset,
-            max(accepted.created_at, accepted.recorded_at),
-            accepted.effective_at,
-            content_mark(draft),
-            legs_mark(key, mirrored),
-            bool(accepted.reverses),
-        )
+    def accept(self, accepted: Accepted) -> None:
+        """It was accepted: the rules for what follows know what the table of ids does not."""
         if accepted.reverses:
             self._reversed[short(accepted.reverses)] = accepted.offset
         for _, currency, scale, _ in accepted.entries:
-            self._scales.setdefault(currency, scale)
+            if currency not in self._scales:
+                self._scales[currency] = scale
 
     def _find(self, name: str) -> Seen | None:
-        packed = self._seen.get(short(name))
-        return None if packed is None else Seen.unpack(packed)
+        """What this shard accepted with that id."""
+        seen = self._ids.find(name)
+        return None if seen is None or seen.shard != self._shard else seen
 
 
 _RIGHT = Verdict((ACCEPTED,), "nothing in it is against the rules")
@@ -208,26 +181,8 @@ def _malformed(draft: Draft) -> tuple[str, ...]:
 
 
 def _mirrored(draft: Draft, legs: Sequence[Leg], of: Seen) -> Wrong | None:
-    if legs_mark(rules.key_of(draft), legs) == of.mirror:
+    mirrored = [(account, currency, -minor) for account, currency, minor in legs]
+    if legs_mark(rules.key_of(draft), mirrored) == of.legs:
         return None
     why = f"its key and entries are not those of {draft['reverses']!r} with the sides exchanged"
     return Wrong("REVERSAL_NOT_MIRRORED", why)
-
-
-def legs_mark(key: str, legs: Sequence[Leg]) -> bytes:
-    """12 bytes of an ordering key and of entries in any order."""
-    return _mark(repr((key, sorted(legs))))
-
-
-def content_mark(draft: Draft) -> bytes:
-    """12 bytes of everything that a repetition repeats, to the letter."""
-    metadata, entries = draft["metadata"], draft["entries"]
-    return _mark(repr((
-        draft["kind"], draft["description"], draft["effective_at"], draft["ordering_key"],
-        draft["reverses"], sorted(metadata.items()) if metadata else (),
-        [(each["account"], each["side"], each["amount"], each["currency"]) for each in entries],
-    )))  # fmt: skip
-
-
-def _mark(text: str) -> bytes:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()

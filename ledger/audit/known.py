@@ -106,8 +106,10 @@ class Known:
 
     def recorded_at(self, offset: int, taken_at: int) -> int:
         """When the record at `offset` counts as recorded, by the log's own time of it."""
+        if not self.limits:
+            return taken_at
         cuts = [at_most for until, at_most in self.limits if offset < until]
-        return min([taken_at, *cuts]) if cuts else taken_at
+        return min([taken_at, *cuts])
 
 
 def digest_of(before: bytes, noted: Noted) -> bytes:

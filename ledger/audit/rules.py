@@ -21,15 +21,20 @@ FIRST, AFTER = -2_208_988_800_000_000, 7_258_118_400_000_000
 """The years 1900 to 2199, microseconds since 1970."""
 FEWEST, MOST = 2, 1_000
 MOST_PAIRS, MOST_PAIRS_BYTES = 32, 4_000
+_MOST_BYTES, _AROUND = 4, 6
+"""Of a character in JSON, in bytes; and what is around a pair."""
 MALFORMED = "FIELD_MALFORMED"
 NAMES = (("transaction_id", 128), ("kind", 64), ("ordering_key", 128), ("reverses", 128))
 _OF_REVERSALS = ("ordering_key", "reverses")
+_PLAIN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+"""A name as nearly all are: it breaks no rule if it is not too long."""
 _NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 _NEGATIVE = re.compile(r"-(?=\.?[0-9])[0-9]*\.?[0-9]*")
 _LONG = re.compile(r"(?=\.?[0-9])[0-9]*\.?[0-9]*")
 _MOST_DIGITS = 64
-_TYPES = frozenset(("assets", "liabilities", "equity", "income", "expenses"))
-_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ACCOUNT = re.compile(
+    r"(?:assets|liabilities|equity|income|expenses)(?::[A-Za-z0-9][A-Za-z0-9._-]*)+"
+)
 _MOST_ACCOUNT = 255
 _MOST_SHOWN = 128
 # Shown as nothing, though of no category that says so. By the derivation in Unicode's UAX 44 that
@@ -84,7 +89,9 @@ def texts(draft: Draft, *, of_old: bool = False) -> Wrong | None:
     """Names, description, metadata. `of_old`: it reverses something with a name of an old rule."""
     for field, most in NAMES:
         text = draft[field]
-        wrong = None if text is None else _name(field, text, most)
+        if text is None or (len(text) <= most and _PLAIN.fullmatch(text)):
+            continue
+        wrong = _name(field, text, most)
         if wrong and not (of_old and wrong.code == MALFORMED and field in _OF_REVERSALS):
             return wrong
     description = draft["description"]
@@ -134,9 +141,13 @@ def _has_control(text: str) -> bool:
 def _metadata(pairs: Mapping[str, str]) -> Wrong | None:
     if len(pairs) > MOST_PAIRS:
         return Wrong("FIELD_TOO_LONG", f"metadata has {len(pairs)} pairs of {MOST_PAIRS}")
+    characters = 0
     for name, text in pairs.items():
         if not name or _has_control(name) or _has_control(text):
             return Wrong(MALFORMED, "metadata has an empty name or a control character")
+        characters += len(name) + len(text)
+    if _MOST_BYTES * characters + _AROUND * len(pairs) < MOST_PAIRS_BYTES:
+        return None
     size = len(json.dumps(dict(pairs), ensure_ascii=False, separators=(",", ":")).encode())
     if size > MOST_PAIRS_BYTES:
         return Wrong("FIELD_TOO_LONG", f"metadata has {size} bytes of {MOST_PAIRS_BYTES}")
@@ -159,9 +170,13 @@ def times(draft: Draft, recorded_at: int, policy: Policy, floor: int) -> Wrong |
     return None
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=256)
 def amount(text: str, scale: int) -> int | Wrong:
-    """Minor units of an amount, or what is wrong with it."""
+    """Minor units of an amount, or what is wrong with it.
+
+    The sides of a transaction have it in common, and whoever checks it; a large cache would be
+    slower than what it saves, for amounts are many.
+    """
     found = _NUMBER.fullmatch(text) if len(text) <= _MOST_DIGITS else None
     if found is None:
         if _NEGATIVE.fullmatch(text):
@@ -226,16 +241,9 @@ def _accounts(found: Sequence[Leg]) -> Wrong | None:
     return None
 
 
-@lru_cache(maxsize=1 << 16)
 def is_account(code: str) -> bool:
     """A type, then one segment or more."""
-    kind, *segments = code.split(":")
-    return (
-        kind in _TYPES
-        and bool(segments)
-        and len(code) <= _MOST_ACCOUNT
-        and all(_SEGMENT.fullmatch(each) for each in segments)
-    )
+    return len(code) <= _MOST_ACCOUNT and _ACCOUNT.fullmatch(code) is not None
 
 
 def state(draft: Draft, found: Sequence[Leg], recorded_at: int, known: Known) -> Wrong | None:

@@ -8,8 +8,8 @@ from ledger.audit.chain import Settled
 from ledger.audit.check import Posted, ShardCheck
 from ledger.audit.findings import Findings
 from ledger.audit.fold import Sums
+from ledger.audit.ids import Ids
 from ledger.audit.journal import Portions
-from ledger.audit.original import Ids
 from ledger.audit.reading import Originals, Public, Records, ReferenceData, Sources
 from ledger.audit.stated import Changelog
 from ledger.audit.verdicts import Verdicts
@@ -34,7 +34,7 @@ class ShardAudit:
         self._sources, self._originals, self._shard = sources, originals, shard
         self._reference = reference
         partitions = sources.names.transactions.partitions
-        self._verdicts = Verdicts(shard, reference.noted, partitions, findings)
+        self._verdicts = Verdicts(shard, reference.noted, partitions, ids, findings)
         self._check = ShardCheck(shard, ids, findings, self._verdicts)
         journal = sources.journal
         self._runs = Portions(journal.runs(shard), lambda run: run.decisions_offset)

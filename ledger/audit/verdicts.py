@@ -5,6 +5,7 @@ from typing import Any
 
 from ledger.audit.chain import Accepted, Turned
 from ledger.audit.findings import Break, Findings, Kind, Party
+from ledger.audit.ids import Ids
 from ledger.audit.judge import ACCEPTED, DUPLICATE, JUDGED_OF_OLD, NOT_OURS, Judge, Verdict
 from ledger.audit.known import Known, Noted, scales_of_old
 from ledger.audit.original import Original
@@ -28,15 +29,15 @@ class Verdicts:
     """For each run: `begin`, `take` each record, `end`. `noted`: the reference topic.
 
     `noted` must reach as far as the runs do by then. `partitions`: of the transactions topic, for
-    a ledger without a policy.
+    a ledger without a policy. `ids`: what was accepted before, which others fill.
     """
 
     def __init__(
-        self, shard: int, noted: Sequence[Noted], partitions: int, findings: Findings
+        self, shard: int, noted: Sequence[Noted], partitions: int, ids: Ids, findings: Findings
     ) -> None:
-        self._shard, self._noted, self._findings = shard, noted, findings
+        self._shard, self._noted, self._findings, self.ids = shard, noted, findings, ids
         self._known = Known(shard, noted)
-        self._judge = Judge(shard, self._known, partitions)
+        self._judge = Judge(shard, self._known, partitions, ids)
         self._schemas: set[bytes] = set()
         self._of_old, self._began, self._is_known = False, False, True
         self._scales_of_old: Mapping[str, int] | None = None
@@ -92,32 +93,34 @@ class Verdicts:
 
     def take(self, original: Original, what: Accepted | Turned | str, recorded_at: int) -> None:
         """A record, what was decided of it, and when it was recorded."""
-        match what:
-            case Accepted():
-                said = ACCEPTED
-            case Turned():
-                said = what.code
-            case _:
-                said = DUPLICATE
+        accepted = what if isinstance(what, Accepted) else None
+        if accepted is not None:
+            said = ACCEPTED
+        else:
+            said = what.code if isinstance(what, Turned) else DUPLICATE
         verdict = self._verdict(original, said, recorded_at)
         codes = verdict.codes
         if not self._is_known and (said != ACCEPTED or not _WITHOUT_REFERENCE.issuperset(codes)):
             codes = ()
         if codes and said not in codes and not self._was_not_ours(original, said):
             self._tell(original, what, said, verdict)
-        elif isinstance(what, Accepted) and self._is_known:
-            self._check_decimals(what)
-        if isinstance(original.draft, Mapping):
+        elif accepted is not None and self._is_known:
+            self._check_decimals(accepted)
+        if isinstance(original.draft, dict):
             if original.value is not None and said not in NOT_OURS:
                 self._schemas.add(original.value[_SCHEMA])
-            if isinstance(what, Accepted):
-                self._judge.accept(what, original.draft)
+            if accepted is not None:
+                self._judge.accept(accepted)
 
     def _check_decimals(self, accepted: Accepted) -> None:
         """Each currency was booked with the decimals that it has: amounts do not tell."""
         scales = self._old_scales() if self._of_old else self._known.scales
-        if all(scales.get(code, scale) == scale for _, code, scale, _ in accepted.entries):
-            return
+        for _, code, scale, _ in accepted.entries:
+            if scales.get(code, scale) != scale:
+                self._tell_decimals(accepted, scales)
+                return
+
+    def _tell_decimals(self, accepted: Accepted, scales: Mapping[str, int]) -> None:
         said = {code: scale for _, code, scale, _ in accepted.entries}
         right = {code: scales.get(code, scale) for code, scale in said.items()}
         name, offset = accepted.transaction_id, accepted.offset
@@ -146,7 +149,7 @@ class Verdicts:
     def _was_not_ours(self, original: Original, said: str) -> bool:
         """Whether its schema may have been registered since: nothing before was read with it."""
         value = original.value
-        if said not in NOT_OURS or value is None or not isinstance(original.draft, Mapping):
+        if said not in NOT_OURS or value is None or not isinstance(original.draft, dict):
             return False
         return value[_SCHEMA] not in self._schemas
 
@@ -154,11 +157,11 @@ class Verdicts:
         self, original: Original, what: Accepted | Turned | str, said: str, verdict: Verdict
     ) -> None:
         draft = original.draft
-        name = draft["transaction_id"][:LONGEST_SHOWN] if isinstance(draft, Mapping) else None
+        name = draft["transaction_id"][:LONGEST_SHOWN] if isinstance(draft, dict) else None
         right = " or ".join(verdict.codes)
         sentence = (
             f"Offset {original.offset} ({'unreadable' if name is None else repr(name)}): the rules "
-            f"make it {right}, and it was decided as {said}: {verdict.why}."
+            f"make it {right}, and it was decided as {said}: {verdict.why.rstrip('.')}."
         )
         stripes = _stripes(what) if isinstance(what, Accepted) else ()
         of: dict[str, Any] = {"offset": original.offset, "transaction_id": name}

@@ -54,7 +54,7 @@ class Checks:
     """Lines one after the other, each given `known` and the lines before it."""
 
     def __init__(self, known: Reference) -> None:
-        self._scales = ISO_SCALES | known.scales
+        self._scales = dict(known.scales)
         self._spelt = {code.upper(): code for code in self._scales}
         self._accounts = dict(known.accounts)
         self.notes: list[Problem] = []
@@ -176,11 +176,10 @@ def overtaken(
     the same time. Of an asset the first record counts, of an account the last.
     """
     own = set(offsets)
-    scales = ISO_SCALES | known.scales
     first: dict[str, Stored] = {}
     others: dict[str, list[Stored]] = {}
     for each in stored:
-        if isinstance(each.item, Asset) and each.item.code not in scales:
+        if isinstance(each.item, Asset) and each.item.code not in known.scales:
             first.setdefault(each.item.code, each)
         if each.offset not in own:
             others.setdefault(_alike(each.item), []).append(each)

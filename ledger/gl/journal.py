@@ -233,9 +233,11 @@ class Journal(Protocol):
 
         Those of other shards or of positions that are not posted, shards that stand where no run
         ends, currencies without a stripe and stripes without a currency: a few look-ups a shard
-        and one reading of the stripes. If `whole`, the tables are read from end to end for what is
-        wrong at positions that are posted: entries without a transaction or with numbers missing,
-        runs posted in the future, rules of the tables that were dropped and rows that break them.
+        and one reading of the stripes, and of each shard the last runs that have not as many
+        transactions as they accepted. If `whole`, instead of that, the tables are read from end to
+        end for what is wrong at positions that are posted: entries without a transaction or with
+        numbers missing, runs posted in the future, rules of the tables that were dropped or are
+        others than the migrations made, and rows that break them.
         All is of one snapshot. Of many in one table the first hundred are named.
         """
 

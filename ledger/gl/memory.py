@@ -28,7 +28,7 @@ from ledger.gl.journal import (
     Superseded,
     TimeAxis,
 )
-from ledger.gl.orphans import Posted
+from ledger.gl.orphans import Counted, Posted
 from ledger.gl.posting import follow, same_scale, scales_of, scales_together
 
 
@@ -196,6 +196,8 @@ class MemoryJournal:
             found = [*posted.shards_beyond(), *self._currency_orphans()]
             for shard, state in sorted(self._shards.items()):
                 found += _orphans(posted, shard, state)
+                if not whole and shard in posted.marks:
+                    found += _miscounted(shard, state)
             return list(orphans.limited(found))
 
     def _currency_orphans(self) -> Iterator[Orphan]:
@@ -205,6 +207,15 @@ class MemoryJournal:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _miscounted(shard: int, state: _Shard) -> Iterator[Orphan]:
+    runs = sorted(state.runs, key=lambda run: -run.decisions_offset)
+    counted = [Counted(run.decisions_offset, run.start, run.end, run.accepted) for run in runs]
+    for run in orphans.recent(counted):
+        there = sum(run.start <= each.offset < run.end for each in state.transactions)
+        if there != run.accepted:
+            yield orphans.miscounted(shard, run, there)
 
 
 def _orphans(posted: Posted, shard: int, state: _Shard) -> Iterator[Orphan]:

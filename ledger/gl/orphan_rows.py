@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from ledger.gl import orphans, reads, rules
 from ledger.gl.journal import Orphan, Row
-from ledger.gl.orphans import LIMIT, Posted, limited
+from ledger.gl.orphans import LIMIT, RECENT_RUNS, Counted, Posted, limited, recent
 from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions
 
 _HOUR = text("interval '1' hour")
@@ -51,6 +51,8 @@ def find(connection: Connection, count: int, *, whole: bool) -> list[Orphan]:
     ]
     if whole:
         parts += [rules.broken(connection), _misnumbered(connection), _dated(connection)]
+    else:
+        parts += [_miscounted(connection, shard) for shard in posted.marks]
     return list(limited(chain.from_iterable(parts)))
 
 
@@ -99,6 +101,27 @@ def _standing(connection: Connection, posted: Posted) -> Iterator[Orphan]:
     for (shard,) in connection.execute(query.order_by(shards.c.shard)):
         if shard in posted.marks:
             yield orphans.standing(shard, posted.marks[shard])
+
+
+def _miscounted(connection: Connection, shard: int) -> Iterator[Orphan]:
+    columns = (runs.c.decisions_offset, runs.c.start_offset, runs.c.end_offset, runs.c.accepted)
+    last = select(*columns).where(runs.c.shard == shard).order_by(runs.c.decisions_offset.desc())
+    found = recent([Counted(*row) for row in connection.execute(last.limit(RECENT_RUNS))])
+    if found and _count(connection, shard, found[0].start, found[-1].end) == sum(
+        run.accepted for run in found
+    ):
+        return
+    for run in found:
+        there = _count(connection, shard, run.start, run.end)
+        if there != run.accepted:
+            yield orphans.miscounted(shard, run, there)
+
+
+def _count(connection: Connection, shard: int, start: int, end: int) -> int:
+    """Transactions at positions [start, end)."""
+    offset = transactions.c.log_offset
+    query = select(func.count()).where(transactions.c.shard == shard, offset >= start, offset < end)
+    return int(connection.scalar(query) or 0)
 
 
 def _currencies(connection: Connection) -> Iterator[Orphan]:

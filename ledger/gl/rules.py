@@ -1,16 +1,17 @@
-"""Rules of the tables that are missing or not kept by all rows, and the rows that break them.
+"""Rules of the tables that are missing, others or not kept, and the rows that break them.
 
-PostgreSQL's own catalogue tells, at the cost of one query; rows are looked for where a rule is
-missing, and nowhere else.
+PostgreSQL's own catalogue tells, at the cost of a query, and its planner whether a condition is the
+one that the migrations made; rows are looked for where a rule is missing, and nowhere else.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CheckConstraint,
     Column,
     Connection,
+    Constraint,
     PrimaryKeyConstraint,
     Select,
     Table,
@@ -19,40 +20,113 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.exc import DataError, ProgrammingError
 
 from ledger.gl.journal import Orphan, Row
 from ledger.gl.orphans import LIMIT
 from ledger.gl.tables import metadata
 
 _KEPT = """
-SELECT conname FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid
-WHERE relnamespace = current_schema()::regnamespace AND convalidated AND contype IN ('p', 'c')
-UNION ALL
+SELECT relname, conname, pg_get_expr(conbin, conrelid), ARRAY(
+    SELECT attname::text FROM unnest(conkey) WITH ORDINALITY AS key (number, place)
+    JOIN pg_attribute ON attrelid = conrelid AND attnum = number ORDER BY place
+)
+FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid
+WHERE relnamespace = current_schema()::regnamespace AND convalidated AND NOT condeferrable
+    AND contype IN ('p', 'c')
+"""
+_NEEDED = """
 SELECT relname || '.' || attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
 WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND attnum > 0
     AND attnotnull
 """
+_TYPES = """
+SELECT relname || '.' || attname AS column, format_type(atttypid, atttypmod) AS kind
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND attnum > 0
+    AND NOT attisdropped
+"""
+_SHOWN = 500
+"""Characters of a condition that somebody else wrote."""
+
+
+class Kept(NamedTuple):
+    """A rule as the database has it: its condition, if it is one, or the key's columns in order."""
+
+    condition: str | None
+    columns: list[str]
 
 
 def broken(connection: Connection) -> Iterator[Orphan]:
-    """Each rule that is not there or not validated, then the rows that break it."""
-    kept = set(connection.scalars(text(_KEPT)))
+    """Each rule that is not there, another one or not validated, then the rows that break it."""
+    kept = {
+        (table, name): Kept(condition, columns)
+        for table, name, condition, columns in connection.execute(text(_KEPT))
+    }
+    needed = set(connection.scalars(text(_NEEDED)))
     for table in metadata.sorted_tables:
         for constraint in sorted(table.constraints, key=lambda each: str(each.name)):
-            if str(constraint.name) in kept:
-                continue
-            if isinstance(constraint, CheckConstraint):
-                condition = text(f"NOT ({constraint.sqltext})")
-                yield from _told(connection, table, str(constraint.name), _rows(table, condition))
-            elif isinstance(constraint, PrimaryKeyConstraint):
-                twice = select(*table.primary_key.columns).group_by(*table.primary_key.columns)
-                query = twice.having(func.count() > 1).limit(LIMIT + 1)
-                yield from _told(connection, table, str(constraint.name), query)
-        needed = [each for each in table.c if not each.nullable and _name(each) not in kept]
-        if needed:
-            rule = ", ".join(f"{each.name} is there" for each in needed)
-            breaks = or_(*(each.is_(None) for each in needed))
-            yield from _told(connection, table, rule, _rows(table, breaks))
+            found = kept.get((table.name, str(constraint.name)))
+            breaks = _breaks(table, constraint)
+            if breaks is not None and not (found and _is_ours(connection, constraint, found)):
+                yield from _told(connection, table, str(constraint.name), breaks, found)
+        missing = [each for each in table.c if not each.nullable and _name(each) not in needed]
+        if missing:
+            rule = ", ".join(f"{each.name} is there" for each in missing)
+            nothing = or_(*(each.is_(None) for each in missing))
+            yield from _told(connection, table, rule, _rows(table, nothing), None)
+    yield from _of_another_type(connection)
+
+
+def _of_another_type(connection: Connection) -> Iterator[Orphan]:
+    """A type is a rule too: amounts that are whole, texts no longer than so much."""
+    known = {each.column: each.kind for each in connection.execute(text(_TYPES))}
+    for table in metadata.sorted_tables:
+        for column in table.c:
+            kind, right = known.get(_name(column)), _type(connection, column)
+            if kind is not None and kind != right:
+                yield Orphan(
+                    Row(table.name, (("rule", f"{column.name} is {right}"),)),
+                    f"Column {column.name} of table {table.name} is {kind}; the migrations made it "
+                    f"{right}. Remove rows that do not fit it, then have the owner set it back "
+                    f"(ALTER TABLE {table.name} ALTER COLUMN {column.name} TYPE {right}).",
+                )
+
+
+def _type(connection: Connection, column: Column[Any]) -> str:
+    """In the words of PostgreSQL's `format_type`."""
+    words = column.type.compile(dialect=connection.dialect).partition(" COLLATE ")[0].lower()
+    return words.replace("varchar", "character varying").replace(", ", ",")
+
+
+def _breaks(table: Table, constraint: Constraint) -> Select[Any] | None:
+    """The rows that break it; None for what is no rule."""
+    match constraint:
+        case CheckConstraint():
+            return _rows(table, text(f"NOT ({constraint.sqltext})"))
+        case PrimaryKeyConstraint():
+            key = table.primary_key.columns
+            return select(*key).group_by(*key).having(func.count() > 1).limit(LIMIT + 1)
+    return None
+
+
+def _is_ours(connection: Connection, constraint: Constraint, found: Kept) -> bool:
+    """Whether the rule of that name is the one that the migrations made."""
+    if not isinstance(constraint, CheckConstraint) or found.condition is None:
+        key = isinstance(constraint, PrimaryKeyConstraint) and [each.name for each in constraint]
+        return found.condition is None and found.columns == key
+    # How a condition is shown is each version's own; so both are, by the same one, once planned.
+    # That is done in a reading transaction, unlike making a table to compare with.
+    both = f"{constraint.sqltext}, {found.condition} FROM {constraint.table.name}"
+    query = "EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) SELECT " + both.replace(":", r"\:")
+    try:
+        with connection.begin_nested():
+            plan: Any = connection.scalar(text(query))
+    except (DataError, ProgrammingError):
+        # Every condition of ours can be planned.
+        return False
+    ours, theirs = plan[0]["Plan"]["Output"]
+    return bool(ours == theirs)
 
 
 def _name(column: Column[Any]) -> str:
@@ -63,15 +137,26 @@ def _rows(table: Table, breaks: Any) -> Select[Any]:
     return select(*table.primary_key.columns).where(breaks).limit(LIMIT + 1)
 
 
-def _told(connection: Connection, table: Table, rule: str, query: Select[Any]) -> Iterator[Orphan]:
+def _told(
+    connection: Connection, table: Table, rule: str, breaks: Select[Any], found: Kept | None
+) -> Iterator[Orphan]:
     names = [each.name for each in table.primary_key.columns]
-    for values in connection.execute(query):
+    for values in connection.execute(breaks):
         row = Row(table.name, tuple(zip(names, values, strict=True)))
         yield Orphan(row, f"{row} breaks the rule {rule}: no posting writes such a row.")
     whole = Row(table.name, (("rule", rule),))
+    if found is None:
+        yield Orphan(
+            whole,
+            f"Table {table.name} is without its rule {rule}, or has rows that were there before "
+            "it. Remove the rows, then have the owner put the rule back as the migrations made it "
+            f"(ALTER TABLE {table.name} ADD, or VALIDATE, CONSTRAINT …).",
+        )
+        return
+    shown = found.condition or f"a key of {', '.join(found.columns)}"
     yield Orphan(
         whole,
-        f"Table {table.name} is without its rule {rule}, or has rows that were there before it. "
-        "Remove the rows, then have the owner put the rule back as the migrations made it "
-        f"(ALTER TABLE {table.name} ADD, or VALIDATE, CONSTRAINT …).",
+        f"Table {table.name} has another rule {rule} than the migrations made: {shown[:_SHOWN]}. "
+        "Remove the rows that break the right one, then have the owner drop this one and add it "
+        f"as the migrations made it (ALTER TABLE {table.name} DROP, then ADD, CONSTRAINT …).",
     )

@@ -11,6 +11,7 @@ from ledger.domain.run import NO_DIGEST, Stripe, Watermark
 from ledger.gl.journal import Journal, PostedRun, PostedTransaction, Row
 from ledger.gl.memory import MemoryJournal
 from ledger.gl.migrate import upgrade
+from ledger.gl.orphans import Counted, recent
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.tables import (
     currencies,
@@ -304,6 +305,27 @@ def test_a_currency_s_decimals_changed_are_one_finding(database: "Database") -> 
     ledger.journal.close()
 
 
+@pytest.mark.parametrize("offset", [3, 8])
+def test_a_transaction_forged_within_a_posted_run_is_counted(ledger: Ledger, offset: int) -> None:
+    assert ledger.journal.orphans(SHARDS, whole=False) == []
+    ledger.transaction(3, offset)
+    [found] = ledger.journal.orphans(SHARDS, whole=False)
+    assert found.row == Row.of("runs", shard=3, decisions_offset=0 if offset == 3 else 3)
+    assert "accepted 2 transactions, and the journal has 3 at its positions" in found.sentence
+
+
+def test_transactions_of_the_last_positions_are_counted() -> None:
+    """The last run whatever its length, then whole runs within RECENT positions, 1,000 at most."""
+
+    def runs(count: int, each: int) -> list[Counted]:
+        return [Counted(at, at * each, (at + 1) * each, 0) for at in reversed(range(count))]
+
+    assert recent([]) == []
+    assert [run.decisions_offset for run in recent(runs(9, 4_000))] == [7, 8]
+    assert [run.decisions_offset for run in recent(runs(9, 90_000))] == [8]
+    assert [run.start for run in recent(runs(2_000, 1))] == list(range(1_000, 2_000))
+
+
 DROPPED = {
     "entries_pk": (
         "ALTER TABLE entries DROP CONSTRAINT entries_pk",
@@ -345,4 +367,104 @@ def test_a_rule_that_was_dropped_and_a_row_that_breaks_it(server: str, rule: str
         database.run(change)
         told = [each.row for each in verify(journal, [Watermark()] * SHARDS).findings]
         assert {row, missing} <= set(told)
+        journal.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "right", "kind"),
+    [
+        ("entries", "amount", "numeric(38,0)", "numeric"),
+        ("transactions", "kind", "character varying(64)", "text"),
+        ("shards", "end_offset", "bigint", "numeric(30,0)"),
+    ],
+)
+def test_a_column_of_another_type(
+    server: str, table: str, column: str, right: str, kind: str
+) -> None:
+    from tests.integration.gl_database import new_database
+
+    with new_database(server) as database:
+        upgrade(database.owner)
+        journal = PostgresJournal(database.service)
+        assert journal.orphans(SHARDS) == []
+        database.run(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {kind}")
+        found = journal.orphans(SHARDS)
+        assert found[-1].row == Row(table, (("rule", f"{column} is {right}"),))
+        assert f"Column {column} of table {table} is {kind}; the" in found[-1].sentence
+        journal.close()
+
+
+WEAKENED = {
+    "entries_amount": (
+        "ADD CONSTRAINT entries_amount CHECK (amount > 0 OR shard = 1)",
+        "UPDATE entries SET amount = -1 WHERE shard = 1 AND log_offset = 5 AND entry = 1",
+        Row.of("entries", shard=1, log_offset=5, entry=1),
+    ),
+    "currencies_scale": (
+        "ADD CONSTRAINT currencies_scale CHECK (scale BETWEEN 0 AND 180)",
+        "UPDATE currencies SET scale = 19",
+        Row.of("currencies", code="CAD"),
+    ),
+    "transactions_times": (
+        r"ADD CONSTRAINT transactions_times CHECK (created_at::text <> '1\:2 \:x %s %')",
+        "UPDATE transactions SET created_at = 'infinity' WHERE log_offset = 5",
+        at("transactions", 1, 5),
+    ),
+    "entries_pk": (
+        "ADD CONSTRAINT entries_pk PRIMARY KEY (shard, log_offset, entry, amount)",
+        "INSERT INTO entries SELECT shard, 5, 1, account, currency, side, 9 FROM entries LIMIT 1",
+        Row.of("entries", shard=1, log_offset=5, entry=1),
+    ),
+    "stripes_pk": (
+        "ADD CONSTRAINT stripes_pk CHECK (shard >= 0)",
+        "INSERT INTO stripes SELECT * FROM stripes LIMIT 1",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", WEAKENED)
+def test_a_rule_in_whose_place_is_a_weaker_one_of_its_name(server: str, rule: str) -> None:
+    from tests.integration.gl_database import new_database
+
+    change, forge, row = WEAKENED[rule]
+    table = rule.partition("_")[0]
+    with new_database(server) as database:
+        upgrade(database.owner)
+        journal = PostgresJournal(database.service)
+        chain = Chain(1)
+        journal.post(1, Watermark(), [chain.run(moved(0, 5), moved(5, 7))])
+        assert journal.orphans(SHARDS) == []
+        database.run(f"ALTER TABLE {table} DROP CONSTRAINT {rule}, {change}")
+        [found] = journal.orphans(SHARDS)
+        assert found.row == Row(table, (("rule", rule),))
+        assert f"has another rule {rule} than the migrations made" in found.sentence
+        database.run(forge)
+        told = {each.row for each in journal.orphans(SHARDS)}
+        assert found.row in told
+        assert row is None or row in told
+        journal.close()
+
+
+def test_a_rule_made_again_in_other_words_is_the_same_one(server: str) -> None:
+    """As a dump has it, and in a session that shows times otherwise."""
+    from tests.integration.gl_database import new_database
+
+    with new_database(server) as database:
+        upgrade(database.owner)
+        known = database.run(
+            "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+            "WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
+        )
+        assert len(known) > 10
+        for table, name, definition in known:
+            database.run(
+                f"ALTER TABLE {table} DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {definition}"
+            )
+        with database.engine() as engine:
+            name = engine.url.database
+        database.run(f"ALTER DATABASE {name} SET TimeZone = 'Asia/Kolkata'")
+        database.run(f"ALTER DATABASE {name} SET DateStyle = 'SQL, DMY'")
+        journal = PostgresJournal(database.service)
+        assert journal.orphans(SHARDS) == []
         journal.close()

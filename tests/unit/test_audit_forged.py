@@ -1,12 +1,23 @@
 """Forged runs through all checks of a shard: decimals, reference data made up, texts without end."""
 
 from ledger.audit.findings import Kind
+from ledger.audit.ids import Ids
 from ledger.audit.judge import ACCEPTED, DUPLICATE
+from ledger.audit.original import KEPT
 from ledger.domain.reference import Asset
 from ledger.domain.refusal import Reason
 from ledger.domain.run import Content
 from tests.audited import AuditedLog
-from tests.builders import NOW, draft, entry, numbered, reversal
+from tests.builders import (
+    NOW,
+    draft,
+    entry,
+    id_in_shard,
+    numbered,
+    received,
+    reversal,
+    unreadable,
+)
 from tests.reference_topic import ReferenceTopic, founded
 
 FIRST = draft("t-0")
@@ -60,6 +71,34 @@ def test_without_the_run_s_reference_data_other_rules_are_judged() -> None:
     log.forge_verdict(3, "TOO_LATE")
     assert [each.kind for each in log.audit()] == [Kind.REFERENCE, Kind.RULE]
     assert "REVERSED_ALREADY" in log.audit()[1].sentence
+
+
+def test_of_what_was_refused_a_mebibyte_is_kept() -> None:
+    """The log takes longer records: its limit is the broker's, on what may be compressed."""
+    log = AuditedLog(founded())
+    long = b"x" * (KEPT + 9)
+    log.decide([
+        received(unreadable(Reason.TOO_LARGE), 0, key=long, value=long),
+        received(unreadable(Reason.TOO_LARGE), 1, key=None, value=long[:KEPT]),
+    ])  # fmt: skip
+    assert log.audit() == []
+    for key, value in ((b"y" + long, long), (long, long[: KEPT - 1]), (long, None)):
+        log.records[0] = received(unreadable(Reason.TOO_LARGE), key=key, value=value)
+        assert [each.kind for each in log.audit()] == [Kind.DIFFERS]
+
+
+def test_an_id_of_two_shards_is_judged_in_each_by_itself() -> None:
+    """The table of ids is one for all shards; what a shard remembers is its own."""
+    ids, found = Ids(), []
+    for shard in range(2):
+        key = id_in_shard(shard, 2, "k")
+        made = draft("t-1", ordering_key=key, amount=f"{shard + 1}")
+        log = AuditedLog(founded(shards=2), shard)
+        log.decide(numbered([made, made, reversal(made, f"r-{shard}")]))
+        assert list(log.verdicts().values()) == [ACCEPTED, ACCEPTED, DUPLICATE]
+        found += log.audit(ids)
+    assert [each.kind for each in found] == [Kind.ID_TWICE]
+    assert "accepted in shard 0 at offset 0, and again in shard 1 at offset 0" in found[0].sentence
 
 
 def test_a_finding_is_short_whatever_the_record_says() -> None:

@@ -13,7 +13,7 @@ import ledger.audit
 from ledger.audit import known
 from ledger.audit.check import ShardCheck
 from ledger.audit.findings import Break, Findings, Kind, Party
-from ledger.audit.original import Ids
+from ledger.audit.ids import Ids
 from ledger.audit.verdicts import Verdicts
 from ledger.domain.policy import DAY, MINUTE, Policy
 from ledger.domain.reference import Account, Asset, ClockLimit, PolicyChange
@@ -103,10 +103,37 @@ def test_a_created_at_of_ten_years_ago() -> None:
     assert "3652.0 days of a window of 30" in found.sentence
 
 
+@pytest.mark.parametrize(
+    ("fees", "said"), [("0.01 0.02", "accepted"), ("0.02 0.01", "REVERSAL_NOT_MIRRORED")]
+)
+def test_a_reversal_that_exchanges_two_amounts(fees: str, said: str) -> None:
+    def legs(amounts: str) -> list[Any]:
+        one, other = amounts.split()
+        credits = [entry(DEPOSIT, "credit", one), entry("income:x", "credit", other)]
+        return [entry(CASH, "debit", "0.03"), *credits]
+
+    first = draft(T, entries=legs("0.01 0.02"))
+    back = reversal(draft(T, entries=legs(fees)), R)
+    ledger = decided(first, back)
+    assert ledger.said() == {0: "accepted", 1: said}
+    assert ledger.breaks() == []
+    ledger.force(1, "accepted")
+    assert [each.kind for each in ledger.breaks()] == [Kind.RULE] * (said != "accepted")
+
+
+def test_a_repetition_effective_two_microseconds_before_1970() -> None:
+    first = MADE | {"effective_at": -1}
+    ledger = decided(first, first | {"effective_at": -2})  # type: ignore[arg-type]
+    assert ledger.said() == {0: "accepted", 1: "ID_REUSED"}
+    assert ledger.breaks() == []
+    ledger.force(1, "duplicate")
+    assert {each.kind for each in ledger.breaks(*Kind)} == {Kind.RULE, Kind.FALSE_DUPLICATE}
+
+
 def checked(ledger: Ledger) -> list[Break]:
     """Its runs as the whole check of a shard takes them, from the decision log's rows on."""
-    findings = Findings()
-    check = ShardCheck(0, Ids(), findings, Verdicts(0, ledger.noted, SHARDS, findings))
+    ids, findings = Ids(), Findings()
+    check = ShardCheck(0, ids, findings, Verdicts(0, ledger.noted, SHARDS, ids, findings))
     check.begin()
     for offset, row in enumerate(ledger.rows):
         settled = check.follow(offset, row)

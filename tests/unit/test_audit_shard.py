@@ -8,8 +8,9 @@ import pytest
 
 from ledger.audit.check import ShardCheck
 from ledger.audit.findings import Break, Findings, Kind, Party
+from ledger.audit.ids import Ids
 from ledger.audit.journal import Portions
-from ledger.audit.original import Ids, Original
+from ledger.audit.original import Original
 from ledger.audit.stated import _MARK, Changelog, TableRow
 from ledger.domain import avro
 from ledger.domain.balance import Totals, totals_after

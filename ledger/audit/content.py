@@ -1,0 +1,72 @@
+"""What an accepted transaction says, and what the decision about a published one must say."""
+
+import json
+import re
+from collections.abc import Mapping
+from decimal import Context, Decimal
+from typing import Any
+
+from ledger.audit import rules
+from ledger.audit.chain import Accepted
+
+_PLAIN = re.compile(r"[0-9]{1,64}(?:\.[0-9]{1,64})?")
+_EXACT = Context(prec=1_000)
+_TIMES_AND_TEXTS = Accepted._fields[1:9]
+
+
+def minor_units(text: str, scale: int) -> int | None:
+    """Whole minor units of a plain decimal; None for any other text."""
+    found = rules.amount(text, scale)
+    return found if isinstance(found, int) else _of_no_amount(text, scale)
+
+
+def _of_no_amount(text: str, scale: int) -> int | None:
+    """The same of what no rule allows: zero, ends of zeros, over 64 bits."""
+    if _PLAIN.fullmatch(text) is None:
+        return None
+    value = Decimal(text).scaleb(scale, _EXACT)
+    whole = int(value)
+    return whole if whole == value else None
+
+
+def content_of(
+    draft: Mapping[str, Any], recorded_at: int, scales: Mapping[str, int]
+) -> dict[str, Any]:
+    """What the decision about a published transaction must say, if it is accepted."""
+    fields = {
+        **draft,
+        "recorded_at": recorded_at,
+        "ordering_key": draft["ordering_key"] or "",
+        "reverses": draft["reverses"] or "",
+    }
+    return {
+        **{name: fields[name] for name in _TIMES_AND_TEXTS},
+        "metadata": dict(draft["metadata"]),
+        "entries": [_leg(entry, scales) for entry in draft["entries"]],
+    }
+
+
+def _leg(entry: Mapping[str, str], scales: Mapping[str, int]) -> tuple[str, str, int | None]:
+    currency = entry["currency"]
+    amount = minor_units(entry["amount"], scales.get(currency, 0))
+    if amount is not None and entry["side"] != "debit":
+        amount = -amount
+    return entry["account"], currency, amount
+
+
+def content_said(accepted: Accepted) -> dict[str, Any]:
+    """The same as the decision says it."""
+    entries = accepted.entries
+    return {
+        **dict(zip(_TIMES_AND_TEXTS, accepted[1:9], strict=True)),
+        "metadata": metadata_in(accepted.metadata),
+        "entries": [(account, currency, amount) for account, currency, _, amount in entries],
+    }
+
+
+def metadata_in(text: str) -> Any:
+    """The pairs in an accepted transaction's metadata; the text itself where it is no JSON."""
+    try:
+        return json.loads(text) if text else {}
+    except ValueError:
+        return text

@@ -222,6 +222,12 @@ def _sums(found: Sequence[Leg]) -> Wrong | None:
         (_, one, debit), (_, other, credit) = found
         if one == other and debit == -credit:
             return None
+    net: dict[str, int] = {}
+    for _, currency, minor in found:
+        net[currency] = net.get(currency, 0) + minor
+    # No sum is larger than all amounts together.
+    if not any(net.values()) and sum([abs(minor) for _, _, minor in found]) <= LARGEST:
+        return None
     sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
     for _, currency, minor in found:
         sums[currency][minor < 0] += abs(minor)

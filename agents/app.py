@@ -105,6 +105,12 @@ class LedgerApp(faust.App):
             for lane in lanes.values():
                 lane.clear()
 
+    def clear_lane(self, tp: TP) -> None:
+        """The same of one partition; if its lane had stopped, it goes on."""
+        for lanes in self.lanes:
+            if (lane := lanes.get(tp)) is not None:
+                lane.clear()
+
     def lease(self) -> None:
         """Called before every append. Raises LeaseLost when this process was paused past its lease.
 

@@ -383,6 +383,8 @@ class RunConsumer(driver.Consumer):
             opener = self.openers.get(tp.topic)
             offset = await (self._open_ordinary(tp) if opener is None else opener(tp.partition))
             await self._check_bounds(tp, offset)
+            # What it was taking when it was assigned may have stopped it since.
+            self.app.clear_lane(tp)
             if not await self._thread.seek_to(tp, offset):
                 return
         except asyncio.CancelledError:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
@@ -13,8 +14,10 @@ from faust.types import TP
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
 from agents.reference import ReferenceFollower
-from ledger.domain.intake import Memory, Received, Settled, cut, decide
+from ledger.domain.intake import Memory, Received, Settled, Voidable, cut, decide
+from ledger.domain.reference import Leave
 from ledger.domain.refusal import Refused
+from ledger.domain.run import Content, Watermark, voids_of
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.decisions import (
@@ -82,6 +85,7 @@ class IntakeShard:
         self._lock = asyncio.Lock()
         self._noting: asyncio.Task[None] | None = None
         self._was_opened = False
+        self._leaves_read: dict[int, tuple[int, Voidable | None]] = {}
 
     @property
     def recorded_until(self) -> int:
@@ -218,7 +222,8 @@ class IntakeShard:
         await waited_for(self._leased, "have its membership confirmed")
         await self._require_reference()
         ids, reference = self._ids, self._reference.data
-        memory = ids.memory(reference.scales)
+        voidable = await self._read_leaves(reference.leaves.get(self._shard, {}))
+        memory = ids.memory(reference.scales, voidable)
         self._reader.max_bytes = reference.policy.max_bytes
         settled = decide(
             self._received(records, memory),
@@ -245,6 +250,54 @@ class IntakeShard:
         self._keep(memory, ValidRun.of(settled, offset, ids.watermark))
         self._count(settled)
 
+    async def _read_leaves(self, leaves: Mapping[int, Leave]) -> dict[str, Voidable]:
+        """The transactions that may be voided, by id; each is read once, and not if it is void."""
+        found, end = dict[str, Voidable](), self._ids.watermark.decisions_offset
+        for leave in sorted(leaves.values(), key=attrgetter("offset")):
+            # An owner that was paused may not know the run yet: it reads that before it decides.
+            if leave.offset in self._ids.voided or leave.run >= end:
+                continue
+            at, voidable = self._leaves_read.get(leave.offset, (-1, None))
+            if at != leave.at:
+                voidable = await self._read_leave(leave)
+            if voidable is not None:
+                found[voidable.content.transaction_ids[0]] = voidable
+        return found
+
+    async def _read_leave(self, leave: Leave) -> Voidable | None:
+        read = partial(self._voidable_by, leave)
+        voidable = await waited_for(read, f"read what may be voided in shard {self._shard}")
+        self._leaves_read[leave.offset] = leave.at, voidable
+        if voidable is None:
+            log.critical(
+                "The leave at %s of the reference data, to void offset %s of shard %s, counts "
+                "for nothing: no run that counts, at decision offset %s, has accepted it.",
+                leave.at, leave.offset, leave.shard, leave.run,
+            )  # fmt: skip
+        return voidable
+
+    async def _voidable_by(self, leave: Leave) -> Voidable | None:
+        """What it may void; None unless the run that it names is one of the shard's chain."""
+        known, log_, topic = self._ids.watermark, self._app.log_, self._app.names.decisions.name
+        first, _ = await log_.bounds(topic, self._shard)
+        if not first <= leave.run < known.decisions_offset:
+            return None
+        mark, named = Watermark(), None
+        async for records in log_.read(topic, self._shard, leave.run, known.decisions_offset):
+            if named is None:
+                named = decision_in(self._app.codec, records[0])
+                if named is None or records[0].offset != leave.run:
+                    return None
+                mark = Watermark(leave.run, named.start, named.follows)
+            for run in valid_runs(self._app.codec, records, mark):
+                mark = run.after
+        if named is None or mark != known:
+            return None
+        content = Content.decode(named.content).part({leave.offset})
+        if not content.offsets:
+            return None
+        return Voidable(leave.run, leave.at, leave.reason, content, leave.until)
+
     async def _leased(self) -> None:
         # Asked at the append too; but a run that is decided in vain is decided again at once.
         self._app.lease()
@@ -253,6 +306,8 @@ class IntakeShard:
         counts, outcomes = self._app.health.transactions, settled.outcomes
         counts["accepted", ""] += len(settled.content.offsets)
         counts["duplicate", ""] += len(outcomes.duplicates)
+        if settled.decision.voids:
+            counts["voided", ""] += len(voids_of(settled.decision.voids))
         for refusal in outcomes.refused:
             counts["refused", refusal.code] += 1
 
@@ -279,7 +334,7 @@ class IntakeShard:
             for run in valid_runs(self._app.codec, records, ids.watermark):
                 await self._reach(run.decision.reference_offset)
                 memory = ids.memory()
-                memory.remember(run.content, run.outcomes)
+                memory.remember(run.content, run.outcomes, run.voided)
                 self._keep(memory, run)
                 await self._app.room(self._shard)
         self._log_end = end

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from faust.types import TP
@@ -14,18 +16,26 @@ from faust.types import TP
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
 from ledger.domain.balance import Totals
-from ledger.domain.run import Stripe, Watermark
-from ledger.errors import InvariantBroken
+from ledger.domain.run import Stripe, Voided, Watermark
+from ledger.errors import InvariantBroken, Unavailable
 from ledger.gl.journal import (
     Journal,
     JournalUnavailable,
+    NotPostable,
+    PostedVoid,
     Posting,
     PostingRun,
     Prepared,
     Snapshot,
     Superseded,
 )
-from ledger.streaming.decisions import ValidRun, portions, require_known, valid_runs
+from ledger.streaming.decisions import (
+    ValidRun,
+    portions,
+    require_known,
+    valid_runs,
+    voids_ahead,
+)
 from ledger.streaming.delivery import Run
 from ledger.streaming.progress import compared
 from ledger.streaming.waiting import waited_for
@@ -33,6 +43,8 @@ from ledger.streaming.waiting import waited_for
 T = TypeVar("T")
 POST_BYTES = 8 * 1024 * 1024
 """Posted in one database transaction and said in one message, when there is much to catch up."""
+SAID_STRIPES = 50_000
+"""Of one message, which takes some 100 bytes for each; after a silence there may be any number."""
 LOOKED_EACH = 2.0
 """Seconds between two looks at where the database stands, so that one that hangs, or was put back
 from a backup, is noticed though nothing is decided. A restore need not cut connections: a lost one
@@ -65,6 +77,7 @@ def attach(app: LedgerApp, journal: Journal) -> None:
             found = await poster.look()
             for shard, before in known.items():
                 shards[shard].look(before, found.get(shard, Watermark()))
+                await shards[shard].look_for_voids()
 
     take_runs(app, app.names.decisions, name="posting", opened=opened, take=take)
 
@@ -105,6 +118,10 @@ class Poster:
     async def snapshot(self, shard: int, since: int) -> Snapshot:
         """As Journal.snapshot."""
         return await self._call(lambda: self._journal.snapshot(shard, since))
+
+    async def voids(self, shard: int) -> Sequence[PostedVoid]:
+        """As Journal.voids."""
+        return await self._call(lambda: self._journal.voids(shard))
 
     async def look(self) -> Mapping[int, Watermark]:
         """As Journal.watermarks; waits, visibly, for a database that does not answer."""
@@ -167,6 +184,11 @@ class PostingShard:
         self._watermark = Watermark()
         self._read = 0
         self._lock = asyncio.Lock()
+        self._said = Watermark()
+        self._silent_until = 0
+        self._is_stuck = self._may_go_on = False
+        self._voids: dict[int, tuple[int, Voided]] = {}
+        self._looked = Watermark()
 
     async def open(self) -> int:
         """Say again what was posted and perhaps not said; returns where to go on."""
@@ -175,8 +197,15 @@ class PostingShard:
             snapshot = await self._snapshot(known.end)
             self._watermark = snapshot.watermark
             await self._require_known(snapshot.watermark)
+            self._silent_until = await waited_for(
+                self._left_out_until, f"read what shard {self._shard} left out"
+            )
+            # A database that was put back says again what was compared before.
+            self._said = min(known, snapshot.watermark, key=attrgetter("decisions_offset"))
+            self._is_stuck = self._may_go_on = False
+            self._voids, self._looked = {}, snapshot.watermark
             if snapshot.watermark.decisions_offset > known.decisions_offset:
-                await self._say(known.decisions_offset, snapshot)
+                await self._say(snapshot)
             self._read = self._watermark.decisions_offset
             return self._read
 
@@ -217,19 +246,74 @@ class PostingShard:
                 raise Gap(self._read)
             runs = valid_runs(self._app.codec, run.records, self._watermark)
             for part in portions(runs, POST_BYTES):
-                await self._post(part)
+                await self._post_or_leave_out(part)
             self._read = max(run.end, self._read)
             return self._read
 
+    async def _post_or_leave_out(self, runs: Sequence[ValidRun]) -> None:
+        while True:
+            try:
+                await self._post(runs)
+            except NotPostable:
+                if not await self._found_voids():
+                    self._is_stuck = True
+                    raise
+            else:
+                return
+
+    async def look_for_voids(self) -> None:
+        """Open the shard again where a decision that it could not post was voided since."""
+        tp = TP(self._app.names.decisions.name, self._shard)
+        if self._is_stuck and not self._lock.locked() and tp in self._app.consumer.assignment():
+            try:
+                self._may_go_on |= await self._found_voids()
+            except (Unavailable, InvariantBroken) as error:
+                log.info("Voids of shard %s could not be looked for: %s", self._shard, error)
+                return
+            if self._may_go_on and self._app.consumer.reopen(tp):
+                log.warning("Shard %s: what could not be posted may be void: it goes on",
+                            self._shard)  # fmt: skip
+
+    async def _found_voids(self) -> bool:
+        """Whether the log ahead voids something that is not known to be void yet."""
+        log_, topic = self._app.log_, self._app.names.decisions.name
+        # What was looked through is not again: a shard that is stuck for long has much before it.
+        start = max(self._looked, self._watermark, key=attrgetter("decisions_offset"))
+        ahead, self._looked = await waited_for(
+            lambda: voids_ahead(log_, self._app.codec, topic, self._shard, start),
+            f"look for voids in shard {self._shard}'s decisions",
+        )
+        is_new = not ahead.keys() <= self._voids.keys()
+        self._voids |= ahead
+        return is_new
+
+    async def _left_out_until(self) -> int:
+        """The decision offset after the last run that takes back what the database lacks."""
+        voids = await self._poster.voids(self._shard)
+        return max((each.decisions_offset + 1 for each in voids), default=0)
+
+    def _posting_run(self, run: ValidRun) -> PostingRun:
+        decision = run.decision
+        left_out = [
+            void for offset, void in self._voids.items() if decision.start <= offset < decision.end
+        ]
+        voided = run.voided if decision.voids else ()
+        return PostingRun(decision, run.decisions_offset, run.content, voided, left_out)
+
     async def _post(self, runs: Sequence[ValidRun]) -> None:
         before, after = self._watermark, runs[-1].after
-        postings = [PostingRun(run.decision, run.decisions_offset, run.content) for run in runs]
+        postings = [self._posting_run(run) for run in runs]
+        left_out = [at + 1 for run in postings for at, _ in run.left_out]
         posting, weight = Posting(self._shard, before, postings), sum(run.weight for run in runs)
         snapshot = await waited_for(
             lambda: self._try(posting, weight, after), f"post to shard {self._shard}"
         )
-        await self._say(before.decisions_offset, snapshot)
+        self._silent_until = max([self._silent_until, *left_out])
+        was_silent = self._said.decisions_offset != before.decisions_offset
         self._watermark = snapshot.watermark
+        if was_silent and self._watermark.decisions_offset >= self._silent_until:
+            snapshot = await self._snapshot(self._said.end)
+        await self._say(snapshot)
         if self._watermark != after:
             self._read = self._watermark.decisions_offset
             raise Gap(self._read)
@@ -240,6 +324,9 @@ class PostingShard:
             return Snapshot(after, await self._poster.post(posting, weight))
         except (JournalUnavailable, Superseded) as error:
             snapshot = await self._poster.snapshot(self._shard, posting.before.end)
+            # Another may have posted it, and left out other things.
+            until = await self._left_out_until()
+            self._silent_until = max(self._silent_until, until)
             if snapshot.watermark == posting.before:
                 raise JournalUnavailable(f"Nothing was posted: {error}") from error
             return snapshot
@@ -256,19 +343,33 @@ class PostingShard:
         found = await compared(self._app.log_, self._app.codec, topic, [self._shard])
         return found.get(self._shard, Watermark())
 
-    async def _say(self, after: int, snapshot: Snapshot) -> None:
+    async def _say(self, snapshot: Snapshot) -> None:
+        """What the general ledger makes of everything since it last said so.
+
+        Nothing between a run of which something was left out and the run that voids that: there
+        reconciliation has counted it.
+        """
         watermark, totals = snapshot
+        if watermark.decisions_offset < self._silent_until:
+            return
         row = {
             "shard": self._shard,
-            "after": after,
+            "after": self._said.decisions_offset,
             "decisions_offset": watermark.decisions_offset,
             "end": watermark.end,
             "digest": watermark.digest,
-        } | _columns(totals)
-        value = self._app.codec.encode("Posted", row)
-        await self._app.log_.append_absolute(
-            self._app.names.posted.name, self._shard, [(None, value)]
-        )
+        }
+        parts: list[Mapping[Stripe, Totals]] = [totals]
+        if len(totals) > SAID_STRIPES:
+            left = iter(totals.items())
+            parts = [dict(part) for part in iter(lambda: list(islice(left, SAID_STRIPES)), [])]
+        for number, part in enumerate(parts, 1):
+            said = row | _columns(part) | {"more": number < len(parts)}
+            value = self._app.codec.encode("Posted", said)
+            await self._app.log_.append_absolute(
+                self._app.names.posted.name, self._shard, [(None, value)]
+            )
+        self._said = watermark
 
 
 def _columns(totals: Mapping[Stripe, Totals]) -> dict[str, list[Any]]:

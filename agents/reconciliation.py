@@ -14,15 +14,15 @@ from faust.types import TP
 from agents.app import LedgerApp, take_runs
 from agents.messages import Message, Messages, portions
 from agents.stripes import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
-from ledger.domain.balance import NOTHING, Totals, added_up
+from ledger.domain.balance import NOTHING, Totals, added_up, taken_back
 from ledger.domain.intake import is_apart
 from ledger.domain.partition import partition_of
 from ledger.domain.reconcile import Compared, Difference, Meeting, Said
-from ledger.domain.run import Stripe, Watermark
+from ledger.domain.run import Stripe, Voided, Watermark
 from ledger.errors import InvariantBroken
 from ledger.streaming import decisions
 from ledger.streaming import log as log_
-from ledger.streaming.decisions import ValidRun, valid_runs
+from ledger.streaming.decisions import ValidRun, valid_runs, voids_ahead
 from ledger.streaming.delivery import Run
 from ledger.streaming.health import Place, asking, here
 from ledger.streaming.table import ChangelogTable, Overtaken
@@ -36,6 +36,11 @@ SCANNED_BEYOND = 250_000
 """Transactions decided and not compared, beyond which an opening shard looks at every row."""
 CACHED = 84_000
 """Rows kept decoded by this process, about 0.7 KB each; the tables have them all."""
+
+
+class ScalesMixed(InvariantBroken):
+    """A run has other decimals for a stripe than it has: its sums would be of no worth."""
+
 
 _NO_ROW = Row(0, NOTHING, NOTHING, broken=False)
 log = logging.getLogger(__name__)
@@ -115,6 +120,8 @@ class ReconciliationShard:
         self._heard: deque[tuple[int, int, bytes]] = deque()
         self._cached: dict[Stripe, Row] = {}
         self._carried: dict[Stripe, Totals] | None = None
+        self._ahead: list[Voided] = []
+        self._parts: tuple[object, dict[Stripe, Totals]] = (None, {})
 
     async def open(self) -> int:
         """Restore the table and catch up with the decision log; where to read `posted` from."""
@@ -124,7 +131,9 @@ class ReconciliationShard:
             self._opened.clear()
             try:
                 await self._open()
-            except BaseException:
+            except BaseException as error:
+                # Where it is a void that is missing, that opens it again.
+                self._stopped = isinstance(error, ScalesMixed)
                 self.clear()
                 raise
             finally:
@@ -170,6 +179,7 @@ class ReconciliationShard:
         self._meeting = Meeting(compared.decisions_offset, compared.end)
         self._marks = {stream.decisions_offset: stream}
         self._heard.clear()
+        self._parts = (None, {})
         rows = await self._uncompared()
         await self._say_stripes(rows, {key: self._rows.encode(row) for key, row in rows.items()})
         self._carried = {}
@@ -195,7 +205,7 @@ class ReconciliationShard:
             )
             async for records in runs:
                 for run in valid_runs(self._app.codec, records, compared):
-                    touched |= dict.fromkeys(map(key_of, run.content.stripes()))
+                    touched |= dict.fromkeys(map(key_of, run.stripes()))
                     compared = run.after
             parts = map(self._table.held, log_.portions(touched))
             held = chain.from_iterable(part.items() for part in parts)
@@ -237,6 +247,9 @@ class ReconciliationShard:
 
     def offer(self, run: ValidRun) -> None:
         """Fold `run` soon."""
+        if self._stopped and run.decision.voids:
+            # What stopped it may be void now: opened again, it looks ahead.
+            self._app.consumer.reopen(TP(self._app.names.posted.name, self._shard))
         if self._stopped or not self._taking:
             return
         self._offered.append(run)
@@ -291,7 +304,17 @@ class ReconciliationShard:
 
     async def _fold_all(self, runs: Iterable[ValidRun]) -> None:
         for portion in decisions.portions(runs, FOLD_BYTES):
-            await self._fold(portion)
+            try:
+                await self._fold(portion)
+            except ScalesMixed:
+                log_, topic = self._app.log_, self._app.names.decisions.name
+                mark = self.mark.stream
+                ahead, _ = await voids_ahead(log_, self._app.codec, topic, self._shard, mark)
+                self._ahead = [voided for _, voided in ahead.values()]
+                try:
+                    await self._fold(portion)
+                finally:
+                    self._ahead = []
 
     async def _fold(self, runs: Sequence[ValidRun]) -> None:
         changed: dict[Stripe, Row] = {}
@@ -327,13 +350,48 @@ class ReconciliationShard:
         for stripe, row, totals, scale in zip(stripes, before, after, content.scales, strict=True):
             live = row.live
             if live.entries and row.scale != scale:
-                raise InvariantBroken(
-                    f"{stripe.currency} had {row.scale} decimals and now has {scale}: what was "
-                    "posted would change its worth. Register a new asset instead."
-                )
+                self._require_void(run, stripe, row.scale, scale)
             posted = live if live.offset < compared else row.posted
             rows[stripe] = Row(scale, totals, posted, row.broken)
+        return self._void(run, rows, changed) if run.decision.voids else rows
+
+    def _void(
+        self, run: ValidRun, rows: dict[Stripe, Row], changed: Mapping[Stripe, Row]
+    ) -> dict[Stripe, Row]:
+        """`rows` after what the run voids was taken back too."""
+        for voided in run.voided:
+            content = voided.transaction
+            stripes = content.stripes()
+            held = dict(zip(stripes, self._rows_before(stripes, changed), strict=True))
+            before = {stripe: row.live for stripe, row in held.items()}
+            after = before | {stripe: row.live for stripe, row in rows.items()}
+            scales = dict(zip(stripes, voided.scales, strict=True))
+            for stripe, totals in taken_back(content, voided.offset, before, after).items():
+                row = held[stripe]
+                live = row.live
+                posted = live if live.offset < self.mark.compared.end else row.posted
+                rows[stripe] = Row(scales[stripe], totals, posted, row.broken)
         return rows
+
+    def _require_void(self, run: ValidRun, stripe: Stripe, had: int, has: int) -> None:
+        """Raises ScalesMixed unless one of the two is void further on in the log."""
+        content = run.content
+        legs = dict(zip(content.offsets, content.legs(), strict=True))
+        touch = {offset for offset, entries in legs.items() if stripe in [
+            Stripe(*entry[:2]) for entry in entries]}  # fmt: skip
+        void = {each.transaction.offsets[0]: each.transaction for each in self._ahead}
+        older = any(
+            stripe in transaction.stripes()
+            and transaction.scales[transaction.stripes().index(stripe)] == had
+            for transaction in void.values()
+        )
+        if older or touch <= void.keys():
+            return
+        raise ScalesMixed(
+            f"{stripe.currency} had {had} decimals and has {has} in the run at decision offset "
+            f"{run.decisions_offset}, by the transactions at {sorted(touch)[:20]}: what was posted "
+            "would change its worth. This shard waits. What to do: docs/runbooks/not-postable.md"
+        )
 
     def _rows_before(
         self, stripes: Sequence[Stripe], changed: Mapping[Stripe, Row]
@@ -395,10 +453,25 @@ class ReconciliationShard:
             # Had it been one of posting's, the next one would show a gap.
             log_.say_dropped(record, why)
             return
+        whole = self._whole(row, totals)
+        if whole is None:
+            return
+        totals = whole
         again = row["decisions_offset"] <= self._meeting.compared
         await self._compare(self._heard_of(record, row, totals))
         if again:
             await self._compare_again(totals)
+
+    def _whole(
+        self, row: Mapping[str, Any], totals: dict[Stripe, Totals]
+    ) -> dict[Stripe, Totals] | None:
+        """`totals` with those of the messages before that were part of it; None: more follow."""
+        name = row["after"], row["decisions_offset"], row["digest"]
+        # What an application that died has said in part is said again, whole.
+        known = self._parts[1] if self._parts[0] == name else {}
+        whole = known | totals
+        self._parts = (name, whole) if row["more"] else (None, {})
+        return None if row["more"] else whole
 
     async def _compare_again(self, posted: Mapping[Stripe, Totals]) -> None:
         """What was compared before, and is posted anew: the database was put back meanwhile.

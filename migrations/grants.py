@@ -39,6 +39,7 @@ TABLES = {
     "entries": ADD,
     "shards": _add_and_move(tables.shards),
     "stripes": _add_and_move(tables.stripes),
+    "voids": ADD,
 }
 GRANTS = {
     "ledger_service": (TABLES, "nobody but the owner can post"),

@@ -10,13 +10,13 @@ from typing import Any
 from ledger.audit.check import ShardCheck
 from ledger.audit.findings import Break, Findings
 from ledger.audit.ids import Ids
-from ledger.audit.judge import ACCEPTED, DUPLICATE
+from ledger.audit.judge import ACCEPTED, DUPLICATE, VOID
 from ledger.audit.original import Original
 from ledger.audit.verdicts import Verdicts
 from ledger.domain.intake import Memory, Received, decide
 from ledger.domain.policy import LONG_AGO
 from ledger.domain.refusal import Refused
-from ledger.domain.run import Content, Decision, Outcomes, Refusal, Watermark
+from ledger.domain.run import Content, Decision, Outcomes, Refusal, Watermark, voids_of
 from ledger.domain.transaction import metadata_text
 from tests.builders import KeptMemory
 from tests.reference_topic import ReferenceTopic, founded
@@ -82,7 +82,10 @@ class AuditedLog:
         if self.forgets:
             ids = {name: each for name, each in ids.items() if each.known_from >= self.floor}
         reversals = self.kept.reversals
-        return Memory(ids.get, reversals.get, floor=self.floor, changed=changed)
+        return Memory(
+            ids.get, reversals.get, floor=self.floor, changed=changed, voided=self.kept.voided,
+            voidable=self.kept.voidable,
+        )  # fmt: skip
 
     def verdicts(self) -> Outcome:
         """Of all runs."""
@@ -178,6 +181,7 @@ def verdicts(row: dict[str, Any]) -> Outcome:
     """By offset, of one run."""
     content, outcomes = Content.decode(row["content"]), Outcomes.decode(row["outcomes"])
     found = dict.fromkeys(content.offsets, ACCEPTED) | dict.fromkeys(outcomes.duplicates, DUPLICATE)
+    found |= {each.offset: VOID for each in voids_of(row["voids"])}
     return found | {each.offset: each.code for each in outcomes.refused}
 
 

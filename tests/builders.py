@@ -12,12 +12,12 @@ from typing import Any
 from ledger.domain import avro
 from ledger.domain.account import Side
 from ledger.domain.balance import Totals
-from ledger.domain.intake import Memory, Received, Seen, decide
+from ledger.domain.intake import VOID, Memory, Received, Seen, Voidable, decide
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Account, Asset, Reference
 from ledger.domain.refusal import Reason, Refused
-from ledger.domain.run import Content, Decision, Outcomes, Stripe, Watermark
+from ledger.domain.run import Content, Decision, Outcomes, Stripe, Watermark, voids_of
 from ledger.domain.transaction import Draft, DraftEntry, ordering_key
 from ledger.settings import Settings
 from ledger.streaming.transactions import Subject, TransactionReader
@@ -80,6 +80,14 @@ def reversal(of: Draft, transaction_id: str = "r-1", **changes: Any) -> Draft:
     return draft(transaction_id, **(same | named | changes))
 
 
+def void_of(of: Draft, transaction_id: str = "v-1", **changes: Any) -> Draft:
+    """What asks to void `of`: in its shard, by its ordering key."""
+    same = {"kind": VOID, "ordering_key": ordering_key(of), "at": of["created_at"]}
+    return draft(
+        transaction_id, **(same | {"reverses": of["transaction_id"], "entries": []} | changes)
+    )
+
+
 class KnownReader(TransactionReader):
     """Knows the schema of what `wire` makes, without a registry."""
 
@@ -128,15 +136,23 @@ class KeptMemory:
     def __init__(self) -> None:
         self.ids: dict[str, Seen] = {}
         self.reversals: dict[str, int] = {}
+        self.voided: set[int] = set()
+        self.voidable: dict[str, Voidable] = {}
 
     def memory(self) -> Memory:
         """For a run to look things up and to learn."""
-        return Memory(self.ids.get, self.reversals.get)
+        return Memory(self.ids.get, self.reversals.get, voided=self.voided, voidable=self.voidable)
+
+    def give_leave(self, decision: Decision, offset: int, *, run: int = 0, at: int = 7) -> None:
+        """What intake makes of a leave, at `at`, to void what `decision`, at `run`, accepted."""
+        taken = Voidable(run, at, "me: it is stuck", content_of(decision).part({offset}))
+        self.voidable[taken.content.transaction_ids[0]] = taken
 
     def keep(self, learnt: Memory) -> None:
         """Take what a run added."""
         self.ids |= {name: Seen.unpack(packed) for name, packed in learnt.ids.items()}
         self.reversals.update(learnt.reversals)
+        self.voided = set(learnt.voided)
 
 
 def settle(
@@ -175,11 +191,12 @@ def outcomes_of(decision: Decision) -> Outcomes:
 
 
 def verdicts(decision: Decision) -> dict[int, str]:
-    """For each offset: `accepted`, `duplicate` or the refusal's code. Fails if one has two."""
+    """For each offset: `accepted`, `duplicate`, `void` or the refusal's code, and one of them."""
     outcomes = outcomes_of(decision)
     rows = [(offset, "accepted") for offset in content_of(decision).offsets]
     rows += [(offset, "duplicate") for offset in outcomes.duplicates]
     rows += [(refusal.offset, refusal.code) for refusal in outcomes.refused]
+    rows += [(each.offset, "void") for each in voids_of(decision.voids)]
     assert len(rows) == len(dict(rows)), f"an offset has two outcomes: {sorted(rows)}"
     return dict(sorted(rows))
 

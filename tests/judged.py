@@ -13,15 +13,33 @@ from ledger.audit.known import Noted
 from ledger.audit.original import LogCheck, Original
 from ledger.audit.verdicts import Verdicts
 from ledger.domain import avro
-from ledger.domain.intake import Memory, Received, Seen, decide
+from ledger.domain.intake import Memory, Received, Seen, Voidable, decide
 from ledger.domain.policy import DAY, LONG_AGO, MINUTE, Policy
-from ledger.domain.reference import Account, Asset, ClockLimit, Item, PolicyChange, Reference
+from ledger.domain.reference import (
+    Account,
+    Asset,
+    ClockLimit,
+    Item,
+    Leave,
+    PolicyChange,
+    Reference,
+)
 from ledger.domain.refusal import Reason, Refused
-from ledger.domain.run import Decision, Watermark
+from ledger.domain.run import Content, Decision, Watermark
 from ledger.domain.transaction import Draft, metadata_text
 from ledger.gl.journal import PostedRun
 from ledger.streaming.reference import key_and_row
-from tests.builders import NOW, draft, entry, id_in_shard, received, reversal, unreadable, wire
+from tests.builders import (
+    NOW,
+    draft,
+    entry,
+    id_in_shard,
+    received,
+    reversal,
+    unreadable,
+    void_of,
+    wire,
+)
 
 SHARDS = 2
 SECOND = 1_000_000
@@ -39,6 +57,7 @@ class Ledger:
         self.ids: dict[str, Seen] = {}
         self.reversals: dict[str, int] = {}
         self.scales: dict[str, int] = {}
+        self.voided: set[int] = set()
         self.floor = LONG_AGO
         self.mark = Watermark()
         self.rows: list[dict[str, Any]] = []
@@ -85,17 +104,47 @@ class Ledger:
             code: scale for code, scale in self.scales.items()
             if reference.scales.get(code, scale) != scale
         }  # fmt: skip
-        memory = Memory(self.ids.get, self.reversals.get, floor=self.floor, changed=changed)
+        memory = Memory(
+            self.ids.get, self.reversals.get, floor=self.floor, changed=changed,
+            voided=self.voided, voidable=self._voidable(),
+        )  # fmt: skip
         made = decide(
             shown, shard=0, shards=SHARDS, end=len(self.log), watermark=self.mark, memory=memory,
             reference=reference, policy=reference.policy,
         )  # fmt: skip
         self.ids |= {name: Seen.unpack(packed) for name, packed in memory.ids.items()}
         self.reversals |= memory.reversals
+        self.voided = set(memory.voided)
         columns = made.content
         for code, scale in zip(columns.currencies, columns.scales, strict=True):
             self.scales.setdefault(code, scale)
         self.append(made.decision)
+
+    def leave(
+        self,
+        offset: int,
+        run: int | None = None,
+        until: int | None = None,
+        reason: str = "me: why not",
+    ) -> None:
+        """Leave to void what is at an offset; `run` in place of the one that accepted it."""
+        run = self.run_of(offset) if run is None else run
+        self.note(Leave(0, offset, run, reason, until=until))
+
+    def run_of(self, offset: int) -> int:
+        """The decision offset of the run that settled the position."""
+        return next(at for at, row in enumerate(self.rows) if offset < row["end"])
+
+    def _voidable(self) -> dict[str, Voidable]:
+        found = {}
+        for leave in self.reference.leaves.get(0, {}).values():
+            if leave.run >= len(self.rows):
+                continue
+            content = Content.decode(self.rows[leave.run]["content"]).part({leave.offset})
+            if content.offsets:
+                taken = Voidable(leave.run, leave.at, leave.reason, content, leave.until)
+                found[content.transaction_ids[0]] = taken
+        return found
 
     def append(self, decision: Decision) -> None:
         """The run goes to the decision log."""
@@ -122,6 +171,7 @@ class Ledger:
             found |= {each.offset: "accepted" for each in run.transactions}
             found |= dict.fromkeys(run.duplicates, "duplicate")
             found |= {each.offset: each.code for each in run.refused}
+            found |= {each.offset: "void" for each in run.voids}
         return found
 
     def force(self, offset: int, said: str) -> None:
@@ -132,6 +182,7 @@ class Ledger:
         accepted = [each for each in run.transactions if each.offset != offset]
         duplicates = [each for each in run.duplicates if each != offset]
         refused = [each for each in run.refused if each.offset != offset]
+        voids = [each for each in run.voids if each.offset != offset]
         if said == "accepted":
             accepted.append(self._accepted(record, run))
         elif said == "duplicate":
@@ -139,7 +190,7 @@ class Ledger:
         else:
             refused.append(Turned(offset, record.key, record.value, said))
         self.settled[at] = replace(
-            run, transactions=accepted, duplicates=duplicates, refused=refused
+            run, transactions=accepted, duplicates=duplicates, refused=refused, voids=voids
         )
 
     def _accepted(self, record: Received, run: Settled) -> Accepted:
@@ -283,10 +334,29 @@ def _change(ledger: Ledger, some: random.Random, now: int, kinds: int) -> None:
     ledger.note(*items)
 
 
+def _void(ledger: Ledger, some: random.Random, now: int) -> None:
+    """Ask to void something, with leave or without; sometimes what was void before, or past."""
+    there = [offset for offset, said in ledger.said().items() if said == "accepted"]
+    if not there:
+        return
+    offset = some.choice(there[-4:] if some.random() < 0.7 else there)
+    if some.random() < 0.8:
+        wrong = some.random() < 0.1
+        run = some.choice([0, len(ledger.rows) + 5]) if wrong else None
+        until = some.choice([None, None, now, now - 1, now + DAY])
+        ledger.leave(offset, run, until, some.choice(["me: why", "me", "", "a\nb", "x" * 1_001]))
+    for _ in range(some.choice([0, 1, 1, 1, 2])):
+        made = ledger.log[offset].draft
+        assert not isinstance(made, Refused)
+        ledger.publish(void_of(made, some.choice(NAMES) + "v", created_at=now), now)
+        if some.random() < 0.5:
+            ledger.publish(some.choice([made, reversal(made, some.choice(NAMES) + "w")]), now)
+
+
 def at_random(seed: int, runs: int = 40, kinds: int = 7) -> Ledger:
     """A log of some hundred records, with everything in it, decided by the product.
 
-    `kinds` of changes that there are: with 4 of them no policy and no clock.
+    `kinds` of changes that there are: with 4 of them no policy, no clock and nothing void.
     """
     some = random.Random(seed)
     ledger, now, before = Ledger(policy=Policy(window=2 * DAY)), NOW, list[Draft]()
@@ -296,6 +366,8 @@ def at_random(seed: int, runs: int = 40, kinds: int = 7) -> Ledger:
             _publish(ledger, some, before, now)
         ledger.decide()
         ledger.forget(some)
+        if kinds > 4 and some.random() < 0.25:
+            _void(ledger, some, now)
         if some.random() < 0.3:
             _change(ledger, some, now, kinds)
         now += some.choice([0, MINUTE, DAY // 2, 2 * DAY])

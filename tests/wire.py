@@ -378,6 +378,8 @@ def outcomes_in(run: ValidRun) -> Iterable[tuple[int, Outcome]]:
         yield offset, Outcome("accepted", transaction_id=name)
     for offset in outcomes.duplicates:
         yield offset, Outcome("duplicate")
+    for void in run.voided:
+        yield void.offset, Outcome("void", transaction_id=void.transaction.transaction_ids[0])
     for refusal in outcomes.refused:
         yield (
             refusal.offset,

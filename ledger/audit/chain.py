@@ -44,6 +44,23 @@ class Turned(NamedTuple):
     code: str = ""
 
 
+class Void(NamedTuple):
+    """A record that took an earlier decision back, as schemas/Voids.avsc has it.
+
+    `accepted`: what it took back, and `content` the bytes of that. `decimals`: by code those that
+    its stripes have from then on.
+    """
+
+    offset: int
+    recorded_at: int
+    run: int
+    authority: int
+    reason: str
+    content: bytes
+    accepted: Accepted
+    decimals: frozenset[tuple[str, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """A run that counts."""
@@ -52,6 +69,7 @@ class Settled:
     transactions: Sequence[Accepted]
     duplicates: Sequence[int]
     refused: Sequence[Turned]
+    voids: Sequence[Void] = ()
 
     def watermark(self) -> Watermark:
         """Where it ends."""
@@ -63,7 +81,8 @@ def digest_of(run: Mapping[str, Any]) -> bytes:
     """SHA-256 over the tag, six big-endian numbers, the digests, and two SHA-256.
 
     The digests: of the run before, and of the reference data where the run names one, which the
-    tag says.
+    tag says. The second SHA-256 is of the outcomes; if the run voids something, of theirs and of
+    the voids'.
 
     Source: the formula of `ledger.domain.run.chain_digest`, computed here by itself.
     """
@@ -72,9 +91,18 @@ def digest_of(run: Mapping[str, Any]) -> bytes:
     digest = sha256(b"faust-ledger run %d\n" % (2 if reference else 1))
     digest.update(_NUMBERS.pack(*(run[name] for name in names)))
     digest.update(run["follows"] + reference)
-    for part in (run["content"], run["outcomes"]):
-        digest.update(sha256(part).digest())
+    digest.update(sha256(run["content"]).digest())
+    digest.update(outcomes_digest(run))
     return digest.digest()
+
+
+def outcomes_digest(run: Mapping[str, Any]) -> bytes:
+    """SHA-256 of the outcomes, or of both SHA-256 where the run voids something.
+
+    Source: the formula of `ledger.domain.run.Decision.outcomes_digest`, computed here by itself.
+    """
+    outcomes, voids = sha256(run["outcomes"]).digest(), run.get("voids", b"")
+    return sha256(outcomes + sha256(voids).digest()).digest() if voids else outcomes
 
 
 class Chain:
@@ -105,7 +133,7 @@ class Chain:
             end=run["end"],
             follows=run["follows"],
             digest=self._digest,
-            outcomes_digest=sha256(run["outcomes"]).digest(),
+            outcomes_digest=outcomes_digest(run),
             recorded_until=run["recorded_until"],
             reference_offset=run["reference_offset"],
             accepted=run["accepted"],
@@ -126,10 +154,30 @@ class Chain:
             Turned(each["offset"], each["key"], each["value"], each["code"])
             for each in outcomes["refused"]
         ]
-        return Settled(head, transactions, outcomes["duplicates"], refused)
+        voids = list(voids_in(run.get("voids", b"")))
+        return Settled(head, transactions, outcomes["duplicates"], refused, voids)
 
     def _add(self, sentence: str) -> None:
         self._findings.add(Break(Kind.CHAIN, _BETWEEN, self._shard, sentence))
+
+
+def voids_in(encoded: bytes) -> Iterator[Void]:
+    """What a run takes back. Raises ValueError for what cannot be read."""
+    for row in avro.decode("Voids", encoded)["voided"] if encoded else ():
+        columns = avro.decode("Content", row["content"])
+        taken = list(transactions_of(columns))
+        if len(taken) != 1:
+            raise ValueError(f"the void at offset {row['offset']} takes back {len(taken)}")
+        yield Void(
+            offset=row["offset"],
+            recorded_at=row["recorded_at"],
+            run=row["run"],
+            authority=row["authority"],
+            reason=row["reason"],
+            content=row["content"],
+            accepted=taken[0],
+            decimals=frozenset(zip(columns["currencies"], row["scales"], strict=True)),
+        )
 
 
 def transactions_of(columns: Mapping[str, Sequence[Any]]) -> Iterator[Accepted]:

@@ -13,7 +13,7 @@ from ledger.audit.stated import Changelog, TableRow
 from ledger.audit.verdicts import Verdicts
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl.journal import PostedRun, PostedTransaction
+from ledger.gl.journal import PostedRun, PostedTransaction, PostedVoid
 
 Posted = tuple[Sequence[PostedRun], Sequence[PostedTransaction]]
 """The journal's rows of one run."""
@@ -26,14 +26,20 @@ class ShardCheck:
     """
 
     def __init__(
-        self, shard: int, ids: Ids, findings: Findings, verdicts: Verdicts | None = None
+        self,
+        shard: int,
+        ids: Ids,
+        findings: Findings,
+        verdicts: Verdicts | None = None,
+        voids: Sequence[PostedVoid] = (),
     ) -> None:
-        self._shard, self._findings = shard, findings
+        self._shard, self._findings, self._voids = shard, findings, voids
         self._fold = ShardFold(shard, ids.scales, findings)
         self._chain = Chain(shard, findings)
-        self._log = LogCheck(shard, ids, findings, verdicts)
+        void = {each.offset: each for each in voids}
+        self._log = LogCheck(shard, ids, findings, verdicts, void.keys())
         self._verdicts = verdicts
-        self.journal = JournalCheck(shard, findings)
+        self.journal = JournalCheck(shard, findings, void)
         self.end = 0
 
     def state_stripes(self, compared: Watermark, parts: Mapping[Stripe, TableRow]) -> None:
@@ -67,9 +73,15 @@ class ShardCheck:
 
     def state_database(self, posted: Watermark, totals: Mapping[Stripe, Totals]) -> None:
         """The database's watermark and all stripes, of one snapshot."""
+        left_out = {
+            stripe
+            for void in self._voids
+            if void.decisions_offset >= posted.decisions_offset
+            for stripe in void.taken.stripes()
+        }
         self._expect(
             Party.DATABASE, "the database", posted,
-            lambda sums: self._fold.exactly(Party.DATABASE, totals, sums),
+            lambda sums: self._fold.exactly(Party.DATABASE, totals, sums, left_out),
         )  # fmt: skip
 
     def _state(self, party: Party, what: str, stripe: Stripe, totals: Totals) -> None:
@@ -92,7 +104,9 @@ class ShardCheck:
     def take(self, settled: Settled, originals: Sequence[Original], posted: Posted | None) -> None:
         """Log and journal at the run's positions; None: the journal is not that far."""
         self._log.take(settled, originals)
-        if posted is not None:
+        if posted is None:
+            self.journal.beyond(settled)
+        else:
             self.journal.take(settled, *posted)
         self._fold.take(settled)
         if self._verdicts is not None:
@@ -102,6 +116,7 @@ class ShardCheck:
     def finish(self, written: int) -> Sums:
         """The shard's totals. `written`: where the log ended when the decisions had been read."""
         self._fold.finish()
+        self.journal.finish()
         if self.end > written:
             sentence = (
                 f"The log ends at {written}, but everything before {self.end} is decided: it was "

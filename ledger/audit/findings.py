@@ -1,7 +1,7 @@
 """What an audit finds: breaks, each with both sides and a sentence."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from enum import StrEnum
@@ -9,7 +9,7 @@ from typing import Any
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe
-from ledger.gl.journal import Row
+from ledger.gl.journal import PostedVoid, Row
 
 LIMIT = 100
 """Breaks of one kind, between the same two and in one shard, that are told one by one."""
@@ -131,10 +131,17 @@ class Report:
     reconciled: int
     pending: int
     breaks: list[Break]
+    voided: Sequence[PostedVoid] = ()
 
     @classmethod
     def of(
-        cls, accounts: set[Stripe], *, stripes: int, pending: set[Stripe], findings: Findings
+        cls,
+        accounts: set[Stripe],
+        *,
+        stripes: int,
+        pending: set[Stripe],
+        findings: Findings,
+        voided: Sequence[PostedVoid] = (),
     ) -> "Report":
         """Count: an account that a break touches is neither reconciled nor pending."""
         whole = accounts - findings.broken
@@ -144,6 +151,7 @@ class Report:
             reconciled=len(whole - pending),
             pending=len(whole & pending),
             breaks=findings.breaks(),
+            voided=voided,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -154,6 +162,7 @@ class Report:
             "reconciled": self.reconciled,
             "pending": self.pending,
             "breaks": [each.as_json() for each in self.breaks],
+            "voided": [each.as_json() for each in self.voided],
         }
 
 

@@ -1,9 +1,10 @@
 """One fold of a shard's decisions; every statement is checked as its position is passed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
-from ledger.audit.chain import Accepted, Settled
+from ledger.audit.chain import Accepted, Settled, Void
 from ledger.audit.findings import Break, Findings, Kind, Party, totals_shown
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
@@ -61,9 +62,12 @@ class ShardFold:
 
     def take(self, settled: Settled) -> None:
         """Fold a run."""
-        for transaction in settled.transactions:
-            self._count(transaction)
-            for statement in self._statements.pop(transaction.offset, ()):
+        steps: Sequence[Accepted | Void] = settled.transactions
+        if settled.voids:
+            steps = sorted([*steps, *settled.voids], key=attrgetter("offset"))
+        for step in steps:
+            self._take_back(step) if isinstance(step, Void) else self._count(step)
+            for statement in self._statements.pop(step.offset, ()):
                 self._compare(statement)
         watermark = settled.watermark()
         self._end = watermark.end
@@ -78,6 +82,14 @@ class ShardFold:
             known[amount < 0] += abs(amount)
             known[2] += 1
             known[3] = offset
+
+    def _take_back(self, void: Void) -> None:
+        """What it took back counts for nothing from here on."""
+        for account, currency, _, amount in void.accepted.entries:
+            known = self.sums.setdefault((account, currency), [0, 0, 0, void.offset])
+            known[amount < 0] -= abs(amount)
+            known[2] -= 1
+            known[3] = void.offset
 
     def _compare(self, statement: Statement) -> None:
         party, what, stripe, totals = statement
@@ -120,12 +132,21 @@ class ShardFold:
 
     # What a position's check is made of.
 
-    def exactly(self, party: Party, known: Mapping[Stripe, Totals], sums: Sums) -> Iterable[Break]:
-        """Every stripe with the same totals, none missing and none more."""
+    def exactly(
+        self,
+        party: Party,
+        known: Mapping[Stripe, Totals],
+        sums: Sums,
+        left_out: Container[Stripe] = (),
+    ) -> Iterable[Break]:
+        """Every stripe with the same totals, none missing and none more.
+
+        Of those `left_out` it cannot be said yet: they wait for what voids an entry of theirs.
+        """
         for key, ours in sums.items():
             stripe = Stripe(*key)
             theirs = known.get(stripe)
-            if theirs != tuple(ours):
+            if theirs != tuple(ours) and stripe not in left_out:
                 yield self.differs(party, stripe, Totals(*ours), theirs, f"the {party}")
         for stripe, theirs in known.items():
             if stripe not in sums:

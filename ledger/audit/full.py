@@ -45,7 +45,8 @@ async def audit(sources: Sources, tell: Tell) -> Report:
         stripes += len(sums)
         done += each.end
     await asyncio.to_thread(check_rows, sources, findings, whole=True)
-    return Report.of(accounts, stripes=stripes, pending=pending, findings=findings)
+    voided = await asyncio.to_thread(sources.journal.voids)
+    return Report.of(accounts, stripes=stripes, pending=pending, findings=findings, voided=voided)
 
 
 def _further(tell: Tell, done: int) -> Tell:

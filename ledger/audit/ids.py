@@ -35,6 +35,15 @@ class Seen(NamedTuple):
         """Whether `draft` has the same content, to the letter."""
         return self.effective_at == draft["effective_at"] and self.content == content_mark(draft)
 
+    def is_of(self, accepted: Accepted) -> bool:
+        """Whether it was made of that, as far as what is kept tells: times, key and entries."""
+        return (
+            self.known_from == max(accepted.created_at, accepted.recorded_at)
+            and self.effective_at == accepted.effective_at
+            and self.legs
+            == legs_mark(accepted.ordering_key or accepted.transaction_id, accepted.entries)
+        )
+
 
 class Ids:
     """Every id accepted, of all shards, as 10 bytes each. Also decimals by currency."""

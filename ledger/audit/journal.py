@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from ledger.audit.chain import Accepted, Settled
+from ledger.audit.chain import Accepted, Settled, Void
 from ledger.audit.findings import Break, Findings, Kind, Party, decimal_text
 from ledger.domain.run import Stripe
-from ledger.gl.journal import Orphan, PostedRun, PostedTransaction, Row
+from ledger.gl.journal import Orphan, PostedRun, PostedTransaction, PostedVoid, Row
 
 T = TypeVar("T")
 _BETWEEN = (Party.DECISIONS, Party.JOURNAL)
@@ -31,10 +31,14 @@ class Portions(Generic[T]):
 
 
 class JournalCheck:
-    """One shard's journal, run by run."""
+    """One shard's journal, run by run; `voids`: what it says counts for nothing."""
 
-    def __init__(self, shard: int, findings: Findings) -> None:
+    def __init__(
+        self, shard: int, findings: Findings, voids: Mapping[int, PostedVoid] | None = None
+    ) -> None:
         self._shard, self._findings = shard, findings
+        self._voids = dict(voids or {})
+        self._left_out = {at for at, void in self._voids.items() if not void.was_posted}
 
     def take(
         self,
@@ -46,7 +50,13 @@ class JournalCheck:
         self._compare_runs(settled.head, runs)
         posted = {each.offset: each for each in transactions}
         for accepted in settled.transactions:
-            self._compare(accepted, posted.pop(accepted.offset, None))
+            found = posted.pop(accepted.offset, None)
+            if accepted.offset not in self._left_out:
+                self._compare(accepted, found)
+            elif found is not None:
+                self.unknown(found, "is void, and was left out")
+        for void in settled.voids:
+            self._compare_void(settled.head.decisions_offset, void)
         for extra in posted.values():
             self.unknown(extra)
 
@@ -96,11 +106,45 @@ class JournalCheck:
             stream=_changed(accepted, names), ledger=_changed(posted, names), row=row,
         )  # fmt: skip
 
-    def unknown(self, posted: PostedTransaction) -> None:
-        """A transaction that was never accepted."""
+    def _compare_void(self, decisions_offset: int, void: Void) -> None:
+        offset = void.accepted.offset
+        wanted = PostedVoid(
+            self._shard, offset, void.offset, void.recorded_at, void.run, decisions_offset,
+            void.authority, void.reason, void.content,
+        )  # fmt: skip
+        posted = self._voids.pop(offset, None)
+        if posted is not None and posted._replace(was_posted=wanted.was_posted) == wanted:
+            return
+        stripes, row = stripes_of(void.accepted.entries), self._row("voids", offset)
+        if posted is None:
+            sentence = f"What is at offset {offset} was voided at {void.offset}, and has no row."
+            self._add(Kind.MISSING, sentence, stripes, row=row)
+            return
+        names = [name for name in wanted._fields[:-1]
+                 if getattr(wanted, name) != getattr(posted, name)]  # fmt: skip
+        sentence = f"The void of offset {offset} differs from the log: {', '.join(names)}."
+        self._add(Kind.DIFFERS, sentence, stripes, row=row)
+
+    def beyond(self, settled: Settled) -> None:
+        """A run that the journal has not got to: what it voids may be left out already."""
+        for void in settled.voids:
+            if void.accepted.offset in self._voids:
+                self._compare_void(settled.head.decisions_offset, void)
+
+    def finish(self) -> None:
+        """Every run was taken, or is beyond: what is left is void by none."""
+        for offset, void in self._voids.items():
+            sentence = (
+                f"The journal says that what is at offset {offset} is void, by the run at "
+                f"decision offset {void.decisions_offset}; that voids no such thing."
+            )
+            self._add(Kind.EXTRA, sentence, row=self._row("voids", offset))
+
+    def unknown(self, posted: PostedTransaction, what: str = "was not accepted") -> None:
+        """A transaction that was never accepted, or that should not be there for another reason."""
         self._add(
             Kind.EXTRA, f"Transaction {posted.transaction_id!r} at offset {posted.offset} is in "
-            "the journal and was not accepted.",
+            f"the journal and {what}.",
             stripes_of(posted.entries), ledger=_shown(posted),
             row=self._row("transactions", posted.offset),
         )  # fmt: skip

@@ -7,17 +7,19 @@ judged: entries, sums, repetitions and reversals, with ISO 4217's decimals and t
 window.
 """
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 from ledger.audit import rules
-from ledger.audit.chain import Accepted
+from ledger.audit.chain import Accepted, Void
 from ledger.audit.ids import Ids, Seen, legs_mark, short
 from ledger.audit.known import Known
-from ledger.audit.original import Original
+from ledger.audit.original import Original, asks_to_void
 from ledger.audit.rules import Draft, Leg, Unsure, Wrong
 
-ACCEPTED, DUPLICATE = "accepted", "duplicate"
+ACCEPTED, DUPLICATE, VOID = "accepted", "duplicate", "void"
 NOT_OURS = frozenset(("UNKNOWN_SCHEMA", "FOREIGN_SCHEMA"))
 """Which of the two depends on how much the registry was asked."""
 JUDGED_OF_OLD = frozenset((
@@ -25,6 +27,7 @@ JUDGED_OF_OLD = frozenset((
     "AMOUNT_MALFORMED", "AMOUNT_NOT_POSITIVE", "AMOUNT_TOO_LARGE", "SUM_TOO_LARGE", "NOT_BALANCED",
     "ACCOUNT_MALFORMED", "REVERSAL_UNKNOWN", "REVERSED_ALREADY", "REVERSAL_NOT_MIRRORED",
 ))  # fmt: skip
+VOIDED, WITHOUT_LEAVE = "VOIDED", "VOID_WITHOUT_LEAVE"
 LONG_AGO = -(2**62)
 
 
@@ -47,7 +50,18 @@ class Judge:
         self._shard, self._known, self._partitions, self._ids = shard, known, partitions, ids
         self._reversed: dict[bytes, int] = {}
         self._scales: dict[str, int] = {}
+        self._voided: set[int] = set()
         self.floor = LONG_AGO
+        self._starts, self._runs = array("q"), array("q")
+
+    def begin(self, start: int, decisions_offset: int) -> None:
+        """A run begins at the position `start`."""
+        self._starts.append(start)
+        self._runs.append(decisions_offset)
+
+    def _run_of(self, offset: int) -> int:
+        """The decision offset of the run that has decided the position."""
+        return self._runs[bisect_right(self._starts, offset) - 1]
 
     def verdict(self, original: Original, recorded_at: int) -> Verdict:
         """What must become of it under today's rules."""
@@ -87,9 +101,10 @@ class Judge:
         if seen is None or not self._is_remembered(seen, recorded_at):
             return None
         if seen.is_repeated_by(draft):
-            return Verdict(
-                (DUPLICATE,), f"its id and content were accepted at offset {seen.offset}"
-            )
+            why = f"its id and content were accepted at offset {seen.offset}"
+            if seen.offset in self._voided:
+                return Verdict((VOIDED,), f"{why}, and voided since")
+            return Verdict((DUPLICATE,), why)
         why = f"its id was accepted at offset {seen.offset} with other content"
         return Verdict.of(wrong or Wrong("ID_REUSED", why))
 
@@ -100,6 +115,8 @@ class Judge:
     def _by_content(self, draft: Draft, recorded_at: int) -> Verdict:
         legs = rules.legs(draft, self._known.scales, self._scales)
         if isinstance(legs, Wrong):
+            if asks_to_void(draft):
+                return self._asked_to_void(draft, recorded_at)
             return Verdict.of(legs)
         if draft["reverses"] is not None:
             return self._reversal(draft, legs, recorded_at)
@@ -124,10 +141,61 @@ class Judge:
         wrong = rules.state(draft, legs, recorded_at, self._known) if of.is_reversal else None
         return Verdict.of(wrong) if wrong else _RIGHT
 
+    def _asked_to_void(self, draft: Draft, recorded_at: int) -> Verdict:
+        name = draft["reverses"] or ""
+        of = self._find(name)
+        code, why = self._void_verdict(name, of, recorded_at)
+        # What is past the window may be forgotten: then it is its id's use before that is void.
+        gone = of is not None and of.known_from < self.floor
+        others: tuple[str, ...] = (WITHOUT_LEAVE, VOID, DUPLICATE) if gone else ()
+        if code == DUPLICATE:
+            # Its use before that may have leave too.
+            others = (*others, VOID)
+        return Verdict(tuple(dict.fromkeys((code, *others))), why)
+
+    def _void_verdict(self, name: str, of: Seen | None, recorded_at: int) -> tuple[str, str]:
+        leave = None if of is None else self._known.leaves.get(of.offset)
+        if of is None or leave is None:
+            # An id may have been used again since: then leave is for what it was before.
+            return WITHOUT_LEAVE, f"there is no leave to void {name!r}"
+        if of.offset in self._voided:
+            return DUPLICATE, f"{name!r} is void already"
+        if leave.run != self._run_of(of.offset):
+            return WITHOUT_LEAVE, f"the leave to void {name!r} names another run"
+        if leave.until is not None and recorded_at > leave.until:
+            return WITHOUT_LEAVE, f"the leave to void {name!r} had ended"
+        at = self._reversed.get(short(name), -1)
+        if at > of.offset and at not in self._voided:
+            return "REVERSED_ALREADY", f"{name!r} was reversed at offset {at}"
+        return VOID, f"there is leave to void {name!r}"
+
+    def wrong_with(self, void: Void) -> str | None:
+        """What a void says of who allowed it that the reference data do not; None if nothing.
+
+        Or that the same was void before.
+        """
+        offset = void.accepted.offset
+        if offset in self._voided:
+            return f"what is at offset {offset} was void before"
+        leave = self._known.leaves.get(offset)
+        if leave is None or leave[:3] != (void.run, void.authority, void.reason):
+            return f"the reference data have the leave {leave}, and it names another"
+        had = {(code, scale) for _, code, scale, _ in void.accepted.entries}
+        right = {(code, self._known.scales.get(code, scale)) for code, scale in had}
+        if void.decimals != right:
+            return f"it leaves decimals of {sorted(void.decimals)}, and {sorted(right)} are right"
+        return None
+
+    def void(self, void: Void) -> None:
+        """It took something back: the rules for what follows know it."""
+        self._voided.add(void.accepted.offset)
+
     def _taken_back(self, name: str, of: Seen) -> Wrong | None:
+        if of.offset in self._voided:
+            return Wrong(VOIDED, f"{name!r} was voided")
         at = self._reversed.get(short(name), -1)
         # What reversed it before its id was used again past the window reversed another one.
-        if at <= of.offset:
+        if at <= of.offset or at in self._voided:
             return None
         return Wrong("REVERSED_ALREADY", f"{name!r} was reversed at offset {at}")
 

@@ -1,8 +1,8 @@
 """What decisions depend on besides transactions, folded by the audit itself up to a position.
 
 By docs/producers.md and schemas/Reference.avsc: of an asset the first record decides, of an account
-the last, a policy counts if it names the one that counts before it, and a limit of a clock adds to
-those before.
+the last, a policy counts if it names the one that counts before it, a limit of a clock adds to
+those before, and of a transaction the last leave to void it counts.
 """
 
 import re
@@ -39,12 +39,28 @@ class Policy(NamedTuple):
     shards: int | None = None
 
 
+_UNFIT = re.compile(r"[\x00-\x1f\x7f]|\A(?s:.){1001}")
+"""A reason of a leave that counts for nothing: too long, or with a control character."""
+
+
 class Account(NamedTuple):
     """A declared account; times in microseconds, None for no limit."""
 
     currency: str | None
     opened_at: int | None
     closed_at: int | None
+
+
+class Leave(NamedTuple):
+    """Leave to void what a run has accepted; `authority`: offset of the record that gives it.
+
+    `until`: the last time at which it may be asked for, microseconds; None: whenever.
+    """
+
+    run: int
+    authority: int
+    reason: str
+    until: int | None
 
 
 class Known:
@@ -64,6 +80,7 @@ class Known:
         self.accounts: dict[str, Account] = {}
         self.policies: list[Policy] = []
         self.limits: list[tuple[int, int]] = []
+        self.leaves: dict[int, Leave] = {}
 
     @property
     def policy(self) -> Policy:
@@ -103,6 +120,10 @@ class Known:
                 limit = row["until_offset"], row["at_most"]
                 if None not in limit:
                     self.limits.append(limit)
+            case "void" if row["shard"] == self._shard:
+                reason, run = row["code"], row["decisions_offset"]
+                if None not in (row["offset"], run) and not _UNFIT.search(reason):
+                    self.leaves[row["offset"]] = Leave(run, offset, reason, row["at_most"])
 
     def recorded_at(self, offset: int, taken_at: int) -> int:
         """When the record at `offset` counts as recorded, by the log's own time of it."""

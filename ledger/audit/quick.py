@@ -49,8 +49,9 @@ async def reconcile(sources: Sources) -> Report:
         await asyncio.sleep(PAUSE_SECONDS)
     check_heads(sources, progress, findings)
     stripes = sum(map(len, parts.values()))
+    voided = await asyncio.to_thread(sources.journal.voids)
     return Report.of(parts.keys() | public.balances.keys(), stripes=stripes, pending=pending,
-                     findings=findings)  # fmt: skip
+                     findings=findings, voided=voided)  # fmt: skip
 
 
 def by_account(stripes: Iterable[tuple[int, Stripe, Totals]]) -> Parts:

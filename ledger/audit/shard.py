@@ -34,12 +34,16 @@ class ShardAudit:
         self._sources, self._originals, self._shard = sources, originals, shard
         self._reference = reference
         partitions = sources.names.transactions.partitions
-        self._verdicts = Verdicts(shard, reference.noted, partitions, ids, findings)
-        self._check = ShardCheck(shard, ids, findings, self._verdicts)
         journal = sources.journal
+        # In this order: what is posted has its voids then, and the decisions, which are read after
+        # it, have whatever the journal knows as void.
+        self._posted, self._totals = journal.snapshot(shard, LOWEST)
+        voids = journal.voids(shard)
+        void = {each.offset for each in voids}
+        self._verdicts = Verdicts(shard, reference.noted, partitions, ids, findings, void)
+        self._check = ShardCheck(shard, ids, findings, self._verdicts, voids)
         self._runs = Portions(journal.runs(shard), lambda run: run.decisions_offset)
         self._transactions = Portions(journal.transactions(shard, LOWEST), lambda each: each.offset)
-        self._posted = Watermark()
 
     @property
     def end(self) -> int:
@@ -57,8 +61,7 @@ class ShardAudit:
         }
         check.state_stripes(compared, parts)
         check.state_table(await self._changelog())
-        self._posted, totals = self._sources.journal.snapshot(shard, LOWEST)
-        check.state_database(self._posted, totals)
+        check.state_database(self._posted, self._totals)
         check.begin()
         written = await self._follow(tell)
         sums = check.finish(written)

@@ -1,14 +1,23 @@
 """What was decided of a shard's records against what the rules make of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from ledger.audit.chain import Accepted, Turned
+from ledger.audit.chain import Accepted, Turned, Void
 from ledger.audit.findings import Break, Findings, Kind, Party
 from ledger.audit.ids import Ids
-from ledger.audit.judge import ACCEPTED, DUPLICATE, JUDGED_OF_OLD, NOT_OURS, Judge, Verdict
+from ledger.audit.judge import (
+    ACCEPTED,
+    DUPLICATE,
+    JUDGED_OF_OLD,
+    NOT_OURS,
+    VOID,
+    WITHOUT_LEAVE,
+    Judge,
+    Verdict,
+)
 from ledger.audit.known import Known, Noted, scales_of_old
-from ledger.audit.original import Original
+from ledger.audit.original import Original, What
 from ledger.domain.run import Stripe
 from ledger.gl.journal import PostedRun
 
@@ -29,13 +38,21 @@ class Verdicts:
     """For each run: `begin`, `take` each record, `end`. `noted`: the reference topic.
 
     `noted` must reach as far as the runs do by then. `partitions`: of the transactions topic, for
-    a ledger without a policy. `ids`: what was accepted before, which others fill.
+    a ledger without a policy. `ids`: what was accepted before, which others fill. `void`: offsets
+    of what counts for nothing, however it was decided.
     """
 
     def __init__(
-        self, shard: int, noted: Sequence[Noted], partitions: int, ids: Ids, findings: Findings
+        self,
+        shard: int,
+        noted: Sequence[Noted],
+        partitions: int,
+        ids: Ids,
+        findings: Findings,
+        void: Container[int] = (),
     ) -> None:
         self._shard, self._noted, self._findings, self.ids = shard, noted, findings, ids
+        self._void = void
         self._known = Known(shard, noted)
         self._judge = Judge(shard, self._known, partitions, ids)
         self._schemas: set[bytes] = set()
@@ -54,6 +71,7 @@ class Verdicts:
     def begin(self, head: PostedRun) -> None:
         """Look at what the run says it knew, and judge it by that."""
         self._of_old, self._is_known = not head.reference_digest, True
+        self._judge.begin(head.start, head.decisions_offset)
         if not self._of_old:
             self._is_known = self._follow(head)
             self._began = True
@@ -91,26 +109,31 @@ class Verdicts:
             Break(Kind.REFERENCE, _REFERENCE, self._shard, sentence, (), stream, ledger)
         )
 
-    def take(self, original: Original, what: Accepted | Turned | str, recorded_at: int) -> None:
+    def take(self, original: Original, what: What, recorded_at: int) -> None:
         """A record, what was decided of it, and when it was recorded."""
-        accepted = what if isinstance(what, Accepted) else None
-        if accepted is not None:
-            said = ACCEPTED
-        else:
-            said = what.code if isinstance(what, Turned) else DUPLICATE
+        said = _said(what)
+        if original.offset not in self._void:
+            self._compare(original, what, said, recorded_at)
+        if isinstance(original.draft, dict):
+            if original.value is not None and said not in NOT_OURS:
+                self._schemas.add(original.value[_SCHEMA])
+            if isinstance(what, Accepted):
+                self._judge.accept(what)
+        if isinstance(what, Void):
+            self._judge.void(what)
+
+    def _compare(self, original: Original, what: What, said: str, recorded_at: int) -> None:
         verdict = self._verdict(original, said, recorded_at)
         codes = verdict.codes
         if not self._is_known and (said != ACCEPTED or not _WITHOUT_REFERENCE.issuperset(codes)):
             codes = ()
         if codes and said not in codes and not self._was_not_ours(original, said):
             self._tell(original, what, said, verdict)
-        elif accepted is not None and self._is_known:
-            self._check_decimals(accepted)
-        if isinstance(original.draft, dict):
-            if original.value is not None and said not in NOT_OURS:
-                self._schemas.add(original.value[_SCHEMA])
-            if accepted is not None:
-                self._judge.accept(accepted)
+        elif isinstance(what, Accepted) and self._is_known:
+            self._check_decimals(what)
+        elif isinstance(what, Void) and self._is_known and (why := self._judge.wrong_with(what)):
+            others = tuple(each for each in codes if each != VOID)
+            self._tell(original, what, said, Verdict(others or (WITHOUT_LEAVE,), why))
 
     def _check_decimals(self, accepted: Accepted) -> None:
         """Each currency was booked with the decimals that it has: amounts do not tell."""
@@ -153,9 +176,7 @@ class Verdicts:
             return False
         return value[_SCHEMA] not in self._schemas
 
-    def _tell(
-        self, original: Original, what: Accepted | Turned | str, said: str, verdict: Verdict
-    ) -> None:
+    def _tell(self, original: Original, what: What, said: str, verdict: Verdict) -> None:
         draft = original.draft
         name = draft["transaction_id"][:LONGEST_SHOWN] if isinstance(draft, dict) else None
         right = " or ".join(verdict.codes)
@@ -163,7 +184,8 @@ class Verdicts:
             f"Offset {original.offset} ({'unreadable' if name is None else repr(name)}): the rules "
             f"make it {right}, and it was decided as {said}: {verdict.why.rstrip('.')}."
         )
-        stripes = _stripes(what) if isinstance(what, Accepted) else ()
+        accepted = what.accepted if isinstance(what, Void) else what
+        stripes = _stripes(accepted) if isinstance(accepted, Accepted) else ()
         of: dict[str, Any] = {"offset": original.offset, "transaction_id": name}
         self._findings.add(
             Break(
@@ -180,3 +202,15 @@ class Verdicts:
 
 def _stripes(accepted: Accepted) -> tuple[Stripe, ...]:
     return tuple(dict.fromkeys(Stripe(*each[:2]) for each in accepted.entries))
+
+
+def _said(what: What) -> str:
+    match what:
+        case Accepted():
+            return ACCEPTED
+        case Turned():
+            return what.code
+        case Void():
+            return VOID
+        case _:
+            return DUPLICATE

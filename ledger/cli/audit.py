@@ -13,6 +13,7 @@ from ledger.cli.output import (
     print_json,
     print_table,
     run,
+    say_voids,
     settings_for,
     tell,
 )
@@ -87,6 +88,7 @@ def audited(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
             for currency, sides in found.sums.items()
         },
         "findings": [_finding(each) for each in found.findings],
+        "voided": [each.as_json() for each in found.voided],
     }
 
 
@@ -102,6 +104,7 @@ def _print(report: dict[str, Any]) -> None:
     )
     rows = [[code, each["debits"], each["credits"]] for code, each in report["currencies"].items()]
     print_table({"currency": "left", "debits": "right", "credits": "right"}, rows)
+    say_voids(report["voided"])
     for found in report["findings"]:
         where = "" if found["shard"] is None else f"shard {found['shard']}: "
         tell(f"{where}{found['finding']}")

@@ -11,7 +11,7 @@ PANELS = {
     "Publish and read": ("publish", "balances", "trial-balance", "rejects"),
     "Check": ("reconcile", "verify"),
     "What decisions depend on": ("assets", "accounts", "policy", "clock", "reference"),
-    "Repair": ("replay", "rebuild", "shadows", "topics"),
+    "Repair": ("replay", "rebuild", "void", "shadows", "topics"),
     "Run and measure": ("worker", "settings", "bench"),
 }
 """Commands and groups of commands, in the order of `faust-ledger --help`."""

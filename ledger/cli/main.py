@@ -27,6 +27,7 @@ from ledger.cli import (
     stack,
     streams,
     topics,
+    void,
     worker,
 )
 from ledger.cli.faults import FAULT, Commands
@@ -42,7 +43,7 @@ app = typer.Typer(
 
 for group in (
     stack, publish, read, reconcile, reference, kept, policy, rejects, audit, replay, rebuild,
-    settings_command, topics, worker, demo, bench,
+    settings_command, topics, void, worker, demo, bench,
 ):  # fmt: skip
     group.register(app)
 helping.arrange(app)

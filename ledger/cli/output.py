@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -28,7 +28,8 @@ T = TypeVar("T")
 
 __all__ = [  # with what is `ledger.terminal`'s
     "OK", "REFUSED", "TIME_UP", "AsJson", "DataDir", "errors", "in_order", "meter", "one_of",
-    "plain", "print_json", "print_table", "run", "say", "settings_for", "tell", "time_option",
+    "plain", "print_json", "print_table", "run", "say", "say_voids", "settings_for", "tell",
+    "time_option",
 ]  # fmt: skip
 
 DataDir = Annotated[
@@ -148,3 +149,16 @@ def one_of(given: str, known: Collection[str], name: str, what: str) -> None:
     raise typer.BadParameter(
         f"{given!r} is no {what}.{alike} There are: {', '.join(known)}.", param_hint=name
     )
+
+
+def say_voids(voids: Sequence[Mapping[str, Any]]) -> None:
+    """What counts for nothing, by authority: in every audit, with who and why."""
+    if not voids:
+        return
+    print(f"{len(voids):,} void, which could not be posted (`faust-ledger void list`)")
+    names = ("shard", "offset", "transaction", "void_offset", "reason")
+    columns: dict[str, Any] = {
+        "shard": "right", "offset": "right", "transaction": "left", "voided at": "right",
+        "reason": "prose",
+    }  # fmt: skip
+    print_table(columns, [[str(each[name]) for name in names] for each in voids])

@@ -102,8 +102,8 @@ def publish(
     ledger is older than it remembers ids (window_days), such lines need --created-at.
 
     Exit codes: 0 done, whatever lines were bad; 1 with --strict a bad line, a file that is too old
-    or needs --created-at, or with --wait an open break that touches a transaction; 2 the time was
-    up, or wrong usage; 3 a fault: publishing the same again is safe.
+    or needs --created-at, or with --wait an open break that touches a transaction, or one that was
+    voided since; 2 the time was up, or wrong usage; 3 a fault: publishing the same again is safe.
     """
     wish = Wish(file, wait, timeout, strict, not no_check, _created_at(created_at))
     raise typer.Exit(run(_publish(wish, settings_for(data_dir), as_json=as_json)))
@@ -137,7 +137,7 @@ async def _publish(wish: Wish, settings: "Settings", *, as_json: bool) -> int:
                 tally, done = await _settle(outcomes, counts.published, wish.timeout)
     report = _report(counts, tally, time.monotonic() - began, waited=wish.wait)
     print_json(report) if as_json else _say_report(report, tally, done=done)
-    if not sent or (tally is not None and tally.breaks):
+    if not sent or (tally is not None and (tally.breaks or tally.voided)):
         return REFUSED
     return OK if done else TIME_UP
 
@@ -275,6 +275,7 @@ def _report(
         "duplicates": tally.duplicates if known and tally else nothing,
         "reconciled": tally.reconciled if known and tally else nothing,
         "seconds": round(seconds, 3),
+        "voided": tally.voided if known and tally else nothing,
     }
 
 
@@ -285,6 +286,9 @@ def _say_report(report: dict[str, Any], tally: "Tally | None", *, done: bool) ->
         return
     print(f"{tally.accepted:,} accepted, {tally.duplicates:,} duplicates, "
           f"{tally.reconciled:,} reconciled")  # fmt: skip
+    if tally.voided:
+        tell(f"{tally.voided:,} of them could not be posted, and were voided: they count for "
+             "nothing (`faust-ledger void list`)")  # fmt: skip
     for found in tally.breaks:
         tell(f"break: {found.account} {found.currency} in shard {found.shard}")
     if not done:

@@ -14,6 +14,7 @@ from ledger.cli.output import (
     print_json,
     print_table,
     run,
+    say_voids,
     settings_for,
 )
 
@@ -87,6 +88,7 @@ def _print(report: "Report") -> None:
         f"{report.reconciled:,} of {report.accounts:,} accounts reconciled, {report.pending:,} "
         f"pending, {len(report.breaks):,} breaks ({report.stripes:,} stripes)"
     )
+    say_voids([each.as_json() for each in report.voided])
     rows = [each.as_json() | {"what": each.sentence} for each in report.breaks]
     if rows:
         rows = [row | {"between": " / ".join(row["between"])} for row in rows]

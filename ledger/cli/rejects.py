@@ -212,6 +212,7 @@ async def _send(
         "rejected": tally.rejected,
         "reconciled": tally.reconciled,
         "seconds": round(time.monotonic() - began, 3),
+        "voided": tally.voided,
     }
     if as_json:
         print_json(report)
@@ -223,7 +224,11 @@ async def _send(
     if not done:
         say(f"Not all of them are reconciled within {seconds:g} s; does a worker run? "
             "(`faust-ledger status`) To send them again is harmless.")  # fmt: skip
-    return REFUSED if tally.rejected or tally.breaks else OK if done else TIME_UP
+    if tally.voided:
+        say(f"{tally.voided:,} of them could not be posted, and were voided: they count for "
+            "nothing (`faust-ledger void list`)")  # fmt: skip
+    bad = tally.rejected or tally.breaks or tally.voided
+    return REFUSED if bad else OK if done else TIME_UP
 
 
 def _say_again(shard: int, refusal: "Refusal") -> None:

@@ -32,12 +32,17 @@ class OpenBreak(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of the transactions asked about; `breaks` are the open ones that touch them."""
+    """Counts of the transactions asked about; `breaks` are the open ones that touch them.
+
+    `voids`: records that void something; `voided`: those accepted, and void since.
+    """
 
     accepted: int = 0
     duplicates: int = 0
     rejected: int = 0
     reconciled: int = 0
+    voids: int = 0
+    voided: int = 0
     breaks: list[OpenBreak] = field(default_factory=list)
 
 
@@ -108,7 +113,7 @@ class Outcomes:
         self._names = topics(settings)
         self._reader = Reader(settings)
         self._shards: list[_Shard] = []
-        self._duplicates = self._rejected = 0
+        self._duplicates = self._rejected = self._voids = self._voided = 0
 
     async def __aenter__(self) -> Self:
         """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
@@ -193,7 +198,7 @@ class Outcomes:
 
     def _take_run(self, shard: _Shard, run: ValidRun) -> None:
         ours = shard.published
-        if not ours.meet(run.decision.start, run.decision.end):
+        if not run.decision.voids and not ours.meet(run.decision.start, run.decision.end):
             return
         content = run.content
         for offset, legs in zip(content.offsets, content.legs(), strict=True):
@@ -202,6 +207,7 @@ class Outcomes:
                 shard.needed = offset + 1
                 for account, currency in {leg[:2] for leg in legs}:
                     shard.touching.setdefault((account, currency), []).append(offset)
+        self._take_voids(shard, run)
         for offset in run.outcomes.duplicates:
             if offset in ours:
                 self._duplicates += 1
@@ -211,6 +217,19 @@ class Outcomes:
                 self._rejected += 1
                 if self._on_refused is not None:
                     self._on_refused(run.decision.shard, refusal)
+
+    def _take_voids(self, shard: _Shard, run: ValidRun) -> None:
+        for void in run.voided:
+            offset = void.transaction.offsets[0]
+            if offset in shard.accepted:
+                shard.accepted.remove(offset)
+                for offsets in shard.touching.values():
+                    if offset in offsets:
+                        offsets.remove(offset)
+                self._voided += 1
+            if void.offset in shard.published:
+                self._voids += 1
+                shard.needed = max(shard.needed, void.offset + 1)
 
     def _tally(self) -> Tally:
         breaks = [
@@ -224,6 +243,8 @@ class Outcomes:
             duplicates=self._duplicates,
             rejected=self._rejected,
             reconciled=sum(shard.reconciled() for shard in self._shards),
+            voids=self._voids,
+            voided=self._voided,
             breaks=breaks,
         )
 

@@ -71,6 +71,25 @@ def added_up(content: Content, start: Sequence[Totals]) -> list[Totals]:
     return list(map(Totals, debits, credits, entries, last))
 
 
+def taken_back(content: Content, at: int, before: Mapping[Stripe, Totals],
+               after: Mapping[Stripe, Totals]) -> dict[Stripe, Totals]:  # fmt: skip
+    """`after` without the entries of `content`, which a record at offset `at` voids.
+
+    `before`: the totals when the run of that record began; where they have counted it, nothing is
+    taken back once more.
+    """
+    made = dict[Stripe, Totals]()
+    for stripe, amount in zip(content.entry_stripes, content.entry_amounts, strict=True):
+        name = Stripe(content.accounts[stripe], content.currencies[stripe])
+        if before.get(name, NOTHING).offset >= at:
+            continue
+        debits, credits, entries, offset = made.get(name) or after.get(name, NOTHING)
+        made[name] = Totals(
+            debits - max(amount, 0), credits - max(-amount, 0), entries - 1, max(offset, at)
+        )
+    return made
+
+
 class Balance(NamedTuple):
     """A balance for the public: decimal texts, `posted` and `pending` on the normal side.
 

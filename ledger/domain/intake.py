@@ -5,15 +5,24 @@ A pure function of the records, what was accepted before, the reference data and
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import LONG_AGO, Policy
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Reason, Refused
-from ledger.domain.run import Content, Decision, Outcomes, Refusal, Watermark
+from ledger.domain.run import (
+    Content,
+    Decision,
+    Outcomes,
+    Refusal,
+    Voided,
+    Watermark,
+    voids_encoded,
+)
 from ledger.domain.transaction import (
+    MAX_ID,
     NO_SCALES,
     Draft,
     Entry,
@@ -29,6 +38,8 @@ from ledger.domain.transaction import (
 )
 
 FINGERPRINT = 16
+VOID = "ledger.void"
+"""The kind of a record without entries that asks to void what it reverses."""
 _SEEN = struct.Struct(">qq16s16sq?")
 _COLUMNS = (
     "offsets", "recorded_at", "effective_at", "created_at", "transaction_ids", "kinds",
@@ -78,6 +89,20 @@ class Seen(NamedTuple):
         return cls._make(_SEEN.unpack(packed))
 
 
+class Voidable(NamedTuple):
+    """An accepted transaction that there is leave to void: `content` has it alone.
+
+    `run`: decision offset of the run that accepted it. `authority`, `reason`, `until`: of the
+    leave.
+    """
+
+    run: int
+    authority: int
+    reason: str
+    content: Content
+    until: int | None = None
+
+
 class Memory:
     """Ids accepted before a run; `ids` and `reversals` collect what the run adds.
 
@@ -85,6 +110,8 @@ class Memory:
     `known_until`: the last `known_from` of them. `floor`: the time from which on every accepted id
     is remembered (microseconds); what is known from before it counts as forgotten. `changed`:
     decimals by code of what was accepted with others than the reference data have today.
+    `voided`: offsets of what was voided, and the run's own. `voidable`: by id, what there is leave
+    to void.
     """
 
     def __init__(
@@ -94,6 +121,8 @@ class Memory:
         *,
         floor: int = LONG_AGO,
         changed: Mapping[str, int] = NO_SCALES,
+        voided: Iterable[int] = (),
+        voidable: Mapping[str, Voidable] | None = None,
     ) -> None:
         self._find = find
         self._find_reversal = find_reversal
@@ -103,6 +132,8 @@ class Memory:
         self.ids: dict[str, bytes] = {}
         self.known_until = 0
         self.reversals: dict[str, int] = {}
+        self.voided = set(voided)
+        self.voidable = voidable or {}
 
     def seen(self, transaction_id: str) -> Seen | None:
         """The accepted transaction of that id."""
@@ -117,8 +148,9 @@ class Memory:
         known = self.reversals.get(transaction_id)
         return self._find_reversal(transaction_id) if known is None else known
 
-    def remember(self, content: Content, outcomes: Outcomes) -> None:
+    def remember(self, content: Content, outcomes: Outcomes, voided: Iterable[Voided] = ()) -> None:
         """Take a settled run: the same from the decision log as right after deciding."""
+        self.voided.update(each.transaction.offsets[0] for each in voided)
         prints = outcomes.fingerprints
         rows = zip(
             content.transaction_ids,
@@ -180,6 +212,7 @@ class _Run:
     stripes: dict[tuple[str, str], int]
     fingerprints: list[bytes]
     rows: list[tuple[Any, ...]]
+    voided: list[Voided] = field(default_factory=list)
 
     def is_full(self) -> bool:
         """Whether it touches as many stripes as one should."""
@@ -223,6 +256,9 @@ def decide(
             refused_bytes += refusal.weight
         elif outcome is None:
             run.outcomes.duplicates.append(record.offset)
+        elif isinstance(outcome, Voidable):
+            run.voided.append(_void(record.offset, recorded_until, outcome, memory, reference))
+            refused_bytes += len(run.voided[-1].content)
         else:
             entries, mark = outcome
             _accept(run, record, recorded_until, entries, mark, memory)
@@ -240,6 +276,7 @@ def decide(
         content=run.content.encode(),
         outcomes=run.outcomes.encode(),
         reference_digest=reference.digest,
+        voids=voids_encoded(run.voided),
     )
     return Settled(decision, run.content, run.outcomes)
 
@@ -252,8 +289,11 @@ def _judge(
     memory: Memory,
     reference: Reference,
     policy: Policy,
-) -> tuple[list[Entry], bytes] | Refused | None:
-    """Entries and fingerprint of what is accepted, or the refusal, or None for a repetition."""
+) -> tuple[list[Entry], bytes] | Voidable | Refused | None:
+    """Entries and fingerprint of what is accepted, or the refusal, or None for a repetition.
+
+    Or what the record voids.
+    """
     draft = record.draft
     if isinstance(draft, Refused):
         return draft
@@ -274,15 +314,15 @@ def _judge(
         and recorded_at - known.known_from <= policy.window
         and known.known_from >= memory.floor
     ):
-        is_same = known.fingerprint == fingerprint(draft)
-        return None if is_same else refused or _reused(draft, known)
+        return _known_again(draft, known, memory, refused)
     if refused:
         return refused
     entries = check_content(
         draft, recorded_at=recorded_at, reference=reference, policy=policy, changed=memory.changed
     )
     if isinstance(entries, Refused):
-        return entries
+        asks = draft["kind"] == VOID and not draft["entries"]
+        return _check_void(draft, memory, recorded_at) if asks else entries
     refused = _check_reversal(draft, entries, recorded_at, memory, reference, policy)
     return refused or (entries, fingerprint(draft))
 
@@ -306,12 +346,75 @@ def check_key(draft: Draft, key: bytes | None, shard: int, shards: int) -> Refus
     return None
 
 
+def _known_again(
+    draft: Draft, known: Seen, memory: Memory, refused: Refused | None
+) -> Refused | None:
+    """Of an id that is remembered; `refused`: what else is wrong with it."""
+    if known.fingerprint != fingerprint(draft):
+        return refused or _reused(draft, known)
+    if known.offset in memory.voided:
+        return _voided(draft["transaction_id"], known, "transaction_id")
+    return None
+
+
 def _reused(draft: Draft, known: Seen) -> Refused:
     sentence = (
         f"Id {draft['transaction_id']!r} was accepted at offset {known.offset} with other content. "
         "Give a new transaction a new id; to correct the old one, reverse it."
     )
     return Refused(Reason.ID_REUSED, sentence, "transaction_id")
+
+
+def _voided(name: str, known: Seen, field: str) -> Refused:
+    sentence = (
+        f"{name!r} was accepted at offset {known.offset} and voided since: it could not be posted, "
+        "and counts for nothing. Publish what should have been under a new id."
+    )
+    return Refused(Reason.VOIDED, sentence, field)
+
+
+def _check_void(draft: Draft, memory: Memory, recorded_at: int) -> Voidable | Refused | None:
+    """What the record voids; None where that is void already."""
+    name = draft["reverses"] or ""
+    known, voidable = memory.seen(name), memory.voidable.get(name)
+    is_void = known is not None and known.offset in memory.voided
+    # Of an id that was used again past the window it is the last use that is not void yet.
+    if voidable is None or not (
+        is_void or known is None or known.offset == voidable.content.offsets[0]
+    ):
+        if is_void:
+            return None
+        sentence = (
+            f"There is no leave to void {name[:MAX_ID]!r}. Only a decision that cannot be posted "
+            "is voided, by `faust-ledger void`; to take back anything else, reverse it."
+        )
+        return Refused(Reason.VOID_WITHOUT_LEAVE, sentence, "reverses")
+    offset = voidable.content.offsets[0]
+    if offset in memory.voided:
+        return None
+    if voidable.until is not None and recorded_at > voidable.until:
+        sentence = (
+            f"The leave to void {name!r} has ended; `faust-ledger void` gives it anew. It is not "
+            "for ever, for what is posted meanwhile is to be reversed."
+        )
+        return Refused(Reason.VOID_WITHOUT_LEAVE, sentence, "reverses")
+    reversed_at = memory.reversal(name)
+    if reversed_at is not None and reversed_at > offset and reversed_at not in memory.voided:
+        sentence = f"{name!r} was reversed at offset {reversed_at}. Void that one first."
+        return Refused(Reason.REVERSED_ALREADY, sentence, "reverses")
+    return voidable
+
+
+def _void(
+    offset: int, recorded_at: int, taken: Voidable, memory: Memory, reference: Reference
+) -> Voided:
+    content = taken.content
+    memory.voided.add(content.offsets[0])
+    stripes = zip(content.currencies, content.scales, strict=True)
+    scales = [reference.scales.get(code, scale) for code, scale in stripes]
+    return Voided(
+        offset, recorded_at, taken.run, taken.authority, taken.reason, scales, content.encode()
+    )
 
 
 def _check_reversal(
@@ -335,21 +438,28 @@ def _check_reversal(
     if recorded_at - known.known_from > policy.window or known.known_from < memory.floor:
         sentence = f"{name!r} is past the window of reversals; book an adjustment instead."
         return Refused(Reason.REVERSAL_TOO_OLD, sentence, "reverses")
-    reversed_at = memory.reversal(name)
-    # An id used again past the window is another transaction: only what came after it counts.
-    if reversed_at is not None and reversed_at > known.offset:
-        sentence = (
-            f"{name!r} was reversed already, at offset {reversed_at}. To have it back, reverse "
-            "that one."
-        )
-        return Refused(Reason.REVERSED_ALREADY, sentence, "reverses")
-    refused = _check_mirror(draft, entries, known)
+    refused = _check_taken_back(name, known, memory) or _check_mirror(draft, entries, known)
     # Only what takes back an original is spared: the reversal of a reversal books it once more.
     if refused or not known.reverses:
         return refused
     return check_accounts(
         draft, entries, recorded_at=recorded_at, reference=reference, policy=policy
     )
+
+
+def _check_taken_back(name: str, known: Seen, memory: Memory) -> Refused | None:
+    if known.offset in memory.voided:
+        return _voided(name, known, "reverses")
+    reversed_at = memory.reversal(name)
+    # An id used again past the window is another transaction: only what came after it counts.
+    was_reversed = reversed_at is not None and reversed_at > known.offset
+    if not was_reversed or reversed_at in memory.voided:
+        return None
+    sentence = (
+        f"{name!r} was reversed already, at offset {reversed_at}. To have it back, reverse that "
+        "one."
+    )
+    return Refused(Reason.REVERSED_ALREADY, sentence, "reverses")
 
 
 def _check_mirror(draft: Draft, entries: list[Entry], known: Seen) -> Refused | None:

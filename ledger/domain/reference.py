@@ -1,13 +1,14 @@
 """Reference data: what a decision depends on besides transactions.
 
-Currencies and assets, accounts, the policy, and limits of a shard's clock, as a fold of the records
-of one topic in their order. A run of the decision log names the position up to which it knew them
-and the digest of the records before that.
+Currencies and assets, accounts, the policy, limits of a shard's clock, and what may be voided, as a
+fold of the records of one topic in their order. A run of the decision log names the position up to
+which it knew them and the digest of the records before that.
 """
 
+import re
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 import iso4217
@@ -23,6 +24,11 @@ ISO_SCALES: dict[str, int] = {
     if currency.exponent is not None
 }
 """Decimals by ISO 4217 code; codes without minor units (gold, test codes) are not money here."""
+
+
+MAX_REASON = 1_000
+"""Characters; as long as a description."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,34 @@ class ClockLimit:
     reason: str = ""
 
 
-Item = Asset | Account | PolicyChange | ClockLimit
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The transaction at `offset` of `shard` may be voided: it cannot be posted.
+
+    `run`: decision offset of the run that accepted it. `reason`: who gave leave, and why. `until`:
+    what asks for it later (microseconds, by the shard's log) is too late; None: never. See
+    docs/runbooks/not-postable.md.
+    """
+
+    shard: int
+    offset: int
+    run: int
+    reason: str = ""
+    at: int = -1
+    """Offset of its own record, once it is read."""
+    until: int | None = None
+
+
+Item = Asset | Account | PolicyChange | ClockLimit | Leave
+
+
+def reason_problem(reason: str) -> str | None:
+    """What keeps table `voids` from having it."""
+    if len(reason) > MAX_REASON:
+        return f"has {len(reason)} characters; shorten it to at most {MAX_REASON}"
+    if _CONTROL.search(reason):
+        return "contains a control character; remove it"
+    return None
 
 
 class ScaleChanged(ValueError):
@@ -111,6 +144,8 @@ class Reference:
     policies: list[tuple[int, Policy]] = field(default_factory=list)
     shards: int | None = None
     clocks: dict[int, list[ClockLimit]] = field(default_factory=dict)
+    leaves: dict[int, dict[int, Leave]] = field(default_factory=dict)
+    """What may be voided, by shard and offset; the last record of each counts."""
 
     @property
     def policy(self) -> Policy:
@@ -137,8 +172,8 @@ class Reference:
 
         A policy's record is the one at `offset`. Raises ScaleChanged for an asset
         registered with another scale, Overtaken for a policy that replaces another one than the
-        present, and ValueError for an asset that cannot be registered: the database would not take
-        its postings.
+        present, and ValueError for an asset that cannot be registered or a leave whose reason
+        cannot be kept: the database would not take its postings.
         """
         for item in items:
             match item:
@@ -150,6 +185,12 @@ class Reference:
                     self._change_policy(item)
                 case ClockLimit():
                     self.clocks.setdefault(item.shard, []).append(item)
+                case Leave():
+                    if problem := reason_problem(item.reason):
+                        raise ValueError(f"a leave whose reason {problem}")
+                    self.leaves.setdefault(item.shard, {})[item.offset] = replace(
+                        item, at=self.offset
+                    )
 
     def _add_asset(self, item: Asset) -> None:
         if problem := asset_problem(item.code, item.scale):

@@ -1,7 +1,7 @@
 """Runs: the units of work, their content as columns, and the digest chain that links them."""
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -91,6 +91,32 @@ class Content:
             ]
             at += count
 
+    def part(self, offsets: Collection[int]) -> "Content":
+        """The transactions at `offsets` alone, as a run of their own would have them."""
+        made, stripes, at = Content(), dict[int, int](), 0
+        for index, offset in enumerate(self.offsets):
+            count = self.entry_counts[index]
+            if offset in offsets:
+                for name in _BY_TRANSACTION:
+                    getattr(made, name).append(getattr(self, name)[index])
+                for leg in range(at, at + count):
+                    stripe = self.entry_stripes[leg]
+                    if stripe not in stripes:
+                        stripes[stripe] = len(stripes)
+                        made.accounts.append(self.accounts[stripe])
+                        made.currencies.append(self.currencies[stripe])
+                        made.scales.append(self.scales[stripe])
+                    made.entry_stripes.append(stripes[stripe])
+                    made.entry_amounts.append(self.entry_amounts[leg])
+            at += count
+        return made
+
+
+_BY_TRANSACTION = (
+    "offsets", "recorded_at", "effective_at", "created_at", "transaction_ids", "kinds",
+    "descriptions", "ordering_keys", "reverses", "metadata", "entry_counts",
+)  # fmt: skip
+
 
 class _Refusal(NamedTuple):
     offset: int
@@ -165,6 +191,42 @@ class Outcomes:
         return b"".join((*parts, _NONE))
 
 
+class Voided(NamedTuple):
+    """A transaction that a run takes back (schemas/Voids.avsc).
+
+    `offset`: of the record that asked for it, recorded at `recorded_at` (microseconds). `run`:
+    decision offset of the run that had accepted it. `authority`: offset of the reference data's
+    record that allows it, and `reason` is its. `scales`: decimals of the content's stripes as the
+    reference data have them, which what is left has. `content`: the transaction as it was accepted.
+    """
+
+    offset: int
+    recorded_at: int
+    run: int
+    authority: int
+    reason: str
+    scales: Sequence[int]
+    content: bytes
+
+    @property
+    def transaction(self) -> Content:
+        """The one that is taken back."""
+        return Content.decode(self.content)
+
+
+def voids_of(encoded: bytes) -> list[Voided]:
+    """What `voids_encoded` made. Raises ValueError for anything else."""
+    if not encoded:
+        return []
+    return [Voided(**row) for row in avro.decode("Voids", encoded)["voided"]]
+
+
+def voids_encoded(voided: Iterable[Voided]) -> bytes:
+    """Avro binary; empty for none."""
+    rows = [each._asdict() for each in voided]
+    return avro.encode("Voids", {"voided": rows}) if rows else b""
+
+
 @dataclass(frozen=True)
 class Decision:
     """A run [start, end) of a shard, settled (schemas/Decision.avsc)."""
@@ -180,6 +242,8 @@ class Decision:
     outcomes: bytes
     reference_digest: bytes = b""
     """Of the reference data that it was decided with; empty in runs of versions before 0.2."""
+    voids: bytes = b""
+    """Earlier decisions that it takes back, as `voids_encoded` makes them."""
 
     def row(self) -> dict[str, Any]:
         """As the Avro record's fields."""
@@ -188,9 +252,16 @@ class Decision:
     @cached_property
     def digest(self) -> bytes:
         """SHA-256 that commits to this run and, through `follows`, to all before it."""
-        return chain_digest(
-            self, content=sha256(self.content).digest(), outcomes=sha256(self.outcomes).digest()
-        )
+        content = sha256(self.content).digest()
+        return chain_digest(self, content=content, outcomes=self.outcomes_digest)
+
+    @property
+    def outcomes_digest(self) -> bytes:
+        """SHA-256 of the outcomes; where it takes something back, of theirs and of the voids'."""
+        outcomes = sha256(self.outcomes)
+        if not self.voids:
+            return outcomes.digest()
+        return sha256(outcomes.digest() + sha256(self.voids).digest()).digest()
 
     def continues(self, watermark: Watermark) -> bool:
         """Whether it follows the last valid run; if not, every reader drops it whole."""

@@ -6,17 +6,18 @@ the transactions of one run.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from ledger.domain import money
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.run import Content, RunHead, Stripe, Watermark, chain_digest
 from ledger.domain.transaction import MIN_ENTRIES
-from ledger.gl.journal import Journal, PostedRun, PostedTransaction, Row
+from ledger.gl.journal import Journal, PostedRun, PostedTransaction, PostedVoid, Row
 from ledger.gl.scales import Scales
 
 PAGE = 1_000
@@ -61,7 +62,10 @@ def double_entry(journal: Journal) -> DoubleEntry:
     findings: list[Finding] = []
     count = 0
     for shard in journal.recorded_until():
+        voided = {each.offset for each in journal.voids(shard)}
         for transaction in journal.transactions(shard, LOWEST):
+            if transaction.offset in voided:
+                continue
             count += 1
             sides = _sides(transaction)
             for currency, (scale, debits, credits) in sides.items():
@@ -103,8 +107,13 @@ def _imbalance(transaction: PostedTransaction, sides: Mapping[str, Sides]) -> It
 def stripes_against_entries(journal: Journal, shard: int) -> list[Finding]:
     """The shard's stripes against what its entries add up to, both as of one watermark."""
     watermark, stored = journal.snapshot(shard, LOWEST)
+    voids = {each.offset: each for each in journal.voids(shard)}
     counted: dict[Stripe, Totals] = {}
     for transaction in journal.transactions(shard, LOWEST, watermark.end):
+        void = voids.get(transaction.offset)
+        # One that was voided since the snapshot is in its stripes.
+        if void is not None and void.decisions_offset < watermark.decisions_offset:
+            continue
         for account, currency, _, amount in transaction.entries:
             stripe = Stripe(account, currency)
             known = counted.get(stripe, NOTHING)
@@ -114,6 +123,9 @@ def stripes_against_entries(journal: Journal, shard: int) -> list[Finding]:
                 known.entries + 1,
                 transaction.offset,
             )
+    for void in voids.values():
+        if void.decisions_offset < watermark.decisions_offset:
+            counted |= void.moved(counted)
     return [
         _difference(shard, stripe, stored.get(stripe, NOTHING), counted.get(stripe, NOTHING))
         for stripe in sorted(stored.keys() | counted.keys())
@@ -160,11 +172,15 @@ def verify_chain(
     # Before what does not follow: a row that was put between two runs is one finding, and not two.
     before = tail = Watermark()
     findings += _check_head(shard, tail, published.pop(0, set()))
+    left_out = [void for void in journal.voids(shard) if not void.was_posted]
+    voids = [each for void in left_out if (each := transaction_of(void))]
     for run in journal.runs(shard):
         if run.decisions_offset >= last.decisions_offset:
             break
         linked = _follows(run, tail) or _follows(run, before)
-        findings += [*(() if linked else _unlinked(run, tail)), *_content(journal, run, scales)]
+        void = [each for each in voids if run.start <= each.offset < run.end]
+        findings += [*(() if linked else _unlinked(run, tail))]
+        findings += _content(journal, run, scales, void)
         tail = Watermark(run.decisions_offset + 1, run.end, run.digest, run.recorded_until)
         before = tail if linked else before
         findings += _check_head(shard, tail, published.pop(tail.decisions_offset, set()))
@@ -193,15 +209,85 @@ def row_of(run: PostedRun) -> Row:
     return Row.of("runs", shard=run.shard, decisions_offset=run.decisions_offset)
 
 
-def _content(journal: Journal, run: PostedRun, scales: Scales) -> Iterator[Finding]:
+def voids_against_runs(journal: Journal, shard: int) -> Iterator[Finding]:
+    """What is void against the runs that accepted it and took it back.
+
+    Without the log it cannot be known whether that was allowed: `reconcile --full` says so.
+    """
+    voids = journal.voids(shard)
+    if not voids:
+        return
+    named = {each.run for each in voids} | {each.decisions_offset for each in voids}
+    end = journal.watermark(shard).decisions_offset
+    runs = {run.decisions_offset: run for run in journal.runs(shard)
+            if run.decisions_offset in named}  # fmt: skip
+    for void in voids:
+        problem = _void_problem(journal, void, runs, end)
+        if problem is not None:
+            sentence = f"What is at offset {void.offset} is void by a row that {problem}."
+            row = Row.of("voids", shard=shard, log_offset=void.offset)
+            yield Finding(shard, void.offset, sentence, row)
+
+
+def _void_problem(
+    journal: Journal, void: PostedVoid, runs: Mapping[int, PostedRun], end: int
+) -> str | None:
+    accepted, took = runs.get(void.run), runs.get(void.decisions_offset)
+    if not void.taken.offsets:
+        return "does not have it"
+    if accepted is None or not accepted.start <= void.offset < accepted.end:
+        return f"names the run at decision offset {void.run}, which has not accepted it"
+    has_taken = took is not None and took.start <= void.void_offset < took.end
+    # What is left out is so before the run that takes it back is posted.
+    if not has_taken and (void.was_posted or void.decisions_offset < end):
+        return f"names {void.decisions_offset} as the run that took it back, which has not"
+    rows = journal.transactions(void.shard, void.offset, void.offset + 1)
+    is_there = next(iter(rows), None) is not None
+    if is_there and not void.was_posted:
+        return "leaves it out, and it is posted"
+    if void.was_posted and not is_there:
+        return "says that it was posted before, and it is not there"
+    return None
+
+
+def transaction_of(void: PostedVoid) -> PostedTransaction | None:
+    """The transaction that counts for nothing, as its row would be; None if it cannot be read."""
+    content = void.taken
+    if not content.offsets:
+        return None
+    scale_of = dict(zip(content.currencies, content.scales, strict=True))
+    return PostedTransaction(
+        void.shard,
+        void.offset,
+        content.transaction_ids[0],
+        content.kinds[0],
+        content.descriptions[0],
+        content.effective_at[0],
+        content.recorded_at[0],
+        content.created_at[0],
+        content.ordering_keys[0],
+        content.reverses[0],
+        content.metadata[0],
+        [(*leg[:2], scale_of[leg[1]], leg[2]) for leg in next(content.legs())],
+    )
+
+
+def _content(
+    journal: Journal, run: PostedRun, scales: Scales, void: Sequence[PostedTransaction]
+) -> Iterator[Finding]:
     # A little more than there should be: an end moved far away must not fill the memory.
     rows = journal.transactions(run.shard, run.start, run.end)
     found = list(islice(rows, max(run.accepted, 0) + PAGE))
-    transactions = list(scales.right(found))
+    # What was left out has no row; the digest covers it as it was accepted.
+    there = {each.offset for each in found}
+    left_out = [each for each in void if each.offset not in there]
+    transactions = sorted([*scales.right(found), *left_out], key=attrgetter("offset"))
     if _digest(run, transactions) == run.digest:
         return
     where = f"the run at decision offset {run.decisions_offset}"
-    changed = scales.changed(found, lambda other: _digest(run, other) == run.digest)
+    changed = None
+    if not void:
+        changed = scales.changed(found, lambda other: _digest(run, other) == run.digest)
     if changed is not None:
         code, had, should = changed
         yield Finding(

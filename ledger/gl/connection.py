@@ -11,9 +11,9 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from ledger.errors import InvariantBroken, LedgerError, SettingsError
+from ledger.errors import LedgerError, SettingsError
 from ledger.gl import session
-from ledger.gl.journal import JournalUnavailable
+from ledger.gl.journal import JournalUnavailable, NotPostable
 from ledger.hiding import hidden, shown_url
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ def _address(url: str) -> URL:
 
 @contextmanager
 def faults_translated() -> Iterator[None]:
-    """The database's errors as JournalUnavailable, or as InvariantBroken where waiting is vain."""
+    """The database's errors as JournalUnavailable, or as NotPostable where waiting is vain."""
     try:
         yield
     except DBAPIError as error:
@@ -133,8 +133,8 @@ def translate(error: BaseException) -> LedgerError:
             f"({code or type(error).__name__}). Postings wait in the decision log and go on "
             "when it does; look at the database's own log if this lasts."
         )
-    return InvariantBroken(
+    return NotPostable(
         f"The general ledger's database refuses what was to be posted or read: {said} ({code}). "
         "Nothing was posted. It would refuse it again: this is a fault of ours or somebody "
-        "changed the tables. Keep the logs, report it, and compare with `faust-ledger audit`."
+        "changed the tables. What to do: docs/runbooks/not-postable.md"
     )

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
-from ledger.domain.balance import Totals
-from ledger.domain.run import Content, Decision, Stripe, Watermark
-from ledger.errors import LedgerError, Unavailable
+from ledger.domain.balance import NOTHING, Totals
+from ledger.domain.run import Content, Decision, Stripe, Voided, Watermark
+from ledger.domain.transaction import shown_time
+from ledger.errors import InvariantBroken, LedgerError, Unavailable
 
 TimeAxis = Literal["effective", "recorded"]
 
@@ -15,17 +16,35 @@ class JournalUnavailable(Unavailable):
     """The database does not answer, or not now; nothing was posted that was not said to be."""
 
 
+class NotPostable(InvariantBroken):
+    """The database does not take a decision, and would not take it the next time either."""
+
+
 class Superseded(LedgerError):
     """Somebody else posted to the shard: its watermark is not the one that was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class PostingRun:
-    """A valid run of the decision log, decoded, and where it stands in it."""
+    """A valid run of the decision log, decoded, and where it stands in it.
+
+    `voided`: what it takes back. `left_out`: those of its own transactions that a later run takes
+    back, with the decision offset of that run; their rows are not posted.
+    """
 
     decision: Decision
     decisions_offset: int
     content: Content
+    voided: Sequence[Voided] = ()
+    left_out: Sequence[tuple[int, Voided]] = ()
+
+    @property
+    def posted(self) -> Content:
+        """What goes into the journal."""
+        if not self.left_out:
+            return self.content
+        out = {each.transaction.offsets[0] for _, each in self.left_out}
+        return self.content.part(set(self.content.offsets) - out)
 
 
 class Posting(NamedTuple):
@@ -101,6 +120,80 @@ class PostedTransaction(NamedTuple):
     reverses: str
     metadata: str
     entries: list[tuple[str, str, int, int]]
+
+
+class PostedVoid(NamedTuple):
+    """A transaction that counts for nothing: one that could not be posted, as a rule.
+
+    `offset`: its own; `void_offset`: of the record that asked to void it, recorded at `recorded_at`
+    (microseconds). `run`, `decisions_offset`: decision offsets of the runs that accepted it and
+    that took it back. `authority`: offset in the reference topic of the record that allowed it,
+    and `reason` is its. `content`: Avro binary of the transaction as it was accepted. `was_posted`:
+    its rows are there, for it was posted before it was voided; otherwise it was left out.
+    """
+
+    shard: int
+    offset: int
+    void_offset: int
+    recorded_at: int
+    run: int
+    decisions_offset: int
+    authority: int
+    reason: str
+    content: bytes
+    was_posted: bool = False
+
+    @property
+    def taken(self) -> Content:
+        """What counts for nothing; empty where somebody changed the row to what cannot be read."""
+        try:
+            content = Content.decode(self.content)
+            whole = content.offsets == [self.offset] and len(list(content.legs())) == 1
+            return content.part({self.offset}) if whole else Content()
+        except (ValueError, IndexError):
+            return Content()
+
+    @property
+    def transaction_id(self) -> str:
+        """Its id; empty where it cannot be read."""
+        return next(iter(self.taken.transaction_ids), "")
+
+    def moved(self, totals: Mapping[Stripe, Totals]) -> dict[Stripe, Totals]:
+        """`totals` of its stripes at its own position, where they lack its entries already."""
+        known = {name: totals.get(name, NOTHING) for name in self.taken.stripes()}
+        return {
+            stripe: each._replace(offset=max(each.offset, self.void_offset))
+            for stripe, each in known.items()
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """As the audits print it; `recorded_at` in RFC 3339."""
+        return {
+            "shard": self.shard,
+            "offset": self.offset,
+            "transaction": self.transaction_id,
+            "void_offset": self.void_offset,
+            "recorded_at": shown_time(self.recorded_at),
+            "decisions_offset": self.decisions_offset,
+            "authority": self.authority,
+            "reason": self.reason,
+            "was_posted": self.was_posted,
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"void: {self.transaction_id!r}, shard {self.shard} offset {self.offset}, since "
+            f"{shown_time(self.recorded_at)}: {self.reason}"
+        )
+
+    @classmethod
+    def of(cls, shard: int, decisions_offset: int, voided: Voided) -> "PostedVoid":
+        """What the run at that decision offset took back."""
+        at, recorded_at, run, authority, reason, _, content = voided
+        offset = voided.transaction.offsets[0]
+        return cls(
+            shard, offset, at, recorded_at, run, decisions_offset, authority, reason, content
+        )
 
 
 class PostedRun(NamedTuple):
@@ -223,7 +316,16 @@ class Journal(Protocol):
     def transactions(
         self, shard: int, start: int = 0, end: int | None = None
     ) -> Iterator[PostedTransaction]:
-        """The shard's transactions with offsets in [start, end), in order, streamed."""
+        """The shard's transactions with offsets in [start, end), in order, streamed.
+
+        Those among them that were voided after they had been posted, too.
+        """
+
+    def voids(self, shard: int | None = None) -> list[PostedVoid]:
+        """What counts for nothing, of the shard or of all, in order: few, or none at all.
+
+        Also what is left out already and taken back by a run that is not posted yet.
+        """
 
     def stripes(self) -> Iterator[tuple[int, Stripe, Totals]]:
         """Every stripe of every shard: (shard, stripe, totals), streamed."""

@@ -7,11 +7,10 @@ database.
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from threading import Lock
 
-from ledger.domain.balance import Totals
-from ledger.domain.run import Content, Stripe, Watermark
+from ledger.domain.balance import Totals, taken_back
+from ledger.domain.run import Content, Stripe, Voided, Watermark
 from ledger.gl import orphans
 from ledger.gl.journal import (
     Accepted,
@@ -20,6 +19,7 @@ from ledger.gl.journal import (
     Orphan,
     PostedRun,
     PostedTransaction,
+    PostedVoid,
     Posting,
     PostingRun,
     Prepared,
@@ -40,6 +40,7 @@ class _Shard:
     runs: list[PostedRun] = field(default_factory=list)
     transactions: list[PostedTransaction] = field(default_factory=list)
     stripes: dict[Stripe, Totals] = field(default_factory=dict)
+    voids: list[PostedVoid] = field(default_factory=list)
 
 
 class MemoryJournal:
@@ -64,9 +65,7 @@ class MemoryJournal:
 
     def prepare(self, posting: Posting) -> Prepared:
         shard, before, runs = posting
-        return Prepared(
-            posting, follow(shard, before, runs), scales_of(run.content for run in runs)
-        )
+        return Prepared(posting, follow(shard, before, runs), scales_of(run.posted for run in runs))
 
     def post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
         scales = scales_together(prepared)
@@ -86,13 +85,31 @@ class MemoryJournal:
 
     def _post(self, posting: Posting, after: Watermark) -> dict[Stripe, Totals]:
         state = self._shards[posting.shard]
-        posted = [
-            each for run in posting.runs for each in _transactions(posting.shard, run.content)
-        ]
+        posted = [each for run in posting.runs for each in _transactions(posting.shard, run.posted)]
         state.transactions += posted
         state.runs += map(_posted, posting.runs)
         state.watermark = after
-        return _add(state.stripes, posted)
+        touched = _add(state.stripes, posted)
+        for run in posting.runs:
+            state.voids += [PostedVoid.of(posting.shard, *each) for each in run.left_out]
+            for voided in run.voided:
+                touched |= self._take_back(state, posting.shard, run.decisions_offset, voided)
+        return touched
+
+    def _take_back(
+        self, state: _Shard, shard: int, decisions_offset: int, voided: Voided
+    ) -> dict[Stripe, Totals]:
+        content = voided.transaction
+        for code, scale in zip(content.currencies, voided.scales, strict=True):
+            self._scales.setdefault(code, scale)
+        void = PostedVoid.of(shard, decisions_offset, voided)._replace(was_posted=True)
+        if void.offset not in [each.offset for each in state.voids]:
+            state.voids.append(void)
+            after = taken_back(content, voided.offset, {}, state.stripes)
+        else:
+            after = void.moved(state.stripes)
+        state.stripes |= after
+        return after
 
     def post(
         self, shard: int, before: Watermark, runs: Sequence[PostingRun]
@@ -132,7 +149,11 @@ class MemoryJournal:
                 if as_of is None:
                     _merge(sums, state.stripes)
                 else:
-                    _add(sums, [each for each in state.transactions if _time(each, by) < as_of])
+                    voided = {each.offset for each in state.voids}
+                    _add(sums, [
+                        each for each in state.transactions
+                        if _time(each, by) < as_of and each.offset not in voided
+                    ])  # fmt: skip
             rows = [
                 BalanceRow(*stripe, self._scales[stripe.currency], *totals[:3])
                 for stripe, totals in sorted(sums.items())
@@ -179,6 +200,11 @@ class MemoryJournal:
             ]
         yield from found
 
+    def voids(self, shard: int | None = None) -> list[PostedVoid]:
+        with self._lock:
+            shards = sorted(self._shards) if shard is None else [shard]
+            return [each for one in shards for each in sorted(self._shards[one].voids)]
+
     def stripes(self) -> Iterator[tuple[int, Stripe, Totals]]:
         with self._lock:
             found = [
@@ -212,8 +238,10 @@ class MemoryJournal:
 def _miscounted(shard: int, state: _Shard) -> Iterator[Orphan]:
     runs = sorted(state.runs, key=lambda run: -run.decisions_offset)
     counted = [Counted(run.decisions_offset, run.start, run.end, run.accepted) for run in runs]
+    offsets = [each.offset for each in state.transactions]
+    offsets += [each.offset for each in state.voids if not each.was_posted]
     for run in orphans.recent(counted):
-        there = sum(run.start <= each.offset < run.end for each in state.transactions)
+        there = sum(run.start <= offset < run.end for offset in offsets)
         if there != run.accepted:
             yield orphans.miscounted(shard, run, there)
 
@@ -249,7 +277,7 @@ def _posted(run: PostingRun) -> PostedRun:
         end=decision.end,
         follows=decision.follows,
         digest=decision.digest,
-        outcomes_digest=sha256(decision.outcomes).digest(),
+        outcomes_digest=decision.outcomes_digest,
         recorded_until=decision.recorded_until,
         reference_offset=decision.reference_offset,
         accepted=decision.accepted,

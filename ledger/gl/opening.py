@@ -1,6 +1,6 @@
 """Where a shadow ledger's shard begins: a watermark, and the totals that came before it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, func, insert, select
@@ -8,22 +8,27 @@ from sqlalchemy import Connection, func, insert, select
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.errors import InvariantBroken
-from ledger.gl.tables import currencies, shards, stripes
+from ledger.gl.journal import PostedVoid
+from ledger.gl.tables import currencies, shards, stripes, voids
 
 
 class Opening(NamedTuple):
-    """`totals` of every stripe at `watermark`; `scales`: decimals by currency."""
+    """`totals` of every stripe at `watermark`; `scales`: decimals by currency.
+
+    `voids`: what is left out of them, and taken back by a run after it.
+    """
 
     watermark: Watermark
     totals: Mapping[Stripe, Totals]
     scales: Mapping[str, int]
+    voids: Sequence[PostedVoid] = ()
 
 
 def write(connection: Connection, shard: int, opening: Opening) -> None:
     """Raises InvariantBroken for a shard that has begun already."""
     if connection.scalar(select(func.count()).where(shards.c.shard == shard)):
         raise InvariantBroken(f"Shard {shard} of this ledger has begun; it cannot begin anew.")
-    mark, totals, scales = opening
+    mark, totals, scales, left_out = opening
     connection.execute(
         insert(shards).values(
             shard=shard, decisions_offset=mark.decisions_offset, end_offset=mark.end,
@@ -34,6 +39,10 @@ def write(connection: Connection, shard: int, opening: Opening) -> None:
     new = [{"code": code, "scale": scale} for code, scale in scales.items() if code not in known]
     if new:
         connection.execute(insert(currencies), new)
+    if left_out:
+        connection.execute(insert(voids), [
+            dict(zip(voids.c.keys(), each, strict=True)) for each in left_out
+        ])  # fmt: skip
     if totals:
         connection.execute(insert(stripes), [
             {

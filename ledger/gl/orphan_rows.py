@@ -25,7 +25,7 @@ from sqlalchemy import (
 from ledger.gl import orphans, reads, rules
 from ledger.gl.journal import Orphan, Row
 from ledger.gl.orphans import LIMIT, RECENT_RUNS, Counted, Posted, limited, recent
-from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions
+from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions, voids
 
 _HOUR = text("interval '1' hour")
 _EARLIEST = 946_684_800_000_000
@@ -44,6 +44,7 @@ def find(connection: Connection, count: int, *, whole: bool) -> list[Orphan]:
             for table, position in (
                 (runs, runs.c.decisions_offset),
                 (transactions, transactions.c.log_offset),
+                (voids, voids.c.log_offset),
             )
         ),
         _entries_outside(connection, posted),
@@ -118,10 +119,15 @@ def _miscounted(connection: Connection, shard: int) -> Iterator[Orphan]:
 
 
 def _count(connection: Connection, shard: int, start: int, end: int) -> int:
-    """Transactions at positions [start, end)."""
-    offset = transactions.c.log_offset
-    query = select(func.count()).where(transactions.c.shard == shard, offset >= start, offset < end)
-    return int(connection.scalar(query) or 0)
+    """Transactions at positions [start, end), those that were left out included."""
+    counts = [
+        select(func.count()).where(
+            table.c.shard == shard, table.c.log_offset >= start, table.c.log_offset < end, *more
+        )
+        for table, more in ((transactions, ()), (voids, (voids.c.was_posted == 0,)))
+    ]
+    there, left_out = (count.scalar_subquery() for count in counts)
+    return int(connection.scalar(select(there + left_out)) or 0)
 
 
 def _currencies(connection: Connection) -> Iterator[Orphan]:

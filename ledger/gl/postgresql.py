@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import Any, Self
 
 import psycopg
 from sqlalchemy import Connection
 
-from ledger.domain.balance import Totals
+from ledger.domain.balance import Totals, totals_after
 from ledger.domain.run import Stripe, Watermark
 from ledger.gl import copying, opening, orphan_rows, reads
 from ledger.gl.connection import LOCK_SECONDS, engine, faults_translated
@@ -20,6 +19,7 @@ from ledger.gl.journal import (
     Orphan,
     PostedRun,
     PostedTransaction,
+    PostedVoid,
     Posting,
     PostingRun,
     Prepared,
@@ -84,6 +84,22 @@ GROUP BY account, currency, shard
 ON CONFLICT (account, currency, shard) DO UPDATE
 SET debits = known.debits + excluded.debits, credits = known.credits + excluded.credits,
     entries = known.entries + excluded.entries, last_offset = excluded.last_offset
+RETURNING account, currency, debits::text, credits::text, entries, last_offset
+"""
+
+
+_INSERT_VOID = """
+INSERT INTO voids (shard, log_offset, void_offset, recorded_at, run_offset, decisions_offset,
+    authority, reason, content, was_posted)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (shard, log_offset) DO NOTHING
+"""
+_TAKE_BACK = """
+INSERT INTO stripes AS known (account, currency, shard, debits, credits, entries, last_offset)
+VALUES (%(account)s, %(currency)s, %(shard)s, 0, 0, 0, %(at)s)
+ON CONFLICT (account, currency, shard) DO UPDATE
+SET debits = known.debits - %(debits)s, credits = known.credits - %(credits)s,
+    entries = known.entries - %(entries)s, last_offset = greatest(known.last_offset, %(at)s)
 RETURNING account, currency, debits::text, credits::text, entries, last_offset
 """
 
@@ -156,7 +172,7 @@ class PostgresJournal:
     def prepare(self, posting: Posting) -> Prepared:
         shard, before, runs = posting
         after = follow(shard, before, runs)
-        contents = [run.content for run in runs if run.content.offsets]
+        contents = [content for run in runs if (content := run.posted).offsets]
         rows = copying.transaction_rows(shard, contents), copying.entry_rows(shard, contents)
         return Prepared(posting, after, scales_of(contents), rows)
 
@@ -266,6 +282,10 @@ class PostgresJournal:
         with faults_translated():
             yield from reads.transaction_pages(self._read, shard, start, end)
 
+    def voids(self, shard: int | None = None) -> list[PostedVoid]:
+        with self._reading() as connection:
+            return reads.posted_voids(connection, shard)
+
     def stripes(self) -> Iterator[tuple[int, Stripe, Totals]]:
         with self._reading() as connection:
             yield from reads.every_stripe(connection)
@@ -344,23 +364,65 @@ def _settle(
 ) -> list[dict[Stripe, Totals]]:
     """Runs, stripes, commit: one round trip."""
     added, committed = [driver.cursor() for _ in postings], driver.cursor()
+    voiding = [(shard, run) for shard, _, runs in postings for run in runs if run.voided]
     with driver.pipeline():
         for (shard, _, runs), cursor in zip(postings, added, strict=True):
             for run in runs:
                 driver.execute(_INSERT_RUN, _run_row(run), prepare=True)
+                for at, voided in run.left_out:
+                    driver.execute(_INSERT_VOID, _void_row(PostedVoid.of(shard, at, voided)))
             bounds = {"shard": shard, "start": runs[0].decision.start, "end": runs[-1].decision.end}
             cursor.execute(_ADD_TO_STRIPES, bounds, prepare=True)
+        if not voiding:
+            committed.execute("COMMIT")
+    taken_back: dict[int, dict[Stripe, Totals]] = {}
+    if voiding:
+        for shard, run in voiding:
+            taken_back.setdefault(shard, {}).update(_take_back(driver, shard, run))
         committed.execute("COMMIT")
     # A transaction that failed answers ROLLBACK, without an error.
     if committed.statusmessage != "COMMIT":
         raise JournalUnavailable(f"The database answered COMMIT with {committed.statusmessage}.")
     return [
-        {
-            Stripe(account, currency): Totals(int(debits), int(credits), count, offset)
-            for account, currency, debits, credits, count, offset in cursor.fetchall()
-        }
-        for cursor in added
+        _totals(cursor) | taken_back.get(posting.shard, {})
+        for posting, cursor in zip(postings, added, strict=True)
     ]
+
+
+def _totals(cursor: psycopg.Cursor[Any]) -> dict[Stripe, Totals]:
+    return {
+        Stripe(account, currency): Totals(int(debits), int(credits), count, offset)
+        for account, currency, debits, credits, count, offset in cursor.fetchall()
+    }
+
+
+def _take_back(
+    driver: psycopg.Connection[Any], shard: int, run: PostingRun
+) -> dict[Stripe, Totals]:
+    """Void what the run takes back; of what was left out the stripes' last offset moves alone."""
+    found: dict[Stripe, Totals] = {}
+    for voided in run.voided:
+        content = voided.transaction
+        scales = {"codes": content.currencies, "scales": list(voided.scales)}
+        driver.execute(_INSERT_CURRENCIES, scales)
+        void = PostedVoid.of(shard, run.decisions_offset, voided)
+        row = _void_row(void._replace(was_posted=True))
+        was_posted = driver.execute(_INSERT_VOID, row).rowcount == 1
+        sums = totals_after(content, {})
+        for (account, currency), (debits, credits, entries, _) in sums.items():
+            counted = (debits, credits, entries) if was_posted else (0, 0, 0)
+            names = ("debits", "credits", "entries")
+            given = dict(zip(names, counted, strict=True)) | {
+                "account": account, "currency": currency, "shard": shard, "at": voided.offset,
+            }  # fmt: skip
+            found |= _totals(driver.execute(_TAKE_BACK, given))
+    return found
+
+
+def _void_row(void: PostedVoid) -> tuple[object, ...]:
+    """What _INSERT_VOID takes."""
+    moment, reason = to_datetime(void.recorded_at), void.reason or None
+    return (*void[:3], moment, *void[4:7], reason, void.content, int(void.was_posted))
 
 
 def _run_row(run: PostingRun) -> tuple[object, ...]:
@@ -373,7 +435,7 @@ def _run_row(run: PostingRun) -> tuple[object, ...]:
         decision.end,
         decision.follows,
         decision.digest,
-        sha256(decision.outcomes).digest(),
+        decision.outcomes_digest,
         to_datetime(decision.recorded_until),
         decision.reference_offset,
         decision.accepted,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from ledger.domain.run import Content, Watermark
 from ledger.errors import InvariantBroken
-from ledger.gl.journal import PostingRun, Prepared
+from ledger.gl.journal import NotPostable, PostingRun, Prepared
 
 
 def follow(shard: int, before: Watermark, runs: Sequence[PostingRun]) -> Watermark:
@@ -56,7 +56,7 @@ def _column_problem(content: Content) -> str | None:
 
 
 def scales_of(contents: Iterable[Content]) -> dict[str, int]:
-    """Decimals by currency code. Raises InvariantBroken where the runs disagree."""
+    """Decimals by currency code. Raises NotPostable where the runs disagree."""
     scales: dict[str, int] = {}
     for content in contents:
         for code, scale in set(zip(content.currencies, content.scales, strict=True)):
@@ -65,7 +65,7 @@ def scales_of(contents: Iterable[Content]) -> dict[str, int]:
 
 
 def scales_together(prepared: Iterable[Prepared]) -> dict[str, int]:
-    """Those of several postings. Raises InvariantBroken where they disagree."""
+    """Those of several postings. Raises NotPostable where they disagree."""
     scales: dict[str, int] = {}
     for each in prepared:
         for code, scale in each.scales.items():
@@ -74,10 +74,10 @@ def scales_together(prepared: Iterable[Prepared]) -> dict[str, int]:
 
 
 def same_scale(code: str, scale: int, known: int) -> None:
-    """Raises InvariantBroken: with other decimals everything posted would change its worth."""
+    """Raises NotPostable: with other decimals everything posted would change its worth."""
     if scale != known:
-        raise InvariantBroken(
+        raise NotPostable(
             f"A run gives {code} {scale} decimals, but the ledger has it with {known}. Nothing "
-            "was posted. A currency's decimals never change: find out which asset registration "
-            "or software version intake decided with, and register a new code instead."
+            "was posted. A currency's decimals never change: find out who gave it these. What to "
+            "do: docs/runbooks/not-postable.md"
         )

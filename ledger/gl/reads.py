@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, or_, select
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
@@ -14,10 +14,11 @@ from ledger.gl.journal import (
     BalanceRow,
     PostedRun,
     PostedTransaction,
+    PostedVoid,
     Snapshot,
     TimeAxis,
 )
-from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions
+from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions, voids
 
 PAGE = 1_000
 # Oracle takes no more in one list.
@@ -32,6 +33,23 @@ _WATERMARKS = select(
     shards.c.digest,
     shards.c.recorded_until,
 ).order_by(shards.c.shard)
+
+
+_VOIDED = exists().where(
+    voids.c.shard == entries.c.shard, voids.c.log_offset == entries.c.log_offset
+)
+_VOIDS = select(
+    voids.c.shard,
+    voids.c.log_offset,
+    voids.c.void_offset,
+    voids.c.recorded_at,
+    voids.c.run_offset,
+    voids.c.decisions_offset,
+    voids.c.authority,
+    voids.c.reason,
+    voids.c.content,
+    voids.c.was_posted,
+).order_by(voids.c.shard, voids.c.log_offset)
 
 
 class Connects(Protocol):
@@ -62,6 +80,18 @@ def _watermark(row: Any) -> Watermark:
 def scales(connection: Connection) -> dict[str, int]:
     """By code."""
     return {row.code: row.scale for row in connection.execute(select(currencies))}
+
+
+def posted_voids(connection: Connection, shard: int | None) -> list[PostedVoid]:
+    """Of the shard, or of all, in order."""
+    query = _VOIDS if shard is None else _VOIDS.where(voids.c.shard == shard)
+    rows = connection.execute(query)
+    return [PostedVoid(*row[:8], bytes(row[8]), bool(row[9])) for row in rows]
+
+
+def _has_voids(connection: Connection) -> bool:
+    """Nearly never, and then entries are summed as if there were no such table."""
+    return connection.execute(select(voids.c.shard).limit(1)).first() is not None
 
 
 def recorded_until(connection: Connection) -> dict[int, int]:
@@ -101,7 +131,7 @@ def every_stripe(connection: Connection) -> Iterator[tuple[int, Stripe, Totals]]
 
 
 def totals_before(connection: Connection, shard: int, end: int) -> dict[Stripe, Totals]:
-    """By the shard's entries at positions before `end`."""
+    """By the shard's entries at positions before `end`, but for what is void by now."""
     query = (
         select(
             entries.c.account,
@@ -114,10 +144,17 @@ def totals_before(connection: Connection, shard: int, end: int) -> dict[Stripe, 
         .where(entries.c.shard == shard, entries.c.log_offset < end)
         .group_by(entries.c.account, entries.c.currency)
     )
-    return {
+    found = [] if not _has_voids(connection) else posted_voids(connection, shard)
+    if found:
+        query = query.where(~_VOIDED)
+    totals = {
         Stripe(account, currency): Totals(int(debits), int(credits), count, last)
         for account, currency, debits, credits, count, last in connection.execute(query)
     }
+    for void in found:
+        if void.void_offset < end:
+            totals |= void.moved(totals)
+    return totals
 
 
 def balances(
@@ -130,6 +167,8 @@ def balances(
 ) -> list[BalanceRow]:
     """Several queries for many accounts: the connection must be in a repeatable read."""
     query = _stripe_sums() if as_of is None else _entry_sums(as_of, by)
+    if as_of is not None and _has_voids(connection):
+        query = query.where(~_VOIDED)
     account = stripes.c.account if as_of is None else entries.c.account
     if prefix is not None:
         query = query.where(under(account, prefix))

@@ -1,8 +1,10 @@
 """The tables of the general ledger, drawn so that PostgreSQL and Oracle can both have them.
 
 `shards`, `stripes`: the present, moved along by each posting. `currencies`, `runs`,
-`transactions`, `entries`: the journal, added to and never changed. Offsets are positions in Kafka;
-amounts are whole minor units; times are microseconds since 1970 in Python and exact in SQL.
+`transactions`, `entries`, `voids`: the journal, added to and never changed. What is in `voids`
+counts for nothing; `was_posted` says whether its rows are there all the same. Offsets are
+positions in Kafka; amounts are whole minor units; times are microseconds since 1970 in Python and
+exact in SQL.
 
 There is no foreign key to `stripes`, whose rows are written once per run and not per entry, and
 none between the tables of the journal: one statement sequence writes them, the audit compares
@@ -229,4 +231,27 @@ stripes = Table(
     # Half of each page stays free for the next versions of its rows: then an update touches no
     # index (measured: every one of them, against 87 percent with full pages).
     postgresql_with={"fillfactor": 50},
+)
+
+voids = Table(
+    "voids",
+    metadata,
+    Column("shard", Integer, nullable=False),
+    Column("log_offset", BigInteger, nullable=False),
+    Column("void_offset", BigInteger, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("run_offset", BigInteger, nullable=False),
+    Column("decisions_offset", BigInteger, nullable=False),
+    Column("authority", BigInteger, nullable=False),
+    Column("reason", OptionalText(4000)),
+    Column("content", LargeBinary, nullable=False),
+    # 0 or 1: Oracle has truth values since 23 only.
+    Column("was_posted", Integer, nullable=False),
+    PrimaryKeyConstraint("shard", "log_offset", name="voids_pk"),
+    CheckConstraint("was_posted IN (0, 1)", name="voids_was_posted"),
+    _check("voids_position", "shard >= 0 AND log_offset >= 0 AND run_offset >= 0"),
+    _check("voids_order", "void_offset > log_offset AND decisions_offset > run_offset"),
+    _check("voids_authority", "authority >= 0"),
+    _check("voids_reason", "reason <> ''"),
+    _check("voids_times", _readable("recorded_at")),
 )

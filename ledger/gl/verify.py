@@ -7,18 +7,19 @@ from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl import audit
 from ledger.gl.audit import DoubleEntry, Finding, Sides
-from ledger.gl.journal import Journal, Row
+from ledger.gl.journal import Journal, PostedVoid, Row
 from ledger.gl.scales import Scales
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What there is, sums by currency, and what is wrong."""
+    """What there is, sums by currency, what is wrong, and what counts for nothing."""
 
     transactions: int
     runs: int
     sums: Mapping[str, Sides]
     findings: list[Finding]
+    voided: Sequence[PostedVoid] = ()
 
 
 def verify(
@@ -30,12 +31,15 @@ def verify(
     """
     # First, for they name what the rest may not be able to read.
     findings, scales, counted = list(orphans(journal, len(heads))), Scales(), DoubleEntry({}, 0, [])
+    voided: Sequence[PostedVoid] = ()
     runs = 0
     try:
+        voided = journal.voids()
         counted = audit.double_entry(journal)
         findings += counted.findings
         for shard, head in enumerate(heads):
             published = [head] if head.decisions_offset else []
+            findings += audit.voids_against_runs(journal, shard)
             findings += audit.verify_chain(journal, shard, published, scales)
             findings += audit.stripes_against_entries(journal, shard)
             runs += sum(1 for _ in journal.runs(shard))
@@ -45,7 +49,7 @@ def verify(
         if not findings:
             raise
         findings.append(_unread(error))
-    return Verified(counted.transactions, runs, counted.sums, list(_once(findings)))
+    return Verified(counted.transactions, runs, counted.sums, list(_once(findings)), voided)
 
 
 def _unread(error: Exception) -> Finding:

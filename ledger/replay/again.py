@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord
 
-from ledger.domain.intake import Received, decide
-from ledger.domain.reference import Reference
-from ledger.domain.run import Content, Outcomes
+from ledger.domain.intake import Received, Voidable, decide
+from ledger.domain.reference import Leave, Reference
+from ledger.domain.run import Content, Outcomes, Voided
 from ledger.settings import Settings
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.decisions import ValidRun
@@ -96,6 +96,18 @@ class ReferenceData:
         return self._as_of
 
 
+def voidable(voided: Iterable[Voided], leaves: Mapping[int, Leave] | None) -> dict[str, Voidable]:
+    """What a run has voided and there is leave for, as deciding it again looks it up."""
+    found = {}
+    for each in voided:
+        content = each.transaction
+        if leaves and content.offsets[0] in leaves:
+            until = leaves[content.offsets[0]].until
+            taken = Voidable(each.run, each.authority, each.reason, content, until)
+            found[content.transaction_ids[0]] = taken
+    return found
+
+
 class Judge:
     """Decides one shard's runs again; `folder` takes the ids accepted before, and is temporary."""
 
@@ -114,7 +126,7 @@ class Judge:
     def remember(self, run: ValidRun) -> None:
         """What was decided is what the runs after it met."""
         memory = self._ids.memory()
-        memory.remember(run.content, run.outcomes)
+        memory.remember(run.content, run.outcomes, run.voided)
         policy = self._reference.today.policy_at(run.decision.reference_offset)
         self._ids.write(memory, run, policy)
 
@@ -151,7 +163,8 @@ class Judge:
     def _decided(
         self, run: ValidRun, received: Sequence[Received], reference: Reference
     ) -> dict[int, Verdict]:
-        memory, mark, end = self._ids.memory(), run.before, run.after.end
+        mark, end = run.before, run.after.end
+        memory = self._ids.memory(voidable=voidable(run.voided, reference.leaves.get(self._shard)))
         policy = policy_or_first(reference, self._settings)
         found: dict[int, Verdict] = {}
         while mark.end < end:

@@ -1,6 +1,6 @@
 """A shadow ledger against the live one: by run, by transaction, by stripe."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, TypeVar
 from ledger.domain import money
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl.journal import PostedRun, PostedTransaction
+from ledger.gl.journal import PostedRun, PostedTransaction, PostedVoid
 from ledger.gl.postgresql import PostgresJournal
 
-T = TypeVar("T", PostedRun, PostedTransaction)
+T = TypeVar("T", PostedRun, PostedTransaction, PostedVoid)
 LIMIT = 1_000
 """Differences that are told one by one; the others are counted."""
 
@@ -25,10 +25,11 @@ class Kind(StrEnum):
 
 
 class Difference(NamedTuple):
-    """Between the ledgers; `what`: transaction, run or stripe.
+    """Between the ledgers; `what`: transaction, run, void or stripe.
 
-    `name`: of the transaction its id, of the stripe account and currency. `fields`: by name, what
-    the live ledger has and what the shadow has; of what is missing, all there is on the other side.
+    `name`: of the transaction or void its id, of the stripe account and currency. `fields`: by
+    name, what the live ledger has and what the shadow has; of what is missing, all there is on the
+    other side.
     """
 
     kind: Kind
@@ -85,6 +86,7 @@ class ShardComparison:
         """Findings go to where `found` is; what is posted meanwhile is not looked at."""
         posted = self._live.watermark(self._shard)
         self._compare_runs(start, end, posted)
+        self._compare_voids(start, end, posted)
         self._compare_transactions(start, end, posted)
         if posted.end >= end.end:
             self._compare_stripes(end, posted)
@@ -99,7 +101,28 @@ class ShardComparison:
             if live != shadow:
                 self._tell("run", live, shadow, _run_fields)
 
+    def _compare_voids(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
+        until = min(end.decisions_offset, posted.decisions_offset)
+        ours, theirs = (
+            {
+                each.offset: each
+                for each in journal.voids(self._shard)
+                if start.decisions_offset <= each.decisions_offset < until
+            }
+            for journal in (self._live, self._shadow)
+        )
+        for offset in sorted(ours.keys() | theirs.keys()):
+            live, shadow = ours.get(offset), theirs.get(offset)
+            if live and shadow:
+                # Whether it was posted before is a matter of when, and of nothing that counts.
+                shadow = shadow._replace(was_posted=live.was_posted)
+            if live != shadow:
+                self._tell("void", live, shadow, _run_fields)
+
     def _compare_transactions(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
+        # What is void counts for nothing: left out, or posted before that was known.
+        left_out = [{each.offset for each in journal.voids(self._shard)}
+                    for journal in (self._live, self._shadow)]  # fmt: skip
         both = (
             journal.transactions(self._shard, start.end, end.end)
             for journal in (self._live, self._shadow)
@@ -107,10 +130,20 @@ class ShardComparison:
         for live, shadow in merged(_place, *both):
             if live == shadow:
                 self._found.same += 1
+            elif self._is_left_out(live, shadow, left_out):
+                continue
             elif (live or shadow).offset < posted.end:  # type: ignore[union-attr]
                 self._tell("transaction", live, shadow, _fields)
             elif live is None:
                 self._found.not_posted += 1
+
+    @staticmethod
+    def _is_left_out(
+        live: PostedTransaction | None, shadow: PostedTransaction | None, voids: Sequence[set[int]]
+    ) -> bool:
+        there = live or shadow
+        lacks = [void for side, void in zip((live, shadow), voids, strict=True) if side is None]
+        return there is not None and bool(lacks) and there.offset in lacks[0]
 
     def _tell(
         self, what: str, live: T | None, shadow: T | None, fields: Callable[[T], dict[str, Any]]
@@ -126,7 +159,7 @@ class ShardComparison:
             for name in ours | theirs
             if ours.get(name) != theirs.get(name)
         }
-        if isinstance(there, PostedTransaction):
+        if isinstance(there, PostedTransaction | PostedVoid):
             place, name = there.offset, there.transaction_id
         else:
             place, name = there.decisions_offset, ""
@@ -186,7 +219,7 @@ def _run_place(run: PostedRun) -> int:
     return run.decisions_offset
 
 
-def _run_fields(run: PostedRun) -> dict[str, Any]:
+def _run_fields(run: PostedRun | PostedVoid) -> dict[str, Any]:
     return {
         name: value.hex() if isinstance(value, bytes) else value
         for name, value in run._asdict().items()

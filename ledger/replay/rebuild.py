@@ -7,6 +7,7 @@ from ledger.audit.reading import Sources
 from ledger.domain.run import Watermark
 from ledger.errors import LedgerError
 from ledger.gl import shadows
+from ledger.gl.migrate import upgrade
 from ledger.gl.postgresql import PostgresJournal
 from ledger.replay.compare import ShardComparison
 from ledger.replay.replay import Report, Tell
@@ -61,6 +62,9 @@ def _provide(database_url: str, name: str) -> None:
     known = {each.name: each.purpose for each in shadows.known(database_url)}
     if known.get(name) != PURPOSE:
         shadows.create(database_url, name, PURPOSE)
+    else:
+        # It may have been begun by a version before this one.
+        upgrade(database_url, schema=name)
 
 
 async def _require_log(sources: Sources) -> None:

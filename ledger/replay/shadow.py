@@ -1,20 +1,20 @@
 """A shard of a shadow ledger, posted from the decision log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ledger.audit.reading import Records, Sources
-from ledger.domain.balance import Totals, totals_after
-from ledger.domain.run import Stripe, Watermark
+from ledger.domain.balance import Totals, taken_back, totals_after
+from ledger.domain.run import Stripe, Voided, Watermark
 from ledger.errors import LedgerError
-from ledger.gl.journal import PostingRun
+from ledger.gl.journal import NotPostable, PostedVoid, PostingRun
 from ledger.gl.opening import Opening
 from ledger.gl.postgresql import PostgresJournal
 from ledger.replay.again import Judge, Otherwise
-from ledger.streaming.decisions import ValidRun, valid_runs
+from ledger.streaming.decisions import ValidRun, valid_runs, voids_ahead
 
 POST_BYTES = 8 * 1024 * 1024
 """Posted in one database transaction."""
@@ -57,7 +57,11 @@ class Built:
 
 
 class ShardBuild:
-    """Posts a shard to `shadow`; with a judge, its transactions are decided again as well."""
+    """Posts a shard to `shadow`; with a judge, its transactions are decided again as well.
+
+    What the live ledger has left out is left out here, and so is what cannot be posted here and is
+    void further on in the log.
+    """
 
     def __init__(
         self,
@@ -72,6 +76,8 @@ class ShardBuild:
         self._totals: dict[Stripe, Totals] = {}
         self._scales: dict[str, int] = {}
         self._waiting: list[ValidRun] = []
+        self._left_out: dict[int, tuple[int, Voided]] = {}
+        self._voids: list[PostedVoid] = []
         self._originals: Records | None = None
         self._begun = False
         self.built = Built(shard)
@@ -81,6 +87,13 @@ class ShardBuild:
         mark = await asyncio.to_thread(self._shadow.watermark, self._shard)
         self._begun = mark != Watermark()
         self.built.opening = self.built.end = mark
+        live = await asyncio.to_thread(self._sources.journal.voids, self._shard)
+        if live:
+            there = {(each.offset, each.decisions_offset) for each in live}
+            ahead = await self._ahead(mark)
+            self._left_out = {
+                each: void for each, void in ahead.items() if (each, void[0]) in there
+            }
         async with aclosing(self._runs(mark, until)) as runs:  # type: ignore[type-var]
             async for run in runs:
                 if not self._begun and self._span.is_before(run):
@@ -112,19 +125,39 @@ class ShardBuild:
                     yield run
                     mark = run.after
 
+    async def _ahead(self, mark: Watermark) -> dict[int, tuple[int, Voided]]:
+        log, codec, topic = self._sources.log, self._sources.codec, self._sources.names.decisions
+        found, _ = await voids_ahead(log, codec, topic.name, self._shard, mark)
+        return found
+
     def _pass(self, run: ValidRun) -> None:
         """It was recorded before the span: only what it comes to counts."""
-        content = run.content
+        posting = self._posting(run)
+        content = posting.posted
         self._totals |= totals_after(content, self._totals)
         self._scales |= zip(content.currencies, content.scales, strict=True)
+        self._voids += [PostedVoid.of(self._shard, *each) for each in posting.left_out]
+        for voided in posting.voided:
+            self._pass_void(voided)
         self.built.opening = self.built.end = run.after
         if self._judge is not None:
             self._judge.remember(run)
 
+    def _pass_void(self, voided: Voided) -> None:
+        taken = voided.transaction
+        left_out = {each.offset: each for each in self._voids}.get(taken.offsets[0])
+        if left_out is None:
+            self._totals |= taken_back(taken, voided.offset, {}, self._totals)
+        else:
+            self._voids.remove(left_out)
+            self._totals |= left_out.moved(self._totals)
+        for code, scale in zip(taken.currencies, voided.scales, strict=True):
+            self._scales.setdefault(code, scale)
+
     async def _begin(self) -> None:
         opening = self.built.opening
         if not self._begun and opening != Watermark():
-            start = Opening(opening, self._totals, self._scales)
+            start = Opening(opening, self._totals, self._scales, self._voids)
             await asyncio.to_thread(self._shadow.start_at, self._shard, start)
         self._begun = True
 
@@ -140,11 +173,31 @@ class ShardBuild:
 
     async def _post(self) -> None:
         waiting, self._waiting = self._waiting, []
-        if waiting:
-            runs = [PostingRun(run.decision, run.decisions_offset, run.content) for run in waiting]
-            before = waiting[0].before
-            await asyncio.to_thread(self._shadow.post, self._shard, before, runs)
-            self.built.end = waiting[-1].after
+        if not waiting:
+            return
+        try:
+            await self._post_all(waiting)
+        except NotPostable:
+            # As posting does.
+            ahead = await self._ahead(waiting[0].before)
+            if ahead.keys() <= self._left_out.keys():
+                raise
+            self._left_out |= ahead
+            await self._post_all(waiting)
+        self.built.end = waiting[-1].after
+
+    async def _post_all(self, waiting: Sequence[ValidRun]) -> None:
+        runs = [self._posting(run) for run in waiting]
+        await asyncio.to_thread(self._shadow.post, self._shard, waiting[0].before, runs)
+
+    def _posting(self, run: ValidRun) -> PostingRun:
+        decision = run.decision
+        left_out = [
+            void
+            for offset, void in self._left_out.items()
+            if decision.start <= offset < decision.end
+        ]
+        return PostingRun(decision, run.decisions_offset, run.content, run.voided, left_out)
 
     async def _decide_again(self, run: ValidRun, judge: Judge) -> None:
         topic, log = self._sources.names.transactions.name, self._sources.log

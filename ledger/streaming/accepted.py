@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ledger.domain.intake import Memory, Seen
+from ledger.domain.intake import Memory, Seen, Voidable
 from ledger.domain.policy import LONG_AGO, Policy
 from ledger.domain.run import Content, Watermark
 from ledger.streaming.decisions import ValidRun
@@ -53,13 +53,15 @@ class Mark(NamedTuple):
 class AcceptedIds:
     """A shard's table of accepted ids: a cache of the decision log, complete up to `mark`.
 
-    `scales`: decimals by code, of every currency that the shard has accepted.
+    `scales`: decimals by code, of every currency that the shard has accepted. `voided`: offsets of
+    what was voided since it was accepted.
     """
 
     def __init__(self, path: Path) -> None:
         self._store = Store(path)
         self.mark = self._read_mark()
         self.scales = {key[1:].decode(): int(scale) for key, scale in self._store.scan(b"c", b"d")}
+        self.voided = {int(key[1:]) for key, _ in self._store.scan(b"v", b"w")}
         self._oldest = 0
         self._compared = (0, 0, 0)
         self._conflicts: Mapping[str, int] = {}
@@ -105,10 +107,23 @@ class AcceptedIds:
         held = self._store.get(b"r" + transaction_id.encode("utf-8", "surrogatepass"))
         return None if held is None else int(held)
 
-    def memory(self, scales: Mapping[str, int] | None = None) -> Memory:
-        """For a run to look things up and to learn; `scales`: decimals as reference data have."""
-        changed = {} if scales is None else self._changed(scales)
-        return Memory(self.find, self.find_reversal, floor=self.mark.floor, changed=changed)
+    def memory(
+        self,
+        scales: Mapping[str, int] | None = None,
+        voidable: Mapping[str, Voidable] | None = None,
+    ) -> Memory:
+        """For a run to look things up and to learn.
+
+        `scales`: decimals as reference data have. `voidable`: what there is leave to void.
+        """
+        return Memory(
+            self.find,
+            self.find_reversal,
+            floor=self.mark.floor,
+            changed={} if scales is None else self._changed(scales),
+            voided=self.voided,
+            voidable=voidable,
+        )
 
     def _changed(self, scales: Mapping[str, int]) -> Mapping[str, int]:
         """What was accepted with other decimals than `scales` has; looked for when that grows."""
@@ -142,12 +157,13 @@ class AcceptedIds:
         for name, offset in memory.reversals.items():
             puts.append((b"r" + name.encode(), b"%d" % offset))
         puts += self._new_scales(run.content)
+        puts += [(b"v%d" % offset, _NONE) for offset in memory.voided - self.voided]
         # Twice the window: within the second one a reversal is told TOO_OLD and not UNKNOWN.
         oldest, forgotten = mark.floor, list[bytes]()
         if oldest >= self._oldest + FORGET_EACH:
             self._oldest, forgotten = oldest, self._out_of_date(oldest)
         self._store.write(puts, forgotten)
-        self.mark = mark
+        self.mark, self.voided = mark, self.voided | memory.voided
 
     def _new_scales(self, content: Content) -> Iterable[tuple[bytes, bytes]]:
         """The first decimals that a currency was accepted with; no later ones replace them."""

@@ -1,7 +1,7 @@
 """The decision log, read as everybody must read it: only runs that follow the last valid one."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -9,7 +9,15 @@ from typing import Self
 from aiokafka import ConsumerRecord
 
 from ledger.domain.intake import Settled
-from ledger.domain.run import Content, Decision, Outcomes, Watermark
+from ledger.domain.run import (
+    Content,
+    Decision,
+    Outcomes,
+    Stripe,
+    Voided,
+    Watermark,
+    voids_of,
+)
 from ledger.errors import InvariantBroken
 from ledger.streaming.log import Log, out_of_reach, say_dropped
 from ledger.streaming.registry import Codec
@@ -45,7 +53,7 @@ class ValidRun:
         """Bytes, roughly, of what is written and said of it."""
         decision = self.decision
         said = STRIPE_BYTES * len(self.content.accounts)
-        return len(decision.content) + len(decision.outcomes) + said
+        return len(decision.content) + len(decision.outcomes) + len(decision.voids) + said
 
     @cached_property
     def content(self) -> Content:
@@ -56,6 +64,19 @@ class ValidRun:
     def outcomes(self) -> Outcomes:
         """What was refused or recognised as a repetition."""
         return Outcomes.decode(self.decision.outcomes)
+
+    @cached_property
+    def voided(self) -> Sequence[Voided]:
+        """Earlier decisions that it takes back."""
+        return voids_of(self.decision.voids)
+
+    def stripes(self) -> list[Stripe]:
+        """Those that it touches, what it takes back included."""
+        stripes = self.content.stripes()
+        if not self.decision.voids:
+            return stripes
+        taken = [stripe for each in self.voided for stripe in each.transaction.stripes()]
+        return list(dict.fromkeys([*stripes, *taken]))
 
 
 def valid_runs(
@@ -106,6 +127,22 @@ async def require_known(log_: Log, codec: Codec, topic: str, shard: int, known: 
         "is another ledger's. This shard waits, the others go on. What to do: "
         "docs/runbooks/topic-lost.md"
     )
+
+
+async def voids_ahead(
+    log_: Log, codec: Codec, topic: str, shard: int, watermark: Watermark
+) -> tuple[dict[int, tuple[int, Voided]], Watermark]:
+    """What the runs after `watermark` void, by offset: the run's decision offset, and the void.
+
+    Also the watermark of the last run.
+    """
+    found: dict[int, tuple[int, Voided]] = {}
+    async for records in log_.read(topic, shard, watermark.decisions_offset):
+        for run in valid_runs(codec, records, watermark):
+            for each in run.voided:
+                found[each.transaction.offsets[0]] = run.decisions_offset, each
+            watermark = run.after
+    return found, watermark
 
 
 async def require_settled(

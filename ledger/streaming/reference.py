@@ -11,6 +11,7 @@ from ledger.domain.reference import (
     Asset,
     ClockLimit,
     Item,
+    Leave,
     Overtaken,
     PolicyChange,
     Reference,
@@ -105,7 +106,13 @@ def item_of(row: Mapping[str, Any]) -> Item:
         return PolicyChange(policy_from(row), row["shards"], row["follows"], row["code"])
     if kind == "clock" and None not in (row["shard"], row["until_offset"], row["at_most"]):
         return ClockLimit(row["shard"], row["until_offset"], row["at_most"], row["code"])
-    raise ValueError(f"not a whole asset, account, policy or clock: {kind[:32]!r}")
+    if kind == "void" and None not in (
+        row[name] for name in ("shard", "offset", "decisions_offset")
+    ):
+        return Leave(
+            row["shard"], row["offset"], row["decisions_offset"], row["code"], until=row["at_most"]
+        )
+    raise ValueError(f"not a whole asset, account, policy, clock or void: {kind[:32]!r}")
 
 
 def key_and_row(item: Item) -> tuple[bytes, dict[str, Any]]:
@@ -130,4 +137,10 @@ def key_and_row(item: Item) -> tuple[bytes, dict[str, Any]]:
                 "until_offset": item.until, "at_most": item.at_most,
             }  # fmt: skip
             return f"clock:{item.shard}".encode(), row
+        case Leave():
+            row = {
+                "type": "void", "code": item.reason, "shard": item.shard, "offset": item.offset,
+                "decisions_offset": item.run, "at_most": item.until,
+            }  # fmt: skip
+            return f"void:{item.shard}:{item.offset}".encode(), row
     return f"{row['type']}:{item.code}".encode(), row

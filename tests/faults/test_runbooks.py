@@ -511,6 +511,32 @@ def test_clock_ahead(ledger):
 
 
 @pytest.mark.fault(
+    "a decision with other decimals than the database has",
+    "its shard posts no more and says so, the others go on; once it is void posting goes on",
+)
+def test_not_postable(ledger):
+    """Somebody put a currency into the database before it was registered."""
+    world = ledger.world
+    ledger.sql("INSERT INTO currencies VALUES ('ODD', 2)")
+    asset = world.data_dir / "odd.jsonl"
+    asset.write_text(json.dumps({"code": "ODD", "scale": 6}) + "\n")
+    world.run("assets", "import", asset)
+    ledger.publish_rows([row("odd-1", "ODD", 1)], "--strict")
+    since = time.monotonic()
+    until(lambda: "docs/runbooks/not-postable.md" in world.log("worker-1"), "the alarm", 30)
+    ledger.entry.notes.append(("the alarm", time.monotonic() - since))
+    (waiting,) = json.loads(world.run("void", "list", "--json", code=1))["waiting"]
+    place = {"SHARD": str(waiting["shard"]), "OFFSET": str(waiting["offset"])}
+    ledger.follow("not-postable.md", **place)
+    assert ledger.sql("SELECT count(*) FROM entries WHERE currency = 'ODD'") == [(0,)]
+    assert ledger.sql("SELECT sum(entries), sum(debits) FROM stripes WHERE currency = 'ODD'") == [
+        (0, 0)
+    ]
+    ledger.publish()
+    ledger.all_is_there()
+
+
+@pytest.mark.fault(
     "the database restored from a backup older than the log",
     "an alarm for the shard, the others go on; a newer backup, and it goes on too",
 )

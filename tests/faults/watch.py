@@ -36,7 +36,7 @@ def _plain(schema: Any) -> Any:
 
 _SCHEMAS = {
     name: fastavro.parse_schema(_plain(schemas.load(name)))
-    for name in ("Decision", "Content", "Outcomes", "Progress", "Balance", "Break")
+    for name in ("Decision", "Content", "Outcomes", "Voids", "Progress", "Balance", "Break")
 }
 
 
@@ -179,28 +179,36 @@ class Watch:
         known = run.get("reference_digest", b"")
         head = (run[name] for name in ("shard", "start", "end", "recorded_until",
                                        "reference_offset", "accepted"))  # fmt: skip
-        parts = (sha256(run[name]).digest() for name in ("content", "outcomes"))
+        parts = [sha256(run[name]).digest() for name in ("content", "outcomes")]
+        if voids := run.get("voids", b""):
+            parts[1] = sha256(parts[1] + sha256(voids).digest()).digest()
         tag = b"faust-ledger run 2\n" if known else b"faust-ledger run 1\n"
         chain = tag + _HEAD.pack(*head) + run["follows"] + known + b"".join(parts)
         seen.ends[shard], seen.digests[shard] = run["end"], sha256(chain).digest()
         content, outcomes = decoded("Content", run["content"]), decoded("Outcomes", run["outcomes"])
         settled = [*content["offsets"], *outcomes["duplicates"]]
         settled += [each["offset"] for each in outcomes["refused"]]
+        voided = decoded("Voids", voids)["voided"] if voids else []
+        settled += [each["offset"] for each in voided]
         assert len(settled) == len(set(settled)), f"decided twice in one run of {shard}: {settled}"
         assert all(run["start"] <= each < run["end"] for each in settled), f"outside: {settled}"
-        at = 0
-        for offset, name, count in zip(
-            content["offsets"], content["transaction_ids"], content["entry_counts"], strict=True
-        ):
+        for offset, name in zip(content["offsets"], content["transaction_ids"], strict=True):
             seen.accepted[name].append((shard, offset))
-            for leg in range(at, at + count):
-                stripe, amount = content["entry_stripes"][leg], content["entry_amounts"][leg]
-                sums = seen.sums[content["accounts"][stripe], content["currencies"][stripe]]
-                sums[0 if amount > 0 else 1] += abs(amount)
-                sums[2] += 1
-            at += count
+        self._count(content, 1)
+        for each in voided:
+            taken = decoded("Content", each["content"])
+            seen.accepted[taken["transaction_ids"][0]].remove((shard, taken["offsets"][0]))
+            self._count(taken, -1)
         seen.duplicates += [(shard, offset) for offset in outcomes["duplicates"]]
         seen.refused |= {(shard, each["offset"]): each["code"] for each in outcomes["refused"]}
+
+    def _count(self, content: dict[str, Any], times: int) -> None:
+        """Each entry, or with -1 take each back."""
+        legs = zip(content["entry_stripes"], content["entry_amounts"], strict=True)
+        for stripe, amount in legs:
+            sums = self.seen.sums[content["accounts"][stripe], content["currencies"][stripe]]
+            sums[0 if amount > 0 else 1] += times * abs(amount)
+            sums[2] += times
 
     def _take_progress(self, record: ConsumerRecord) -> None:
         row = decoded("Progress", record.value[5:])

@@ -214,6 +214,16 @@ class Forge:
             made["effective_at"] = of["effective_at"] - self.chance.choice([1, 315_360_000_000_000])
         return self.right(made, "backwards")
 
+    def void(self) -> Forged:
+        """What finance may ask for, once it has given leave; nobody has."""
+        if not self._sent:
+            return self.good()
+        of: Any = self.chance.choice(self._sent)
+        key = of["ordering_key"] or of["transaction_id"]
+        changes = {"kind": "ledger.void", "entries": [], "reverses": of["transaction_id"],
+                   "ordering_key": key}  # fmt: skip
+        return self.right(self.draft() | changes, "void")
+
     def big(self) -> Forged:
         made = self.draft(
             description="d" * self.chance.choice([262_000, 262_144, 300_000, 900_000])
@@ -232,7 +242,7 @@ class Forge:
             (self.good, 25), (self.spoilt_bytes, 30), (self.cut, 4), (self.other_schema, 6),
             (self.nothing, 3), (self.wrong_key, 4), (self.wrong_partition, 2), (self.text, 6),
             (self.time, 3), (self.leg, 7), (self.many_legs, 2), (self.unbalanced, 2),
-            (self.again, 3), (self.backwards, 2), (self.big, 0.1), (self.headed, 0.3),
+            (self.again, 3), (self.backwards, 2), (self.void, 0.5), (self.big, 0.1), (self.headed, 0.3),
         ]  # fmt: skip
         makers, weights = zip(*ways, strict=True)
         while True:

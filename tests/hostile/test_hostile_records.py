@@ -163,9 +163,9 @@ def each_as_the_rules_say(run: Run, outcomes: dict[Place, Outcome]) -> None:
             wrong.append((place, wanted, found, outcome.reason, run.sent[place]))
     assert not wrong, f"{len(wrong)} of {len(outcomes)}, {wrong[:3]!r:.3000}"
     found = {outcome.code or outcome.verdict for outcome in outcomes.values()}
-    # Declared accounts, other decimals, and what is past the window need a ledger made for them.
+    # Declared accounts, other decimals, voids and what is past the window need a ledger of their own.
     late = {"ACCOUNT_UNKNOWN", "ACCOUNT_NOT_OPEN", "ACCOUNT_CLOSED", "ACCOUNT_CURRENCY",
-            "REVERSAL_TOO_OLD", "SCALE_CHANGED"}  # fmt: skip
+            "REVERSAL_TOO_OLD", "SCALE_CHANGED", "VOIDED"}  # fmt: skip
     assert found == KNOWN - late, f"never met: {KNOWN - late - found}"
 
 

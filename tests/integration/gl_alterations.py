@@ -19,7 +19,10 @@ Values = Mapping[str, str | None]
 ROLES = ("ledger_owner", "ledger_service", "ledger_finance")
 WEIGHTS = (6, 3, 1)
 """The owner may do most, so most is to be found of what the owner does."""
-TABLES = {"transactions": 4, "entries": 4, "runs": 3, "stripes": 3, "shards": 1, "currencies": 1}
+TABLES = {
+    "transactions": 4, "entries": 4, "runs": 3, "stripes": 3, "shards": 1, "currencies": 1,
+    "voids": 2,
+}  # fmt: skip
 EDGES = ("-1", "0", "1", "3", "99", "2147483647", "-2147483648", "9223372036854775807")
 INSTANTS = (
     "infinity", "-infinity", "0044-03-15 12:00:00+00 BC", "1970-01-01 00:00:00+00",

@@ -6,10 +6,10 @@ journal.post(3, Watermark(), [first])
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from ledger.domain.run import Content, Decision, Watermark
+from ledger.domain.run import Content, Decision, Voided, Watermark, voids_encoded
 from ledger.gl.journal import PostingRun
 
 NOW = 1_767_225_600_000_000
@@ -82,7 +82,13 @@ class Chain:
     watermark: Watermark = field(default_factory=Watermark)
     outcomes: bytes = b"outcomes"
 
-    def run(self, *transactions: Made, end: int | None = None, skipped: int = 0) -> PostingRun:
+    def run(
+        self,
+        *transactions: Made,
+        end: int | None = None,
+        skipped: int = 0,
+        voided: Sequence[Voided] = (),
+    ) -> PostingRun:
         """The next run, and the chain moves past it; `skipped` offsets of the log are holes."""
         before, content = self.watermark, content_of(transactions)
         decision = Decision(
@@ -96,7 +102,21 @@ class Chain:
             content=content.encode(),
             outcomes=self.outcomes,
             reference_digest=bytes(range(32)),
+            voids=voids_encoded(voided),
         )
         offset = before.decisions_offset + skipped
         self.watermark = decision.after(before, decisions_offset=offset)
-        return PostingRun(decision, offset, content)
+        return PostingRun(decision, offset, content, voided)
+
+
+def void_of(run: PostingRun, offset: int, *, at: int, **fields: Any) -> Voided:
+    """What takes back the transaction at `offset` of `run`, asked for at the position `at`."""
+    content = run.content.part({offset})
+    usual = {"run": run.decisions_offset, "authority": 40, "reason": "me: it is stuck"}
+    usual |= {"recorded_at": NOW + at, "scales": content.scales, "content": content.encode()}
+    return Voided(offset=at, **(usual | fields))
+
+
+def without(run: PostingRun, void: Voided, at: int) -> PostingRun:
+    """`run` as it is posted once it is known that the run at decision offset `at` voids `void`."""
+    return replace(run, left_out=[*run.left_out, (at, void)])

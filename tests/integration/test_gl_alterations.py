@@ -22,11 +22,11 @@ from ledger.audit.fold import Position, ShardFold
 from ledger.audit.journal import JournalCheck, Portions, orphan_break
 from ledger.audit.shard import LOWEST
 from ledger.domain.run import Outcomes, Watermark
-from ledger.gl.journal import Journal, Row
+from ledger.gl.journal import Journal, PostingRun, Row
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.verify import verify
 from tests.integration.gl_alterations import Alteration, Generator
-from tests.integration.gl_runs import NOW, Chain, Leg, Made, made
+from tests.integration.gl_runs import NOW, Chain, Leg, Made, made, void_of, without
 
 if TYPE_CHECKING:
     from tests.integration.gl_database import Database
@@ -53,18 +53,26 @@ class Ledger:
 
 @pytest.fixture
 def ledger(database: "Database") -> Ledger:
-    """Three shards of four, three to five runs each, four currencies, a few hundred transactions."""
+    """Three shards of four, four to six runs each, four currencies, a few hundred transactions.
+
+    In shard 0 one was left out, and in shard 1 one was posted before it was voided.
+    """
     random, journal = Random(SEED), PostgresJournal(database.service)
     heads, decided = [], []
     for shard in range(SHARDS):
         chain = Chain(shard, outcomes=Outcomes().encode())
         check, settled = DecisionChain(shard, found := Findings()), []
+        runs: list[tuple[Watermark, PostingRun]] = []
         for _ in range(random.randint(3, 5) if shard != 2 else 0):
             before = chain.watermark
             run = chain.run(
                 *_transactions(random, before.end), end=before.end + 60,
                 skipped=random.randint(0, 2),
             )  # fmt: skip
+            runs.append((before, run))
+        if shard < 2:
+            _void_one(chain, runs, left_out=shard == 0)
+        for before, run in runs:
             journal.post(shard, before, [run])
             settled.append(check.take(run.decisions_offset, run.decision.row()))
         assert found.breaks() == []
@@ -73,6 +81,16 @@ def ledger(database: "Database") -> Ledger:
     assert journal.orphans(SHARDS) == []
     journal.close()
     return Ledger(database, heads, decided)
+
+
+def _void_one(chain: Chain, runs: list[tuple[Watermark, PostingRun]], *, left_out: bool) -> None:
+    """One run more, which voids a transaction of the second."""
+    before, first = runs[1]
+    void = void_of(first, first.content.offsets[3], at=chain.watermark.end)
+    last = chain.watermark, chain.run(end=chain.watermark.end + 9, voided=[void])
+    if left_out:
+        runs[1] = before, without(first, void, last[1].decisions_offset)
+    runs.append(last)
 
 
 def _transactions(random: Random, start: int) -> Iterator[Made]:
@@ -99,8 +117,9 @@ def audited(journal: Journal, ledger: Ledger) -> set[Row]:
     """Those that `reconcile --full` names, of what it compares with the journal."""
     findings = Findings()
     for shard, decided in enumerate(ledger.decided):
-        fold, check = ShardFold(shard, SCALES, findings), JournalCheck(shard, findings)
         posted, totals = journal.snapshot(shard, LOWEST)
+        voids = {each.offset: each for each in journal.voids(shard)}
+        fold, check = ShardFold(shard, SCALES, findings), JournalCheck(shard, findings, voids)
         fold.expect(Position(
             Party.DATABASE, "the database", posted,
             lambda sums, fold=fold, totals=totals: fold.exactly(Party.DATABASE, totals, sums),
@@ -112,8 +131,11 @@ def audited(journal: Journal, ledger: Ledger) -> set[Row]:
             head = settled.head
             if head.decisions_offset < posted.decisions_offset:
                 check.take(settled, runs.below(head.decisions_offset + 1), rows.below(head.end))
+            else:
+                check.beyond(settled)
             fold.take(settled)
         fold.finish()
+        check.finish()
     for each in journal.orphans(SHARDS):
         findings.add(orphan_break(each))
     return {each.row for each in findings.breaks() if each.row}

@@ -11,10 +11,30 @@ from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.errors import InvariantBroken
-from ledger.gl.journal import Accepted, BalanceRow, Journal, Posting, PostingRun, Superseded
+from ledger.gl.journal import (
+    Accepted,
+    BalanceRow,
+    Journal,
+    NotPostable,
+    PostedVoid,
+    Posting,
+    PostingRun,
+    Superseded,
+)
 from ledger.gl.memory import MemoryJournal
 from ledger.gl.postgresql import PostgresJournal
-from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, Leg, made, moved
+from ledger.gl.verify import verify
+from tests.integration.gl_runs import (
+    CASH,
+    DEPOSIT,
+    NOW,
+    Chain,
+    Leg,
+    made,
+    moved,
+    void_of,
+    without,
+)
 
 if TYPE_CHECKING:
     from tests.integration.gl_database import Database
@@ -488,3 +508,122 @@ def test_streams_may_be_read_side_by_side_and_left_early(bank: Journal) -> None:
             assert bank.balances(accounts=[stripe.account])
             break
     assert bank.watermark(0) == bank.snapshot(0, 0).watermark
+
+
+# What counts for nothing.
+
+FEES = "income:fees"
+CAD_FEES = Stripe(FEES, "CAD")
+
+
+class Voiding:
+    """A run of three transactions, one after it, and one that voids the second of them."""
+
+    def __init__(self) -> None:
+        self.chain = Chain()
+        self.first = self.chain.run(moved(0, 100), moved(1, 7, credit=FEES), moved(2, 1))
+        self.between = self.chain.run(moved(3, 20))
+        self.void = void_of(self.first, 1, at=5)
+        self.last = self.chain.run(moved(4, 300), end=7, voided=[self.void])
+        self.left_out = without(self.first, self.void, self.last.decisions_offset)
+        self.was_posted = False
+
+
+@pytest.fixture(params=["left out", "posted before"])
+def voided(request: pytest.FixtureRequest, journal: Journal) -> Voiding:
+    """Posted either way, run by run."""
+    made = Voiding()
+    made.was_posted = request.param != "left out"
+    first = made.first if made.was_posted else made.left_out
+    for run in (first, made.between, made.last):
+        post(journal, made.chain, run)
+    return made
+
+
+def test_what_is_void_counts_for_nothing(journal: Journal, voided: Voiding) -> None:
+    watermark, totals = journal.snapshot(0, 0)
+    assert watermark == voided.chain.watermark
+    assert totals == {
+        CAD_CASH: Totals(421, 0, 4, 5),
+        CAD_DEPOSIT: Totals(0, 421, 4, 4),
+        CAD_FEES: Totals(0, 0, 0, 5),
+    }
+    assert journal.snapshot(0, 5).totals.keys() == {CAD_CASH, CAD_FEES}
+    for as_of in (None, NOW + 10**9):
+        rows = journal.balances(as_of=as_of)
+        found = {
+            row.account: (row.debits, row.credits) for row in rows if row.debits or row.credits
+        }
+        assert found == {CASH: (421, 0), DEPOSIT: (0, 421)}
+    void = PostedVoid(
+        0, 1, 5, NOW + 5, 0, voided.last.decisions_offset, 40, "me: it is stuck",
+        voided.void.content, was_posted=voided.was_posted,
+    )  # fmt: skip
+    assert journal.voids() == journal.voids(0) == [void]
+    assert [type(each.was_posted) for each in journal.voids()] == [bool]
+    assert journal.voids(1) == []
+
+
+def test_the_audit_of_the_journal_is_content_either_way(journal: Journal, voided: Voiding) -> None:
+    found = verify(journal, [voided.chain.watermark])
+    assert found.findings == []
+    assert (found.transactions, found.runs, len(found.voided)) == (4, 3, 1)
+    assert journal.orphans(1) == []
+
+
+def test_runs_go_on_after_it(journal: Journal, voided: Voiding) -> None:
+    post(journal, voided.chain, voided.chain.run(moved(8, 5, credit=FEES)))
+    assert journal.snapshot(0, 8).totals == {
+        CAD_CASH: Totals(426, 0, 5, 8), CAD_FEES: Totals(0, 5, 1, 8),
+    }  # fmt: skip
+    assert verify(journal, [voided.chain.watermark]).findings == []
+
+
+def test_posting_says_what_it_makes_of_a_void(journal: Journal) -> None:
+    made = Voiding()
+    said = post(journal, made.chain, made.left_out)
+    assert said == {CAD_CASH: Totals(101, 0, 2, 2), CAD_DEPOSIT: Totals(0, 101, 2, 2)}
+    assert [each.offset for each in journal.voids(0)] == [1]
+    assert verify(journal, [journal.watermark(0)]).findings == []
+    post(journal, made.chain, made.between)
+    said = post(journal, made.chain, made.last)
+    assert said == {
+        CAD_CASH: Totals(421, 0, 4, 5), CAD_DEPOSIT: Totals(0, 421, 4, 4),
+        CAD_FEES: Totals(0, 0, 0, 5),
+    }  # fmt: skip
+
+
+def test_both_in_one_posting(journal: Journal) -> None:
+    made = Voiding()
+    post(journal, made.chain, made.left_out, made.between, made.last)
+    assert journal.snapshot(0, 0).totals[CAD_FEES] == Totals(0, 0, 0, 5)
+    assert verify(journal, [made.chain.watermark]).findings == []
+
+
+def test_several_voids_of_one_run_and_one_stripe(journal: Journal) -> None:
+    chain = Chain()
+    first = chain.run(moved(0, 1), moved(1, 2), moved(2, 4), moved(3, 8))
+    voids = [void_of(first, each, at=10 + each) for each in (0, 2, 3)]
+    last = chain.run(end=20, voided=voids)
+    # One of them was left out, and the others were not.
+    post(journal, chain, without(first, voids[1], last.decisions_offset))
+    assert post(journal, chain, last) == {
+        CAD_CASH: Totals(2, 0, 1, 13), CAD_DEPOSIT: Totals(0, 2, 1, 13)
+    }  # fmt: skip
+    assert verify(journal, [chain.watermark]).findings == []
+
+
+def test_decimals_of_what_is_left_out_are_not_the_ledgers(opener: Opener) -> None:
+    journal, chain, other = opener(), Chain(), Chain(1)
+    post(journal, other, other.run(moved(0, 1)))
+    odd = [Leg(CASH, 100, scale=3), Leg(DEPOSIT, -100, scale=3)]
+    first = chain.run(made(0, *odd), made(1, Leg(CASH, 5, "PTS"), Leg(FEES, -5, "PTS")))
+    with pytest.raises(NotPostable, match="decimals"):
+        post(journal, chain, first)
+    void = void_of(first, 0, at=3, scales=[2, 2])
+    last = chain.run(moved(2, 9), end=4, voided=[void])
+    post(journal, chain, without(first, void, last.decisions_offset), last)
+    scales = {(row.account, row.currency): row.scale for row in journal.balances()}
+    assert scales[CASH, "CAD"] == 2
+    heads = [chain.watermark, other.watermark]
+    assert verify(journal, heads).findings == []

@@ -14,7 +14,7 @@ from ledger.gl.journal import JournalUnavailable, PostingRun
 from ledger.gl.opening import Opening
 from ledger.gl.postgresql import PostgresJournal
 from ledger.replay.compare import Compared, ShardComparison
-from tests.integration.gl_runs import CASH, DEPOSIT, Chain, moved
+from tests.integration.gl_runs import CASH, DEPOSIT, Chain, moved, void_of, without
 
 if TYPE_CHECKING:
     from tests.integration.gl_database import Database
@@ -110,6 +110,50 @@ def test_what_is_not_posted_yet_is_no_difference(database, live, chain):
         posted(shadow, chain[:3])
         found = compared(live, shadow, Watermark(), chain[3][0])
     assert (found.same, found.not_posted, found.count) == (2, 4, 0)
+
+
+def test_what_is_void_is_no_difference_whether_it_was_left_out_or_not(database, live):
+    chain = Chain()
+    first = chain.run(moved(0, 100), moved(1, 5, credit="income:fees"))
+    middle = chain.watermark
+    second = chain.run(moved(2, 1))
+    void = void_of(first, 1, at=3)
+    last = chain.run(end=4, voided=[void])
+    left_out = without(first, void, last.decisions_offset)
+    for run in (left_out, second, last):
+        live.post(0, live.watermark(0), [run])
+    shadows.create(database.owner, "whole", "a test")
+    with closing(PostgresJournal(database.owner, schema="whole")) as shadow:
+        for run in (first, second, last):
+            shadow.post(0, shadow.watermark(0), [run])
+        found = compared(live, shadow, Watermark(), chain.watermark)
+        assert (found.same, found.not_posted, found.count) == (2, 0, 0)
+        # Begun behind it, with what is left out of its totals.
+        shadows.create(database.owner, "middle", "a test")
+        with closing(PostgresJournal(database.owner, schema="middle")) as part:
+            totals = live.totals_before(0, middle.end)
+            part.start_at(0, Opening(middle, totals, {"CAD": 2}, live.voids(0)))
+            for run in (second, last):
+                part.post(0, part.watermark(0), [run])
+            assert part.snapshot(0, -1) == live.snapshot(0, -1)
+            found = compared(live, part, middle, chain.watermark)
+            assert (found.same, found.count) == (1, 0)
+        # Further on the live ledger's totals are those of its entries.
+        live.post(0, live.watermark(0), [chain.run(moved(4, 7))])
+        assert compared(live, shadow, Watermark(), shadow.watermark(0)).count == 0
+        database.run("UPDATE voids SET authority = 1")
+        (changed,) = compared(live, shadow, Watermark(), shadow.watermark(0)).differences
+        assert (changed.what, changed.name, changed.fields) == (
+            "void",
+            "t-1",
+            {"authority": (1, 40)},
+        )
+        database.run("DELETE FROM voids")
+        found = compared(live, shadow, Watermark(), shadow.watermark(0)).differences
+        assert [(each.what, each.kind.value, each.offset) for each in found] == [
+            ("void", "missing_in_live", 1), ("transaction", "missing_in_live", 1),
+            ("stripe", "different", 3), ("stripe", "missing_in_live", 3),
+        ]  # fmt: skip
 
 
 def test_switched_in_one_transaction_and_the_old_one_is_kept(database, live, chain):

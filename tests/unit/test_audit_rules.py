@@ -19,7 +19,17 @@ from ledger.domain.policy import DAY, MINUTE, Policy
 from ledger.domain.reference import Account, Asset, ClockLimit, PolicyChange
 from ledger.domain.refusal import Reason
 from ledger.domain.transaction import Draft
-from tests.builders import CASH, DEPOSIT, NOW, draft, entry, id_in_shard, reversal, unreadable
+from tests.builders import (
+    CASH,
+    DEPOSIT,
+    NOW,
+    draft,
+    entry,
+    id_in_shard,
+    reversal,
+    unreadable,
+    void_of,
+)
 from tests.judged import SECOND, SHARDS, Ledger, at_home, at_random
 
 T, R, S = (at_home(number) for number in range(100, 103))
@@ -180,7 +190,7 @@ def test_what_the_product_decides_is_right(seed: int) -> None:
 
 def test_the_logs_at_random_have_something_of_everything() -> None:
     said = {each for seed in range(40) for each in at_random(seed).said().values()}
-    assert said == {"accepted", "duplicate", *Reason} - {"SCALE_CHANGED"}
+    assert said == {"accepted", "duplicate", "void", *Reason} - {"SCALE_CHANGED"}
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -505,3 +515,136 @@ def test_the_audit_takes_no_rule_from_the_domain() -> None:
             else:
                 continue
             assert not {f"ledger.domain.{each}" for each in rules} & set(names), path
+
+
+# Voids.
+
+
+def voiding() -> Ledger:
+    """Two transactions, and a run that voids the first of them by leave."""
+    ledger = decided(MADE, draft(R, amount="5", currency="JPY"))
+    ledger.leave(0)
+    decided(void_of(MADE, at_home(200)), ledger=ledger)
+    assert ledger.said() == {0: "accepted", 1: "accepted", 2: "void"}
+    assert ledger.breaks(*Kind) == []
+    return ledger
+
+
+def test_a_void_without_leave() -> None:
+    ledger = voiding()
+    ledger.noted = ledger.noted[:-1]
+    found = ledger.breaks(Kind.RULE)
+    # The run says that it knew more reference data, so its rules are not judged any more.
+    assert found == []
+    assert [each.kind for each in ledger.breaks()] == [Kind.REFERENCE]
+    ledger = voiding()
+    void = ledger.settled[1].voids[0]
+    decided(void_of(draft(R), at_home(201)), ledger=ledger)
+    other = ledger.settled[0].transactions[1]
+    refused = ledger.settled[2].refused
+    assert [each.code for each in refused] == ["VOID_WITHOUT_LEAVE"]
+    forged = void._replace(offset=3, accepted=other)
+    ledger.settled[2] = replace(ledger.settled[2], refused=[], voids=[forged])
+    named(only(ledger.breaks()), 3, "VOID_WITHOUT_LEAVE", "void")
+
+
+def test_a_request_that_was_not_followed_and_one_that_was_followed_twice() -> None:
+    ledger = voiding()
+    ledger.force(2, "VOID_WITHOUT_LEAVE")
+    named(only(ledger.breaks()), 2, "void", "VOID_WITHOUT_LEAVE")
+    ledger = decided(void_of(MADE, at_home(201)), ledger=voiding())
+    assert ledger.said()[3] == "duplicate"
+    again = ledger.settled[1].voids[0]._replace(offset=3)
+    ledger.settled[2] = replace(ledger.settled[2], duplicates=[], voids=[again])
+    named(only(ledger.breaks()), 3, "duplicate", "void")
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "said"),
+    [
+        ({"authority": 3}, Kind.RULE, "it names another"),
+        ({"reason": "somebody else"}, Kind.RULE, "it names another"),
+        ({"run": 1}, Kind.RULE, "it names another"),
+        ({"decimals": frozenset({("CAD", 3)})}, Kind.RULE, "[('CAD', 2)] are right"),
+        ({"transaction_id": R}, Kind.DIFFERS, "its record does not ask for that"),
+        ({"amount": 1}, Kind.DIFFERS, "what it takes back is not what was accepted"),
+        ({"offset": 1}, Kind.DIFFERS, "was accepted in shard 0 at 0 last"),
+    ],
+)
+def test_a_void_of_something_else_than_was_allowed(
+    changes: dict[str, Any], kind: Kind, said: str
+) -> None:
+    ledger = voiding()
+    (void,) = ledger.settled[1].voids
+    accepted = void.accepted
+    if "amount" in changes:
+        account, code, scale, amount = accepted.entries[0]
+        entries = [(account, code, scale, amount + 1), *accepted.entries[1:]]
+        accepted, changes = accepted._replace(entries=entries), {}
+    elif changes.keys() & {"transaction_id", "offset"}:
+        accepted, changes = accepted._replace(**changes), {}
+    forged = void._replace(accepted=accepted, **changes)
+    ledger.settled[1] = replace(ledger.settled[1], voids=[forged])
+    found = [each for each in ledger.breaks(*Kind) if each.kind is kind]
+    assert any(said in each.sentence for each in found), [each.sentence for each in found]
+
+
+def test_a_void_of_what_was_never_accepted() -> None:
+    ledger = decided(MADE)
+    never = draft(S)
+    decided(void_of(never, at_home(200)), ledger=ledger)
+    assert ledger.said()[1] == "VOID_WITHOUT_LEAVE"
+    made_up = ledger.settled[0].transactions[0]._replace(transaction_id=S, offset=77)
+    forged = voiding().settled[1].voids[0]._replace(offset=1, accepted=made_up)
+    ledger.settled[1] = replace(ledger.settled[1], refused=[], voids=[forged])
+    found = ledger.breaks(*Kind)
+    rule, extra = found
+    assert (rule.kind, extra.kind) == (Kind.RULE, Kind.EXTRA)
+    assert "nothing with that id was accepted before it" in extra.sentence
+
+
+def test_leave_that_names_a_run_that_is_not_its() -> None:
+    for run in (1, 99, -1):
+        ledger = decided(draft(R), ledger=decided(MADE))
+        ledger.leave(0, run)
+        decided(void_of(MADE, at_home(200)), ledger=ledger)
+        assert ledger.said()[2] == "VOID_WITHOUT_LEAVE"
+        assert ledger.breaks(*Kind) == []
+
+
+@pytest.mark.parametrize(
+    ("leave", "said"),
+    [
+        ({"until": NOW}, "void"), ({"until": NOW - 1}, "VOID_WITHOUT_LEAVE"),
+        ({"reason": "x" * 1_000}, "void"), ({"reason": "x" * 1_001}, "VOID_WITHOUT_LEAVE"),
+        ({"reason": ""}, "void"), ({"reason": "a\nb"}, "VOID_WITHOUT_LEAVE"),
+        ({"reason": "a\x00b"}, "VOID_WITHOUT_LEAVE"), ({"reason": "\n" * 2_000}, "VOID_WITHOUT_LEAVE"),
+    ],
+)  # fmt: skip
+def test_leave_that_has_ended_or_that_the_database_could_not_keep(
+    leave: dict[str, Any], said: str
+) -> None:
+    ledger = decided(MADE)
+    ledger.leave(0, **leave)
+    decided(void_of(MADE, at_home(200)), ledger=ledger)
+    assert ledger.said()[1] == said
+    assert ledger.breaks(*Kind) == []
+
+
+def test_what_a_version_before_accepted_is_voided_too() -> None:
+    """Its runs name no reference data; the first of this version takes it back."""
+    ledger = decided(MADE)
+    head = ledger.settled[0].head
+    ledger.settled[0] = replace(
+        ledger.settled[0], head=head._replace(reference_digest=b"", reference_offset=0)
+    )
+    ledger.leave(0)
+    decided(void_of(MADE, at_home(200)), draft(R), ledger=ledger)
+    assert ledger.said() == {0: "accepted", 1: "void", 2: "accepted"}
+    assert ledger.breaks(*Kind) == []
+    # No version before this one has voided anything.
+    second = ledger.settled[1]
+    ledger.settled[1] = replace(
+        second, head=second.head._replace(reference_digest=b"", reference_offset=0)
+    )
+    named(only(ledger.breaks(Kind.RULE)), 1, "VOID_WITHOUT_LEAVE", "void")

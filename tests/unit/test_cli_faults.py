@@ -17,8 +17,8 @@ NEEDED = {
     "publish": ["x.jsonl"], "replay": ["--from", "2024-01-01", "--into", "x"],
     "assets import": ["x.jsonl"], "accounts import": ["x.jsonl"], "shadows drop": ["x"],
     "rebuild ledger": ["--into", "x"], "policy set": ["--reason", "x", "--window-days", "9"],
-    "clock limit": ["0", "--reason", "x"], "reference save": ["x.jsonl"],
-    "reference restore": ["x.jsonl"],
+    "clock limit": ["0", "--reason", "x"], "void add": ["0", "5", "--reason", "x"],
+    "reference save": ["x.jsonl"], "reference restore": ["x.jsonl"],
 }  # fmt: skip
 PASSWORD = "postgresql://u:sEcrEt@h/d"
 

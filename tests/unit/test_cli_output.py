@@ -166,11 +166,12 @@ def test_what_cannot_be_known_is_not_complete():
 def test_publish_report():
     counts = Counts(lines=5, published=3, refused=2)
     names = ["lines", "published", "accepted", "rejected", "duplicates", "reconciled", "seconds"]
+    names.append("voided")
     unknown = _report(counts, None, 1.23456, waited=False)
     assert list(unknown) == names
-    assert list(unknown.values()) == [5, 3, None, 2, None, None, 1.235]
-    tally = Tally(accepted=1, duplicates=1, rejected=1, reconciled=1)
-    assert list(_report(counts, tally, 1, waited=True).values()) == [5, 3, 1, 3, 1, 1, 1]
+    assert list(unknown.values()) == [5, 3, None, 2, None, None, 1.235, None]
+    tally = Tally(accepted=1, duplicates=1, rejected=1, reconciled=1, voided=2)
+    assert list(_report(counts, tally, 1, waited=True).values()) == [5, 3, 1, 3, 1, 1, 1, 2]
 
 
 def test_rejects_as_json():

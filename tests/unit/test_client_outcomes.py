@@ -14,7 +14,7 @@ from ledger.domain.refusal import Reason
 from ledger.domain.run import Watermark
 from ledger.settings import Settings
 from ledger.streaming.registry import Codec
-from tests.builders import CASH, DEPOSIT, KeptMemory, draft, numbered, settle
+from tests.builders import CASH, DEPOSIT, KeptMemory, draft, numbered, settle, void_of
 
 CODEC = Codec({"Decision": 2, "Progress": 8, "Break": 6})
 
@@ -135,3 +135,24 @@ def test_a_foreign_record_is_left_out():
     made, _ = outcomes(0)
     take(made, SimpleNamespace(topic="ledger.progress", partition=0, offset=0, value=b"x"))
     assert made._shards[0].compared == 0
+
+
+def test_what_was_voided_since_counts_no_more_and_who_asked_is_told():
+    kept, asked = KeptMemory(), draft("a")
+    memory = kept.memory()
+    first = settle(numbered([asked, draft("b", debit="assets:b")]), memory=memory)
+    kept.keep(memory)
+    mark = first.after(Watermark(), decisions_offset=0)
+    kept.give_leave(first, 0)
+    second = settle(numbered([void_of(asked)], 2), memory=kept.memory(), watermark=mark)
+    made, _ = outcomes(0, 1)
+    take(made, decision(first, 0), broken("open", DEPOSIT))
+    tally = take(made, decision(second, 1), progress(3))
+    assert (tally.accepted, tally.voided, tally.voids, tally.reconciled) == (1, 1, 0, 0)
+    assert take(made, broken("closed", DEPOSIT)).reconciled == 1
+    other, _ = outcomes(2)
+    tally = take(other, decision(first, 0), decision(second, 1), progress(2))
+    assert (tally.accepted, tally.voided, tally.voids) == (0, 0, 1)
+    assert not other._shards[0].settled()
+    take(other, progress(3))
+    assert other._shards[0].settled()

@@ -16,6 +16,7 @@ from tests.builders import (
     DEPOSIT,
     NOW,
     KeptMemory,
+    content_of,
     draft,
     entry,
     id_in_shard,
@@ -29,6 +30,7 @@ from tests.builders import (
     settle,
     unreadable,
     verdicts,
+    void_of,
 )
 
 MAX = 2**63 - 1
@@ -301,12 +303,28 @@ def test_reversals() -> None:
         assert remedy in refusal.reason
 
 
+def test_voids() -> None:
+    decision = settle([received(ORIGINAL)])
+    kept, learnt = KeptMemory(), no_memory()
+    learnt.remember(content_of(decision), outcomes_of(decision))
+    kept.keep(learnt)
+    code, field, sentence = refusal_of(void_of(ORIGINAL), memory=kept.memory())
+    assert (code, field) == ("VOID_WITHOUT_LEAVE", "reverses")
+    assert "to take back anything else, reverse it" in sentence
+    kept.voided = {0}
+    for made, where in ((ORIGINAL, "transaction_id"), (reversal(ORIGINAL), "reverses")):
+        code, field, sentence = refusal_of(made, memory=kept.memory())
+        assert (code, field) == ("VOIDED", where)
+        assert "'t-0' was accepted at offset 0 and voided since" in sentence
+        assert "under a new id" in sentence
+
+
 def test_every_reason_has_a_test_here() -> None:
     tested = {code for code, *_ in REFUSED} | {
         "TOO_LARGE", "UNREADABLE", "UNKNOWN_SCHEMA", "FOREIGN_SCHEMA", "WRONG_KEY",
         "WRONG_PARTITION", "ID_REUSED", "ACCOUNT_UNKNOWN", "ACCOUNT_NOT_OPEN", "ACCOUNT_CLOSED",
         "ACCOUNT_CURRENCY", "REVERSAL_TOO_OLD", "REVERSED_ALREADY", "REVERSAL_BEFORE_ORIGINAL",
-        "REVERSAL_NOT_MIRRORED", "SCALE_CHANGED",
+        "REVERSAL_NOT_MIRRORED", "SCALE_CHANGED", "VOID_WITHOUT_LEAVE", "VOIDED",
     }  # fmt: skip
     assert tested == set(Reason)
 

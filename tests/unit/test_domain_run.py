@@ -180,6 +180,7 @@ def test_the_digest_covers_everything() -> None:
         "content": Content().encode(),
         "outcomes": Outcomes().encode() + b"\0",
         "reference_digest": b"r" * 32,
+        "voids": b"v",
     }
     assert changed.keys() == {field.name for field in fields(Decision)}
     digests = {replace(decision, **{name: value}).digest for name, value in changed.items()}

@@ -43,7 +43,8 @@ def test_both_databases_can_have_the_tables(dialect: object) -> None:
     for table in metadata.sorted_tables:
         ddl = str(CreateTable(table).compile(dialect=dialect))  # type: ignore[arg-type]
         assert "CLOB" not in ddl
-        assert "BLOB" not in ddl
+        # Rows of the voids are rare, and a transaction is longer than RAW is.
+        assert "BLOB" not in ddl or table.name == "voids"
         for index in table.indexes:
             assert str(CreateIndex(index).compile(dialect=dialect))  # type: ignore[arg-type]
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ledger.domain.reference import Account, Asset, ClockLimit, PolicyChange
+from ledger.domain.reference import Account, Asset, ClockLimit, Leave, PolicyChange
+from tests.builders import draft
 
 
 @dataclass
@@ -15,6 +16,7 @@ class Known:
     policy: Any = None
     policy_at: int = -1
     limits: list = field(default_factory=list)
+    leaves: dict = field(default_factory=dict)
 
     def take(self, offset, item):
         match item:
@@ -26,6 +28,8 @@ class Known:
                 self.policy, self.policy_at = item.policy, offset
             case ClockLimit():
                 self.limits.append(item)
+            case Leave():
+                self.leaves[item.shard, item.offset] = offset, item.run
 
     def recorded_at(self, shard, offset, time):
         cuts = [each.at_most for each in self.limits if each.shard == shard and offset < each.until]
@@ -55,7 +59,9 @@ class Shard:
 
     `expected`: by offset `accepted`, `duplicate` or a refusal's code, of what was decided.
     `history`: by (account, currency) the totals (debits, credits, entries, offset), rising; minor
-    units. `floor`: since when every id is remembered.
+    units. `floor`: since when every id is remembered. Of what was accepted, by offset: `runs` has
+    where in the decision log, `made` the draft, `minor` its entries. `run`: where it is decided now;
+    `twice`: of a run that landed again where it was first.
     """
 
     number: int
@@ -69,6 +75,12 @@ class Shard:
     scales: dict = field(default_factory=dict)
     floor: int = -(2**62)
     until: int = 0
+    run: int = 0
+    runs: dict = field(default_factory=dict)
+    made: dict = field(default_factory=dict)
+    minor: dict = field(default_factory=dict)
+    voided: set = field(default_factory=set)
+    twice: dict = field(default_factory=dict)
 
     def publish(self, offset, time, made, *, right_shard):
         self.published.append(Published(offset, time, made, right_shard))
@@ -94,6 +106,8 @@ class Shard:
             self.expected[record.offset] = found
             if found == "accepted":
                 self._accept(record, known)
+            elif found == "void":
+                self._void(record, known)
         self.floor = max(self.floor, until - 2 * known.policy.window)
         return wrong
 
@@ -110,10 +124,13 @@ class Shard:
             return ["TOO_EARLY"]
         kept = self.kept.get(made["transaction_id"])
         if kept and kept.known_from >= self.floor and self.until - kept.known_from <= policy.window:
-            return ["duplicate"] if content(kept.made) == content(made) else ["ID_REUSED"]
+            same = "VOIDED" if kept.offset in self.voided else "duplicate"
+            return [same] if content(kept.made) == content(made) else ["ID_REUSED"]
         return self._by_content(made, known)
 
     def _by_content(self, made, known):
+        if made["kind"] == "ledger.void":
+            return self._asked_to_void(made, known)[0]
         for each in made["entries"]:
             if each["currency"] not in known.scales:
                 return ["UNKNOWN_CURRENCY"]
@@ -122,6 +139,62 @@ class Shard:
         if made["reverses"]:
             return self._reversal(made, known)
         return [self._accounts(made, known) or "accepted"]
+
+    def _asked_to_void(self, made, known):
+        """The outcomes that may be, and the offset that may be void by it, or None.
+
+        It is the last use of an id that is asked about, as long as that is remembered.
+        """
+        name = made["reverses"]
+        kept = self.kept.get(name)
+        if kept is None:
+            return ["VOID_WITHOUT_LEAVE"], None
+        uses = [each for each, of in self.made.items() if of["transaction_id"] == name]
+        left = [each for each in uses if each not in self.voided and self._has_leave(each, known)]
+        offset = left[-1] if left else None
+        if kept.offset in self.voided:
+            # In one run with that the use before it is not asked about yet.
+            return ["duplicate", *(["void"] if left else [])], offset
+        if not self._has_leave(kept.offset, known):
+            found = "VOID_WITHOUT_LEAVE"
+        else:
+            at = self.reversed.get(name, -1)
+            is_reversed = at > kept.offset and at not in self.voided
+            found = "REVERSED_ALREADY" if is_reversed else "void"
+        if kept.known_from >= self.floor:
+            return [found], offset
+        # Perhaps forgotten, and then it is asked by the leave alone.
+        other = "void" if left else "VOID_WITHOUT_LEAVE"
+        return [found, other, "REVERSED_ALREADY"], offset
+
+    def _has_leave(self, offset, known):
+        """Whether the leave to void it names the run that has accepted it."""
+        _, run = known.leaves.get((self.number, offset), (None, None))
+        return run is not None and self.runs[offset] == self.twice.get(run, run)
+
+    def to_void_first(self, offset):
+        """It, or what reverses it, or what reverses that."""
+        at = self.reversed.get(self.made[offset]["transaction_id"], -1)
+        return self.to_void_first(at) if at > offset and at not in self.voided else offset
+
+    def asking(self, offset, name, present):
+        """A record that asks to void it."""
+        of = self.made[offset]
+        key = of["ordering_key"] or of["transaction_id"]
+        return draft(name, kind="ledger.void", entries=[], at=present, ordering_key=key,
+                     reverses=of["transaction_id"])  # fmt: skip
+
+    def _void(self, record, known):
+        _, offset = self._asked_to_void(record.made, known)
+        if offset is None:
+            return
+        self.voided.add(offset)
+        for key, debit, credit in self.minor[offset]:
+            history = self.history[key]
+            debits, credits, entries, last = history[-1]
+            if last == record.offset:
+                history.pop()
+            history.append((debits - debit, credits - credit, entries - 1, record.offset))
 
     def _accounts(self, made, known):
         for each in made["entries"]:
@@ -147,7 +220,10 @@ class Shard:
             return ["REVERSAL_UNKNOWN", "REVERSAL_TOO_OLD"]
         if self.until - of.known_from > window:
             return ["REVERSAL_TOO_OLD"]
-        if self.reversed.get(made["reverses"], -1) > of.offset:
+        if of.offset in self.voided:
+            return ["VOIDED"]
+        at = self.reversed.get(made["reverses"], -1)
+        if at > of.offset and at not in self.voided:
             return ["REVERSED_ALREADY"]
         if made["effective_at"] < of.made["effective_at"]:
             return ["REVERSAL_BEFORE_ORIGINAL"]
@@ -159,6 +235,7 @@ class Shard:
     def _accept(self, record, known):
         made, offset = record.made, record.offset
         self.accepted.append(offset)
+        self.runs[offset], self.made[offset], self.minor[offset] = self.run, made, []
         known_from = max(self.until, made["created_at"])
         self.kept[made["transaction_id"]] = Kept(offset, known_from, made)
         if made["reverses"]:
@@ -169,11 +246,9 @@ class Shard:
             if last == offset:
                 history.pop()
             minor = hundredths(each) * 10 ** (known.scales[each["currency"]] - 2)
-            if each["side"] == "debit":
-                debits += minor
-            else:
-                credits += minor
-            history.append((debits, credits, entries + 1, offset))
+            debit, credit = (minor, 0) if each["side"] == "debit" else (0, minor)
+            self.minor[offset].append(((each["account"], each["currency"]), debit, credit))
+            history.append((debits + debit, credits + credit, entries + 1, offset))
 
 
 def content(made):

@@ -13,7 +13,7 @@ from agents.intake import IntakeShard
 from agents.posting import PostingShard
 from agents.reconciliation import ReconciliationShard
 from agents.reference import ReferenceFollower
-from ledger.domain import transaction
+from ledger.domain import intake, transaction
 from ledger.domain.balance import Holding
 from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
@@ -27,12 +27,13 @@ from tests.simulation.process import Process
 
 
 class Mutant(NamedTuple):
-    """`place.name` with `was` replaced by `becomes`."""
+    """`place.name` with `was` replaced by `becomes`. `fault`: the one that alone can show it."""
 
     place: object
     name: str
     was: str
     becomes: str
+    fault: str = ""
 
 
 MUTANTS = {
@@ -48,7 +49,7 @@ MUTANTS = {
         " reference.policy)\n    try:\n",
     ),
     "intake forgets the ids of before a crash": Mutant(
-        IntakeShard, "_catch_up", "memory.remember(run.content, run.outcomes)", "pass"
+        IntakeShard, "_catch_up", "memory.remember(run.content, run.outcomes, run.voided)", "pass"
     ),
     "a run that begins further on is taken for the next": Mutant(
         Run, "from_position", "if self.start > position:", "if False:"
@@ -149,13 +150,44 @@ MUTANTS = {
     "a limit of the clock is not heeded": Mutant(
         Reference, "recorded_at", "if offset < each.until", "if False"
     ),
+    "what is void is not taken back": Mutant(
+        ReconciliationShard, "_fold_one", "self._void(run, rows, changed) if run.decision.voids else rows", "rows",
+        "void",
+    ),
+    "a poster speaks of what reconciliation counts still": Mutant(
+        PostingShard, "_say", "if watermark.decisions_offset < self._silent_until:", "if False:", "void"
+    ),
+    "an opened poster forgets that it left something out": Mutant(
+        PostingShard, "_left_out_until", "default=0)", "default=0) * 0", "void"
+    ),
+    "a poster that stopped does not look for voids": Mutant(
+        PostingShard, "look_for_voids", "if self._may_go_on and", "if False and", "void"
+    ),
+    "a lane that stopped stays so": Mutant(
+        RunConsumer, "_open", "self.app.clear_lane(tp)", "pass", "void"
+    ),
+    "the journal takes out what it has left out": Mutant(
+        MemoryJournal, "_take_back", "if void.offset not in", "if True or void.offset not in", "void"
+    ),
+    "an opened shard forgets what was taken back": Mutant(
+        ReconciliationShard, "_uncompared", "run.stripes()", "run.content.stripes()", "void"
+    ),
+    "intake forgets voids of before a crash": Mutant(
+        IntakeShard, "_catch_up", "run.outcomes, run.voided)", "run.outcomes)", "void"
+    ),
+    "what is void is a repetition when it comes again": Mutant(
+        intake, "_known_again", "if known.offset in memory.voided:", "if False:", "void"
+    ),
+    "a reversal that is void still reverses": Mutant(
+        intake, "_check_taken_back", "or reversed_at in memory.voided", "or False", "void"
+    ),
 }  # fmt: skip
 
 
 @contextmanager
 def at_large(mutant):
     """The product has the defect meanwhile."""
-    place, name, was, becomes = mutant
+    place, name, was, becomes, _ = mutant
     original = inspect.getattr_static(place, name)
     source = textwrap.dedent(inspect.getsource(original))
     assert source.count(was) == 1, f"{name} has changed: mend this mutant"

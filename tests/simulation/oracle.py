@@ -5,6 +5,7 @@ from bisect import bisect_left
 from hashlib import sha256
 
 from agents.stripes import MARK, Mark, Rows
+from ledger.domain import avro
 from ledger.domain.policy import DAY
 from ledger.domain.reference import PolicyChange
 from ledger.domain.run import Content, Outcomes
@@ -26,6 +27,8 @@ class Oracle:
         self.known = [0] * shards
         # By shard: the valid chain as (decisions offset, end, digest, recorded until), rising.
         self.chains = [[(0, 0, bytes(32), 0)] for _ in range(shards)]
+        # By shard: what each valid run says, by its place in the decision log.
+        self.landed_runs = [{} for _ in range(shards)]
         self.posted_end = [0] * shards
         self.compared, self.last_progress = [0] * shards, [0] * shards
         self.rejects = set()
@@ -101,6 +104,7 @@ class Oracle:
         row, shard = self._row("Decision", record), record.partition
         _, end, digest, until = self.chains[shard][-1]
         if row["start"] != end or row["follows"] != digest:
+            self._again(record, row, shard)
             return
         head = _HEAD.pack(
             shard,
@@ -110,7 +114,11 @@ class Oracle:
             row["reference_offset"],
             row["accepted"],
         )
-        parts = sha256(row["content"]).digest() + sha256(row["outcomes"]).digest()
+        outcomes_digest = sha256(row["outcomes"]).digest()
+        if row["voids"]:
+            both = outcomes_digest + sha256(row["voids"]).digest()
+            outcomes_digest = sha256(both).digest()
+        parts = sha256(row["content"]).digest() + outcomes_digest
         links = row["follows"] + row["reference_digest"]
         made = sha256(b"faust-ledger run 2\n" + head + links + parts).digest()
         self.chains[shard].append((record.offset + 1, row["end"], made, row["recorded_until"]))
@@ -118,10 +126,24 @@ class Oracle:
         said = dict.fromkeys(content.offsets, "accepted")
         said |= dict.fromkeys(outcomes.duplicates, "duplicate")
         said |= {each.offset: each.code for each in outcomes.refused}
-        count = len(content.offsets) + len(outcomes.duplicates) + len(outcomes.refused)
+        voids = avro.decode("Voids", row["voids"])["voided"] if row["voids"] else []
+        said |= {each["offset"]: "void" for each in voids}
+        count = len(content.offsets) + len(outcomes.duplicates) + len(outcomes.refused) + len(voids)
         self._check(count == len(said), "an offset was decided twice", shard, sorted(said))
         self._check(row["recorded_until"] >= until, "recorded_until fell in shard", shard)
+        self.shards[shard].run = record.offset
+        same = (row["start"], row["end"], row["content"], row["outcomes"], row["voids"])
+        self.landed_runs[shard][record.offset] = same
         self._decided(row, shard, said)
+        taken = {Content.decode(each["content"]).offsets[0] for each in voids}
+        self._check(taken <= self.shards[shard].voided, f"shard {shard} voided", taken)
+
+    def _again(self, record, row, shard):
+        """A run that counts may have landed twice: a leave that names the second is as good."""
+        same = (row["start"], row["end"], row["content"], row["outcomes"], row["voids"])
+        for offset, known in self.landed_runs[shard].items():
+            if known == same:
+                self.shards[shard].twice[record.offset] = offset
 
     def _decided(self, row, shard, said):
         """With what was known, and as that has it."""
@@ -159,6 +181,10 @@ class Oracle:
             accepted = self.shards[shard].accepted
             wanted = accepted[: bisect_left(accepted, mark.end)]
             found = [transaction.offset for transaction in state.transactions]
+            void = {each.offset for each in state.voids}
+            self._check(void <= self.shards[shard].voided, f"void in shard {shard}: {void}")
+            # What counts for nothing may be there, or not.
+            wanted = [each for each in wanted if each not in void or each in found]
             self._check(found == wanted, f"journal of shard {shard} has {found}, expected {wanted}")
             for transaction in state.transactions[-len(wanted) :]:
                 net = {}

@@ -248,7 +248,8 @@ class SimApp:
     """As much of a LedgerApp as the agents ask for; what is not here is LedgerApp's own."""
 
     should_stop = False
-    guarded, shards, clear_lanes = LedgerApp.guarded, LedgerApp.shards, LedgerApp.clear_lanes
+    guarded, shards = LedgerApp.guarded, LedgerApp.shards
+    clear_lanes, clear_lane = LedgerApp.clear_lanes, LedgerApp.clear_lane
 
     def __init__(self, process):
         world = process.world
@@ -299,6 +300,7 @@ class FaultyJournal:
 
     def post_all(self, prepared):
         self._answers()
+        self._world.require_postable(prepared)
         found = self._world.journal.post_all(prepared)
         self._world.oracle.posted(prepared)
         if self._world.trace is not None:
@@ -320,6 +322,10 @@ class FaultyJournal:
     def snapshot(self, shard, since):
         self._answers()
         return self._world.journal.snapshot(shard, since)
+
+    def voids(self, shard):
+        self._answers()
+        return self._world.journal.voids(shard)
 
     def _answers(self):
         down = self._world.loop.now < self._world.database_away_until and not self._world.calm

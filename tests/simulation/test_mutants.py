@@ -10,7 +10,7 @@ import pytest
 
 from tests.simulation.mutants import MUTANTS, at_large
 from tests.simulation.test_seeds import SEEDS
-from tests.simulation.world import Violated, run
+from tests.simulation.world import Violated, World, run
 
 KNOWN = Path(__file__).with_name("found.json")
 """By mutant the seed that found it last, tried before all others: `python -m tests.simulation --mutants`."""
@@ -32,8 +32,11 @@ def known():
 
 def first_found(name, before=()):
     """The first seed that fails, and why; `before` are tried before all others."""
+    fault = MUTANTS[name].fault
     with at_large(MUTANTS[name]):
         for count, seed in enumerate(chain(before, range(SEEDS))):
+            if fault and fault not in World(seed).on:
+                continue
             try:
                 run(seed)
             except Violated as error:

@@ -14,7 +14,9 @@ import schemas  # noqa: F401 - read before the clock is replaced
 from agents import balances, intake, posting, reconciliation
 from ledger.domain import reconcile
 from ledger.domain.policy import DAY, Policy
-from ledger.domain.reference import Account, Asset, ClockLimit, PolicyChange
+from ledger.domain.reference import Account, Asset, ClockLimit, Leave, PolicyChange
+from ledger.domain.transaction import ordering_key
+from ledger.gl.journal import NotPostable
 from ledger.gl.memory import MemoryJournal
 from ledger.settings import Settings
 from ledger.streaming import accepted, log, table
@@ -22,7 +24,7 @@ from ledger.streaming.health import rows, sentences
 from ledger.streaming.reference import key_and_row
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
-from tests.builders import NOW, KnownReader
+from tests.builders import NOW, KnownReader, wire
 from tests.simulation.kafka import Partition
 from tests.simulation.load import ACCOUNTS, ASSET, CURRENCIES, Producers
 from tests.simulation.loop import Idle, Loop, now
@@ -33,11 +35,12 @@ FAULTS = (
     "crash", "lost_disk", "old_disk", "unflushed", "rebalance", "zombie", "lost_ack", "failed_append",
     "late_append", "leader_change", "lost_run", "repeat", "holes", "compaction", "journal_no",
     "journal_hang", "journal_unknown", "journal_away", "journal_backup", "reference", "slow", "small",
-    "days", "clock", "settings", "foreign",
+    "days", "clock", "settings", "void", "foreign",
 )  # fmt: skip
-"""Classes of faults; a seed has some, half or most of them. The last is in a fifth of them, for it
-makes others rarer: an append that lands elsewhere is decided again."""
-FOREIGN = FAULTS[-1]
+"""Classes of faults; a seed has some, half or most of them. The last two are in a fifth of them: a
+shard that waits for a void hides others, and an append that lands elsewhere is decided again."""
+VOID, FOREIGN = FAULTS[-2:]
+NOT_TAKEN = "the database does not take"
 CALM_SECONDS = 600.0
 """Virtual; within it everything must be reconciled once faults have stopped."""
 CODEC = Codec({name: number for number, name in enumerate(
@@ -57,8 +60,8 @@ class World:
         self.random = random.Random(seed)
         self._dice = {}
         much = self.random.choice((0.3, 0.5, 0.8))
-        self.on = {fault for fault in FAULTS[:-1] if self.random.random() < much}
-        self.on |= {FOREIGN} if self.dice(FOREIGN).random() < 0.2 else set()
+        self.on = {fault for fault in FAULTS[:-2] if self.random.random() < much}
+        self.on |= {rare for rare in (VOID, FOREIGN) if self.dice(rare).random() < 0.2}
         self.on -= set(off)
         self.on = self.on if only is None else set(only)
         self.loop, self.calm = Loop(), False
@@ -80,8 +83,11 @@ class World:
         self.database_away_until, self.failed = 0.0, None
         self.oracle = Oracle(self)
         self.groups, self.passed = {}, 0
+        self.not_postable, self.voiding, self.asked = set(), set(), 0
         self._found()
         self.until = self.random.uniform(1, 5)
+        if VOID in self.on:
+            self.loop.call_later(self.until * self.dice(VOID).random(), self._void_any)
         if "clock" in self.on:
             self.loop.call_later(self.until * self.dice("clock").random(), self._clock_ahead)
         if "journal_away" in self.on and self.dice("journal_away").random() < 0.3:
@@ -151,6 +157,67 @@ class World:
             if where.ahead_ms:
                 where.ahead_ms = 0
                 self.refer(ClockLimit(shard, where.end, self.present()))
+
+    def require_postable(self, prepared):
+        """Raises NotPostable; somebody sees that to it that it is voided."""
+        for each in prepared:
+            shard = each.posting.shard
+            for run in each.posting.runs:
+                for offset in run.posted.offsets:
+                    if (shard, offset) in self.not_postable:
+                        self.void(shard, offset)
+                        raise NotPostable(f"{NOT_TAKEN} {offset} of shard {shard}")
+
+    def _void_any(self):
+        """Something that may well be posted."""
+        dice = self.dice(VOID)
+        shard = dice.randrange(self.settings.shards)
+        if not self.calm and (accepted := self.oracle.shards[shard].accepted):
+            self.void(shard, dice.choice(accepted))
+
+    def void(self, shard, offset):
+        if (shard, offset) not in self.voiding and offset not in self.oracle.shards[shard].voided:
+            self.voiding.add((shard, offset))
+            self.loop.create_task(self._void(shard, offset))
+
+    async def _void(self, shard, offset):
+        """Give leave, ask, and see that it is done; what reverses it first."""
+        dice, model = self.dice(VOID), self.oracle.shards[shard]
+        while offset not in model.voided:
+            await asyncio.sleep(0.3 if self.calm else 2 * dice.random())
+            at = model.to_void_first(offset)
+            run = model.runs[at]
+            if dice.random() < 0.2:
+                run += dice.choice((-1, 1))
+            self.note(f"leave to void {at} of shard {shard}, by the run at {run}")
+            self.refer(Leave(shard, at, run, "the simulation"))
+            position = self.partition(self.names.reference.name, 0).end
+            for _ in range(dice.choice((1, 1, 1, 2))):
+                self.asked += 1
+                made = model.asking(at, f"void{self.asked}", self.present())
+                await self._until(lambda at=position: self.oracle.known[shard] >= at)
+                key = ordering_key(made).encode()
+                self._publish(key, wire(made), shard, made)
+            end = self.partition(self.names.transactions.name, shard).end
+            await self._until(lambda at=end: self.oracle.chains[shard][-1][1] >= at)
+        self.voiding.discard((shard, offset))
+        if dice.random() < 0.5:
+            self._publish_again(shard, model.made[offset])
+
+    def _publish_again(self, shard, made):
+        """What is void now, as it was; a reversal under a new id as well."""
+        self._publish(ordering_key(made).encode(), wire(made), shard, made)
+        if made["reverses"]:
+            self.asked += 1
+            changes = {"transaction_id": f"again{self.asked}", "created_at": self.present()}
+            made = {**made, **changes}
+            self._publish(ordering_key(made).encode(), wire(made), shard, made)
+
+    async def _until(self, holds):
+        while self.failed is None:
+            if holds():
+                return
+            await asyncio.sleep(0.1)
 
     def foreign(self, topic, records):
         """What no worker writes: garbage, nothing, or what is another partition's."""
@@ -261,6 +328,8 @@ class World:
         ]
 
     def _unsettled(self):
+        if self.voiding:
+            return f"what is to be voided: {self.voiding}"
         return any(group.unsettled() for group in self.groups.values()) and "workers"
 
     async def _produce(self):
@@ -279,6 +348,8 @@ class World:
         offset = where.land([(key, value)])
         (record,) = where.between(offset, offset + 1)
         at = record.timestamp * 1000
+        if self.chance(VOID, 0.1):
+            self.not_postable.add((shard, offset))
         self.oracle.shards[shard].publish(offset, at, made, right_shard=right)
 
     def _strike(self):
@@ -524,7 +595,8 @@ class Loudly(logging.Handler):
 
     def emit(self, record):
         # Of these the world has some on purpose.
-        expected = "is ignored: " in record.getMessage()
+        said = record.getMessage()
+        expected = any(each in said for each in ("is ignored: ", NOT_TAKEN, "counts for nothing"))
         if record.levelno >= logging.CRITICAL and not expected:
             self._world.fail(record.getMessage())
         else:

@@ -155,7 +155,7 @@ def say_voids(voids: Sequence[Mapping[str, Any]]) -> None:
     """What counts for nothing, by authority: in every audit, with who and why."""
     if not voids:
         return
-    print(f"{len(voids):,} void, which could not be posted (`faust-ledger void list`)")
+    print(f"{len(voids):,} void by authority, counted nowhere (`faust-ledger void list`)")
     names = ("shard", "offset", "transaction", "void_offset", "reason")
     columns: dict[str, Any] = {
         "shard": "right", "offset": "right", "transaction": "left", "voided at": "right",

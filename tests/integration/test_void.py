@@ -183,7 +183,7 @@ def test_every_audit_is_clean_and_shows_them(
         assert "ticket 4711" in each["reason"]
         assert each["was_posted"] is False
     shown = cli(*words, seconds=300).out
-    assert "void, which could not be posted" in shown
+    assert "void by authority, counted nowhere" in shown
     assert "ticket 4711" in shown
 
 

@@ -65,7 +65,7 @@ def test_audits_say_what_is_void(capsys: pytest.CaptureFixture[str]) -> None:
     odd = one._replace(content=b"?", was_posted=True)
     say_voids([each.as_json() for each in (one, odd)])
     printed = capsys.readouterr().out
-    assert "2 void, which could not be posted" in printed
+    assert "2 void by authority, counted nowhere" in printed
     assert NAME in printed
     assert "me: it is stuck" in printed
     assert one.as_json()["recorded_at"] == "1970-01-01T00:00:00.000000Z"

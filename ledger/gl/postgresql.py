@@ -1,7 +1,7 @@
 """The general ledger in PostgreSQL."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import psycopg
@@ -9,13 +9,15 @@ from sqlalchemy import Connection
 
 from ledger.domain.balance import Totals, totals_after
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl import copying, opening, orphan_rows, reads
+from ledger.errors import LedgerError
+from ledger.gl import copying, opening, orphan_rows, reads, refused
 from ledger.gl.connection import LOCK_SECONDS, engine, faults_translated
 from ledger.gl.journal import (
     Accepted,
     BalanceRow,
     Books,
     JournalUnavailable,
+    NotPostable,
     Orphan,
     PostedRun,
     PostedTransaction,
@@ -179,6 +181,24 @@ class PostgresJournal:
     def post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
         if not prepared:
             return []
+        try:
+            return self._post_all(prepared)
+        except NotPostable as error:
+            # With others it is tried alone first; without a cause it is of what was prepared.
+            if len(prepared) > 1 or error.__cause__ is None:
+                raise
+            raise NotPostable(f"{self._named(prepared[0].posting)}{error}") from error
+
+    def _named(self, posting: Posting) -> str:
+        """Which transaction is refused, before a sentence, as far as that can be found out."""
+        contents = [run.posted for run in posting.runs]
+        with suppress(LedgerError), faults_translated(), self._driver() as driver:
+            if (found := refused.first(driver, posting.shard, contents, _ADD_TO_STRIPES)) is None:
+                return ""
+            return f"{found.transaction_id!r} at offset {found.offset}: "
+        return ""
+
+    def _post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
         scales = self._unknown(scales_together(prepared))
         transactions, entries = zip(*(each.rows for each in prepared), strict=True)
         with faults_translated(), self._driver() as driver:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from sqlalchemy import make_url, text
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl import connection
-from ledger.gl.journal import JournalUnavailable, Posting, Superseded
+from ledger.gl.journal import JournalUnavailable, NotPostable, Posting, Superseded
 from ledger.gl.postgresql import POST_SECONDS, PostgresJournal
 from tests.integration.gl_runs import Chain, moved
 from tests.integration.tcp_proxy import Proxy
@@ -197,6 +198,43 @@ def test_a_row_that_is_there_already_is_a_fault(
         journal.post(0, Watermark(), [run])
     assert journal.watermark(0) == Watermark()
     assert rows(database) == [0, 0, 0, 1, 0, 0]
+
+
+@contextmanager
+def rule(database: "Database", table: str, condition: str) -> Iterator[None]:
+    """One more rule of a table, for as long as it is needed."""
+    database.run(f"ALTER TABLE {table} ADD CONSTRAINT odd CHECK ({condition})")
+    try:
+        yield
+    finally:
+        database.run(f"ALTER TABLE {table} DROP CONSTRAINT odd")
+
+
+@pytest.mark.parametrize("place", [0, 6, 9])
+def test_what_the_database_refuses_is_named(
+    journal: PostgresJournal, database: "Database", place: int
+) -> None:
+    run = Chain().run(*(
+        moved(offset, 100 + offset, description="bad" if offset == place else "good")
+        for offset in range(10)
+    ))  # fmt: skip
+    before = rows(database)
+    with (
+        rule(database, "transactions", "description <> 'bad'"),
+        pytest.raises(NotPostable, match=rf"^'t-{place}' at offset {place}: .* violates"),
+    ):
+        journal.post(0, Watermark(), [run])
+    assert rows(database) == before, "what was tried is taken back"
+    journal.post(0, Watermark(), [run])
+
+
+def test_what_no_sum_can_hold_is_named(journal: PostgresJournal, database: "Database") -> None:
+    run = Chain().run(moved(0, 200), moved(1, 200))
+    with (
+        rule(database, "stripes", "debits <= 300"),
+        pytest.raises(NotPostable, match=r"^'t-1' at offset 1: "),
+    ):
+        journal.post(0, Watermark(), [run])
 
 
 def test_missing_tables_and_rights_are_waited_for(

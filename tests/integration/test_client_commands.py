@@ -259,7 +259,8 @@ def test_time_up(publish, new_id):
 def test_verify(publish, cli, new_id):
     publish([line(new_id(), "liabilities:verified")], "--wait", "--timeout", 60)
     found = cli("verify", "--json", seconds=300).json
-    assert list(found) == ["transactions", "runs", "shards", "currencies", "findings"]
+    names = ["transactions", "runs", "shards", "currencies", "findings", "voided"]
+    assert list(found) == names
     assert found["findings"] == []
     assert found["transactions"] > 0
 

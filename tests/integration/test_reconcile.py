@@ -153,7 +153,8 @@ def test_a_stripe_and_a_transaction_that_the_owner_removed(
         assert {(each["kind"], each["between"][1]) for each in breaks} == {
             ("missing", "journal"), ("missing", "database stripes")
         }  # fmt: skip
-        [found] = cli("reconcile", "--json", code=1).json["breaks"]
+        run, found = cli("reconcile", "--json", code=1).json["breaks"]
+        assert (run["table"], run["shard"]) == ("runs", shard)
         assert found["account"] == account
     finally:
         owner("INSERT INTO stripes SELECT * FROM kept_stripes")

@@ -73,14 +73,30 @@ def test_what_is_in_memory_alone_is_not_so_for_long(tmp_path: Path, monkeypatch)
 
 
 def as_a_crash_leaves_it(path: Path, copy: Path) -> bytes | None:
-    """What `k` is in a copy of the files."""
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(path, copy, ignore=lambda *_: ["LOCK"])
+    """What `k` is in a copy of the files, all as they are at one moment."""
+    while not is_copied(path, copy):
+        pass
     again = Store(copy)
     try:
         return again.get(b"k")
     finally:
         again.close()
+
+
+def is_copied(path: Path, copy: Path) -> bool:
+    """Whether nothing was written, made or removed meanwhile: a flush does all of it."""
+    shutil.rmtree(copy, ignore_errors=True)
+    try:
+        before = files_of(path)
+        shutil.copytree(path, copy, ignore=lambda *_: ["LOCK"])
+        return files_of(path) == before
+    except (FileNotFoundError, shutil.Error):
+        return False
+
+
+def files_of(path: Path) -> dict[str, int]:
+    """Their sizes by name."""
+    return {each.name: each.stat().st_size for each in path.iterdir()}
 
 
 @pytest.mark.parametrize("part", range(1, 12))

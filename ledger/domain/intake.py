@@ -13,6 +13,7 @@ from ledger.domain.policy import LONG_AGO, Policy
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import (
+    BY_TRANSACTION,
     Content,
     Decision,
     Outcomes,
@@ -41,10 +42,6 @@ FINGERPRINT = 16
 VOID = "ledger.void"
 """The kind of a record without entries that asks to void what it reverses."""
 _SEEN = struct.Struct(">qq16s16sq?")
-_COLUMNS = (
-    "offsets", "recorded_at", "effective_at", "created_at", "transaction_ids", "kinds",
-    "descriptions", "ordering_keys", "reverses", "metadata", "entry_counts",
-)  # fmt: skip
 RUN_STRIPES = 8_000
 """Touched by one run, or a few more: a stripe takes a kilobyte in each of its places."""
 APART_STRIPES = 2_000
@@ -205,7 +202,7 @@ class Settled(NamedTuple):
 
 @dataclass(slots=True)
 class _Run:
-    """What a run under decision has come to so far; `rows`: each one's values of _COLUMNS."""
+    """What a run under decision has come to so far; `rows`: each one's values of BY_TRANSACTION."""
 
     content: Content
     outcomes: Outcomes
@@ -262,7 +259,7 @@ def decide(
         else:
             entries, mark = outcome
             _accept(run, record, recorded_until, entries, mark, memory)
-    for name, column in zip(_COLUMNS, zip(*run.rows, strict=True), strict=False):
+    for name, column in zip(BY_TRANSACTION, zip(*run.rows, strict=True), strict=False):
         setattr(run.content, name, list(column))
     run.outcomes.fingerprints = b"".join(run.fingerprints)
     decision = Decision(

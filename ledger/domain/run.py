@@ -97,7 +97,7 @@ class Content:
         for index, offset in enumerate(self.offsets):
             count = self.entry_counts[index]
             if offset in offsets:
-                for name in _BY_TRANSACTION:
+                for name in BY_TRANSACTION:
                     getattr(made, name).append(getattr(self, name)[index])
                 for leg in range(at, at + count):
                     stripe = self.entry_stripes[leg]
@@ -112,10 +112,11 @@ class Content:
         return made
 
 
-_BY_TRANSACTION = (
+BY_TRANSACTION = (
     "offsets", "recorded_at", "effective_at", "created_at", "transaction_ids", "kinds",
     "descriptions", "ordering_keys", "reverses", "metadata", "entry_counts",
 )  # fmt: skip
+"""The columns of a Content with one value for each transaction, in its order."""
 
 
 class _Refusal(NamedTuple):

@@ -18,6 +18,7 @@ from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.run import Content, RunHead, Stripe, Watermark, chain_digest
 from ledger.domain.transaction import MIN_ENTRIES
 from ledger.gl.journal import Journal, PostedRun, PostedTransaction, PostedVoid, Row
+from ledger.gl.posting import transactions_of
 from ledger.gl.scales import Scales
 
 PAGE = 1_000
@@ -173,7 +174,7 @@ def verify_chain(
     before = tail = Watermark()
     findings += _check_head(shard, tail, published.pop(0, set()))
     left_out = [void for void in journal.voids(shard) if not void.was_posted]
-    voids = [each for void in left_out if (each := transaction_of(void))]
+    voids = [each for void in left_out for each in transactions_of(shard, void.taken)]
     for run in journal.runs(shard):
         if run.decisions_offset >= last.decisions_offset:
             break
@@ -248,28 +249,6 @@ def _void_problem(
     if void.was_posted and not is_there:
         return "says that it was posted before, and it is not there"
     return None
-
-
-def transaction_of(void: PostedVoid) -> PostedTransaction | None:
-    """The transaction that counts for nothing, as its row would be; None if it cannot be read."""
-    content = void.taken
-    if not content.offsets:
-        return None
-    scale_of = dict(zip(content.currencies, content.scales, strict=True))
-    return PostedTransaction(
-        void.shard,
-        void.offset,
-        content.transaction_ids[0],
-        content.kinds[0],
-        content.descriptions[0],
-        content.effective_at[0],
-        content.recorded_at[0],
-        content.created_at[0],
-        content.ordering_keys[0],
-        content.reverses[0],
-        content.metadata[0],
-        [(*leg[:2], scale_of[leg[1]], leg[2]) for leg in next(content.legs())],
-    )
 
 
 def _content(

@@ -8,6 +8,9 @@ as text, where a NUMERIC is just its digits. Measured for a transaction of two e
 import struct
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Any
+
+import psycopg
 
 from ledger.domain.run import Content
 
@@ -28,6 +31,12 @@ _NULL = _LENGTH.pack(-1)
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 # PostgreSQL counts microseconds from 2000-01-01.
 _Y2K = 946_684_800_000_000
+
+
+def write(driver: psycopg.Connection[Any], statement: str, rows: bytes) -> None:
+    """Have the database copy `rows`, built as `statement` takes them."""
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(rows)
 
 
 def transaction_stream(rows: Iterable[bytes]) -> bytes:

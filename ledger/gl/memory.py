@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from ledger.domain.balance import Totals, taken_back
-from ledger.domain.run import Content, Stripe, Voided, Watermark
+from ledger.domain.run import Stripe, Voided, Watermark
 from ledger.gl import orphans
 from ledger.gl.journal import (
     Accepted,
@@ -29,7 +29,7 @@ from ledger.gl.journal import (
     TimeAxis,
 )
 from ledger.gl.orphans import Counted, Posted
-from ledger.gl.posting import follow, same_scale, scales_of, scales_together
+from ledger.gl.posting import follow, same_scale, scales_of, scales_together, transactions_of
 
 
 @dataclass
@@ -85,7 +85,9 @@ class MemoryJournal:
 
     def _post(self, posting: Posting, after: Watermark) -> dict[Stripe, Totals]:
         state = self._shards[posting.shard]
-        posted = [each for run in posting.runs for each in _transactions(posting.shard, run.posted)]
+        posted = [
+            each for run in posting.runs for each in transactions_of(posting.shard, run.posted)
+        ]
         state.transactions += posted
         state.runs += map(_posted, posting.runs)
         state.watermark = after
@@ -283,28 +285,6 @@ def _posted(run: PostingRun) -> PostedRun:
         accepted=decision.accepted,
         reference_digest=decision.reference_digest,
     )
-
-
-def _transactions(shard: int, content: Content) -> Iterator[PostedTransaction]:
-    scale_of = dict(zip(content.currencies, content.scales, strict=True))
-    for index, legs in enumerate(content.legs()):
-        yield PostedTransaction(
-            shard=shard,
-            offset=content.offsets[index],
-            transaction_id=content.transaction_ids[index],
-            kind=content.kinds[index],
-            description=content.descriptions[index],
-            effective_at=content.effective_at[index],
-            recorded_at=content.recorded_at[index],
-            created_at=content.created_at[index],
-            ordering_key=content.ordering_keys[index],
-            reverses=content.reverses[index],
-            metadata=content.metadata[index],
-            entries=[
-                (account, currency, scale_of[currency], amount)
-                for account, currency, amount in legs
-            ],
-        )
 
 
 def _add(

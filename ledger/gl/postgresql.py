@@ -208,8 +208,10 @@ class PostgresJournal:
                 self._end_abandoned()
                 raise
             if any(entries):
-                _copy(driver, copying.COPY_TRANSACTIONS, copying.transaction_stream(transactions))
-                _copy(driver, copying.COPY_ENTRIES, b"".join(entries))
+                copying.write(
+                    driver, copying.COPY_TRANSACTIONS, copying.transaction_stream(transactions)
+                )
+                copying.write(driver, copying.COPY_ENTRIES, b"".join(entries))
             totals = _settle(driver, [each.posting for each in prepared])
         self._scales.update(scales)
         return totals
@@ -372,11 +374,6 @@ def _move_arguments(shard: int, before: Watermark, after: Watermark) -> dict[str
         "before_end": before.end,
         "before_digest": before.digest,
     }
-
-
-def _copy(driver: psycopg.Connection[Any], statement: str, rows: bytes) -> None:
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(rows)
 
 
 def _settle(

@@ -1,10 +1,10 @@
 """What every journal checks and works out before it posts; pure, without a database."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ledger.domain.run import Content, Watermark
 from ledger.errors import InvariantBroken
-from ledger.gl.journal import NotPostable, PostingRun, Prepared
+from ledger.gl.journal import NotPostable, PostedTransaction, PostingRun, Prepared
 
 
 def follow(shard: int, before: Watermark, runs: Sequence[PostingRun]) -> Watermark:
@@ -80,4 +80,27 @@ def same_scale(code: str, scale: int, known: int) -> None:
             f"A run gives {code} {scale} decimals, but the ledger has it with {known}. Nothing "
             "was posted. A currency's decimals never change: find out who gave it these. What to "
             "do: docs/runbooks/not-postable.md"
+        )
+
+
+def transactions_of(shard: int, content: Content) -> Iterator[PostedTransaction]:
+    """The transactions of a run's content, as the journal gives them back."""
+    scale_of = dict(zip(content.currencies, content.scales, strict=True))
+    for index, legs in enumerate(content.legs()):
+        yield PostedTransaction(
+            shard=shard,
+            offset=content.offsets[index],
+            transaction_id=content.transaction_ids[index],
+            kind=content.kinds[index],
+            description=content.descriptions[index],
+            effective_at=content.effective_at[index],
+            recorded_at=content.recorded_at[index],
+            created_at=content.created_at[index],
+            ordering_key=content.ordering_keys[index],
+            reverses=content.reverses[index],
+            metadata=content.metadata[index],
+            entries=[
+                (account, currency, scale_of[currency], amount)
+                for account, currency, amount in legs
+            ],
         )

@@ -52,14 +52,9 @@ def _takes(
     rows = copying.transaction_stream([copying.transaction_rows(shard, parts)])
     try:
         with driver.transaction(force_rollback=True):
-            _copy(driver, copying.COPY_TRANSACTIONS, rows)
-            _copy(driver, copying.COPY_ENTRIES, copying.entry_rows(shard, parts))
+            copying.write(driver, copying.COPY_TRANSACTIONS, rows)
+            copying.write(driver, copying.COPY_ENTRIES, copying.entry_rows(shard, parts))
             driver.execute(add_up, bounds)
     except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError):
         return False
     return True
-
-
-def _copy(driver: psycopg.Connection[Any], statement: str, rows: bytes) -> None:
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(rows)

@@ -29,7 +29,7 @@ T = TypeVar("T")
 __all__ = [  # with what is `ledger.terminal`'s
     "OK", "REFUSED", "TIME_UP", "AsJson", "DataDir", "errors", "in_order", "meter", "one_of",
     "plain", "print_json", "print_table", "run", "say", "say_voids", "settings_for", "tell",
-    "time_option",
+    "time_option", "voided_since",
 ]  # fmt: skip
 
 DataDir = Annotated[
@@ -162,3 +162,11 @@ def say_voids(voids: Sequence[Mapping[str, Any]]) -> None:
         "reason": "prose",
     }  # fmt: skip
     print_table(columns, [[str(each[name]) for name in names] for each in voids])
+
+
+def voided_since(count: int) -> str:
+    """What to say of accepted transactions that were voided before they were posted."""
+    return (
+        f"{count:,} of them could not be posted, and were voided: they count for nothing "
+        "(`faust-ledger void list`)"
+    )

@@ -27,6 +27,7 @@ from ledger.cli.output import (
     settings_for,
     tell,
     time_option,
+    voided_since,
 )
 
 if TYPE_CHECKING:
@@ -287,8 +288,7 @@ def _say_report(report: dict[str, Any], tally: "Tally | None", *, done: bool) ->
     print(f"{tally.accepted:,} accepted, {tally.duplicates:,} duplicates, "
           f"{tally.reconciled:,} reconciled")  # fmt: skip
     if tally.voided:
-        tell(f"{tally.voided:,} of them could not be posted, and were voided: they count for "
-             "nothing (`faust-ledger void list`)")  # fmt: skip
+        tell(voided_since(tally.voided))
     for found in tally.breaks:
         tell(f"break: {found.account} {found.currency} in shard {found.shard}")
     if not done:

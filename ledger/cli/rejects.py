@@ -24,6 +24,7 @@ from ledger.cli.output import (
     say,
     settings_for,
     time_option,
+    voided_since,
 )
 
 if TYPE_CHECKING:
@@ -225,8 +226,7 @@ async def _send(
         say(f"Not all of them are reconciled within {seconds:g} s; does a worker run? "
             "(`faust-ledger status`) To send them again is harmless.")  # fmt: skip
     if tally.voided:
-        say(f"{tally.voided:,} of them could not be posted, and were voided: they count for "
-            "nothing (`faust-ledger void list`)")  # fmt: skip
+        say(voided_since(tally.voided))
     bad = tally.rejected or tally.breaks or tally.voided
     return REFUSED if bad else OK if done else TIME_UP
 

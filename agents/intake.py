@@ -280,7 +280,7 @@ class IntakeShard:
         """What it may void; None unless the run that it names is one of the shard's chain."""
         known, log_, topic = self._ids.watermark, self._app.log_, self._app.names.decisions.name
         first, _ = await log_.bounds(topic, self._shard)
-        if not first <= leave.run < known.decisions_offset:
+        if leave.run < first:
             return None
         mark, named = Watermark(), None
         async for records in log_.read(topic, self._shard, leave.run, known.decisions_offset):

@@ -85,7 +85,16 @@ class Difference:
             for key in self._wanted
             if found.get(key) != self._wanted[key]
         ]
-        return f"balances equal to what was published; {len(rows)} differ, as {rows[:3]}"
+        refused = {
+            name: self._watch.seen.refused[place]
+            for name, place in self._flow.published.items()
+            if place in self._watch.seen.refused
+        }
+        missing = self._flow.published.keys() - self._watch.seen.accepted.keys()
+        return (
+            f"balances equal to what was published; {len(rows)} differ, as {rows[:3]}; refused: "
+            f"{refused}; never accepted: {sorted(missing)[:5]}"
+        )
 
 
 def public(seen: Seen, flow: Flow) -> dict[Any, Any]:

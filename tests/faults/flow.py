@@ -33,7 +33,8 @@ class Flow:
     """Publishes from a thread of its own between `begin` and `rest`; `book` is what it all sums to.
 
     `book`: debits, credits and entries in minor units by (account, currency). `moves`, if not 0:
-    for how many transactions an account is in use, and then never again.
+    for how many transactions an account is in use, and then never again. Transactions are made and
+    the book is written in that thread alone: two that took one number would make one id of two.
     """
 
     def __init__(self, settings: Settings, *, name: str, seed: int, rate: int = 150) -> None:
@@ -45,6 +46,7 @@ class Flow:
         self.garbage: set[Place] = set()
         self._sent: deque[dict[str, Any]] = deque(maxlen=2_000)
         self._reversed: set[str] = set()
+        self._written: set[str] = set()
         self._schema = known_ids(settings)["Transaction"]
         self._number = 0
         self._flowing = False
@@ -55,6 +57,7 @@ class Flow:
         self._thread.start()
 
     def _run(self, work: Any, seconds: float) -> Any:
+        """In the thread of the flow."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
     @contextmanager
@@ -70,13 +73,11 @@ class Flow:
 
     def probe(self, seconds: float = 120) -> list[Place]:
         """One transaction in each shard, in Kafka when this returns."""
-        made = [self._in_shard(shard) for shard in range(self.settings.shards)]
-        return list(self._run(self._deliver(made), seconds))
+        return list(self._run(self._probe(), seconds))
 
     def again(self, count: int, seconds: float = 120) -> list[Place]:
         """Publish some of the last transactions once more; returns where the repetitions landed."""
-        some = self.random.sample(list(self._sent), min(count, len(self._sent)))
-        return list(self._run(self._deliver(some, known=False), seconds))
+        return list(self._run(self._again(count), seconds))
 
     def send(self, key: bytes, value: bytes, shard: int, seconds: float = 60) -> Place:
         """One record as it is."""
@@ -85,8 +86,7 @@ class Flow:
 
     def transaction(self, **named: Any) -> dict[str, Any]:
         """A new one, in the book."""
-        made = self._made() | named
-        self._write_down(made)
+        made: dict[str, Any] = self._run(self._transaction(named), 60)
         return made
 
     def publish(self, *made: dict[str, Any], seconds: float = 60) -> list[Place]:
@@ -142,6 +142,9 @@ class Flow:
         return made | dict.fromkeys(("created_at", "effective_at"), time.time_ns() // 1_000)
 
     def _write_down(self, made: dict[str, Any]) -> None:
+        name = made["transaction_id"]
+        assert name not in self._written, f"the flow itself made two transactions {name}"
+        self._written.add(name)
         for entry in made["entries"]:
             sums = self.book[entry["account"], entry["currency"]]
             minor = int(entry["amount"].replace(".", ""))
@@ -171,6 +174,18 @@ class Flow:
                 self.garbage.update(await self._append([(b"x", self.random.randbytes(40), shard)]))
             due = max(due + TICK, time.monotonic() - 1.0)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    async def _probe(self) -> list[Place]:
+        return await self._deliver([self._in_shard(each) for each in range(self.settings.shards)])
+
+    async def _again(self, count: int) -> list[Place]:
+        some = self.random.sample(self._sent, min(count, len(self._sent)))
+        return await self._deliver(some, known=False)
+
+    async def _transaction(self, named: dict[str, Any]) -> dict[str, Any]:
+        made = self._made() | named
+        self._write_down(made)
+        return made
 
     async def _deliver(self, made: Sequence[dict[str, Any]], *, known: bool = True) -> list[Place]:
         records = [(_key(each), self.value(each), self._shard_of(each)) for each in made]

@@ -82,10 +82,11 @@ def start(place: Layout, me: Identity, broker: Broker, jars: Sequence[Path], ahe
     home = place.broker(broker.name)
     home.mkdir(exist_ok=True, mode=files.PRIVATE_DIR)
     given = options(me, jars)
-    format_storage(place, me, broker, (*ahead.used(), *given))
+    format_storage(place, me, broker, (*ahead.used(), *java.for_tests(), *given))
     broker_files.write(home, place, me, broker)
-    # One of several is enough: making it takes processor time.
-    ahead_of_time = ahead.used_or_made() if broker.number == 1 else ahead.used()
+    # One of several is enough: making it takes processor time. What is kept is of a usual run.
+    makes = broker.number == 1 and ahead.to_be_made()
+    ahead_of_time = ahead.used_or_made() if makes else (*ahead.used(), *java.for_tests())
     return spawn(
         broker.name,
         java.command(

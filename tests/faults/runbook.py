@@ -9,9 +9,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 PAGES = Path(__file__).parents[2] / "docs" / "runbooks"
 _BLOCK = re.compile(r"^( *)```(\S+)(.*)\n((?:.*\n)*?)\1```$", re.MULTILINE)
-SECONDS = 60
 SHOWN = "…"
 
 
@@ -62,11 +63,11 @@ def follow(page: str, environment: dict[str, str], programs: list[Path]) -> list
     )
     said = []
     for step in steps_of(page):
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while True:
             done = subprocess.run(
                 ["bash", "-e", "-c", step.commands], env={**os.environ, **environment, "PATH": path},
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180, check=False,
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
             )  # fmt: skip
             missing = step.missing(done.stdout + done.stderr)
             if done.returncode == step.code and not missing:

@@ -25,8 +25,7 @@ from ledger.streaming.health import Place
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import Topic
 from tests.conftest import Stack
-
-SECONDS = 60
+from tests.waiting import PATIENCE
 
 
 class Noting(Place):
@@ -102,7 +101,7 @@ class Agent:
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Return once it is so."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while not reached():
                 assert not self.faults
                 await self.moved.wait()
@@ -110,7 +109,7 @@ class Agent:
 
     async def until_seen(self, reached: Callable[[], bool]) -> None:
         """Of what nothing tells when it changes."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while not reached():  # noqa: ASYNC110 - Faust's
                 await asyncio.sleep(0.02)
 
@@ -192,7 +191,7 @@ def test_every_record_is_taken_once_and_the_hint_reaches_the_end(play: Play) -> 
             await publish(producer, name, 0, range(500, 700))
             await agent.until(lambda: agent.count() == 1_000)
             assert agent.taken == {0: numbers(range(700)), 1: numbers(range(300))}
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE):
                 while await committed(agent) != {0: 700, 1: 300}:  # noqa: ASYNC110 - Kafka's
                     await asyncio.sleep(0.1)
 
@@ -215,7 +214,7 @@ def test_a_successor_goes_on_at_the_first_record_that_was_not_taken(play: Play) 
         async with agent.running():
             await agent.until(lambda: agent.count() == 100)
             await publish(producer, name, 0, range(100, 200))
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE):
                 while not failed:
                     await agent.moved.wait()
                     agent.moved.clear()
@@ -323,7 +322,7 @@ def test_what_compaction_took_is_holes_and_no_gaps(play: Play) -> None:
 
         await write(200)
         # The broker's cleaner comes when it likes, and leaves the newest segment alone.
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while len(await held(agent)) > written - 100:
                 await write(1)
         await write(20)
@@ -520,7 +519,7 @@ def test_a_rebalance_in_the_middle_of_a_run_neither_loses_nor_repeats(
             agent.before = hold
             for partition in range(4):
                 await publish(producer, name, partition, range(100, 200))
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE):
                 await begun.wait()
             async with other.running() as joined:
                 gate.set()
@@ -579,7 +578,7 @@ class Ordinary(Agent):
 
     async def has_committed(self, wanted: dict[int, int]) -> None:
         """Return once Kafka has these offsets of the ordinary topic."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while await committed(self, self.other) != wanted:  # noqa: ASYNC110 - Kafka's
                 await asyncio.sleep(0.1)
 

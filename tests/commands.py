@@ -1,6 +1,7 @@
 """How tests give `faust-ledger` commands: to a process that has imported all of it, where there is one."""
 
 import atexit
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,17 @@ def faust_ledger(*words: object) -> list[str]:
     if sys.platform != "linux":
         return interpreted(*words)
     return [sys.executable, "-I", "-S", str(CLIENT), *_server(), *map(str, words)]
+
+
+@cache
+def folder() -> Path:
+    """With a program `faust-ledger`, for a PATH."""
+    made = Path(mkdtemp(prefix="fl-commands-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    program = made / "faust-ledger"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(faust_ledger())} "$@"\n')
+    program.chmod(0o755)
+    return made
 
 
 def interpreted(*words: object) -> list[str]:

@@ -31,6 +31,9 @@ from tests.groups import MARKED, folder_of, group_of, rank, turn
 from tests.waiting import PATIENCE
 from tests.wire import Wire
 
+# Their fixtures are used where what is beside them is imported.
+pytest.register_assert_rewrite("tests.faults.centres", "tests.integration.surroundings")
+
 LEDGERS = ("stack", "hostile_stack", "world", "centres", "surroundings")
 """Fixtures of the session, each of which starts a ledger."""
 OF_ONE_FILE = ("ledger", "books", "one")

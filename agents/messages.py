@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from agents.stripes import message_key
+from ledger.streaming.stripe_rows import message_key
 from ledger.domain import avro
 from ledger.domain.balance import Balance, Totals
 from ledger.domain.reconcile import Difference

@@ -6,14 +6,14 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents.app import LedgerApp, take_runs
 from agents.messages import Message, Messages, portions
-from agents.stripes import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
+from agents.progress import Progress
+from agents.runtime.runtime import Runtime
 from ledger.domain.balance import NOTHING, Totals, added_up, taken_back
 from ledger.domain.intake import is_apart
 from ledger.domain.partition import partition_of
@@ -25,6 +25,7 @@ from ledger.streaming import log as log_
 from ledger.streaming.decisions import ValidRun, valid_runs, voids_ahead
 from ledger.streaming.delivery import Run
 from ledger.streaming.health import Place, asking, here
+from ledger.streaming.stripe_rows import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
 from ledger.streaming.table import ChangelogTable, Overtaken
 from ledger.streaming.waiting import waited_for
 
@@ -46,31 +47,52 @@ _NO_ROW = Row(0, NOTHING, NOTHING, broken=False)
 log = logging.getLogger(__name__)
 
 
-def attach(app: LedgerApp) -> None:
-    """Give `app` the agent that folds decisions and compares postings."""
-    shards: dict[int, ReconciliationShard] = {}
-    room = Room()
+class StripeReceiver(Protocol):
+    """Where rows go in this process; they are in the stripes topic already."""
 
-    async def opened(shard: int) -> int:
-        if shard not in shards:
-            shards[shard] = ReconciliationShard(app, shard, room)
-        return await shards[shard].open()
+    def receive(
+        self, partition: int, shard: int, first: int, rows: Mapping[Stripe, Row]
+    ) -> None:
+        """Take a shard's rows, appended to a partition of the topic from offset `first` on."""
 
-    async def room_for(shard: int) -> None:
-        if shard in shards:
-            await shards[shard].has_room()
 
-    def settled(shard: int, run: ValidRun) -> None:
-        # Before it is opened, and when it has stopped: it is read from the log later.
-        if shard in shards:
-            shards[shard].offer(run)
+class Reconciliation:
+    """The stage: folds and compares the shards that this process owns."""
 
-    async def take(run: Run) -> int:
-        return await shards[run.tp.partition].take_posted(run)
+    name = "reconciliation"
 
-    app.room, app.settled = room_for, settled
-    app.lanes.append(shards)
-    take_runs(app, app.names.posted, name="reconciliation", opened=opened, take=take)
+    def __init__(self, runtime: Runtime, progress: Progress, receiver: StripeReceiver) -> None:
+        self._runtime, self._progress, self._receiver = runtime, progress, receiver
+        self.topic = runtime.topics.posted
+        self._shards: dict[int, ReconciliationShard] = {}
+        self._room = Room()
+
+    async def open(self, shard: int) -> int:
+        """See Stage."""
+        if shard not in self._shards:
+            self._shards[shard] = ReconciliationShard(
+                self._runtime, shard, self._progress, self._receiver, self._room
+            )
+        return await self._shards[shard].open()
+
+    async def take(self, run: Run) -> int:
+        """See Stage."""
+        return await self._shards[run.tp.partition].take_posted(run)
+
+    def clear(self) -> None:
+        """See Stage."""
+        for shard in self._shards.values():
+            shard.clear()
+
+    async def has_room(self, shard: int) -> None:
+        """Return when more of the shard may be offered."""
+        if shard in self._shards:
+            await self._shards[shard].has_room()
+
+    def offer(self, shard: int, run: ValidRun) -> None:
+        """Fold a run of the shard soon; before it is open, it is read from the log later."""
+        if shard in self._shards:
+            self._shards[shard].offer(run)
 
 
 class Room:
@@ -101,12 +123,20 @@ class Room:
 class ReconciliationShard:
     """One shard's stripes and where its two sides stand."""
 
-    def __init__(self, app: LedgerApp, shard: int, room: Room) -> None:
-        self._app, self._shard, self._room = app, shard, room
-        self._messages, self._rows = Messages(app.codec, shard), Rows(app.codec)
-        path = app.data / "stripes" / str(shard)
-        topic = app.names.stripes_changelog.name
-        self._table = ChangelogTable(path, app.log_, topic, shard, self._rows.version_of)
+    def __init__(
+        self,
+        runtime: Runtime,
+        shard: int,
+        progress: Progress,
+        receiver: StripeReceiver,
+        room: Room,
+    ) -> None:
+        self._runtime, self._shard, self._room = runtime, shard, room
+        self._progress, self._receiver = progress, receiver
+        self._messages, self._rows = Messages(runtime.codec, shard), Rows(runtime.codec)
+        path = runtime.data / "stripes" / str(shard)
+        topic = runtime.topics.stripes_changelog.name
+        self._table = ChangelogTable(path, runtime.log, topic, shard, self._rows.version_of)
         self._lock = asyncio.Lock()
         self._offered: list[ValidRun] = []
         self._posted: deque[Run] = deque()
@@ -141,12 +171,12 @@ class ReconciliationShard:
             return self.posted_read
 
     async def _open(self) -> None:
-        if self._shard not in self._app.shards():
+        if self._shard not in self._runtime.membership.shards():
             raise InvariantBroken(
                 f"Shard {self._shard} is decided by another worker than the one that "
                 "compares it; the assignor should keep them together. Restart the workers."
             )
-        await self._app.compared.loaded(self._app.consumer_generation_id)
+        await self._progress.loaded(self._runtime.membership.generation)
         await waited_for(self._table.open, f"restore the stripes of shard {self._shard}")
         held = self._table.get(MARK)
         self.mark = Mark() if held is None else Mark.decode(held)
@@ -158,14 +188,14 @@ class ReconciliationShard:
         self._carried = self._carried or None
 
     async def _require_known(self) -> None:
-        log_, topic = self._app.log_, self._app.names.decisions.name
-        await decisions.require_known(log_, self._app.codec, topic, self._shard, self.mark.stream)
+        log_, topic = self._runtime.log, self._runtime.topics.decisions.name
+        await decisions.require_known(log_, self._runtime.codec, topic, self._shard, self.mark.stream)
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""
-        topic, start = self._app.names.decisions.name, self.mark.stream.decisions_offset
-        async for records in self._app.log_.read(topic, self._shard, start):
-            await self._fold_all(valid_runs(self._app.codec, records, self.mark.stream))
+        topic, start = self._runtime.topics.decisions.name, self.mark.stream.decisions_offset
+        async for records in self._runtime.log.read(topic, self._shard, start):
+            await self._fold_all(valid_runs(self._runtime.codec, records, self.mark.stream))
 
     async def _start_over(self) -> None:
         """Rows beyond what was compared are one run that waits, whatever runs they came in.
@@ -199,12 +229,12 @@ class ReconciliationShard:
         if stream.end - compared.end > SCANNED_BEYOND:
             held = self._table.scan(b"s")
         else:
-            topic, touched = self._app.names.decisions.name, dict[bytes, None]()
-            runs = self._app.log_.read(
+            topic, touched = self._runtime.topics.decisions.name, dict[bytes, None]()
+            runs = self._runtime.log.read(
                 topic, self._shard, compared.decisions_offset, stream.decisions_offset
             )
             async for records in runs:
-                for run in valid_runs(self._app.codec, records, compared):
+                for run in valid_runs(self._runtime.codec, records, compared):
                     touched |= dict.fromkeys(map(key_of, run.stripes()))
                     compared = run.after
             parts = map(self._table.held, log_.portions(touched))
@@ -249,7 +279,7 @@ class ReconciliationShard:
         """Fold `run` soon."""
         if self._stopped and run.decision.voids:
             # What stopped it may be void now: opened again, it looks ahead.
-            self._app.consumer.reopen(TP(self._app.names.posted.name, self._shard))
+            self._runtime.membership.reopen(TP(self._runtime.topics.posted.name, self._shard))
         if self._stopped or not self._taking:
             return
         self._offered.append(run)
@@ -265,7 +295,7 @@ class ReconciliationShard:
 
     @property
     def _place(self) -> Place:
-        return self._app.health.at(TP(self._app.names.posted.name, self._shard))
+        return self._runtime.health.at(TP(self._runtime.topics.posted.name, self._shard))
 
     async def _fold_offered(self) -> None:
         # Not intake's, who has offered it.
@@ -291,7 +321,7 @@ class ReconciliationShard:
                 # next, this worker too, starts from what is there.
                 log.warning("Shard %s: what was folded before a rebalance is dropped", self._shard)
                 return
-            self._app.fault(error, f"folding shard {self._shard}")
+            self._runtime.fail(error, f"folding shard {self._shard}")
 
     async def _fold_in_order(self, runs: Sequence[ValidRun]) -> None:
         known = self.mark.stream.decisions_offset
@@ -307,9 +337,9 @@ class ReconciliationShard:
             try:
                 await self._fold(portion)
             except ScalesMixed:
-                log_, topic = self._app.log_, self._app.names.decisions.name
+                log_, topic = self._runtime.log, self._runtime.topics.decisions.name
                 mark = self.mark.stream
-                ahead, _ = await voids_ahead(log_, self._app.codec, topic, self._shard, mark)
+                ahead, _ = await voids_ahead(log_, self._runtime.codec, topic, self._shard, mark)
                 self._ahead = [voided for _, voided in ahead.values()]
                 try:
                     await self._fold(portion)
@@ -412,7 +442,7 @@ class ReconciliationShard:
 
     def _remember(self, rows: Mapping[Stripe, Row]) -> None:
         self._cached |= rows
-        limit = CACHED // self._app.ledger.shards
+        limit = CACHED // self._runtime.settings.shards
         if len(self._cached) > limit:
             self._cached = dict(islice(rows.items(), limit))
 
@@ -436,7 +466,7 @@ class ReconciliationShard:
             records = run.from_position(self.posted_read)
             if records is None:
                 # What comes behind it may be what was read again already.
-                await self._app.consumer.rewind(run, self.posted_read)
+                await self._runtime.membership.rewind(run, self.posted_read)
                 continue
             for record in records:
                 await self._take_record(record)
@@ -444,7 +474,7 @@ class ReconciliationShard:
 
     async def _take_record(self, record: ConsumerRecord) -> None:
         try:
-            row = self._app.codec.decode("Posted", record.value or b"")
+            row = self._runtime.codec.decode("Posted", record.value or b"")
             totals = _totals(row)
             why = None if row["shard"] == self._shard else f"it speaks of shard {row['shard']}"
         except ValueError as error:
@@ -559,7 +589,7 @@ class ReconciliationShard:
             if broken != was.broken:
                 changed[stripe] = was._replace(posted=totals or was.posted, broken=broken)
         if records:
-            await self._say(self._app.names.breaks.name, records)
+            await self._say(self._runtime.topics.breaks.name, records)
         if changed:
             opened = sum(1 if row.broken else -1 for row in changed.values())
             mark = mark._replace(breaks=mark.breaks + opened)
@@ -572,7 +602,7 @@ class ReconciliationShard:
     async def _say_stripes(
         self, rows: Mapping[Stripe, Row], values: Mapping[Stripe, bytes]
     ) -> None:
-        partitions = self._app.ledger.balance_partitions
+        partitions = self._runtime.settings.balance_partitions
         by_partition: dict[int, list[Stripe]] = {}
         for stripe in rows:
             partition = partition_of(stripe.account.encode(), partitions)
@@ -588,25 +618,25 @@ class ReconciliationShard:
     async def _say_part(
         self, partition: int, rows: Mapping[Stripe, Row], values: Mapping[Stripe, bytes]
     ) -> None:
-        shard, topic = self._shard, self._app.names.stripes.name
+        shard, topic = self._shard, self._runtime.topics.stripes.name
         messages = [(message_key(stripe, shard), values[stripe]) for stripe in rows]
-        first = await self._app.log_.append_absolute(topic, partition, messages)
-        self._app.told(partition, shard, first, rows)
+        first = await self._runtime.log.append_absolute(topic, partition, messages)
+        self._receiver.receive(partition, shard, first, rows)
 
     def _say_progress(self) -> None:
         """Unless a predecessor, whose mark is on its own disk, has said more."""
-        self._app.health.breaks[self._shard] = self.mark.breaks
-        if self.mark.compared.end >= self._app.compared.end(self._shard):
+        self._runtime.health.breaks[self._shard] = self.mark.breaks
+        if self.mark.compared.end >= self._progress.end(self._shard):
             progress = self._messages.progress(self.mark.compared, self.mark.breaks)
-            self._app.compared.say(self._shard, progress, self.mark.compared.end)
+            self._progress.publish(self._shard, progress, self.mark.compared.end)
 
     async def _say_refused(self, runs: Sequence[ValidRun]) -> None:
         refusals = (refusal for run in runs for refusal in run.outcomes.refused)
         for records in portions(map(self._messages.reject, refusals)):
-            await self._say(self._app.names.rejects.name, records)
+            await self._say(self._runtime.topics.rejects.name, records)
 
     async def _say(self, topic: str, records: Sequence[Message]) -> None:
-        await self._app.log_.append_absolute(topic, self._shard, records)
+        await self._runtime.log.append_absolute(topic, self._shard, records)
 
 
 def _totals(row: Mapping[str, Sequence[str]]) -> dict[Stripe, Totals]:

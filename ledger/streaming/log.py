@@ -119,7 +119,7 @@ class Log:
     def __init__(self, settings: Settings, *, lease: Callable[[], None] | None = None) -> None:
         self._servers = settings.bootstrap_servers
         self._connection = connection.kafka(settings)
-        self._lease = lease or (lambda: None)
+        self.require_lease = lease or (lambda: None)
         self._producer: AIOKafkaProducer | None = None
         self._renewal = asyncio.Lock()
         self._queues: dict[tuple[str, int], _Queue] = {}
@@ -196,7 +196,7 @@ class Log:
         for key, value in records:
             if batch.append(key=key, value=value, timestamp=None) is None:
                 raise InvariantBroken(f"A run for {topic}[{partition}] outgrew a record batch.")
-        self._lease()
+        self.require_lease()
         try:
             sent = await producer.send_batch(batch, topic, partition=partition)
             async with asyncio.timeout(APPEND_SECONDS):

@@ -6,18 +6,18 @@ import textwrap
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from agents import stripes
-from agents.app import LedgerApp
 from agents.balances import BalancesPart
 from agents.intake import IntakeShard
 from agents.posting import PostingShard
 from agents.reconciliation import ReconciliationShard
 from agents.reference import ReferenceFollower
+from agents.runtime import app
 from ledger.domain import intake, transaction
 from ledger.domain.balance import Holding
 from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
 from ledger.gl.memory import MemoryJournal
+from ledger.streaming import stripe_rows
 from ledger.streaming.accepted import Mark as IntakeMark
 from ledger.streaming.delivery import Run, RunConsumer
 from ledger.streaming.health import Place
@@ -69,7 +69,7 @@ MUTANTS = {
         "        self._write(rows.items(), self._end)\n        first = await",
     ),
     "a stripe's key has no currency": Mutant(
-        stripes, "key_of", "{stripe.currency}", "CAD"
+        stripe_rows, "key_of", "{stripe.currency}", "CAD"
     ),
     "an opened shard does not say again what it applied": Mutant(
         ReconciliationShard, "_start_over", "await self._say_stripes(", "_ = ("
@@ -93,7 +93,7 @@ MUTANTS = {
         Holding, "settle", "debits + more_debits - known_debits", "debits + more_debits"
     ),
     "a balance is reconciled as soon as it is decided": Mutant(
-        BalancesPart, "_settle", "ahead.take_settled(self._app.compared.end(shard))", "ahead.take_settled(1 << 60)"
+        BalancesPart, "_settle", "ahead.take_settled(self._progress.end(shard))", "ahead.take_settled(1 << 60)"
     ),
     "posted messages are read from the end": Mutant(
         ReconciliationShard, "_start_over", "self.posted_read = self.mark.posted", "self.posted_read = 1 << 30"
@@ -112,7 +112,7 @@ MUTANTS = {
         Place, "opened", "self._set(State.GOING_ON)", "pass"
     ),
     "nobody asks for the lease": Mutant(
-        LedgerApp, "lease", "raise LeaseLost", "return None and"
+        app, "lease", "raise LeaseLost", "return None and"
     ),
     "a shard is decided with less reference data than its chain has recorded": Mutant(
         IntakeShard, "_reach", "if self._reference.data.offset < offset:", "if False:"

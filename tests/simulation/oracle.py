@@ -81,7 +81,7 @@ class Oracle:
         )
         age = process.unconfirmed()
         self._check(
-            age <= process.app.ledger.session_timeout_seconds,
+            age <= process.settings.session_timeout_seconds,
             f"{process} sends to {topic} {age:.1f} s after its last heartbeat",
         )
 

@@ -9,9 +9,12 @@ from functools import cache
 
 from faust.transport.drivers import aiokafka as driver
 
-from agents import balances, compared, intake, posting, reconciliation
-from agents.app import LeaseLost, LedgerApp
-from agents.reference import ReferenceFollower
+from agents import wiring
+from agents.progress import Progress
+from agents.runtime.app import LeaseLost, LedgerApp, lease
+from agents.runtime.lanes import Lanes
+from agents.runtime.membership import Membership
+from agents.runtime.runtime import Runtime
 from ledger.gl.journal import JournalUnavailable
 from ledger.settings import Settings
 from ledger.streaming.delivery import Run, RunConsumer, joined
@@ -245,25 +248,29 @@ class Stream:
 
 
 class SimApp:
-    """As much of a LedgerApp as the agents ask for; what is not here is LedgerApp's own."""
+    """As much of a LedgerApp as the consumer and the stages ask for; the methods are its own."""
 
     should_stop = False
-    guarded, shards = LedgerApp.guarded, LedgerApp.shards
     clear_lanes, clear_lane = LedgerApp.clear_lanes, LedgerApp.clear_lane
+    health, log_ = LedgerApp.health, LedgerApp.log_
+    serve, _serve, _do = LedgerApp.serve, LedgerApp._serve, LedgerApp._do
 
     def __init__(self, process):
         world = process.world
-        self.process, self.ledger, self.names, self.codec = (
-            process,
-            process.settings,
-            world.names,
-            world.codec,
-        )
-        self.data, self.openers, self.lanes = Folder(process), {}, []
-        self.health = Health(lambda: world.loop.now)
-        self.rebalanced, self.consumer_generation_id = asyncio.Event(), 0
+        self.process, self.openers, self._stages, self._lanes = process, {}, [], []
+        self.consumer_generation_id = 0
         self.tasks, self.streams = [], {}
         self.consumer = self._consumer = None
+        membership = Membership(self, world.names.transactions.name)
+        health = Health(lambda: world.loop.now)
+        self.runtime = Runtime(
+            process.settings, world.names, SimLog(process, self.require_lease), world.codec,
+            Folder(process), health, membership, process.fault,
+        )  # fmt: skip
+
+    def require_lease(self):
+        runtime = self.runtime
+        lease(runtime.membership, runtime.health, runtime.settings.session_timeout_seconds)
 
     def task(self, work):
         self.tasks.append(work)
@@ -278,12 +285,6 @@ class SimApp:
             self.tasks.append(lambda: work(stream))
 
         return take
-
-    def lease(self):
-        LedgerApp.lease(self)
-
-    async def sleep(self, seconds):
-        await self.process.wait(seconds)
 
     def fault(self, error, doing):
         self.process.fault(error, doing)
@@ -359,18 +360,10 @@ class Process:
     def _start(self):
         self.app = app = SimApp(self)
         here.set(app.health.own)
-        app.log_ = SimLog(self)
         if self.kind == "stream":
-            topic = app.names.reference.name
-            reference = ReferenceFollower(app.log_, app.codec, topic, app.ledger)
-            app.task(lambda: app.guarded(reference.follow(), "following the reference data"))
-            app.task(lambda: app.guarded(reference.check_on(), "looking at the reference data"))
-            compared.attach(app)
-            intake.attach(app, reference)
-            reconciliation.attach(app)
-            balances.attach(app)
+            app.serve(wiring.stream(app.runtime, Progress(app.runtime)))
         else:
-            posting.attach(app, FaultyJournal(self))
+            app.serve(wiring.posting(app.runtime, FaultyJournal(self)))
         app.consumer = app._consumer = SimConsumer(self)
         for work in (*app.tasks, app.consumer._thread.fetch, self._deliver):
             self.spawn(work())

@@ -539,7 +539,7 @@ class Group:
         member.app.consumer_generation_id = self.generation
         consumer._thread.assign(tps)
         await self._in(member, lambda m: m.app.consumer.perform_seek())
-        member.app.rebalanced.set()
+        member.app.runtime.membership.rebalance_ended()
 
     async def _in(self, member, call):
         """As the member's own code."""

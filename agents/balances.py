@@ -18,11 +18,11 @@ from agents.lanes import Gap
 from agents.stripes import Row, Rows, message_key, named_by, stripe_of
 from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
+from ledger.health.partitions import here
+from ledger.health.waiting import waited_for
 from ledger.streaming.delivery import Run
-from ledger.streaming.health import here
 from ledger.streaming.log import portions, say_dropped
 from ledger.streaming.store import Store
-from ledger.streaming.waiting import waited_for
 
 POSITIONS = b"p"
 RESTORING = b"r"

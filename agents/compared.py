@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from agents.app import LedgerApp
 from agents.messages import Message
+from ledger.health.waiting import waited_for
 from ledger.streaming.progress import compared, last_said
-from ledger.streaming.waiting import waited_for
 
 
 class Compared:

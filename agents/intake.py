@@ -19,6 +19,8 @@ from ledger.domain.reference import Leave
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Content, Watermark, voids_of
 from ledger.errors import InvariantBroken, Unavailable
+from ledger.health.partitions import asking, here
+from ledger.health.waiting import waited_for
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.decisions import (
     ValidRun,
@@ -28,9 +30,7 @@ from ledger.streaming.decisions import (
     valid_runs,
 )
 from ledger.streaming.delivery import Run
-from ledger.streaming.health import asking, here
 from ledger.streaming.transactions import TransactionReader
-from ledger.streaming.waiting import waited_for
 
 DECODED = 64
 """Records at a time; their ids are looked up together."""

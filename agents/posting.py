@@ -29,6 +29,7 @@ from ledger.gl.journal import (
     Snapshot,
     Superseded,
 )
+from ledger.health.waiting import waited_for
 from ledger.streaming.decisions import (
     ValidRun,
     portions,
@@ -38,7 +39,6 @@ from ledger.streaming.decisions import (
 )
 from ledger.streaming.delivery import Run
 from ledger.streaming.progress import compared
-from ledger.streaming.waiting import waited_for
 
 T = TypeVar("T")
 POST_BYTES = 8 * 1024 * 1024

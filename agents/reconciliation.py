@@ -20,13 +20,13 @@ from ledger.domain.partition import partition_of
 from ledger.domain.reconcile import Compared, Difference, Meeting, Said
 from ledger.domain.run import Stripe, Voided, Watermark
 from ledger.errors import InvariantBroken
+from ledger.health.partitions import Place, asking, here
+from ledger.health.waiting import waited_for
 from ledger.streaming import decisions
 from ledger.streaming import log as log_
 from ledger.streaming.decisions import ValidRun, valid_runs, voids_ahead
 from ledger.streaming.delivery import Run
-from ledger.streaming.health import Place, asking, here
 from ledger.streaming.table import ChangelogTable, Overtaken
-from ledger.streaming.waiting import waited_for
 
 FOLD_BYTES = 8 * 1024 * 1024
 """Folded in one write: the rows must fit one record batch of the changelog."""

@@ -19,9 +19,9 @@ from faust.types import TP
 from agents import lanes
 from agents.app import LedgerApp, new_app, take_runs
 from agents.lanes import Gap
+from ledger.health.partitions import Place
 from ledger.streaming import delivery
 from ledger.streaming.delivery import Run
-from ledger.streaming.health import Place
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import Topic
 from tests.conftest import Stack

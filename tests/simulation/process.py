@@ -13,9 +13,9 @@ from agents import balances, compared, intake, posting, reconciliation
 from agents.app import LeaseLost, LedgerApp
 from agents.reference import ReferenceFollower
 from ledger.gl.journal import JournalUnavailable
+from ledger.health.partitions import Health, here
 from ledger.settings import Settings
 from ledger.streaming.delivery import Run, RunConsumer, joined
-from ledger.streaming.health import Health, here
 from ledger.streaming.table import Overtaken
 from tests.simulation.kafka import SimLog
 from tests.simulation.loop import PROCESS

@@ -19,10 +19,10 @@ from ledger.domain.reference import Leave
 from ledger.domain.run import Outcomes, Stripe, Watermark
 from ledger.gl.journal import NotPostable, Superseded
 from ledger.gl.memory import MemoryJournal
+from ledger.health.partitions import Health
 from ledger.settings import Settings
 from ledger.streaming.decisions import ValidRun
 from ledger.streaming.delivery import Run
-from ledger.streaming.health import Health
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 from tests.integration.gl_runs import CASH, DEPOSIT, Chain, Leg, made, moved, void_of, without

@@ -23,16 +23,16 @@ from agents.runtime.runtime import Graph, Task
 from agents.runtime.topic_watch import TopicWatch, require_topics
 from ledger import settings as configuration
 from ledger.errors import LedgerError, Unavailable
-from ledger.exits import Exit
+from ledger.health.exits import Exit
+from ledger.health.partitions import TURN_SECONDS, Health, here
+from ledger.health.waiting import waited_for
 from ledger.hiding import log_to_stderr
 from ledger.settings import Settings
 from ledger.streaming.connection import why_away
-from ledger.streaming.health import TURN_SECONDS, Health, here
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, codec_of
 from ledger.streaming.store import mend, require_room
 from ledger.streaming.topics import topics
-from ledger.streaming.waiting import waited_for
 
 REACH_SECONDS = 15.0
 TRIM_SECONDS = 10.0

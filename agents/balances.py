@@ -18,12 +18,12 @@ from agents.runtime.lanes import Gap
 from agents.runtime.runtime import Runtime
 from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
+from ledger.health.partitions import here
+from ledger.health.waiting import waited_for
 from ledger.streaming.delivery import Run
-from ledger.streaming.health import here
 from ledger.streaming.log import portions, say_dropped
 from ledger.streaming.store import Store
 from ledger.streaming.stripe_rows import Row, Rows, message_key, named_by, stripe_of
-from ledger.streaming.waiting import waited_for
 
 POSITIONS = b"p"
 RESTORING = b"r"

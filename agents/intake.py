@@ -20,6 +20,8 @@ from ledger.domain.reference import Leave
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Content, Watermark, voids_of
 from ledger.errors import InvariantBroken, Unavailable
+from ledger.health.partitions import asking, here
+from ledger.health.waiting import waited_for
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.decisions import (
     ValidRun,
@@ -29,9 +31,7 @@ from ledger.streaming.decisions import (
     valid_runs,
 )
 from ledger.streaming.delivery import Run
-from ledger.streaming.health import asking, here
 from ledger.streaming.transactions import TransactionReader
-from ledger.streaming.waiting import waited_for
 
 DECODED = 64
 """Records at a time; their ids are looked up together."""
@@ -304,7 +304,11 @@ class IntakeShard:
 
     async def _voidable_by(self, leave: Leave) -> Voidable | None:
         """What it may void; None unless the run that it names is one of the shard's chain."""
-        known, log_, topic = self._ids.watermark, self._runtime.log, self._runtime.topics.decisions.name
+        known, log_, topic = (
+            self._ids.watermark,
+            self._runtime.log,
+            self._runtime.topics.decisions.name,
+        )
         first, _ = await log_.bounds(topic, self._shard)
         if leave.run < first:
             return None

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ledger.streaming.stripe_rows import message_key
 from ledger.domain import avro
 from ledger.domain.balance import Balance, Totals
 from ledger.domain.reconcile import Difference
 from ledger.domain.run import Refusal, Watermark
 from ledger.streaming.registry import Codec
+from ledger.streaming.stripe_rows import message_key
 
 Message = tuple[bytes, bytes]
 PORTION_BYTES = 8 * 1024 * 1024

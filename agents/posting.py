@@ -29,6 +29,7 @@ from ledger.gl.journal import (
     Snapshot,
     Superseded,
 )
+from ledger.health.waiting import waited_for
 from ledger.streaming.decisions import (
     ValidRun,
     portions,
@@ -38,7 +39,6 @@ from ledger.streaming.decisions import (
 )
 from ledger.streaming.delivery import Run
 from ledger.streaming.progress import compared
-from ledger.streaming.waiting import waited_for
 
 T = TypeVar("T")
 POST_BYTES = 8 * 1024 * 1024
@@ -239,7 +239,11 @@ class PostingShard:
     async def _require_known(self, posted: Watermark) -> None:
         await waited_for(
             lambda: require_known(
-                self._runtime.log, self._runtime.codec, self._runtime.topics.decisions.name, self._shard, posted
+                self._runtime.log,
+                self._runtime.codec,
+                self._runtime.topics.decisions.name,
+                self._shard,
+                posted,
             ),
             f"look for what is posted in shard {self._shard}'s decisions",
         )

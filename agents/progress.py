@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from agents.messages import Message
 from agents.runtime.runtime import Runtime
+from ledger.health.waiting import waited_for
 from ledger.streaming.progress import compared, last_said
-from ledger.streaming.waiting import waited_for
 
 
 class Progress:

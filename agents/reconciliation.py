@@ -20,14 +20,14 @@ from ledger.domain.partition import partition_of
 from ledger.domain.reconcile import Compared, Difference, Meeting, Said
 from ledger.domain.run import Stripe, Voided, Watermark
 from ledger.errors import InvariantBroken
+from ledger.health.partitions import Place, asking, here
+from ledger.health.waiting import waited_for
 from ledger.streaming import decisions
 from ledger.streaming import log as log_
 from ledger.streaming.decisions import ValidRun, valid_runs, voids_ahead
 from ledger.streaming.delivery import Run
-from ledger.streaming.health import Place, asking, here
 from ledger.streaming.stripe_rows import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
 from ledger.streaming.table import ChangelogTable, Overtaken
-from ledger.streaming.waiting import waited_for
 
 FOLD_BYTES = 8 * 1024 * 1024
 """Folded in one write: the rows must fit one record batch of the changelog."""
@@ -50,9 +50,7 @@ log = logging.getLogger(__name__)
 class StripeReceiver(Protocol):
     """Where rows go in this process; they are in the stripes topic already."""
 
-    def receive(
-        self, partition: int, shard: int, first: int, rows: Mapping[Stripe, Row]
-    ) -> None:
+    def receive(self, partition: int, shard: int, first: int, rows: Mapping[Stripe, Row]) -> None:
         """Take a shard's rows, appended to a partition of the topic from offset `first` on."""
 
 
@@ -189,7 +187,9 @@ class ReconciliationShard:
 
     async def _require_known(self) -> None:
         log_, topic = self._runtime.log, self._runtime.topics.decisions.name
-        await decisions.require_known(log_, self._runtime.codec, topic, self._shard, self.mark.stream)
+        await decisions.require_known(
+            log_, self._runtime.codec, topic, self._shard, self.mark.stream
+        )
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""

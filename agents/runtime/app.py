@@ -17,11 +17,11 @@ from agents.runtime.lanes import Lanes
 from agents.runtime.membership import Membership
 from agents.runtime.runtime import Graph, Runtime, Stage, Task
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
-from ledger.exits import Exit
+from ledger.health.exits import Exit
+from ledger.health.partitions import Health
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.delivery import Opener, Run, Runs, RunTransport
-from ledger.streaming.health import Health
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec
 from ledger.streaming.store import is_damage, is_disk_trouble, note_damage

@@ -21,9 +21,9 @@ from prometheus_client.metrics_core import (
 
 from agents.progress import Progress
 from agents.runtime.runtime import Runtime
-from ledger.serving import Answer, Served, as_json, as_metrics, leave_address
+from ledger.health.partitions import TURN_SECONDS, Health, State, rows, sentences, shown
+from ledger.health.server import Answer, Served, as_json, as_metrics, leave_address
 from ledger.settings import Settings
-from ledger.streaming.health import TURN_SECONDS, Health, State, rows, sentences, shown
 from ledger.streaming.log import Log
 
 LIVE_SECONDS = 30.0

@@ -18,8 +18,8 @@ from faust.types import TP
 
 from agents.runtime.runtime import Runtime
 from ledger.errors import InvariantBroken
+from ledger.health.partitions import here
 from ledger.streaming.delivery import Run, joined
-from ledger.streaming.health import here
 
 FULL_BYTES = 2 * 1024 * 1024
 """Of memory, waiting in one lane; beyond it nothing is fetched for it until they are taken."""

@@ -152,7 +152,7 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     Exit code 1 unless all is well.
     """
     place = directory(data_dir)
-    from ledger.stack import status as looking
+    from ledger.health import status as looking
 
     found = looking.look(place)
     if as_json:
@@ -174,7 +174,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     Exit code 1 when something is.
     """
     place = directory(data_dir)
-    from ledger.stack import doctor as looking
+    from ledger.health import doctor as looking
 
     findings = looking.examine(place)
     if as_json:

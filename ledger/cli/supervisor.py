@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from ledger.cli.worker_health import Child, WorkerHealth
 from ledger.errors import LedgerError
-from ledger.exits import meaning_of
-from ledger.serving import Served, leave_address
+from ledger.health.exits import meaning_of
+from ledger.health.server import Served, leave_address
+from ledger.health.worker import Child, WorkerHealth
 from ledger.settings import Settings
 from ledger.stack.environment import INTERPRETER, outward
 

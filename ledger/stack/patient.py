@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ledger.stack import health, parts, ports
+from ledger.health import probe
+from ledger.stack import parts, ports
 from ledger.stack.files import Layout
 from ledger.stack.identity import Identity
 from ledger.stack.parts import Part
@@ -47,7 +48,7 @@ class Patient:
         found = {}
         for service in self.services():
             if (part := self.part(service)) is not None:
-                trouble = health.held(part) or _asked(service)
+                trouble = probe.held(part) or _asked(service)
                 if trouble is not None:
                     found[service.name] = trouble
         return found

@@ -35,10 +35,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from ledger.errors import InvariantBroken
+from ledger.health.partitions import here
+from ledger.health.waiting import waited_for
 from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
-from ledger.streaming.health import here
 from ledger.streaming.log import out_of_reach
-from ledger.streaming.waiting import waited_for
 
 FETCH_WAIT_MS = 100
 """How long a broker holds an empty fetch, and so how long a partition that was just opened, or

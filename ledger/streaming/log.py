@@ -20,10 +20,10 @@ from aiokafka.errors import (
 )
 
 from ledger.errors import InvariantBroken, Unavailable
+from ledger.health.waiting import waited_for
 from ledger.settings import Settings
 from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot, and packs faster
 from ledger.streaming import connection
-from ledger.streaming.waiting import waited_for
 
 BATCH_BYTES = 16 * 1024 * 1024
 """Largest record batch; a run's changelog is one batch, so that it is there whole or not at all."""

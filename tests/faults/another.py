@@ -17,8 +17,9 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from psycopg import sql
 from sqlalchemy import make_url
 
+from ledger.health import causes
 from ledger.settings import Settings
-from ledger.stack import causes, files, identity, postgres
+from ledger.stack import files, identity, postgres
 from ledger.stack.prepare import prepare
 from ledger.streaming.topics import create_all, topics
 from tests.faults.flow import Flow

@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg import sql
 
-from ledger.stack import causes, files, identity, postgres
+from ledger.health import causes
+from ledger.stack import files, identity, postgres
 from ledger.streaming.topics import topics
 from tests.faults.another import WORKER, Another, another
 from tests.faults.conftest import Ledger, long

@@ -17,10 +17,10 @@ from ledger.domain.balance import Holding
 from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
 from ledger.gl.memory import MemoryJournal
+from ledger.health.partitions import Place
 from ledger.streaming import stripe_rows
 from ledger.streaming.accepted import Mark as IntakeMark
 from ledger.streaming.delivery import Run, RunConsumer
-from ledger.streaming.health import Place
 from ledger.streaming.log import Log
 from ledger.streaming.table import ChangelogTable
 from tests.simulation.process import Process

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from hashlib import sha256
 
 from agents.stripes import MARK, Mark, Rows
+
 from ledger.domain import avro
 from ledger.domain.policy import DAY
 from ledger.domain.reference import PolicyChange

@@ -12,13 +12,12 @@ from faust.transport.drivers import aiokafka as driver
 from agents import wiring
 from agents.progress import Progress
 from agents.runtime.app import LeaseLost, LedgerApp, lease
-from agents.runtime.lanes import Lanes
 from agents.runtime.membership import Membership
 from agents.runtime.runtime import Runtime
 from ledger.gl.journal import JournalUnavailable
+from ledger.health.partitions import Health, here
 from ledger.settings import Settings
 from ledger.streaming.delivery import Run, RunConsumer, joined
-from ledger.streaming.health import Health, here
 from ledger.streaming.table import Overtaken
 from tests.simulation.kafka import SimLog
 from tests.simulation.loop import PROCESS

@@ -18,9 +18,9 @@ from ledger.domain.reference import Account, Asset, ClockLimit, Leave, PolicyCha
 from ledger.domain.transaction import ordering_key
 from ledger.gl.journal import NotPostable
 from ledger.gl.memory import MemoryJournal
+from ledger.health.partitions import rows, sentences
 from ledger.settings import Settings
 from ledger.streaming import accepted, log, table
-from ledger.streaming.health import rows, sentences
 from ledger.streaming.reference import key_and_row
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics

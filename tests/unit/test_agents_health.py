@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-
 from agents.app import LeaseLost, LedgerApp, exit_of
 from agents.health import Ages, Told
+from prometheus_client.parser import text_string_to_metric_families
+
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
-from ledger.exits import Exit, advice_of, meaning_of
+from ledger.health.exits import Exit, advice_of, meaning_of
+from ledger.health.partitions import Health
 from ledger.settings import Settings
-from ledger.streaming.health import Health
 from ledger.streaming.table import Overtaken
 
 ORDER = ("outcome", "code", "stage", "shard", "partition", "state")

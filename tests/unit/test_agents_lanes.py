@@ -2,14 +2,14 @@
 
 import asyncio
 
+from agents.lanes import FULL_BYTES, Gap, Lane, Stage
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from agents import lanes
-from agents.lanes import FULL_BYTES, Gap, Lane, Stage
 from ledger.errors import InvariantBroken
+from ledger.health.partitions import Health, State
 from ledger.streaming.delivery import Run, joined
-from ledger.streaming.health import Health, State
 
 
 def record(offset: int, size: int = 1) -> ConsumerRecord:

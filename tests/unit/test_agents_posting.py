@@ -11,7 +11,7 @@ from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl.journal import JournalUnavailable, Posting
 from ledger.gl.memory import MemoryJournal
-from ledger.streaming.health import HANGING_SECONDS, Place, State, here
+from ledger.health.partitions import HANGING_SECONDS, Place, State, here
 from tests.integration.gl_runs import Chain, moved
 
 

@@ -3,13 +3,13 @@
 from types import SimpleNamespace
 
 import pytest
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
-
 from agents.app import new_app
 from agents.assignor import Ours
 from agents.topic_watch import TopicWatch
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+
+from ledger.health.partitions import Health
 from ledger.settings import Settings
-from ledger.streaming.health import Health
 from ledger.streaming.registry import Codec
 from ledger.streaming.topic_rules import Difference
 

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from ledger.cli.main import app
 from ledger.errors import LedgerError, SettingsError
-from ledger.exits import Exit
 from ledger.gl.postgresql import PostgresJournal
+from ledger.health.causes import of_database
+from ledger.health.exits import Exit
 from ledger.settings import Settings, load
-from ledger.stack.causes import of_database
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from ledger import terminal
-from ledger.stack import doctor, status
+from ledger.health import doctor, status
 from ledger.stack.patient import Finding
 
 ACCOUNT = "assets:custody:" + "very-long-name-of-a-client-with-accounts:" * 3 + "1"

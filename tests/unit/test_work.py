@@ -10,6 +10,7 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from agents.stripes import Row, Rows
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
@@ -17,16 +18,15 @@ from agents.balances import BalancesPart
 from agents.intake import DECODED, IntakeShard
 from agents.posting import Poster, PostingShard
 from agents.reconciliation import ReconciliationShard, Room
-from agents.stripes import Row, Rows
 from ledger.domain import avro, intake, published
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.reference import Reference
 from ledger.domain.run import Content, Outcomes, Stripe
 from ledger.gl.memory import MemoryJournal
+from ledger.health.partitions import Health
 from ledger.settings import Settings
 from ledger.streaming.decisions import ValidRun
 from ledger.streaming.delivery import Run
-from ledger.streaming.health import Health
 from ledger.streaming.registry import Codec
 from ledger.streaming.store import Store
 from ledger.streaming.table import Overtaken

@@ -8,7 +8,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from ledger.errors import Unavailable
-from ledger.streaming.health import Asked, asking
+from ledger.health.partitions import Asked, asking
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

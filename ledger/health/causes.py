@@ -8,14 +8,15 @@ from typing import Any
 
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.health import probe
+from ledger.health.partitions import State, spans
 from ledger.hiding import shown_url
 from ledger.settings import Settings
-from ledger.stack import health, parts
+from ledger.stack import parts
 from ledger.stack.files import Layout
 from ledger.stack.parts import Part
 from ledger.stack.patient import Finding
 from ledger.streaming import progress
-from ledger.streaming.health import State, spans
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, codec_of
 from ledger.streaming.topic_rules import LOST_PAGE, PAGE
@@ -43,7 +44,7 @@ def of_worker(place: Layout, part: Part) -> Iterator[Finding]:
             part.name, False, detail, f"read {part.log}; `faust-ledger up` starts it again"
         )
         return
-    found = health.ask(place, part)
+    found = probe.ask(place, part)
     if isinstance(found, str):
         yield Finding(part.name, False, found, f"do as it says; its log is {part.log}")
         return

@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ledger.errors import StackError
+from ledger.health import causes, machine
 from ledger.settings import load as load_settings
-from ledger.stack import cache, causes, files, identity, machine, parts, ports, postgres, rights
+from ledger.stack import cache, files, identity, parts, ports, postgres, rights
 from ledger.stack import record as records
 from ledger.stack.files import PARTIAL
 from ledger.stack.parts import Part

@@ -14,9 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ledger.cli.supervisor import Supervisor
-from ledger.cli.worker_health import Child, WorkerHealth
 from ledger.errors import LedgerError
-from ledger.serving import Served, address_in, as_json, as_metrics, leave_address
+from ledger.health.server import Served, address_in, as_json, as_metrics, leave_address
+from ledger.health.worker import Child, WorkerHealth
 from ledger.settings import Settings
 
 

@@ -11,13 +11,14 @@ import psutil
 from rich.markup import escape
 from rich.table import Table
 
-from ledger.stack import cache, files, health, identity, parts
+from ledger.health import probe
+from ledger.health.partitions import alike, spans
+from ledger.health.probe import Health
+from ledger.stack import cache, files, identity, parts
 from ledger.stack import record as records
 from ledger.stack.files import Layout
-from ledger.stack.health import Health
 from ledger.stack.parts import Part
 from ledger.stack.services import services
-from ledger.streaming.health import alike, spans
 from ledger.terminal import plain
 
 
@@ -73,7 +74,7 @@ def look(data_dir: Path) -> Status:
     ]
     said = {part.name: asked(place, part) for part in record.workers}
     seen += [
-        see(part.name, part, partial(health.trouble, said[part.name]), port=None, log=part.log)
+        see(part.name, part, partial(probe.trouble, said[part.name]), port=None, log=part.log)
         for part in record.workers
     ]
     healths = {name: None if isinstance(each, str) else each for name, each in said.items()}
@@ -82,7 +83,7 @@ def look(data_dir: Path) -> Status:
 
 def asked(place: Layout, part: Part) -> Health | str:
     """What a worker says, or why it says nothing."""
-    return health.ask(place, part) if parts.running(part) else "it does not run"
+    return probe.ask(place, part) if parts.running(part) else "it does not run"
 
 
 def see(name: str, part: Part | None, missing: parts.Check, *, port: int | None, log: Path) -> Seen:
@@ -97,7 +98,7 @@ def see(name: str, part: Part | None, missing: parts.Check, *, port: int | None,
         part.port,
         memory(process),
         time.time() - part.started,
-        health.held(part) or missing(),
+        probe.held(part) or missing(),
         str(log),
     )
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from ledger.domain.run import Watermark
+from ledger.health import causes
+from ledger.health.causes import Known, judged
 from ledger.settings import Settings
-from ledger.stack import causes
-from ledger.stack.causes import Known, judged
 from ledger.streaming.topics import topics
 
 NAMES = topics(Settings(shards=3))

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from ledger.errors import Unavailable
-from ledger.streaming import waiting
-from ledger.streaming.health import (
+from ledger.health import waiting
+from ledger.health.partitions import (
     HANGING_SECONDS,
     TURN_SECONDS,
     UNHEARD,
@@ -18,7 +18,7 @@ from ledger.streaming.health import (
     sentences,
     spans,
 )
-from ledger.streaming.waiting import waited_for
+from ledger.health.waiting import waited_for
 
 TP = ("t", 3)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from ledger.serving import address_in
+from ledger.health.server import address_in
 from ledger.stack import parts
 from ledger.stack.files import Layout
 from ledger.stack.parts import Part

@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from ledger.exits import advice_of, meaning_of
-from ledger.serving import UNWELL, WELL, Answer, Route, address_in, as_json, as_metrics
+from ledger.health.exits import advice_of, meaning_of
+from ledger.health.server import UNWELL, WELL, Answer, Route, address_in, as_json, as_metrics
 
 ANSWER_SECONDS = 2.0
 STILL_SECONDS = 30.0

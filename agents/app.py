@@ -15,11 +15,13 @@ from faust.types import TP
 
 from agents.assignor import Assignor
 from agents.lanes import Lane, Stage
+from agents.runtime.run_consumer import Opener
+from agents.runtime.runs import Run
+from agents.runtime.transport import Runs, RunTransport
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
 from ledger.exits import Exit
 from ledger.settings import Settings
 from ledger.streaming import connection
-from ledger.streaming.delivery import Opener, Run, Runs, RunTransport
 from ledger.streaming.health import Health
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec

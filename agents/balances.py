@@ -15,10 +15,10 @@ from faust.types import TP
 from agents import messages
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
+from agents.runtime.runs import Run
 from agents.stripes import Row, Rows, message_key, named_by, stripe_of
 from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
-from ledger.streaming.delivery import Run
 from ledger.streaming.health import here
 from ledger.streaming.log import portions, say_dropped
 from ledger.streaming.store import Store

@@ -14,6 +14,7 @@ from faust.types import TP
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
 from agents.reference import ReferenceFollower
+from agents.runtime.runs import Run
 from ledger.domain.intake import Memory, Received, Settled, Voidable, cut, decide
 from ledger.domain.reference import Leave
 from ledger.domain.refusal import Refused
@@ -27,7 +28,6 @@ from ledger.streaming.decisions import (
     require_settled,
     valid_runs,
 )
-from ledger.streaming.delivery import Run
 from ledger.streaming.health import asking, here
 from ledger.streaming.transactions import TransactionReader
 from ledger.streaming.waiting import waited_for

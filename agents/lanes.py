@@ -17,8 +17,8 @@ from typing import Any
 
 from faust.types import TP
 
+from agents.runtime.runs import Run, joined
 from ledger.errors import InvariantBroken
-from ledger.streaming.delivery import Run, joined
 from ledger.streaming.health import here
 
 FULL_BYTES = 2 * 1024 * 1024

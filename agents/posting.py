@@ -15,6 +15,7 @@ from faust.types import TP
 
 from agents.app import LedgerApp, take_runs
 from agents.lanes import Gap
+from agents.runtime.runs import Run
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Voided, Watermark
 from ledger.errors import InvariantBroken, Unavailable
@@ -36,7 +37,6 @@ from ledger.streaming.decisions import (
     valid_runs,
     voids_ahead,
 )
-from ledger.streaming.delivery import Run
 from ledger.streaming.progress import compared
 from ledger.streaming.waiting import waited_for
 

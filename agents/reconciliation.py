@@ -13,6 +13,7 @@ from faust.types import TP
 
 from agents.app import LedgerApp, take_runs
 from agents.messages import Message, Messages, portions
+from agents.runtime.runs import Run
 from agents.stripes import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
 from ledger.domain.balance import NOTHING, Totals, added_up, taken_back
 from ledger.domain.intake import is_apart
@@ -23,7 +24,6 @@ from ledger.errors import InvariantBroken
 from ledger.streaming import decisions
 from ledger.streaming import log as log_
 from ledger.streaming.decisions import ValidRun, valid_runs, voids_ahead
-from ledger.streaming.delivery import Run
 from ledger.streaming.health import Place, asking, here
 from ledger.streaming.table import ChangelogTable, Overtaken
 from ledger.streaming.waiting import waited_for

@@ -19,8 +19,7 @@ from faust.types import TP
 from agents import lanes
 from agents.app import LedgerApp, new_app, take_runs
 from agents.lanes import Gap
-from ledger.streaming import delivery
-from ledger.streaming.delivery import Run
+from agents.runtime.runs import RECORD_BYTES, Run
 from ledger.streaming.health import Place
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import Topic
@@ -442,7 +441,7 @@ def test_what_waits_is_bounded(play: Play, monkeypatch: pytest.MonkeyPatch) -> N
             assert 0 < counted <= 20_000 + 2 * 1_200_000
             # Nothing was done yet, so all that was ever read is held by somebody, counted or not:
             # besides, what the agent has in hand.
-            held = size + delivery.RECORD_BYTES
+            held = size + RECORD_BYTES
             read = held * await app.consumer.position(TP(name, 0))
             assert counted < read <= 40_000 + 3 * 1_200_000 < size * count / 2
             assert read == sum(waiting) + counted

@@ -13,13 +13,14 @@ from agents.intake import IntakeShard
 from agents.posting import PostingShard
 from agents.reconciliation import ReconciliationShard
 from agents.reference import ReferenceFollower
+from agents.runtime.run_consumer import RunConsumer
+from agents.runtime.runs import Run
 from ledger.domain import intake, transaction
 from ledger.domain.balance import Holding
 from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
 from ledger.gl.memory import MemoryJournal
 from ledger.streaming.accepted import Mark as IntakeMark
-from ledger.streaming.delivery import Run, RunConsumer
 from ledger.streaming.health import Place
 from ledger.streaming.log import Log
 from ledger.streaming.table import ChangelogTable

@@ -12,9 +12,10 @@ from faust.transport.drivers import aiokafka as driver
 from agents import balances, compared, intake, posting, reconciliation
 from agents.app import LeaseLost, LedgerApp
 from agents.reference import ReferenceFollower
+from agents.runtime.run_consumer import RunConsumer
+from agents.runtime.runs import Run, joined
 from ledger.gl.journal import JournalUnavailable
 from ledger.settings import Settings
-from ledger.streaming.delivery import Run, RunConsumer, joined
 from ledger.streaming.health import Health, here
 from ledger.streaming.table import Overtaken
 from tests.simulation.kafka import SimLog

@@ -7,8 +7,8 @@ from faust.types import TP
 
 from agents import lanes
 from agents.lanes import FULL_BYTES, Gap, Lane, Stage
+from agents.runtime.runs import Run, joined
 from ledger.errors import InvariantBroken
-from ledger.streaming.delivery import Run, joined
 from ledger.streaming.health import Health, State
 
 

@@ -12,6 +12,7 @@ from agents import posting
 from agents.intake import IntakeShard
 from agents.posting import Poster, PostingShard
 from agents.reconciliation import ReconciliationShard, Room, ScalesMixed, _totals
+from agents.runtime.runs import Run
 from agents.stripes import Mark, Row
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.policy import Policy
@@ -21,7 +22,6 @@ from ledger.gl.journal import NotPostable, Superseded
 from ledger.gl.memory import MemoryJournal
 from ledger.settings import Settings
 from ledger.streaming.decisions import ValidRun
-from ledger.streaming.delivery import Run
 from ledger.streaming.health import Health
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics

@@ -17,6 +17,7 @@ from agents.balances import BalancesPart
 from agents.intake import DECODED, IntakeShard
 from agents.posting import Poster, PostingShard
 from agents.reconciliation import ReconciliationShard, Room
+from agents.runtime.runs import Run
 from agents.stripes import Row, Rows
 from ledger.domain import avro, intake, published
 from ledger.domain.balance import NOTHING, Totals
@@ -25,7 +26,6 @@ from ledger.domain.run import Content, Outcomes, Stripe
 from ledger.gl.memory import MemoryJournal
 from ledger.settings import Settings
 from ledger.streaming.decisions import ValidRun
-from ledger.streaming.delivery import Run
 from ledger.streaming.health import Health
 from ledger.streaming.registry import Codec
 from ledger.streaming.store import Store

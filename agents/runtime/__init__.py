@@ -1,0 +1,1 @@
+"""What only the Faust side needs: how runs are delivered, and the application around the stages."""

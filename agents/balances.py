@@ -15,12 +15,12 @@ from faust.types import TP
 from agents import messages
 from agents.progress import Progress
 from agents.runtime.lanes import Gap
+from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
 from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
 from ledger.health.partitions import here
 from ledger.health.waiting import waited_for
-from ledger.streaming.delivery import Run
 from ledger.streaming.log import portions, say_dropped
 from ledger.streaming.store import Store
 from ledger.streaming.stripe_rows import Row, Rows, message_key, named_by, stripe_of

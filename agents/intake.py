@@ -14,6 +14,7 @@ from faust.types import TP
 
 from agents.reference import ReferenceFollower
 from agents.runtime.lanes import Gap
+from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
 from ledger.domain.intake import Memory, Received, Settled, Voidable, cut, decide
 from ledger.domain.reference import Leave
@@ -30,7 +31,6 @@ from ledger.streaming.decisions import (
     require_settled,
     valid_runs,
 )
-from ledger.streaming.delivery import Run
 from ledger.streaming.transactions import TransactionReader
 
 DECODED = 64

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from faust.types import TP
 
 from agents.runtime.lanes import Gap
+from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Voided, Watermark
@@ -37,7 +38,6 @@ from ledger.streaming.decisions import (
     valid_runs,
     voids_ahead,
 )
-from ledger.streaming.delivery import Run
 from ledger.streaming.progress import compared
 
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from faust.types import TP
 
 from agents.messages import Message, Messages, portions
 from agents.progress import Progress
+from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
 from ledger.domain.balance import NOTHING, Totals, added_up, taken_back
 from ledger.domain.intake import is_apart
@@ -25,7 +26,6 @@ from ledger.health.waiting import waited_for
 from ledger.streaming import decisions
 from ledger.streaming import log as log_
 from ledger.streaming.decisions import ValidRun, valid_runs, voids_ahead
-from ledger.streaming.delivery import Run
 from ledger.streaming.stripe_rows import MARK, Mark, Row, Rows, key_of, message_key, stripe_of
 from ledger.streaming.table import ChangelogTable, Overtaken
 

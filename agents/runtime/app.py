@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import faust
-from faust.types import TP
 
 from agents.runtime.assignor import Assignor
-from agents.runtime.lanes import Lanes
 from agents.runtime.membership import Membership
+from agents.runtime.runs import Run
 from agents.runtime.runtime import Graph, Runtime, Stage, Task
+from agents.runtime.stages import Stages
+from agents.runtime.transport import Runs, RunTransport
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
 from ledger.health.exits import Exit
 from ledger.health.partitions import Health
 from ledger.settings import Settings
 from ledger.streaming import connection
-from ledger.streaming.delivery import Opener, Run, Runs, RunTransport
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec
 from ledger.streaming.store import is_damage, is_disk_trouble, note_damage
@@ -58,9 +58,7 @@ class LedgerApp(faust.App):
         self.runtime = Runtime(
             settings, names, log_, codec, data, health, membership, self.fault
         )  # fmt: skip
-        self.openers: dict[str, Opener] = {}
-        self._stages: list[Stage] = []
-        self._lanes: list[Lanes] = []
+        self.stages = Stages(self.runtime)
 
     def serve(self, graph: Graph) -> None:
         """Take the runs of each stage's topic, and do the tasks beside them."""
@@ -70,19 +68,14 @@ class LedgerApp(faust.App):
             self._do(task)
 
     def _serve(self, stage: Stage) -> None:
-        name = stage.topic.name
-        lanes = Lanes(self.runtime, stage.take)
-        self.openers[name] = stage.open
-        self.runtime.health.stages[name] = stage.name
-        self._stages.append(stage)
-        self._lanes.append(lanes)
+        lanes = self.stages.add(stage)
 
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
                 runs: list[Run] = event.value
                 lanes.put(runs)
 
-        self.agent(self.topic(name, schema=Runs()), name=stage.name)(agent)
+        self.agent(self.topic(stage.topic.name, schema=Runs()), name=stage.name)(agent)
 
     def _do(self, task: Task) -> None:
         async def guarded() -> None:
@@ -90,16 +83,6 @@ class LedgerApp(faust.App):
 
         guarded.__name__ = task.doing.replace(" ", "_")
         self.task(guarded)
-
-    @property
-    def health(self) -> Health:
-        """What the consumer notes of its partitions."""
-        return self.runtime.health
-
-    @property
-    def log_(self) -> Log:
-        """Where the consumer looks up the bounds of its partitions."""
-        return self.runtime.log
 
     def fault(self, error: BaseException, doing: str) -> None:
         """End the process at once, before Faust can ack what was not done.
@@ -116,18 +99,6 @@ class LedgerApp(faust.App):
     def on_rebalance_end(self) -> None:
         super().on_rebalance_end()
         self.runtime.membership.rebalance_ended()
-
-    def clear_lanes(self) -> None:
-        """Forget the runs that wait: positions are about to be asked for again."""
-        for lanes in self._lanes:
-            lanes.clear()
-        for stage in self._stages:
-            stage.clear()
-
-    def clear_lane(self, tp: TP) -> None:
-        """The same of one partition; if its lane had stopped, it goes on."""
-        for lanes in self._lanes:
-            lanes.clear_lane(tp)
 
 
 def lease(membership: Membership, health: Health, session_seconds: int) -> None:

@@ -16,16 +16,16 @@ from functools import partial
 
 from faust.types import TP
 
+from agents.runtime.runs import Run, joined
 from agents.runtime.runtime import Runtime
 from ledger.errors import InvariantBroken
 from ledger.health.partitions import here
-from ledger.streaming.delivery import Run, joined
 
 FULL_BYTES = 2 * 1024 * 1024
 """Of memory, waiting in one lane; beyond it nothing is fetched for it until they are taken."""
 
 PATIENCE = 0.1
-"""Seconds that the lanes of a topic wait for the slowest one; ten times what a run takes when it is quiet."""
+"""Seconds that lanes wait for the slowest one; ten times what a run takes when it is quiet."""
 
 Take = Callable[[Run], Awaitable[int]]
 log = logging.getLogger(__name__)

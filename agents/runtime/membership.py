@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 if TYPE_CHECKING:
-    from ledger.streaming.delivery import Run, RunConsumer
+    from agents.runtime.run_consumer import RunConsumer
+    from agents.runtime.runs import Run
 
 
 class Membership:

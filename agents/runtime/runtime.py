@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from agents.runtime.membership import Membership
+from agents.runtime.runs import Run
 from ledger.health.partitions import Health
 from ledger.settings import Settings
-from ledger.streaming.delivery import Run
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import Topic, Topics

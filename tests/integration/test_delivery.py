@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents.app import LedgerApp, new_app, take_runs
-from agents.lanes import Gap
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from faust.types import TP
 
-from agents import lanes
+from agents.runtime import lanes
+from agents.runtime.app import LedgerApp, new_app, take_runs
+from agents.runtime.lanes import Gap
+from agents.runtime.runs import Run
 from ledger.health.partitions import Place
 from ledger.streaming import delivery
-from ledger.streaming.delivery import Run
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import Topic
 from tests.conftest import Stack

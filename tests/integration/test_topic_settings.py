@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents.topic_watch import require_topics
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
+from agents.runtime.topic_watch import require_topics
 from ledger.client.balances import BalanceReader
 from ledger.client.beyond import recover
 from ledger.client.blocking import BlockingPublisher

@@ -12,6 +12,8 @@ from agents.posting import PostingShard
 from agents.reconciliation import ReconciliationShard
 from agents.reference import ReferenceFollower
 from agents.runtime import app
+from agents.runtime.run_consumer import RunConsumer
+from agents.runtime.runs import Run
 from ledger.domain import intake, transaction
 from ledger.domain.balance import Holding
 from ledger.domain.reference import Reference
@@ -20,7 +22,6 @@ from ledger.gl.memory import MemoryJournal
 from ledger.health.partitions import Place
 from ledger.streaming import stripe_rows
 from ledger.streaming.accepted import Mark as IntakeMark
-from ledger.streaming.delivery import Run, RunConsumer
 from ledger.streaming.log import Log
 from ledger.streaming.table import ChangelogTable
 from tests.simulation.process import Process
@@ -164,7 +165,7 @@ MUTANTS = {
         PostingShard, "look_for_voids", "if self._may_go_on and", "if False and", "void"
     ),
     "a lane that stopped stays so": Mutant(
-        RunConsumer, "_open", "self.app.clear_lane(tp)", "pass", "void"
+        RunConsumer, "_open", "self.app.stages.clear_lane(tp)", "pass", "void"
     ),
     "the journal takes out what it has left out": Mutant(
         MemoryJournal, "_take_back", "if void.offset not in", "if True or void.offset not in", "void"

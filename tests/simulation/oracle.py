@@ -4,13 +4,12 @@ import struct
 from bisect import bisect_left
 from hashlib import sha256
 
-from agents.stripes import MARK, Mark, Rows
-
 from ledger.domain import avro
 from ledger.domain.policy import DAY
 from ledger.domain.reference import PolicyChange
 from ledger.domain.run import Content, Outcomes
 from ledger.streaming.reference import item_of
+from ledger.streaming.stripe_rows import MARK, Mark, Rows
 from tests.simulation.book import Known, Shard, decimal
 
 _HEAD = struct.Struct(">iqqqqq")

@@ -13,11 +13,13 @@ from agents import wiring
 from agents.progress import Progress
 from agents.runtime.app import LeaseLost, LedgerApp, lease
 from agents.runtime.membership import Membership
+from agents.runtime.run_consumer import RunConsumer
+from agents.runtime.runs import Run, joined
 from agents.runtime.runtime import Runtime
+from agents.runtime.stages import Stages
 from ledger.gl.journal import JournalUnavailable
 from ledger.health.partitions import Health, here
 from ledger.settings import Settings
-from ledger.streaming.delivery import Run, RunConsumer, joined
 from ledger.streaming.table import Overtaken
 from tests.simulation.kafka import SimLog
 from tests.simulation.loop import PROCESS
@@ -250,13 +252,11 @@ class SimApp:
     """As much of a LedgerApp as the consumer and the stages ask for; the methods are its own."""
 
     should_stop = False
-    clear_lanes, clear_lane = LedgerApp.clear_lanes, LedgerApp.clear_lane
-    health, log_ = LedgerApp.health, LedgerApp.log_
     serve, _serve, _do = LedgerApp.serve, LedgerApp._serve, LedgerApp._do
 
     def __init__(self, process):
         world = process.world
-        self.process, self.openers, self._stages, self._lanes = process, {}, [], []
+        self.process = process
         self.consumer_generation_id = 0
         self.tasks, self.streams = [], {}
         self.consumer = self._consumer = None
@@ -266,6 +266,7 @@ class SimApp:
             process.settings, world.names, SimLog(process, self.require_lease), world.codec,
             Folder(process), health, membership, process.fault,
         )  # fmt: skip
+        self.stages = Stages(self.runtime)
 
     def require_lease(self):
         runtime = self.runtime
@@ -284,10 +285,6 @@ class SimApp:
             self.tasks.append(lambda: work(stream))
 
         return take
-
-    def fault(self, error, doing):
-        self.process.fault(error, doing)
-
 
 class FaultyJournal:
     """The shared MemoryJournal as one process reaches it."""
@@ -358,7 +355,7 @@ class Process:
 
     def _start(self):
         self.app = app = SimApp(self)
-        here.set(app.health.own)
+        here.set(app.runtime.health.own)
         if self.kind == "stream":
             app.serve(wiring.stream(app.runtime, Progress(app.runtime)))
         else:

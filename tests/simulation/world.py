@@ -324,7 +324,7 @@ class World:
             f"{process}: {sentence}"
             for group in self.groups.values()
             for process in group.live()
-            for sentence in sentences(rows(process.app.health))
+            for sentence in sentences(rows(process.app.runtime.health))
         ]
 
     def _unsettled(self):

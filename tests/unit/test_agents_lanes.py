@@ -2,14 +2,14 @@
 
 import asyncio
 
-from agents.lanes import FULL_BYTES, Gap, Lane, Stage
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents import lanes
+from agents.runtime import lanes
+from agents.runtime.lanes import FULL_BYTES, Gap, Lane, Stage
+from agents.runtime.runs import Run, joined
 from ledger.errors import InvariantBroken
 from ledger.health.partitions import Health, State
-from ledger.streaming.delivery import Run, joined
 
 
 def record(offset: int, size: int = 1) -> ConsumerRecord:

@@ -3,11 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
-from agents.app import new_app
-from agents.assignor import Ours
-from agents.topic_watch import TopicWatch
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 
+from agents.runtime.app import new_app
+from agents.runtime.assignor import Ours
+from agents.runtime.topic_watch import TopicWatch
 from ledger.health.partitions import Health
 from ledger.settings import Settings
 from ledger.streaming.registry import Codec

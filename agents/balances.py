@@ -12,18 +12,19 @@ from typing import NamedTuple
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents import messages
 from agents.progress import Progress
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
 from ledger.domain.balance import Holding, Totals
+from ledger.domain.fold import Row
 from ledger.domain.run import Stripe
 from ledger.health.partitions import here
 from ledger.health.waiting import waited_for
+from ledger.streaming import messages
 from ledger.streaming.log import portions, say_dropped
 from ledger.streaming.store import Store
-from ledger.streaming.stripe_rows import Row, Rows, message_key, named_by, stripe_of
+from ledger.streaming.stripe_rows import RowCodec, message_key, named_by, stripe_of
 
 POSITIONS = b"p"
 RESTORING = b"r"
@@ -194,7 +195,7 @@ class BalancesPart:
     def __init__(self, runtime: Runtime, partition: int, progress: Progress) -> None:
         self._runtime, self._partition, self._progress = runtime, partition, progress
         self.tp = TP(runtime.topics.stripes.name, partition)
-        self._rows, self._codec = Rows(runtime.codec), runtime.codec
+        self._rows, self._codec = RowCodec(runtime.codec), runtime.codec
         self._store = Store(runtime.data / "balances" / str(partition))
         self._cached = self._forget_beyond = CACHED // runtime.settings.balance_partitions
         self._read = self._seen = 0

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from faust.types import TP
 
@@ -38,13 +37,12 @@ from ledger.streaming.decisions import (
     valid_runs,
     voids_ahead,
 )
+from ledger.streaming.messages import posted_parts
 from ledger.streaming.progress import compared
 
 T = TypeVar("T")
 POST_BYTES = 8 * 1024 * 1024
 """Posted in one database transaction and said in one message, when there is much to catch up."""
-SAID_STRIPES = 50_000
-"""Of one message, which takes some 100 bytes for each; after a silence there may be any number."""
 LOOKED_EACH = 2.0
 """Seconds between two looks at where the database stands, so that one that hangs, or was put back
 from a backup, is noticed though nothing is decided. A restore need not cut connections: a lost one
@@ -361,32 +359,11 @@ class PostingShard:
         watermark, totals = snapshot
         if watermark.decisions_offset < self._silent_until:
             return
-        row = {
-            "shard": self._shard,
-            "after": self._said.decisions_offset,
-            "decisions_offset": watermark.decisions_offset,
-            "end": watermark.end,
-            "digest": watermark.digest,
-        }
-        parts: list[Mapping[Stripe, Totals]] = [totals]
-        if len(totals) > SAID_STRIPES:
-            left = iter(totals.items())
-            parts = [dict(part) for part in iter(lambda: list(islice(left, SAID_STRIPES)), [])]
-        for number, part in enumerate(parts, 1):
-            said = row | _columns(part) | {"more": number < len(parts)}
-            value = self._runtime.codec.encode("Posted", said)
+        parts = posted_parts(
+            self._runtime.codec, self._shard, self._said.decisions_offset, watermark, totals
+        )
+        for part in parts:
             await self._runtime.log.append_absolute(
-                self._runtime.topics.posted.name, self._shard, [(None, value)]
+                self._runtime.topics.posted.name, self._shard, [part]
             )
         self._said = watermark
-
-
-def _columns(totals: Mapping[Stripe, Totals]) -> dict[str, list[Any]]:
-    return {
-        "accounts": [stripe.account for stripe in totals],
-        "currencies": [stripe.currency for stripe in totals],
-        "debits": [str(each.debits) for each in totals.values()],
-        "credits": [str(each.credits) for each in totals.values()],
-        "entries": [each.entries for each in totals.values()],
-        "offsets": [each.offset for each in totals.values()],
-    }

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from agents.messages import Message
 from agents.runtime.runtime import Runtime
 from ledger.health.waiting import waited_for
+from ledger.streaming.messages import Message
 from ledger.streaming.progress import compared, last_said
 
 

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import schemas
-from agents.messages import Messages, balance
+from ledger.streaming.messages import Messages, balance
 from ledger.cli.output import time_option
 from ledger.client.imports import read_items
 from ledger.client.lines import parse_time, read

@@ -14,8 +14,9 @@ from agents.reference import ReferenceFollower
 from agents.runtime import app
 from agents.runtime.run_consumer import RunConsumer
 from agents.runtime.runs import Run
-from ledger.domain import intake, transaction
+from ledger.domain import fold, intake, transaction
 from ledger.domain.balance import Holding
+from ledger.domain.compare import Comparison
 from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
 from ledger.gl.memory import MemoryJournal
@@ -73,13 +74,13 @@ MUTANTS = {
         stripe_rows, "key_of", "{stripe.currency}", "CAD"
     ),
     "an opened shard does not say again what it applied": Mutant(
-        ReconciliationShard, "_start_over", "await self._say_stripes(", "_ = ("
+        ReconciliationShard, "_start_over", "await self._publisher.stripes(", "_ = ("
     ),
     "an opened shard does not fold what the log has beyond": Mutant(
         ReconciliationShard, "_catch_up", "await self._fold_all(", "_ = ("
     ),
     "an opened shard does not tell how far it is compared": Mutant(
-        ReconciliationShard, "_start_over", "self._say_progress()", "pass"
+        ReconciliationShard, "_start_over", "self._publish_progress()", "pass"
     ),
     "an opened poster does not say what was posted": Mutant(
         PostingShard, "open", "if snapshot.watermark.decisions_offset >", "if False and None >"
@@ -97,7 +98,7 @@ MUTANTS = {
         BalancesPart, "_settle", "ahead.take_settled(self._progress.end(shard))", "ahead.take_settled(1 << 60)"
     ),
     "posted messages are read from the end": Mutant(
-        ReconciliationShard, "_start_over", "self.posted_read = self.mark.posted", "self.posted_read = 1 << 30"
+        Comparison, "__init__", "self.position = mark.posted", "self.position = 1 << 30"
     ),
     "an older total is heard": Mutant(
         Holding, "hear", "live.offset <= self.latest(shard).offset", "False"
@@ -152,7 +153,7 @@ MUTANTS = {
         Reference, "recorded_at", "if offset < each.until", "if False"
     ),
     "what is void is not taken back": Mutant(
-        ReconciliationShard, "_fold_one", "self._void(run, rows, changed) if run.decision.voids else rows", "rows",
+        fold, "_fold_run", "_take_back(run, changed, rows, rows_of, compared) if run.decision.voids else changed", "changed",
         "void",
     ),
     "a poster speaks of what reconciliation counts still": Mutant(

@@ -12,7 +12,7 @@ from faust.types import TP
 
 import schemas  # noqa: F401 - read before the clock is replaced
 from agents import balances, intake, posting, reconciliation
-from ledger.domain import reconcile
+from ledger.domain import compare
 from ledger.domain.policy import DAY, Policy
 from ledger.domain.reference import Account, Asset, ClockLimit, Leave, PolicyChange
 from ledger.domain.transaction import ordering_key
@@ -576,7 +576,7 @@ STRIKES = (
 SMALL = (
     (balances, "CACHED", 2), (balances, "MAX_AHEAD", 3),
     (balances, "RESTORED_AT_ONCE", 2), (reconciliation, "CACHED", 2), (reconciliation, "FOLD_BYTES", 1),
-    (reconciliation, "SCANNED_BEYOND", 1), (posting, "POST_BYTES", 1), (reconcile, "MAX_WAITING", 3),
+    (reconciliation, "SCANNED_BEYOND", 1), (posting, "POST_BYTES", 1), (compare, "MAX_WAITING", 3),
     (log, "TOGETHER_BYTES", 1),
 )  # fmt: skip
 """Limits that are never reached otherwise."""

@@ -20,12 +20,12 @@ from ledger.domain.intake import Memory, Received, Settled, Voidable, cut, decid
 from ledger.domain.reference import Leave
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Content, Watermark, voids_of
+from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.health.partitions import asking, here
 from ledger.health.waiting import waited_for
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.decisions import (
-    ValidRun,
     decision_in,
     require_known,
     require_settled,

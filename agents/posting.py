@@ -17,6 +17,7 @@ from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Voided, Watermark
+from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.gl.journal import (
     Journal,
@@ -31,7 +32,6 @@ from ledger.gl.journal import (
 )
 from ledger.health.waiting import waited_for
 from ledger.streaming.decisions import (
-    ValidRun,
     portions,
     require_known,
     valid_runs,

@@ -15,10 +15,11 @@ from agents.runtime import app
 from agents.runtime.run_consumer import RunConsumer
 from agents.runtime.runs import Run
 from ledger.domain import fold, intake, transaction
-from ledger.domain.balance import Holding
+from ledger.domain.balance import AccountStripes
 from ledger.domain.compare import Comparison
 from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
+from ledger.domain.sums import Sums
 from ledger.gl.memory import MemoryJournal
 from ledger.health.partitions import Place
 from ledger.streaming import stripe_rows
@@ -64,7 +65,7 @@ MUTANTS = {
         "if self._thread.seeks[tp] > 1 or",
     ),
     "a gap in the stripes is not noticed": Mutant(
-        BalancesPart, "take", "raise Gap(self._read)", "records = run.records"
+        BalancesPart, "take", "raise Gap(self._sums.read)", "records = run.records"
     ),
     "a row is written here before it is in the changelog": Mutant(
         ChangelogTable, "write", "        first = await",
@@ -92,16 +93,16 @@ MUTANTS = {
         MemoryJournal, "post_all", "!= before", "is None"
     ),
     "a shard's new total is added to its old one": Mutant(
-        Holding, "settle", "debits + more_debits - known_debits", "debits + more_debits"
+        AccountStripes, "reconcile", "debits + more_debits - known_debits", "debits + more_debits"
     ),
     "a balance is reconciled as soon as it is decided": Mutant(
-        BalancesPart, "_settle", "ahead.take_settled(self._progress.end(shard))", "ahead.take_settled(1 << 60)"
+        Sums, "reconcile", "take_compared(end_of(shard), now)", "take_compared(1 << 60, now)"
     ),
     "posted messages are read from the end": Mutant(
         Comparison, "__init__", "self.position = mark.posted", "self.position = 1 << 30"
     ),
     "an older total is heard": Mutant(
-        Holding, "hear", "live.offset <= self.latest(shard).offset", "False"
+        AccountStripes, "decide", "live.offset <= self.latest(shard).offset", "False"
     ),
     "an append is not tried again": Mutant(
         Log, "append_absolute", "return await waited_for(lambda: self.append(topic, partition, kept), ",

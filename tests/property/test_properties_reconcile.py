@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from ledger.domain.reconcile import Compared, Meeting, Said
 
 from ledger.domain import reconcile
 from ledger.domain.balance import Totals, totals_after
-from ledger.domain.reconcile import Compared, Meeting, Said
 from ledger.domain.run import Content, Stripe
 from tests.builders import content, stripe
 

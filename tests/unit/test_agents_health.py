@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agents.runtime.app import LeaseLost, LedgerApp, exit_of
-from agents.runtime.health import Ages, Told
+from agents.runtime.app import LeaseLost, exit_of, lease
+from agents.runtime.health import Ages, Answers
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
 from ledger.health.exits import Exit, advice_of, meaning_of
 from ledger.health.partitions import Health
@@ -40,7 +40,7 @@ def health(clock):
 
 @pytest.fixture
 def told(health, tmp_path):
-    return Told("stream", Settings(), health, tmp_path)
+    return Answers("stream", Settings(), health, tmp_path)
 
 
 def ready(told):
@@ -161,34 +161,35 @@ def test_every_status_is_in_the_operations_page():
         assert f"| {status.value} |" in page, status
 
 
-class App:
-    ledger, _consumer = Settings(session_timeout_seconds=10), True
-    age = 0.0
+SESSION = 10
 
-    def __init__(self, health):
-        self.health, self.consumer = health, self
+
+class Confirmed:
+    """A membership, confirmed `age` seconds ago."""
+
+    age = 0.0
 
     def unconfirmed(self):
         return self.age
 
 
 def test_a_broker_that_is_away_is_waited_for_and_a_worker_that_was_paused_ends(health, clock):
-    app = App(health)
+    membership = Confirmed()
     health.turn()
-    LedgerApp.lease(app)
+    lease(membership, health, SESSION)
     for _ in range(24):
         clock.now += 0.5
         health.turn()
-    app.age = 12.0
+    membership.age = 12.0
     with pytest.raises(Unavailable, match="for 12 s"):
-        LedgerApp.lease(app)
+        lease(membership, health, SESSION)
     clock.now += 6
-    app.age = 18.0
+    membership.age = 18.0
     with pytest.raises(LeaseLost):
-        LedgerApp.lease(app)
+        lease(membership, health, SESSION)
     # It has woken up; that it slept is not forgotten before somebody has confirmed it.
     health.turn()
     with pytest.raises(LeaseLost):
-        LedgerApp.lease(app)
-    app.age = 0.1
-    LedgerApp.lease(app)
+        lease(membership, health, SESSION)
+    membership.age = 0.1
+    lease(membership, health, SESSION)

@@ -1,10 +1,10 @@
 """The meeting of both sides, case by case; tests/property has any interleaving."""
 
 import pytest
+from ledger.domain.reconcile import Compared, Difference, Meeting, Said
 
 from ledger.domain import reconcile
 from ledger.domain.balance import Totals
-from ledger.domain.reconcile import Compared, Difference, Meeting, Said
 from tests.builders import CASH, DEPOSIT, FEES, stripe, totals
 
 A, B, C = stripe(CASH), stripe(DEPOSIT), stripe(FEES)

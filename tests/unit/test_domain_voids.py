@@ -19,8 +19,8 @@ from ledger.domain.run import (
     voids_of,
 )
 from ledger.domain.transaction import Draft
+from ledger.domain.valid_run import ValidRun
 from ledger.streaming.accepted import AcceptedIds
-from ledger.streaming.decisions import ValidRun
 from tests.builders import (
     CASH,
     DEPOSIT,

@@ -9,10 +9,10 @@ import pytest
 from ledger.domain.intake import Seen
 from ledger.domain.policy import Policy
 from ledger.domain.run import Content
+from ledger.domain.valid_run import ValidRun
 from ledger.streaming import accepted
 from ledger.streaming.accepted import MARK, AcceptedIds
 from ledger.streaming.accepted import Mark as IntakeMark
-from ledger.streaming.decisions import ValidRun
 from ledger.streaming.store import Store
 from tests.builders import content, run_of
 

@@ -16,7 +16,8 @@ from agents.reference import ReferenceFollower
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
-from ledger.domain.intake import Memory, Received, Settled, Voidable, cut, decide
+from ledger.domain.decide import Decided, Received, cut, decide
+from ledger.domain.memory import Memory, Voidable
 from ledger.domain.reference import Leave
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Content, Watermark, voids_of
@@ -332,7 +333,7 @@ class IntakeShard:
         # Asked at the append too; but a run that is decided in vain is decided again at once.
         self._runtime.log.require_lease()
 
-    def _count(self, settled: Settled) -> None:
+    def _count(self, settled: Decided) -> None:
         counts, outcomes = self._runtime.health.transactions, settled.outcomes
         counts["accepted", ""] += len(settled.content.offsets)
         counts["duplicate", ""] += len(outcomes.duplicates)

@@ -15,8 +15,8 @@ from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
 from ledger.domain import compare
 from ledger.domain.compare import Compared, Comparison, Mark, Posted, Step
+from ledger.domain.decide import is_sparse
 from ledger.domain.fold import Folded, Rows, ScalesMixed, fold
-from ledger.domain.intake import is_apart
 from ledger.domain.run import Stripe
 from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken
@@ -267,7 +267,7 @@ class ReconciliationShard:
         )
         self._mark = mark
         # 4 Keep the rows decoded, unless later runs would hardly look for them.
-        if any(is_apart(run.content) for run in runs):
+        if any(is_sparse(run.content) for run in runs):
             self._table.forget()
         else:
             self._table.remember(folded.rows)

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ledger.domain.intake import Memory, Seen, Voidable
+from ledger.domain.memory import AcceptedId, Memory, Voidable
 from ledger.domain.policy import LONG_AGO, Policy
 from ledger.domain.run import Content, Watermark
 from ledger.domain.valid_run import ValidRun
@@ -91,15 +91,15 @@ class AcceptedIds:
         """Give the files back."""
         self._store.close()
 
-    def find(self, transaction_id: str) -> Seen | None:
+    def find(self, transaction_id: str) -> AcceptedId | None:
         """What is remembered of an accepted transaction."""
         return self.find_all([transaction_id])[transaction_id]
 
-    def find_all(self, transaction_ids: Sequence[str]) -> dict[str, Seen | None]:
+    def find_all(self, transaction_ids: Sequence[str]) -> dict[str, AcceptedId | None]:
         """The same of many together."""
         keys = [b"t" + each.encode("utf-8", "surrogatepass") for each in transaction_ids]
         held = self._store.get_all(keys)
-        seen = (None if each is None else Seen.unpack(each) for each in held)
+        seen = (None if each is None else AcceptedId.unpack(each) for each in held)
         return dict(zip(transaction_ids, seen, strict=True))
 
     def find_reversal(self, transaction_id: str) -> int | None:

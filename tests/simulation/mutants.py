@@ -14,7 +14,7 @@ from agents.reference import ReferenceFollower
 from agents.runtime import app
 from agents.runtime.run_consumer import RunConsumer
 from agents.runtime.runs import Run
-from ledger.domain import fold, intake, transaction
+from ledger.domain import decide, fold, reversal, transaction
 from ledger.domain.balance import AccountStripes
 from ledger.domain.compare import Comparison
 from ledger.domain.reference import Reference
@@ -179,10 +179,10 @@ MUTANTS = {
         IntakeShard, "_catch_up", "run.outcomes, run.voided)", "run.outcomes)", "void"
     ),
     "what is void is a repetition when it comes again": Mutant(
-        intake, "_known_again", "if known.offset in memory.voided:", "if False:", "void"
+        decide, "_known_again", "if known.offset in memory.voided:", "if False:", "void"
     ),
     "a reversal that is void still reverses": Mutant(
-        intake, "_check_taken_back", "or reversed_at in memory.voided", "or False", "void"
+        reversal, "_check_taken_back", "or reversed_at in memory.voided", "or False", "void"
     ),
 }  # fmt: skip
 

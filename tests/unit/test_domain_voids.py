@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ledger.domain.balance import NOTHING, Totals, taken_back, totals_after
-from ledger.domain.intake import Memory
+from ledger.domain.memory import Memory
 from ledger.domain.policy import Policy
 from ledger.domain.run import (
     Content,

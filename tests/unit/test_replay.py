@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ledger.client.resend import originals
-from ledger.domain.intake import decide
+from ledger.domain.decide import decide
 from ledger.domain.reference import Account, Asset, Reference
 from ledger.domain.run import Watermark
 from ledger.domain.valid_run import ValidRun

@@ -21,7 +21,7 @@ from agents.publisher import ShardPublisher
 from agents.reconciliation import ReconciliationShard
 from agents.runtime.room import Room
 from agents.runtime.runs import Run
-from ledger.domain import avro, intake, published
+from ledger.domain import avro, decide, published
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.fold import Row
 from ledger.domain.reference import Reference
@@ -295,7 +295,7 @@ def test_the_fold(app, work):
 @pytest.mark.parametrize(("full", "again"), [(21, 0), (20, 20)])
 def test_accounts_that_are_hardly_shared_are_not_cached(app, counted, monkeypatch, full, again):
     """Not what a run of them that is full has touched; and nothing older stays in their place."""
-    monkeypatch.setattr(intake, "APART_STRIPES", full)
+    monkeypatch.setattr(decide, "SPARSE_STRIPES", full)
     looked_up, entries = [], []
 
     async def story():

@@ -26,6 +26,7 @@ from ledger.errors import InvariantBroken, Unavailable
 from ledger.health.partitions import asking, here
 from ledger.health.waiting import waited_for
 from ledger.streaming.accepted import AcceptedIds
+from ledger.streaming.coalescer import Coalescer
 from ledger.streaming.decisions import (
     decision_in,
     require_known,
@@ -110,7 +111,10 @@ class IntakeShard:
         self._ids = AcceptedIds(runtime.data / "intake" / str(shard))
         self._log_end = 0
         self._lock = asyncio.Lock()
-        self._noting: asyncio.Task[None] | None = None
+        self._noting = Coalescer(
+            self._note, name=f"reference data {shard}",
+            fault=lambda error: runtime.fail(error, f"noting reference data in {shard}"),
+        )  # fmt: skip
         self._was_opened = False
         self._leaves_read: dict[int, tuple[int, Voidable | None]] = {}
 
@@ -164,9 +168,7 @@ class IntakeShard:
 
         In a task of its own: a shard that waits holds up neither the others nor the reading.
         """
-        if self._noting is None or self._noting.done():
-            work = self._runtime.guarded(self._note(), f"noting reference data in {self._shard}")
-            self._noting = asyncio.create_task(work, name=f"reference data {self._shard}")
+        self._noting.wake()
 
     async def _note(self) -> None:
         tp = TP(self._runtime.topics.transactions.name, self._shard)

@@ -2,31 +2,24 @@
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import TypeVar
 
 from faust.types import TP
 
+from agents.poster import POST_BYTES, Poster
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
-from ledger.domain.balance import Totals
-from ledger.domain.run import Stripe, Voided, Watermark
+from ledger.domain.run import Voided, Watermark
 from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.gl.journal import (
     Journal,
     JournalUnavailable,
     NotPostable,
-    PostedVoid,
     Posting,
     PostingRun,
-    Prepared,
     Snapshot,
     Superseded,
 )
@@ -40,9 +33,6 @@ from ledger.streaming.decisions import (
 from ledger.streaming.messages import posted_parts
 from ledger.streaming.progress import compared
 
-T = TypeVar("T")
-POST_BYTES = 8 * 1024 * 1024
-"""Posted in one database transaction and said in one message, when there is much to catch up."""
 LOOKED_EACH = 2.0
 """Seconds between two looks at where the database stands, so that one that hangs, or was put back
 from a backup, is noticed though nothing is decided. A restore need not cut connections: a lost one
@@ -83,100 +73,6 @@ class PostingStage:
             for shard, before in known.items():
                 self._shards[shard].look(before, found.get(shard, Watermark()))
                 await self._shards[shard].look_for_voids()
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A posting that is to be made; `weight` in bytes."""
-
-    prepared: Prepared
-    weight: int
-    answer: asyncio.Future[Mapping[Stripe, Totals]]
-
-
-class Poster:
-    """The journal of this process, on a thread of its own.
-
-    What comes while a database transaction is under way is prepared meanwhile, and goes into the
-    next one together: a commit costs the same whatever is in it.
-    """
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        # The journal is made for one thread; a database that hangs must not hold up the loop.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
-        self._waiting: deque[_Waiting] = deque()
-        self._alone: set[int] = set()
-        self._task: asyncio.Task[None] | None = None
-
-    async def post(self, posting: Posting, weight: int) -> Mapping[Stripe, Totals]:
-        """As Journal.post. What fails in company is tried alone the next time."""
-        prepared = self._journal.prepare(posting)
-        answer: asyncio.Future[Mapping[Stripe, Totals]] = asyncio.Future()
-        self._waiting.append(_Waiting(prepared, weight, answer))
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._post_waiting(), name="post")
-        return await answer
-
-    async def snapshot(self, shard: int, since: int) -> Snapshot:
-        """As Journal.snapshot."""
-        return await self._call(lambda: self._journal.snapshot(shard, since))
-
-    async def voids(self, shard: int) -> Sequence[PostedVoid]:
-        """As Journal.voids."""
-        return await self._call(lambda: self._journal.voids(shard))
-
-    async def look(self) -> Mapping[int, Watermark]:
-        """As Journal.watermarks; waits, visibly, for a database that does not answer."""
-        return await waited_for(self._watermarks, "ask the general ledger's database")
-
-    async def _watermarks(self) -> Mapping[int, Watermark]:
-        try:
-            return await self._call(self._journal.watermarks)
-        except InvariantBroken as error:
-            # What it means for a shard its postings find out.
-            raise JournalUnavailable(str(error)) from error
-
-    async def _call(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    async def _post_waiting(self) -> None:
-        while self._waiting:
-            together = self._take()
-            postings = [each.prepared for each in together]
-            shards = {each.posting.shard for each in postings}
-            try:
-                found = await self._call(partial(self._journal.post_all, postings))
-            except Exception as error:
-                # Whose fault it was shows when each is alone.
-                self._alone |= shards
-                for each in together:
-                    if not each.answer.done():
-                        each.answer.set_exception(
-                            JournalUnavailable(f"Not posted together with others: {error}")
-                            if len(together) > 1
-                            else error
-                        )
-                continue
-            self._alone -= shards
-            for each, totals in zip(together, found, strict=True):
-                if not each.answer.done():
-                    each.answer.set_result(totals)
-
-    def _take(self) -> list[_Waiting]:
-        """Those that go together next: at least one, of POST_BYTES at most."""
-        waiting = self._waiting
-        together = [waiting.popleft()]
-        size = together[0].weight
-        while (
-            waiting
-            and not {together[0].prepared.posting.shard, waiting[0].prepared.posting.shard}
-            & self._alone
-            and size + waiting[0].weight <= POST_BYTES
-        ):
-            size += waiting[0].weight
-            together.append(waiting.popleft())
-        return together
 
 
 class PostingShard:

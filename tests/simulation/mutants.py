@@ -121,7 +121,7 @@ MUTANTS = {
         IntakeShard, "_reach", "if self._reference.data.offset < offset:", "if False:"
     ),
     "new reference data is not put on record": Mutant(
-        IntakeShard, "reference_moved", "if self._noting is None or self._noting.done():", "if False:"
+        IntakeShard, "reference_moved", "self._noting.wake()", "pass"
     ),
     "the last registration of an asset decides its decimals": Mutant(
         Reference, "_add_asset", "if item.code not in self.registered:", "if True:"

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from agents import posting as module
-from agents.posting import Poster
+from agents import poster as module
+from agents.poster import Poster
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl.journal import JournalUnavailable, Posting

@@ -8,7 +8,8 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from agents.intake import IntakeShard
-from agents.posting import Poster, PostingShard
+from agents.poster import Poster
+from agents.posting import PostingShard
 from agents.publisher import ShardPublisher
 from agents.reconciliation import ReconciliationShard
 from agents.runtime.room import Room

@@ -16,7 +16,8 @@ from faust.types import TP
 
 from agents.balances import BalancesPart
 from agents.intake import DECODED, IntakeShard
-from agents.posting import Poster, PostingShard
+from agents.poster import Poster
+from agents.posting import PostingShard
 from agents.publisher import ShardPublisher
 from agents.reconciliation import ReconciliationShard
 from agents.runtime.room import Room

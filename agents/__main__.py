@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ def serve_stream(app: LedgerApp, answers: Answers) -> None:
     app.serve(wiring.stream(app.runtime, progress))
     watch = TopicWatch(app.runtime)
     app.serve(Graph(stages=(), tasks=(Task("looking at the topics", watch.look_on),)))
-    serve_figures(app, answers, progress)
+    serve_figures(app, answers, progress.end)
 
 
 def serve_posting(app: LedgerApp, answers: Answers) -> None:
@@ -168,9 +169,9 @@ def serve_posting(app: LedgerApp, answers: Answers) -> None:
     serve_figures(app, answers, None)
 
 
-def serve_figures(app: LedgerApp, answers: Answers, progress: Progress | None) -> None:
+def serve_figures(app: LedgerApp, answers: Answers, compared: Callable[[int], int] | None) -> None:
     """Keep the figures of the health answers up to date."""
-    figures = Figures(app.runtime, progress)
+    figures = Figures(app.runtime, compared)
     answers.add(figures)
     app.serve(Graph(stages=(), tasks=(Task("looking up figures", figures.look_on),)))
 

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from agents.progress import Progress
 from agents.runtime.runtime import Runtime
 from ledger.health.partitions import TURN_SECONDS, Health, State, rows, sentences, shown
 from ledger.health.server import Answer, Served, as_json, as_metrics, leave_address
@@ -59,11 +58,12 @@ class Ages:
 class Figures:
     """What is asked of Kafka now and then, so that lag shows also where nothing moves.
 
-    `progress`: None in an application that compares nothing.
+    `compared`: the position of a shard before which everything is compared; None in an application
+    that compares nothing.
     """
 
-    def __init__(self, runtime: Runtime, progress: Progress | None) -> None:
-        self._runtime, self._progress = runtime, progress
+    def __init__(self, runtime: Runtime, compared: Callable[[int], int] | None) -> None:
+        self._runtime, self._compared = runtime, compared
         self._log = Log(runtime.settings)
         self.ends: Ends = {}
         self.ages: dict[int, Ages] = {}
@@ -85,8 +85,8 @@ class Figures:
         self.ends, self.looked = found, time.time()
         transactions = self._runtime.topics.transactions.name
         for tp, end in found.items():
-            if tp.topic == transactions and self._progress is not None:
-                await self._note_age(tp, end, self._progress.end(tp.partition))
+            if tp.topic == transactions and self._compared is not None:
+                await self._note_age(tp, end, self._compared(tp.partition))
         owned = {tp.partition for tp in found if tp.topic == transactions}
         self.ages = {shard: ages for shard, ages in self.ages.items() if shard in owned}
 
@@ -114,9 +114,9 @@ class Figures:
 
     def oldest(self) -> Iterator[tuple[int, float]]:
         """Shard, seconds that its oldest transaction not compared has waited."""
-        if self._progress is not None:
+        if self._compared is not None:
             for shard, ages in list(self.ages.items()):
-                yield shard, ages.age(time.time(), self._progress.end(shard))
+                yield shard, ages.age(time.time(), self._compared(shard))
 
 
 class Answers:

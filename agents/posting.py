@@ -1,4 +1,4 @@
-"""Posting: puts decided runs into the general ledger and says what the ledger makes of them."""
+"""Posting: posts decided runs to the general ledger and publishes the totals that it has then."""
 
 import asyncio
 import logging
@@ -33,10 +33,9 @@ from ledger.streaming.decisions import (
 from ledger.streaming.messages import posted_parts
 from ledger.streaming.progress import compared
 
-LOOKED_EACH = 2.0
-"""Seconds between two looks at where the database stands, so that one that hangs, or was put back
-from a backup, is noticed though nothing is decided. A restore need not cut connections: a lost one
-would not do."""
+LOOK_SECONDS = 2.0
+"""Between two looks at where the database stands, so that one that hangs, or was restored from a
+backup, is noticed though nothing is decided. A restore need not cut connections."""
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +66,11 @@ class PostingStage:
     async def look_on(self) -> None:
         """Without end: look at where the database stands, and for voids that free a shard."""
         while True:
-            await asyncio.sleep(LOOKED_EACH)
-            known = {shard: state.rests_at() for shard, state in self._shards.items()}
+            await asyncio.sleep(LOOK_SECONDS)
+            known = {shard: state.idle_at() for shard, state in self._shards.items()}
             found = await self._poster.look()
             for shard, before in known.items():
-                self._shards[shard].look(before, found.get(shard, Watermark()))
+                self._shards[shard].note_position(before, found.get(shard, Watermark()))
                 await self._shards[shard].look_for_voids()
 
 
@@ -83,14 +82,14 @@ class PostingShard:
         self._watermark = Watermark()
         self._read = 0
         self._lock = asyncio.Lock()
-        self._said = Watermark()
+        self._published = Watermark()
         self._silent_until = 0
         self._is_stuck = self._may_go_on = False
         self._voids: dict[int, tuple[int, Voided]] = {}
         self._looked = Watermark()
 
     async def open(self) -> int:
-        """Say again what was posted and perhaps not said; returns where to go on."""
+        """Publish again what was posted and perhaps not published; where to read decisions from."""
         async with self._lock:
             known = await waited_for(self._compared, f"read shard {self._shard}'s progress")
             snapshot = await self._snapshot(known.end)
@@ -99,32 +98,32 @@ class PostingShard:
             self._silent_until = await waited_for(
                 self._left_out_until, f"read what shard {self._shard} left out"
             )
-            # A database that was put back says again what was compared before.
-            self._said = min(known, snapshot.watermark, key=attrgetter("decisions_offset"))
+            # A restored database posts again what was compared before, and that is published again.
+            self._published = min(known, snapshot.watermark, key=attrgetter("decisions_offset"))
             self._is_stuck = self._may_go_on = False
             self._voids, self._looked = {}, snapshot.watermark
             if snapshot.watermark.decisions_offset > known.decisions_offset:
-                await self._say(snapshot)
+                await self._publish(snapshot)
             self._read = self._watermark.decisions_offset
             return self._read
 
-    def rests_at(self) -> Watermark | None:
+    def idle_at(self) -> Watermark | None:
         """How far it is posted; None while a posting is under way, which looks for itself."""
         return None if self._lock.locked() else self._watermark
 
-    def look(self, known: Watermark | None, found: Watermark) -> None:
-        """Notice a database that was put back to another state, though nothing is decided.
+    def note_position(self, known: Watermark | None, found: Watermark) -> None:
+        """Notice a database that was restored to another state, though nothing is decided.
 
-        `found` in it, after it had rested at `known`. It is opened again then, and posts from where
-        the database stands; also where it could not be opened.
+        `found`: the position that it has, where this shard left it at `known`. The shard is opened
+        again then, and posts from where the database stands; also where it could not be opened.
         """
-        if known is None or known != self.rests_at():
+        if known is None or known != self.idle_at():
             return
         tp = TP(self._runtime.topics.decisions.name, self._shard)
         if found != known and self._runtime.membership.reopen(tp):
             log.warning(
                 "Shard %s: the general ledger is at decision offset %s and was left at %s: it was "
-                "put back to another state. Posting goes on from there.",
+                "restored to another state. Posting goes on from there.",
                 self._shard,
                 found.decisions_offset,
                 known.decisions_offset,
@@ -143,7 +142,7 @@ class PostingShard:
         )
 
     async def take(self, run: Run) -> int:
-        """Post the run's decisions and say what came of it."""
+        """Post the run's decisions and publish the totals after them."""
         async with self._lock:
             if run.start > self._read:
                 raise Gap(self._read)
@@ -204,25 +203,30 @@ class PostingShard:
         return PostingRun(decision, run.decisions_offset, run.content, voided, left_out)
 
     async def _post(self, runs: Sequence[ValidRun]) -> None:
+        """Post a portion of runs, with its effects in their order."""
         before, after = self._watermark, runs[-1].after
+        # 1 Step: what is left out, because it is void further on in the log.
         postings = [self._posting_run(run) for run in runs]
         left_out = [at + 1 for run in postings for at, _ in run.left_out]
         posting, weight = Posting(self._shard, before, postings), sum(run.weight for run in runs)
+        # 2 Commit in the database: entries, stripes and position in one transaction.
         snapshot = await waited_for(
-            lambda: self._try(posting, weight, after), f"post to shard {self._shard}"
+            lambda: self._post_once(posting, weight, after), f"post to shard {self._shard}"
         )
         self._silent_until = max([self._silent_until, *left_out])
-        was_silent = self._said.decisions_offset != before.decisions_offset
+        was_silent = self._published.decisions_offset != before.decisions_offset
         self._watermark = snapshot.watermark
         if was_silent and self._watermark.decisions_offset >= self._silent_until:
-            snapshot = await self._snapshot(self._said.end)
-        await self._say(snapshot)
+            snapshot = await self._snapshot(self._published.end)
+        # 3 Publish the totals that the database has now.
+        await self._publish(snapshot)
+        # 4 Go on; from the database's position, where another worker has posted.
         if self._watermark != after:
             self._read = self._watermark.decisions_offset
             raise Gap(self._read)
 
-    async def _try(self, posting: Posting, weight: int, after: Watermark) -> Snapshot:
-        """Post; when it is not known what became of that, or another did, ask the database."""
+    async def _post_once(self, posting: Posting, weight: int, after: Watermark) -> Snapshot:
+        """Post; where the outcome is unknown, or another worker posted, ask the database."""
         try:
             return Snapshot(after, await self._poster.post(posting, weight))
         except (JournalUnavailable, Superseded) as error:
@@ -241,13 +245,13 @@ class PostingShard:
         )
 
     async def _compared(self) -> Watermark:
-        """How far reconciliation has compared, by what it published."""
+        """How far the shard is compared, as published on the progress topic."""
         topic = self._runtime.topics.progress.name
         found = await compared(self._runtime.log, self._runtime.codec, topic, [self._shard])
         return found.get(self._shard, Watermark())
 
-    async def _say(self, snapshot: Snapshot) -> None:
-        """What the general ledger makes of everything since it last said so.
+    async def _publish(self, snapshot: Snapshot) -> None:
+        """The database's totals of everything posted since this was last published.
 
         Nothing between a run of which something was left out and the run that voids that: there
         reconciliation has counted it.
@@ -256,10 +260,10 @@ class PostingShard:
         if watermark.decisions_offset < self._silent_until:
             return
         parts = posted_parts(
-            self._runtime.codec, self._shard, self._said.decisions_offset, watermark, totals
+            self._runtime.codec, self._shard, self._published.decisions_offset, watermark, totals
         )
         for part in parts:
             await self._runtime.log.append_absolute(
                 self._runtime.topics.posted.name, self._shard, [part]
             )
-        self._said = watermark
+        self._published = watermark

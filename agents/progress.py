@@ -8,7 +8,7 @@ from agents.runtime.runtime import Runtime
 from ledger.health.waiting import waited_for
 from ledger.streaming.coalescer import Coalescer
 from ledger.streaming.messages import Message
-from ledger.streaming.progress import compared, last_said
+from ledger.streaming.progress import compared, last_published
 
 
 class Progress:
@@ -87,7 +87,7 @@ class Progress:
     async def _follow(self, shards: list[int]) -> None:
         async def follow() -> None:
             async for records in self._runtime.log.follow_last(self._topic, shards):
-                if mark := last_said(self._runtime.codec, records):
+                if mark := last_published(self._runtime.codec, records):
                     self._move(records[-1].partition, mark.end)
 
         if shards:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from agents.balances import BalancesPart
+from agents.folding import Folding
 from agents.intake import IntakeShard
 from agents.posting import PostingShard
 from agents.reconciliation import ReconciliationShard
@@ -78,16 +79,16 @@ MUTANTS = {
         ReconciliationShard, "_start_over", "await self._publisher.stripes(", "_ = ("
     ),
     "an opened shard does not fold what the log has beyond": Mutant(
-        ReconciliationShard, "_catch_up", "await self._fold_all(", "_ = ("
+        Folding, "catch_up", "await self._fold_all(", "_ = ("
     ),
     "an opened shard does not tell how far it is compared": Mutant(
-        ReconciliationShard, "_start_over", "self._publish_progress()", "pass"
+        ReconciliationShard, "_start_over", "self._comparing.publish_progress()", "pass"
     ),
     "an opened poster does not say what was posted": Mutant(
         PostingShard, "open", "if snapshot.watermark.decisions_offset >", "if False and None >"
     ),
     "a database that was put back is not looked at": Mutant(
-        PostingShard, "look", "if found != known and", "if False and"
+        PostingShard, "note_position", "if found != known and", "if False and"
     ),
     "the journal posts whatever it is told": Mutant(
         MemoryJournal, "post_all", "!= before", "is None"
@@ -158,7 +159,7 @@ MUTANTS = {
         "void",
     ),
     "a poster speaks of what reconciliation counts still": Mutant(
-        PostingShard, "_say", "if watermark.decisions_offset < self._silent_until:", "if False:", "void"
+        PostingShard, "_publish", "if watermark.decisions_offset < self._silent_until:", "if False:", "void"
     ),
     "an opened poster forgets that it left something out": Mutant(
         PostingShard, "_left_out_until", "default=0)", "default=0) * 0", "void"

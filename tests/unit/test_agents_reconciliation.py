@@ -29,6 +29,6 @@ def test_what_was_read_again_is_taken_behind_a_run_with_a_gap(tmp_path):
     consumer = Consumer(Run(POSTED, 2, 3, []), Run(POSTED, 0, 3, [], seek=1))
     made = runtime(tmp_path, codec=Codec({"Stripe": 1}), consumer=consumer)
     shard = ReconciliationShard(made, 0, None, None, Room(1))
-    consumer.into = shard._posted
+    consumer.into = shard._comparing._posted
     assert asyncio.run(shard.take(Run(POSTED, 1, 2, []))) == 3
     assert consumer.asked == [(1, 0), (2, 0)]

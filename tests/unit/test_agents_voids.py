@@ -370,7 +370,7 @@ class Folding:
             return [self.rows.get(stripe, NO_ROW) for stripe in stripes]
 
         self.rows |= fold([run], rows_of, 0, self.ahead).rows
-        self.shard._mark = Mark(stream=run.after)
+        self.shard.state.mark = Mark(stream=run.after)
 
     def totals(self):
         return {stripe: row.live for stripe, row in self.rows.items()}
@@ -517,13 +517,13 @@ def test_it_looks_ahead_for_what_mixes_decimals_and_only_then(tmp_path):
     first, mixed = chain.run(moved(0, 1)), chain.run(odd)
     runs = [folding.put(first), folding.put(mixed)]
 
-    assert asyncio.run(folding.shard._folded(runs[:1])).rows[CAD_CASH].live.entries == 1
+    assert asyncio.run(folding.shard.folding._folded(runs[:1])).rows[CAD_CASH].live.entries == 1
     assert folding.log.read_from == []
     with pytest.raises(ScalesMixed):
-        asyncio.run(folding.shard._folded(runs))
+        asyncio.run(folding.shard.folding._folded(runs))
     assert folding.log.read_from == [0]
     runs.append(folding.put(chain.run(end=4, voided=[void_of(mixed, 1, at=3, scales=[2, 2])])))
-    folded = asyncio.run(folding.shard._folded(runs))
+    folded = asyncio.run(folding.shard.folding._folded(runs))
     assert folded.rows[CAD_CASH].live == Totals(1, 0, 1, 3)
 
 

@@ -248,7 +248,7 @@ async def flowed(app, counted):
     counted.clear()
     for run in app.receiver.runs:
         fold.offer(run)
-    await fold._folding.idle()
+    await fold.folding._folding.idle()
     after_fold = Counter(counted)
 
     counted.clear()
@@ -311,9 +311,9 @@ def test_accounts_that_are_hardly_shared_are_not_cached(app, counted, monkeypatc
             valid.__dict__["outcomes"] = Outcomes()
             counted.clear()
             fold.offer(valid)
-            await fold._folding.idle()
+            await fold.folding._folding.idle()
             looked_up.append(counted["looked up"])
-            entries.append(fold._table.rows([Stripe("assets:a:3", "CAD")])[0].live.entries)
+            entries.append(fold.state.table.rows([Stripe("assets:a:3", "CAD")])[0].live.entries)
 
     asyncio.run(story())
     assert looked_up == [20, again, again]
@@ -480,9 +480,9 @@ def test_a_fold_overtaken_in_a_rebalance_ends_no_process(app, rebalanced):
                 fold.clear()
             raise Overtaken("others were ahead")
 
-        fold._fold_in_order = overtaken
+        fold.folding._fold_in_order = overtaken
         fold.offer(SimpleNamespace(weight=1))
-        await fold._folding.idle()
+        await fold.folding._folding.idle()
         await fold.open()
 
     asyncio.run(story())

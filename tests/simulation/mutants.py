@@ -24,7 +24,7 @@ from ledger.domain.sums import Sums
 from ledger.gl.memory import MemoryJournal
 from ledger.health.partitions import Place
 from ledger.streaming import stripe_rows
-from ledger.streaming.accepted import Mark as IntakeMark
+from ledger.streaming.accepted import AcceptedMark
 from ledger.streaming.log import Log
 from ledger.streaming.table import ChangelogTable
 from tests.simulation.process import Process
@@ -140,7 +140,7 @@ MUTANTS = {
         ReferenceFollower, "_require_settings", "contradictions(self._settings, self.data)", "[]"
     ),
     "since when every id is remembered is forgotten": Mutant(
-        IntakeMark, "after", "policy.floor_after(self.floor, decision.recorded_until)", "self.floor"
+        AcceptedMark, "after", "policy.floor_after(self.floor, decision.recorded_until)", "self.floor"
     ),
     "what is older than every id remembered is new": Mutant(
         transaction, "_check_times", 'if draft["created_at"] < floor:', "if False:"

@@ -12,7 +12,7 @@ from ledger.domain.run import Content
 from ledger.domain.valid_run import ValidRun
 from ledger.streaming import accepted
 from ledger.streaming.accepted import MARK, AcceptedIds
-from ledger.streaming.accepted import Mark as IntakeMark
+from ledger.streaming.accepted import AcceptedMark
 from ledger.streaming.store import Store
 from tests.builders import content, run_of
 
@@ -131,7 +131,7 @@ def test_a_table_of_a_version_before_is_made_anew(tmp_path: Path) -> None:
     store.write([(MARK, bytes(struct.calcsize(">qq32sqq"))), (b"told", bytes(48))])
     store.close()
     made = AcceptedIds(tmp_path / "ids")
-    assert made.mark == IntakeMark()
+    assert made.mark == AcceptedMark()
     assert made.find("old") is None
     assert list(made._store.scan()) == []
     made.close()

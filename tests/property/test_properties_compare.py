@@ -1,9 +1,9 @@
 """The comparison under any interleaving: both sides, their messages, their restarts, their lags.
 
-The model is the system around `Meeting`. The decision log is a list of runs. The stream side folds
-it run by run into a table that survives. The ledger side posts one run or several at once and says
-so in a topic; it repeats itself, loses its place and catches up from what was compared. The
-comparing side reads that topic in order, and loses everything but the table when it restarts.
+The model is the system around `Sides`. The decision log is a list of runs. The stream side folds
+it run by run into a table that survives. The ledger side posts one run or several at once and
+publishes their totals in a topic; it repeats itself, loses its place and catches up from what was
+compared. The comparing side reads that topic in order, and a restart leaves it only the table.
 
 Hypothesis drives it to find and shrink the odd case; seeded chance drives it much faster, so that
 what only many steps bring about is found too: `SEEDS=100000 pytest -k whatever_the_seed`.
@@ -20,9 +20,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ledger.domain import reconcile
+from ledger.domain import compare
 from ledger.domain.balance import Totals, totals_after
-from ledger.domain.reconcile import Compared, Meeting, Said
+from ledger.domain.compare import Compared, Side, Sides
 from ledger.domain.run import Content, Stripe
 from tests.builders import content, stripe
 
@@ -71,9 +71,9 @@ class World:
         self.table: dict[Stripe, Totals] = {}
         self.history: list[dict[Stripe, Totals]] = [{}]
         self.ledger = Ledger()
-        self.topic: list[tuple[int, Said]] = []
-        self.read = self.mark = self.said_until = 0
-        self.meeting = Meeting(0, 0)
+        self.topic: list[tuple[int, Side]] = []
+        self.read = self.mark = self.published_until = 0
+        self.sides = Sides(0, 0)
         self.was_compared = [0]
         self.corrupted: dict[Stripe, int] = {}
         self.reported: set[Stripe] = set()
@@ -102,46 +102,46 @@ class World:
         changed = totals_after(run.content, self.table)
         self.table |= changed
         self.history.append(dict(self.table))
-        self.met(self.meeting.hear_stream(Said(self.streamed, run.end, changed)))
+        self.check_compared(self.sides.add_stream(Side(self.streamed, run.end, changed)))
 
     def restart_the_comparing_side(self, *, replay: bool) -> None:
         """Only the table, what was compared, and where to read from are left."""
-        self.meeting = Meeting(self.meeting.compared, self.meeting.end)
-        at, end = self.streamed, self.meeting.end
+        self.sides = Sides(self.sides.compared, self.sides.end)
+        at, end = self.streamed, self.sides.end
         rows = {name: row for name, row in self.table.items() if row.offset >= end}
         if replay:
             self.read = self.mark
         else:
             self.read = len(self.topic)
-            self.catch_up(self.meeting.compared)
-        self.met(self.meeting.hear_stream(Said(at, self.end_at(at), rows)))
+            self.catch_up(self.sides.compared)
+        self.check_compared(self.sides.add_stream(Side(at, self.end_at(at), rows)))
 
-    def hear(self, count: int) -> None:
-        for after, said in self.topic[self.read : self.read + count]:
+    def read_on(self, count: int) -> None:
+        for after, side in self.topic[self.read : self.read + count]:
             self.read += 1
-            self.met(self.meeting.hear_ledger(after, said))
+            self.check_compared(self.sides.add_ledger(after, side))
 
     # The ledger's side
 
-    def post(self, count: int, *, says: bool) -> None:
-        """`says` is false when it dies right after the database's commit."""
+    def post(self, count: int, *, publishes: bool) -> None:
+        """`publishes` is false when it dies right after the database's commit."""
         after = self.ledger.position
         for run in self.log[after : after + count]:
             self.ledger.post(run)
-        if says and self.said_until == after < self.ledger.position:
-            self.say(after)
-        elif says:
-            self.catch_up(self.meeting.compared)
+        if publishes and self.published_until == after < self.ledger.position:
+            self.publish(after)
+        elif publishes:
+            self.catch_up(self.sides.compared)
 
-    def say(self, after: int) -> None:
+    def publish(self, after: int) -> None:
         rows = self.ledger.snapshot(self.end_at(after))
         at = self.ledger.position
-        self.topic.append((after, Said(at, self.end_at(at), rows)))
-        self.said_until = at
+        self.topic.append((after, Side(at, self.end_at(at), rows)))
+        self.published_until = at
 
     def catch_up(self, compared: int) -> None:
         if self.ledger.position > compared:
-            self.say(compared)
+            self.publish(compared)
 
     def restart_the_ledger_side(self, pick: int) -> None:
         """It learns what was compared, or what was some time ago: progress may be read late."""
@@ -166,27 +166,27 @@ class World:
 
     # What must hold
 
-    def met(self, met: Compared | None) -> None:
-        if met is None:
+    def check_compared(self, compared: Compared | None) -> None:
+        if compared is None:
             return
         before = self.was_compared[-1]
-        self.was_compared.append(met.at)
-        assert before < met.at <= min(self.streamed, self.ledger.position)
-        assert met.end == self.end_at(met.at)
-        assert (self.meeting.compared, self.meeting.end) == (met.at, met.end)
+        self.was_compared.append(compared.at)
+        assert before < compared.at <= min(self.streamed, self.ledger.position)
+        assert compared.end == self.end_at(compared.at)
+        assert (self.sides.compared, self.sides.end) == (compared.at, compared.end)
         # Exactly what the runs since the last comparison touched, as it stood at their end.
-        touched = set().union(*(run.touched for run in self.log[before : met.at]))
-        then = self.history[met.at]
-        assert met.totals == {name: then[name] for name in touched}
-        differing = {each.stripe for each in met.differences}
-        assert len(differing) == len(met.differences)
+        touched = set().union(*(run.touched for run in self.log[before : compared.at]))
+        then = self.history[compared.at]
+        assert compared.totals == {name: then[name] for name in touched}
+        differing = {each.stripe for each in compared.differences}
+        assert len(differing) == len(compared.differences)
         assert differing <= self.corrupted.keys(), "a false break"
-        assert self.certain(before, met.at) <= differing, "a corrupted total was passed over"
-        for each in met.differences:
+        assert self.certain(before, compared.at) <= differing, "a corrupted total was passed over"
+        for each in compared.differences:
             assert each.stream == then.get(each.stripe)
             assert each.stream != each.ledger
         self.reported |= differing
-        waiting = [index for index, (_, said) in enumerate(self.topic) if said.at > met.at]
+        waiting = [index for index, (_, side) in enumerate(self.topic) if side.at > compared.at]
         self.mark = min(waiting, default=len(self.topic))
 
     def certain(self, start: int, end: int) -> set[Stripe]:
@@ -198,35 +198,35 @@ class World:
         }
 
     def check(self) -> None:
-        for line in (self.meeting.stream, self.meeting.ledger):
+        for line in (self.sides.stream, self.sides.ledger):
             assert len(line) <= self.limit
-            places = [said.at for said in line]
+            places = [side.at for side in line]
             assert places == sorted(set(places))
-        if self.meeting.ledger and self.meeting.stream:
-            assert self.meeting.ledger[-1].at != self.meeting.stream[-1].at
+        if self.sides.ledger and self.sides.stream:
+            assert self.sides.ledger[-1].at != self.sides.stream[-1].at
 
-    def come_to_rest(self) -> None:
-        """Each side reaches the end and says so: then everything is compared."""
+    def finish(self) -> None:
+        """Each side reaches the end and publishes it: then everything is compared."""
         while self.streamed < len(self.log):
             self.fold()
         if self.ledger.position < len(self.log):
-            self.post(len(self.log), says=True)
-        if self.said_until < self.ledger.position:
-            self.catch_up(self.meeting.compared)
-        self.hear(len(self.topic))
-        assert self.meeting.compared == len(self.log)
-        assert not self.meeting.ledger
+            self.post(len(self.log), publishes=True)
+        if self.published_until < self.ledger.position:
+            self.catch_up(self.sides.compared)
+        self.read_on(len(self.topic))
+        assert self.sides.compared == len(self.log)
+        assert not self.sides.ledger
         assert self.certain(0, len(self.log)) <= self.reported
 
 
 @contextmanager
 def waiting_at_most(limit: int) -> Iterator[None]:
     """Lines that thin out early."""
-    was, reconcile.MAX_WAITING = reconcile.MAX_WAITING, limit
+    was, compare.MAX_WAITING = compare.MAX_WAITING, limit
     try:
         yield
     finally:
-        reconcile.MAX_WAITING = was
+        compare.MAX_WAITING = was
 
 
 @st.composite
@@ -243,14 +243,14 @@ def transactions(draw: Callable[..., Any]) -> Legs:
 PICK = st.integers(0, 2**16)
 
 
-class Comparison(RuleBasedStateMachine):
+class Interleaving(RuleBasedStateMachine):
     """The world as Hypothesis drives it."""
 
     world: World | None = None
 
     @initialize(limit=st.sampled_from(LIMITS))
     def begin(self, limit: int) -> None:
-        self.was, reconcile.MAX_WAITING = reconcile.MAX_WAITING, limit
+        self.was, compare.MAX_WAITING = compare.MAX_WAITING, limit
         self.world = World(limit)
 
     def teardown(self) -> None:
@@ -258,9 +258,9 @@ class Comparison(RuleBasedStateMachine):
             return
         try:
             if sys.exc_info()[0] is None:
-                self.world.come_to_rest()
+                self.world.finish()
         finally:
-            reconcile.MAX_WAITING = self.was
+            compare.MAX_WAITING = self.was
 
     @rule(made=transactions(), hole=st.integers(0, 2))
     def decide(self, made: Legs, hole: int) -> None:
@@ -277,12 +277,12 @@ class Comparison(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.read < len(self.world.topic))
     @rule(count=st.integers(1, 4))
-    def hear(self, count: int) -> None:
-        self.world.hear(count)
+    def read_on(self, count: int) -> None:
+        self.world.read_on(count)
 
-    @rule(count=st.integers(1, 6), says=st.sampled_from([True, True, False]))
-    def post(self, count: int, says: bool) -> None:
-        self.world.post(count, says=says)
+    @rule(count=st.integers(1, 6), publishes=st.sampled_from([True, True, False]))
+    def post(self, count: int, publishes: bool) -> None:
+        self.world.post(count, publishes=publishes)
 
     @rule(pick=PICK)
     def restart_the_ledger_side(self, pick: int) -> None:
@@ -302,7 +302,7 @@ class Comparison(RuleBasedStateMachine):
             self.world.check()
 
 
-TestComparison = Comparison.TestCase
+TestInterleaving = Interleaving.TestCase
 
 
 def legs_by(chance: random.Random) -> Legs:
@@ -314,15 +314,15 @@ def legs_by(chance: random.Random) -> Legs:
 
 
 def drive(seed: int) -> None:
-    """A world of that seed, from nothing to rest; which side is fast and how often it dies vary."""
+    """A world of that seed, from nothing to its end; which side is fast and how often it dies vary."""
     chance = random.Random(seed)
     world = World(chance.choice(LIMITS))
     pick = lambda: chance.randrange(2**16)  # noqa: E731
     steps: list[Callable[[], None]] = [
         lambda: world.decide(legs_by(chance), chance.choice([0, 0, 1])),
         world.fold,
-        lambda: world.post(chance.choice([1, 1, 2, 5]), says=chance.random() < 0.8),
-        lambda: world.hear(chance.choice([1, 1, 2, 8])),
+        lambda: world.post(chance.choice([1, 1, 2, 5]), publishes=chance.random() < 0.8),
+        lambda: world.read_on(chance.choice([1, 1, 2, 8])),
         lambda: world.restart_the_comparing_side(replay=chance.random() < 0.5),
         lambda: world.restart_the_ledger_side(pick()),
         lambda: world.repeat(pick()),
@@ -336,7 +336,7 @@ def drive(seed: int) -> None:
         for step in chance.choices(steps, weights, k=chance.choice([20, 60, 150])):
             step()
             world.check()
-        world.come_to_rest()
+        world.finish()
 
 
 def test_no_false_and_no_missed_break_whatever_the_seed() -> None:

@@ -1,19 +1,19 @@
-"""The meeting of both sides, case by case; tests/property has any interleaving."""
+"""Comparing both sides, case by case; tests/property has any interleaving."""
 
 import pytest
 
-from ledger.domain import reconcile
+from ledger.domain import compare
 from ledger.domain.balance import Totals
-from ledger.domain.reconcile import Compared, Difference, Meeting, Said
+from ledger.domain.compare import Compared, Difference, Side, Sides
 from tests.builders import CASH, DEPOSIT, FEES, stripe, totals
 
 A, B, C = stripe(CASH), stripe(DEPOSIT), stripe(FEES)
 
 
-def said(at: int, **offsets: int) -> Said:
+def side(at: int, **offsets: int) -> Side:
     """Run `at`, ending at position 10 × `at`; stripes A, B, C with `offset` as their totals."""
     names = {"a": A, "b": B, "c": C}
-    return Said(at, 10 * at, {names[name]: total(each) for name, each in offsets.items()})
+    return Side(at, 10 * at, {names[name]: total(each) for name, each in offsets.items()})
 
 
 def total(offset: int) -> Totals:
@@ -21,36 +21,36 @@ def total(offset: int) -> Totals:
 
 
 def test_whichever_came_first_waits() -> None:
-    meeting = Meeting(0, 0)
-    assert meeting.hear_stream(said(1, a=3)) is None
-    compared = meeting.hear_ledger(0, said(1, a=3))
+    sides = Sides(0, 0)
+    assert sides.add_stream(side(1, a=3)) is None
+    compared = sides.add_ledger(0, side(1, a=3))
     assert compared == Compared(1, 10, {A: total(3)}, [])
-    assert meeting.hear_ledger(1, said(2, a=15, b=16)) is None
-    compared = meeting.hear_stream(said(2, a=15, b=16))
+    assert sides.add_ledger(1, side(2, a=15, b=16)) is None
+    compared = sides.add_stream(side(2, a=15, b=16))
     assert compared == Compared(2, 20, {A: total(15), B: total(16)}, [])
-    assert (meeting.compared, meeting.end) == (2, 20)
-    assert not meeting.stream
-    assert not meeting.ledger
+    assert (sides.compared, sides.end) == (2, 20)
+    assert not sides.stream
+    assert not sides.ledger
 
 
-def test_the_ledger_may_speak_of_several_runs_at_once() -> None:
-    meeting = Meeting(0, 0)
-    meeting.hear_stream(said(1, a=3, b=4))
-    meeting.hear_stream(said(2, a=15))
-    compared = meeting.hear_ledger(0, said(2, a=15, b=4))
+def test_the_ledger_may_post_several_runs_at_once() -> None:
+    sides = Sides(0, 0)
+    sides.add_stream(side(1, a=3, b=4))
+    sides.add_stream(side(2, a=15))
+    compared = sides.add_ledger(0, side(2, a=15, b=4))
     assert compared is not None
     assert compared.totals == {A: total(15), B: total(4)}
     assert not compared.differences
 
 
 def test_an_end_that_the_stream_does_not_know_waits_for_one_that_it_does() -> None:
-    meeting = Meeting(0, 0)
-    meeting.hear_ledger(0, said(1, a=3))
-    meeting.hear_stream(said(2, a=15, b=4))
-    assert meeting.hear_ledger(1, said(3, c=25)) is None
-    compared = meeting.hear_stream(said(3, c=25))
+    sides = Sides(0, 0)
+    sides.add_ledger(0, side(1, a=3))
+    sides.add_stream(side(2, a=15, b=4))
+    assert sides.add_ledger(1, side(3, c=25)) is None
+    compared = sides.add_stream(side(3, c=25))
     assert compared is not None
-    # The stream's row of B says that the ledger forgot it.
+    # The ledger has no row of B at all.
     assert compared.differences == [
         Difference(A, total(15), total(3)),
         Difference(B, total(4), None),
@@ -70,67 +70,67 @@ def test_an_end_that_the_stream_does_not_know_waits_for_one_that_it_does() -> No
     ],
 )
 def test_any_difference_is_one(stream: Totals | None, ledger: Totals | None) -> None:
-    meeting = Meeting(0, 0)
-    meeting.hear_stream(Said(1, 10, {} if stream is None else {A: stream}))
-    compared = meeting.hear_ledger(0, Said(1, 10, {} if ledger is None else {A: ledger}))
+    sides = Sides(0, 0)
+    sides.add_stream(Side(1, 10, {} if stream is None else {A: stream}))
+    compared = sides.add_ledger(0, Side(1, 10, {} if ledger is None else {A: ledger}))
     assert compared is not None
     assert compared.differences == [Difference(A, stream, ledger)]
 
 
 def test_differences_are_sorted() -> None:
-    meeting = Meeting(0, 0)
-    meeting.hear_stream(said(1, a=1, b=2, c=3))
-    compared = meeting.hear_ledger(0, said(1))
+    sides = Sides(0, 0)
+    sides.add_stream(side(1, a=1, b=2, c=3))
+    compared = sides.add_ledger(0, side(1))
     assert compared is not None
     assert [each.stripe for each in compared.differences] == sorted([A, B, C])
 
 
 def test_a_repeat_changes_nothing() -> None:
-    meeting = Meeting(0, 0)
-    meeting.hear_ledger(0, said(1, a=3))
-    meeting.hear_ledger(1, said(2, a=15))
-    for after, repeat in ((0, said(1, a=3)), (1, said(2, a=15)), (0, said(2, a=15))):
-        assert meeting.hear_ledger(after, repeat) is None
-    assert [each.at for each in meeting.ledger] == [1, 2]
-    meeting.hear_stream(said(1, a=3))
-    compared = meeting.hear_stream(said(2, a=15))
+    sides = Sides(0, 0)
+    sides.add_ledger(0, side(1, a=3))
+    sides.add_ledger(1, side(2, a=15))
+    for after, repeat in ((0, side(1, a=3)), (1, side(2, a=15)), (0, side(2, a=15))):
+        assert sides.add_ledger(after, repeat) is None
+    assert [each.at for each in sides.ledger] == [1, 2]
+    sides.add_stream(side(1, a=3))
+    compared = sides.add_stream(side(2, a=15))
     assert compared is not None
     assert not compared.differences
-    assert meeting.hear_ledger(0, said(2, a=15)) is None
-    assert not meeting.ledger
+    assert sides.add_ledger(0, side(2, a=15)) is None
+    assert not sides.ledger
 
 
 def test_a_catch_up_from_before_leaves_out_what_was_compared() -> None:
-    meeting = Meeting(2, 20)
-    meeting.hear_stream(said(3, b=25))
-    compared = meeting.hear_ledger(0, said(3, a=3, b=25))
+    sides = Sides(2, 20)
+    sides.add_stream(side(3, b=25))
+    compared = sides.add_ledger(0, side(3, a=3, b=25))
     assert compared == Compared(3, 30, {B: total(25)}, [])
 
 
-def test_a_catch_up_is_heard_while_what_it_repeats_still_waits() -> None:
-    """Posting restarted, the stream side behind: no break when it gets to what was said twice."""
-    meeting = Meeting(0, 0)
-    meeting.hear_ledger(0, said(1, a=3, b=4))
-    meeting.hear_ledger(0, said(2, a=3, b=4, c=15))
-    assert meeting.hear_stream(said(1, a=3, b=4)) == Compared(1, 10, {A: total(3), B: total(4)}, [])
-    assert meeting.hear_stream(said(2, c=15)) == Compared(2, 20, {C: total(15)}, [])
+def test_a_catch_up_may_come_while_what_it_repeats_still_waits() -> None:
+    """Posting restarted with the stream behind: what was posted twice opens no break."""
+    sides = Sides(0, 0)
+    sides.add_ledger(0, side(1, a=3, b=4))
+    sides.add_ledger(0, side(2, a=3, b=4, c=15))
+    assert sides.add_stream(side(1, a=3, b=4)) == Compared(1, 10, {A: total(3), B: total(4)}, [])
+    assert sides.add_stream(side(2, c=15)) == Compared(2, 20, {C: total(15)}, [])
 
 
 def test_a_row_whose_offset_went_back_is_shown_as_it_is() -> None:
-    meeting = Meeting(2, 20)
-    meeting.hear_stream(said(3, a=25))
-    compared = meeting.hear_ledger(2, said(3, a=4))
+    sides = Sides(2, 20)
+    sides.add_stream(side(3, a=25))
+    compared = sides.add_ledger(2, side(3, a=4))
     assert compared is not None
     assert compared.differences == [Difference(A, total(25), total(4))]
 
 
 def test_a_skipped_run_is_a_fault() -> None:
-    meeting = Meeting(2, 20)
-    with pytest.raises(ValueError, match="posted from 3, but only up to 2"):
-        meeting.hear_ledger(3, said(4, a=35))
-    meeting.hear_ledger(2, said(3, a=25))
-    with pytest.raises(ValueError, match="posted from 4, but only up to 3"):
-        meeting.hear_ledger(4, said(5, a=45))
+    sides = Sides(2, 20)
+    with pytest.raises(ValueError, match="posted from 3 on, and is known only up to 2"):
+        sides.add_ledger(3, side(4, a=35))
+    sides.add_ledger(2, side(3, a=25))
+    with pytest.raises(ValueError, match="posted from 4 on, and is known only up to 3"):
+        sides.add_ledger(4, side(5, a=45))
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 7])
@@ -138,24 +138,22 @@ def test_a_skipped_run_is_a_fault() -> None:
 def test_a_long_lag_is_bounded_and_ends_in_a_comparison(
     monkeypatch: pytest.MonkeyPatch, limit: int, first: str
 ) -> None:
-    monkeypatch.setattr(reconcile, "MAX_WAITING", limit)
-    meeting = Meeting(0, 0)
+    monkeypatch.setattr(compare, "MAX_WAITING", limit)
+    sides = Sides(0, 0)
     ends: list[int] = []
     for at in range(1, 101):
         if first == "stream":
-            assert meeting.hear_stream(said(at, a=10 * at - 1, b=at)) is None
+            assert sides.add_stream(side(at, a=10 * at - 1, b=at)) is None
         else:
-            assert meeting.hear_ledger(at - 1, said(at, a=10 * at - 1, b=at)) is None
-        assert len(meeting.stream) + len(meeting.ledger) <= limit
+            assert sides.add_ledger(at - 1, side(at, a=10 * at - 1, b=at)) is None
+        assert len(sides.stream) + len(sides.ledger) <= limit
     for at in range(1, 101):
         # b's offset stays below `end`: as a row of the ledger it would count as compared.
-        other = said(at, a=10 * at - 1, b=at)
-        met = (
-            meeting.hear_ledger(at - 1, other) if first == "stream" else meeting.hear_stream(other)
-        )
-        if met is not None:
-            ends.append(met.at)
-            assert A not in [each.stripe for each in met.differences]
+        other = side(at, a=10 * at - 1, b=at)
+        compared = sides.add_ledger(at - 1, other) if first == "stream" else sides.add_stream(other)
+        if compared is not None:
+            ends.append(compared.at)
+            assert A not in [each.stripe for each in compared.differences]
     assert ends[-1] == 100
-    assert not meeting.stream
-    assert not meeting.ledger
+    assert not sides.stream
+    assert not sides.ledger

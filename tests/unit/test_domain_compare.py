@@ -8,12 +8,12 @@ from ledger.domain.compare import Compared, Difference, Side, Sides
 from tests.builders import CASH, DEPOSIT, FEES, stripe, totals
 
 A, B, C = stripe(CASH), stripe(DEPOSIT), stripe(FEES)
+NAMES = {"a": A, "b": B, "c": C}
 
 
 def side(at: int, **offsets: int) -> Side:
     """Run `at`, ending at position 10 × `at`; stripes A, B, C with `offset` as their totals."""
-    names = {"a": A, "b": B, "c": C}
-    return Side(at, 10 * at, {names[name]: total(each) for name, each in offsets.items()})
+    return Side(at, 10 * at, {NAMES[name]: total(each) for name, each in offsets.items()})
 
 
 def total(offset: int) -> Totals:

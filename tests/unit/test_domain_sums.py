@@ -310,6 +310,23 @@ def test_a_foreign_record_has_the_row_published_again_where_there_is_one() -> No
     assert state.take_due() == Due(set(), set(), {(A, 0)})
 
 
+@pytest.mark.parametrize("first", ["garbage", "a row without entries"])
+def test_an_account_has_the_decimals_of_its_newest_row(first: str) -> None:
+    state = sums()
+    if first == "garbage":
+        state.add_foreign(A, 0)
+    else:
+        # A break of a stripe that the general ledger alone has.
+        read(state, incoming(0, Row(0, NOTHING, NOTHING, broken=True)))
+    read(state, incoming(1, row(300)))
+    assert shown(state)[1] == "3.00"
+    assert state.row(A, 0).scale == 2
+    # What had two decimals is void by now.
+    read(state, incoming(2, row(500)._replace(scale=4)), incoming(3, row(300)))
+    assert shown(state)[1] == "0.0500"
+    assert state.row(A, 0).scale == 4
+
+
 # When.
 
 

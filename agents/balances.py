@@ -145,8 +145,10 @@ class BalancesPart:
             for stripes in portions(self._store.scan()):
                 await self._publish(stripes)
                 self._forget()
-            self._store.finish_restoring(sums.reconciled(), sums.read)
         await self._publish_all()
+        if restoring:
+            # Last: what was seen up to here is not looked for again, older rows that came late too.
+            self._store.finish_restoring(sums.reconciled(), sums.read)
 
     # Rows.
 

@@ -148,8 +148,7 @@ class RunThread(driver.AIOKafkaConsumerThread):
             if records and start is not None and state is not None:
                 self._ends[tp] = state.position
                 where, seeks = TP(tp.topic, tp.partition), self.seeks[tp]
-                if self.app.stages.take(tp.topic):
-                    drop_headers(records)
+                drop_headers(records)
                 self._pass_on(Run(where, start, state.position, records, seeks))
 
     def _pass_on(self, found: Run | BaseException) -> None:

@@ -180,7 +180,11 @@ class Sums:
         if known.offset < 0 and account.reconcile(shard, row.posted):
             # This disk has not seen the shard's records before.
             self._changed.add(stripe)
-        return account.decide(shard, live)
+        if not account.decide(shard, live):
+            return False
+        # What was there before may be garbage with this key, or void.
+        account.scale = row.scale
+        return True
 
     def add_foreign(self, stripe: Stripe, shard: int) -> None:
         """A record that none of ours wrote has the key of a row: compaction would keep it."""

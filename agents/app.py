@@ -16,8 +16,8 @@ from faust.types import TP
 from agents.assignor import Assignor
 from agents.lanes import Lane, Stage
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.health.application import Health
 from ledger.health.exits import Exit
-from ledger.health.partitions import Health
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.delivery import Opener, Run, Runs, RunTransport
@@ -120,7 +120,7 @@ class LedgerApp(faust.App):
         age = self.consumer.unconfirmed() if self._consumer is not None else 0
         session = self.ledger.session_timeout_seconds
         if age > session:
-            if self.health.slept_for(session / 2, within=age):
+            if self.health.loop.stood_still(session / 2, within=age):
                 raise LeaseLost(f"No heartbeat was confirmed for {age:.0f} s.")
             raise Unavailable(
                 f"The broker has not confirmed this worker's membership for {age:.0f} s. Nothing "

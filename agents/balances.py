@@ -18,7 +18,7 @@ from agents.lanes import Gap
 from agents.stripes import Row, Rows, message_key, named_by, stripe_of
 from ledger.domain.balance import Holding, Totals
 from ledger.domain.run import Stripe
-from ledger.health.partitions import here
+from ledger.health.partitions import current_partition
 from ledger.health.waiting import waited_for
 from ledger.streaming.delivery import Run
 from ledger.streaming.log import portions, say_dropped
@@ -403,7 +403,7 @@ class BalancesPart:
 
     async def _say_on(self) -> None:
         # Not of whoever has told of something.
-        here.set(self._app.health.at(self.tp))
+        current_partition.set(self._app.health.at(self.tp))
         try:
             while self._woken:
                 self._woken = False

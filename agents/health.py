@@ -19,8 +19,10 @@ from prometheus_client.metrics_core import (
 )
 
 from agents.app import LedgerApp
-from ledger.health.partitions import TURN_SECONDS, Health, State, rows, sentences, shown
-from ledger.health.server import Answer, Served, as_json, as_metrics, leave_address
+from ledger.health.application import LOOP_SECONDS, Health
+from ledger.health.partitions import State
+from ledger.health.rows import partition_rows, reasons, status_row
+from ledger.health.server import Answer, HealthServer, json_answer, metrics_answer, write_address
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 
@@ -74,7 +76,7 @@ class Figures:
             await self._app.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        tps = sorted(TP(*tp) for tp in list(self._app.health.places))
+        tps = sorted(TP(*tp) for tp in list(self._app.health.partitions))
         found = await self._log.ends(tps)
         self.ends, self.looked = found, time.time()
         transactions = self._app.names.transactions.name
@@ -131,28 +133,29 @@ class Told:
     def serve(self) -> None:
         """Listen on a free port of 127.0.0.1, which the supervisor finds in the data directory."""
         routes = {"/live": self.live, "/ready": self.ready, "/metrics": self.metrics}
-        served = Served("127.0.0.1", 0, routes)
-        served.start()
-        leave_address(self._data, served.url)
+        server = HealthServer("127.0.0.1", 0, routes)
+        server.start()
+        write_address(self._data, server.url)
 
     async def live(self) -> Answer:
         """Whether the loop of the agents turns: infrastructure that is away is no matter."""
-        seconds = self._health.unturned()
-        return as_json(seconds < LIVE_SECONDS, {"live": seconds < LIVE_SECONDS, "seconds": seconds})
+        seconds = self._health.loop.still_seconds()
+        live = seconds < LIVE_SECONDS
+        return json_answer({"live": live, "seconds": seconds}, ok=live)
 
     async def ready(self) -> Answer:
         """Whether it makes progress, and what does not and why."""
         found = self.report()
-        return as_json(bool(found["ready"]), found)
+        return json_answer(found, ok=bool(found["ready"]))
 
     async def metrics(self) -> Answer:
         """In Prometheus's text format."""
-        return as_metrics(generate_latest(self._registry))
+        return metrics_answer(generate_latest(self._registry))
 
     def report(self) -> dict[str, Any]:
         """{"application", "pid", "ready", "why", "alarms", "membership", "own", "partitions"}."""
         health = self._health
-        partitions, own = rows(health), shown(health.own.says(), health.clock())
+        partitions, own = partition_rows(health), status_row(health.own.status(), health.clock())
         membership = self._membership()
         lags = self.figures.lags() if self.figures else {}
         for row in partitions:
@@ -161,7 +164,7 @@ class Told:
         if own["state"] != State.GOING_ON:
             why.append(f"waiting for {own['seconds']:.0f} s to {own['doing']}: {own['why']}")
         alarms = list(health.alarms)
-        why += sentences(partitions) + alarms
+        why += reasons(partitions) + alarms
         return {
             "application": self._name,
             "pid": os.getpid(),
@@ -175,16 +178,16 @@ class Told:
 
     def _membership(self) -> dict[str, Any]:
         health = self._health
-        age = self.figures.unconfirmed() if self.figures and health.member else 0.0
-        seconds = health.clock() - health.member_since
+        age = self.figures.unconfirmed() if self.figures and health.membership.member else 0.0
+        seconds = health.clock() - health.membership.since
         why = ""
-        if not health.member:
+        if not health.membership.member:
             why = f"it has no partitions for {seconds:.0f} s: the group shares them out"
         elif age > self._settings.session_timeout_seconds / LEASE_PART:
             why = f"the broker has not confirmed this worker's membership for {age:.0f} s"
-        elif health.unturned() > 2 * TURN_SECONDS:
-            why = f"its loop has not turned for {health.unturned():.0f} s"
-        return {"member": health.member, "seconds": round(seconds, 1),
+        elif health.loop.still_seconds() > 2 * LOOP_SECONDS:
+            why = f"its loop has not turned for {health.loop.still_seconds():.0f} s"
+        return {"member": health.membership.member, "seconds": round(seconds, 1),
                 "unconfirmed_seconds": round(age, 1), "why": why}  # fmt: skip
 
     def collect(self) -> Iterator[Metric]:
@@ -198,7 +201,10 @@ class Told:
             "membership_unconfirmed_seconds", "Since the broker last confirmed the membership.",
             report["membership"]["unconfirmed_seconds"],
         )  # fmt: skip
-        yield _one("loop_still_seconds", "Since the loop of the agents turned.", health.unturned())
+        yield _one(
+            "loop_still_seconds", "Since the loop of the agents turned.",
+            health.loop.still_seconds(),
+        )  # fmt: skip
         yield _one(
             "topic_differences", "Settings of topics that are not as they must be.",
             float(len(health.alarms)),
@@ -206,7 +212,7 @@ class Told:
         yield _one("disk_free_bytes", "Room for its tables.", _free(self._data))
         yield from _of_partitions(report["partitions"])
         runs = _counter("runs", "Runs taken.", ["stage"])
-        for stage, number in health.runs.copy().items():
+        for stage, number in health.counts.runs.copy().items():
             runs.add_metric([stage], number)
         yield runs
         waits = _counter("waits", "Times that something outside had to be waited for.", ["stage"])
@@ -219,7 +225,7 @@ class Told:
     def _of_shards(self) -> Iterator[Metric]:
         health = self._health
         settled = _counter("transactions", "Records decided, by outcome.", ["outcome", "code"])
-        for (outcome, code), number in health.transactions.copy().items():
+        for (outcome, code), number in health.counts.transactions.copy().items():
             settled.add_metric([outcome, code], number)
         yield settled
         oldest = _gauge(
@@ -229,7 +235,7 @@ class Told:
             oldest.add_metric([str(shard)], age)
         yield oldest
         breaks = _gauge("breaks_open", "Stripes on which the two sides differ.", ["shard"])
-        for shard, number in health.breaks.copy().items():
+        for shard, number in health.counts.breaks.copy().items():
             breaks.add_metric([str(shard)], number)
         yield breaks
 

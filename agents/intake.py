@@ -19,7 +19,7 @@ from ledger.domain.reference import Leave
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Content, Watermark, voids_of
 from ledger.errors import InvariantBroken, Unavailable
-from ledger.health.partitions import asking, here
+from ledger.health.partitions import current_partition, waiting_for
 from ledger.health.waiting import waited_for
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.decisions import (
@@ -144,7 +144,7 @@ class IntakeShard:
     async def _note(self) -> None:
         tp = TP(self._app.names.transactions.name, self._shard)
         place = self._app.health.at(tp)
-        here.set(place)
+        current_partition.set(place)
         async with self._lock:
             # Assigned, not reading already: what moves while it is opened is noted after that.
             if not self._was_opened or tp not in self._app.consumer.assignment():
@@ -238,7 +238,7 @@ class IntakeShard:
         value = self._app.codec.encode("Decision", settled.decision.row())
         topic = self._app.names.decisions.name
         try:
-            with asking("append decisions"):
+            with waiting_for("append decisions"):
                 offset = await self._app.log_.append(topic, self._shard, [(None, value)])
         except Unavailable as error:
             log.warning("A decision may or may not be in the log, which is read now: %s", error)
@@ -303,7 +303,7 @@ class IntakeShard:
         self._app.lease()
 
     def _count(self, settled: Settled) -> None:
-        counts, outcomes = self._app.health.transactions, settled.outcomes
+        counts, outcomes = self._app.health.counts.transactions, settled.outcomes
         counts["accepted", ""] += len(settled.content.offsets)
         counts["duplicate", ""] += len(outcomes.duplicates)
         if settled.decision.voids:
@@ -351,5 +351,5 @@ class IntakeShard:
 
     async def _reach(self, offset: int) -> None:
         if self._reference.data.offset < offset:
-            with asking("read the reference data that it was decided with"):
+            with waiting_for("read the reference data that it was decided with"):
                 await self._reference.reached(offset, self._shard)

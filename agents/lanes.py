@@ -18,7 +18,7 @@ from typing import Any
 from faust.types import TP
 
 from ledger.errors import InvariantBroken
-from ledger.health.partitions import here
+from ledger.health.partitions import current_partition
 from ledger.streaming.delivery import Run, joined
 
 FULL_BYTES = 2 * 1024 * 1024
@@ -80,16 +80,16 @@ class Lane:
 
     async def _work(self) -> None:
         place = self._app.health.at(self._tp)
-        here.set(place)
+        current_partition.set(place)
         waiting, full = self._waiting, self._full
         self._forget()
         if full and self._tp in self._app.consumer.opened:
             self._app.consumer.resume_partitions({self._tp})
         for run in joined(waiting):
             if not self._stopped:
-                place.takes()
+                place.run_started()
                 await self._take_one(run)
-                place.rests()
+                place.run_finished()
 
     async def _take_one(self, run: Run) -> None:
         app, where = self._app, f"{self._tp.topic}[{self._tp.partition}]"
@@ -106,7 +106,7 @@ class Lane:
             app.fault(error, f"taking {where} from {run.start}")
         else:
             app.consumer.done(self._tp, position)
-            app.health.runs[app.health.stage(self._tp.topic)] += 1
+            app.health.counts.runs[app.health.stage(self._tp.topic)] += 1
 
 
 class Stage:

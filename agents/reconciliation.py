@@ -20,7 +20,7 @@ from ledger.domain.partition import partition_of
 from ledger.domain.reconcile import Compared, Difference, Meeting, Said
 from ledger.domain.run import Stripe, Voided, Watermark
 from ledger.errors import InvariantBroken
-from ledger.health.partitions import Place, asking, here
+from ledger.health.partitions import PartitionHealth, current_partition, waiting_for
 from ledger.health.waiting import waited_for
 from ledger.streaming import decisions
 from ledger.streaming import log as log_
@@ -237,7 +237,7 @@ class ReconciliationShard:
         """Return when more may be offered."""
         if not self._taking or self._stopped:
             return
-        with asking("have room in reconciliation"):
+        with waiting_for("have room in reconciliation"):
             # A table that takes long to restore must not use up the room of the others.
             await self._opened.wait()
             await self._room.wait()
@@ -264,18 +264,18 @@ class ReconciliationShard:
         return runs
 
     @property
-    def _place(self) -> Place:
+    def _place(self) -> PartitionHealth:
         return self._app.health.at(TP(self._app.names.posted.name, self._shard))
 
     async def _fold_offered(self) -> None:
         # Not intake's, who has offered it.
-        here.set(self._place)
+        current_partition.set(self._place)
         try:
             while self._offered:
                 async with self._lock:
                     runs = self._taken()
                     try:
-                        with asking("fold decisions"):
+                        with waiting_for("fold decisions"):
                             await self._fold_in_order(runs)
                     finally:
                         self._room.give_back(runs)
@@ -595,7 +595,7 @@ class ReconciliationShard:
 
     def _say_progress(self) -> None:
         """Unless a predecessor, whose mark is on its own disk, has said more."""
-        self._app.health.breaks[self._shard] = self.mark.breaks
+        self._app.health.counts.breaks[self._shard] = self.mark.breaks
         if self.mark.compared.end >= self._app.compared.end(self._shard):
             progress = self._messages.progress(self.mark.compared, self.mark.breaks)
             self._app.compared.say(self._shard, progress, self.mark.compared.end)

@@ -9,7 +9,8 @@ from typing import Any
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
 from ledger.health import probe
-from ledger.health.partitions import State, spans
+from ledger.health.partitions import State
+from ledger.health.rows import spans
 from ledger.hiding import shown_url
 from ledger.settings import Settings
 from ledger.stack import parts

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from ledger.health.server import address_in
+from ledger.health.server import read_address
 from ledger.stack import parts
 from ledger.stack.files import Layout
 from ledger.stack.parts import Part
@@ -24,7 +24,7 @@ def ask(place: Layout, part: Part) -> Health | str:
     """What the worker says of itself; a sentence when it says nothing."""
     if (stopped := held(part)) is not None:
         return stopped
-    address = address_in(place.worker(part.name), part.pid)
+    address = read_address(place.worker(part.name), part.pid)
     if address is None:
         return "it has not said yet where it answers"
     # A proxy that the environment names is for the world outside, not for 127.0.0.1.

@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ledger.health import probe
-from ledger.health.partitions import alike, spans
 from ledger.health.probe import Health
+from ledger.health.rows import grouped, spans
 from ledger.stack import cache, files, identity, parts
 from ledger.stack import record as records
 from ledger.stack.files import Layout
@@ -163,7 +163,7 @@ def shards_table(status: Status) -> Table:
 
 def together(partitions: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str, str, str]]:
     """Stage, numbers, state, records behind, why."""
-    for (stage, state, why), found in alike(partitions).items():
+    for (stage, state, why), found in grouped(partitions).items():
         lag = sum(row["lag"] or 0 for row in found)
         yield stage, spans(row["partition"] for row in found), state, f"{lag:,}", why
 

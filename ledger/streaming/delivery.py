@@ -35,7 +35,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from ledger.errors import InvariantBroken
-from ledger.health.partitions import here
+from ledger.health.partitions import current_partition
 from ledger.health.waiting import waited_for
 from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
 from ledger.streaming.log import out_of_reach
@@ -378,7 +378,7 @@ class RunConsumer(driver.Consumer):
 
     async def _open(self, tp: TP) -> None:
         place = self.app.health.at(tp)
-        here.set(place)
+        current_partition.set(place)
         try:
             opener = self.openers.get(tp.topic)
             offset = await (self._open_ordinary(tp) if opener is None else opener(tp.partition))

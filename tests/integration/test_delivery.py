@@ -19,7 +19,7 @@ from faust.types import TP
 from agents import lanes
 from agents.app import LedgerApp, new_app, take_runs
 from agents.lanes import Gap
-from ledger.health.partitions import Place
+from ledger.health.partitions import PartitionHealth
 from ledger.streaming import delivery
 from ledger.streaming.delivery import Run
 from ledger.streaming.registry import Codec
@@ -29,8 +29,8 @@ from tests.conftest import Stack
 SECONDS = 60
 
 
-class Noting(Place):
-    """A partition's place; `moved` is set when it is open."""
+class Noting(PartitionHealth):
+    """A partition's health; `moved` is set when it is open."""
 
     def __init__(self, clock: Callable[[], float], moved: asyncio.Event) -> None:
         super().__init__(clock)
@@ -80,7 +80,7 @@ class Agent:
         take_runs(app, self.topic, name="taker", opened=opened, take=take)
         app.fault = lambda error, doing: self.faults.append(error)  # type: ignore[method-assign]
         # Each partition of a place of its own, so that its opening is something that moved.
-        app.health.places = {
+        app.health.partitions = {
             (self.topic.name, partition): Noting(app.health.clock, self.moved)
             for partition in self.at
         }

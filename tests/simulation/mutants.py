@@ -18,7 +18,7 @@ from ledger.domain.balance import Holding
 from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
 from ledger.gl.memory import MemoryJournal
-from ledger.health.partitions import Place
+from ledger.health.partitions import PartitionHealth
 from ledger.streaming.accepted import Mark as IntakeMark
 from ledger.streaming.delivery import Run, RunConsumer
 from ledger.streaming.log import Log
@@ -109,7 +109,7 @@ MUTANTS = {
         Process, "lose_unflushed", "undo.pop()", "{key: was for key, was in undo.pop().items() if key != b'w'}"
     ),
     "an open partition says that it is being opened": Mutant(
-        Place, "opened", "self._set(State.GOING_ON)", "pass"
+        PartitionHealth, "opened", "self._set(State.GOING_ON)", "pass"
     ),
     "nobody asks for the lease": Mutant(
         LedgerApp, "lease", "raise LeaseLost", "return None and"

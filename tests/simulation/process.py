@@ -13,7 +13,8 @@ from agents import balances, compared, intake, posting, reconciliation
 from agents.app import LeaseLost, LedgerApp
 from agents.reference import ReferenceFollower
 from ledger.gl.journal import JournalUnavailable
-from ledger.health.partitions import Health, here
+from ledger.health.application import Health
+from ledger.health.partitions import current_partition
 from ledger.settings import Settings
 from ledger.streaming.delivery import Run, RunConsumer, joined
 from ledger.streaming.table import Overtaken
@@ -358,7 +359,7 @@ class Process:
 
     def _start(self):
         self.app = app = SimApp(self)
-        here.set(app.health.own)
+        current_partition.set(app.health.own)
         app.log_ = SimLog(self)
         if self.kind == "stream":
             topic = app.names.reference.name

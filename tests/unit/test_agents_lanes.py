@@ -8,7 +8,8 @@ from faust.types import TP
 from agents import lanes
 from agents.lanes import FULL_BYTES, Gap, Lane, Stage
 from ledger.errors import InvariantBroken
-from ledger.health.partitions import Health, State
+from ledger.health.application import Health
+from ledger.health.partitions import State
 from ledger.streaming.delivery import Run, joined
 
 
@@ -156,9 +157,9 @@ def test_a_gap_is_read_again_and_a_broken_invariant_stops_one_lane():
         assert [each for each in world.taken if each[0] == 1] == [(1, 0, 1)]
         assert world.app.consumer.done_at == {2: 1}
         assert world.app.consumer.paused == [("pause", 1)]
-        says = world.app.health.at(TP("t", 1)).says()
-        assert (says.state, says.why) == (State.STOPPED, "no")
-        assert world.app.health.runs["t"] == 1
+        status = world.app.health.at(TP("t", 1)).status()
+        assert (status.state, status.why) == (State.STOPPED, "no")
+        assert world.app.health.counts.runs["t"] == 1
         world.lanes[1].clear()
         world.put(1, 1, 2)
         await turns()

@@ -8,7 +8,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from agents.app import new_app
 from agents.assignor import Ours
 from agents.topic_watch import TopicWatch
-from ledger.health.partitions import Health
+from ledger.health.application import Health
 from ledger.settings import Settings
 from ledger.streaming.registry import Codec
 from ledger.streaming.topic_rules import Difference

@@ -19,7 +19,7 @@ from ledger.domain.reference import Leave
 from ledger.domain.run import Outcomes, Stripe, Watermark
 from ledger.gl.journal import NotPostable, Superseded
 from ledger.gl.memory import MemoryJournal
-from ledger.health.partitions import Health
+from ledger.health.application import Health
 from ledger.settings import Settings
 from ledger.streaming.decisions import ValidRun
 from ledger.streaming.delivery import Run

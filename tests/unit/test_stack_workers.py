@@ -11,7 +11,7 @@ import pytest
 
 from ledger.errors import StackError
 from ledger.health import probe
-from ledger.health.server import ADDRESS
+from ledger.health.server import ADDRESS_FILE
 from ledger.settings import Settings
 from ledger.stack import files, identity, parts, record, workers
 from ledger.stack.files import Layout
@@ -115,7 +115,7 @@ def test_an_address_from_an_earlier_life_does_not_count(
 ) -> None:
     (part,) = scaled(place, empty, 1, program).workers
     assert probe.missing(place, part) is None
-    said = place.worker(part.name) / ADDRESS
+    said = place.worker(part.name) / ADDRESS_FILE
     said.write_text(said.read_text().replace(str(part.pid), "1"))
     assert "has not said" in (probe.missing(place, part) or "")
 

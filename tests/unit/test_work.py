@@ -23,7 +23,7 @@ from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.reference import Reference
 from ledger.domain.run import Content, Outcomes, Stripe
 from ledger.gl.memory import MemoryJournal
-from ledger.health.partitions import Health
+from ledger.health.application import Health
 from ledger.settings import Settings
 from ledger.streaming.decisions import ValidRun
 from ledger.streaming.delivery import Run

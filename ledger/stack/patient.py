@@ -48,7 +48,7 @@ class Patient:
         found = {}
         for service in self.services():
             if (part := self.part(service)) is not None:
-                trouble = probe.held(part) or _asked(service)
+                trouble = probe.stopped_process(parts.process_of(part)) or _asked(service)
                 if trouble is not None:
                     found[service.name] = trouble
         return found

@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from faust.types import TP
 
-from agents.app import LedgerApp, take_runs
-from agents.lanes import Gap
+from agents.runtime.lanes import Gap
+from agents.runtime.runs import Run
+from agents.runtime.runtime import Runtime
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Voided, Watermark
+from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.gl.journal import (
     Journal,
@@ -31,20 +32,17 @@ from ledger.gl.journal import (
 )
 from ledger.health.waiting import waited_for
 from ledger.streaming.decisions import (
-    ValidRun,
     portions,
     require_known,
     valid_runs,
     voids_ahead,
 )
-from ledger.streaming.delivery import Run
+from ledger.streaming.messages import posted_parts
 from ledger.streaming.progress import compared
 
 T = TypeVar("T")
 POST_BYTES = 8 * 1024 * 1024
 """Posted in one database transaction and said in one message, when there is much to catch up."""
-SAID_STRIPES = 50_000
-"""Of one message, which takes some 100 bytes for each; after a silence there may be any number."""
 LOOKED_EACH = 2.0
 """Seconds between two looks at where the database stands, so that one that hangs, or was put back
 from a backup, is noticed though nothing is decided. A restore need not cut connections: a lost one
@@ -53,33 +51,38 @@ would not do."""
 log = logging.getLogger(__name__)
 
 
-def attach(app: LedgerApp, journal: Journal) -> None:
-    """Give `app` the posting agent."""
-    poster = Poster(journal)
-    shards: dict[int, PostingShard] = {}
+class PostingStage:
+    """The stage: posts the shards that this process owns."""
 
-    async def opened(shard: int) -> int:
-        if shard not in shards:
-            shards[shard] = PostingShard(app, shard, poster)
-        return await shards[shard].open()
+    name = "posting"
 
-    async def take(run: Run) -> int:
-        return await shards[run.tp.partition].take(run)
+    def __init__(self, runtime: Runtime, journal: Journal) -> None:
+        self._runtime, self._poster = runtime, Poster(journal)
+        self.topic = runtime.topics.decisions
+        self._shards: dict[int, PostingShard] = {}
 
-    @app.task
-    async def look() -> None:
-        await app.guarded(look_again(), "looking at what the general ledger has")
+    async def open(self, shard: int) -> int:
+        """See Stage."""
+        if shard not in self._shards:
+            self._shards[shard] = PostingShard(self._runtime, shard, self._poster)
+        return await self._shards[shard].open()
 
-    async def look_again() -> None:
-        while not app.should_stop:
-            await app.sleep(LOOKED_EACH)
-            known = {shard: state.rests_at() for shard, state in shards.items()}
-            found = await poster.look()
+    async def take(self, run: Run) -> int:
+        """See Stage."""
+        return await self._shards[run.tp.partition].take(run)
+
+    def clear(self) -> None:
+        """See Stage: what is posted is in the database."""
+
+    async def look_on(self) -> None:
+        """Without end: look at where the database stands, and for voids that free a shard."""
+        while True:
+            await asyncio.sleep(LOOKED_EACH)
+            known = {shard: state.rests_at() for shard, state in self._shards.items()}
+            found = await self._poster.look()
             for shard, before in known.items():
-                shards[shard].look(before, found.get(shard, Watermark()))
-                await shards[shard].look_for_voids()
-
-    take_runs(app, app.names.decisions, name="posting", opened=opened, take=take)
+                self._shards[shard].look(before, found.get(shard, Watermark()))
+                await self._shards[shard].look_for_voids()
 
 
 @dataclass(slots=True)
@@ -179,8 +182,8 @@ class Poster:
 class PostingShard:
     """One shard's postings; the database says how far they are."""
 
-    def __init__(self, app: LedgerApp, shard: int, poster: Poster) -> None:
-        self._app, self._shard, self._poster = app, shard, poster
+    def __init__(self, runtime: Runtime, shard: int, poster: Poster) -> None:
+        self._runtime, self._shard, self._poster = runtime, shard, poster
         self._watermark = Watermark()
         self._read = 0
         self._lock = asyncio.Lock()
@@ -221,8 +224,8 @@ class PostingShard:
         """
         if known is None or known != self.rests_at():
             return
-        tp = TP(self._app.names.decisions.name, self._shard)
-        if found != known and self._app.consumer.reopen(tp):
+        tp = TP(self._runtime.topics.decisions.name, self._shard)
+        if found != known and self._runtime.membership.reopen(tp):
             log.warning(
                 "Shard %s: the general ledger is at decision offset %s and was left at %s: it was "
                 "put back to another state. Posting goes on from there.",
@@ -234,7 +237,11 @@ class PostingShard:
     async def _require_known(self, posted: Watermark) -> None:
         await waited_for(
             lambda: require_known(
-                self._app.log_, self._app.codec, self._app.names.decisions.name, self._shard, posted
+                self._runtime.log,
+                self._runtime.codec,
+                self._runtime.topics.decisions.name,
+                self._shard,
+                posted,
             ),
             f"look for what is posted in shard {self._shard}'s decisions",
         )
@@ -244,7 +251,7 @@ class PostingShard:
         async with self._lock:
             if run.start > self._read:
                 raise Gap(self._read)
-            runs = valid_runs(self._app.codec, run.records, self._watermark)
+            runs = valid_runs(self._runtime.codec, run.records, self._watermark)
             for part in portions(runs, POST_BYTES):
                 await self._post_or_leave_out(part)
             self._read = max(run.end, self._read)
@@ -263,24 +270,24 @@ class PostingShard:
 
     async def look_for_voids(self) -> None:
         """Open the shard again where a decision that it could not post was voided since."""
-        tp = TP(self._app.names.decisions.name, self._shard)
-        if self._is_stuck and not self._lock.locked() and tp in self._app.consumer.assignment():
+        tp = TP(self._runtime.topics.decisions.name, self._shard)
+        if self._is_stuck and not self._lock.locked() and self._runtime.membership.is_assigned(tp):
             try:
                 self._may_go_on |= await self._found_voids()
             except (Unavailable, InvariantBroken) as error:
                 log.info("Voids of shard %s could not be looked for: %s", self._shard, error)
                 return
-            if self._may_go_on and self._app.consumer.reopen(tp):
+            if self._may_go_on and self._runtime.membership.reopen(tp):
                 log.warning("Shard %s: what could not be posted may be void: it goes on",
                             self._shard)  # fmt: skip
 
     async def _found_voids(self) -> bool:
         """Whether the log ahead voids something that is not known to be void yet."""
-        log_, topic = self._app.log_, self._app.names.decisions.name
+        log_, topic = self._runtime.log, self._runtime.topics.decisions.name
         # What was looked through is not again: a shard that is stuck for long has much before it.
         start = max(self._looked, self._watermark, key=attrgetter("decisions_offset"))
         ahead, self._looked = await waited_for(
-            lambda: voids_ahead(log_, self._app.codec, topic, self._shard, start),
+            lambda: voids_ahead(log_, self._runtime.codec, topic, self._shard, start),
             f"look for voids in shard {self._shard}'s decisions",
         )
         is_new = not ahead.keys() <= self._voids.keys()
@@ -339,8 +346,8 @@ class PostingShard:
 
     async def _compared(self) -> Watermark:
         """How far reconciliation has compared, by what it published."""
-        topic = self._app.names.progress.name
-        found = await compared(self._app.log_, self._app.codec, topic, [self._shard])
+        topic = self._runtime.topics.progress.name
+        found = await compared(self._runtime.log, self._runtime.codec, topic, [self._shard])
         return found.get(self._shard, Watermark())
 
     async def _say(self, snapshot: Snapshot) -> None:
@@ -352,32 +359,11 @@ class PostingShard:
         watermark, totals = snapshot
         if watermark.decisions_offset < self._silent_until:
             return
-        row = {
-            "shard": self._shard,
-            "after": self._said.decisions_offset,
-            "decisions_offset": watermark.decisions_offset,
-            "end": watermark.end,
-            "digest": watermark.digest,
-        }
-        parts: list[Mapping[Stripe, Totals]] = [totals]
-        if len(totals) > SAID_STRIPES:
-            left = iter(totals.items())
-            parts = [dict(part) for part in iter(lambda: list(islice(left, SAID_STRIPES)), [])]
-        for number, part in enumerate(parts, 1):
-            said = row | _columns(part) | {"more": number < len(parts)}
-            value = self._app.codec.encode("Posted", said)
-            await self._app.log_.append_absolute(
-                self._app.names.posted.name, self._shard, [(None, value)]
+        parts = posted_parts(
+            self._runtime.codec, self._shard, self._said.decisions_offset, watermark, totals
+        )
+        for part in parts:
+            await self._runtime.log.append_absolute(
+                self._runtime.topics.posted.name, self._shard, [part]
             )
         self._said = watermark
-
-
-def _columns(totals: Mapping[Stripe, Totals]) -> dict[str, list[Any]]:
-    return {
-        "accounts": [stripe.account for stripe in totals],
-        "currencies": [stripe.currency for stripe in totals],
-        "debits": [str(each.debits) for each in totals.values()],
-        "credits": [str(each.credits) for each in totals.values()],
-        "entries": [each.entries for each in totals.values()],
-        "offsets": [each.offset for each in totals.values()],
-    }

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ledger.domain.intake import Memory, Seen, Voidable
 from ledger.domain.policy import LONG_AGO, Policy
 from ledger.domain.run import Content, Watermark
-from ledger.streaming.decisions import ValidRun
+from ledger.domain.valid_run import ValidRun
 from ledger.streaming.store import Store
 
 _MARK = struct.Struct(">qq32sqq32sq")

@@ -16,12 +16,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from faust.types import TP
 
-from agents import lanes
-from agents.app import LedgerApp, new_app, take_runs
-from agents.lanes import Gap
+from agents.runtime import lanes
+from agents.runtime.app import LedgerApp, new_app, take_runs
+from agents.runtime.lanes import Gap
+from agents.runtime.runs import Run
 from ledger.health.partitions import PartitionHealth
 from ledger.streaming import delivery
-from ledger.streaming.delivery import Run
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import Topic
 from tests.conftest import Stack
@@ -30,7 +30,7 @@ SECONDS = 60
 
 
 class Noting(PartitionHealth):
-    """A partition's health; `moved` is set when it is open."""
+    """A partition's place; `moved` is set when it is open."""
 
     def __init__(self, clock: Callable[[], float], moved: asyncio.Event) -> None:
         super().__init__(clock)

@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
-from agents.topic_watch import require_topics
+from agents.runtime.topic_watch import require_topics
 from ledger.client.balances import BalanceReader
 from ledger.client.beyond import recover
 from ledger.client.blocking import BlockingPublisher

@@ -23,8 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import schemas
-from agents.messages import Messages, balance
-from agents.stripes import Mark, Row, Rows, key_of, stripe_of
+from ledger.streaming.messages import Messages, balance
 from ledger.cli.output import time_option
 from ledger.client.imports import read_items
 from ledger.client.lines import parse_time, read
@@ -43,6 +42,7 @@ from ledger.streaming.batches import Batches, read_again
 from ledger.streaming.decisions import valid_runs
 from ledger.streaming.reference import item_of
 from ledger.streaming.registry import Codec
+from ledger.streaming.stripe_rows import Mark, Row, Rows, key_of, stripe_of
 from ledger.streaming.writers import readable, schema_in
 from tests.builders import (
     CASH,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agents.app import LeaseLost, LedgerApp, exit_of
-from agents.health import Ages, Told
+from agents.runtime.app import LeaseLost, LedgerApp, exit_of
+from agents.runtime.health import Ages, Told
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
 from ledger.health.application import Health
 from ledger.health.exits import Exit, advice_of, meaning_of

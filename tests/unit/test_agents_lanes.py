@@ -5,12 +5,12 @@ import asyncio
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents import lanes
-from agents.lanes import FULL_BYTES, Gap, Lane, Stage
+from agents.runtime import lanes
+from agents.runtime.lanes import FULL_BYTES, Gap, Lane, Stage
+from agents.runtime.runs import Run, joined
 from ledger.errors import InvariantBroken
 from ledger.health.application import Health
 from ledger.health.partitions import State
-from ledger.streaming.delivery import Run, joined
 
 
 def record(offset: int, size: int = 1) -> ConsumerRecord:
@@ -157,8 +157,8 @@ def test_a_gap_is_read_again_and_a_broken_invariant_stops_one_lane():
         assert [each for each in world.taken if each[0] == 1] == [(1, 0, 1)]
         assert world.app.consumer.done_at == {2: 1}
         assert world.app.consumer.paused == [("pause", 1)]
-        status = world.app.health.at(TP("t", 1)).status()
-        assert (status.state, status.why) == (State.STOPPED, "no")
+        says = world.app.health.at(TP("t", 1)).status()
+        assert (says.state, says.why) == (State.STOPPED, "no")
         assert world.app.health.counts.runs["t"] == 1
         world.lanes[1].clear()
         world.put(1, 1, 2)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from faust.types import TP
 
 from agents.reconciliation import ReconciliationShard, Room
+from agents.runtime.runs import Run
 from ledger.settings import Settings
-from ledger.streaming.delivery import Run
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 

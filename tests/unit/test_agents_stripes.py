@@ -2,11 +2,20 @@
 
 import pytest
 
-from agents.stripes import MARK, Mark, Row, Rows, key_of, message_key, named_by, stripe_of
 from ledger.domain import avro
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.streaming.registry import Codec
+from ledger.streaming.stripe_rows import (
+    MARK,
+    Mark,
+    Row,
+    Rows,
+    key_of,
+    message_key,
+    named_by,
+    stripe_of,
+)
 
 CODEC = Codec({"Stripe": 300})
 ROWS = Rows(CODEC)

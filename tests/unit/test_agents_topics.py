@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 
-from agents.app import new_app
-from agents.assignor import Ours
-from agents.topic_watch import TopicWatch
+from agents.runtime.app import new_app
+from agents.runtime.assignor import Ours
+from agents.runtime.topic_watch import TopicWatch
 from ledger.health.application import Health
 from ledger.settings import Settings
 from ledger.streaming.registry import Codec

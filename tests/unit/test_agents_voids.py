@@ -12,7 +12,7 @@ from agents import posting
 from agents.intake import IntakeShard
 from agents.posting import Poster, PostingShard
 from agents.reconciliation import ReconciliationShard, Room, ScalesMixed, _totals
-from agents.stripes import Mark, Row
+from agents.runtime.runs import Run
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Leave
@@ -22,8 +22,8 @@ from ledger.gl.memory import MemoryJournal
 from ledger.health.application import Health
 from ledger.settings import Settings
 from ledger.streaming.decisions import ValidRun
-from ledger.streaming.delivery import Run
 from ledger.streaming.registry import Codec
+from ledger.streaming.stripe_rows import Mark, Row
 from ledger.streaming.topics import topics
 from tests.integration.gl_runs import CASH, DEPOSIT, Chain, Leg, made, moved, void_of, without
 

@@ -17,7 +17,7 @@ from agents.balances import BalancesPart
 from agents.intake import DECODED, IntakeShard
 from agents.posting import Poster, PostingShard
 from agents.reconciliation import ReconciliationShard, Room
-from agents.stripes import Row, Rows
+from agents.runtime.runs import Run
 from ledger.domain import avro, intake, published
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.reference import Reference
@@ -26,9 +26,9 @@ from ledger.gl.memory import MemoryJournal
 from ledger.health.application import Health
 from ledger.settings import Settings
 from ledger.streaming.decisions import ValidRun
-from ledger.streaming.delivery import Run
 from ledger.streaming.registry import Codec
 from ledger.streaming.store import Store
+from ledger.streaming.stripe_rows import Row, Rows
 from ledger.streaming.table import Overtaken
 from ledger.streaming.topics import topics
 from tests.builders import NOW, KnownReader, draft, wire

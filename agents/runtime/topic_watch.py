@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 
-from agents.app import LedgerApp
+from agents.runtime.runtime import Runtime
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming.topic_look import Broker
@@ -46,44 +46,36 @@ async def require_topics(settings: Settings) -> None:
 
 
 class TopicWatch:
-    """Looks on while `app` runs; what is not as it must be is an alarm until it is mended."""
+    """Looks on without end; what is not as it must be is an alarm until it is mended."""
 
-    def __init__(self, app: LedgerApp) -> None:
-        self._app = app
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._known: dict[tuple[str, str], Difference] = {}
 
     async def look_on(self) -> None:
-        """Without end; a broker that is away is the membership's to tell of.
+        """Nothing that fails here stops the application: the alarms stay as they were.
 
-        Nothing that fails here stops the application: the alarms stay as they were.
+        A broker that does not answer shows in the health of the membership.
         """
-        while not self._app.should_stop:
+        settings = self._runtime.settings
+        while True:
             try:
-                async with Broker(self._app.ledger) as broker:
-                    while not self._app.should_stop:
-                        self.note((await look(self._app.ledger, broker=broker))[0])
-                        await self._app.sleep(LOOK_SECONDS)
+                async with Broker(settings) as broker:
+                    while True:
+                        self.note((await look(settings, broker=broker))[0])
+                        await asyncio.sleep(LOOK_SECONDS)
             except Unavailable as error:
                 log.info("The topics' settings could not be looked at: %s", error)
             except Exception:
                 log.exception("The topics' settings could not be looked at")
-            await self._app.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
 
     def note(self, found: list[Difference]) -> None:
-        """Alarm about what is new, and say what is over."""
+        """Alarm about what is new, and log what is over."""
         now = {(each.topic, each.setting): each for each in found if not each.ignored}
         for key in now.keys() - self._known.keys():
             log.critical("%s", now[key])
         for key in self._known.keys() - now.keys():
             log.warning("No longer so: %s", self._known[key])
         self._known = now
-        self._app.health.alarms = tuple(map(str, now.values()))
-
-
-def attach_topic_watch(app: LedgerApp) -> None:
-    """Give `app` its watch over the topics."""
-    watch = TopicWatch(app)
-
-    @app.task
-    async def look_at_topics() -> None:
-        await watch.look_on()
+        self._runtime.health.alarms = tuple(map(str, now.values()))

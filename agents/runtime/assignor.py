@@ -10,12 +10,12 @@ class Assignor(PartitionAssignor):
 
     Faust gives topics of one size the same partitions: with one partition added to a topic its
     shards would go to other workers than what follows them. What is in a partition beyond is
-    nobody's, and the watch over the topics alarms (agents/topic_watch.py).
+    nobody's, and the watch over the topics alarms (agents/runtime/topic_watch.py).
     """
 
     def assign(self, cluster: Any, member_metadata: Any) -> Any:
         """As Faust's; partitions by member."""
-        counts = {topic.name: topic.partitions for topic in self.app.names.all()}
+        counts = {topic.name: topic.partitions for topic in self.app.runtime.topics.all()}
         return super().assign(Ours(cluster, counts), member_metadata)
 
 

@@ -1,10 +1,11 @@
-"""Stripes: what a row says, alike in the table, its changelog and the stripes topic."""
+"""Stripes as bytes, the same in the table, its changelog and the stripes topic."""
 
 import struct
-from typing import NamedTuple
 
 from ledger.domain import avro
 from ledger.domain.balance import Totals
+from ledger.domain.compare import Mark
+from ledger.domain.fold import Row
 from ledger.domain.run import Stripe, Watermark
 from ledger.streaming.registry import Codec
 
@@ -12,16 +13,7 @@ MARK = b"w"
 _MARK = struct.Struct(">qq32sqqq32sqqq")
 
 
-class Row(NamedTuple):
-    """A stripe: `live` as decided, `posted` as last compared when the row was written."""
-
-    scale: int
-    live: Totals
-    posted: Totals
-    broken: bool
-
-
-class Rows:
+class RowCodec:
     """Rows as bytes, by schemas/Stripe.avsc."""
 
     def __init__(self, codec: Codec) -> None:
@@ -66,35 +58,23 @@ class Rows:
         Raises ValueError for what is neither a stripe's row nor a mark.
         """
         if key == MARK:
-            return Mark.decode(value).stream.decisions_offset
+            return decode_mark(value).stream.decisions_offset
         if key != key_of(stripe_of(key)):
             raise ValueError("its key is not a stripe's")
         return self.decode(value).live.offset
 
 
-class Mark(NamedTuple):
-    """Where a shard's table stands.
+def encode_mark(mark: Mark) -> bytes:
+    """48 and 56 bytes of watermarks and two counts."""
+    return _MARK.pack(*_fields(mark.stream), *_fields(mark.compared), mark.posted, mark.breaks)
 
-    `stream`: what is folded into the rows. `compared`: how far both sides were compared.
-    `posted`: next posted message to read after a restart. `breaks`: how many are open.
-    """
 
-    stream: Watermark = Watermark()
-    compared: Watermark = Watermark()
-    posted: int = 0
-    breaks: int = 0
-
-    def encode(self) -> bytes:
-        """48 and 56 bytes of watermarks and two counts."""
-        return _MARK.pack(*_fields(self.stream), *_fields(self.compared), self.posted, self.breaks)
-
-    @classmethod
-    def decode(cls, text: bytes) -> "Mark":
-        """What `encode` made. Raises ValueError for anything else."""
-        if len(text) != _MARK.size:
-            raise ValueError(f"a mark has {_MARK.size} bytes, not {len(text)}")
-        fields = _MARK.unpack(text)
-        return cls(Watermark(*fields[:4]), Watermark(*fields[4:8]), *fields[8:])
+def decode_mark(text: bytes) -> Mark:
+    """What `encode_mark` made. Raises ValueError for anything else."""
+    if len(text) != _MARK.size:
+        raise ValueError(f"a mark has {_MARK.size} bytes, not {len(text)}")
+    fields = _MARK.unpack(text)
+    return Mark(Watermark(*fields[:4]), Watermark(*fields[4:8]), *fields[8:])
 
 
 def _fields(watermark: Watermark) -> tuple[int, int, bytes, int]:

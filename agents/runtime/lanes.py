@@ -4,29 +4,30 @@ Fetching is eager: under load many small runs come while one is being taken, and
 would cost appends and a database transaction of its own. So no timer gathers work, and yet there is
 more of it in a run the busier it gets.
 
-The lanes of a stage start together, so that what they append goes out in one request and comes
+The lanes of a topic start together, so that what they append goes out in one request and comes
 back in one: measured at 500 transactions a second over 8 shards, a request is half a millisecond
 of Python whatever is in it. One that is held up holds up the others no longer than PATIENCE.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any
 
 from faust.types import TP
 
+from agents.runtime.runs import Run, joined
+from agents.runtime.runtime import Runtime
 from ledger.errors import InvariantBroken
 from ledger.health.partitions import current_partition
-from ledger.streaming.delivery import Run, joined
 
 FULL_BYTES = 2 * 1024 * 1024
 """Of memory, waiting in one lane; beyond it nothing is fetched for it until they are taken."""
 
 PATIENCE = 0.1
-"""Seconds that a stage waits for its slowest lane; ten times what a run takes when it is quiet."""
+"""Seconds that lanes wait for the slowest one; ten times what a run takes when it is quiet."""
 
+Take = Callable[[Run], Awaitable[int]]
 log = logging.getLogger(__name__)
 
 
@@ -44,24 +45,22 @@ class Lane:
     partition, with an alarm, and no other; anything else ends the process.
     """
 
-    def __init__(
-        self, app: Any, tp: TP, take: Callable[[Run], Awaitable[int]], stage: "Stage"
-    ) -> None:
-        self._app, self._tp, self._take, self._stage = app, tp, take, stage
+    def __init__(self, runtime: Runtime, tp: TP, take: Take, lanes: "Lanes") -> None:
+        self._runtime, self._tp, self._take, self._lanes = runtime, tp, take, lanes
         self._waiting: list[Run] = []
         self._bytes = 0
         self._full = self._stopped = False
 
     def put(self, run: Run) -> None:
-        """Take `run` when its turn comes, once the stage starts."""
+        """Take `run` when its turn comes, once the lanes start."""
         if self._stopped:
             return
         self._waiting.append(run)
         self._bytes += run.size
         if self._bytes > FULL_BYTES and not self._full:
             self._full = True
-            self._app.consumer.pause_partitions({self._tp})
-        self._stage.ready(self)
+            self._runtime.membership.pause({self._tp})
+        self._lanes.ready(self)
 
     def start(self) -> asyncio.Task[None]:
         """Take what waits now."""
@@ -79,12 +78,12 @@ class Lane:
         self._waiting, self._bytes, self._full = [], 0, False
 
     async def _work(self) -> None:
-        place = self._app.health.at(self._tp)
+        place = self._runtime.health.at(self._tp)
         current_partition.set(place)
         waiting, full = self._waiting, self._full
         self._forget()
-        if full and self._tp in self._app.consumer.opened:
-            self._app.consumer.resume_partitions({self._tp})
+        if full and self._runtime.membership.is_open(self._tp):
+            self._runtime.membership.resume({self._tp})
         for run in joined(waiting):
             if not self._stopped:
                 place.run_started()
@@ -92,30 +91,55 @@ class Lane:
                 place.run_finished()
 
     async def _take_one(self, run: Run) -> None:
-        app, where = self._app, f"{self._tp.topic}[{self._tp.partition}]"
+        membership, health = self._runtime.membership, self._runtime.health
+        where = f"{self._tp.topic}[{self._tp.partition}]"
         try:
             position = await self._take(run)
         except Gap as gap:
-            await app.consumer.rewind(run, gap.position)
+            await membership.rewind(run, gap.position)
         except InvariantBroken as error:
             self._stopped = True
-            app.consumer.pause_partitions({self._tp})
-            app.health.at(self._tp).stop(str(error))
+            membership.pause({self._tp})
+            health.at(self._tp).stop(str(error))
             log.critical("%s is stopped: %s", where, error)
         except Exception as error:
-            app.fault(error, f"taking {where} from {run.start}")
+            self._runtime.fail(error, f"taking {where} from {run.start}")
         else:
-            app.consumer.done(self._tp, position)
-            app.health.counts.runs[app.health.stage(self._tp.topic)] += 1
+            membership.done(self._tp, position)
+            health.counts.runs[health.stage(self._tp.topic)] += 1
 
 
-class Stage:
-    """The lanes of one topic."""
+class Lanes:
+    """Those of one topic; they start together."""
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: Runtime, take: Take) -> None:
+        self._runtime, self._take = runtime, take
+        self._lanes: dict[TP, Lane] = {}
         self._ready: dict[Lane, None] = {}
         self._at_work: dict[Lane, float] = {}
         self._look_again: asyncio.TimerHandle | None = None
+
+    def put(self, runs: Iterable[Run]) -> None:
+        """Take each of them in the lane of its partition."""
+        for run in runs:
+            self.lane(run.tp).put(run)
+        self.start()
+
+    def lane(self, tp: TP) -> Lane:
+        """The lane of a partition."""
+        if tp not in self._lanes:
+            self._lanes[tp] = Lane(self._runtime, tp, self._take, self)
+        return self._lanes[tp]
+
+    def clear(self) -> None:
+        """Clear every lane."""
+        for lane in self._lanes.values():
+            lane.clear()
+
+    def clear_lane(self, tp: TP) -> None:
+        """Clear the lane of `tp`, if this topic has it."""
+        if tp in self._lanes:
+            self._lanes[tp].clear()
 
     def ready(self, lane: Lane) -> None:
         """Something waits in `lane`."""

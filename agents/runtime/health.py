@@ -1,5 +1,6 @@
 """What an application says of itself: whether it makes progress, and its figures for Prometheus."""
 
+import asyncio
 import logging
 import os
 import time
@@ -18,7 +19,8 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from agents.app import LedgerApp
+from agents.progress import Progress
+from agents.runtime.runtime import Runtime
 from ledger.health.application import LOOP_SECONDS, Health
 from ledger.health.partitions import State
 from ledger.health.rows import partition_rows, reasons, status_row
@@ -57,37 +59,40 @@ class Ages:
 
 
 class Figures:
-    """What is asked of Kafka now and then, so that lag shows also where nothing moves."""
+    """What is asked of Kafka now and then, so that lag shows also where nothing moves.
 
-    def __init__(self, app: LedgerApp) -> None:
-        self._app, self._log = app, Log(app.ledger)
+    `progress`: None in an application that compares nothing.
+    """
+
+    def __init__(self, runtime: Runtime, progress: Progress | None) -> None:
+        self._runtime, self._progress = runtime, progress
+        self._log = Log(runtime.settings)
         self.ends: Ends = {}
         self.ages: dict[int, Ages] = {}
         self.looked = 0.0
 
     async def look_on(self) -> None:
-        """Without end; a broker that is away is the membership's to tell of."""
-        while not self._app.should_stop:
+        """Without end; a broker that does not answer shows in the health of the membership."""
+        while True:
             try:
                 await self._look()
             except Exception as error:
                 # Not to stop for: whoever needs these topics finds out by itself.
                 log.info("Where the topics end could not be looked up: %s", error)
-            await self._app.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        tps = sorted(TP(*tp) for tp in list(self._app.health.partitions))
+        tps = sorted(TP(*tp) for tp in list(self._runtime.health.partitions))
         found = await self._log.ends(tps)
         self.ends, self.looked = found, time.time()
-        transactions = self._app.names.transactions.name
+        transactions = self._runtime.topics.transactions.name
         for tp, end in found.items():
-            if tp.topic == transactions:
-                await self._note_age(tp, end)
+            if tp.topic == transactions and self._progress is not None:
+                await self._note_age(tp, end, self._progress.end(tp.partition))
         owned = {tp.partition for tp in found if tp.topic == transactions}
         self.ages = {shard: ages for shard, ages in self.ages.items() if shard in owned}
 
-    async def _note_age(self, tp: TP, end: int) -> None:
-        compared = self._app.compared.end(tp.partition)
+    async def _note_age(self, tp: TP, end: int, compared: int) -> None:
         if tp.partition not in self.ages and end > compared:
             # From before this process: only the log knows since when.
             self.ages[tp.partition] = ages = Ages()
@@ -98,13 +103,11 @@ class Figures:
 
     def unconfirmed(self) -> float:
         """Seconds since the broker confirmed the membership; 0 before there is one."""
-        consumer = self._app._consumer
-        return 0.0 if consumer is None else float(consumer.unconfirmed())
+        return self._runtime.membership.unconfirmed()
 
     def lags(self) -> dict[tuple[str, int], int]:
         """By stage and partition, records between what is done and where the topic ended."""
-        consumer, stage = self._app._consumer, self._app.health.stage
-        positions = {} if consumer is None else consumer.positions.copy()
+        stage, positions = self._runtime.health.stage, self._runtime.membership.positions()
         return {
             (stage(tp.topic), tp.partition): max(end - positions[tp], 0)
             for tp, end in self.ends.copy().items()
@@ -113,11 +116,12 @@ class Figures:
 
     def oldest(self) -> Iterator[tuple[int, float]]:
         """Shard, seconds that its oldest transaction not compared has waited."""
-        for shard, ages in list(self.ages.items()):
-            yield shard, ages.age(time.time(), self._app.compared.end(shard))
+        if self._progress is not None:
+            for shard, ages in list(self.ages.items()):
+                yield shard, ages.age(time.time(), self._progress.end(shard))
 
 
-class Told:
+class Answers:
     """The application's answers; they are given from a thread that only reads.
 
     There before the application: a process that waits for Kafka to begin with says so.
@@ -125,17 +129,21 @@ class Told:
 
     def __init__(self, name: str, settings: Settings, health: Health, data: Path) -> None:
         self._name, self._settings, self._health, self._data = name, settings, health, data
-        self.figures: Figures | None = None
+        self._figures: Figures | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
+    def add(self, figures: Figures) -> None:
+        """From here on they are in the answers."""
+        self._figures = figures
+
     def serve(self) -> None:
         """Listen on a free port of 127.0.0.1, which the supervisor finds in the data directory."""
         routes = {"/live": self.live, "/ready": self.ready, "/metrics": self.metrics}
-        server = HealthServer("127.0.0.1", 0, routes)
-        server.start()
-        write_address(self._data, server.url)
+        served = HealthServer("127.0.0.1", 0, routes)
+        served.start()
+        write_address(self._data, served.url)
 
     async def live(self) -> Answer:
         """Whether the loop of the agents turns: infrastructure that is away is no matter."""
@@ -157,7 +165,7 @@ class Told:
         health = self._health
         partitions, own = partition_rows(health), status_row(health.own.status(), health.clock())
         membership = self._membership()
-        lags = self.figures.lags() if self.figures else {}
+        lags = self._figures.lags() if self._figures else {}
         for row in partitions:
             row["lag"] = lags.get((row["stage"], row["partition"]))
         why = [membership["why"]] if membership["why"] else []
@@ -178,7 +186,7 @@ class Told:
 
     def _membership(self) -> dict[str, Any]:
         health = self._health
-        age = self.figures.unconfirmed() if self.figures and health.membership.member else 0.0
+        age = self._figures.unconfirmed() if self._figures and health.membership.member else 0.0
         seconds = health.clock() - health.membership.since
         why = ""
         if not health.membership.member:
@@ -202,9 +210,10 @@ class Told:
             report["membership"]["unconfirmed_seconds"],
         )  # fmt: skip
         yield _one(
-            "loop_still_seconds", "Since the loop of the agents turned.",
+            "loop_still_seconds",
+            "Since the loop of the agents turned.",
             health.loop.still_seconds(),
-        )  # fmt: skip
+        )
         yield _one(
             "topic_differences", "Settings of topics that are not as they must be.",
             float(len(health.alarms)),
@@ -231,7 +240,7 @@ class Told:
         oldest = _gauge(
             "oldest_unreconciled_seconds", "Age of the oldest transaction not compared.", ["shard"]
         )
-        for shard, age in self.figures.oldest() if self.figures else ():
+        for shard, age in self._figures.oldest() if self._figures else ():
             oldest.add_metric([str(shard)], age)
         yield oldest
         breaks = _gauge("breaks_open", "Stripes on which the two sides differ.", ["shard"])
@@ -270,12 +279,3 @@ def _one(name: str, says: str, value: float) -> GaugeMetricFamily:
 def _free(data: Path) -> float:
     found = os.statvfs(data)
     return float(found.f_bavail * found.f_frsize)
-
-
-def attach_health(app: LedgerApp, told: Told) -> None:
-    """Give `app` what keeps its figures up to date."""
-    told.figures = figures = Figures(app)
-
-    @app.task
-    async def look() -> None:
-        await figures.look_on()

@@ -10,10 +10,11 @@ from rich.table import Table
 
 from ledger.errors import StackError
 from ledger.health.checks import database, directory, machine, processes, topics
+from ledger.health.checks.installation import Installation
+from ledger.health.findings import Finding
 from ledger.settings import load as load_settings
 from ledger.stack import cache, files, identity, postgres, rights
 from ledger.stack import record as records
-from ledger.stack.patient import Finding, Patient
 from ledger.terminal import plain
 
 
@@ -25,25 +26,25 @@ def examine(data_dir: Path) -> list[Finding]:
         me = identity.load(place)
     except (StackError, OSError) as error:
         return [Finding("data directory", False, f"{error}", "do as it says")]
-    patient = Patient(place, cache.cache_dir(), me, records.load(place))
-    return [finding for check in CHECKS for finding in check(patient)]
+    installation = Installation(place, cache.cache_dir(), me, records.load(place))
+    return [finding for check in CHECKS for finding in check(installation)]
 
 
-def ledger(patient: Patient) -> Iterator[Finding]:
+def ledger(installation: Installation) -> Iterator[Finding]:
     """The database and the topics, as far as the services that they need answer."""
-    settings, answering = load_settings(patient.place.root), patient.answering()
+    settings, answering = load_settings(installation.place.root), installation.answering()
     if postgres.NAME in answering:
         yield from database.database(settings)
         yield from rights.of_database(settings)
-    if patient.me and any(each.name in answering for each in patient.me.brokers):
+    if installation.me and any(each.name in answering for each in installation.me.brokers):
         yield from rights.of_kafka(settings)
     if any(name.startswith("kafka") for name in answering):
         yield from topics.topic_settings(settings)
-    if answering and answering == {service.name for service in patient.services()}:
+    if answering and answering == {service.name for service in installation.services()}:
         yield from topics.topic_contents(settings)
 
 
-CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[Installation], Iterator[Finding]], ...] = (
     machine.python,
     machine.disk,
     machine.memory,

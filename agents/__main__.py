@@ -24,8 +24,9 @@ from agents.runtime.runtime import Graph, Task
 from agents.runtime.topic_watch import TopicWatch, require_topics
 from ledger import settings as configuration
 from ledger.errors import LedgerError, Unavailable
+from ledger.health.application import LOOP_SECONDS, Health
 from ledger.health.exits import Exit
-from ledger.health.partitions import TURN_SECONDS, Health, here
+from ledger.health.partitions import current_partition
 from ledger.health.waiting import waited_for
 from ledger.hiding import log_to_stderr
 from ledger.settings import Settings
@@ -62,7 +63,7 @@ def main() -> None:
     uvloop.install()
     health = Health()
     # What is asked for by no partition's own task is the application's.
-    here.set(health.own)
+    current_partition.set(health.own)
     answers = Answers(options.application, settings, health, data)
     answers.serve()
     # Measured: the collector's default takes 13 to 25 % of the stream application, and a look at
@@ -129,8 +130,8 @@ async def reach(settings: Settings, log: Log, topic: str) -> None:
 
 def turn(loop: asyncio.AbstractEventLoop, health: Health) -> None:
     """Note now and then, on `loop`, that it turns."""
-    health.turn()
-    loop.call_later(TURN_SECONDS / 2, turn, loop, health)
+    health.loop.ran()
+    loop.call_later(LOOP_SECONDS / 2, turn, loop, health)
 
 
 def prepare_disk(data: Path) -> None:

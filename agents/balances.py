@@ -14,7 +14,7 @@ from agents.runtime.runtime import Runtime
 from ledger.domain.fold import Row
 from ledger.domain.run import Stripe
 from ledger.domain.sums import Incoming, Sums
-from ledger.health.partitions import here
+from ledger.health.partitions import current_partition
 from ledger.health.waiting import waited_for
 from ledger.streaming import messages
 from ledger.streaming.account_store import AccountStore
@@ -230,7 +230,7 @@ class BalancesPart:
 
     async def _publish_due(self) -> None:
         # The task is of whoever has woken it; what it waits for is this partition's.
-        here.set(self._runtime.health.at(self.tp))
+        current_partition.set(self._runtime.health.at(self.tp))
         try:
             async with self._lock:
                 if self.is_open():

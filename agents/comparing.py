@@ -127,6 +127,6 @@ class Comparing:
     def publish_progress(self) -> None:
         """Unless a predecessor, whose mark is on its own disk, has published more."""
         mark, shard = self._state.mark, self._state.shard
-        self._runtime.health.breaks[shard] = mark.breaks
+        self._runtime.health.counts.breaks[shard] = mark.breaks
         if mark.compared.end >= self._progress.end(shard):
             self._progress.publish(shard, self._publisher.progress(mark), mark.compared.end)

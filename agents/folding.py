@@ -12,7 +12,7 @@ from ledger.domain.decide import is_sparse
 from ledger.domain.fold import Folded, ScalesMixed, fold
 from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken
-from ledger.health.partitions import asking, here
+from ledger.health.partitions import current_partition, waiting_for
 from ledger.health.waiting import waited_for
 from ledger.streaming import decisions
 from ledger.streaming.coalescer import Coalescer
@@ -83,12 +83,12 @@ class Folding:
     async def _fold_offered(self) -> None:
         # The task is of whoever has offered; what it waits for is this partition's.
         state, place = self._state, self._runtime.health.at(self._state.tp)
-        here.set(place)
+        current_partition.set(place)
         try:
             async with state.lock:
                 runs = self._take_offered()
                 try:
-                    with asking("fold decisions"):
+                    with waiting_for("fold decisions"):
                         await self._fold_in_order(runs)
                 finally:
                     self._give_back(runs)

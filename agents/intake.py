@@ -23,7 +23,7 @@ from ledger.domain.refusal import Refused
 from ledger.domain.run import Content, Watermark, voids_of
 from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken, Unavailable
-from ledger.health.partitions import asking, here
+from ledger.health.partitions import current_partition, waiting_for
 from ledger.health.waiting import waited_for
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.coalescer import Coalescer
@@ -173,7 +173,7 @@ class IntakeShard:
     async def _note(self) -> None:
         tp = TP(self._runtime.topics.transactions.name, self._shard)
         place = self._runtime.health.at(tp)
-        here.set(place)
+        current_partition.set(place)
         async with self._lock:
             # Assigned, not reading already: what moves while it is opened is noted after that.
             if not self._was_opened or not self._runtime.membership.is_assigned(tp):
@@ -267,7 +267,7 @@ class IntakeShard:
         value = self._runtime.codec.encode("Decision", settled.decision.row())
         topic = self._runtime.topics.decisions.name
         try:
-            with asking("append decisions"):
+            with waiting_for("append decisions"):
                 offset = await self._runtime.log.append(topic, self._shard, [(None, value)])
         except Unavailable as error:
             log.warning("A decision may or may not be in the log, which is read now: %s", error)
@@ -336,7 +336,7 @@ class IntakeShard:
         self._runtime.log.require_lease()
 
     def _count(self, settled: Decided) -> None:
-        counts, outcomes = self._runtime.health.transactions, settled.outcomes
+        counts, outcomes = self._runtime.health.counts.transactions, settled.outcomes
         counts["accepted", ""] += len(settled.content.offsets)
         counts["duplicate", ""] += len(outcomes.duplicates)
         if settled.decision.voids:
@@ -384,5 +384,5 @@ class IntakeShard:
 
     async def _reach(self, offset: int) -> None:
         if self._reference.data.offset < offset:
-            with asking("read the reference data that it was decided with"):
+            with waiting_for("read the reference data that it was decided with"):
                 await self._reference.reached(offset, self._shard)

@@ -14,7 +14,7 @@ from ledger.domain.fold import Rows, ScalesMixed
 from ledger.domain.run import Stripe
 from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken
-from ledger.health.partitions import asking
+from ledger.health.partitions import waiting_for
 from ledger.health.waiting import waited_for
 from ledger.streaming.decisions import require_known, valid_runs
 
@@ -160,7 +160,7 @@ class ReconciliationShard:
     async def has_room(self) -> None:
         """Return when more may be offered."""
         if self.folding.is_taking:
-            with asking("have room in reconciliation"):
+            with waiting_for("have room in reconciliation"):
                 # A table that takes long to restore must not use up the room of the others.
                 await self._opened.wait()
                 await self.folding.has_room()

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from agents.runtime.membership import Membership
 from agents.runtime.runtime import Runtime
-from ledger.health.partitions import Health
+from ledger.health.application import Health
 from ledger.settings import Settings
 from ledger.streaming.topics import topics
 

@@ -20,7 +20,7 @@ from faust.types import TP, ConsumerMessage
 from agents.runtime.run_thread import OutOfRange, RunThread
 from agents.runtime.runs import Run
 from ledger.errors import InvariantBroken
-from ledger.health.partitions import here
+from ledger.health.partitions import current_partition
 from ledger.health.waiting import waited_for
 from ledger.streaming.log import out_of_reach
 
@@ -58,7 +58,7 @@ class RunConsumer(driver.Consumer):
 
     async def _open(self, tp: TP) -> None:
         place = self.app.runtime.health.at(tp)
-        here.set(place)
+        current_partition.set(place)
         try:
             offset = await self.app.stages.open(tp)
             await self._check_bounds(tp, offset)

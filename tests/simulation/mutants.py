@@ -22,7 +22,7 @@ from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
 from ledger.domain.sums import Sums
 from ledger.gl.memory import MemoryJournal
-from ledger.health.partitions import Place
+from ledger.health.partitions import PartitionHealth
 from ledger.streaming import stripe_rows
 from ledger.streaming.accepted import AcceptedMark
 from ledger.streaming.log import Log
@@ -113,7 +113,7 @@ MUTANTS = {
         Process, "lose_unflushed", "undo.pop()", "{key: was for key, was in undo.pop().items() if key != b'w'}"
     ),
     "an open partition says that it is being opened": Mutant(
-        Place, "opened", "self._set(State.GOING_ON)", "pass"
+        PartitionHealth, "opened", "self._set(State.GOING_ON)", "pass"
     ),
     "nobody asks for the lease": Mutant(
         app, "lease", "raise LeaseLost", "return None and"

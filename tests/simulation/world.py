@@ -18,7 +18,7 @@ from ledger.domain.reference import Account, Asset, ClockLimit, Leave, PolicyCha
 from ledger.domain.transaction import ordering_key
 from ledger.gl.journal import NotPostable
 from ledger.gl.memory import MemoryJournal
-from ledger.health.partitions import rows, sentences
+from ledger.health.rows import partition_rows, reasons
 from ledger.settings import Settings
 from ledger.streaming import accepted, account_store, log, table
 from ledger.streaming.reference import key_and_row
@@ -324,7 +324,7 @@ class World:
             f"{process}: {sentence}"
             for group in self.groups.values()
             for process in group.live()
-            for sentence in sentences(rows(process.app.runtime.health))
+            for sentence in reasons(partition_rows(process.app.runtime.health))
         ]
 
     def _unsettled(self):

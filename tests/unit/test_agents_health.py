@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from agents.runtime.app import LeaseLost, exit_of, lease
 from agents.runtime.health import Ages, Answers
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.health.application import Health
 from ledger.health.exits import Exit, advice_of, meaning_of
-from ledger.health.partitions import Health
 from ledger.settings import Settings
 from ledger.streaming.table import Overtaken
 
@@ -88,20 +88,20 @@ def test_ready_is_200_only_when_every_partition_goes_on(told, health, clock):
 
 
 def test_live_is_about_the_loop_alone(told, health, clock):
-    health.turn()
+    health.loop.ran()
     assert asyncio.run(told.live()).status == 200
     clock.now += 31
     assert asyncio.run(told.live()).status == 503
-    health.turn()
+    health.loop.ran()
     assert asyncio.run(told.live()).status == 200
 
 
 def test_metrics_say_the_same(told, health, clock):
     health.assign([("ledger.transactions", 4), ("ledger.posted", 4)])
     health.at(("ledger.transactions", 4)).opened()
-    health.transactions["refused", "NOT_BALANCED"] += 2
-    health.runs["intake"] += 3
-    health.breaks[4] = 1
+    health.counts.transactions["refused", "NOT_BALANCED"] += 2
+    health.counts.runs["intake"] += 3
+    health.counts.breaks[4] = 1
     clock.now += 7
     found = samples(told)
     assert found["faust_ledger_ready",] == 0
@@ -175,11 +175,11 @@ class Confirmed:
 
 def test_a_broker_that_is_away_is_waited_for_and_a_worker_that_was_paused_ends(health, clock):
     membership = Confirmed()
-    health.turn()
+    health.loop.ran()
     lease(membership, health, SESSION)
     for _ in range(24):
         clock.now += 0.5
-        health.turn()
+        health.loop.ran()
     membership.age = 12.0
     with pytest.raises(Unavailable, match="for 12 s"):
         lease(membership, health, SESSION)
@@ -188,7 +188,7 @@ def test_a_broker_that_is_away_is_waited_for_and_a_worker_that_was_paused_ends(h
     with pytest.raises(LeaseLost):
         lease(membership, health, SESSION)
     # It has woken up; that it slept is not forgotten before somebody has confirmed it.
-    health.turn()
+    health.loop.ran()
     with pytest.raises(LeaseLost):
         lease(membership, health, SESSION)
     membership.age = 0.1

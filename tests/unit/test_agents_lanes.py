@@ -10,7 +10,8 @@ from agents.runtime import lanes
 from agents.runtime.lanes import FULL_BYTES, Gap, Lanes
 from agents.runtime.runs import Run, joined
 from ledger.errors import InvariantBroken
-from ledger.health.partitions import Health, State
+from ledger.health.application import Health
+from ledger.health.partitions import State
 from tests.runtimes import runtime
 
 
@@ -154,9 +155,9 @@ def test_a_gap_is_read_again_and_a_broken_invariant_stops_one_lane():
         assert [each for each in world.taken if each[0] == 1] == [(1, 0, 1)]
         assert world.consumer.done_at == {2: 1}
         assert world.consumer.paused == [("pause", 1)]
-        says = world.health.at(TP("t", 1)).says()
+        says = world.health.at(TP("t", 1)).status()
         assert (says.state, says.why) == (State.STOPPED, "no")
-        assert world.health.runs["t"] == 1
+        assert world.health.counts.runs["t"] == 1
         world.lanes[1].clear()
         world.put(1, 1, 2)
         await turns()

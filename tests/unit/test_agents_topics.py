@@ -6,7 +6,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from agents.runtime.app import LedgerApp
 from agents.runtime.assignor import Ours
 from agents.runtime.topic_watch import TopicWatch
-from ledger.health.partitions import Health
+from ledger.health.application import Health
 from ledger.settings import Settings
 from ledger.streaming.registry import Codec
 from ledger.streaming.topic_rules import Difference

@@ -11,8 +11,7 @@ from ledger.domain.policy import Policy
 from ledger.domain.run import Content
 from ledger.domain.valid_run import ValidRun
 from ledger.streaming import accepted
-from ledger.streaming.accepted import MARK, AcceptedIds
-from ledger.streaming.accepted import AcceptedMark
+from ledger.streaming.accepted import MARK, AcceptedIds, AcceptedMark
 from ledger.streaming.store import Store
 from tests.builders import content, run_of
 

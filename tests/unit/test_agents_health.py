@@ -151,7 +151,7 @@ def test_each_end_has_a_status_of_its_own(error, status):
 
 def test_other_ends_are_put_into_words():
     assert meaning_of(-9) == "It was ended by signal 9."
-    assert meaning_of(1) == "It ended of itself."
+    assert meaning_of(1) == "It ended by itself."
     assert "log" in advice_of(1)
 
 

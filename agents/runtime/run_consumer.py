@@ -22,7 +22,7 @@ from agents.runtime.runs import Run
 from ledger.errors import InvariantBroken
 from ledger.health.partitions import here
 from ledger.health.waiting import waited_for
-from ledger.streaming.log import out_of_reach
+from ledger.streaming.reader import out_of_reach
 
 
 class RunConsumer(driver.Consumer):

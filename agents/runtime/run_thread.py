@@ -19,7 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from agents.runtime.runs import Run, joined
-from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
+from ledger.streaming import patches
 
 FETCH_WAIT_MS = 100
 """How long a broker holds an empty fetch, and so how long a partition that was just opened, or
@@ -60,6 +60,7 @@ class RunThread(driver.AIOKafkaConsumerThread):
         self._arrival = asyncio.Event()
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        patches.install()
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         # Faust reads what a producer's Kafka transaction has not committed, or has aborted.

@@ -8,7 +8,8 @@ from aiokafka import ConsumerRecord
 from ledger.domain.run import Decision, Voided, Watermark
 from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken
-from ledger.streaming.log import Log, out_of_reach, say_dropped
+from ledger.streaming.log import Log, say_dropped
+from ledger.streaming.reader import out_of_reach
 from ledger.streaming.registry import Codec
 
 LOOKED_AT = 16

@@ -29,7 +29,8 @@ from ledger.settings import Settings
 from ledger.stack.prepare import prepare
 from ledger.streaming import topics
 from ledger.streaming.founding import found
-from ledger.streaming.log import LOOKUP_SECONDS, Log
+from ledger.streaming.log import Log
+from ledger.streaming.reader import LOOKUP_SECONDS
 from ledger.streaming.registry import codec_of, register_all
 from ledger.streaming.topic_look import Broker
 from tests.conftest import Finished, Stack

@@ -15,6 +15,7 @@ from faust.types import TP
 
 from agents.runtime.run_thread import drop_headers
 from agents.runtime.runs import RECORD_BYTES, Run
+from ledger.streaming import patches
 from ledger.streaming.batches import Batches, read_again
 from tests.hostile.raw import batch, record
 
@@ -30,6 +31,11 @@ def read(*batches: bytes, base: int = 0) -> list[Any]:
     while found.has_next():
         records += list(found.next_batch() or ())
     return [(each.offset, each.key, each.value) for each in records]
+
+
+@pytest.fixture(autouse=True)
+def patched() -> None:
+    patches.install()
 
 
 def test_aiokafka_reads_with_it() -> None:

@@ -6,7 +6,7 @@ from ledger.client.shards import policy_shards, require_set_right
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import connection
-from ledger.streaming.topic_look import Broker
+from ledger.streaming.topic_look import TopicAdmin
 from ledger.streaming.topic_rules import PAGE
 from ledger.streaming.topics import topics
 
@@ -73,7 +73,7 @@ def _of_ledger(
 
 async def _counted(settings: Settings, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
     try:
-        async with Broker(settings) as broker:
+        async with TopicAdmin(settings) as broker:
             return await broker.partitions(names)
     except Unavailable as error:
         raise await _away(settings) from error
@@ -99,6 +99,6 @@ def _asked(
 async def _away(settings: Settings) -> Unavailable:
     return Unavailable(
         f"Kafka at {settings.bootstrap_servers} does not answer: "
-        f"{await connection.why_away(settings)}. Is it up (`faust-ledger status`), and are the "
-        "settings bootstrap_servers and kafka_... right?"
+        f"{await connection.why_unavailable(settings)}. Is it up (`faust-ledger status`), and are "
+        "the settings bootstrap_servers and kafka_... right?"
     )

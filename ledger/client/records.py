@@ -38,12 +38,12 @@ class Records:
         return cls(registry, Codec({name: NO_SCHEMA}, registry.writer))
 
     async def decode(
-        self, name: str, records: Iterable[ConsumerRecord], *, tell: bool = True
+        self, name: str, records: Iterable[ConsumerRecord], *, log_foreign: bool = True
     ) -> list[tuple[ConsumerRecord, dict[str, Any]]]:
         """Each record with its row. Those without a value, or not a `name` at all, are left out.
 
-        `tell`: log which. Raises Unavailable when a newer schema must be looked up and the registry
-        does not answer.
+        `log_foreign`: log an error for each of them. Raises Unavailable when a newer schema must be
+        looked up and the registry does not answer.
         """
         rows = []
         for record in records:
@@ -53,7 +53,7 @@ class Records:
                 rows.append((record, await self._decode(name, record.value)))
             except ValueError as error:
                 where = f"{record.topic}[{record.partition}] at {record.offset}"
-                level = logging.ERROR if tell else logging.DEBUG
+                level = logging.ERROR if log_foreign else logging.DEBUG
                 log.log(level, "A foreign record is left out, %s: %s", where, error)
         return rows
 

@@ -32,7 +32,7 @@ class Plain(NamedTuple):
     checksum: None = None
 
 
-class Batch:
+class FetchedBatch:
     """A batch of aiokafka's; its records have ascending offsets, within the batch's own span."""
 
     def __init__(self, batch: Any, raw: memoryview) -> None:
@@ -58,7 +58,7 @@ class Batch:
         return iter(records)
 
 
-class Batches:
+class FetchedBatches:
     """What a fetch brought of a partition."""
 
     def __init__(self, fetched: bytes) -> None:
@@ -66,14 +66,14 @@ class Batches:
         self.has_next = self._batches.has_next
         self.size_in_bytes = self._batches.size_in_bytes
 
-    def next_batch(self) -> Batch | None:
+    def next_batch(self) -> FetchedBatch | None:
         """The next one; None after the last."""
         batch = self._batches.next_batch()
         if batch is None:
             return None
         start = self._at
         self._at += _FRAME.size + _FRAME.unpack_from(self._fetched, start)[1]
-        return Batch(batch, self._fetched[start : self._at])
+        return FetchedBatch(batch, self._fetched[start : self._at])
 
 
 def _is_ascending(offsets: Sequence[int], first: int, end: int) -> bool:

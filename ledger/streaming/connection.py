@@ -40,7 +40,7 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def registry(settings: Settings) -> dict[str, Any]:
-    """What a client of httpx is given. Raises LedgerError as `kafka` does."""
+    """The parameters of a client of httpx. Raises LedgerError as `kafka` does."""
     given: dict[str, Any] = {"base_url": settings.registry_url, "timeout": REGISTRY_SECONDS}
     if settings.registry_url.startswith("https:"):
         given["verify"] = trust(settings.ca_file)
@@ -50,7 +50,7 @@ def registry(settings: Settings) -> dict[str, Any]:
 
 
 def _registry_auth(settings: Settings) -> httpx.BasicAuth | None:
-    """Who we are to it; None where it asks nobody."""
+    """The user and password for it; None where it asks for none."""
     if not settings.registry_user:
         return None
     password = _password("registry", settings.registry_password_file)
@@ -84,10 +84,10 @@ def _password(of: str, file: Path | None) -> str:
         ) from error
 
 
-async def why_away(settings: Settings) -> str:
-    """Why no broker lets us in, in a sentence: what aiokafka logs and does not raise.
+async def why_unavailable(settings: Settings) -> str:
+    """Why no broker can be connected to, in a sentence: what aiokafka logs and does not raise.
 
-    Its bootstrap tries every address and says only that none answered.
+    Its bootstrap tries every address and raises only that none answered.
     """
     given = kafka(settings)
     reasons = {}

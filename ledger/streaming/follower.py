@@ -34,7 +34,7 @@ class Follower:
                 self._taken = await self._reader.positions()
                 await self._wake()
         finally:
-            # Whoever waits learns that this has ended.
+            # Those who wait learn that this has ended.
             await self._wake()
 
     async def _wake(self) -> None:

@@ -38,10 +38,10 @@ PORTION = 10_000
 FOLLOW_WAIT_MS = 500
 """How long the broker holds a fetch that finds nothing, for a reader that follows."""
 APPEND_SECONDS = 60
-"""After so long without an answer the log is asked what became of it; aiokafka may never say."""
+"""An append without an answer for so long is unknown; aiokafka may never answer."""
 
 NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)
-"""What no second attempt changes."""
+"""Errors that a second attempt does not change."""
 
 Records = Iterable[Record]
 T = TypeVar("T")
@@ -56,14 +56,14 @@ def portions(rows: Iterable[T]) -> Iterator[list[T]]:
         yield portion
 
 
-def say_dropped(record: ConsumerRecord, why: object) -> None:
-    """Into the log: a record that none of ours wrote is left out."""
+def log_dropped(record: ConsumerRecord, why: object) -> None:
+    """Log that a record is ignored, which the ledger did not write."""
     where = f"{record.topic}[{record.partition}]"
     log.error("Dropped a foreign record of %s at %s: %s", where, record.offset, why)
 
 
 class AppendUnknown(Unavailable):
-    """Whether the records were appended, and where, is not known: read the log to find out."""
+    """Whether the records were appended, and where, is unknown: read the log to find out."""
 
 
 class Log:
@@ -116,10 +116,10 @@ class Log:
         reports a duplicate sequence number as a success at offset -1. Raises InvariantBroken for
         more records than a batch holds, with nothing appended.
         """
-        # One after the other: a batch that waits for another one's in aiokafka has its time counted
-        # several times over, and is added even to a producer that was stopped meanwhile: for ever.
-        # Even the first goes out in a turn of the loop of its own, with what others have appended
-        # in this one: a batch costs the same whatever is in it.
+        # One batch of a partition at a time: aiokafka counts the time of a batch that waits for
+        # another one several times over, and adds it even to a producer that was stopped meanwhile,
+        # where it waits for ever. Even the first one goes out in a later turn of the loop, with
+        # what others append in this one: a batch costs the same whatever is in it.
         queue = self._queues.get((topic, partition))
         if queue is None:
             append = partial(self._append, topic, partition)
@@ -253,7 +253,7 @@ class Log:
         except TimeoutError as error:
             await self._give_up(lookup)
             raise Unavailable(
-                f"Kafka at {self._settings.bootstrap_servers} did not say within "
+                f"Kafka at {self._settings.bootstrap_servers} did not answer within "
                 f"{LOOKUP_SECONDS:.0f} s: {what}."
             ) from error
         except Unavailable:

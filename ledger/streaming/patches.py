@@ -41,7 +41,7 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from ledger.errors import LedgerError
-from ledger.streaming.batches import Batches
+from ledger.streaming.batches import FetchedBatches
 
 KNOWN = {"aiokafka": "0.14", "faust-streaming": "0.15"}
 """Releases that the patches were written for and tested with; setup.cfg allows no others."""
@@ -62,7 +62,7 @@ def install() -> None:
 @cache
 def _patch_aiokafka() -> None:
     _require_known("aiokafka")
-    fetcher.MemoryRecords = Batches
+    fetcher.MemoryRecords = FetchedBatches
     # What builds batches is compiled, in a module that has a name of its own for the function.
     builders = sys.modules[DefaultRecordBatchBuilder.__module__]
     vars(builders)["lz4_encode"] = partial(lz4_encode, level=LZ4_LEVEL)

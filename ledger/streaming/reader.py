@@ -159,7 +159,7 @@ class Reader:
             if fetched:
                 received = time.monotonic()
             elif time.monotonic() - received > SILENT_SECONDS:
-                # aiokafka silently asks a broker that is away for ever.
+                # aiokafka silently asks an unavailable broker for ever.
                 await self.bounds(ends)
                 received = time.monotonic()
             for tp, records in fetched.items():
@@ -179,7 +179,8 @@ class Reader:
                 yield
         except TimeoutError as error:
             raise Unavailable(
-                f"{self._where} did not say within {LOOKUP_SECONDS:.0f} s: {what} of {names}{more}."
+                f"{self._where} did not answer within {LOOKUP_SECONDS:.0f} s: {what} of "
+                f"{names}{more}."
             ) from error
         except (KafkaError, OSError) as error:
             raise Unavailable(f"{self._where}: {what} of {names}{more}: {error}") from error
@@ -211,10 +212,7 @@ def _require_there(missing: list[TopicPartition]) -> None:
 
 
 def out_of_reach(topic: str, partition: int, position: int, held: tuple[int, int]) -> str:
-    """Why reading cannot go on at `position` of a partition that holds `held`, [first, end).
-
-    An alarm's text: it says what to do.
-    """
+    """The alarm for a partition that holds `held`, [first, end), and not `position`."""
     first, end = held
     why = (
         f"holds offsets from {first} on, but {position} is needed next: {position} to "

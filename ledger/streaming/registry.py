@@ -3,8 +3,8 @@
 Subjects follow the TopicNameStrategy, `<topic>-value`. Compatibility is FULL_TRANSITIVE: a new
 reader reads everything ever written, and everybody's old reader reads what a new writer writes.
 
-It is asked over HTTP as it is. The libraries for it parse every schema that they receive, and one
-of somebody else's must be looked at before that (`writers.py`).
+It is asked over HTTP as it is. The libraries for it parse every schema that they receive, and a
+foreign one must be checked before that (`writers.py`).
 https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 """
 
@@ -142,7 +142,7 @@ class Registry:
             return self._blocking.request(method, path, content=json.dumps(body), headers=JSON)
 
     def _taken(self, answer: httpx.Response, subject: str, name: str) -> Any:
-        """What the registry says of a schema that it takes. Raises LedgerError for a refusal."""
+        """The answer of a registry that accepts a schema. Raises LedgerError for a refusal."""
         if answer.is_client_error:
             wrong = answer.status_code in (CONFLICT, UNPROCESSABLE)
             raise LedgerError(
@@ -157,7 +157,7 @@ class Registry:
         try:
             yield
         except (httpx.HTTPError, ValueError) as error:
-            # ValueError: what stands before the registry says in HTML that it is away.
+            # ValueError: a proxy in front of the registry answers in HTML.
             raise Unavailable(
                 f"The schema registry at {shown_url(self._settings.registry_url)} does not answer: "
                 f"{hidden(repr(error))}. Is it up (`faust-ledger status`), and is the setting "
@@ -174,7 +174,7 @@ def _found(answer: httpx.Response) -> Any:
 
 
 def _why(answer: httpx.Response) -> str:
-    """The status, and the registry's own sentence where it says one."""
+    """The status, and the registry's own sentence where it has one."""
     try:
         sentence = f": {answer.json()['message']}"
     except (ValueError, LookupError, TypeError):

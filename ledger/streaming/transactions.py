@@ -2,7 +2,7 @@
 
 Any four bytes are a schema id, so what is asked of the registry is bounded: whether there are new
 versions of our subject, once for all records that wait to know; and, of ids that are none of
-those, a few a second, which only tells one refusal from another.
+those, a few a second, which only distinguishes two refusals.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from ledger.streaming.topics import topics
 from ledger.streaming.writers import readable, schema_in
 
 LOOKS_APART = 0.1
-"""Seconds from one look at our subject's versions to the next."""
+"""Seconds between two lookups of our subject's versions."""
 QUESTIONS, QUESTIONS_A_SECOND = 16, 2
 """About ids that are not ours: so many at once, and then more. Each is milliseconds of Python."""
 FOREIGN_KEPT = 65_536

@@ -286,6 +286,7 @@ class SimApp:
 
         return take
 
+
 class FaultyJournal:
     """The shared MemoryJournal as one process reaches it."""
 

@@ -109,10 +109,10 @@ def in_a_process(script: str) -> str:
 PATCHED = """
 from aiokafka.consumer import fetcher
 from ledger.settings import Settings
-from ledger.streaming.batches import Batches
+from ledger.streaming.batches import FetchedBatches
 
 def patched():
-    return fetcher.MemoryRecords is Batches
+    return fetcher.MemoryRecords is FetchedBatches
 
 def tried(make):
     from ledger.errors import LedgerError

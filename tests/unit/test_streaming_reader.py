@@ -181,7 +181,7 @@ def test_a_lookup_without_an_answer_ends(monkeypatch):
             await asyncio.Event().wait()
 
         reader._consumer.end_offsets = never
-        with pytest.raises(Unavailable, match=r"did not say within .* the ends of t\[0\]"):
+        with pytest.raises(Unavailable, match=r"did not answer within .* the ends of t\[0\]"):
             await reader.ends([A])
 
     asyncio.run(story())

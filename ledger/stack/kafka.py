@@ -11,7 +11,7 @@ from pathlib import Path
 from ledger.errors import StackError
 from ledger.settings import Settings
 from ledger.stack import broker_files, environment, files, java
-from ledger.stack.ahead import Ahead
+from ledger.stack.aot_cache import Ahead
 from ledger.stack.files import Layout
 from ledger.stack.identity import USERS, Broker, Identity
 from ledger.stack.parts import Part, spawn

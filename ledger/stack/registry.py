@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from ledger.settings import Settings
 from ledger.stack import files, java, postgres
-from ledger.stack.ahead import Ahead
+from ledger.stack.aot_cache import Ahead
 from ledger.stack.broker_files import escaped
 from ledger.stack.environment import plain
 from ledger.stack.files import Layout

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.stack import credentials, java, kafka, parts, postgres, postgres_user, registry
-from ledger.stack.ahead import Ahead
+from ledger.stack.aot_cache import Ahead
 from ledger.stack.cache import KAFKA_NAME, REGISTRY_NAME, kafka_jars, registry_dir
 from ledger.stack.files import Layout
 from ledger.stack.identity import Broker, Identity

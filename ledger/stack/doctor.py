@@ -37,7 +37,7 @@ def examine(data_dir: Path) -> list[Finding]:
 
 def programs(patient: Patient) -> Iterator[Finding]:
     """The cache, read in full and compared with its digests."""
-    for name in cache.NAMES:
+    for name in cache.PROGRAMS:
         known = cache.read_manifest(patient.cache, name)
         if known is None:
             yield Finding(name, True, "not downloaded yet: the next `up` does it")
@@ -164,9 +164,9 @@ def ledger(patient: Patient) -> Iterator[Finding]:
     settings, answering = load_settings(patient.place.root), patient.answering()
     if postgres.NAME in answering:
         yield from causes.of_database(settings)
-        yield from rights.of_database(settings)
+        yield from rights.database_rights(settings)
     if patient.me and any(each.name in answering for each in patient.me.brokers):
-        yield from rights.of_kafka(settings)
+        yield from rights.kafka_rights(settings)
     if any(name.startswith("kafka") for name in answering):
         yield from causes.of_topic_settings(settings)
     if answering and answering == {service.name for service in patient.services()}:

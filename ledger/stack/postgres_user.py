@@ -26,7 +26,7 @@ def programs() -> Path:
     # Found, not imported: importing it takes locks and warns about directories that we do not use.
     package = importlib.util.find_spec(PACKAGE)
     locations = package.submodule_search_locations if package else None
-    assert locations, "`extra.require` has looked"
+    assert locations, "`extra.require_packages` has looked"
     found = Path(locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin"
     if not (found / "postgres").exists():
         raise StackError(
@@ -58,7 +58,7 @@ def make_user() -> pwd.struct_passwd:
             check=True,
             capture_output=True,
             text=True,
-            env=environment.plain(),
+            env=environment.for_programs(),
         )
         return pwd.getpwnam(SYSTEM_USER)
     except (OSError, subprocess.SubprocessError, KeyError) as error:
@@ -93,7 +93,7 @@ def runs(there: Path, user: tuple[int, int]) -> bool:
     asked = [str(there / "postgres"), "--version"]
     try:
         return not subprocess.run(
-            asked, check=False, capture_output=True, cwd="/", env=environment.plain(),
+            asked, check=False, capture_output=True, cwd="/", env=environment.for_programs(),
             user=user[0], group=user[1], extra_groups=[],
         ).returncode  # fmt: skip
     except OSError:

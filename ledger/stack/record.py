@@ -38,7 +38,7 @@ class Record:
 
 def new(place: Layout, identity: Identity) -> Record:
     """A record in which nothing runs."""
-    return Record(place.root, credentials.addresses(place, identity, "admin"))
+    return Record(place.root, credentials.connection_settings(place, identity, "admin"))
 
 
 def save(place: Layout, record: Record) -> None:

@@ -42,7 +42,7 @@ def format_storage(place: Layout, me: Identity, broker: Broker, words: Sequence[
         return
     shutil.rmtree(home / "data", ignore_errors=True)
     with files.partial_directory(home) as partial:
-        broker_files.write(partial, place, me, broker)
+        broker_files.write_broker_files(partial, place, me, broker)
         # In a file, for passwords are among them, and everybody sees a process's arguments.
         files.write_private(partial / "arguments", "\n".join(map(quoted, format_arguments(me))))
         finished = subprocess.run(
@@ -83,7 +83,7 @@ def start(place: Layout, me: Identity, broker: Broker, jars: Sequence[Path], aot
     home.mkdir(exist_ok=True, mode=files.PRIVATE_DIR)
     given = options(me, jars)
     format_storage(place, me, broker, (*aot.use(), *given))
-    broker_files.write(home, place, me, broker)
+    broker_files.write_broker_files(home, place, me, broker)
     # One of several is enough: making it takes processor time.
     aot_options = aot.use_or_create() if broker.number == 1 else aot.use()
     return spawn(

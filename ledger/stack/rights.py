@@ -9,11 +9,14 @@ from ledger.stack.patient import Finding
 
 WAIT_SECONDS = 20
 RIGHTS = "rights"
+OWNER = (
+    "SELECT tableowner, schemaname FROM pg_tables WHERE tablename = 'shards'"
+    " AND schemaname = current_schema()"
+)
 
 
 def database_rights(settings: Settings) -> Iterator[Finding]:
     """Rights in the database, read as the role that posts; nothing where it cannot log in."""
-    from sqlalchemy import text
     from sqlalchemy.exc import DBAPIError
 
     from ledger.gl import rights
@@ -22,16 +25,12 @@ def database_rights(settings: Settings) -> Iterator[Finding]:
 
     wanted = {role: tables for role, (tables, _) in GRANTS.items()}
     made = engine(settings.service_database_url, seconds=WAIT_SECONDS, idle_seconds=WAIT_SECONDS)
-    owner = text(
-        "SELECT tableowner, schemaname FROM pg_tables WHERE tablename = 'shards'"
-        " AND schemaname = current_schema()"
-    )
     try:
         with made.connect() as connection:
-            known = connection.execute(owner).one_or_none()
+            run = connection.exec_driver_sql
+            known = run(OWNER).one_or_none()
             if known is None:
                 return
-            run = connection.exec_driver_sql
             found = rights.found(run, wanted, owner=known[0], schema=known[1])
     except (DBAPIError, LedgerError):
         # Another examination reports a database that cannot be reached.

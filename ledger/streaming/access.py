@@ -21,6 +21,18 @@ from ledger.streaming.topics import topics
 
 ROLES = ("producer", "backend", "finance", "service")
 EVERYBODY = "*"
+READ = {
+    "producer": ("decisions", "progress", "breaks", "rejects", "reference"),
+    "backend": ("balances", "breaks", "progress", "reference"),
+}
+"""By role, the topics that it reads; finance and the service read all."""
+WRITTEN = {
+    "producer": ("transactions",),
+    "finance": ("reference",),
+    "service": ("decisions", "posted", "stripes", "stripes_changelog", "balances", "breaks",
+                "rejects", "progress"),
+}  # fmt: skip
+"""By role, the topics that it writes."""
 
 log = logging.getLogger(__name__)
 
@@ -92,20 +104,10 @@ def role_rules(settings: Settings) -> list[AccessRule]:
     read the settings of topics, which only the admin changes.
     """
     names, prefix = topics(settings), settings.prefix
-    read = {
-        "producer": ("decisions", "progress", "breaks", "rejects", "reference"),
-        "backend": ("balances", "breaks", "progress", "reference"),
-    }
-    written = {
-        "producer": ("transactions",),
-        "finance": ("reference",),
-        "service": ("decisions", "posted", "stripes", "stripes_changelog", "balances", "breaks",
-                    "rejects", "progress"),
-    }  # fmt: skip
     found = [
         AccessRule(role, operation, Resource.TOPIC, getattr(names, topic).name)
-        for operation, of_roles in ((Operation.READ, read), (Operation.WRITE, written))
-        for role, some in of_roles.items()
+        for operation, by_role in ((Operation.READ, READ), (Operation.WRITE, WRITTEN))
+        for role, some in by_role.items()
         for topic in some
     ]
     every_topic = (Resource.TOPIC, f"{prefix}.", Pattern.PREFIXED)

@@ -59,7 +59,7 @@ controlled.shutdown.enable=true
 # Controllers authenticate each other by certificates: SCRAM's credentials would be in the log on
 # which the controllers must first agree, and a quorum that stopped as a whole could never form
 # again (https://github.com/kafka-dev/kafka/issues/106, KAFKA-15513).
-SECURE = """\
+SECURE_PROPERTIES = """\
 sasl.enabled.mechanisms=SCRAM-SHA-512
 sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
@@ -112,7 +112,7 @@ def properties(me: Identity, broker: Broker) -> str:
 
 def secure_properties(place: Layout, me: Identity, broker: Broker) -> str:
     """The further properties of a broker of a secure stack."""
-    return SECURE.format(
+    return SECURE_PROPERTIES.format(
         password=me.passwords["broker"],
         certificate=escaped(place.certificate(broker.name)),
         authority=escaped(place.ca_file),

@@ -4,8 +4,8 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from ledger import settings
-from ledger.gl.connection import engine
-from ledger.gl.migrate import UPGRADE_SECONDS
+from ledger.gl.postgresql.connection import engine
+from ledger.gl.postgresql.migrate import UPGRADE_SECONDS
 from ledger.gl.tables import metadata
 from migrations import grants
 

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger.gl import rights, tables
+from ledger.gl import tables
+from ledger.gl.postgresql import rights
 
 READ = "SELECT"
 ADD = "SELECT, INSERT"

@@ -108,7 +108,7 @@ def _shown(otherwise: Any) -> list[str]:
 
 def list_shadows(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the shadow ledgers. With --json, one object a line."""
-    from ledger.gl import shadows
+    from ledger.gl.postgresql import shadows
 
     found = shadows.known(settings_for(data_dir).database_url)
     if as_json:
@@ -125,7 +125,7 @@ def drop_shadow(
     data_dir: DataDir = None,
 ) -> None:
     """Remove a shadow ledger and all its rows. What is no shadow is refused, exit code 3."""
-    from ledger.gl import shadows
+    from ledger.gl.postgresql import shadows
 
     shadows.drop(settings_for(data_dir).database_url, name)
     tell(f"{name} is dropped.")

@@ -22,7 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from ledger.gl import orphans, reads, rules
+from ledger.gl import orphans, reads
 from ledger.gl.journal import Orphan, Row
 from ledger.gl.orphans import LIMIT, RECENT_RUNS, Counted, Posted, limited, recent
 from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions, voids
@@ -32,8 +32,13 @@ _EARLIEST = 946_684_800_000_000
 """The year 2000 in microseconds since 1970."""
 
 
-def find(connection: Connection, count: int, *, whole: bool) -> list[Orphan]:
-    """As `Journal.orphans`; the connection must be in a repeatable read."""
+def find(
+    connection: Connection, count: int, *, whole: bool, rules: Iterable[Orphan] = ()
+) -> list[Orphan]:
+    """As `Journal.orphans`; the connection must be in a repeatable read.
+
+    `rules`: the database's own rules that are missing or broken, reported if `whole`.
+    """
     posted = Posted(count, reads.watermarks(connection))
     parts: list[Iterable[Orphan]] = [
         posted.shards_beyond(),
@@ -51,7 +56,7 @@ def find(connection: Connection, count: int, *, whole: bool) -> list[Orphan]:
         _stripes(connection, posted),
     ]
     if whole:
-        parts += [rules.broken(connection), _misnumbered(connection), _dated(connection)]
+        parts += [rules, _misnumbered(connection), _dated(connection)]
     else:
         parts += [_miscounted(connection, shard) for shard in posted.marks]
     return list(limited(chain.from_iterable(parts)))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ledger.audit.reading import Sources
 from ledger.domain.run import Watermark
 from ledger.errors import LedgerError
-from ledger.gl import shadows
-from ledger.gl.migrate import upgrade
+from ledger.gl.postgresql import shadows
+from ledger.gl.postgresql.migrate import upgrade
 from ledger.gl.postgresql import PostgresJournal
 from ledger.replay.compare import ShardComparison
 from ledger.replay.replay import Report, Tell

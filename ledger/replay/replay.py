@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ledger.audit.reading import Sources
-from ledger.gl import shadows
+from ledger.gl.postgresql import shadows
 from ledger.gl.postgresql import PostgresJournal
 from ledger.replay.again import Judge, ReferenceData
 from ledger.replay.compare import Compared, ShardComparison

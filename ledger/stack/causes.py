@@ -82,7 +82,7 @@ def of_database(settings: Settings) -> Iterator[Finding]:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
-    from ledger.gl import session
+    from ledger.gl.postgresql import session
     from ledger.gl.tables import metadata
 
     address = settings.service_database_url.replace("+psycopg", "", 1)

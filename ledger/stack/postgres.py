@@ -225,7 +225,7 @@ def connect(
     """As the superuser; psycopg.OperationalError while the server is not ready."""
     import psycopg
 
-    from ledger.gl import session
+    from ledger.gl.postgresql import session
 
     given: dict[str, Any] = tls(place, identity)
     made = session.connected(
@@ -257,7 +257,7 @@ def missing(place: Layout, identity: Identity) -> str | None:
 
 def take_back(place: Layout, identity: Identity) -> None:
     """As the superuser: what was granted to the ledger's roles beyond what they are to have."""
-    from ledger.gl import rights
+    from ledger.gl.postgresql import rights
     from migrations.grants import GRANTS
 
     wanted = {role: tables for role, (tables, _) in GRANTS.items()}

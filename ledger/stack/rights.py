@@ -16,8 +16,8 @@ def of_database(settings: Settings) -> Iterator[Finding]:
     from sqlalchemy import text
     from sqlalchemy.exc import DBAPIError
 
-    from ledger.gl import rights
-    from ledger.gl.connection import engine
+    from ledger.gl.postgresql import rights
+    from ledger.gl.postgresql.connection import engine
     from migrations.grants import GRANTS
 
     wanted = {role: tables for role, (tables, _) in GRANTS.items()}

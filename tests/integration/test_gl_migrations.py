@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from ledger.domain.run import Watermark
 from ledger.errors import Unavailable
-from ledger.gl import rights
-from ledger.gl.migrate import upgrade
+from ledger.gl.postgresql import rights
+from ledger.gl.postgresql.migrate import upgrade
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.tables import metadata
 from migrations import grants

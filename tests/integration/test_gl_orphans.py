@@ -10,7 +10,7 @@ from ledger.domain.balance import Totals
 from ledger.domain.run import NO_DIGEST, Stripe, Watermark
 from ledger.gl.journal import Journal, PostedRun, PostedTransaction, Row
 from ledger.gl.memory import MemoryJournal
-from ledger.gl.migrate import upgrade
+from ledger.gl.postgresql.migrate import upgrade
 from ledger.gl.orphans import Counted, recent
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.tables import (

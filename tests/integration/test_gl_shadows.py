@@ -9,7 +9,7 @@ import pytest
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.errors import InvariantBroken, LedgerError
-from ledger.gl import shadows
+from ledger.gl.postgresql import shadows
 from ledger.gl.journal import JournalUnavailable, PostingRun
 from ledger.gl.opening import Opening
 from ledger.gl.postgresql import PostgresJournal

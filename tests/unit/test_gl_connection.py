@@ -7,7 +7,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ledger.errors import InvariantBroken
-from ledger.gl.connection import faults_translated, translate
+from ledger.gl.postgresql.connection import faults_translated, translate
 from ledger.gl.journal import JournalUnavailable
 
 AWAY = [

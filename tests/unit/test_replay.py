@@ -12,7 +12,7 @@ from ledger.domain.intake import decide
 from ledger.domain.reference import Account, Asset, Reference
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken, LedgerError
-from ledger.gl import shadows
+from ledger.gl.postgresql import shadows
 from ledger.replay import tables
 from ledger.replay.again import BY_REFERENCE, BY_RULES, Judge, ReferenceData
 from ledger.replay.compare import merged

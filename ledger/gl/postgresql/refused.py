@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from ledger.domain.run import Content
-from ledger.gl import copying
+from ledger.gl.postgresql import copying
 
 
 class Taken(NamedTuple):

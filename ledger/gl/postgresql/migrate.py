@@ -6,7 +6,7 @@ from threading import Lock
 from alembic import command
 from alembic.config import Config
 
-from ledger.gl.connection import engine, faults_translated
+from ledger.gl.postgresql.connection import engine, faults_translated
 
 UPGRADE_SECONDS = 3_600
 """A statement of a migration that takes longer is given up, and the migration with it."""

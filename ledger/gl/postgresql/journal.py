@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 from ledger.domain.balance import Totals, totals_after
 from ledger.domain.run import Stripe, Watermark
 from ledger.errors import LedgerError
-from ledger.gl import copying, opening, orphan_rows, reads, refused
-from ledger.gl.connection import LOCK_SECONDS, engine, faults_translated
+from ledger.gl import opening, orphan_rows, reads
+from ledger.gl.postgresql import copying, refused, rules
+from ledger.gl.postgresql.connection import LOCK_SECONDS, engine, faults_translated
 from ledger.gl.journal import (
     Accepted,
     BalanceRow,
@@ -125,7 +126,7 @@ class PostgresJournal:
 
     `url` as SQLAlchemy has it, `postgresql+psycopg://role:password@host:port/database`. Talks to
     the server directly: a pooler that forbids startup options refuses its timeouts. `schema`: of a
-    shadow ledger (`ledger.gl.shadows`), and of nothing else; None for the live one.
+    shadow ledger (`ledger.gl.postgresql.shadows`), and of nothing else; None for the live one.
     """
 
     def __init__(self, url: str, *, schema: str | None = None) -> None:
@@ -314,7 +315,8 @@ class PostgresJournal:
 
     def orphans(self, shards: int, *, whole: bool = True) -> list[Orphan]:
         with self._reading() as connection:
-            return orphan_rows.find(connection, shards, whole=whole)
+            broken = rules.broken(connection)
+            return orphan_rows.find(connection, shards, whole=whole, rules=broken)
 
     def totals_before(self, shard: int, end: int) -> dict[Stripe, Totals]:
         """What the shard's entries before the position `end` add up to."""

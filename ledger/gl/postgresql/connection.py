@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ledger.errors import LedgerError, SettingsError
-from ledger.gl import session
+from ledger.gl.postgresql import session
 from ledger.gl.journal import JournalUnavailable, NotPostable
 from ledger.hiding import hidden, shown_url
 

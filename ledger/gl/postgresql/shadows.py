@@ -14,9 +14,9 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import LedgerError
-from ledger.gl import dependants
-from ledger.gl.connection import engine, faults_translated
-from ledger.gl.migrate import UPGRADE_SECONDS, upgrade
+from ledger.gl.postgresql import dependants
+from ledger.gl.postgresql.connection import engine, faults_translated
+from ledger.gl.postgresql.migrate import UPGRADE_SECONDS, upgrade
 from ledger.gl.tables import metadata
 
 TABLES = (*metadata.tables, "alembic_version")

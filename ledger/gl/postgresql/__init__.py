@@ -1,0 +1,5 @@
+"""The general ledger in PostgreSQL."""
+
+from ledger.gl.postgresql.journal import POST_SECONDS, READ_SECONDS, PostgresJournal
+
+__all__ = ["POST_SECONDS", "READ_SECONDS", "PostgresJournal"]

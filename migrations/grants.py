@@ -79,15 +79,15 @@ def take_back(connection: Connection) -> None:
     who = "SELECT current_user::text, current_schema()::text"
     owner, schema = connection.exec_driver_sql(who).one()
 
-    def beyond() -> list[rights.Beyond]:
-        return rights.found(connection.exec_driver_sql, wanted, owner=owner, schema=schema)
+    def beyond() -> list[rights.ExcessRight]:
+        return rights.excess_rights(connection.exec_driver_sql, wanted, owner=owner, schema=schema)
 
     for each in beyond():
         # One that is not ours to take back must not end the migration.
         with suppress(DBAPIError), connection.begin_nested():
             connection.exec_driver_sql(each.command)
     for each in beyond():
-        log.warning("%s", rights.said(each))
+        log.warning("%s", rights.excess_sentence(each))
 
 
 def is_there(connection: Connection, role: str) -> bool:

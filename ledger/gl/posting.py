@@ -1,10 +1,11 @@
-"""What every journal checks and works out before it posts; pure, without a database."""
+"""What every journal checks and derives before it posts; pure, without a database."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from ledger.domain.run import Content, Watermark
 from ledger.errors import InvariantBroken
-from ledger.gl.journal import NotPostable, PostedTransaction, PostingRun, Prepared
+from ledger.gl.journal import NotPostable, PostingRun, Prepared
+from ledger.gl.rows import PostedRun, PostedTransaction
 
 
 def follow(shard: int, before: Watermark, runs: Sequence[PostingRun]) -> Watermark:
@@ -57,19 +58,22 @@ def _column_problem(content: Content) -> str | None:
 
 def scales_of(contents: Iterable[Content]) -> dict[str, int]:
     """Decimals by currency code. Raises NotPostable where the runs disagree."""
-    scales: dict[str, int] = {}
-    for content in contents:
-        for code, scale in set(zip(content.currencies, content.scales, strict=True)):
-            same_scale(code, scale, scales.setdefault(code, scale))
-    return scales
+    return _agreed(
+        pair
+        for content in contents
+        for pair in set(zip(content.currencies, content.scales, strict=True))
+    )
 
 
 def scales_together(prepared: Iterable[Prepared]) -> dict[str, int]:
-    """Those of several postings. Raises NotPostable where they disagree."""
+    """Decimals by code of several postings. Raises NotPostable where they disagree."""
+    return _agreed(pair for each in prepared for pair in each.scales.items())
+
+
+def _agreed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     scales: dict[str, int] = {}
-    for each in prepared:
-        for code, scale in each.scales.items():
-            same_scale(code, scale, scales.setdefault(code, scale))
+    for code, scale in pairs:
+        same_scale(code, scale, scales.setdefault(code, scale))
     return scales
 
 
@@ -83,7 +87,25 @@ def same_scale(code: str, scale: int, known: int) -> None:
         )
 
 
-def transactions_of(shard: int, content: Content) -> Iterator[PostedTransaction]:
+def posted_run(run: PostingRun) -> PostedRun:
+    """The run as the journal gives it back."""
+    decision = run.decision
+    return PostedRun(
+        shard=decision.shard,
+        decisions_offset=run.decisions_offset,
+        start=decision.start,
+        end=decision.end,
+        follows=decision.follows,
+        digest=decision.digest,
+        outcomes_digest=decision.outcomes_digest,
+        recorded_until=decision.recorded_until,
+        reference_offset=decision.reference_offset,
+        accepted=decision.accepted,
+        reference_digest=decision.reference_digest,
+    )
+
+
+def posted_transactions(shard: int, content: Content) -> Iterator[PostedTransaction]:
     """The transactions of a run's content, as the journal gives them back."""
     scale_of = dict(zip(content.currencies, content.scales, strict=True))
     for index, legs in enumerate(content.legs()):

@@ -263,7 +263,9 @@ def take_back(place: Layout, identity: Identity) -> None:
     wanted = {role: tables for role, (tables, _) in GRANTS.items()}
     with connect(place, identity, DATABASE) as connection:
         # In the order found: a membership goes before what it led to.
-        for each in rights.found(connection.execute, wanted, owner="ledger_owner", schema="public"):
+        for each in rights.excess_rights(
+            connection.execute, wanted, owner="ledger_owner", schema="public"
+        ):
             connection.execute(each.command)
             log.warning("%s: taken back", each.what)
 

@@ -32,7 +32,7 @@ def of_database(settings: Settings) -> Iterator[Finding]:
             if known is None:
                 return
             run = connection.exec_driver_sql
-            found = rights.found(run, wanted, owner=known[0], schema=known[1])
+            found = rights.excess_rights(run, wanted, owner=known[0], schema=known[1])
     except (DBAPIError, LedgerError):
         # Found elsewhere.
         return

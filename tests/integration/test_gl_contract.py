@@ -82,7 +82,6 @@ def test_nothing_is_posted_at_first(journal: Journal) -> None:
     assert journal.snapshot(0, 0) == (Watermark(), {})
     assert journal.balances() == []
     assert journal.balances(as_of=NOW) == []
-    assert dict(journal.recorded_until()) == {}
     assert [*journal.runs(0), *journal.transactions(0), *journal.stripes()] == []
 
 
@@ -94,13 +93,13 @@ def test_a_run_comes_back_as_it_went(journal: Journal) -> None:
     assert journal.watermark(3) == chain.watermark
     assert journal.watermarks() == {3: chain.watermark}
     assert journal.snapshot(3, 0) == (chain.watermark, totals)
-    assert dict(journal.recorded_until()) == {3: NOW + 2}
+    assert journal.watermark(3).recorded_until == NOW + 2
     assert list(journal.stripes()) == [(3, stripe, totals[stripe]) for stripe in sorted(totals)]
     assert journal.watermark(0) == Watermark()
 
 
-def test_books_are_balances_with_the_watermarks_that_they_belong_to(journal: Journal) -> None:
-    assert journal.books() == ({}, [])
+def test_a_balance_snapshot_has_the_watermarks_that_it_belongs_to(journal: Journal) -> None:
+    assert journal.balance_snapshot() == ({}, [])
     chain, other = Chain(shard=3), Chain(shard=1)
     post(journal, chain, chain.run(moved(0, 5), moved(1, 7, recorded_at=NOW + 9)))
     post(journal, other, other.run(moved(0, 1)))
@@ -110,7 +109,7 @@ def test_books_are_balances_with_the_watermarks_that_they_belong_to(journal: Jou
         {"accounts": [CASH]},
         {"prefix": "assets"},
     ):
-        assert journal.books(**asked) == (  # type: ignore[arg-type]
+        assert journal.balance_snapshot(**asked) == (  # type: ignore[arg-type]
             {1: other.watermark, 3: chain.watermark},
             journal.balances(**asked),  # type: ignore[arg-type]
         )

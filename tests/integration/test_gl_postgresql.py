@@ -11,9 +11,8 @@ from sqlalchemy import make_url, text
 
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
-from ledger.gl.postgresql import connection
 from ledger.gl.journal import JournalUnavailable, NotPostable, Posting, Superseded
-from ledger.gl.postgresql import POST_SECONDS, PostgresJournal
+from ledger.gl.postgresql import POST_SECONDS, PostgresJournal, connection
 from tests.integration.gl_runs import Chain, moved
 from tests.integration.tcp_proxy import Proxy
 

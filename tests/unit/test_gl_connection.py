@@ -7,8 +7,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ledger.errors import InvariantBroken
-from ledger.gl.postgresql.connection import faults_translated, translate
 from ledger.gl.journal import JournalUnavailable
+from ledger.gl.postgresql.connection import faults_translated, translate
 
 AWAY = [
     psycopg.OperationalError("server closed the connection unexpectedly"),

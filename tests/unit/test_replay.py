@@ -14,7 +14,7 @@ from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken, LedgerError
 from ledger.gl.postgresql import shadows
 from ledger.replay import tables
-from ledger.replay.again import BY_REFERENCE, BY_RULES, Judge, ReferenceData
+from ledger.replay.again import BY_REFERENCE, BY_RULES, DecisionReplay, ReferenceHistory
 from ledger.replay.compare import merged
 from ledger.replay.shadow import Span
 from ledger.settings import Settings
@@ -62,14 +62,14 @@ def decided(drafts, reference, settings=ONE):
 
 def otherwise(tmp_path, drafts, before, today, settings=ONE):
     """What of `drafts`, decided with what was known `before`, `today` would decide otherwise."""
-    reference = ReferenceData()
+    reference = ReferenceHistory()
     for offset, item in enumerate([*before, *today]):
         record = SimpleNamespace(offset=offset, key=b"", value=b"")
         reference.add(record, key_and_row(item)[1])
     then = Reference(offset=len(before))
     then.add(before)
     records, run = decided(drafts, then)
-    judge = Judge(settings, KnownReader.of(settings), reference, 0, tmp_path)
+    again = DecisionReplay(settings, KnownReader.of(settings), reference, 0, tmp_path)
     kafka = [
         SimpleNamespace(
             offset=each.offset, timestamp=each.recorded_at // 1000, key=each.key, value=each.value
@@ -77,9 +77,9 @@ def otherwise(tmp_path, drafts, before, today, settings=ONE):
         for each in records
     ]
     try:
-        return asyncio.run(judge.judge(run, kafka))
+        return asyncio.run(again.changed(run, kafka))
     finally:
-        judge.close()
+        again.close()
 
 
 def test_the_same_is_decided_again(tmp_path):
@@ -179,7 +179,7 @@ def test_tables_in_use_are_not_removed(tmp_path):
     folder = tmp_path / "workers" / "worker-9" / "stream" / "intake" / "0"
     Store(folder).close()
     settings = Settings(data_dir=tmp_path)
-    found = tables.tables_of(settings, "worker-9", tables.TABLES)
+    found = tables.tables_of(settings, "worker-9", tables.TABLE_KINDS)
     assert [(each.kind, each.partition) for each in found] == [("intake", 0)]
     held = subprocess.Popen(
         [sys.executable, "-c", HELD, str(folder)],
@@ -193,7 +193,7 @@ def test_tables_in_use_are_not_removed(tmp_path):
     assert tables.remove(found) == 1
     assert not folder.exists()
     with pytest.raises(LedgerError, match="no worker worker-8"):
-        tables.tables_of(settings, "worker-8", tables.TABLES)
+        tables.tables_of(settings, "worker-8", tables.TABLE_KINDS)
 
 
 def test_a_table_begun_anew_takes_nothing_from_its_changelog(tmp_path):

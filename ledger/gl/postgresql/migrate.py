@@ -1,4 +1,4 @@
-"""The general ledger's tables, brought up to date from Python."""
+"""The general ledger's migrations, run from Python."""
 
 from importlib import resources
 from threading import Lock
@@ -9,18 +9,17 @@ from alembic.config import Config
 from ledger.gl.postgresql.connection import engine, faults_translated
 
 UPGRADE_SECONDS = 3_600
-"""A statement of a migration that takes longer is given up, and the migration with it."""
+"""A statement of a migration that takes longer is cancelled, and the migration with it."""
 
 # Alembic keeps its context in globals. Other processes wait for a lock in the database.
 _ONE_AT_A_TIME = Lock()
 
 
 def upgrade(database_url: str, *, schema: str | None = None) -> None:
-    """Run the migrations that are missing, as the tables' owner, and grant what is to be granted.
+    """Run the migrations that are missing, as the tables' owner, and grant the roles' rights.
 
-    In `schema`, which exists, instead of the live ledger's. All or nothing, and harmless when
-    nothing is missing. Raises JournalUnavailable when the
-    database cannot be reached or is in use.
+    In `schema`, which exists, or in the live ledger's. All or nothing, and harmless when nothing is
+    missing. Raises JournalUnavailable when the database cannot be reached or is in use.
     """
     config = Config()
     config.set_main_option("path_separator", "os")

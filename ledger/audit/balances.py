@@ -103,7 +103,7 @@ def _break(
     ours, theirs = (_shown(each) for each in sides)
     sentence = (
         f"{stripe.account} {stripe.currency}: the stripes add up to {ours}; the public balance "
-        f"says {theirs}."
+        f"is {theirs}."
     )
     return Break(kind, _BETWEEN, None, sentence, (stripe,), stream=sides[0], ledger=sides[1])
 

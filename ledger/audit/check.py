@@ -43,28 +43,16 @@ class ShardCheck:
         self.journal = JournalCheck(shard, findings, void)
         self.end = 0
 
-    def state_stripes(self, compared: Watermark, parts: Mapping[Stripe, TableRow]) -> None:
+    def state_stripes(self, compared: Watermark, rows: Mapping[Stripe, TableRow]) -> None:
         """The position in the progress topic, and the shard's stripes, read after it."""
-        for stripe, row in parts.items():
-            self._state(Party.STRIPES, "the stripes topic, live", stripe, row.live)
-            self._state(Party.STRIPES, "the stripes topic, compared", stripe, row.posted)
-        live = {stripe: row.live for stripe, row in parts.items()}
-        self._expect(
-            Party.PROGRESS, "what was compared", compared,
-            lambda sums: self._fold.no_older(Party.STRIPES, live, sums),
-        )  # fmt: skip
+        is_complete = self._state_rows(Party.STRIPES, rows)
+        self._expect(Party.PROGRESS, "what was compared", compared, is_complete)
 
     def state_table(self, changelog: Changelog) -> None:
         """The stripes table, by its changelog."""
         rows, mark = changelog.rows(), changelog.mark()
-        for stripe, row in rows.items():
-            self._state(Party.TABLE, "the stripes table, live", stripe, row.live)
-            self._state(Party.TABLE, "the stripes table, compared", stripe, row.posted)
-        live = {stripe: row.live for stripe, row in rows.items()}
-        self._expect(
-            Party.TABLE, "the stripes table", mark.stream,
-            lambda sums: self._fold.no_older(Party.TABLE, live, sums),
-        )  # fmt: skip
+        is_complete = self._state_rows(Party.TABLE, rows)
+        self._expect(Party.TABLE, "the stripes table", mark.stream, is_complete)
         self._expect(Party.TABLE, "what the stripes table compared", mark.compared, _nothing)
         broken = sum(row.broken for row in rows.values())
         if broken != mark.breaks:
@@ -85,8 +73,14 @@ class ShardCheck:
             lambda sums: self._fold.exactly(Party.DATABASE, totals, sums, left_out),
         )  # fmt: skip
 
-    def _state(self, party: Party, what: str, stripe: Stripe, totals: Totals) -> None:
-        self._fold.state(StatedTotals(party, what, stripe, totals))
+    def _state_rows(self, party: Party, rows: Mapping[Stripe, TableRow]) -> PositionCheck:
+        """Add the rows' totals; returns a check that all rows of a position are among them."""
+        live, compared = f"the {party}, live", f"the {party}, compared"
+        for stripe, row in rows.items():
+            self._fold.state(StatedTotals(party, live, stripe, row.live))
+            self._fold.state(StatedTotals(party, compared, stripe, row.posted))
+        totals = {stripe: row.live for stripe, row in rows.items()}
+        return lambda sums: self._fold.no_older(party, totals, sums)
 
     def _expect(self, party: Party, what: str, watermark: Watermark, check: PositionCheck) -> None:
         self._fold.expect(StatedPosition(party, what, watermark, check))

@@ -158,7 +158,7 @@ class ShardFold:
             stripe = Stripe(*key)
             theirs = known.get(stripe)
             if theirs is None or theirs.offset < ours[3]:
-                where = f"the {party}, said to be complete up to there"
+                where = f"the {party}, which by its position is complete up to there"
                 yield self.differs(party, stripe, Totals(*ours), theirs, where)
 
     def differs(
@@ -177,7 +177,7 @@ class ShardFold:
             kind,
             (Party.DECISIONS, party),
             self._shard,
-            f"{stripe.account} {stripe.currency} in shard {self._shard}: the decisions make it "
+            f"{stripe.account} {stripe.currency} in shard {self._shard}: the decisions add up to "
             f"{_shown(ours, scale)}; {where}, has {_shown(theirs, scale)}.",
             (stripe,),
             totals_shown(ours, scale),

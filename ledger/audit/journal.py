@@ -7,7 +7,14 @@ from typing import Any, Generic, TypeVar
 from ledger.audit.chain import AcceptedTransaction, ChainedRun, Void, stripes_of
 from ledger.audit.findings import Break, BreakKind, Findings, Party, decimal_text
 from ledger.domain.run import Stripe
-from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedVoid, RowKey
+from ledger.gl.rows import (
+    JournalFinding,
+    PostedRun,
+    PostedTransaction,
+    PostedVoid,
+    RowKey,
+    fields_as_json,
+)
 
 T = TypeVar("T")
 _BETWEEN = (Party.DECISIONS, Party.JOURNAL)
@@ -67,12 +74,14 @@ class JournalCheck:
             sentence = f"The run at decision offset {at} has no row."
             self._add(BreakKind.MISSING, sentence, row=head.key)
         elif known != head:
-            names = [name for name in head._fields if getattr(head, name) != getattr(known, name)]
+            ours, theirs = fields_as_json(head), fields_as_json(known)
+            names = [name for name in ours if ours[name] != theirs[name]]
             self._add(
                 BreakKind.DIFFERS,
                 f"The row of the run at decision offset {at} differs from the log: "
                 f"{', '.join(names)}.",
-                stream=_fields(head, names), ledger=_fields(known, names), row=known.key,
+                stream={name: ours[name] for name in names},
+                ledger={name: theirs[name] for name in names}, row=known.key,
             )  # fmt: skip
         for run in runs:
             if run is not known:
@@ -119,7 +128,9 @@ class JournalCheck:
             return
         stripes, row = stripes_of(void.accepted.entries), self._row("voids", offset)
         if posted is None:
-            sentence = f"What is at offset {offset} was voided at {void.offset}, and has no row."
+            sentence = (
+                f"Offset {offset} was voided at {void.offset}, and table voids does not have it."
+            )
             self._add(BreakKind.MISSING, sentence, stripes, row=row)
             return
         names = [name for name in wanted._fields[:-1]
@@ -137,8 +148,8 @@ class JournalCheck:
         """After all runs: the remaining voids of the journal are in no run."""
         for offset, void in self._voids.items():
             sentence = (
-                f"The journal says that what is at offset {offset} is void, by the run at "
-                f"decision offset {void.decisions_offset}; that voids no such thing."
+                f"The journal has offset {offset} as voided by the run at decision offset "
+                f"{void.decisions_offset}, which does not void it."
             )
             self._add(BreakKind.EXTRA, sentence, row=self._row("voids", offset))
 
@@ -239,10 +250,3 @@ def _changed(
             for account, currency, scale, amount in transaction.entries
         ]  # fmt: skip
     return shown
-
-
-def _fields(run: PostedRun, names: Sequence[str]) -> dict[str, Any]:
-    found = {name: getattr(run, name) for name in names}
-    return {
-        name: value.hex() if isinstance(value, bytes) else value for name, value in found.items()
-    }

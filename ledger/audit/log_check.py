@@ -62,9 +62,9 @@ class LogCheck:
         if run.head.recorded_until != self._recorded_at:
             self._add(
                 BreakKind.DIFFERS, None,
-                f"The log's time (microseconds) got to {run.head.recorded_until}, says the run at "
-                f"decision offset {run.head.decisions_offset}; by its records it got to "
-                f"{self._recorded_at}.",
+                f"The run at decision offset {run.head.decisions_offset} has the log's time as "
+                f"{run.head.recorded_until}; by the log's records it is {self._recorded_at} "
+                "(microseconds).",
             )  # fmt: skip
 
     def _decisions(self, run: ChainedRun) -> dict[int, Decided]:
@@ -226,7 +226,7 @@ class LogCheck:
                     f"{known.shard} at {known.offset} last.",
                 )  # fmt: skip
         elif not known.is_of(void.accepted):
-            sentence = f"{what}, and what it takes back is not what was accepted."
+            sentence = f"{what}, with another content than was accepted."
             self._add(BreakKind.DIFFERS, void, sentence)
 
     def _differs(

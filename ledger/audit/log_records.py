@@ -1,4 +1,4 @@
-"""A record of the transactions' log, and what was decided of it."""
+"""Records of the transactions' log, and the decisions about them."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,8 +16,8 @@ REFUSAL_BYTES = 1_048_576
 class LogRecord(NamedTuple):
     """A record of the log; `taken_at` is its own time in microseconds.
 
-    `draft`: the transaction in it; the reason why it cannot be read; None if nobody asked. `code`:
-    that of the refusal of a record that cannot be read.
+    `draft`: the transaction in it; the reason why it cannot be read; None if it was not decoded.
+    `code`: of the refusal of a record that cannot be read.
     """
 
     offset: int

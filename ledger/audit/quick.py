@@ -129,7 +129,7 @@ def _break(
     parts = [totals_shown(each, scale) | {"shard": shard} for shard, each in held.items()]  # type: ignore[operator]
     sentence = (
         f"{stripe.account} {stripe.currency}: the public balance is "
-        f"{ours['posted'] if ours else 'not there'}; the general ledger's stripes make it "
+        f"{ours['posted'] if ours else 'not there'}; the general ledger's stripes add up to "
         f"{theirs['posted'] if theirs else 'nothing'}."
     )
     ledger = theirs and theirs | {"stripes": parts}

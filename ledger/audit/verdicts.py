@@ -151,8 +151,8 @@ class Verdicts:
         right = {code: scales.get(code, scale) for code, scale in had.items()}
         name, offset = accepted.transaction_id, accepted.offset
         of: dict[str, Any] = {"offset": offset, "transaction_id": name, "outcome": ACCEPTED}
-        sentence = f"Offset {offset} ({name!r}) was accepted with decimals of {had}; the rules "
-        sentence += f"and the reference data of its run make them {right}."
+        sentence = f"Offset {offset} ({name!r}) was accepted with decimals of {had}; by the "
+        sentence += f"rules and the reference data of its run they are {right}."
         self._findings.add(
             Break(
                 BreakKind.RULE, _LOG, self._shard, sentence, stripes_of(accepted.entries),
@@ -186,8 +186,8 @@ class Verdicts:
         name = draft["transaction_id"][:LONGEST_SHOWN] if isinstance(draft, dict) else None
         right = " or ".join(verdict.codes)
         sentence = (
-            f"Offset {record.offset} ({'unreadable' if name is None else repr(name)}): the rules "
-            f"make it {right}, and it was decided as {outcome}: {verdict.why.rstrip('.')}."
+            f"Offset {record.offset} ({'unreadable' if name is None else repr(name)}): by the "
+            f"rules it is {right}, but it was decided as {outcome}: {verdict.why.rstrip('.')}."
         )
         of: dict[str, Any] = {"offset": record.offset, "transaction_id": name}
         self._findings.add(

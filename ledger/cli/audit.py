@@ -68,12 +68,12 @@ def audited(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
     """What --json prints."""
     from ledger.domain import money
     from ledger.gl.postgresql import PostgresJournal
-    from ledger.gl.verify import verify
+    from ledger.gl.verify import verify_journal
 
     journal = PostgresJournal(settings.database_url)
     try:
         with meter("Shards", len(heads)) as shown:
-            found = verify(journal, heads, shown)
+            found = verify_journal(journal, heads, shown)
     finally:
         journal.close()
     return {

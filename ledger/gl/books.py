@@ -1,4 +1,4 @@
-"""The books: everything that can be read of a general ledger, whatever the database."""
+"""Books: everything that can be read of a general ledger, in any database."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, TypedDict, Unpack

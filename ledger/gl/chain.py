@@ -16,7 +16,7 @@ from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedV
 from ledger.gl.scales import Scales
 
 _MORE = 1_000
-"""Transactions beyond those accepted that are read: an end moved far away must not fill memory."""
+"""How many transactions are read beyond those accepted: a forged end must not fill the memory."""
 
 
 def verify_chain(
@@ -69,7 +69,7 @@ def _follows(run: PostedRun, tail: Watermark) -> bool:
 def _unlinked(run: PostedRun, tail: Watermark) -> JournalFinding:
     return JournalFinding.about(
         run.key,
-        f"The run at decision offset {run.decisions_offset} says that it follows position "
+        f"The run at decision offset {run.decisions_offset} is recorded as following position "
         f"{run.start} and digest {run.follows.hex()[:16]}…; the run before it in the journal "
         f"ends at {tail.end} with {tail.digest.hex()[:16]}….",
     )
@@ -164,7 +164,7 @@ def _check_end(shard: int, tail: Watermark, last: Watermark) -> Iterator[Journal
         yield JournalFinding(
             shard,
             last.decisions_offset,
-            f"The shard is said to be posted up to decision offset {last.decisions_offset} and "
+            f"The shard is recorded as posted up to decision offset {last.decisions_offset} and "
             f"position {last.end}, digest {last.digest.hex()[:16]}…; its last run ends at "
             f"{tail.decisions_offset}, {tail.end} and {tail.digest.hex()[:16]}…. Runs were "
             "removed, or the shard's row was changed.",

@@ -1,4 +1,4 @@
-"""Posting to a general ledger, whatever the database; and the names that its users need."""
+"""Posting to a general ledger in any database; and the names that its users need."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

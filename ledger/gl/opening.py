@@ -1,4 +1,4 @@
-"""Where a shadow ledger's shard begins: a watermark, and the totals that came before it."""
+"""The beginning of a shadow ledger's shard: a watermark, and the totals before it."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

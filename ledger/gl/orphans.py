@@ -107,7 +107,7 @@ def no_run_ends_at(shard: int, mark: Watermark) -> JournalFinding:
     row = RowKey.of("shards", shard=shard)
     return JournalFinding.about(
         row,
-        f"{row} is said to be posted up to decision offset {mark.decisions_offset} and position "
+        f"{row} is recorded as posted up to decision offset {mark.decisions_offset} and position "
         f"{mark.end}, digest {mark.digest.hex()[:16]}…; no run of the journal ends so. Runs were "
         "removed or changed, or the shard's row was.",
     )

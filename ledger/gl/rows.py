@@ -142,6 +142,12 @@ class PostedRun(NamedTuple):
         return RowKey.of("runs", shard=self.shard, decisions_offset=self.decisions_offset)
 
 
+def fields_as_json(row: PostedRun | PostedVoid) -> dict[str, Any]:
+    """Fields by name; bytes as hexadecimal digits."""
+    fields = row._asdict().items()
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in fields}
+
+
 class RowKey(NamedTuple):
     """Names a row of a table by its key's columns; by the first of them, several rows at once."""
 

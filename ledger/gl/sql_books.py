@@ -27,7 +27,7 @@ class SqlBooks(Books):
             yield connection
 
     def broken_rules(self, connection: Connection) -> Iterable[JournalFinding]:
-        """Rules of the tables that are missing or broken, if the database can tell."""
+        """Rules of the tables that are missing or broken, if the database has a catalogue."""
         return ()
 
     def watermark(self, shard: int) -> Watermark:

@@ -27,7 +27,7 @@ class Verified:
     voided: Sequence[PostedVoid] = ()
 
 
-def verify(
+def verify_journal(
     books: Books, heads: Sequence[Watermark], progress: Callable[[int], None] = lambda _: None
 ) -> Verified:
     """Everything that can be checked without the log.
@@ -52,12 +52,12 @@ def _verify_rows(
     books: Books, heads: Sequence[Watermark], progress: Callable[[int], None], found: Verified
 ) -> None:
     found.voided = books.voids()
-    counted: DoubleEntry = double_entry(books)
+    counted: DoubleEntry = double_entry(books, found.voided)
     found.transactions, found.sums = counted.transactions, counted.sums
     found.findings += counted.findings
     scales = Scales()
     for shard, head in enumerate(heads):
-        # In this order: a void that is in the snapshot or at a run before it is in `voids`.
+        # In this order: `voids` has every void that the snapshot counts.
         snapshot = books.snapshot(shard, LOWEST_OFFSET)
         last, voids = snapshot.watermark, books.voids(shard)
         published = [head] if head.decisions_offset else []
@@ -105,7 +105,7 @@ def voids_against_runs(
         problem = _void_problem(books, void, runs, last.decisions_offset)
         if problem is not None:
             row = RowKey.of("voids", shard=void.shard, log_offset=void.offset)
-            sentence = f"What is at offset {void.offset} is void by a row that {problem}."
+            sentence = f"The row that voids offset {void.offset} {problem}."
             yield JournalFinding.about(row, sentence)
 
 
@@ -114,17 +114,17 @@ def _void_problem(
 ) -> str | None:
     accepted, voiding = runs.get(void.run), runs.get(void.decisions_offset)
     if not void.taken.offsets:
-        return "does not have it"
+        return "does not contain the transaction"
     if accepted is None or not accepted.start <= void.offset < accepted.end:
         return f"names the run at decision offset {void.run}, which has not accepted it"
     has_voided = voiding is not None and voiding.start <= void.void_offset < voiding.end
     # A transaction is left out before the run that voids it is posted.
     if not has_voided and (void.was_posted or void.decisions_offset < end):
-        return f"names {void.decisions_offset} as the run that took it back, which has not"
+        return f"names the run at decision offset {void.decisions_offset}, which has not voided it"
     rows = books.transactions(void.shard, void.offset, void.offset + 1)
     is_there = next(iter(rows), None) is not None
     if is_there and not void.was_posted:
-        return "leaves it out, and it is posted"
+        return "leaves it out, but it is posted"
     if void.was_posted and not is_there:
-        return "says that it was posted before, and it is not there"
+        return "has it as posted before it was voided, but it is not there"
     return None

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import takewhile
+from operator import attrgetter
 from typing import Any, NamedTuple, Self, TypeVar
 
 from ledger.domain import money
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl.rows import PostedRun, PostedTransaction, PostedVoid
+from ledger.gl.rows import PostedRun, PostedTransaction, PostedVoid, fields_as_json
 from ledger.gl.sql_books import SqlBooks
 
 T = TypeVar("T", PostedRun, PostedTransaction, PostedVoid)
@@ -98,12 +100,15 @@ class ShardComparison:
     def _compare_runs(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
         until = min(end.decisions_offset, posted.decisions_offset)
         runs = (
-            _below(journal.runs(self._shard, start.decisions_offset), until, _run_offset)
+            takewhile(
+                lambda run: run.decisions_offset < until,
+                journal.runs(self._shard, start.decisions_offset),
+            )
             for journal in (self._live, self._shadow)
         )
-        for live, shadow in merged(_run_offset, *runs):
+        for live, shadow in merged(attrgetter("decisions_offset"), *runs):
             if live != shadow:
-                self._add("run", live, shadow, _run_fields)
+                self._add("run", live, shadow, fields_as_json)
 
     def _compare_voids(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
         until = min(end.decisions_offset, posted.decisions_offset)
@@ -121,7 +126,7 @@ class ShardComparison:
                 # Whether it was posted before it was voided depends on timing alone.
                 shadow = shadow._replace(was_posted=live.was_posted)
             if live != shadow:
-                self._add("void", live, shadow, _run_fields)
+                self._add("void", live, shadow, fields_as_json)
 
     def _compare_transactions(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
         # A void transaction counts for nothing, whether it is left out or posted.
@@ -131,7 +136,7 @@ class ShardComparison:
             journal.transactions(self._shard, start.end, end.end)
             for journal in (self._live, self._shadow)
         )
-        for live, shadow in merged(_offset, *both):
+        for live, shadow in merged(attrgetter("offset"), *both):
             if live == shadow:
                 self._found.same += 1
             elif self._is_left_out(live, shadow, left_out):
@@ -202,28 +207,6 @@ def merged(
             ours = next(live, None)
         if at_first[1] is not None:
             theirs = next(shadow, None)
-
-
-def _below(rows: Iterator[T], end: int, place: Callable[[T], int]) -> Iterator[T]:
-    for row in rows:
-        if place(row) >= end:
-            return
-        yield row
-
-
-def _offset(transaction: PostedTransaction) -> int:
-    return transaction.offset
-
-
-def _run_offset(run: PostedRun) -> int:
-    return run.decisions_offset
-
-
-def _run_fields(run: PostedRun | PostedVoid) -> dict[str, Any]:
-    return {
-        name: value.hex() if isinstance(value, bytes) else value
-        for name, value in run._asdict().items()
-    }
 
 
 def _fields(transaction: PostedTransaction) -> dict[str, Any]:

@@ -110,8 +110,8 @@ class ShardBuild:
         if mark.decisions_offset < first:
             raise LedgerError(
                 f"{topic.name}[{self._shard}] holds offsets from {first} on, and the shadow ledger "
-                f"needs them from {mark.decisions_offset} on: its balances depend on what came "
-                "before, which is not in the log any more. Restore the topic "
+                f"needs them from {mark.decisions_offset} on: its balances depend on runs "
+                "before that, which the log no longer has. Restore the topic "
                 "(docs/runbooks/log-cut.md), or look at the journal itself: "
                 "`faust-ledger balances --as-of`, `faust-ledger verify`."
             )

@@ -36,7 +36,7 @@ class Lacking(NamedTuple):
         """For people."""
         return (
             f"{self.table.path} cannot be rebuilt: {self.topic}[{self.table.partition}] begins "
-            f"at offset {self.first}, and what came before it was deleted."
+            f"at offset {self.first}, and what was before it is deleted."
         )
 
 

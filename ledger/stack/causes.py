@@ -91,7 +91,7 @@ def of_database(settings: Settings) -> Iterator[Finding]:
         given = {**conninfo_to_dict(address), "connect_timeout": CONNECT_SECONDS}
         given["options"] = f"-c search_path=public {given.get('options', '')}"
         with session.connected(psycopg.Connection, **given) as connection:
-            session.establish(connection, {})
+            session.configure_session(connection, {})
             connection.execute(f"SET statement_timeout = '{CONNECT_SECONDS}s'")
             rows = connection.execute(
                 "SELECT name, to_regclass(name) IS NOT NULL, to_regclass(name) IS NOT NULL"

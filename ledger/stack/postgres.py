@@ -239,7 +239,7 @@ def connect(
         autocommit=True,
         **given,
     )
-    session.establish(made, {})
+    session.configure_session(made, {})
     return made
 
 

@@ -25,7 +25,7 @@ from ledger.domain.run import Outcomes, Watermark
 from ledger.gl.books import LOWEST_OFFSET
 from ledger.gl.journal import Journal, PostingRun, RowKey
 from ledger.gl.postgresql import PostgresBooks, PostgresJournal
-from ledger.gl.verify import verify
+from ledger.gl.verify import verify_journal
 from tests.integration.gl_alterations import Alteration, Generator
 from tests.integration.gl_runs import NOW, Chain, Leg, Made, made, void_of, without
 
@@ -130,7 +130,7 @@ def _transactions(random: Random, start: int) -> Iterator[Made]:
 
 def verified(journal: Journal, ledger: Ledger) -> set[RowKey]:
     """The rows that `verify` names."""
-    return {each.row for each in verify(journal, ledger.heads).findings if each.row}
+    return {each.row for each in verify_journal(journal, ledger.heads).findings if each.row}
 
 
 def audited(journal: Journal, ledger: Ledger) -> set[RowKey]:

@@ -157,19 +157,19 @@ def test_an_edited_digest(database: "Database", check: Callable[[], list[str]]) 
     database.run("UPDATE runs SET digest = sha256(digest) WHERE shard=0 AND start_offset=10")
     own, link = check()
     assert "do not give its digest" in own
-    assert "says that it follows" in link
+    assert "is recorded as following" in link
 
 
 def test_a_deleted_run(database: "Database", check: Callable[[], list[str]]) -> None:
     database.run("DELETE FROM runs WHERE shard=0 AND start_offset=10")
     (sentence,) = check()
-    assert "says that it follows position 20" in sentence
+    assert "is recorded as following position 20" in sentence
 
 
 def test_an_altered_shard_row(database: "Database", check: Callable[[], list[str]]) -> None:
     database.run("UPDATE shards SET recorded_until = now() WHERE shard=0")
     (sentence,) = check()
-    assert "is said to be posted up to" in sentence
+    assert "is recorded as posted up to" in sentence
 
 
 CUT_OFF = (

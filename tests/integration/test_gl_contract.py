@@ -23,7 +23,7 @@ from ledger.gl.journal import (
 )
 from ledger.gl.memory import MemoryJournal
 from ledger.gl.postgresql import PostgresJournal
-from ledger.gl.verify import verify
+from ledger.gl.verify import verify_journal
 from tests.integration.gl_runs import (
     CASH,
     DEPOSIT,
@@ -564,7 +564,7 @@ def test_what_is_void_counts_for_nothing(journal: Journal, voided: Voiding) -> N
 
 
 def test_the_audit_of_the_journal_is_content_either_way(journal: Journal, voided: Voiding) -> None:
-    found = verify(journal, [voided.chain.watermark])
+    found = verify_journal(journal, [voided.chain.watermark])
     assert found.findings == []
     assert (found.transactions, found.runs, len(found.voided)) == (4, 3, 1)
     assert journal.orphans(1) == []
@@ -575,7 +575,7 @@ def test_runs_go_on_after_it(journal: Journal, voided: Voiding) -> None:
     assert journal.snapshot(0, 8).totals == {
         CAD_CASH: Totals(426, 0, 5, 8), CAD_FEES: Totals(0, 5, 1, 8),
     }  # fmt: skip
-    assert verify(journal, [voided.chain.watermark]).findings == []
+    assert verify_journal(journal, [voided.chain.watermark]).findings == []
 
 
 def test_posting_says_what_it_makes_of_a_void(journal: Journal) -> None:
@@ -583,7 +583,7 @@ def test_posting_says_what_it_makes_of_a_void(journal: Journal) -> None:
     said = post(journal, made.chain, made.left_out)
     assert said == {CAD_CASH: Totals(101, 0, 2, 2), CAD_DEPOSIT: Totals(0, 101, 2, 2)}
     assert [each.offset for each in journal.voids(0)] == [1]
-    assert verify(journal, [journal.watermark(0)]).findings == []
+    assert verify_journal(journal, [journal.watermark(0)]).findings == []
     post(journal, made.chain, made.between)
     said = post(journal, made.chain, made.last)
     assert said == {
@@ -596,7 +596,7 @@ def test_both_in_one_posting(journal: Journal) -> None:
     made = Voiding()
     post(journal, made.chain, made.left_out, made.between, made.last)
     assert journal.snapshot(0, 0).totals[CAD_FEES] == Totals(0, 0, 0, 5)
-    assert verify(journal, [made.chain.watermark]).findings == []
+    assert verify_journal(journal, [made.chain.watermark]).findings == []
 
 
 def test_several_voids_of_one_run_and_one_stripe(journal: Journal) -> None:
@@ -609,7 +609,7 @@ def test_several_voids_of_one_run_and_one_stripe(journal: Journal) -> None:
     assert post(journal, chain, last) == {
         CAD_CASH: Totals(2, 0, 1, 13), CAD_DEPOSIT: Totals(0, 2, 1, 13)
     }  # fmt: skip
-    assert verify(journal, [chain.watermark]).findings == []
+    assert verify_journal(journal, [chain.watermark]).findings == []
 
 
 def test_decimals_of_what_is_left_out_are_not_the_ledgers(opener: Opener) -> None:
@@ -625,4 +625,4 @@ def test_decimals_of_what_is_left_out_are_not_the_ledgers(opener: Opener) -> Non
     scales = {(row.account, row.currency): row.scale for row in journal.balances()}
     assert scales[CASH, "CAD"] == 2
     heads = [chain.watermark, other.watermark]
-    assert verify(journal, heads).findings == []
+    assert verify_journal(journal, heads).findings == []

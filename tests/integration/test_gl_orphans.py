@@ -22,7 +22,7 @@ from ledger.gl.tables import (
     to_datetime,
     transactions,
 )
-from ledger.gl.verify import verify
+from ledger.gl.verify import verify_journal
 from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, moved
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def test_a_row_that_belongs_to_no_run(ledger: Ledger, what: str) -> None:
     plant(ledger)
     assert found(ledger.journal) == found(ledger.journal, whole=False) == set(rows)
     # Where others find the same row, it is told of once.
-    told = [each.row for each in verify(ledger.journal, [Watermark()] * SHARDS).findings]
+    told = [each.row for each in verify_journal(ledger.journal, [Watermark()] * SHARDS).findings]
     assert set(rows) <= set(told)
     assert len(told) == len(set(told))
 
@@ -286,7 +286,9 @@ def test_at_positions_that_are_posted(database: "Database", what: str) -> None:
     change, row = INSIDE[what]
     database.run(change)
     assert found(ledger.journal) == {row}
-    assert row in [each.row for each in verify(ledger.journal, [Watermark()] * SHARDS).findings]
+    assert row in [
+        each.row for each in verify_journal(ledger.journal, [Watermark()] * SHARDS).findings
+    ]
     ledger.journal.close()
 
 
@@ -298,7 +300,7 @@ def test_a_currency_s_decimals_changed_are_one_finding(database: "Database") -> 
             before = chain.watermark
             ledger.journal.post(shard, before, [chain.run(moved(start, 5), end=start + 5)])
     database.run("UPDATE currencies SET scale = 3")
-    (finding,) = verify(ledger.journal, [Watermark()] * SHARDS).findings
+    (finding,) = verify_journal(ledger.journal, [Watermark()] * SHARDS).findings
     assert finding.row == RowKey.of("currencies", code="CAD")
     assert "With 3 decimals for CAD" in finding.sentence
     assert "with 2 they do" in finding.sentence
@@ -363,9 +365,11 @@ def test_a_rule_that_was_dropped_and_a_row_that_breaks_it(server: str, rule: str
         table = drop.split()[2]
         missing = RowKey(table, (("rule", rule),))
         database.run(drop)
-        assert [each.row for each in verify(journal, [Watermark()] * SHARDS).findings] == [missing]
+        assert [each.row for each in verify_journal(journal, [Watermark()] * SHARDS).findings] == [
+            missing
+        ]
         database.run(change)
-        told = [each.row for each in verify(journal, [Watermark()] * SHARDS).findings]
+        told = [each.row for each in verify_journal(journal, [Watermark()] * SHARDS).findings]
         assert {row, missing} <= set(told)
         journal.close()
 

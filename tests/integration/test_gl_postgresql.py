@@ -252,7 +252,7 @@ def test_missing_tables_and_rights_are_waited_for(
 def test_a_lock_that_lasts_is_unavailable(
     database: "Database", journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(connection, "DATABASE_LOCK_SECONDS", 1)
     quick = PostgresJournal(database.service)
     run = Chain().run(moved(0, 1))
     with database.engine() as engine, engine.begin() as blocker:

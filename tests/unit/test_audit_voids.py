@@ -14,7 +14,7 @@ from ledger.audit.journal import JournalCheck, OrderedRows
 from ledger.domain.run import Outcomes, Watermark
 from ledger.gl.journal import PostedVoid, RowKey
 from ledger.gl.memory import MemoryJournal
-from ledger.gl.verify import verify
+from ledger.gl.verify import verify_journal
 from tests.integration.gl_runs import Chain, moved, void_of, without
 
 FEES = "income:fees"
@@ -62,7 +62,7 @@ class World:
         return findings.breaks()
 
     def verify(self) -> set[tuple[str, object]]:
-        found = verify(self.journal, [self.journal.watermark(0)]).findings
+        found = verify_journal(self.journal, [self.journal.watermark(0)]).findings
         return {
             (each.row.table, dict(each.row.columns).get("log_offset")) for each in found if each.row
         }

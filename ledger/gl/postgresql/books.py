@@ -10,7 +10,7 @@ from ledger.gl.reads import Connects
 from ledger.gl.rows import JournalFinding
 from ledger.gl.sql_books import SqlBooks
 
-READ_SECONDS = 1_800
+_READ_SECONDS = 1_800
 """A statement of a report or an audit that takes longer is cancelled."""
 
 
@@ -35,8 +35,8 @@ class PostgresBooks(SqlBooks):
 def _read_engine(url: str, schema: str | None) -> Connects:
     return engine(
         url,
-        seconds=READ_SECONDS,
-        idle_seconds=READ_SECONDS,
+        seconds=_READ_SECONDS,
+        idle_seconds=_READ_SECONDS,
         settings={} if schema is None else {"search_path": schema},
         pool_size=2,
         max_overflow=8,

@@ -18,8 +18,8 @@ from ledger.hiding import hidden, shown_url
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 5
-LOCK_SECONDS = 10
+_CONNECT_SECONDS = 5
+DATABASE_LOCK_SECONDS = 10
 # A frozen backend does not cancel its own statement: the client gives up this much later.
 GRACE_SECONDS = 10
 KEEPALIVE = {
@@ -66,7 +66,7 @@ def engine(
     Raises SettingsError for an address that cannot be read.
     """
     address = _address(url)
-    made = create_engine(address, pool_timeout=LOCK_SECONDS, **options)
+    made = create_engine(address, pool_timeout=DATABASE_LOCK_SECONDS, **options)
     wanted = {
         "search_path": "public",
         # A worker whose machine is lost must not keep its locks for the system's two hours.
@@ -75,20 +75,20 @@ def engine(
         "tcp_keepalives_count": "3",
         "tcp_user_timeout": "30000",
         "statement_timeout": f"{seconds}s",
-        "lock_timeout": f"{LOCK_SECONDS}s",
+        "lock_timeout": f"{DATABASE_LOCK_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{idle_seconds}s",
     }
     started_with = " ".join(f"-c {name}={value}" for name, value in wanted.items())
 
     @event.listens_for(made, "do_connect")
     def connect(_dialect: Any, _record: Any, _args: Any, given: dict[str, Any]) -> Any:
-        arguments = {"connect_timeout": CONNECT_SECONDS, **KEEPALIVE, **given}
+        arguments = {"connect_timeout": _CONNECT_SECONDS, **KEEPALIVE, **given}
         arguments["options"] = f"{started_with} {given.get('options', '')}"
         connection = session.connected(BoundedConnection, **arguments)
         assert isinstance(connection, BoundedConnection)
         connection.patience = seconds + GRACE_SECONDS
         try:
-            session.establish(connection, settings or {})
+            session.configure_session(connection, settings or {})
         except BaseException:
             connection.close()
             raise
@@ -125,16 +125,16 @@ def faults_translated() -> Iterator[None]:
 def translate(error: BaseException) -> LedgerError:
     """The fault to raise for an error of the driver."""
     code = getattr(error, "sqlstate", None)
-    said = hidden(str(error).strip().partition("\n")[0]) or type(error).__name__
+    message = hidden(str(error).strip().partition("\n")[0]) or type(error).__name__
     lost = code is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     if lost or str(code)[:2] in _UNAVAILABLE_CLASSES or code in _UNAVAILABLE_CODES:
         return JournalUnavailable(
-            f"The general ledger's database does not answer at the moment: {said} "
-            f"({code or type(error).__name__}). Postings wait in the decision log and go on "
+            f"The general ledger's database does not answer at the moment: {message} "
+            f"({code or type(error).__name__}). Postings wait in the decision log and continue "
             "when it does; look at the database's own log if this lasts."
         )
     return NotPostable(
-        f"The general ledger's database refuses what was to be posted or read: {said} ({code}). "
-        "Nothing was posted. It would refuse it again: this is a fault of ours or somebody "
-        "changed the tables. What to do: docs/runbooks/not-postable.md"
+        f"The general ledger's database refuses what was to be posted or read: {message} ({code}). "
+        "Nothing was posted. It would refuse it again: this is a fault of the program, or "
+        "somebody changed the tables. What to do: docs/runbooks/not-postable.md"
     )

@@ -15,7 +15,7 @@ from ledger.gl.journal import Journal, NotPostable, Posting, Prepared
 from ledger.gl.opening import Opening, write_opening
 from ledger.gl.postgresql import copying, refused
 from ledger.gl.postgresql.books import PostgresBooks
-from ledger.gl.postgresql.connection import LOCK_SECONDS, engine, faults_translated
+from ledger.gl.postgresql.connection import DATABASE_LOCK_SECONDS, engine, faults_translated
 from ledger.gl.postgresql.posting import ADD_TO_STRIPES, END_ABANDONED, add_runs, move_shards
 from ledger.gl.posting import follow, same_scale, scales_of, scales_together
 
@@ -102,7 +102,7 @@ class PostgresJournal(PostgresBooks, Journal):
         with self._read.connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, psycopg.Connection)
-            driver.execute(END_ABANDONED, {"secs": LOCK_SECONDS})
+            driver.execute(END_ABANDONED, {"secs": DATABASE_LOCK_SECONDS})
 
     def _unknown(self, scales: Mapping[str, int]) -> dict[str, int]:
         """Currencies that this journal has not seen committed; NotPostable on a change."""

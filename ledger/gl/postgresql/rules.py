@@ -47,7 +47,7 @@ WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND attnum
     AND NOT attisdropped
 """
 _SHOWN = 500
-"""Characters of a condition that somebody else wrote."""
+"""Characters of a changed condition that a finding shows."""
 
 
 class StoredConstraint(NamedTuple):

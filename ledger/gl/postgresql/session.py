@@ -67,7 +67,7 @@ def connected(kind: type[psycopg.Connection[Any]], **arguments: Any) -> psycopg.
     return kind.connect(**{**arguments, "client_encoding": ENCODING})
 
 
-def establish(connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
+def configure_session(connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
     """Set `SETTINGS` and `settings` on a new connection.
 
     Raises InvariantBroken if the database cannot store every text, or if triggers are off.

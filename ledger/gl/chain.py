@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from ledger.domain.run import Content, Watermark, chain_digest
 from ledger.gl.books import Books
-from ledger.gl.posting import posted_transactions
+from ledger.gl.posting import COLUMNS, posted_transactions
 from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedVoid, RowKey
 from ledger.gl.scales import Scales
 
@@ -122,6 +122,7 @@ def _digest(run: PostedRun, transactions: Iterable[PostedTransaction]) -> bytes 
 def rebuilt(transactions: Iterable[PostedTransaction]) -> Content:
     """The run's content as intake wrote it: stripes in order of first appearance."""
     content = Content()
+    columns = [getattr(content, name) for name in COLUMNS]
     stripes: dict[tuple[str, str], int] = {}
     for each in transactions:
         for account, currency, scale, amount in each.entries:
@@ -133,16 +134,8 @@ def rebuilt(transactions: Iterable[PostedTransaction]) -> Content:
             content.entry_stripes.append(stripe)
             content.entry_amounts.append(amount)
         content.entry_counts.append(len(each.entries))
-        content.offsets.append(each.offset)
-        content.recorded_at.append(each.recorded_at)
-        content.effective_at.append(each.effective_at)
-        content.created_at.append(each.created_at)
-        content.transaction_ids.append(each.transaction_id)
-        content.kinds.append(each.kind)
-        content.descriptions.append(each.description)
-        content.ordering_keys.append(each.ordering_key)
-        content.reverses.append(each.reverses)
-        content.metadata.append(each.metadata)
+        for column, value in zip(columns, each[1:-1], strict=True):
+            column.append(value)
     return content
 
 

@@ -7,6 +7,13 @@ from ledger.errors import InvariantBroken
 from ledger.gl.journal import NotPostable, PostingRun, Prepared
 from ledger.gl.rows import PostedRun, PostedTransaction
 
+COLUMNS = (
+    "offsets", "transaction_ids", "kinds", "descriptions", "effective_at", "recorded_at",
+    "created_at", "ordering_keys", "reverses", "metadata",
+)  # fmt: skip
+"""The columns of a Content with the fields of a PostedTransaction, in their order."""
+_OF_DECISION = [name for name in PostedRun._fields if name != "decisions_offset"]
+
 
 def follow(shard: int, before: Watermark, runs: Sequence[PostingRun]) -> Watermark:
     """The watermark once `runs` are posted.
@@ -89,40 +96,14 @@ def same_scale(code: str, scale: int, known: int) -> None:
 
 def posted_run(run: PostingRun) -> PostedRun:
     """The run as the journal gives it back."""
-    decision = run.decision
-    return PostedRun(
-        shard=decision.shard,
-        decisions_offset=run.decisions_offset,
-        start=decision.start,
-        end=decision.end,
-        follows=decision.follows,
-        digest=decision.digest,
-        outcomes_digest=decision.outcomes_digest,
-        recorded_until=decision.recorded_until,
-        reference_offset=decision.reference_offset,
-        accepted=decision.accepted,
-        reference_digest=decision.reference_digest,
-    )
+    fields = {name: getattr(run.decision, name) for name in _OF_DECISION}
+    return PostedRun(decisions_offset=run.decisions_offset, **fields)
 
 
 def posted_transactions(shard: int, content: Content) -> Iterator[PostedTransaction]:
     """The transactions of a run's content, as the journal gives them back."""
     scale_of = dict(zip(content.currencies, content.scales, strict=True))
-    for index, legs in enumerate(content.legs()):
-        yield PostedTransaction(
-            shard=shard,
-            offset=content.offsets[index],
-            transaction_id=content.transaction_ids[index],
-            kind=content.kinds[index],
-            description=content.descriptions[index],
-            effective_at=content.effective_at[index],
-            recorded_at=content.recorded_at[index],
-            created_at=content.created_at[index],
-            ordering_key=content.ordering_keys[index],
-            reverses=content.reverses[index],
-            metadata=content.metadata[index],
-            entries=[
-                (account, currency, scale_of[currency], amount)
-                for account, currency, amount in legs
-            ],
-        )
+    columns = [getattr(content, name) for name in COLUMNS]
+    for *fields, legs in zip(*columns, content.legs(), strict=True):
+        entries = [(account, code, scale_of[code], amount) for account, code, amount in legs]
+        yield PostedTransaction._make((shard, *fields, entries))

@@ -2,10 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, case, exists, func, or_, select
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
@@ -25,16 +24,6 @@ _VOIDED = exists().where(
 )
 _VOIDS = select(voids).order_by(voids.c.shard, voids.c.log_offset)
 _TOTALS = (stripes.c.debits, stripes.c.credits, stripes.c.entries, stripes.c.last_offset)
-
-
-class Connects(Protocol):
-    """An engine, or a stand-in for one."""
-
-    def connect(self) -> AbstractContextManager[Connection]:
-        """A connection, for as long as it is held."""
-
-    def dispose(self) -> None:
-        """Close what is open."""
 
 
 def read_watermark(connection: Connection, shard: int) -> Watermark:
@@ -189,7 +178,7 @@ def _entry_sums(as_of: int, by: TimeAxis) -> Select[Any]:
     )
 
 
-def run_pages(engine: Connects, shard: int, after: int) -> Iterator[PostedRun]:
+def run_pages(engine: Engine, shard: int, after: int) -> Iterator[PostedRun]:
     """Each page in a transaction of its own, so that a slow reader keeps none open."""
     columns = [column for column in runs.c if column is not runs.c.posted_at]
     query = select(*columns).where(runs.c.shard == shard).order_by(runs.c.decisions_offset)
@@ -207,7 +196,7 @@ def run_pages(engine: Connects, shard: int, after: int) -> Iterator[PostedRun]:
 
 
 def transaction_pages(
-    engine: Connects, shard: int, start: int, end: int | None
+    engine: Engine, shard: int, start: int, end: int | None
 ) -> Iterator[PostedTransaction]:
     """As `run_pages`; what was posted never changes, so pages need no common snapshot."""
     query = select(transactions).where(transactions.c.shard == shard)

@@ -125,16 +125,7 @@ class PostedRun(NamedTuple):
     @property
     def head(self) -> RunHead:
         """What the digest covers besides content and outcomes."""
-        return RunHead(
-            self.shard,
-            self.start,
-            self.end,
-            self.follows,
-            self.recorded_until,
-            self.reference_offset,
-            self.accepted,
-            self.reference_digest,
-        )
+        return RunHead(*(getattr(self, name) for name in RunHead._fields))
 
     @property
     def key(self) -> "RowKey":

@@ -4,21 +4,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Unpack
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.gl import reads
 from ledger.gl.books import Accepted, BalanceQuery, BalanceSnapshot, Books, Snapshot
 from ledger.gl.orphan_rows import find_orphans
-from ledger.gl.reads import Connects
 from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedVoid
 
 
 class SqlBooks(Books):
     """`read`: connections that are in a repeatable read. `faults`: the driver's errors as ours."""
 
-    def __init__(self, read: Connects, faults: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, read: Engine, faults: Callable[[], AbstractContextManager[None]]) -> None:
         self._read, self._faults = read, faults
 
     @contextmanager

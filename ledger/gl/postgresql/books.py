@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from ledger.gl.postgresql import rules
 from ledger.gl.postgresql.connection import engine, faults_translated
-from ledger.gl.reads import Connects
 from ledger.gl.rows import JournalFinding
 from ledger.gl.sql_books import SqlBooks
 
@@ -20,19 +19,17 @@ class PostgresBooks(SqlBooks):
     `url` as SQLAlchemy has it, `postgresql+psycopg://role:password@host:port/database`. Connects to
     the server directly: a pooler that forbids startup options refuses its timeouts. `schema`: of a
     shadow ledger (`ledger.gl.postgresql.shadows`), and of nothing else; None for the live one.
-    `read`: connections to read with, instead of those to `url`.
+    `read`: an engine to read with, instead of one of `url`.
     """
 
-    def __init__(
-        self, url: str, *, schema: str | None = None, read: Connects | None = None
-    ) -> None:
+    def __init__(self, url: str, *, schema: str | None = None, read: Engine | None = None) -> None:
         super().__init__(read or _read_engine(url, schema), faults_translated)
 
     def broken_rules(self, connection: Connection) -> Iterable[JournalFinding]:
         return rules.broken(connection)
 
 
-def _read_engine(url: str, schema: str | None) -> Connects:
+def _read_engine(url: str, schema: str | None) -> Engine:
     return engine(
         url,
         seconds=_READ_SECONDS,

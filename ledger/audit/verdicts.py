@@ -3,7 +3,7 @@
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from ledger.audit.chain import AcceptedTransaction, RefusedRecord, Void, stripes_of
+from ledger.audit.chain import AcceptedTransaction, RefusedRecord, Void
 from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.audit.ids import Ids
 from ledger.audit.judge import (
@@ -83,15 +83,15 @@ class Verdicts:
         before, end = known.position, known.end
         known.advance(position)
         if position < before:
-            self._add_reference(head, f"knew the reference data before {position}, and one before "
-                                f"it those before {before}")  # fmt: skip
+            what = f"names reference data before {position}, a run before it those before {before}"
+            self._add_reference(head, what)
         elif position > end:
-            self._add_reference(head, f"knew the reference data before {position}, and the topic "
-                                f"ends at {end}")  # fmt: skip
+            what = f"names reference data before {position}, and the topic ends at {end}"
+            self._add_reference(head, what)
         elif head.reference_digest != known.digest:
             self._add_reference(
-                head, f"knew other reference data before {position} than the topic has, so rules "
-                "that depend on them are not judged there",
+                head, f"was decided with other reference data before {position} than the topic "
+                "has, so rules that depend on them are not judged there",
                 known.digest.hex(), head.reference_digest.hex(),
             )  # fmt: skip
         return position <= end and head.reference_digest == known.digest
@@ -153,12 +153,7 @@ class Verdicts:
         of: dict[str, Any] = {"offset": offset, "transaction_id": name, "outcome": ACCEPTED}
         sentence = f"Offset {offset} ({name!r}) was accepted with decimals of {had}; by the "
         sentence += f"rules and the reference data of its run they are {right}."
-        self._findings.add(
-            Break(
-                BreakKind.RULE, _LOG, self._shard, sentence, stripes_of(accepted.entries),
-                of | {"decimals": right}, of | {"decimals": had},
-            )
-        )  # fmt: skip
+        self._add(sentence, accepted, of | {"decimals": right}, of | {"decimals": had})
 
     def _verdict(self, record: LogRecord, outcome: str, recorded_at: int) -> Verdict:
         if not self._of_old:
@@ -190,12 +185,15 @@ class Verdicts:
             f"rules it is {right}, but it was decided as {outcome}: {verdict.why.rstrip('.')}."
         )
         of: dict[str, Any] = {"offset": record.offset, "transaction_id": name}
+        self._add(sentence, decided, of | {"outcome": right}, of | {"outcome": outcome})
+
+    def _add(
+        self, sentence: str, decided: Decided, right: dict[str, Any], actual: dict[str, Any]
+    ) -> None:
+        stripes = stripes_decided(decided)
         self._findings.add(
-            Break(
-                BreakKind.RULE, _LOG, self._shard, sentence, stripes_decided(decided),
-                of | {"outcome": right}, of | {"outcome": outcome},
-            )
-        )  # fmt: skip
+            Break(BreakKind.RULE, _LOG, self._shard, sentence, stripes, right, actual)
+        )
 
     def end(self, head: PostedRun) -> None:
         """From here on, ids older than twice the window are not remembered."""

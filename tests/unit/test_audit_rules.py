@@ -474,14 +474,14 @@ def test_a_wrong_digest_of_the_reference_data() -> None:
 def test_a_position_that_falls_or_is_beyond_the_end() -> None:
     first = two_runs().settled[0].head
     found = reference_break(two_runs(), reference_offset=3, reference_digest=first.reference_digest)
-    assert "before 3, and one before it those before 4" in found.sentence
+    assert "before 3, a run before it those before 4" in found.sentence
     assert "the topic ends at 5" in reference_break(two_runs(), reference_offset=6).sentence
 
 
 def test_a_record_of_the_reference_topic_altered() -> None:
     ledger = two_runs()
     ledger.noted[1] = ledger.noted[1]._replace(value=b"?", row=None)
-    # Nobody knows any more what the run knew, so nothing that depends on it is told besides.
+    # What the run was decided with is unknown now, so rules that depend on it are not judged.
     assert {each.kind for each in ledger.breaks()} == {BreakKind.REFERENCE}
 
 
@@ -537,7 +537,7 @@ def test_a_void_without_leave() -> None:
     ledger = voiding()
     ledger.noted = ledger.noted[:-1]
     found = ledger.breaks(BreakKind.RULE)
-    # The run says that it knew more reference data, so its rules are not judged any more.
+    # The run names more reference data than the topic has, so its rules are not judged.
     assert found == []
     assert [each.kind for each in ledger.breaks()] == [BreakKind.REFERENCE]
     ledger = voiding()

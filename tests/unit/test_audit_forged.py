@@ -35,7 +35,7 @@ def with_four_decimals(content: Content) -> None:
     content.entry_amounts = [100 * each for each in content.entry_amounts]
 
 
-def test_cad_booked_with_four_decimals_adds_up_and_is_told() -> None:
+def test_cad_booked_with_four_decimals_adds_up_and_is_a_break() -> None:
     log = log_of(FIRST)
     log.forge_content(0, with_four_decimals)
     [found] = log.audit()
@@ -46,7 +46,7 @@ def test_cad_booked_with_four_decimals_adds_up_and_is_told() -> None:
     assert found.as_json()["account"] == "assets:cash"
 
 
-def test_the_same_in_a_run_of_before_reference_data_were_named() -> None:
+def test_wrong_decimals_in_a_run_without_reference_digest() -> None:
     log = log_of(FIRST)
     log.forge(0, reference_digest=b"")
     assert log.audit() == []
@@ -73,7 +73,7 @@ def test_without_the_run_s_reference_data_other_rules_are_judged() -> None:
     assert "REVERSED_ALREADY" in log.audit()[1].sentence
 
 
-def test_of_what_was_refused_a_mebibyte_is_kept() -> None:
+def test_a_refusal_keeps_a_mebibyte_of_a_record() -> None:
     """The log takes longer records: its limit is the broker's, on what may be compressed."""
     log = AuditedLog(founded())
     long = b"x" * (REFUSAL_BYTES + 9)
@@ -101,7 +101,7 @@ def test_an_id_of_two_shards_is_judged_in_each_by_itself() -> None:
     assert "accepted in shard 0 at offset 0, and again in shard 1 at offset 0" in found[0].sentence
 
 
-def test_a_finding_is_short_whatever_the_record_says() -> None:
+def test_a_finding_about_a_long_record_is_short() -> None:
     long = "x" * 100_000
     made = draft(
         long, kind=long, reverses=long, entries=[entry(long, "debit", long, long)] * 50, at=NOW
@@ -116,7 +116,7 @@ def test_a_finding_is_short_whatever_the_record_says() -> None:
     assert len(repr([each.as_json() for each in log.audit()])) < 2_000
 
 
-def test_before_reference_data_were_named_iso_4217_came_first() -> None:
+def test_iso_4217_precedes_assets_in_runs_without_reference_digest() -> None:
     log = log_of(FIRST, draft("t-1", amount="1.234"))
     log.topic = ReferenceTopic(Asset("CAD", 4))
     log.forge(0, reference_digest=b"", reference_offset=1)

@@ -98,7 +98,7 @@ def test_a_balance_off_in_anything(changes: dict[str, Any]) -> None:
     assert found.as_json()["account"] == "assets:cash"
 
 
-def test_a_balance_lost_or_made_up() -> None:
+def test_a_missing_and_an_extra_balance() -> None:
     side = Side(*ROWS)
     side.balances[Stripe("assets:ghost", "CAD")] = side.balances.pop(DEPOSIT)
     assert side.pending() == set()
@@ -123,7 +123,7 @@ def test_a_balance_ahead_of_its_stripes_is_a_break_at_once() -> None:
     assert side.only().stripes == (CASH,)
 
 
-def test_the_same_version_says_the_same_even_in_motion() -> None:
+def test_balances_of_one_version_are_equal_while_records_arrive() -> None:
     side = Side(*ROWS)
     side.summed = {}
     assert side.pending() == set()
@@ -281,7 +281,7 @@ def test_a_balance_that_calls_itself_pending_is() -> None:
     assert quickly(balance(CASH, NEW, status="pending"), s0=OLD) == ({CASH}, [])
 
 
-def test_an_account_known_to_be_broken_is_not_told_again() -> None:
+def test_an_account_with_a_break_is_not_reported_again() -> None:
     findings = Findings()
     findings.broken.add(CASH)
     assert quick.compare_with_database({}, {CASH: {0: OLD}}, [10], findings, summed=True) == set()
@@ -309,7 +309,7 @@ def test_an_account_is_reconciled_or_pending_or_broken() -> None:
     }  # fmt: skip
 
 
-def test_holdings_know_where_the_topic_last_spoke_of_them() -> None:
+def test_a_striped_account_has_the_offset_of_its_last_record() -> None:
     side = Side(*ROWS)
     assert (side.holdings[CASH].last, side.holdings[DEPOSIT].last) == (1, 2)
     assert isinstance(side.holdings[CASH], StripedAccount)

@@ -28,7 +28,7 @@ def record(offset: int, value: bytes | None) -> ConsumerRecord:
     )  # type: ignore[call-arg]
 
 
-def test_what_was_refused_is_decoded_too() -> None:
+def test_refused_records_are_decoded() -> None:
     reader = AskedReader.of(Settings())
     originals = LogDecoder(reader)
     values = [wire(MADE), wire(MADE), b"?", None, wire(MADE, schema_id=9), bytes(500)]
@@ -42,13 +42,13 @@ def test_what_was_refused_is_decoded_too() -> None:
     assert all(isinstance(each.draft, str) for each in found[2:5])
 
 
-def test_what_was_accepted_is_decoded_whatever_the_limit() -> None:
+def test_accepted_records_are_decoded_beyond_the_size_limit() -> None:
     originals = LogDecoder(AskedReader.of(Settings()))
     [found] = asyncio.run(originals.of([record(0, wire(MADE))], set(), largest=1))
     assert found.draft == MADE
 
 
-def test_a_schema_of_what_was_refused_is_asked_for_once() -> None:
+def test_a_schema_of_refused_records_is_looked_up_once() -> None:
     reader = AskedReader.of(Settings())
     originals = LogDecoder(reader)
     made_up = wire(MADE, schema_id=9)

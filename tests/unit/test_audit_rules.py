@@ -156,7 +156,7 @@ def checked(ledger: Ledger) -> list[Break]:
     return findings.breaks()
 
 
-def test_a_worker_that_decides_by_rules_of_its_own() -> None:
+def test_a_worker_that_decides_by_other_rules() -> None:
     """The chain is whole, everything adds up, and the reference data are those of the topic."""
     ledger = decided(
         draft(T, currency="JPY", amount="10"), draft(R, currency="BTC", amount="1.0001")
@@ -191,7 +191,7 @@ def test_what_the_product_decides_is_right(seed: int) -> None:
     assert at_random(seed).breaks() == []
 
 
-def test_the_logs_at_random_have_something_of_everything() -> None:
+def test_random_logs_have_every_kind_of_decision() -> None:
     said = {each for seed in range(40) for each in at_random(seed).said().values()}
     assert said == {"accepted", "duplicate", "void", *Reason} - {"SCALE_CHANGED"}
 
@@ -220,7 +220,7 @@ def test_any_one_changed_verdict_is_found(seed: int) -> None:
 # Rules by themselves, where the logs at random are thin.
 
 
-def test_what_is_close_to_a_limit() -> None:
+def test_values_close_to_a_limit() -> None:
     limits = Policy()
     for field, age, said in (
         ("created_at", limits.window, "accepted"), ("created_at", limits.window + 1, "TOO_LATE"),
@@ -309,7 +309,7 @@ def test_the_reversal_of_a_reversal_asks_for_the_accounts() -> None:
     named(only(ledger.breaks()), 2, "ACCOUNT_CLOSED", "accepted")
 
 
-def test_what_is_not_ours_may_have_been_registered_since() -> None:
+def test_a_foreign_schema_may_have_been_registered_since() -> None:
     ledger = Ledger()
     ledger.publish(unreadable(), value=b"?\0\0\0\1")
     decided(MADE, draft(R), ledger=ledger)
@@ -424,7 +424,7 @@ def test_what_was_decided_before_has_no_finding(seed: int) -> None:
 
 
 @pytest.mark.parametrize("unseen", ["\n", "\u3164", "\ufe0f", "\u00a0"])
-def test_names_of_old_stay_reversible(unseen: str) -> None:
+def test_transactions_with_old_names_stay_reversible(unseen: str) -> None:
     ledger, old = Ledger(), at_home(9) + unseen
     while id_in_shard(0, SHARDS, old) != old + "-0":
         old += unseen
@@ -440,7 +440,7 @@ def test_names_of_old_stay_reversible(unseen: str) -> None:
     named(only(ledger.breaks()), 2, "duplicate", "FIELD_MALFORMED")
 
 
-def test_a_run_of_old_after_a_new_one_is_told() -> None:
+def test_a_run_without_reference_digest_after_one_with_it_is_a_break() -> None:
     ledger = decided(MADE)
     _of_old(ledger, lambda: decided(draft(R), ledger=ledger))
     assert "names no digest" in only(ledger.breaks()).sentence

@@ -181,11 +181,11 @@ def world() -> World:
     return World()
 
 
-def test_where_all_is_right_nothing_is_found(world: World) -> None:
+def test_a_correct_world_has_no_breaks(world: World) -> None:
     assert world.audit() == []
 
 
-def test_the_world_has_something_of_everything(world: World) -> None:
+def test_the_world_has_every_kind_of_decision(world: World) -> None:
     outcomes = [Outcomes.decode(row["outcomes"]) for row in world.decisions]
     assert sum(row["accepted"] for row in world.decisions) == len(world.transactions) == 6
     assert [each.duplicates for each in outcomes] == [[], [4], [], []]
@@ -239,7 +239,7 @@ def test_any_field_of_the_journal(world: World, changes: dict[str, Any]) -> None
     assert "'t-1' at offset 1" in found.sentence
 
 
-def test_a_transaction_that_the_journal_lost(world: World) -> None:
+def test_a_missing_transaction_in_the_journal(world: World) -> None:
     lost = world.transactions.pop(2)
     found = only(world.audit())
     assert (found.kind, found.between[1]) == (BreakKind.MISSING, Party.JOURNAL)
@@ -247,7 +247,7 @@ def test_a_transaction_that_the_journal_lost(world: World) -> None:
     assert lost.transaction_id in found.sentence
 
 
-def test_a_transaction_that_the_journal_made_up(world: World) -> None:
+def test_an_extra_transaction_in_the_journal(world: World) -> None:
     # The offset is that of a refused record.
     made_up = world.transactions[0]._replace(offset=2, transaction_id="t-2b")
     world.transactions.insert(2, made_up)
@@ -257,7 +257,7 @@ def test_a_transaction_that_the_journal_made_up(world: World) -> None:
     assert found.ledger["offset"] == 2
 
 
-def test_runs_of_the_journal_lost_altered_and_made_up(world: World) -> None:
+def test_missing_altered_and_extra_runs_of_the_journal(world: World) -> None:
     lost, altered = world.runs[:2]
     made_up = lost._replace(decisions_offset=-1)
     world.runs[:2] = [made_up, altered._replace(digest=bytes(32))]
@@ -288,7 +288,7 @@ def test_a_stripe_of_the_database_off_by_one(world: World) -> None:
     assert (found.stream["credits"], found.ledger["credits"]) == ("0.50", "0.51")
 
 
-def test_a_stripe_that_the_database_lost_or_made_up(world: World) -> None:
+def test_a_missing_and_an_extra_stripe_of_the_database(world: World) -> None:
     world.database[stripe("assets:ghost")] = world.database.pop(LAST)
     assert told(world.audit()) == {
         (BreakKind.MISSING, Party.DATABASE), (BreakKind.EXTRA, Party.DATABASE)
@@ -326,7 +326,7 @@ def test_a_row_of_the_table_off_by_one_at_its_own_offset(world: World) -> None:
     assert told(world.audit()) == {(BreakKind.DIFFERS, Party.TABLE)}
 
 
-def test_a_row_that_the_table_lost_or_made_up(world: World) -> None:
+def test_a_missing_and_an_extra_row_of_the_table(world: World) -> None:
     world.rows[stripe("assets:ghost")] = world.rows.pop(LAST)
     assert told(world.audit()) == {(BreakKind.MISSING, Party.TABLE), (BreakKind.EXTRA, Party.TABLE)}
 
@@ -377,7 +377,7 @@ def test_a_stripe_that_was_compared_with_other_totals(world: World) -> None:
 # The log and the decisions.
 
 
-def test_an_offset_that_was_passed_over(world: World) -> None:
+def test_an_undecided_offset(world: World) -> None:
     world.decide_again(0, outcomes=lambda rest: rest.refused.clear())
     assert (BreakKind.UNDECIDED, Party.DECISIONS) in told(world.audit())
 
@@ -388,19 +388,19 @@ def test_an_offset_decided_twice(world: World) -> None:
     assert "Offset 3 was decided twice" in only(found).sentence
 
 
-def test_a_decision_about_nothing(world: World) -> None:
+def test_a_decision_without_a_record(world: World) -> None:
     world.decide_again(1, outcomes=lambda rest: rest.duplicates.append(99))
     assert (BreakKind.EXTRA, Party.DECISIONS) in told(world.audit())
 
 
-def test_a_repetition_of_nothing_is_money_lost(world: World) -> None:
+def test_a_repetition_of_no_accepted_transaction_is_a_break(world: World) -> None:
     world.original(4, transaction_id="t-lost")
     found = only(world.audit())
     assert found.kind is BreakKind.FALSE_DUPLICATE
     assert "t-lost" in found.sentence
 
 
-def test_a_repetition_with_another_content_is_money_lost(world: World) -> None:
+def test_a_repetition_with_another_content_is_a_break(world: World) -> None:
     world.original(
         4, entries=[each | {"amount": "10.01"} for each in world.originals[4].draft["entries"]]
     )

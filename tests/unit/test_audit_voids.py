@@ -69,7 +69,7 @@ class World:
 
 
 @pytest.mark.parametrize("upto", [0, 1, 2, 3, 4])
-def test_nothing_is_wrong_wherever_posting_is(upto: int) -> None:
+def test_no_breaks_at_any_position_of_posting(upto: int) -> None:
     world = World(upto)
     assert [each.sentence for each in world.audit()] == []
     assert world.verify() == set()

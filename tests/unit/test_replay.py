@@ -137,7 +137,7 @@ def known(log, mark):
     return asyncio.run(require_known(log, CODEC, "ledger.decisions", 0, mark))
 
 
-def test_a_log_made_anew_is_known_by_its_digest():
+def test_a_recreated_log_is_recognised_by_its_digest():
     _, run = decided([draft("t-1")], Reference())
     _, other = decided([draft("t-2")], Reference())
     known(OneRun(run.decision.row()), run.after)
@@ -170,7 +170,7 @@ def test_each_refused_record_is_sent_once_and_hopeless_ones_never():
 
 
 @pytest.mark.parametrize("name", ["public", "pg_mine", "Upper", "a b", "", "a;b", "1a", "x" * 51])
-def test_a_shadow_is_not_named_so(name):
+def test_a_name_that_no_shadow_may_have(name):
     with pytest.raises(LedgerError, match="cannot name a shadow"):
         shadows.require_name(name)
 
@@ -196,7 +196,7 @@ def test_tables_in_use_are_not_removed(tmp_path):
         tables.tables_of(settings, "worker-8", tables.TABLE_KINDS)
 
 
-def test_a_table_begun_anew_takes_nothing_from_its_changelog(tmp_path):
+def test_a_refolded_table_takes_nothing_from_its_changelog(tmp_path):
     """Whatever the changelog has before the position: the store has it on disk once it is closed."""
     begin_anew(tmp_path / "stripes" / "0", 17)
     asked = []

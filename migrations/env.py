@@ -4,8 +4,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from ledger import settings
-from ledger.gl.postgresql.connection import engine
-from ledger.gl.postgresql.migrate import UPGRADE_SECONDS
+from ledger.gl.postgresql.migrate import owner_engine
 from ledger.gl.tables import metadata
 from migrations import grants
 
@@ -29,6 +28,5 @@ if given is not None:
     migrate(given)
 else:
     address = settings.load().database_url
-    made = engine(address, seconds=UPGRADE_SECONDS, idle_seconds=UPGRADE_SECONDS)
-    with made.connect() as own:
+    with owner_engine(address).connect() as own:
         migrate(own)

@@ -34,7 +34,7 @@ def _read_engine(url: str, schema: str | None) -> Engine:
         url,
         seconds=_READ_SECONDS,
         idle_seconds=_READ_SECONDS,
-        settings={} if schema is None else {"search_path": schema},
+        schema=schema,
         pool_size=2,
         max_overflow=8,
         pool_pre_ping=True,

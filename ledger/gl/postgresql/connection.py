@@ -55,14 +55,15 @@ def engine(
     *,
     seconds: int,
     idle_seconds: int,
+    schema: str | None = None,
     settings: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Engine:
     """An engine whose statements end after `seconds`, and idle transactions after `idle_seconds`.
 
-    `settings` are PostgreSQL's, for each session; `options` go to `create_engine`. Nothing is
-    connected yet. The address may set other timeouts and another search_path than public
-    (`?options=-c%20search_path%3D…`); the environment changes nothing in a session.
+    `schema`: for a shadow ledger. `settings` are PostgreSQL's, for each session; `options` go to
+    `create_engine`. Nothing is connected yet. The address may set other timeouts and another
+    search_path than public (`?options=-c%20search_path%3D…`); the environment changes nothing.
     Raises SettingsError for an address that cannot be read.
     """
     address = _address(url)
@@ -78,6 +79,7 @@ def engine(
         "lock_timeout": f"{DATABASE_LOCK_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{idle_seconds}s",
     }
+    in_session = {**(settings or {}), **({"search_path": schema} if schema else {})}
     started_with = " ".join(f"-c {name}={value}" for name, value in wanted.items())
 
     @event.listens_for(made, "do_connect")
@@ -88,7 +90,7 @@ def engine(
         assert isinstance(connection, BoundedConnection)
         connection.patience = seconds + GRACE_SECONDS
         try:
-            session.configure_session(connection, settings or {})
+            session.configure_session(connection, in_session)
         except BaseException:
             connection.close()
             raise

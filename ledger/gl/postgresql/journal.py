@@ -28,7 +28,6 @@ class PostgresJournal(PostgresBooks, Journal):
 
     def __init__(self, url: str, *, schema: str | None = None) -> None:
         super().__init__(url, schema=schema)
-        where = {} if schema is None else {"search_path": schema}
         # Postings look up by primary key alone. Without statistics, in a ledger's first minute,
         # the planner would read whole tables instead, and a prepared statement would stay so.
         # Autocommit, with a BEGIN of our own: psycopg's would be a round trip by itself.
@@ -38,7 +37,8 @@ class PostgresJournal(PostgresBooks, Journal):
             idle_seconds=POST_SECONDS,
             pool_size=1,
             max_overflow=0,
-            settings={"enable_seqscan": "off", **where},
+            schema=schema,
+            settings={"enable_seqscan": "off"},
             isolation_level="AUTOCOMMIT",
         )
         self._scales: dict[str, int] = {}

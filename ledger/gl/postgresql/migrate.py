@@ -5,6 +5,7 @@ from threading import Lock
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import Engine
 
 from ledger.gl.postgresql.connection import engine, faults_translated
 
@@ -15,6 +16,12 @@ UPGRADE_SECONDS = 3_600
 _ONE_AT_A_TIME = Lock()
 
 
+def owner_engine(database_url: str, schema: str | None = None) -> Engine:
+    """An engine for the tables' owner, with time for migrations."""
+    seconds = UPGRADE_SECONDS
+    return engine(database_url, seconds=seconds, idle_seconds=seconds, schema=schema)
+
+
 def upgrade(database_url: str, *, schema: str | None = None) -> None:
     """Run the migrations that are missing, as the tables' owner, and grant the roles' rights.
 
@@ -23,12 +30,7 @@ def upgrade(database_url: str, *, schema: str | None = None) -> None:
     """
     config = Config()
     config.set_main_option("path_separator", "os")
-    made = engine(
-        database_url,
-        seconds=UPGRADE_SECONDS,
-        idle_seconds=UPGRADE_SECONDS,
-        settings={} if schema is None else {"search_path": schema},
-    )
+    made = owner_engine(database_url, schema)
     try:
         with (
             _ONE_AT_A_TIME,

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import LedgerError
 from ledger.gl.postgresql import dependants
-from ledger.gl.postgresql.connection import engine, faults_translated
-from ledger.gl.postgresql.migrate import UPGRADE_SECONDS, upgrade
+from ledger.gl.postgresql.connection import faults_translated
+from ledger.gl.postgresql.migrate import owner_engine, upgrade
 from ledger.gl.tables import metadata
 
 LEDGER_TABLES = (*metadata.tables, "alembic_version")
@@ -186,7 +186,7 @@ def _remark(connection: Connection, name: str, purpose: str) -> None:
 
 @contextmanager
 def _owner(database_url: str) -> Iterator[Engine]:
-    made = engine(database_url, seconds=UPGRADE_SECONDS, idle_seconds=UPGRADE_SECONDS)
+    made = owner_engine(database_url)
     try:
         with faults_translated():
             yield made

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.domain import avro
 from ledger.domain.run import Stripe, Watermark
+from ledger.gl.posting import COLUMNS
 from ledger.gl.rows import PostedRun
 
 _NUMBERS = struct.Struct(">iqqqqq")
@@ -189,19 +190,15 @@ def transactions_in(columns: Mapping[str, Sequence[Any]]) -> Iterator[AcceptedTr
     names = list(zip(columns["accounts"], columns["currencies"], columns["scales"], strict=True))
     if min(columns["entry_stripes"], default=0) < 0:
         raise ValueError("an entry points before the first stripe")
-    legs = (
+    every_entry = (
         (*names[stripe], amount)
         for stripe, amount in zip(columns["entry_stripes"], columns["entry_amounts"], strict=True)
     )
-    heads = zip(
-        columns["offsets"], columns["transaction_ids"], columns["kinds"], columns["descriptions"],
-        columns["effective_at"], columns["recorded_at"], columns["created_at"],
-        columns["ordering_keys"], columns["reverses"], columns["metadata"], strict=True,
-    )  # fmt: skip
+    heads = zip(*(columns[name] for name in COLUMNS), strict=True)
     for head, count in zip(heads, columns["entry_counts"], strict=True):
-        entries = list(islice(legs, max(count, 0)))
+        entries = list(islice(every_entry, max(count, 0)))
         if len(entries) != count:
             raise ValueError(f"offset {head[0]} has {len(entries)} entries of {count}")
         yield AcceptedTransaction._make((*head, entries))
-    if next(legs, None) is not None:
+    if next(every_entry, None) is not None:
         raise ValueError("there are entries of no transaction")

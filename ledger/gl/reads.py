@@ -209,15 +209,15 @@ def transaction_pages(
             if not page:
                 return
             last = page[-1].log_offset
-            legs = _legs(connection, shard, page[0].log_offset, last)
+            found = _entries_of(connection, shard, page[0].log_offset, last)
         for row in page:
-            yield PostedTransaction._make((*row, legs.get(row.log_offset, [])))
+            yield PostedTransaction._make((*row, found.get(row.log_offset, [])))
         if len(page) < _PAGE:
             return
         start = last + 1
 
 
-def _legs(
+def _entries_of(
     connection: Connection, shard: int, first: int, last: int
 ) -> dict[int, list[tuple[str, str, int, int]]]:
     """By offset, from `first` to `last` inclusive."""
@@ -234,7 +234,7 @@ def _legs(
         .where(entries.c.shard == shard, entries.c.log_offset.between(first, last))
         .order_by(entries.c.log_offset, entries.c.entry)
     )
-    legs: dict[int, list[tuple[str, str, int, int]]] = defaultdict(list)
+    found: dict[int, list[tuple[str, str, int, int]]] = defaultdict(list)
     for offset, account, currency, scale, amount in connection.execute(query):
-        legs[offset].append((account, currency, scale, int(amount)))
-    return legs
+        found[offset].append((account, currency, scale, int(amount)))
+    return found

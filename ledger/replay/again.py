@@ -147,28 +147,20 @@ class DecisionReplay:
         offsets = [
             offset
             for offset in sorted(was.keys() | now.keys())
-            if not was.get(offset, _NO_OUTCOME).is_same_as(now.get(offset, _NO_OUTCOME))
+            if not was[offset].is_same_as(now[offset])
         ]
         if not offsets:
             return []
         then = self._decided(run, received, self._reference.as_of(run.decision.reference_offset))
-        return [
-            self._changed(
-                offset,
-                was.get(offset, _NO_OUTCOME),
-                now.get(offset, _NO_OUTCOME),
-                then.get(offset, _NO_OUTCOME),
-            )
-            for offset in offsets
-        ]
+        return [self._changed(at, was[at], now[at], then[at]) for at in offsets]
 
     def _decided(
         self, run: ValidRun, received: Sequence[Received], reference: Reference
-    ) -> dict[int, RecordOutcome]:
+    ) -> "OutcomesByOffset":
         mark, end = run.before, run.after.end
         memory = self._ids.memory(voidable=voidable(run.voided, reference.leaves.get(self._shard)))
         policy = policy_or_first(reference, self._settings)
-        found: dict[int, RecordOutcome] = {}
+        found = OutcomesByOffset()
         while mark.end < end:
             decided = decide(
                 (each for each in received if each.offset >= mark.end),
@@ -180,7 +172,7 @@ class DecisionReplay:
                 reference=reference,
                 policy=policy,
             )
-            found |= outcomes_of(decided.content, decided.outcomes)
+            found.update(outcomes_of(decided.content, decided.outcomes))
             mark = decided.decision.after(mark, decisions_offset=run.decisions_offset)
         return found
 
@@ -201,9 +193,16 @@ class DecisionReplay:
         self._ids.close()
 
 
-def outcomes_of(content: Content, outcomes: Outcomes) -> dict[int, RecordOutcome]:
-    """By offset."""
-    found: dict[int, RecordOutcome] = {}
+class OutcomesByOffset(dict[int, RecordOutcome]):
+    """The decisions about records; about an offset without one, `nothing`."""
+
+    def __missing__(self, offset: int) -> RecordOutcome:
+        return RecordOutcome("nothing")
+
+
+def outcomes_of(content: Content, outcomes: Outcomes) -> OutcomesByOffset:
+    """The decisions of a run."""
+    found = OutcomesByOffset()
     for each in posted_transactions(0, content):
         found[each.offset] = RecordOutcome(ACCEPTED, each.transaction_id, content=each[2:])
     for offset in outcomes.duplicates:

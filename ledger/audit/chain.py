@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.domain import avro
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl.posting import COLUMNS
+from ledger.gl.posting import TRANSACTION_COLUMNS
 from ledger.gl.rows import PostedRun
 
 _NUMBERS = struct.Struct(">iqqqqq")
@@ -194,7 +194,7 @@ def transactions_in(columns: Mapping[str, Sequence[Any]]) -> Iterator[AcceptedTr
         (*names[stripe], amount)
         for stripe, amount in zip(columns["entry_stripes"], columns["entry_amounts"], strict=True)
     )
-    heads = zip(*(columns[name] for name in COLUMNS), strict=True)
+    heads = zip(*(columns[name] for name in TRANSACTION_COLUMNS), strict=True)
     for head, count in zip(heads, columns["entry_counts"], strict=True):
         entries = list(islice(every_entry, max(count, 0)))
         if len(entries) != count:

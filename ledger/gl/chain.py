@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from ledger.domain.run import Content, Watermark, chain_digest
 from ledger.gl.books import Books
-from ledger.gl.posting import COLUMNS, posted_transactions
+from ledger.gl.posting import TRANSACTION_COLUMNS, posted_transactions
 from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedVoid, RowKey
 from ledger.gl.scales import Scales
 
@@ -122,7 +122,7 @@ def _digest(run: PostedRun, transactions: Iterable[PostedTransaction]) -> bytes 
 def rebuilt(transactions: Iterable[PostedTransaction]) -> Content:
     """The run's content as intake wrote it: stripes in order of first appearance."""
     content = Content()
-    columns = [getattr(content, name) for name in COLUMNS]
+    columns = [getattr(content, name) for name in TRANSACTION_COLUMNS]
     stripes: dict[tuple[str, str], int] = {}
     for each in transactions:
         for account, currency, scale, amount in each.entries:

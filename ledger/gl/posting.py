@@ -7,7 +7,7 @@ from ledger.errors import InvariantBroken
 from ledger.gl.journal import NotPostable, PostingRun, Prepared
 from ledger.gl.rows import PostedRun, PostedTransaction
 
-COLUMNS = (
+TRANSACTION_COLUMNS = (
     "offsets", "transaction_ids", "kinds", "descriptions", "effective_at", "recorded_at",
     "created_at", "ordering_keys", "reverses", "metadata",
 )  # fmt: skip
@@ -103,7 +103,7 @@ def posted_run(run: PostingRun) -> PostedRun:
 def posted_transactions(shard: int, content: Content) -> Iterator[PostedTransaction]:
     """The transactions of a run's content, as the journal gives them back."""
     scale_of = dict(zip(content.currencies, content.scales, strict=True))
-    columns = [getattr(content, name) for name in COLUMNS]
+    columns = [getattr(content, name) for name in TRANSACTION_COLUMNS]
     for *fields, legs in zip(*columns, content.legs(), strict=True):
         entries = [(account, code, scale_of[code], amount) for account, code, amount in legs]
         yield PostedTransaction._make((shard, *fields, entries))

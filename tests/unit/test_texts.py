@@ -1,0 +1,121 @@
+"""Every command, option, file, setting, target and module that a text of the repository names.
+
+Texts are documents, docstrings, comments, help texts and messages; those of tests are their
+docstrings, for a test may well name what there is not. `tests/unit/naming.py` does the looking.
+"""
+
+import re
+
+import pytest
+
+from tests.unit import naming
+from tests.unit.naming import CODE, ROOT
+
+THIS = ("tests/unit/test_texts.py", "tests/unit/naming.py")
+
+
+def listed(found: list[str]) -> str:
+    """For the message of a test: one a line."""
+    return "\n" + "\n".join(found)
+
+
+def documents() -> list[str]:
+    """Every document; of the changelog what is newer than the second last release."""
+    return sorted(name for name in naming.files() if name.endswith(".md"))
+
+
+def text_of(name: str) -> str:
+    text = (ROOT / name).read_text()
+    if name == "CHANGELOG.md":
+        # What older releases had may be gone.
+        return "## [".join(re.split(r"^## \[", text, flags=re.MULTILINE)[:3])
+    return text
+
+
+def test_there_is_what_documents_name():
+    found = []
+    for name in documents():
+        text = text_of(name)
+        found += naming.wrong(text, name)
+        found += [f"{name}: {each}" for each in naming.links(text, ROOT / name)]
+        found += [f"{name}: {each}" for each in naming.unknown_names(text)]
+    assert not found, listed(found)
+
+
+def test_there_is_what_docstrings_comments_and_messages_name():
+    found = []
+    for name in sorted(naming.files()):
+        if name.endswith(".py") and name.split("/")[0] in CODE:
+            for text, line in naming.texts_of(name):
+                found += naming.wrong(text, f"{name}:{line}")
+            for text, line in naming.docstrings_of(name):
+                found += [f"{name}:{line}: {each}" for each in naming.unknown_names(text)]
+    assert not found, listed(found)
+
+
+def test_there_is_what_schemas_the_makefile_and_tests_name():
+    found = []
+    for name in sorted(naming.files()):
+        if name.endswith(".avsc") or "." not in name.rpartition("/")[2]:
+            found += naming.wrong((ROOT / name).read_text(), name)
+        elif name.startswith("tests/") and name.endswith(".py") and name not in THIS:
+            for text, line in naming.docstrings_of(name):
+                found += naming.wrong(text, f"{name}:{line}")
+    assert not found, listed(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "run `faust-ledger audit`",
+        "run faust-ledger audit on it",
+        "`faust-ledger topics mend`",
+        "`faust-ledger reconcile --everything`",
+        "`reconcile --everything`",
+        "faust-ledger topics\n    mend",
+        "echo x | faust-ledger assets export -",
+        "see docs/nowhere.md",
+        "`ledger/streaming/nowhere.py`",
+        "in `nowhere.py`",
+        "tests/unit/nowhere_*.py",
+        "FAUST_LEDGER_NOWHERE=1",
+        "the setting `nowhere`",
+        "settings `shards`, `nowhere`",
+        "`make nowhere`",
+        "```\nmake nowhere  # does it\n```",
+        "`ledger.domain.nowhere`",
+        "by `ledger.domain.money.nowhere`",
+    ],
+)
+def test_what_is_not_there_is_found(text):
+    assert naming.wrong(text, "here") != []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`faust-ledger reconcile --full` and `topics create`",
+        "$ FAUST_LEDGER_CONFIG=x faust-ledger publish day.jsonl --wait  # sends",
+        "`FAUST_LEDGER_…` variables, docs/runbooks/…, docs/runbooks/*.md",
+        "the setting `shards`, `make test`, `ledger.domain.money`, the topic `ledger.balances`",
+        "faust-ledger is a ledger",
+    ],
+)
+def test_what_is_there_is_not_found_wrong(text):
+    assert naming.wrong(text, "here") == []
+
+
+def test_names_in_backticks_are_looked_for_in_the_code():
+    assert list(naming.unknown_names("`NoSuchThing`, `no_such_thing`")) != []
+    assert list(naming.unknown_names("`Settings`, `max_run_bytes`, `Journal.post_nothing`")) == [
+        "`post_nothing` is in no code"
+    ]
+
+
+def test_a_link_to_nowhere_is_found():
+    page = ROOT / "docs" / "architecture.md"
+    assert list(naming.links("[a](nowhere.md) [b](security.md#nowhere)", page)) == [
+        "the link to nowhere.md leads nowhere",
+        "the link to security.md#nowhere names no heading",
+    ]
+    assert list(naming.links("[a](security.md) [b](https://example.com)", page)) == []

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from ledger.settings_sources import PREFIX
 from tests.unit import naming
 from tests.unit.naming import CODE, ROOT
 
@@ -78,7 +79,7 @@ def test_there_is_what_schemas_the_makefile_and_tests_name():
         "`ledger/streaming/nowhere.py`",
         "in `nowhere.py`",
         "tests/unit/nowhere_*.py",
-        "FAUST_LEDGER_NOWHERE=1",
+        f"{PREFIX}NOWHERE=1",
         "the setting `nowhere`",
         "settings `shards`, `nowhere`",
         "`make nowhere`",
@@ -119,3 +120,19 @@ def test_a_link_to_nowhere_is_found():
         "the link to security.md#nowhere names no heading",
     ]
     assert list(naming.links("[a](security.md) [b](https://example.com)", page)) == []
+
+
+WORDS = """
+    account entry transaction journal posting stripe shard run position break decided posted compared
+    reconciled pending void leave reverse as-of effective recorded sealed hold settle topic partition
+    offset publish append consume fetch assign revoke seek poll changelog compaction lag commit
+    watermark mark window floor early policy digest chain worker application supervisor stage lane
+"""
+
+
+def test_the_glossary_has_each_word_once():
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    items = re.findall(r"^- (\*\*.+?\*\*): ", text, re.MULTILINE | re.DOTALL)
+    words = [word for item in items for word in re.findall(r"\*\*(.+?)\*\*", item)]
+    assert sorted(words) == sorted(set(words))
+    assert {*WORDS.split(), "left out", "reference data"} <= set(words)

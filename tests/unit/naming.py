@@ -31,10 +31,10 @@ FOLDERS = "agents|docs|ledger|migrations|schemas|tests"
 ELSEWHERE = frozenset({"schemas/ids"})
 """Paths of others that look like ours: of the registry's API."""
 OTHERS = frozenset({
-    "_get_actions_per_node", "consistent_random", "format_type", "process_cpu_seconds_total",
-    "process_resident_memory_bytes",
+    "_get_actions_per_node", "ca_location", "consistent_random", "format_type",
+    "process_cpu_seconds_total", "process_resident_memory_bytes",
 })  # fmt: skip
-"""Names of others: aiokafka's, librdkafka's, PostgreSQL's, prometheus_client's."""
+"""Names of aiokafka, the registry's client, librdkafka, PostgreSQL and prometheus_client."""
 
 
 @cache
@@ -175,25 +175,6 @@ def _exists(name: str) -> bool:
     return any(fnmatch(each, pattern) for each in files() | folders())
 
 
-def links(text: str, file: Path) -> Iterator[str]:
-    """Links of a document to files, and to headings, that there are not."""
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if re.match(r"[a-z]+:", target):
-            continue
-        name, _, heading = target.partition("#")
-        other = (file.parent / name).resolve() if name else file
-        if not other.exists():
-            yield f"the link to {target} leads nowhere"
-        elif heading and heading not in headings(other.read_text()):
-            yield f"the link to {target} names no heading"
-
-
-def headings(text: str) -> set[str]:
-    """As links name them."""
-    found = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in found}
-
-
 def variables(text: str) -> Iterator[str]:
     """Environment variables of ours that nothing reads."""
     for found in re.findall(rf"{PREFIX}[A-Z][A-Z_]*[A-Z](?![A-Z_]*{HOLE})", text):
@@ -258,14 +239,12 @@ def _imports(name: str) -> bool:
     parts = name.split(".")
     for count in range(len(parts), 0, -1):
         try:
-            found = importlib.import_module(".".join(parts[:count]))
+            found: Any = importlib.import_module(".".join(parts[:count]))
         except ModuleNotFoundError:
             continue
         for part in parts[count:]:
             found = getattr(found, part, None) or getattr(found, "__annotations__", {}).get(part)
-            if found is None:
-                return False
-        return True
+        return found is not None
     return False
 
 
@@ -282,31 +261,30 @@ def unknown_names(text: str) -> Iterator[str]:
 
 def texts_of(name: str) -> Iterator[tuple[str, int]]:
     """Docstrings, messages and comments of a Python file, each with its line."""
-    source = (ROOT / name).read_text()
-    tree = ast.parse(source)
-    inside = {
-        id(each)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.JoinedStr)
-        for each in node.values
-    }
+    tree = ast.parse((ROOT / name).read_text())
+    joined = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    inside = {id(part) for text in joined for part in text.values}
+    for text in joined:
+        parts = (part.value if isinstance(part, ast.Constant) else HOLE for part in text.values)
+        yield "".join(map(str, parts)), text.lineno
     for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            parts = (each.value if isinstance(each, ast.Constant) else HOLE for each in node.values)
-            yield "".join(map(str, parts)), node.lineno
-        elif (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and id(node) not in inside
-        ):
-            yield node.value, node.lineno
-    for match in re.finditer(r"(?:^[ \t]*# .*\n)+|  # .*$", source, re.MULTILINE):
-        yield match[0], source.count("\n", 0, match.start()) + 1
+        match node:
+            case ast.Constant(value=str(value)) if id(node) not in inside:
+                yield value, node.lineno
+    yield from comments_of(name)
 
 
-def docstrings_of(name: str) -> Iterator[tuple[str, int]]:
-    """Docstrings of a Python file, those of constants too, each with its line."""
+def explanations_of(name: str) -> Iterator[tuple[str, int]]:
+    """Docstrings of a Python file, those of constants too, and its comments, each with its line."""
     for node in ast.walk(ast.parse((ROOT / name).read_text())):
         match node:
             case ast.Expr(value=ast.Constant(value=str(text))):
                 yield text, node.lineno
+    yield from comments_of(name)
+
+
+def comments_of(name: str) -> Iterator[tuple[str, int]]:
+    """Comments, those of lines after one another as one."""
+    source = (ROOT / name).read_text()
+    for match in re.finditer(r"(?:^[ \t]*# .*\n)+|  # .*$", source, re.MULTILINE):
+        yield match[0], source.count("\n", 0, match.start()) + 1

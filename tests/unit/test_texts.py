@@ -1,10 +1,12 @@
 """Every command, option, file, setting, target and module that a text of the repository names.
 
-Texts are documents, docstrings, comments, help texts and messages; those of tests are their
-docstrings, for a test may well name what there is not. `tests/unit/naming.py` does the looking.
+Texts are documents, docstrings, comments, help texts and messages; those of tests are docstrings
+and comments, for a test may well use what does not exist. `tests/unit/naming.py` does the looking.
 """
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,12 +35,31 @@ def text_of(name: str) -> str:
     return text
 
 
+def links(text: str, file: Path) -> Iterator[str]:
+    """Links of a document to files, and to headings, that there are not."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, heading = target.partition("#")
+        other = (file.parent / name).resolve() if name else file
+        if not other.exists():
+            yield f"the link to {target} leads nowhere"
+        elif heading and heading not in headings(other.read_text()):
+            yield f"the link to {target} names no heading"
+
+
+def headings(text: str) -> set[str]:
+    """As links name them."""
+    found = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in found}
+
+
 def test_there_is_what_documents_name():
     found = []
     for name in documents():
         text = text_of(name)
         found += naming.wrong(text, name)
-        found += [f"{name}: {each}" for each in naming.links(text, ROOT / name)]
+        found += [f"{name}: {each}" for each in links(text, ROOT / name)]
         found += [f"{name}: {each}" for each in naming.unknown_names(text)]
     assert not found, listed(found)
 
@@ -49,7 +70,7 @@ def test_there_is_what_docstrings_comments_and_messages_name():
         if name.endswith(".py") and name.split("/")[0] in CODE:
             for text, line in naming.texts_of(name):
                 found += naming.wrong(text, f"{name}:{line}")
-            for text, line in naming.docstrings_of(name):
+            for text, line in naming.explanations_of(name):
                 found += [f"{name}:{line}: {each}" for each in naming.unknown_names(text)]
     assert not found, listed(found)
 
@@ -60,8 +81,9 @@ def test_there_is_what_schemas_the_makefile_and_tests_name():
         if name.endswith(".avsc") or "." not in name.rpartition("/")[2]:
             found += naming.wrong((ROOT / name).read_text(), name)
         elif name.startswith("tests/") and name.endswith(".py") and name not in THIS:
-            for text, line in naming.docstrings_of(name):
+            for text, line in naming.explanations_of(name):
                 found += naming.wrong(text, f"{name}:{line}")
+                found += [f"{name}:{line}: {each}" for each in naming.unknown_names(text)]
     assert not found, listed(found)
 
 
@@ -115,11 +137,11 @@ def test_names_in_backticks_are_looked_for_in_the_code():
 
 def test_a_link_to_nowhere_is_found():
     page = ROOT / "docs" / "architecture.md"
-    assert list(naming.links("[a](nowhere.md) [b](security.md#nowhere)", page)) == [
+    assert list(links("[a](nowhere.md) [b](security.md#nowhere)", page)) == [
         "the link to nowhere.md leads nowhere",
         "the link to security.md#nowhere names no heading",
     ]
-    assert list(naming.links("[a](security.md) [b](https://example.com)", page)) == []
+    assert list(links("[a](security.md) [b](https://example.com)", page)) == []
 
 
 WORDS = """

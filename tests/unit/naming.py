@@ -7,7 +7,6 @@ documents, docstrings, comments, help texts and messages.
 import ast
 import importlib
 import re
-import subprocess
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from functools import cache
@@ -27,7 +26,8 @@ CODE = ("ledger", "agents", "migrations", "schemas")
 HOLE = "…"
 """Stands in a text for what a program puts there."""
 
-FOLDERS = "agents|docs|ledger|migrations|schemas|tests"
+TOP = (*CODE, ".ci", "docs", "docker", "tests")
+FOLDERS = "|".join(name for name in TOP if name != ".ci")
 ELSEWHERE = frozenset({"schemas/ids"})
 """Paths of others that look like ours: of the registry's API."""
 OTHERS = frozenset({
@@ -39,12 +39,12 @@ OTHERS = frozenset({
 
 @cache
 def files() -> frozenset[str]:
-    """Every file of the repository, relative, as git knows them or will."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return frozenset(name for name in listed.stdout.split("\n") if name and (ROOT / name).exists())
+    """Every file of the project, relative to its root."""
+    found = [
+        file for top in TOP for file in (ROOT / top).rglob("*") if "__pycache__" not in file.parts
+    ]
+    found += ROOT.iterdir()
+    return frozenset(str(file.relative_to(ROOT)) for file in found if file.is_file())
 
 
 @cache

@@ -1,6 +1,6 @@
-"""The tables of docs/benchmarks.md, made from the results in docs/benchmarks: one file a release.
+"""The tables of measured figures, made from the results in docs/benchmarks: one file a release.
 
-    python -m tests.benchmarks_page    # writes them into the page
+    python -m tests.benchmarks_page    # writes them into the pages
 
 Each stands between `<!-- table NAME -->` and `<!-- end -->`. All are of the newest release but
 `releases`, which has a line for each.
@@ -13,8 +13,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-RESULTS = PAGE.with_suffix("")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = (DOCS / "benchmarks.md", DOCS / "hostile-input.md")
+RESULTS = DOCS / "benchmarks"
 COLUMNS = {
     "releases": {
         "release": "release", "measured": "measured", "transactions_per_second": "tx/s",
@@ -50,6 +51,7 @@ COLUMNS = {
         "case": "CPU, µs", "base": "base", "other": "other", "more_stream": "stream +",
         "more_posting": "posting +", "more_postgresql": "SQL +", "more_kafka": "Kafka +",
     },
+    "flood": {"case": "the nine are", "rate": "rate of good ones", "cpu": "CPU of a refusal"},
 }  # fmt: skip
 """Headings by table and by key of a row."""
 TABLE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -113,4 +115,5 @@ def cell(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(), load()))
+    for file in PAGES:
+        file.write_text(page(file.read_text(), load()))

@@ -129,7 +129,7 @@ class Supervisor:
             "--parent",
             str(pipe),
         ]
-        # By name: imports point inward, so `ledger` does not import `agents`.
+        # By name: the command line does not import the agents, which import it inwards.
         return [*INTERPRETER, "-m", "agents", child.application, *options]
 
     def _stop_children(self) -> None:

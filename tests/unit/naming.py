@@ -97,7 +97,7 @@ def _words(node: ast.AST) -> Iterator[str]:
 def wrong(text: str, place: str) -> list[str]:
     """A sentence for each thing that `text` names and that does not exist."""
     checks = (commands, paths, variables, settings, targets, modules)
-    return [f"{place}: {found}" for check in checks for found in check(text)]
+    return list(dict.fromkeys(f"{place}: {found}" for check in checks for found in check(text)))
 
 
 def spans(text: str) -> Iterator[str]:
@@ -113,7 +113,7 @@ def spans(text: str) -> Iterator[str]:
 def commands(text: str) -> Iterator[str]:
     """Commands and options that there are not."""
     flat = re.sub(r"\s*\n\s*(?:#\s+)?", " ", text)
-    for words in re.findall(rf"{PROGRAM}((?: [a-z][\w-]*)+)", flat):
+    for words in re.findall(rf"(?:{BEFORE}){PROGRAM}((?: [a-z][\w-]*)+)", flat):
         yield from _unknown_command(words.split())
     for span in spans(text):
         words = span.removeprefix(f"{PROGRAM} ").split()
@@ -132,6 +132,8 @@ def _unknown_command(words: list[str]) -> Iterator[str]:
         at = at.commands[word]
 
 
+BEFORE = r"^|[`:(|>\"] ?|\b(?:and|as|by|or|run|see|then|try|use|with) "
+"""What comes before a command, and not before the program as a subject."""
 PROSE = frozenset({
     "and", "as", "by", "for", "from", "has", "in", "is", "it", "of", "on", "or", "stands", "then",
     "to", "was", "where", "with",
@@ -197,9 +199,13 @@ def read_variables() -> frozenset[str]:
 
 
 def settings(text: str) -> Iterator[str]:
-    """What is called a setting of the ledger, and is none."""
+    """What is called a setting of the ledger, or is listed as one of several, and is none."""
     flat = " ".join(text.split())
-    for listed in re.findall(r"\b[Ss]ettings? ((?:`[a-z_]+`(?:, | and | or )?)+)", flat):
+    called = re.findall(r"\b[Ss]etting (`[a-z_]+`)", flat)
+    for listed in (
+        *called,
+        *re.findall(r"\b[Ss]ettings (`[a-z_]+`(?:(?:, | and | or )`[a-z_]+`)+)", flat),
+    ):
         for name in re.findall(r"`([a-z_]+)`", listed):
             if name not in Settings.model_fields:
                 yield f"`{name}` is no setting"

@@ -13,9 +13,9 @@ from ledger.client.reading import Follower, Reader, ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
+from ledger.health.waiting import waited_for
 from ledger.settings import Settings, load
 from ledger.streaming.topics import topics
-from ledger.streaming.waiting import waited_for
 
 Key = tuple[str, str]
 """Account and currency."""

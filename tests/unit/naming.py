@@ -258,7 +258,7 @@ def unknown_names(text: str) -> Iterator[str]:
     """Names in backticks, such as `SomeClass` or `some_name`, that no code has."""
     for span in re.findall(r"(?<!`)`([A-Za-z_][\w.]*)(?:\(.*?\))?`(?!`)", text):
         for word in span.split("."):
-            looks = re.fullmatch(r"_?[a-z]+(?:_[a-z0-9]+)+|(?:[A-Z][a-z0-9]+){2,}", word)
+            looks = re.fullmatch(r"_?[a-z]+(?:_[a-z0-9]+)+|(?:[A-Z][a-z0-9]+)+", word)
             # Prometheus's client gives counters and information an ending.
             metric = re.sub(r"_(?:total|info)$", "", word.removeprefix("faust_ledger_"))
             if looks and words_of_code().isdisjoint((word, metric)) and word not in OTHERS:

@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from ledger.errors import StackError
 from ledger.stack import environment, files
 from ledger.stack.files import Layout
-from ledger.stack.identity import ROLES, Identity
+from ledger.stack.identity import DATABASE_ROLES, Identity
 from ledger.stack.parts import Part, kill, spawn
 from ledger.stack.ports import HOST
 from ledger.stack.postgres_user import programs, reachable, system_user
@@ -63,7 +63,7 @@ def speaks_tls() -> bool:
         capture_output=True,
         text=True,
         check=False,
-        env=environment.plain(),
+        env=environment.for_programs(),
     )
     return "--with-openssl" in asked.stdout or "--with-ssl=openssl" in asked.stdout
 
@@ -136,7 +136,7 @@ def run_initdb(target: Path, user: tuple[int, int] | None) -> None:
         text=True,
         check=False,
         cwd=target,
-        env=environment.plain(),
+        env=environment.for_programs(),
         umask=environment.PRIVATE_UMASK,
         **as_user,
     )
@@ -273,7 +273,7 @@ def create_databases(place: Layout, identity: Identity) -> None:
     from psycopg import sql
 
     with connect(place, identity) as connection:
-        for role in (each for each in ROLES if each != "postgres"):
+        for role in (each for each in DATABASE_ROLES if each != "postgres"):
             known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
             verb = "ALTER" if known.fetchone() else "CREATE"
             connection.execute(

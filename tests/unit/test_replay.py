@@ -20,7 +20,7 @@ from ledger.replay.compare import merged
 from ledger.replay.shadow import Span
 from ledger.settings import Settings
 from ledger.streaming.decisions import require_known
-from ledger.streaming.log import out_of_reach
+from ledger.streaming.reader import out_of_reach
 from ledger.streaming.reference import key_and_row, policy_of
 from ledger.streaming.store import Store
 from ledger.streaming.table import ChangelogTable, begin_anew

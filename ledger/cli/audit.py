@@ -20,7 +20,7 @@ from ledger.cli.output import (
 
 if TYPE_CHECKING:
     from ledger.domain.run import Watermark
-    from ledger.gl.audit import Finding
+    from ledger.gl.journal import JournalFinding
     from ledger.settings import Settings
 
 
@@ -53,8 +53,9 @@ def verify(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 async def published_heads(settings: "Settings") -> "list[Watermark]":
     """Each shard's last progress."""
     from ledger.client.outcomes import standing
-    from ledger.client.reading import Reader, ledger_partitions
+    from ledger.client.reading import ledger_partitions
     from ledger.client.records import Records
+    from ledger.streaming.reader import Reader
     from ledger.streaming.topics import topics
 
     name = topics(settings).progress.name
@@ -68,12 +69,12 @@ def audited(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
     """What --json prints."""
     from ledger.domain import money
     from ledger.gl.postgresql import PostgresJournal
-    from ledger.gl.verify import verify
+    from ledger.gl.verify import verify_journal
 
     journal = PostgresJournal(settings.database_url)
     try:
         with meter("Shards", len(heads)) as shown:
-            found = verify(journal, heads, shown)
+            found = verify_journal(journal, heads, shown)
     finally:
         journal.close()
     return {
@@ -92,7 +93,7 @@ def audited(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
     }
 
 
-def _finding(found: "Finding") -> dict[str, Any]:
+def _finding(found: "JournalFinding") -> dict[str, Any]:
     row = found.row.as_json() if found.row else {"table": None, "key": None}
     return {"shard": found.shard, "offset": found.offset, "finding": found.sentence, **row}
 

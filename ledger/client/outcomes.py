@@ -5,20 +5,22 @@ decision log is folded from there by the chain rule and nothing is taken on trus
 """
 
 import time
-from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from aiokafka import ConsumerRecord, TopicPartition
+from pyroaring import BitMap64
 
 from ledger.client.lanes import Receipt
-from ledger.client.reading import Reader, ledger_partitions
+from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.run import Refusal, Watermark
+from ledger.domain.valid_run import ValidRun
 from ledger.settings import Settings
-from ledger.streaming.decisions import ValidRun, valid_runs
+from ledger.streaming.decisions import valid_runs
+from ledger.streaming.reader import Reader
 from ledger.streaming.topics import topics
 
 
@@ -46,43 +48,18 @@ class Tally:
     breaks: list[OpenBreak] = field(default_factory=list)
 
 
-class Spans:
-    """A set of offsets as half-open spans: what is published in bulk is mostly one span."""
-
-    def __init__(self) -> None:
-        self._spans: list[list[int]] = []
-
-    def add(self, offset: int) -> None:
-        """Offsets of a shard come in order, nearly always."""
-        if self._spans and self._spans[-1][1] == offset:
-            self._spans[-1][1] = offset + 1
-        elif not self._spans or self._spans[-1][1] < offset:
-            self._spans.append([offset, offset + 1])
-        elif offset not in self:
-            insort(self._spans, [offset, offset + 1])
-
-    def __contains__(self, offset: int) -> bool:
-        at = bisect_right(self._spans, offset, key=lambda span: span[0]) - 1
-        return at >= 0 and offset < self._spans[at][1]
-
-    @property
-    def end(self) -> int:
-        """The position after the last one; 0 for none."""
-        return self._spans[-1][1] if self._spans else 0
-
-    def meet(self, start: int, end: int) -> bool:
-        """Whether any of them can be within [start, end)."""
-        return bool(self._spans) and self._spans[0][0] < end and start < self.end
-
-
 @dataclass(slots=True)
 class _Shard:
-    """One shard's transactions and how far the ledger got with them; positions are offsets."""
+    """One shard's transactions and how far the ledger got with them; positions are offsets.
+
+    `published` and `accepted` take a bit for each transaction of a bulk. `touching` has lists, as
+    most stripes are touched by few, and a bitmap takes 400 bytes at least.
+    """
 
     watermark: Watermark
     progress_from: int
-    published: Spans = field(default_factory=Spans)
-    accepted: list[int] = field(default_factory=list)
+    published: BitMap64 = field(default_factory=BitMap64)
+    accepted: BitMap64 = field(default_factory=BitMap64)
     touching: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     needed: int = 0
     compared: int = 0
@@ -90,17 +67,19 @@ class _Shard:
 
     def settled(self) -> bool:
         """Whether all of them are decided, and those that count also compared."""
-        return self.watermark.end >= self.published.end and self.compared >= self.needed
+        return self.watermark.end >= self.end and self.compared >= self.needed
+
+    @property
+    def end(self) -> int:
+        """The position after the last published one; 0 for none."""
+        return self.published.max() + 1 if self.published else 0
 
     def reconciled(self) -> int:
         """How many are compared, and touch no stripe with an open break."""
-        broken = {
-            offset
-            for found in self.open
-            for offset in self.touching.get((found.account, found.currency), ())
-            if offset < self.compared
-        }
-        return bisect_left(self.accepted, self.compared) - len(broken)
+        broken = BitMap64()
+        for found in self.open:
+            broken.update(self.touching.get((found.account, found.currency), ()))
+        return (self.accepted - broken).range_cardinality(0, self.compared)
 
 
 class Outcomes:
@@ -147,11 +126,11 @@ class Outcomes:
         After `seconds` it returns what is known by then.
         """
         until = float("inf") if seconds is None else time.monotonic() + seconds
-        asked = {index: shard for index, shard in enumerate(self._shards) if shard.published.end}
+        asked = {index: shard for index, shard in enumerate(self._shards) if shard.published}
         if not asked:
             return self._tally(), True
         async with self._reader as reader:
-            reader.place(await self._starts(reader, asked))
+            reader.assign(await self._starts(reader, asked))
             while not all(shard.settled() for shard in asked.values()):
                 left = until - time.monotonic()
                 if left <= 0:
@@ -197,13 +176,13 @@ class Outcomes:
             _take_break(self._shards[row["shard"]], row)
 
     def _take_run(self, shard: _Shard, run: ValidRun) -> None:
-        ours = shard.published
-        if not run.decision.voids and not ours.meet(run.decision.start, run.decision.end):
+        ours, decision = shard.published, run.decision
+        if not decision.voids and not ours.range_cardinality(decision.start, decision.end):
             return
         content = run.content
         for offset, legs in zip(content.offsets, content.legs(), strict=True):
             if offset in ours:
-                shard.accepted.append(offset)
+                shard.accepted.add(offset)
                 shard.needed = offset + 1
                 for account, currency in {leg[:2] for leg in legs}:
                     shard.touching.setdefault((account, currency), []).append(offset)
@@ -216,7 +195,7 @@ class Outcomes:
             if refusal.offset in ours:
                 self._rejected += 1
                 if self._on_refused is not None:
-                    self._on_refused(run.decision.shard, refusal)
+                    self._on_refused(decision.shard, refusal)
 
     def _take_voids(self, shard: _Shard, run: ValidRun) -> None:
         for void in run.voided:
@@ -269,7 +248,7 @@ async def standing(reader: Reader, records: Records, topic: str, shards: int) ->
     marks = [Watermark()] * shards
     bounds = await reader.bounds([TopicPartition(topic, shard) for shard in range(shards)])
     last = {tp: end - 1 for tp, (first, end) in bounds.items() if end > first}
-    reader.place(last)
+    reader.assign(last)
     async for fetched in reader.until({tp: offset + 1 for tp, offset in last.items()}):
         for _, row in await records.decode("Progress", fetched):
             marks[row["shard"]] = Watermark.of_progress(row)

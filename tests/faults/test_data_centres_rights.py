@@ -10,7 +10,7 @@ from aiokafka.protocol.admin import CreateAclsRequest
 from ledger.settings import Settings
 from ledger.stack import files, identity, postgres
 from ledger.streaming import access, connection
-from ledger.streaming.access import EVERYBODY, Operation, Pattern, Resource, Rule
+from ledger.streaming.access import EVERYBODY, AccessRule, Operation, Pattern, Resource
 from tests.faults.conftest import Ledger
 from tests.faults.world import World
 from tests.waiting import PATIENCE
@@ -27,16 +27,16 @@ GRANTED = (
     "GRANT CREATE ON SCHEMA public TO PUBLIC",
 )
 ALLOWED = (
-    Rule("producer", Operation.READ, Resource.TOPIC, "ledger.transactions", host="127.0.0.1"),
-    Rule("backend", Operation.READ, Resource.TOPIC, "led", Pattern.PREFIX),
-    Rule("finance", 7, Resource.CLUSTER, "kafka-cluster"),
-    Rule(EVERYBODY, Operation.WRITE, Resource.TOPIC, "ledger.reference"),
-    Rule(EVERYBODY, Operation.READ, Resource.TOPIC, "ledger.", Pattern.PREFIX),
+    AccessRule("producer", Operation.READ, Resource.TOPIC, "ledger.transactions", host="127.0.0.1"),
+    AccessRule("backend", Operation.READ, Resource.TOPIC, "led", Pattern.PREFIXED),
+    AccessRule("finance", 7, Resource.CLUSTER, "kafka-cluster"),
+    AccessRule(EVERYBODY, Operation.WRITE, Resource.TOPIC, "ledger.reference"),
+    AccessRule(EVERYBODY, Operation.READ, Resource.TOPIC, "ledger.", Pattern.PREFIXED),
 )
-FURTHER = Rule(EVERYBODY, Operation.READ, Resource.TOPIC, "*")
+FURTHER = AccessRule(EVERYBODY, Operation.READ, Resource.TOPIC, "*")
 
 
-async def allow(settings: Settings, rules: tuple[Rule, ...]) -> None:
+async def allow(settings: Settings, rules: tuple[AccessRule, ...]) -> None:
     """As whoever looks after the cluster."""
     client = AIOKafkaClient(**connection.kafka(settings))
     await client.bootstrap()
@@ -70,7 +70,7 @@ def test_doctor_names_it_and_up_takes_it_back(centres: Ledger) -> None:
         for statement in GRANTED:
             superuser.execute(statement)
     asyncio.run(allow(settings, (*ALLOWED, FURTHER)))
-    assert len(asyncio.run(access.beyond(settings))) == len(ALLOWED) + 1
+    assert len(asyncio.run(access.excess_rules(settings))) == len(ALLOWED) + 1
     said = named(world)
     assert len(said) == len(GRANTED) + len(ALLOWED) + 1, said
 
@@ -78,7 +78,7 @@ def test_doctor_names_it_and_up_takes_it_back(centres: Ledger) -> None:
     assert up.returncode == 0, err
     assert "ledger_finance is a member of ledger_owner: taken back" in err
     # That one may be meant for others: it is named, and how to take it back.
-    assert access.said(FURTHER) in err
-    assert asyncio.run(access.beyond(settings)) == [FURTHER]
-    assert named(world) == [access.said(FURTHER)]
+    assert access.described(FURTHER) in err
+    assert asyncio.run(access.excess_rules(settings)) == [FURTHER]
+    assert named(world) == [access.described(FURTHER)]
     centres.entry.times += 1

@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
-from agents.topic_watch import require_topics
+from agents.runtime.topic_watch import require_topics
 from ledger.client.balances import BalanceReader
 from ledger.client.beyond import recover
 from ledger.client.blocking import BlockingPublisher
@@ -24,14 +24,15 @@ from ledger.client.shards import as_founded
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import DAY
 from ledger.errors import LedgerError, Unavailable
-from ledger.exits import Exit
+from ledger.health.exits import Exit
 from ledger.settings import Settings
 from ledger.stack.prepare import prepare
 from ledger.streaming import topics
 from ledger.streaming.founding import found
-from ledger.streaming.log import LOOKUP_SECONDS, Log
+from ledger.streaming.log import Log
+from ledger.streaming.reader import LOOKUP_SECONDS
 from ledger.streaming.registry import codec_of
-from ledger.streaming.topic_look import Broker
+from ledger.streaming.topic_look import TopicAdmin
 from tests.conftest import Finished, Stack
 from tests.integration.elsewhere import admin_does, log_does
 from tests.waiting import PATIENCE, until
@@ -52,7 +53,7 @@ def alter(settings: Settings, changes: dict[str, dict[str, str]]) -> None:
     """As somebody with kafka-configs.sh would."""
 
     async def scenario() -> None:
-        async with Broker(settings) as broker:
+        async with TopicAdmin(settings) as broker:
             await broker.alter({f"{settings.prefix}.{name}": to for name, to in changes.items()})
 
     asyncio.run(scenario())

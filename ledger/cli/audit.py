@@ -20,7 +20,7 @@ from ledger.cli.output import (
 
 if TYPE_CHECKING:
     from ledger.domain.run import Watermark
-    from ledger.gl.audit import Finding
+    from ledger.gl.journal import JournalFinding
     from ledger.settings import Settings
 
 
@@ -69,12 +69,12 @@ def audited(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
     """What --json prints."""
     from ledger.domain import money
     from ledger.gl.postgresql import PostgresJournal
-    from ledger.gl.verify import verify
+    from ledger.gl.verify import verify_journal
 
     journal = PostgresJournal(settings.database_url)
     try:
         with meter("Shards", len(heads)) as shown:
-            found = verify(journal, heads, shown)
+            found = verify_journal(journal, heads, shown)
     finally:
         journal.close()
     return {
@@ -93,7 +93,7 @@ def audited(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
     }
 
 
-def _finding(found: "Finding") -> dict[str, Any]:
+def _finding(found: "JournalFinding") -> dict[str, Any]:
     row = found.row.as_json() if found.row else {"table": None, "key": None}
     return {"shard": found.shard, "offset": found.offset, "finding": found.sentence, **row}
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ledger.audit.reading import Sources
     from ledger.client.ends import Ends
     from ledger.domain.run import Watermark
-    from ledger.gl.journal import Books
+    from ledger.gl.books import BalanceSnapshot
     from ledger.gl.postgresql import PostgresJournal
     from ledger.settings import Settings
 
@@ -124,8 +124,8 @@ async def of_ledger(
     settings: "Settings",
     journal: "PostgresJournal",
     asked: Asked,
-    read: Callable[[], "Books"],
-) -> tuple["Books", Statement]:
+    read: Callable[[], "BalanceSnapshot"],
+) -> tuple["BalanceSnapshot", Statement]:
     """What `read` finds in the general ledger, and how complete it is. Waits for what is due."""
     ends, why = await _ends(settings, asked)
     if ends is not None:

@@ -178,7 +178,9 @@ async def from_ledger(
             settings,
             journal,
             Asked(at, by.value),
-            lambda: journal.books(accounts=accounts, prefix=under_, as_of=at, by=by.value),
+            lambda: journal.balance_snapshot(
+                accounts=accounts, prefix=under_, as_of=at, by=by.value
+            ),
         )
     finally:
         journal.close()

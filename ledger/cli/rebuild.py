@@ -22,7 +22,7 @@ from ledger.cli.replay import print_report
 
 if TYPE_CHECKING:
     from ledger.replay.balances import Outcome
-    from ledger.replay.replay import Report
+    from ledger.replay.replay import ReplayReport
     from ledger.settings import Settings
 
 
@@ -60,13 +60,13 @@ def ledger(
     fault, or refused.
     """
     from ledger.client.shards import as_founded
-    from ledger.replay.rebuild import Rebuild, rebuild, require_free
+    from ledger.replay.rebuild import Rebuild, rebuild_ledger, require_unused
 
     settings = run(as_founded(settings_for(data_dir)))
     if switch:
-        require_free(settings.database_url, into)
+        require_unused(settings.database_url, into)
     with meter("Shards", settings.shards) as shown:
-        report, kept = run(rebuild(settings, Rebuild(into, switch, accept), shown))
+        report, kept = run(rebuild_ledger(settings, Rebuild(into, switch, accept), shown))
     if as_json:
         print_json(report.as_json() | {"switched": kept is not None, "kept": kept})
     else:
@@ -111,7 +111,7 @@ def tables(
     from ledger.replay import tables as found
 
     settings = settings_for(data_dir)
-    kinds = [each.value for each in table] if table else list(found.TABLES)
+    kinds = [each.value for each in table] if table else list(found.TABLE_KINDS)
     require_worker(settings, worker)
     settings = run(as_founded(settings))
     wanted = found.tables_of(settings, worker, kinds)
@@ -121,7 +121,7 @@ def tables(
         found.require_stopped(settings, worker, wanted)
     removed = 0 if lacking else found.remove(wanted)
     if removed and from_log:
-        run(found.begin_anew(settings, wanted))
+        run(found.refold_stripes(settings, wanted))
     if as_json:
         print_json({"removed": removed, "lacking": [each.sentence() for each in lacking]})
     elif lacking:
@@ -175,17 +175,17 @@ async def _balances(settings: "Settings", seconds: float) -> "Outcome":
     from ledger.audit.reading import Sources
     from ledger.client.shards import as_founded
     from ledger.gl.postgresql import PostgresJournal
-    from ledger.replay.balances import rebuild
+    from ledger.replay.balances import rebuild_balances
 
     settings = await as_founded(settings)
     sources = Sources.of(settings, PostgresJournal(settings.database_url))
     try:
-        return await rebuild(sources, seconds)
+        return await rebuild_balances(sources, seconds)
     finally:
         await sources.close()
 
 
-def _say_next(report: "Report", into: str, kept: str | None, *, switch: bool) -> None:
+def _say_next(report: "ReplayReport", into: str, kept: str | None, *, switch: bool) -> None:
     if kept is not None:
         tell(
             f"Switched: what was built is the live ledger. The one before is kept in schema {kept} "

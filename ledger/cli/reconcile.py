@@ -19,7 +19,7 @@ from ledger.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from ledger.audit.findings import Report
+    from ledger.audit.findings import AuditReport
     from ledger.settings import Settings
 
 COLUMNS = {
@@ -61,10 +61,10 @@ def reconcile(
     raise typer.Exit(REFUSED if report.breaks else OK)
 
 
-async def compared(settings: "Settings", *, full: bool) -> "Report":
+async def compared(settings: "Settings", *, full: bool) -> "AuditReport":
     """What the command of that name found."""
-    from ledger.audit import full as audit
-    from ledger.audit import quick
+    from ledger.audit.full import audit_size, full_audit
+    from ledger.audit.quick import quick_audit
     from ledger.audit.reading import Sources
     from ledger.client.shards import as_founded
     from ledger.gl.postgresql import PostgresJournal
@@ -73,17 +73,17 @@ async def compared(settings: "Settings", *, full: bool) -> "Report":
     sources = Sources.of(settings, PostgresJournal(settings.database_url))
     try:
         if not full:
-            return await quick.reconcile(sources)
+            return await quick_audit(sources)
         # What an audit holds it holds to its end; the collector looks through it again and again.
         gc.disable()
-        with meter("Auditing", await audit.size(sources)) as shown:
-            return await audit.audit(sources, shown)
+        with meter("Auditing", await audit_size(sources)) as shown:
+            return await full_audit(sources, shown)
     finally:
         gc.enable()
         await sources.close()
 
 
-def _print(report: "Report") -> None:
+def _print(report: "AuditReport") -> None:
     print(
         f"{report.reconciled:,} of {report.accounts:,} accounts reconciled, {report.pending:,} "
         f"pending, {len(report.breaks):,} breaks ({report.stripes:,} stripes)"

@@ -20,7 +20,7 @@ from ledger.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from ledger.replay.replay import Report
+    from ledger.replay.replay import ReplayReport
 
 DIFFERENCES = {"shard": "right", "kind": "left", "what": "prose"}
 OTHERWISE = {
@@ -63,7 +63,7 @@ def replay(
     Exit codes: 0 both ledgers say the same, 1 there are differences, 2 wrong usage, 3 a fault.
     """
     from ledger.client.shards import as_founded
-    from ledger.replay.replay import replay as replayed
+    from ledger.replay.replay import replay_log
     from ledger.replay.shadow import Span
 
     first = time_option(start, "--from")
@@ -71,7 +71,7 @@ def replay(
     in_order(first, last)
     settings, span = run(as_founded(settings_for(data_dir))), Span(first, last)
     with meter("Shards", settings.shards) as shown:
-        report = run(replayed(settings, into, span, shown))
+        report = run(replay_log(settings, into, span, shown))
     if as_json:
         print_json(report.as_json())
     else:
@@ -80,7 +80,7 @@ def replay(
     raise typer.Exit(REFUSED if report.compared.count else OK)
 
 
-def print_report(report: "Report") -> None:
+def print_report(report: "ReplayReport") -> None:
     """For people."""
     compared = report.compared
     print(
@@ -108,9 +108,9 @@ def _shown(otherwise: Any) -> list[str]:
 
 def list_shadows(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the shadow ledgers. With --json, one object a line."""
-    from ledger.gl import shadows
+    from ledger.gl.postgresql import shadows
 
-    found = shadows.known(settings_for(data_dir).database_url)
+    found = shadows.existing_shadows(settings_for(data_dir).database_url)
     if as_json:
         for each in found:
             print_json(each._asdict())
@@ -125,7 +125,7 @@ def drop_shadow(
     data_dir: DataDir = None,
 ) -> None:
     """Remove a shadow ledger and all its rows. What is no shadow is refused, exit code 3."""
-    from ledger.gl import shadows
+    from ledger.gl.postgresql import shadows
 
-    shadows.drop(settings_for(data_dir).database_url, name)
+    shadows.remove_shadow(settings_for(data_dir).database_url, name)
     tell(f"{name} is dropped.")

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from ledger import terminal
-from ledger.audit.findings import Report
+from ledger.audit.findings import AuditReport
 from ledger.demo import market
 from ledger.demo.generate import Made
 from ledger.demo.play import PACE, Live, Played
@@ -157,7 +157,7 @@ def summary(console: Console, played: Played) -> None:
     )
 
 
-def verdict(console: Console, played: Played, report: Report) -> None:
+def verdict(console: Console, played: Played, report: AuditReport) -> None:
     """The last line, and before it whatever is not as it should be."""
     if not played.settled:
         line(console, "The time is up, and not all of them are reconciled or refused yet.")

@@ -225,7 +225,7 @@ def connect(
     """As the superuser; psycopg.OperationalError while the server is not ready."""
     import psycopg
 
-    from ledger.gl import session
+    from ledger.gl.postgresql import session
 
     given: dict[str, Any] = tls(place, identity)
     made = session.connected(
@@ -239,7 +239,7 @@ def connect(
         autocommit=True,
         **given,
     )
-    session.establish(made, {})
+    session.configure_session(made, {})
     return made
 
 
@@ -257,13 +257,15 @@ def missing(place: Layout, identity: Identity) -> str | None:
 
 def take_back(place: Layout, identity: Identity) -> None:
     """As the superuser: what was granted to the ledger's roles beyond what they are to have."""
-    from ledger.gl import rights
+    from ledger.gl.postgresql import rights
     from migrations.grants import GRANTS
 
     wanted = {role: tables for role, (tables, _) in GRANTS.items()}
     with connect(place, identity, DATABASE) as connection:
         # In the order found: a membership goes before what it led to.
-        for each in rights.found(connection.execute, wanted, owner="ledger_owner", schema="public"):
+        for each in rights.excess_rights(
+            connection.execute, wanted, owner="ledger_owner", schema="public"
+        ):
             connection.execute(each.command)
             log.warning("%s: taken back", each.what)
 

@@ -15,7 +15,7 @@ def prepare(settings: Settings, *, say: Callable[[str], None] = lambda text: Non
     `say` gets a line for each setting of a topic that was corrected.
     """
     # Imported here: `down`, `status` and `--help` need none of it.
-    from ledger.gl.migrate import upgrade
+    from ledger.gl.postgresql.migrate import upgrade
     from ledger.streaming import access
     from ledger.streaming.registry import register_all
     from ledger.streaming.topics import bring_about

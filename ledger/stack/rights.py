@@ -19,8 +19,8 @@ def database_rights(settings: Settings) -> Iterator[Finding]:
     """Rights in the database, read as the role that posts; nothing where it cannot log in."""
     from sqlalchemy.exc import DBAPIError
 
-    from ledger.gl import rights
-    from ledger.gl.connection import engine
+    from ledger.gl.postgresql import rights
+    from ledger.gl.postgresql.connection import engine
     from migrations.grants import GRANTS
 
     wanted = {role: tables for role, (tables, _) in GRANTS.items()}
@@ -31,7 +31,7 @@ def database_rights(settings: Settings) -> Iterator[Finding]:
             known = run(OWNER).one_or_none()
             if known is None:
                 return
-            found = rights.found(run, wanted, owner=known[0], schema=known[1])
+            found = rights.excess_rights(run, wanted, owner=known[0], schema=known[1])
     except (DBAPIError, LedgerError):
         # Another examination reports a database that cannot be reached.
         return

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from ledger.gl.migrate import upgrade
+from ledger.gl.postgresql.migrate import upgrade
 from ledger.gl.tables import metadata
 from ledger.stack import credentials, files, parts, postgres
 from ledger.stack.identity import Ports, Shape, new_identity

@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     added_partitions: Literal["refuse", "ignore"] = Field(
         default="refuse",
         description="Where a topic has more partitions than the ledger: start nothing, or use only "
-        "those of the ledger. See docs/runbooks/topic-settings.md.",
+        "those of the ledger. See docs/runbooks/partition-added.md.",
     )
     window_days: int = Field(
         default=30,

@@ -111,7 +111,7 @@ def _read(file: Path) -> dict[str, Any]:
 def explained(error: ValidationError, given: Mapping[str, Any], quoted: Collection[str]) -> str:
     """In a sentence, which values are refused, where they are from, and why.
 
-    `given` are arguments, before all else; of the settings `quoted` the value is repeated. The
+    `given` are arguments, before all else; `quoted` are the settings whose value is repeated. The
     others may be secrets.
     """
     return " ".join(_sentences(error, given, quoted))

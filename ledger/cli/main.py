@@ -9,24 +9,24 @@ from typing import Annotated, NoReturn
 import typer
 
 from ledger.cli import (
-    audit,
     bench,
+    commands,
     demo,
     faults,
-    helping,
-    kept,
+    imports,
     policy,
     publish,
     read,
     rebuild,
     reconcile,
-    reference,
+    reference_copy,
     rejects,
     replay,
     settings_command,
     stack,
     streams,
     topics,
+    verify,
     void,
     worker,
 )
@@ -42,11 +42,12 @@ app = typer.Typer(
 )
 
 for group in (
-    stack, publish, read, reconcile, reference, kept, policy, rejects, audit, replay, rebuild,
+    stack, publish, read, reconcile, imports, reference_copy, policy, rejects, verify, replay,
+    rebuild,
     settings_command, topics, void, worker, demo, bench,
 ):  # fmt: skip
     group.register(app)
-helping.arrange(app)
+commands.arrange(app)
 
 
 def _say_version(wanted: bool) -> None:

@@ -6,7 +6,7 @@
 from ledger.client.balances import BalanceReader
 from ledger.client.blocking import BlockingPublisher
 from ledger.client.drafts import credit, debit, transaction
-from ledger.client.lanes import PublishFailed, Receipt
+from ledger.client.appender import PublishFailed, Receipt
 from ledger.client.publisher import Publisher
 from ledger.domain.balance import Balance
 from ledger.domain.refusal import Reason, Refused

@@ -9,7 +9,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
-from ledger.client.lanes import Receipt
+from ledger.client.appender import Receipt
 from ledger.client.publisher import MANY, Publisher
 from ledger.domain.refusal import Refused
 from ledger.domain.transaction import Draft

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ledger.client import lines
-from ledger.client.lanes import Receipt
+from ledger.client.appender import Receipt
 from ledger.client.past import Past, dated, in_ledger
 from ledger.client.publisher import Publisher
 from ledger.domain.refusal import Reason, Refused

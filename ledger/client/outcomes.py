@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from ledger.client.lanes import Receipt
+from ledger.client.appender import Receipt
 from ledger.client.reading import Reader, ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.run import Refusal, Watermark

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
 
-from ledger.client.lanes import RECORD_BYTES, Lane, Receipt
+from ledger.client.appender import RECORD_BYTES, Lane, Receipt
 from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
 from ledger.client.reference import ReferenceFollower

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ledger.client.lanes import RECORD_BYTES, Lane, Receipt
+from ledger.client.appender import RECORD_BYTES, Lane, Receipt
 from ledger.client.reading import ledger_partitions
 from ledger.domain.partition import partition_of
 from ledger.settings import Settings

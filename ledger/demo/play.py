@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ledger.client.balances import BalanceReader
 from ledger.client.import_checks import Line
 from ledger.client.imports import Imported, Importer
-from ledger.client.lanes import Receipt
+from ledger.client.appender import Receipt
 from ledger.client.outcomes import Outcomes, Tally
 from ledger.client.publisher import Publisher
 from ledger.demo.generate import Made

@@ -11,8 +11,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from ledger.client import kept
-from ledger.client.kept_file import read_copy
+from ledger.client import reference_copy as kept
+from ledger.client.copy_file import read_copy
 from ledger.domain.reference import Asset
 from ledger.errors import LedgerError
 from ledger.settings import Settings

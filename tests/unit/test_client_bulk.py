@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ledger.client import lines
 from ledger.client.bulk import Feed, Splitter, first_without_time, lines_of
-from ledger.client.lanes import PublishFailed, Receipt
+from ledger.client.appender import PublishFailed, Receipt
 from ledger.domain.policy import DAY
 from ledger.domain.refusal import Reason, Refused
 from ledger.gl.journal import Accepted

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.client.lanes import Receipt
+from ledger.client.appender import Receipt
 from ledger.client.outcomes import OpenBreak, Outcomes, Spans, _Shard
 from ledger.client.records import Records
 from ledger.domain.refusal import Reason

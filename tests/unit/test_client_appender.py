@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiokafka.errors import OutOfOrderSequenceNumber, TopicAuthorizationFailedError
 
-from ledger.client.lanes import BATCH_BYTES, Lane, PublishFailed, Receipt
+from ledger.client.appender import BATCH_BYTES, Lane, PublishFailed, Receipt
 from ledger.errors import Unavailable
 from ledger.streaming.log import AppendUnknown
 

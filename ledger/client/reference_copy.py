@@ -11,7 +11,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from ledger.client.kept_file import Kept, digest_of, older_copy, read_copy, write_copy
+from ledger.client.copy_file import Kept, digest_of, older_copy, read_copy, write_copy
 from ledger.client.outcomes import standing
 from ledger.client.reading import Reader, ledger_partitions
 from ledger.client.records import Records

@@ -33,7 +33,7 @@ def save(file: File, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     --json prints {"records", "digest", "shards", "hole"}. Exit codes: 0 done; 1 it was written, and
     could not be restored, for an offset has no record (hole); 3 a fault, or refused.
     """
-    from ledger.client import kept
+    from ledger.client import reference_copy as kept
 
     saved = run(kept.save(settings_for(data_dir), file))
     if as_json:
@@ -59,7 +59,7 @@ def restore(file: File, data_dir: DataDir = None, as_json: AsJson = False) -> No
     --json prints {"records", "written", "digest", "shards"}. Exit code 3 is a fault, or refused:
     the topic has other records, or the copy is not what was decided with.
     """
-    from ledger.client import kept
+    from ledger.client import reference_copy as kept
 
     done = run(kept.restore(settings_for(data_dir), file))
     if as_json:

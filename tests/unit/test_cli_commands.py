@@ -9,7 +9,7 @@ import pytest
 import typer
 from rich.text import Text
 
-from ledger.cli import helping
+from ledger.cli import commands as helping
 from ledger.cli.main import app
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client.kept import Named, contradictions, hole_in
-from ledger.client.kept_file import Kept, digest_of, read_copy, write_copy
+from ledger.client.reference_copy import Named, contradictions, hole_in
+from ledger.client.copy_file import Kept, digest_of, read_copy, write_copy
 from ledger.domain.reference import NO_RECORDS, Reference
 from ledger.errors import LedgerError
 

@@ -1,52 +1,68 @@
-"""How `--help` reads: commands by what they are for, paragraphs as wide as the terminal."""
+"""Every command, its module and its panel in `--help`; modules are imported when they are used."""
 
 import inspect
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
 
 import typer
 from rich.markup import escape
-from typer.models import CommandInfo, TyperInfo
 
 PANELS = {
-    "Begin": ("demo", "up", "down", "status", "doctor"),
-    "Publish and read": ("publish", "balances", "trial-balance", "rejects"),
-    "Check": ("reconcile", "verify"),
-    "What decisions depend on": ("assets", "accounts", "policy", "clock", "reference"),
-    "Repair": ("replay", "rebuild", "void", "shadows", "topics"),
-    "Run and measure": ("worker", "settings", "bench"),
+    "Begin": {"demo": "demo", "up": "stack", "down": "stack", "status": "stack", "doctor": "stack"},
+    "Publish and read": {
+        "publish": "publish", "balances": "read", "trial-balance": "read", "rejects": "rejects",
+    },
+    "Check": {"reconcile": "reconcile", "verify": "verify"},
+    "What decisions depend on": {
+        "assets": "imports", "accounts": "imports", "policy": "policy", "clock": "policy",
+        "reference": "reference_copy",
+    },
+    "Repair": {
+        "replay": "replay", "rebuild": "rebuild", "void": "void", "shadows": "replay",
+        "topics": "topics",
+    },
+    "Run and measure": {"worker": "worker", "settings": "settings_command", "bench": "bench"},
+}  # fmt: skip
+"""By panel, in the order of `faust-ledger --help`: a command or group, and its module."""
+
+PLACES = {
+    name: (panel, module) for panel, names in PANELS.items() for name, module in names.items()
 }
-"""Commands and groups of commands, in the order of `faust-ledger --help`."""
 
 
-def arrange(app: typer.Typer) -> None:
-    """Put each command of `app` in its panel, in their order, and have its help flow."""
-    panels = {name: panel for panel, names in PANELS.items() for name in names}
-    for command in app.registered_commands:
-        command.rich_help_panel = panels[name_of(command)]
-    for group in app.registered_groups:
-        group.rich_help_panel = panels[name_of(group)]
-    order = list(panels)
-    app.registered_commands.sort(key=lambda info: order.index(name_of(info)))
-    app.registered_groups.sort(key=lambda info: order.index(name_of(info)))
-    _flow(app)
+class LazyCommands(Mapping[str, Any]):
+    """Click's command by name. Looking one up imports its module, which registers it with typer."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            _, module = PLACES[name]
+            app = typer.Typer()
+            import_module(f"ledger.cli.{module}").register(app)
+            commands: Mapping[str, Any] = typer.main.get_group(app).commands
+            for each, command in commands.items():
+                command.rich_help_panel = PLACES[each][0]
+                _reflow(command)
+                self._loaded[each] = command
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PLACES)
+
+    def __len__(self) -> int:
+        return len(PLACES)
 
 
-def name_of(info: CommandInfo | TyperInfo) -> str:
-    """As a person types it."""
-    if isinstance(info, TyperInfo):
-        inside = info.typer_instance.info.name if info.typer_instance else None
-        return info.name if isinstance(info.name, str) else str(inside)
-    return info.name or str(getattr(info.callback, "__name__", ""))
+def _reflow(command: Any) -> None:
+    command.help = reflowed(command.help)
+    for inner in getattr(command, "commands", {}).values():
+        _reflow(inner)
 
 
-def _flow(app: typer.Typer) -> None:
-    for command in app.registered_commands:
-        command.help = flowing(command.help or (command.callback and command.callback.__doc__))
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        _flow(group.typer_instance)
-
-
-def flowing(text: str | None) -> str:
-    """`text` with a line a paragraph, and nothing in it taken for markup."""
+def reflowed(text: str | None) -> str:
+    """`text` with one line for each paragraph, and nothing in it taken for markup."""
     paragraphs = inspect.cleandoc(text or "").split("\n\n")
     return "\n\n".join(escape(" ".join(each.split())) for each in paragraphs if each.strip())

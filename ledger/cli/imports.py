@@ -1,4 +1,4 @@
-"""`faust-ledger assets import` and `accounts import`: reference data from JSON Lines."""
+"""`faust-ledger assets import` and `accounts import`: import reference data from JSON Lines."""
 
 import sys
 import time
@@ -9,78 +9,78 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger.cli.output import (
+    FINDINGS,
     OK,
-    REFUSED,
     TIME_UP,
     AsJson,
     DataDir,
+    Timeout,
+    command_group,
+    note_behind,
     print_json,
+    print_note,
     run,
-    say,
     settings_for,
 )
 
 if TYPE_CHECKING:
     from ledger.client.import_checks import Line, Problem
-    from ledger.client.imports import Imported
+    from ledger.client.imports import ImportResult
     from ledger.domain.reference import Asset
     from ledger.settings import Settings
 
 ASSETS = """Register assets, one JSON object a line: {"code", "scale", "name"?}.
 
-`scale` is the number of decimals and never changes: of two imports of one code the first counts.
-An amount is 64 bits of the smallest unit: with 8 decimals one entry takes 92 billion at most, with
-12 decimals 9 million, with 18 decimals 9.22. The largest amount is printed for each asset with 9
-decimals or more. A code that differs from another in upper and lower case alone is refused.
+`scale` is the number of decimals. It never changes: of two imports of one code the first counts.
+An amount is a 64-bit number of the smallest unit: one entry takes at most 92 billion with 8
+decimals, 9 million with 12 decimals, and 9.22 with 18 decimals. The command prints the largest
+amount of each asset with 9 decimals or more. It refuses a code that differs from another only in
+upper and lower case.
 """
 ACCOUNTS = """Declare accounts, one JSON object a line.
 
-{"account", "name"?, "currency"?, "opened_at"?, "closed_at"?}, times as RFC 3339. The last line
-about an account says what is so. A closed account is opened again by a line with
-"closed_at": null, and a line without closed_at about it is refused. So is one that closes an
-account with a balance or something pending: ledger.balances is looked at, as of then.
+{"account", "name"?, "currency"?, "opened_at"?, "closed_at"?}, with times as RFC 3339. The last line
+about an account counts. A line with "closed_at": null opens a closed account again; a line about a
+closed account without closed_at is refused. A line that closes an account with a balance or a
+pending amount is refused too; the command reads the current balances from ledger.balances.
 """
 ENDING = """
-Nothing is imported if a line is bad. Returns when it was read back and every shard decides with it.
+If a line is bad, nothing is imported. The command returns when the lines were read back and every
+shard decides with them.
 
-Exit codes: 0 done; 1 a line is bad, or another import came before it; reported on stderr with its
-number; 2 the time was up, or wrong usage: it is imported, and workers take it up when they run; 3
-a fault.
+Exit codes: 0 done; 1 a line is bad, or another import came first (stderr names the line); 2 the
+time was up, or wrong usage: after a timeout the lines are imported, and workers take them up when
+they run; 3 a fault.
 """
 
 File = Annotated[str, typer.Argument(help="A file of JSON Lines, or - for standard input.")]
-Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for every shard.")]
 CloseWithBalance = Annotated[
     bool,
     typer.Option(
         "--close-with-balance",
-        help="Close accounts whatever they hold; balances are not looked at.",
+        help="Close accounts whatever they hold, without reading balances.",
     ),
 ]
 MANY_DECIMALS = 9
-"""From here on the largest amount of an entry is printed: ten billion are too many."""
+"""From here on the largest amount of an entry is printed: it is below ten billion."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    assets = typer.Typer(
-        name="assets",
-        help="Register assets (shares, coins) beside ISO 4217's.",
-        no_args_is_help=True,
+    assets = command_group(
+        app, "assets", "Register assets, such as shares and coins, beside those of ISO 4217."
     )
     assets.command("import", help=ASSETS + ENDING)(import_assets)
-    app.add_typer(assets)
-    accounts = typer.Typer(
-        name="accounts", help="Declare accounts: currency, opening, closing.", no_args_is_help=True
+    accounts = command_group(
+        app, "accounts", "Declare accounts: their currency, opening and closing."
     )
     accounts.command("import", help=ACCOUNTS + ENDING)(import_accounts)
-    app.add_typer(accounts)
 
 
 def import_assets(
     file: File, timeout: Timeout = 60, data_dir: DataDir = None, as_json: AsJson = False
 ) -> None:
-    """`ASSETS` is what people read."""
+    """`ASSETS` is its help."""
     raise typer.Exit(_import(file, "asset", timeout, data_dir, as_json=as_json))
 
 
@@ -91,7 +91,7 @@ def import_accounts(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """`ACCOUNTS` is what people read."""
+    """`ACCOUNTS` is its help."""
     raise typer.Exit(
         _import(file, "account", timeout, data_dir, anyway=close_with_balance, as_json=as_json)
     )
@@ -121,19 +121,19 @@ def _import(
             "imported": found.count,
             "refused": _numbered(found.lost),
             "notes": _numbered(found.notes),
-            **({"assets": [_shown(asset) for asset in assets]} if kind == "asset" else {}),
+            **({"assets": [_asset_row(asset) for asset in assets]} if kind == "asset" else {}),
             "seconds": round(time.monotonic() - began, 3),
         })  # fmt: skip
     elif found.count or not found.lost:
         print(f"{found.count:,} imported")
-    _say(found, assets, timeout, as_json=as_json)
-    return REFUSED if found.lost else TIME_UP if found.behind else OK
+    _print_notes(found, assets, timeout, as_json=as_json)
+    return FINDINGS if found.lost else TIME_UP if found.behind else OK
 
 
 async def _import_lines(
     settings: "Settings", lines: "list[Line]", bad: "list[Problem]", seconds: float, *, anyway: bool
-) -> "Imported":
-    from ledger.client.imports import Imported, Importer
+) -> "ImportResult":
+    from ledger.client.imports import Importer, ImportResult
 
     async with Importer(settings) as importer:
         refused, notes = importer.check(lines)
@@ -141,12 +141,12 @@ async def _import_lines(
         if not anyway:
             bad = sorted(bad + await importer.check_closings(lines))
         if bad:
-            return Imported(lost=bad)
+            return ImportResult(lost=bad)
         imported = await importer.add(lines, seconds)
         return replace(imported, notes=sorted(notes + imported.notes))
 
 
-def _registered(lines: "list[Line]", found: "Imported") -> "list[Asset]":
+def _registered(lines: "list[Line]", found: "ImportResult") -> "list[Asset]":
     from ledger.domain.reference import Asset
 
     if not found.count:
@@ -156,14 +156,14 @@ def _registered(lines: "list[Line]", found: "Imported") -> "list[Asset]":
     return sorted((each for each in items if isinstance(each, Asset)), key=lambda each: each.code)
 
 
-def _shown(asset: "Asset") -> dict[str, object]:
-    from ledger.client.import_checks import largest, limit
+def _asset_row(asset: "Asset") -> dict[str, object]:
+    from ledger.client.import_checks import largest_amount, small_limit
 
     return {
         "code": asset.code,
         "scale": asset.scale,
-        "largest_amount": largest(asset),
-        "advice": limit(asset),
+        "largest_amount": largest_amount(asset),
+        "advice": small_limit(asset),
     }
 
 
@@ -171,22 +171,22 @@ def _numbered(problems: "list[Problem]") -> list[dict[str, object]]:
     return [{"line": number, "reason": sentence} for number, sentence in problems]
 
 
-def _say(found: "Imported", assets: "list[Asset]", seconds: float, *, as_json: bool) -> None:
-    from ledger.client.import_checks import largest, limit
+def _print_notes(
+    found: "ImportResult", assets: "list[Asset]", seconds: float, *, as_json: bool
+) -> None:
+    from ledger.client.import_checks import largest_amount, small_limit
 
     for number, sentence in found.lost:
-        say(f"line {number}: {sentence}")
+        print_note(f"line {number}: {sentence}")
     if found.lost and not found.count:
-        say("Nothing was imported.")
+        print_note("Nothing was imported.")
     for number, sentence in found.notes:
-        say(f"line {number}: note: {sentence}")
+        print_note(f"line {number}: note: {sentence}")
     for asset in assets:
-        if advice := limit(asset):
-            say(advice)
+        if advice := small_limit(asset):
+            print_note(advice)
         elif asset.scale >= MANY_DECIMALS and not as_json:
-            print(f"{asset.code}: one entry takes {largest(asset)} at most")
-    # What was lost is not awaited by anybody.
-    if found.behind and found.count:
-        names = ", ".join(map(str, found.behind))
-        say(f"Imported, but not taken up within {seconds:.0f} s by shards {names}: does a worker "
-            "run? (`faust-ledger status`) They take it up as soon as one does.")  # fmt: skip
+            print(f"{asset.code}: one entry takes {largest_amount(asset)} at most")
+    # Nobody waits for lines that did not take effect.
+    if found.count:
+        note_behind("Imported", found.behind, seconds)

@@ -1,67 +1,78 @@
-"""`faust-ledger reference save` and `restore`: a copy of the reference data, and its way back."""
+"""`faust-ledger reference save` and `restore`: copy the reference data, and restore it."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ledger.cli.output import OK, REFUSED, AsJson, DataDir, print_json, run, say, settings_for, tell
+from ledger.cli.output import (
+    FINDINGS,
+    OK,
+    AsJson,
+    DataDir,
+    command_group,
+    print_json,
+    print_note,
+    print_plain,
+    run,
+    settings_for,
+)
 
 File = Annotated[Path, typer.Argument(help="The copy, a file of JSON Lines.", show_default=False)]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    group = typer.Typer(
-        name="reference",
-        help="A copy of the reference data (assets, accounts, policy), for the day it is lost.",
-        no_args_is_help=True,
+    group = command_group(
+        app, "reference", "Copy the reference data (assets, accounts, policy), and restore a copy."
     )
-    group.command("save")(save)
-    group.command("restore")(restore)
-    app.add_typer(group)
+    group.command("save")(save_reference)
+    group.command("restore")(restore_reference)
 
 
-def save(file: File, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Write a copy of ledger.reference, from which `restore` can make the topic again.
+def save_reference(file: File, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Write a copy of ledger.reference, from which `reference restore` can recreate the topic.
 
-    The only other copy is on the brokers' disks, and a ledger without it decides nothing. Do this
-    whenever reference data were imported or the policy was changed; a scheduler may do it each
-    hour. An older copy in FILE is replaced at once, and only by one that begins with the same
-    records: a topic that was lost or made anew never replaces a good copy.
+    The only other copy is on the brokers' disks, and without it a ledger decides nothing. Run the
+    command after each import and each change of the policy, or every hour from a scheduler. It
+    replaces an older copy in FILE atomically, and only if the new copy begins with the same
+    records: a topic that was lost or recreated never replaces a good copy.
 
-    --json prints {"records", "digest", "shards", "hole"}. Exit codes: 0 done; 1 it was written, and
-    could not be restored, for an offset has no record (hole); 3 a fault, or refused.
+    --json prints {"records", "digest", "shards", "hole"}. Exit codes: 0 done; 1 the copy was
+    written but could not be restored, because an offset has no record (hole); 3 a fault, or the
+    command refused.
     """
-    from ledger.client import reference_copy as kept
+    from ledger.client.reference_copy import save_copy
 
-    saved = run(kept.save(settings_for(data_dir), file))
+    saved = run(save_copy(settings_for(data_dir), file))
     if as_json:
         print_json(saved._asdict() | {"digest": saved.digest.hex()})
     else:
-        tell(f"{saved.records:,} records kept in {file}")
+        print_plain(f"{saved.records:,} records copied to {file}")
         print(f"{saved.shards} shards were decided with them")
     if saved.hole is not None:
-        say(f"No record has offset {saved.hole}: it was compacted away, or is a mark of a Kafka "
-            "transaction. This copy cannot be restored, for Kafka numbers without a gap. Keep "
-            "copies of the brokers' disks.")  # fmt: skip
-    raise typer.Exit(OK if saved.hole is None else REFUSED)
+        print_note(
+            f"No record has offset {saved.hole}: it was compacted away, or is a marker of a Kafka "
+            "transaction. This copy cannot be restored, because Kafka numbers records without "
+            "gaps. Keep copies of the brokers' disks."
+        )
+    raise typer.Exit(OK if saved.hole is None else FINDINGS)
 
 
-def restore(file: File, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Write a copy back into ledger.reference, which was lost and made anew empty.
+def restore_reference(file: File, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Write a copy back into ledger.reference after it was lost and recreated empty.
 
-    Every record gets the offset that it had, so the digest that each shard's last run names is the
-    same again: that is looked at in the copy before anything is written, and in the topic after it.
-    What was interrupted goes on when it is done again. Make the topic with `faust-ledger topics
-    create` first; workers are started again afterwards. See docs/runbooks/reference-lost.md.
+    Every record gets the offset that it had, so it has the digest that each shard's last run names.
+    The command checks this in the copy before it writes, and in the topic afterwards. If it is
+    interrupted, run it again: it continues. First create the topic with `faust-ledger topics
+    create`; afterwards restart the workers. See docs/runbooks/reference-lost.md.
 
-    --json prints {"records", "written", "digest", "shards"}. Exit code 3 is a fault, or refused:
-    the topic has other records, or the copy is not what was decided with.
+    --json prints {"records", "written", "digest", "shards"}. Exit codes: 0 done; 3 a fault, or the
+    command refused: the topic has other records, or runs were decided with others than the copy's.
     """
-    from ledger.client import reference_copy as kept
+    from ledger.client.reference_copy import restore_copy
 
-    done = run(kept.restore(settings_for(data_dir), file))
+    done = run(restore_copy(settings_for(data_dir), file))
     if as_json:
         print_json(done._asdict() | {"digest": done.digest.hex()})
         return

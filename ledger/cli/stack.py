@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ledger.cli.output import errors, tell
+from ledger.cli.output import errors
+from ledger.cli.output import print_plain as tell
 from ledger.settings import Settings
 from ledger.terminal import plain, print_whole
 

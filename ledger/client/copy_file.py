@@ -1,7 +1,7 @@
-"""A copy of the reference topic as a file of JSON Lines, whole or not there.
+"""A copy of the reference topic as a file of JSON Lines, written atomically.
 
-A head with the topic, the number of records, the end and the digest; then a line for each record,
-with key and value in base64.
+The first line has the topic, the number of records, the end and the digest; each other line has a
+record, with key and value in base64.
 """
 
 import base64
@@ -15,8 +15,8 @@ from ledger.domain.reference import NO_RECORDS, digest_after
 from ledger.errors import LedgerError
 
 
-class Kept(NamedTuple):
-    """A record; `timestamp` in milliseconds since 1970, as Kafka has it."""
+class CopiedRecord(NamedTuple):
+    """A record of the topic; `timestamp` in milliseconds since 1970."""
 
     offset: int
     timestamp: int
@@ -24,58 +24,58 @@ class Kept(NamedTuple):
     value: bytes | None
 
 
-def digest_of(records: Iterable[Kept]) -> bytes:
-    """As a run names it that was decided with all of them."""
-    digest = NO_RECORDS
+def digests_of(records: Iterable[CopiedRecord]) -> list[bytes]:
+    """The digests that runs name: before the first record, and after each one."""
+    digests = [NO_RECORDS]
     for each in records:
-        digest = digest_after(digest, each.offset, each.key, each.value)
-    return digest
+        digests.append(digest_after(digests[-1], each.offset, each.key, each.value))
+    return digests
 
 
-def read_copy(file: Path, name: str) -> list[Kept]:
-    """The records of a copy of the topic `name`. Raises LedgerError for one that is not whole."""
+def read_copy(file: Path, name: str) -> list[CopiedRecord]:
+    """The records of a copy of the topic `name`. Raises LedgerError for a damaged copy."""
     try:
-        head, *lines = file.read_bytes().splitlines()
-        said = json.loads(head)
-        kept = [_kept(json.loads(line)) for line in lines]
-        topic, count, digest = said["topic"], said["records"], said["digest"]
+        first, *lines = file.read_bytes().splitlines()
+        head = json.loads(first)
+        records = [_record(json.loads(line)) for line in lines]
+        topic, count, digest = head["topic"], head["records"], head["digest"]
     except OSError as error:
         raise LedgerError(f"{file} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(
-            f"{file} is no copy of reference data, or not whole ({error}): what "
-            "`faust-ledger reference save` has written is needed."
+            f"{file} is not a copy of reference data, or is damaged ({error}). Give a file that "
+            "`faust-ledger reference save` wrote."
         ) from error
     if topic != name:
         raise LedgerError(f"{file} is a copy of {topic}, and this ledger's topic is {name}.")
-    if count != len(kept) or digest != digest_of(kept).hex():
+    if count != len(records) or digest != digests_of(records)[-1].hex():
         raise LedgerError(
-            f"{file} is not whole: it has {len(kept)} records of {count}, or what is in them was "
-            "changed. Another copy is needed."
+            f"{file} is damaged: it has {len(records)} records of {count}, or their content was "
+            "changed. Use another copy."
         )
-    return kept
+    return records
 
 
-def older_copy(file: Path, name: str) -> list[Kept]:
-    """The records of the copy that is there; none where there is no file."""
+def older_copy(file: Path, name: str) -> list[CopiedRecord]:
+    """The records of the present copy; none if there is no file."""
     return read_copy(file, name) if file.exists() else []
 
 
-def _kept(row: Mapping[str, Any]) -> Kept:
+def _record(row: Mapping[str, Any]) -> CopiedRecord:
     key, value = (
         None if row[name] is None else base64.b64decode(row[name], validate=True)
         for name in ("key", "value")
     )
-    return Kept(row["offset"], row["timestamp"], key, value)
+    return CopiedRecord(row["offset"], row["timestamp"], key, value)
 
 
-def write_copy(file: Path, name: str, records: Sequence[Kept]) -> None:
-    """At once: whoever reads `file` finds the old copy or the new one."""
+def write_copy(file: Path, name: str, records: Sequence[CopiedRecord]) -> None:
+    """Replace `file` atomically: a reader finds the old copy or the new one."""
     head = {
         "topic": name,
         "records": len(records),
         "end": records[-1].offset + 1,
-        "digest": digest_of(records).hex(),
+        "digest": digests_of(records)[-1].hex(),
     }
     rows = [
         each._asdict() | {"key": _text(each.key), "value": _text(each.value)} for each in records

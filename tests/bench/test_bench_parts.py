@@ -9,9 +9,9 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from ledger.bench.cpu import between
-from ledger.bench.load import FEES, SAMPLED_EACH, Source, _ticks, account_of, sampled
+from ledger.bench.load import FEE_ACCOUNT, SAMPLED_EACH, Generator, _ticks, account_of, sampled
 from ledger.bench.pairs import Case, _to_fill
-from ledger.bench.run import FIRST, BenchFailed, as_fast_as_they_go, require_clean
+from ledger.bench.run import FIRST, BenchFailed, full_speed_phase, require_clean
 from ledger.bench.watch import PERCENTILES, histogram
 from ledger.domain import avro
 from ledger.domain.partition import partition_of
@@ -27,7 +27,7 @@ SHARDS = 4
 
 
 def source(label="bench-1", *, fees=False):
-    return Source(
+    return Generator(
         seed=1, label=label, accounts=ACCOUNTS, shards=SHARDS, codec=Codec({"Transaction": 1}),
         fees=fees,
     )  # fmt: skip
@@ -110,7 +110,7 @@ def test_a_histogram_is_in_milliseconds_and_can_be_read_again():
 def test_fees_have_one_account_in_every_transaction():
     made = source(fees=True)
     found = [draft for _, _, draft in drafts(made.chunk(300, NOW)[0])]
-    assert {draft["entries"][1]["account"] for draft in found} == {FEES}
+    assert {draft["entries"][1]["account"] for draft in found} == {FEE_ACCOUNT}
     assert len({draft["entries"][0]["account"] for draft in found}) > ACCOUNTS / 2
 
 
@@ -154,10 +154,10 @@ class FixedSpeed:
 def test_it_lasts_as_long_as_was_asked_for() -> None:
     """Also where it goes faster than in the warm-up."""
     bench, said = FixedSpeed(20_000), list[str]()
-    phase = asyncio.run(as_fast_as_they_go(bench, 5_000, 10, said.append))  # type: ignore[arg-type]
+    phase = asyncio.run(full_speed_phase(bench, 5_000, 10, said.append))  # type: ignore[arg-type]
     assert bench.counts == [75_000, 300_000]
     assert phase.seconds == 15
-    assert said == [f"{count:,} transactions as fast as they go" for count in bench.counts]
+    assert said == [f"{count:,} transactions at full speed" for count in bench.counts]
     bench = FixedSpeed(5)
-    asyncio.run(as_fast_as_they_go(bench, 5, 10, said.append))  # type: ignore[arg-type]
+    asyncio.run(full_speed_phase(bench, 5, 10, said.append))  # type: ignore[arg-type]
     assert bench.counts == [FIRST]

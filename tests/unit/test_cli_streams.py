@@ -72,7 +72,7 @@ def is_open(number):
 import ledger.cli.main
 taken = [number for number in (0, 1, 2) if is_open(number)]
 from ledger.cli import streams
-streams.prepare()
+streams.open_streams()
 one = socket.socket()
 print("nowhere")
 sys.stdout.flush()
@@ -137,7 +137,7 @@ def test_messages_that_nobody_can_read_end_nothing(tmp_path):
     """stderr is full from the first message on; what is being done is done to its end."""
     command = (
         "from ledger.cli import main, output\n"
-        "def work():\n    output.say('one')\n    output.say('two')\n    print('done')\n"
+        "def work():\n    output.print_note('one')\n    output.print_note('two')\n    print('done')\n"
         "main.app = work\nmain.main()"
     )
     with Path("/dev/full").open("wb") as full:
@@ -154,8 +154,8 @@ NAME = "\u017dlu\u0165ou\u010dk\xfd"
 def work():
     output.print_table({"transaction_id": "left"}, [[NAME], ["\ud800"]])
     output.print_json({"transaction_id": NAME + " \ud800"})
-    output.tell("\u99ac")
-    output.say(NAME + " \ud800")
+    output.print_plain("\u99ac")
+    output.print_note(NAME + " \ud800")
 main.app = work
 main.main()
 """

@@ -1,16 +1,15 @@
 """Where settings are looked for, and why one is refused: nothing that was set is passed over."""
 
-import difflib
 import os
 import re
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from ledger.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 PREFIX = "FAUST_LEDGER_"
 CONFIG = f"{PREFIX}CONFIG"
@@ -61,6 +60,8 @@ def check_environment(known: Collection[str]) -> None:
 
 def nearest(name: str, known: Collection[str]) -> str:
     """A question for the end of a sentence, about what is spelt alike; "" for nothing alike."""
+    import difflib
+
     spelt = {each.lower(): each for each in known}
     found = difflib.get_close_matches(name.lower(), spelt, n=1)
     return f" Did you mean {spelt[found[0]]}?" if found else ""
@@ -93,6 +94,8 @@ def in_file(known: Collection[str]) -> dict[str, Any]:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    import tomllib
+
     named = f"{file}, which {CONFIG} names," if CONFIG in os.environ else str(file)
     try:
         # A byte order mark is what some editors begin a file with.
@@ -108,7 +111,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise SettingsError(f"The settings in {named} are not TOML: {error}.") from None
 
 
-def explained(error: ValidationError, given: Mapping[str, Any], quoted: Collection[str]) -> str:
+def explained(error: "ValidationError", given: Mapping[str, Any], quoted: Collection[str]) -> str:
     """In a sentence, which values are refused, where they are from, and why.
 
     `given` are arguments, before all else; of the settings `quoted` the value is repeated. The
@@ -118,7 +121,7 @@ def explained(error: ValidationError, given: Mapping[str, Any], quoted: Collecti
 
 
 def _sentences(
-    error: ValidationError, given: Mapping[str, Any], quoted: Collection[str]
+    error: "ValidationError", given: Mapping[str, Any], quoted: Collection[str]
 ) -> Iterator[str]:
     environment = variables()
     for each in error.errors(include_url=False, include_context=False):

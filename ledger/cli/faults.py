@@ -6,7 +6,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +100,8 @@ def _place(error: BaseException) -> str:
 
 def _write_trace(trace: str) -> Path | None:
     """The file with the trace; None where none can be written."""
+    from importlib.metadata import version
+
     import platformdirs
 
     folder = platformdirs.user_log_path("faust-ledger")

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-from importlib.metadata import version as version_of
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -29,7 +28,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(version_of("faust-ledger"))
+        from importlib.metadata import version
+
+        typer.echo(version("faust-ledger"))
         raise typer.Exit
 
 

@@ -1,6 +1,5 @@
 """What commands share: options, settings, the event loop, output for people and for programs."""
 
-import asyncio
 import json
 import os
 import sys
@@ -77,6 +76,8 @@ def settings_for(data_dir: Path | None) -> "Settings":
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, run on uvloop."""
+    import asyncio
+
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

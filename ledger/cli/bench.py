@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from ledger.stack.record import Record
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file to `app`."""
-    app.command()(bench)
-
-
 class Scenario(StrEnum):
     """What to measure."""
 

@@ -18,12 +18,7 @@ SEED = 1993
 SECONDS = 120.0
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file to `app`."""
-    app.command()(demo)
-
-
-def demo(
+def run_demo(
     data_dir: Annotated[
         Path | None,
         typer.Option(

@@ -15,7 +15,6 @@ from ledger.cli.output import (
     AsJson,
     DataDir,
     Timeout,
-    command_group,
     note_behind,
     print_json,
     print_note,
@@ -29,30 +28,6 @@ if TYPE_CHECKING:
     from ledger.domain.reference import Asset
     from ledger.settings import Settings
 
-ASSETS = """Register assets, one JSON object a line: {"code", "scale", "name"?}.
-
-`scale` is the number of decimals. It never changes: of two imports of one code the first counts.
-An amount is a 64-bit number of the smallest unit: one entry takes at most 92 billion with 8
-decimals, 9 million with 12 decimals, and 9.22 with 18 decimals. The command prints the largest
-amount of each asset with 9 decimals or more. It refuses a code that differs from another only in
-upper and lower case.
-"""
-ACCOUNTS = """Declare accounts, one JSON object a line.
-
-{"account", "name"?, "currency"?, "opened_at"?, "closed_at"?}, with times as RFC 3339. The last line
-about an account counts. A line with "closed_at": null opens a closed account again; a line about a
-closed account without closed_at is refused. A line that closes an account with a balance or a
-pending amount is refused too; the command reads the current balances from ledger.balances.
-"""
-ENDING = """
-If a line is bad, nothing is imported. The command returns when the lines were read back and every
-shard decides with them.
-
-Exit codes: 0 done; 1 a line is bad, or another import came first (stderr names the line); 2 the
-time was up, or wrong usage: after a timeout the lines are imported, and workers take them up when
-they run; 3 a fault.
-"""
-
 File = Annotated[str, typer.Argument(help="A file of JSON Lines, or - for standard input.")]
 CloseWithBalance = Annotated[
     bool,
@@ -65,22 +40,24 @@ MANY_DECIMALS = 9
 """From here on the largest amount of an entry is printed: it is below ten billion."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    assets = command_group(
-        app, "assets", "Register assets, such as shares and coins, beside those of ISO 4217."
-    )
-    assets.command("import", help=ASSETS + ENDING)(import_assets)
-    accounts = command_group(
-        app, "accounts", "Declare accounts: their currency, opening and closing."
-    )
-    accounts.command("import", help=ACCOUNTS + ENDING)(import_accounts)
-
-
 def import_assets(
     file: File, timeout: Timeout = 60, data_dir: DataDir = None, as_json: AsJson = False
 ) -> None:
-    """`ASSETS` is its help."""
+    """Register assets, one JSON object a line: {"code", "scale", "name"?}.
+
+    `scale` is the number of decimals. It never changes: of two imports of one code the first
+    counts. An amount is a 64-bit number of the smallest unit: one entry takes at most 92
+    billion with 8 decimals, 9 million with 12 decimals, and 9.22 with 18 decimals. The command
+    prints the largest amount of each asset with 9 decimals or more. It refuses a code that
+    differs from another only in upper and lower case.
+
+    If a line is bad, nothing is imported. The command returns when the lines were read back and
+    every shard decides with them.
+
+    Exit codes: 0 done; 1 a line is bad, or another import came first (stderr names the line); 2
+    the time was up, or wrong usage: after a timeout the lines are imported, and workers take
+    them up when they run; 3 a fault.
+    """
     raise typer.Exit(_import(file, "asset", timeout, data_dir, as_json=as_json))
 
 
@@ -91,7 +68,21 @@ def import_accounts(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """`ACCOUNTS` is its help."""
+    """Declare accounts, one JSON object a line.
+
+    {"account", "name"?, "currency"?, "opened_at"?, "closed_at"?}, with times as RFC 3339. The
+    last line about an account counts. A line with "closed_at": null opens a closed account
+    again; a line about a closed account without closed_at is refused. A line that closes an
+    account with a balance or a pending amount is refused too; the command reads the current
+    balances from ledger.balances.
+
+    If a line is bad, nothing is imported. The command returns when the lines were read back and
+    every shard decides with them.
+
+    Exit codes: 0 done; 1 a line is bad, or another import came first (stderr names the line); 2
+    the time was up, or wrong usage: after a timeout the lines are imported, and workers take
+    them up when they run; 3 a fault.
+    """
     raise typer.Exit(
         _import(file, "account", timeout, data_dir, anyway=close_with_balance, as_json=as_json)
     )

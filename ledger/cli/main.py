@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ledger.cli import faults, streams
-from ledger.cli.commands import LazyCommands
+from ledger.cli.commands import all_commands, reflowed
 from ledger.cli.faults import FAULT, FaultReporting
 
 INTERRUPTED = 130
@@ -18,7 +18,8 @@ class Program(FaultReporting):
     """The group of all commands."""
 
     def __init__(self, **given: Any) -> None:
-        super().__init__(**given | {"commands": LazyCommands()})
+        super().__init__(**given | {"commands": all_commands()})
+        self.help = reflowed(self.help)
 
 
 app = typer.Typer(

@@ -49,13 +49,6 @@ Reason = Annotated[
 ]
 
 
-def command_group(app: typer.Typer, name: str, help_text: str) -> typer.Typer:
-    """A group of commands below `app`; it prints its help when no command is given."""
-    group = typer.Typer(name=name, help=help_text, no_args_is_help=True)
-    app.add_typer(group)
-    return group
-
-
 def settings_for(data_dir: Path | None) -> "Settings":
     """The settings of this command. Loopback addresses are excluded from an HTTP proxy."""
     from ledger.settings import STACK_FILE, load

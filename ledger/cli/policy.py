@@ -11,7 +11,6 @@ from ledger.cli.output import (
     DataDir,
     Reason,
     Timeout,
-    command_group,
     note_behind,
     optional_time,
     print_json,
@@ -25,24 +24,6 @@ if TYPE_CHECKING:
     from ledger.client.policy import PresentPolicy
     from ledger.domain.reference import ClockLimit
     from ledger.settings import Settings
-
-ENDING = """
-
-Exit codes: 0 done; 2 the time was up: the record is written, and workers take it up when they run;
-3 a fault, or another change came first.
-"""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    policy = command_group(
-        app, "policy", "Show and change the ledger's policy, such as how long it remembers ids."
-    )
-    policy.command("init")(init_policy)
-    policy.command("show")(show_policy)
-    policy.command("set", help=f"{set_policy.__doc__}{ENDING}")(set_policy)
-    clock = command_group(app, "clock", "Repair a shard after a broker's clock was ahead.")
-    clock.command("limit", help=f"{limit_shard_clock.__doc__}{ENDING}")(limit_shard_clock)
 
 
 def init_policy(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -100,6 +81,9 @@ def set_policy(
     The decision log records the position in each shard from which the policy counts. A longer
     window never makes a repetition new money: a transaction that was created before the ledger
     remembers all ids stays TOO_LATE.
+
+    Exit codes: 0 done; 2 the time was up: the record is written, and workers take it up when they
+    run; 3 a fault, or another change came first.
     """
     given = {
         "window_days": window_days,
@@ -156,6 +140,9 @@ def limit_shard_clock(
 
     Use it after a broker's clock was ahead and was set right: the shard's records are dated in the
     future, and without a limit the shard waits until then. See docs/runbooks/clock-ahead.md.
+
+    Exit codes: 0 done; 2 the time was up: the record is written, and workers take it up when they
+    run; 3 a fault, or another change came first.
     """
     from ledger.domain.transaction import shown_time
 

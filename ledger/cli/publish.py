@@ -44,11 +44,6 @@ SPOOL_BYTES = 16 * 1024 * 1024
 STALLED_SECONDS = 10
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file to `app`."""
-    app.command()(publish)
-
-
 @dataclass(frozen=True)
 class Request:
     """The options; `created_at` in microseconds since 1970, None for the time of the input."""

@@ -58,12 +58,6 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    app.command("balances")(print_balances)
-    app.command("trial-balance")(print_trial_balance)
-
-
 def print_balances(
     accounts: Annotated[
         list[str] | None,

@@ -10,7 +10,6 @@ from ledger.cli.output import (
     OK,
     AsJson,
     DataDir,
-    command_group,
     meter,
     open_sources,
     print_json,
@@ -26,14 +25,6 @@ if TYPE_CHECKING:
     from ledger.replay.balances import Outcome
     from ledger.replay.replay import Report
     from ledger.settings import Settings
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    group = command_group(app, "rebuild", "Rebuild the general ledger, tables or balances.")
-    group.command("ledger")(rebuild_ledger)
-    group.command("tables")(rebuild_tables)
-    group.command("balances")(rebuild_balances)
 
 
 def rebuild_ledger(

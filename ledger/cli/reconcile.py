@@ -29,11 +29,6 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file to `app`."""
-    app.command("reconcile")(reconcile_ledger)
-
-
 def reconcile_ledger(
     full: Annotated[
         bool,

@@ -10,7 +10,6 @@ from ledger.cli.output import (
     OK,
     AsJson,
     DataDir,
-    command_group,
     print_json,
     print_note,
     print_plain,
@@ -19,15 +18,6 @@ from ledger.cli.output import (
 )
 
 File = Annotated[Path, typer.Argument(help="The copy, a file of JSON Lines.", show_default=False)]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    group = command_group(
-        app, "reference", "Copy the reference data (assets, accounts, policy), and restore a copy."
-    )
-    group.command("save")(save_reference)
-    group.command("restore")(restore_reference)
 
 
 def save_reference(file: File, data_dir: DataDir = None, as_json: AsJson = False) -> None:

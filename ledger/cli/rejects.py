@@ -16,7 +16,6 @@ from ledger.cli.output import (
     TIME_UP,
     AsJson,
     DataDir,
-    command_group,
     optional_time,
     print_json,
     print_note,
@@ -38,13 +37,6 @@ COLUMNS = {
     "recorded_at": "left", "shard": "right", "offset": "right", "transaction_id": "left",
     "code": "left", "field": "left", "reason": "prose",
 }  # fmt: skip
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    group = command_group(app, "rejects", "List refused transactions, and send them again.")
-    group.command("list")(list_rejects)
-    group.command("replay")(replay_rejects)
 
 
 def list_rejects(

@@ -9,7 +9,6 @@ from ledger.cli.output import (
     OK,
     AsJson,
     DataDir,
-    command_group,
     meter,
     optional_time,
     print_json,
@@ -29,16 +28,6 @@ OTHERWISE = {
     "shard": "right", "offset": "right", "transaction": "left", "was": "left", "now": "left",
     "because of": "left", "what": "prose",
 }  # fmt: skip
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    app.command("replay")(replay_log)
-    group = command_group(
-        app, "shadows", "List and drop the shadow ledgers that replay and rebuild make."
-    )
-    group.command("list")(list_shadows)
-    group.command("drop")(drop_shadow)
 
 
 def replay_log(

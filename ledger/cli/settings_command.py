@@ -3,15 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from ledger.cli.output import AsJson, DataDir, print_json, print_rows
 from ledger.hiding import shown_url
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this file to `app`."""
-    app.command("settings")(list_settings)
 
 
 def list_settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:

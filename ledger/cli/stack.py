@@ -42,14 +42,6 @@ def port_option(name: str) -> Any:
     )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    app.command()(up)
-    app.command()(down)
-    app.command()(status)
-    app.command()(doctor)
-
-
 def directory(data_dir: Path | None) -> Path:
     """The option, else the setting; `StackError` when the stack's packages are not installed."""
     from ledger.stack import extra

@@ -9,7 +9,6 @@ from ledger.cli.output import (
     OK,
     AsJson,
     DataDir,
-    command_group,
     print_json,
     print_note,
     run,
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
     from ledger.streaming.topic_rules import Difference
 
 FIELDS = ("topic", "setting", "has", "must", "why", "command")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    group = command_group(app, "topics", "Check, create and repair the topics in Kafka.")
-    group.command("check")(check_topics)
-    group.command("create")(create_topics)
-    group.command("recover")(recover_records)
 
 
 def check_topics(data_dir: DataDir = None, as_json: AsJson = False) -> None:

@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from ledger.settings import Settings
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file to `app`."""
-    app.command("verify")(verify_journal)
-
-
 def verify_journal(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Check the journal for consistency and against the digests that were published.
 

@@ -12,7 +12,6 @@ from ledger.cli.output import (
     AsJson,
     DataDir,
     Reason,
-    command_group,
     print_json,
     print_note,
     print_rows,
@@ -33,13 +32,6 @@ COLUMNS = {"shard": "right", "offset": "right", "transaction": "left", "why": "p
 Shard = Annotated[int, typer.Argument(min=0, help="The shard whose postings have stopped.")]
 Offsets = Annotated[list[int], typer.Argument(min=0, help="Offsets of its transactions to void.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    group = command_group(app, "void", "List and void transactions that cannot be posted.")
-    group.command("list")(list_voids)
-    group.command("add")(add_voids)
 
 
 def list_voids(data_dir: DataDir = None, as_json: AsJson = False) -> None:

@@ -9,11 +9,6 @@ from ledger.cli.output import DataDir
 from ledger.hiding import log_to_stderr
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file to `app`."""
-    app.command()(worker)
-
-
 def worker(
     data_dir: DataDir = None,
     name: Annotated[

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -26,13 +25,10 @@ def helps(group: Any, *before: str) -> Iterator[tuple[tuple[str, ...], str]]:
 HELPS = list(helps(typer.main.get_command(app)))
 
 
-def test_every_command_of_every_module_is_in_one_panel() -> None:
+def test_every_command_is_in_one_panel() -> None:
     placed = [name for names in commands.PANELS.values() for name in names]
     assert len(placed) == len(set(placed))
-    registered = typer.Typer()
-    for module in {module for names in commands.PANELS.values() for module in names.values()}:
-        import_module(f"ledger.cli.{module}").register(registered)
-    assert set(placed) == set(typer.main.get_group(registered).commands)
+    assert placed == list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def test_a_command_imports_its_own_module_alone() -> None:

@@ -70,7 +70,7 @@ FILES = [
     ("Shards = 4", "has 'Shards', which is no setting. Did you mean shards?"),
     (
         "[ledger]\nshards = 4",
-        "has 'ledger', which is no setting. Settings stand at the top, in no table.",
+        "has 'ledger', which is no setting. Settings are not in tables.",
     ),
     ('shards = "abc"', "setting shards in {file} ('abc') is refused"),
     ("shards = true", "setting shards in {file} (True) is refused: it is true or false"),

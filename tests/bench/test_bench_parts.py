@@ -1,4 +1,4 @@
-"""Parts of the bench that need no stack: what is published, and when."""
+"""Parts of the bench that need no stack: the generated load, its times, and the results."""
 
 import asyncio
 import itertools
@@ -91,7 +91,7 @@ def test_as_fast_as_it_goes_all_go_out():
     assert sum(count for count, _ in _ticks(5_001, None, NOW, 2_000)) == 5_001
 
 
-def test_time_spent_is_told_apart_from_that_of_others():
+def test_cpu_time_of_other_programs_is_counted_separately():
     before = {"broker": 1.0, "stream": 2.0, "machine": 10.0}
     after = {"broker": 1.5, "stream": 4.0, "machine": 13.0}
     assert between(before, after) == {"broker": 0.5, "stream": 2.0, "elsewhere": 0.5}
@@ -135,7 +135,7 @@ def test_a_case_is_filled_to_the_last():
         {"accounts": 2, "reconciled": 2, "breaks": [{"account": "assets:x"}]},
     ],
 )
-def test_what_does_not_reconcile_is_no_result(found):
+def test_a_ledger_that_does_not_reconcile_gives_no_result(found):
     with pytest.raises(BenchFailed):
         require_clean(found)
 
@@ -151,7 +151,7 @@ class FixedSpeed:
         return SimpleNamespace(count=count, seconds=count / self.speed)
 
 
-def test_it_lasts_as_long_as_was_asked_for() -> None:
+def test_a_full_speed_phase_lasts_as_long_as_wanted() -> None:
     """Also where it goes faster than in the warm-up."""
     bench, said = FixedSpeed(20_000), list[str]()
     phase = asyncio.run(full_speed_phase(bench, 5_000, 10, said.append))  # type: ignore[arg-type]

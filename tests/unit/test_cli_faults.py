@@ -176,7 +176,7 @@ def test_an_exception_outside_of_a_command_exits_with_3(tmp_path):
     ],
 )
 def test_wrong_usage_prints_plain_lines(words, error, capsys, monkeypatch):
-    """Not in a frame that cuts paths."""
+    """Without a frame, which would cut paths."""
     monkeypatch.setenv("FAUST_LEDGER_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     with pytest.raises(SystemExit) as ending:
         typer.main.get_command(app)(list(words), prog_name="faust-ledger")

@@ -1,4 +1,4 @@
-"""Commands: what they print, what they refuse before anything is reached, and their help."""
+"""Commands: their output, the usage errors that they find without connecting, and their help."""
 
 import asyncio
 import fcntl
@@ -49,7 +49,7 @@ def run(*words, **env):
         (["settings"], "environment"),
     ],
 )
-def test_help(words, says):
+def test_help_has_what_a_reader_looks_for(words, says):
     found = run(*words, "--help")
     assert found.exit_code == 0
     assert says in " ".join(found.output.split())

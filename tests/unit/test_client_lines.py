@@ -61,7 +61,7 @@ def test_every_field_of_a_line_is_read():
     }
 
 
-def test_what_is_optional_may_be_absent_or_null():
+def test_optional_fields_may_be_absent_or_null():
     optional = dict.fromkeys(lines.OPTIONAL)
     assert read(fields()) == read(fields(**optional))
     draft = read(fields())
@@ -129,7 +129,7 @@ def test_a_number_is_never_money(amount):
     "line",
     ["", "nope", "{", "[]", '"text"', "12", "null", "[" * 100_000, b"\xff\xfe{}", "1" * 5_000],
 )
-def test_what_is_no_json_object_is_refused(line):
+def test_a_line_without_a_json_object_is_refused(line):
     refused = lines.read(line, created_at=CREATED)
     assert isinstance(refused, Refused)
     assert refused.reason is Reason.UNREADABLE
@@ -166,7 +166,7 @@ def test_a_name_twice_is_refused():
         "",
     ],
 )
-def test_what_is_no_rfc_3339_time_is_refused(text):
+def test_a_time_that_is_not_rfc_3339_is_refused(text):
     refused = read(fields(effective_at=text))
     assert (refused.reason, refused.field) == (Reason.FIELD_MALFORMED, "effective_at")
 

@@ -1,4 +1,4 @@
-"""A change of the policy that lost is told so, whatever came after it."""
+"""A change of the policy that came second is an error, whatever came after it."""
 
 import asyncio
 from typing import Any

@@ -17,7 +17,7 @@ from tests.builders import CASH, DEPOSIT, NOW, draft, entry, pair
 
 
 class FakeAppender:
-    """Keeps what would be sent."""
+    """Keeps the records instead of appending them."""
 
     def __init__(self):
         self.sent = []
@@ -85,7 +85,7 @@ def test_without_checks_only_what_cannot_be_encoded_is_refused():
     assert refusal(made, draft(description="x" * 1_100_000)).reason is Reason.TOO_LARGE
 
 
-def test_undeclared_accounts_are_refused_where_the_setting_says_so():
+def test_the_setting_refuses_undeclared_accounts():
     made = publisher(unknown_accounts="refuse")
     assert refusal(made, draft()).reason is Reason.ACCOUNT_UNKNOWN
 
@@ -140,7 +140,7 @@ def test_drafts_made_in_python():
 
 
 def test_created_at_has_no_default():
-    """A program that makes its draft anew past the window would book the money twice."""
+    """A program that builds a draft again after the window would book the money twice."""
     from datetime import UTC, datetime
     from time import time_ns
 

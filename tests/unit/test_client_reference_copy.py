@@ -1,4 +1,4 @@
-"""Copies of reference data: whole or refused, and judged by what shards were decided with."""
+"""Copies of reference data: damaged ones are refused, and runs must agree with them."""
 
 import json
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,13 +117,7 @@ def explained(error: "ValidationError", given: Mapping[str, Any], quoted: Collec
     `given`: values passed as arguments. Only values of the settings `quoted` are repeated; others
     may be secrets.
     """
-    return " ".join(_sentences(error, given, quoted))
-
-
-def _sentences(
-    error: "ValidationError", given: Mapping[str, Any], quoted: Collection[str]
-) -> Iterator[str]:
-    environment = variables()
+    environment, sentences = variables(), []
     for each in error.errors(include_url=False, include_context=False):
         name = str(each["loc"][0]) if each["loc"] else ""
         if name in given:
@@ -134,4 +128,5 @@ def _sentences(
             where = f"The setting {name} in {config_file()}"
         value = f" ({each['input']!r:.{MAX_SHOWN}})" if name in quoted else ""
         why = each["msg"].removeprefix("Value error, ")
-        yield f"{where}{value} is refused: {why}."
+        sentences.append(f"{where}{value} is refused: {why}.")
+    return " ".join(sentences)

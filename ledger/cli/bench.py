@@ -5,10 +5,9 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,63 +19,35 @@ if TYPE_CHECKING:
     from ledger.stack.record import Record
 
 
-class Scenario(StrEnum):
-    """What to measure."""
-
-    REFERENCE = "reference"
-    ACCOUNTS = "accounts"
-    FEES = "fees"
-    WORKERS = "workers"
-    SHARDS = "shards"
-    JOURNAL = "journal"
-    RECOVERY = "recovery"
+Scenario = Literal["reference", "accounts", "fees", "workers", "shards", "journal", "recovery"]
 
 
 def bench(
-    scenario: Annotated[
-        Scenario, typer.Argument(help="What to measure.", show_choices=True)
-    ] = Scenario.REFERENCE,
-    seconds: Annotated[
-        float, typer.Option(min=0.1, help="Least seconds of load at full speed.")
-    ] = 60,
-    warm_up: Annotated[
-        float, typer.Option(min=0.1, help="Seconds of load before the measurement.")
-    ] = 20,
+    scenario: Annotated[Scenario, typer.Argument(help="What to measure.")] = "reference",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Least seconds at full speed.")] = 60,
+    warm_up: Annotated[float, typer.Option(min=0.1, help="Seconds of warm-up load.")] = 20,
     rates: Annotated[
-        str, typer.Option(help="Rates, in transactions a second, at which latency is measured.")
+        str, typer.Option(help="Transactions a second at which latency is measured.")
     ] = "500,2000,5000",
-    rate_seconds: Annotated[float, typer.Option(min=1, help="Seconds of load at each rate.")] = 20,
+    rate_seconds: Annotated[float, typer.Option(min=1, help="Seconds at each rate.")] = 20,
     accounts: Annotated[
         int | None,
-        typer.Option(
-            min=100,
-            show_default=False,
-            help="Number of accounts. Default: 10,000; 1,000,000 for recovery.",
-        ),
+        typer.Option(min=100, help="Number of accounts. Default: 10,000; for recovery 1,000,000."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of workers.")] = 1,
     single: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Transactions for the comparator that takes one record at a time."
-        ),
+        int, typer.Option(min=1, help="Transactions for the comparator with one at a time.")
     ] = 5_000,
-    rounds: Annotated[
-        int, typer.Option(min=1, help="Rounds of a scenario that compares two cases.")
-    ] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of a comparison of two cases.")] = 5,
     chart: Annotated[
         Path | None,
-        typer.Option(
-            show_default=False,
-            help="File for a chart of latency over throughput: .svg, .png or .pdf.",
-        ),
+        typer.Option(help="File for a chart of latency over throughput: .svg, .png or .pdf."),
     ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            show_default=False,
             help="Data directory of the stack to measure; the transactions stay in it. A "
-            "comparison makes two stacks below it. Default: a new stack, removed afterwards.",
+            "comparison makes two stacks below it. Default: a new stack, removed afterwards."
         ),
     ] = None,
     as_json: AsJson = False,
@@ -99,7 +70,7 @@ def bench(
     from ledger.terminal import console
 
     try:
-        if scenario is Scenario.REFERENCE:
+        if scenario == "reference":
             wanted = Wanted(
                 seconds, warm_up, _numbers(rates), rate_seconds,
                 accounts or 10_000, workers, single,
@@ -107,7 +78,7 @@ def bench(
             with fresh(data_dir) as record:
                 found = measure(record, wanted, check, print_note)
             show_found = show.show_results
-        elif scenario is Scenario.RECOVERY:
+        elif scenario == "recovery":
             with fresh(data_dir) as record:
                 found = measure_recovery(record, accounts or 1_000_000, check, print_note)
             show_found = show.show_recovery
@@ -119,8 +90,8 @@ def bench(
         if as_json:
             print(json.dumps({"failed": str(error)}))
         raise typer.Exit(FINDINGS) from error
-    found = {"scenario": scenario.value} | found
-    if chart is not None and scenario is Scenario.REFERENCE:
+    found = {"scenario": scenario} | found
+    if chart is not None and scenario == "reference":
         from ledger.bench.chart import draw
 
         draw(found, chart)
@@ -149,7 +120,7 @@ def _compare(
     place = data_dir or Path(mkdtemp(prefix="faust-ledger-bench-"))
     print_note(f"two ledgers in {place}")
     found = compare_cases(
-        PAIRS[scenario.value], Rounds(rounds, warm_up, seconds), place, _stack_of, check, print_note
+        PAIRS[scenario], Rounds(rounds, warm_up, seconds), place, _stack_of, check, print_note
     )
     if data_dir is None:
         shutil.rmtree(place, ignore_errors=True)

@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ledger.cli.output import open_sources, print_note
+from ledger.clock import now
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.errors import LedgerError
 
@@ -24,6 +25,7 @@ PATIENCE_SECONDS = 2.0
 """Seconds to wait for what the log has and the answer does not yet count."""
 POLL_SECONDS = 0.05
 
+T = TypeVar("T")
 Marks = Mapping[int, "Watermark"]
 
 
@@ -174,7 +176,7 @@ async def _log_ends(settings: "Settings", asked: Asked) -> "tuple[LogEnds | None
     """
     from ledger.client.ends import CLOCK_MARGIN, log_ends
 
-    since = time.time_ns() // 1_000 - (asked.as_of or 0)
+    since = now() - (asked.as_of or 0)
     if asked.by == "recorded" and 0 <= since < CLOCK_MARGIN:
         await asyncio.sleep((CLOCK_MARGIN - since) / 1e6)
     try:
@@ -189,16 +191,15 @@ async def _until_level(
     """The shards' watermarks by `look`, once they reach `ends` or PATIENCE_SECONDS are over."""
     from ledger.client.ends import completeness_of
 
-    until = time.monotonic() + PATIENCE_SECONDS
     marks = await look()
     found = await completeness_of(settings, asked, ends, marks)
     due = {each.shard: ends.by_shard[each.shard] for each in found.missing if not each.cut}
-    while time.monotonic() < until and any(
-        shard not in marks or marks[shard].end < end for shard, end in due.items()
-    ):
-        await asyncio.sleep(POLL_SECONDS)
-        marks = await look()
-    return marks
+    if not due:
+        return marks
+    return await _poll(
+        look,
+        lambda marks: all(each in marks and marks[each].end >= end for each, end in due.items()),
+    )
 
 
 async def _compared(sources: "Sources") -> Marks:
@@ -208,13 +209,22 @@ async def _compared(sources: "Sources") -> Marks:
 async def _until_published(sources: "Sources") -> list[str]:
     """Wait until every stripe is in a published balance; a sentence if some are not in time."""
     ends = await sources.stripes_ends()
+
+    async def look() -> list[int]:
+        summed = await sources.summed()
+        return [each for each, end in ends.items() if summed.get(each, 0) < end]
+
+    if behind := await _poll(look, lambda behind: not behind):
+        some = ", ".join(map(str, behind))
+        return [f"the published balances are behind in partitions {some} of the stripes topic."]
+    return []
+
+
+async def _poll(look: Callable[[], Awaitable[T]], is_done: Callable[[T], bool]) -> T:
+    """The first result of `look` that is done, or the one after PATIENCE_SECONDS."""
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
-        summed = await sources.summed()
-        behind = [each for each, end in ends.items() if summed.get(each, 0) < end]
-        if not behind:
-            return []
-        if time.monotonic() > until:
-            some = ", ".join(map(str, behind))
-            return [f"the published balances are behind in partitions {some} of the stripes topic."]
+        found = await look()
+        if is_done(found) or time.monotonic() > until:
+            return found
         await asyncio.sleep(POLL_SECONDS)

@@ -1,6 +1,5 @@
 """`faust-ledger demo`: show the whole ledger at work on one machine."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from ledger.cli.output import FINDINGS, OK, errors, run
 from ledger.cli.stack import directory, teller
+from ledger.clock import now
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,9 +70,9 @@ async def play(settings: "Settings", console: "Console", count: int) -> bool:
     from ledger.demo.generate import generate
     from ledger.demo.play import Player, register_assets
 
-    now = time.time_ns() // 1_000
+    at = now()
     # Each demo has ids of its own: those of an earlier demo would be repetitions.
-    stream = list(generate(count, seed=SEED, label=f"demo-{now // 1_000_000}", at=now))
+    stream = list(generate(count, seed=SEED, label=f"demo-{at // 1_000_000}", at=at))
     await register_assets(settings, SECONDS)
     show.line(console, f"\nPublishing {count:,} transactions of a wealth manager and its clients")
     with show.following(console, count) as on_live:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ledger.audit.reading import Sources
+    from ledger.domain.run import Refusal
     from ledger.settings import Settings
 
 OK = 0
@@ -194,6 +195,17 @@ def require_choice(given: str, known: Collection[str], name: str, what: str) -> 
     raise typer.BadParameter(
         f"{given!r} is no {what}.{alike} There are: {', '.join(known)}.", param_hint=name
     )
+
+
+def print_refusal(shard: int, refusal: "Refusal") -> None:
+    """Print the refusal of a record on stderr, by its id, or its place if it has none."""
+    name = refusal.transaction_id or f"shard {shard} offset {refusal.offset}"
+    print_note(f"{name}: {refusal.code}: {located(refusal.field, refusal.reason)}")
+
+
+def located(field: str, sentence: str) -> str:
+    """`sentence`, with the name of the field unless it has it."""
+    return sentence if field in sentence else f"{field}: {sentence}"
 
 
 def note_behind(done: str, shards: Sequence[int], seconds: float) -> None:

@@ -20,10 +20,12 @@ from ledger.cli.output import (
     TIME_UP,
     AsJson,
     DataDir,
+    located,
     meter,
     print_json,
     print_note,
     print_plain,
+    print_refusal,
     run,
     settings_for,
     time_option,
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from ledger.client.past import Past
     from ledger.client.publisher import Publisher
     from ledger.domain.refusal import Refused
-    from ledger.domain.run import Refusal
     from ledger.settings import Settings
 
 SPOOL_BYTES = 16 * 1024 * 1024
@@ -131,7 +132,7 @@ async def _publish(request: Request, settings: "Settings", *, as_json: bool) -> 
             publisher = await stack.enter_async_context(Publisher(settings, check=request.check))
             outcomes = None
             if request.wait:
-                watch = OutcomeWatch(settings, on_refused=_print_refusal)
+                watch = OutcomeWatch(settings, on_refused=print_refusal)
                 outcomes = await stack.enter_async_context(watch)
             counts, sent = await _feed(request, source, publisher, outcomes, past)
             if outcomes is not None and sent:
@@ -234,16 +235,7 @@ async def _feed(
 
 
 def _print_refused_line(number: int, refused: "Refused") -> None:
-    print_note(f"line {number}: {refused.reason}: {_located(refused.field, refused.sentence)}")
-
-
-def _print_refusal(shard: int, refusal: "Refusal") -> None:
-    name = refusal.transaction_id or f"shard {shard} offset {refusal.offset}"
-    print_note(f"{name}: {refusal.code}: {_located(refusal.field, refusal.reason)}")
-
-
-def _located(field: str, sentence: str) -> str:
-    return sentence if field in sentence else f"{field}: {sentence}"
+    print_note(f"line {number}: {refused.reason}: {located(refused.field, refused.sentence)}")
 
 
 async def _wait(

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import closing
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -31,20 +30,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-class BalanceSource(StrEnum):
-    """Where balances are read from."""
-
-    STREAM = "stream"
-    LEDGER = "ledger"
-
-
-class Axis(StrEnum):
-    """The time that an as-of is about."""
-
-    EFFECTIVE = "effective"
-    RECORDED = "recorded"
-
-
+Axis = Literal["effective", "recorded"]
 AsOf = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Count only entries strictly before this time: RFC 3339, or "
@@ -71,11 +57,11 @@ def print_balances(
         ),
     ] = None,
     source: Annotated[
-        BalanceSource | None,
+        Literal["stream", "ledger"] | None,
         typer.Option(show_default="stream", help="Read the live balances, or the general ledger."),
     ] = None,
     as_of: AsOf = None,
-    by: By = Axis.EFFECTIVE,
+    by: By = "effective",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -94,13 +80,13 @@ def print_balances(
     Exit codes: 0 complete; 2 wrong usage; 3 a fault; 4 the balances are printed, and something is
     missing, or whether they are complete is not known.
     """
-    if as_of is not None and source is BalanceSource.STREAM:
+    if as_of is not None and source == "stream":
         raise typer.BadParameter("The stream has only present balances.", param_hint="--as-of")
     at = optional_time(as_of, "--as-of")
     require_types([*(accounts or ()), *([] if prefix is None else [prefix])])
     settings = settings_for(data_dir)
     wanted = accounts or None
-    if source is BalanceSource.LEDGER or at is not None:
+    if source == "ledger" or at is not None:
         found, report = run(from_ledger(settings, wanted, prefix, at, by))
         rows = list(map(as_row, found))
     else:
@@ -166,8 +152,8 @@ async def from_ledger(
         books, report = await of_ledger(
             settings,
             journal,
-            Asked(at, by.value),
-            lambda: journal.books(accounts=accounts, prefix=under, as_of=at, by=by.value),
+            Asked(at, by),
+            lambda: journal.books(accounts=accounts, prefix=under, as_of=at, by=by),
         )
     return sorted(books.rows, key=lambda row: (row.account, row.currency)), report
 
@@ -191,7 +177,7 @@ def as_row(row: "BalanceRow") -> Row:
 
 
 def print_trial_balance(
-    as_of: AsOf = None, by: By = Axis.EFFECTIVE, data_dir: DataDir = None, as_json: AsJson = False
+    as_of: AsOf = None, by: By = "effective", data_dir: DataDir = None, as_json: AsJson = False
 ) -> None:
     """Show debits and credits of every account in the general ledger, and their sums by currency.
 

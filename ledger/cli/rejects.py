@@ -19,6 +19,7 @@ from ledger.cli.output import (
     optional_time,
     print_json,
     print_note,
+    print_refusal,
     print_rows,
     require_choice,
     require_order,
@@ -30,7 +31,6 @@ from ledger.clock import now
 
 if TYPE_CHECKING:
     from ledger.client.resend import RefusedRecord
-    from ledger.domain.run import Refusal
     from ledger.settings import Settings
 
 COLUMNS = {
@@ -204,7 +204,7 @@ async def _send(
     from ledger.client.resend import resend
 
     began = time.monotonic()
-    async with OutcomeWatch(settings, on_refused=_print_refusal) as outcomes:
+    async with OutcomeWatch(settings, on_refused=print_refusal) as outcomes:
         sent = await resend(settings, records, outcomes.add, seconds=seconds or None)
         tally, done = await outcomes.wait(seconds)
     report = {
@@ -231,11 +231,6 @@ async def _send(
         print_note(voided_since(tally.voided))
     bad = tally.rejected or tally.breaks or tally.voided
     return FINDINGS if bad else OK if done else TIME_UP
-
-
-def _print_refusal(shard: int, refusal: "Refusal") -> None:
-    name = refusal.transaction_id or f"shard {shard} offset {refusal.offset}"
-    print_note(f"{name}: {refusal.code}: {refusal.reason}")
 
 
 async def refused(
@@ -279,24 +274,18 @@ def as_json_row(row: dict[str, Any]) -> dict[str, Any]:
     from ledger.client.drafts import rfc3339
 
     names = ("code", "reason", "field", "shard", "offset", "transaction_id")
-    key, value = row["key"], row["value"]
+    texts = {name: _text(row[name] or b"") for name in ("key", "value")}
     return {
         **{name: row[name] for name in names},
         "recorded_at": rfc3339(row["recorded_at"]),
-        "key": _text(key),
-        "value": _text(value),
-        "key_base64": _base64(key) if _text(key) is None else None,
-        "value_base64": _base64(value) if _text(value) is None else None,
+        **{name: None if row[name] is None else text for name, text in texts.items()},
+        **{
+            f"{name}_base64": base64.b64encode(row[name]).decode() if text is None else None
+            for name, text in texts.items()
+        },
     }
 
 
-def _text(found: bytes | None) -> str | None:
-    try:
-        text = None if found is None else found.decode()
-    except UnicodeDecodeError:
-        return None
-    return text if text is not None and text.isprintable() else None
-
-
-def _base64(found: bytes | None) -> str | None:
-    return None if found is None else base64.b64encode(found).decode()
+def _text(found: bytes) -> str | None:
+    text = found.decode(errors="replace")
+    return text if text.encode() == found and text.isprintable() else None

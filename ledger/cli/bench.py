@@ -15,6 +15,7 @@ from ledger.cli.output import FINDINGS, AsJson, print_note
 from ledger.cli.stack import directory
 
 if TYPE_CHECKING:
+    from ledger.bench.run import Wanted
     from ledger.settings import Settings
     from ledger.stack.record import Record
 
@@ -65,22 +66,17 @@ def bench(
     Exit codes: 0 measured; 1 the ledger does not reconcile, so there is no result; 3 a fault.
     """
     from ledger.bench import show
-    from ledger.bench.recovery import measure_recovery
-    from ledger.bench.run import BenchFailed, Wanted, measure
+    from ledger.bench.run import BenchFailed, Wanted
     from ledger.terminal import console
 
+    wanted = Wanted(
+        seconds, warm_up, _numbers(rates), rate_seconds, accounts or 10_000, workers, single
+    )
     try:
         if scenario == "reference":
-            wanted = Wanted(
-                seconds, warm_up, _numbers(rates), rate_seconds,
-                accounts or 10_000, workers, single,
-            )  # fmt: skip
-            with fresh(data_dir) as record:
-                found = measure(record, wanted, check, print_note)
-            show_found = show.show_results
+            found, show_found = _measure(wanted, data_dir), show.show_results
         elif scenario == "recovery":
-            with fresh(data_dir) as record:
-                found = measure_recovery(record, accounts or 1_000_000, check, print_note)
+            found = _measure_recovery(accounts or 1_000_000, data_dir)
             show_found = show.show_recovery
         else:
             found = _compare(scenario, rounds, seconds, warm_up, data_dir)
@@ -110,6 +106,20 @@ def _numbers(rates: str) -> tuple[int, ...]:
             param_hint="--rates",
         )
     return tuple(map(int, found))
+
+
+def _measure(wanted: "Wanted", data_dir: Path | None) -> dict[str, Any]:
+    from ledger.bench.run import measure
+
+    with fresh(data_dir) as record:
+        return measure(record, wanted, check, print_note)
+
+
+def _measure_recovery(accounts: int, data_dir: Path | None) -> dict[str, Any]:
+    from ledger.bench.recovery import measure_recovery
+
+    with fresh(data_dir) as record:
+        return measure_recovery(record, accounts, check, print_note)
 
 
 def _compare(

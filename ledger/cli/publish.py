@@ -34,7 +34,9 @@ from ledger.cli.output import (
 from ledger.clock import now
 
 if TYPE_CHECKING:
-    from ledger.client.bulk import Counts
+    from collections.abc import Awaitable, Callable
+
+    from ledger.client.bulk import Counts, Line
     from ledger.client.outcomes import OutcomeWatch, Tally
     from ledger.client.past import Past
     from ledger.client.publisher import Publisher
@@ -200,7 +202,7 @@ async def _feed(
     past: "Past",
 ) -> tuple["Counts", bool]:
     """Publish the lines. Returns False, with nothing sent, when --strict found a bad line."""
-    from ledger.client.bulk import Feed, lines_of
+    from ledger.client.bulk import Feed
     from ledger.errors import LedgerError
 
     new_feed = partial(
@@ -213,25 +215,30 @@ async def _feed(
     )
     if request.strict:
         feed = new_feed()
-        with meter("Checking", source.size, in_bytes=True) as shown:
-            async for found in lines_of(source.stream, shown):
-                await feed.check(found)
+        await _take_lines(source, "Checking", feed.check)
         if feed.counts.refused:
             return feed.counts, False
         source.stream.seek(0)
-    on_receipt = outcomes.add if outcomes is not None else (lambda receipt: None)
-    feed = new_feed(on_receipt=on_receipt)
+    feed = new_feed(on_receipt=outcomes.add if outcomes is not None else lambda receipt: None)
     try:
-        with meter("Publishing", source.size, in_bytes=True) as shown:
-            async for found in lines_of(source.stream, shown):
-                await feed.publish(found)
-            await feed.finish()
+        await _take_lines(source, "Publishing", feed.publish)
+        await feed.finish()
     except LedgerError:
         print_note(
             f"{feed.counts.published} of {feed.counts.lines} lines were acknowledged before this:"
         )
         raise
     return feed.counts, True
+
+
+async def _take_lines(
+    source: Input, what: str, take: "Callable[[list[Line]], Awaitable[None]]"
+) -> None:
+    from ledger.client.bulk import lines_of
+
+    with meter(what, source.size, in_bytes=True) as shown:
+        async for found in lines_of(source.stream, shown):
+            await take(found)
 
 
 def _print_refused_line(number: int, refused: "Refused") -> None:

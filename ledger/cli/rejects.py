@@ -207,18 +207,12 @@ async def _send(
     async with OutcomeWatch(settings, on_refused=print_refusal) as outcomes:
         sent = await resend(settings, records, outcomes.add, seconds=seconds or None)
         tally, done = await outcomes.wait(seconds)
-    report = {
-        "matching": matching,
-        "sent": sent,
-        "accepted": tally.accepted,
-        "duplicates": tally.duplicates,
-        "rejected": tally.rejected,
-        "reconciled": tally.reconciled,
-        "seconds": round(time.monotonic() - began, 3),
-        "voided": tally.voided,
-    }
     if as_json:
-        print_json(report)
+        counts = ("accepted", "duplicates", "rejected", "reconciled", "voided")
+        print_json({
+            "matching": matching, "sent": sent, "seconds": round(time.monotonic() - began, 3),
+            **{name: getattr(tally, name) for name in counts},
+        })  # fmt: skip
     else:
         print(
             f"{matching:,} refusals match, {sent:,} records sent: {tally.accepted:,} accepted, "

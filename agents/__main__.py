@@ -9,29 +9,32 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import faust
 import uvloop
 
-from agents import balances, compared, intake, posting, reconciliation
-from agents.app import LedgerApp, exit_of, new_app
-from agents.health import Told, attach_health
-from agents.reference import ReferenceFollower
-from agents.topic_watch import attach_topic_watch, require_topics
+from agents import wiring
+from agents.progress import Progress
+from agents.runtime.app import LedgerApp, exit_of
+from agents.runtime.health import Answers, Figures
+from agents.runtime.runtime import Graph, Task
+from agents.runtime.topic_watch import TopicWatch, require_topics
 from ledger import settings as configuration
 from ledger.errors import LedgerError, Unavailable
-from ledger.exits import Exit
+from ledger.health.application import LOOP_SECONDS, Health
+from ledger.health.exits import Exit
+from ledger.health.partitions import current_partition
+from ledger.health.waiting import waited_for
 from ledger.hiding import log_to_stderr
 from ledger.settings import Settings
 from ledger.streaming.connection import why_away
-from ledger.streaming.health import TURN_SECONDS, Health, here
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, codec_of
 from ledger.streaming.store import mend, require_room
 from ledger.streaming.topics import topics
-from ledger.streaming.waiting import waited_for
 
 REACH_SECONDS = 15.0
 TRIM_SECONDS = 10.0
@@ -60,9 +63,9 @@ def main() -> None:
     uvloop.install()
     health = Health()
     # What is asked for by no partition's own task is the application's.
-    here.set(health.own)
-    told = Told(options.application, settings, health, data)
-    told.serve()
+    current_partition.set(health.own)
+    answers = Answers(options.application, settings, health, data)
+    answers.serve()
     # Measured: the collector's default takes 13 to 25 % of the stream application, and a look at
     # each 100,000 new objects 4 %: it sees rows that live on, or go with their run. What the
     # imports made lives for ever.
@@ -71,10 +74,9 @@ def main() -> None:
     # Records are fetched in a thread of its own: with Python's 5 ms it would wait so long for each
     # of its turns whenever the agents are busy.
     sys.setswitchinterval(0.000_5)
-    app = new_app(options.application, settings, begin(settings, health), data, health)
-    attach = attach_stream if options.application == "stream" else attach_posting
-    attach(app, settings)
-    attach_health(app, told)
+    app = LedgerApp(options.application, settings, begin(settings, health), data, health)
+    serve = serve_stream if options.application == "stream" else serve_posting
+    serve(app, answers)
     faust.Worker(app, loglevel="INFO", override_logging=False).execute_from_commandline()
 
 
@@ -128,8 +130,8 @@ async def reach(settings: Settings, log: Log, topic: str) -> None:
 
 def turn(loop: asyncio.AbstractEventLoop, health: Health) -> None:
     """Note now and then, on `loop`, that it turns."""
-    health.turn()
-    loop.call_later(TURN_SECONDS / 2, turn, loop, health)
+    health.loop.ran()
+    loop.call_later(LOOP_SECONDS / 2, turn, loop, health)
 
 
 def prepare_disk(data: Path) -> None:
@@ -149,31 +151,30 @@ def prepare_disk(data: Path) -> None:
     mend(data)
 
 
-def attach_stream(app: LedgerApp, settings: Settings) -> None:
-    """Intake, reconciliation and balances: what must go on when the database is away."""
-    reference = ReferenceFollower(app.log_, app.codec, app.names.reference.name, settings)
-
-    @app.task
-    async def follow_reference() -> None:
-        await app.guarded(reference.follow(), "following the reference data")
-
-    @app.task
-    async def check_reference() -> None:
-        await app.guarded(reference.check_on(), "looking at the reference data")
-
-    attach_topic_watch(app)
-    compared.attach(app)
-    intake.attach(app, reference)
-    reconciliation.attach(app)
-    balances.attach(app)
+def serve_stream(app: LedgerApp, answers: Answers) -> None:
+    """Intake, reconciliation and balances: what must go on when the database is unavailable."""
+    progress = Progress(app.runtime)
+    app.serve(wiring.stream(app.runtime, progress))
+    watch = TopicWatch(app.runtime)
+    app.serve(Graph(stages=(), tasks=(Task("looking at the topics", watch.look_on),)))
+    serve_figures(app, answers, progress.end)
 
 
-def attach_posting(app: LedgerApp, settings: Settings) -> None:
+def serve_posting(app: LedgerApp, answers: Answers) -> None:
     """Posting alone: what waits for the database."""
     # Imported here: the stream application needs no database driver.
     from ledger.gl.postgresql import PostgresJournal
 
-    posting.attach(app, PostgresJournal(settings.service_database_url))
+    journal = PostgresJournal(app.runtime.settings.service_database_url)
+    app.serve(wiring.posting(app.runtime, journal))
+    serve_figures(app, answers, None)
+
+
+def serve_figures(app: LedgerApp, answers: Answers, compared: Callable[[int], int] | None) -> None:
+    """Keep the figures of the health answers up to date."""
+    figures = Figures(app.runtime, compared)
+    answers.add(figures)
+    app.serve(Graph(stages=(), tasks=(Task("looking up figures", figures.look_on),)))
 
 
 class Sparing(logging.Filter):

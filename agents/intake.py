@@ -7,30 +7,33 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from operator import attrgetter
+from typing import Protocol
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents.app import LedgerApp, take_runs
-from agents.lanes import Gap
 from agents.reference import ReferenceFollower
-from ledger.domain.intake import Memory, Received, Settled, Voidable, cut, decide
+from agents.runtime.lanes import Gap
+from agents.runtime.runs import Run
+from agents.runtime.runtime import Runtime
+from ledger.domain.decide import Decided, Received, cut, decide
+from ledger.domain.memory import Memory, Voidable
 from ledger.domain.reference import Leave
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Content, Watermark, voids_of
+from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken, Unavailable
+from ledger.health.partitions import current_partition, waiting_for
+from ledger.health.waiting import waited_for
 from ledger.streaming.accepted import AcceptedIds
+from ledger.streaming.coalescer import Coalescer
 from ledger.streaming.decisions import (
-    ValidRun,
     decision_in,
     require_known,
     require_settled,
     valid_runs,
 )
-from ledger.streaming.delivery import Run
-from ledger.streaming.health import asking, here
 from ledger.streaming.transactions import TransactionReader
-from ledger.streaming.waiting import waited_for
 
 DECODED = 64
 """Records at a time; their ids are looked up together."""
@@ -38,33 +41,57 @@ DECODED = 64
 log = logging.getLogger(__name__)
 
 
-def attach(app: LedgerApp, reference: ReferenceFollower) -> None:
-    """Give `app` the intake agent."""
-    reader = TransactionReader.of(app.ledger)
-    shards: dict[int, IntakeShard] = {}
+class Receiver(Protocol):
+    """Where decided runs go in this process; they are in the decision log already."""
 
-    async def opened(shard: int) -> int:
-        if shard not in shards:
-            others = partial(recorded_until, shards, shard)
-            shards[shard] = IntakeShard(app, shard, reader, reference, others)
-        await shards[shard].require_reference()
-        await reference.ready.wait()
-        return await shards[shard].open()
+    async def has_room(self, shard: int) -> None:
+        """Return when more of the shard may be offered."""
 
-    async def take(run: Run) -> int:
-        return await shards[run.tp.partition].take(run)
+    def offer(self, shard: int, run: ValidRun) -> None:
+        """Take a run of the shard."""
 
-    def reference_moved() -> None:
-        for shard in shards.values():
+
+class Intake:
+    """The stage: decides the shards that this process owns."""
+
+    name = "intake"
+
+    def __init__(
+        self, runtime: Runtime, reference: ReferenceFollower, receiver: Receiver,
+        reader: TransactionReader | None = None,
+    ) -> None:  # fmt: skip
+        self._runtime, self._reference, self._receiver = runtime, reference, receiver
+        self.topic = runtime.topics.transactions
+        self._reader = reader or TransactionReader.of(runtime.settings)
+        self._shards: dict[int, IntakeShard] = {}
+        reference.on_move(self._reference_moved)
+
+    async def open(self, shard: int) -> int:
+        """See Stage."""
+        if shard not in self._shards:
+            others = partial(self._recorded_until_but, shard)
+            self._shards[shard] = IntakeShard(
+                self._runtime, shard, self._reader, self._reference, self._receiver, others
+            )
+        await self._shards[shard].require_reference()
+        await self._reference.ready.wait()
+        return await self._shards[shard].open()
+
+    async def take(self, run: Run) -> int:
+        """See Stage."""
+        return await self._shards[run.tp.partition].take(run)
+
+    def clear(self) -> None:
+        """See Stage: what is decided is in the log."""
+
+    def _reference_moved(self) -> None:
+        for shard in self._shards.values():
             shard.reference_moved()
 
-    reference.on_move(reference_moved)
-    take_runs(app, app.names.transactions, name="intake", opened=opened, take=take)
-
-
-def recorded_until(shards: Mapping[int, "IntakeShard"], but: int) -> int:
-    """The latest recorded time of all shards but one, microseconds; 0 where there is no other."""
-    return max((each.recorded_until for shard, each in shards.items() if shard != but), default=0)
+    def _recorded_until_but(self, but: int) -> int:
+        """The latest recorded time of all other shards, microseconds; 0 where there is none."""
+        others = (each for shard, each in self._shards.items() if shard != but)
+        return max((each.recorded_until for each in others), default=0)
 
 
 class IntakeShard:
@@ -72,18 +99,22 @@ class IntakeShard:
 
     def __init__(
         self,
-        app: LedgerApp,
+        runtime: Runtime,
         shard: int,
         reader: TransactionReader,
         reference: ReferenceFollower,
+        receiver: Receiver,
         others_until: Callable[[], int],
     ) -> None:
-        self._app, self._shard, self._reader, self._reference = app, shard, reader, reference
-        self._others_until = others_until
-        self._ids = AcceptedIds(app.data / "intake" / str(shard))
+        self._runtime, self._shard, self._reader = runtime, shard, reader
+        self._reference, self._receiver, self._others_until = reference, receiver, others_until
+        self._ids = AcceptedIds(runtime.data / "intake" / str(shard))
         self._log_end = 0
         self._lock = asyncio.Lock()
-        self._noting: asyncio.Task[None] | None = None
+        self._noting = Coalescer(
+            self._note, name=f"reference data {shard}",
+            fault=lambda error: runtime.fail(error, f"noting reference data in {shard}"),
+        )  # fmt: skip
         self._was_opened = False
         self._leaves_read: dict[int, tuple[int, Voidable | None]] = {}
 
@@ -100,9 +131,9 @@ class IntakeShard:
         await waited_for(self._look_at_last_run, f"look for shard {self._shard}'s reference data")
 
     async def _look_at_last_run(self) -> None:
-        topic = self._app.names.decisions.name
-        for record in await self._app.log_.last_of(topic, [self._shard]):
-            decision = decision_in(self._app.codec, record)
+        topic = self._runtime.topics.decisions.name
+        for record in await self._runtime.log.last_of(topic, [self._shard]):
+            decision = decision_in(self._runtime.codec, record)
             if decision is not None and decision.reference_digest:
                 await self._reference.require_offset(decision.reference_offset, self._shard)
 
@@ -124,7 +155,7 @@ class IntakeShard:
                 raise Gap(self._ids.watermark.end)
             values = [record.value for record in records]
             await waited_for(lambda: self._reader.prepare(values), "look up schemas")
-            limits = self._app.ledger
+            limits = self._runtime.settings
             slices = list(cut(records, count=limits.max_run_records, size=limits.max_run_bytes))
             for index, part in enumerate(slices):
                 last = index + 1 == len(slices)
@@ -137,17 +168,15 @@ class IntakeShard:
 
         In a task of its own: a shard that waits holds up neither the others nor the reading.
         """
-        if self._noting is None or self._noting.done():
-            work = self._app.guarded(self._note(), f"noting reference data in {self._shard}")
-            self._noting = asyncio.create_task(work, name=f"reference data {self._shard}")
+        self._noting.wake()
 
     async def _note(self) -> None:
-        tp = TP(self._app.names.transactions.name, self._shard)
-        place = self._app.health.at(tp)
-        here.set(place)
+        tp = TP(self._runtime.topics.transactions.name, self._shard)
+        place = self._runtime.health.at(tp)
+        current_partition.set(place)
         async with self._lock:
             # Assigned, not reading already: what moves while it is opened is noted after that.
-            if not self._was_opened or tp not in self._app.consumer.assignment():
+            if not self._was_opened or not self._runtime.membership.is_assigned(tp):
                 return
             try:
                 await self._note_reference()
@@ -197,7 +226,7 @@ class IntakeShard:
         """Raises Unavailable while its time is further ahead than the settings allow."""
         ahead = self._recorded_at(record) - self._latest()
         if ahead > 0:
-            seconds = ahead // 1_000_000 + self._app.ledger.clock_ahead_seconds
+            seconds = ahead // 1_000_000 + self._runtime.settings.clock_ahead_seconds
             raise Unavailable(
                 f"Offset {record.offset} of shard {self._shard} is recorded {seconds} s ahead of "
                 "this worker's clock and of its other shards. A broker's clock, or this worker's, "
@@ -208,7 +237,7 @@ class IntakeShard:
     def _latest(self) -> int:
         """The latest time that a record may have been recorded at, microseconds."""
         present = max(time.time_ns() // 1_000, self._others_until())
-        return present + self._app.ledger.clock_ahead_seconds * 1_000_000
+        return present + self._runtime.settings.clock_ahead_seconds * 1_000_000
 
     async def _settle(self, records: Sequence[ConsumerRecord], end: int) -> None:
         """Until the positions before `end` are settled, by this owner or by another one."""
@@ -218,7 +247,7 @@ class IntakeShard:
     async def _append_run(self, records: list[ConsumerRecord], end: int) -> None:
         """Decide, append, remember; if the append did not land where expected, only catch up."""
         # Before anything is made of the records, for that would wait with them.
-        await self._app.room(self._shard)
+        await self._receiver.has_room(self._shard)
         await waited_for(self._leased, "have its membership confirmed")
         await self._require_reference()
         ids, reference = self._ids, self._reference.data
@@ -228,18 +257,18 @@ class IntakeShard:
         settled = decide(
             self._received(records, memory),
             shard=self._shard,
-            shards=self._app.ledger.shards,
+            shards=self._runtime.settings.shards,
             end=end,
             watermark=ids.watermark,
             memory=memory,
             reference=reference,
             policy=reference.policy,
         )
-        value = self._app.codec.encode("Decision", settled.decision.row())
-        topic = self._app.names.decisions.name
+        value = self._runtime.codec.encode("Decision", settled.decision.row())
+        topic = self._runtime.topics.decisions.name
         try:
-            with asking("append decisions"):
-                offset = await self._app.log_.append(topic, self._shard, [(None, value)])
+            with waiting_for("append decisions"):
+                offset = await self._runtime.log.append(topic, self._shard, [(None, value)])
         except Unavailable as error:
             log.warning("A decision may or may not be in the log, which is read now: %s", error)
             offset = -1
@@ -278,18 +307,22 @@ class IntakeShard:
 
     async def _voidable_by(self, leave: Leave) -> Voidable | None:
         """What it may void; None unless the run that it names is one of the shard's chain."""
-        known, log_, topic = self._ids.watermark, self._app.log_, self._app.names.decisions.name
+        known, log_, topic = (
+            self._ids.watermark,
+            self._runtime.log,
+            self._runtime.topics.decisions.name,
+        )
         first, _ = await log_.bounds(topic, self._shard)
         if leave.run < first:
             return None
         mark, named = Watermark(), None
         async for records in log_.read(topic, self._shard, leave.run, known.decisions_offset):
             if named is None:
-                named = decision_in(self._app.codec, records[0])
+                named = decision_in(self._runtime.codec, records[0])
                 if named is None or records[0].offset != leave.run:
                     return None
                 mark = Watermark(leave.run, named.start, named.follows)
-            for run in valid_runs(self._app.codec, records, mark):
+            for run in valid_runs(self._runtime.codec, records, mark):
                 mark = run.after
         if named is None or mark != known:
             return None
@@ -300,10 +333,10 @@ class IntakeShard:
 
     async def _leased(self) -> None:
         # Asked at the append too; but a run that is decided in vain is decided again at once.
-        self._app.lease()
+        self._runtime.log.require_lease()
 
-    def _count(self, settled: Settled) -> None:
-        counts, outcomes = self._app.health.transactions, settled.outcomes
+    def _count(self, settled: Decided) -> None:
+        counts, outcomes = self._runtime.health.counts.transactions, settled.outcomes
         counts["accepted", ""] += len(settled.content.offsets)
         counts["duplicate", ""] += len(outcomes.duplicates)
         if settled.decision.voids:
@@ -315,28 +348,28 @@ class IntakeShard:
         """Remember what a run in the log has settled, and hand it on."""
         policy = self._reference.data.policy_at(run.decision.reference_offset)
         self._ids.write(memory, run, policy)
-        self._app.settled(self._shard, run)
+        self._receiver.offer(self._shard, run)
 
     async def _require_known(self) -> None:
-        log_, topic = self._app.log_, self._app.names.decisions.name
-        await require_known(log_, self._app.codec, topic, self._shard, self._ids.watermark)
+        log_, topic = self._runtime.log, self._runtime.topics.decisions.name
+        await require_known(log_, self._runtime.codec, topic, self._shard, self._ids.watermark)
 
     async def _require_settled(self) -> None:
-        log_, topic = self._app.log_, self._app.names.transactions.name
+        log_, topic = self._runtime.log, self._runtime.topics.transactions.name
         limit = self._reference.data.recorded_at
         await require_settled(log_, topic, self._shard, self._ids.watermark, limit)
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""
-        ids, log_, topic = self._ids, self._app.log_, self._app.names.decisions.name
+        ids, log_, topic = self._ids, self._runtime.log, self._runtime.topics.decisions.name
         _, end = await log_.bounds(topic, self._shard)
         async for records in log_.read(topic, self._shard, ids.watermark.decisions_offset, end):
-            for run in valid_runs(self._app.codec, records, ids.watermark):
+            for run in valid_runs(self._runtime.codec, records, ids.watermark):
                 await self._reach(run.decision.reference_offset)
                 memory = ids.memory()
                 memory.remember(run.content, run.outcomes, run.voided)
                 self._keep(memory, run)
-                await self._app.room(self._shard)
+                await self._receiver.has_room(self._shard)
         self._log_end = end
         await self._require_reference()
         mark = ids.mark
@@ -351,5 +384,5 @@ class IntakeShard:
 
     async def _reach(self, offset: int) -> None:
         if self._reference.data.offset < offset:
-            with asking("read the reference data that it was decided with"):
+            with waiting_for("read the reference data that it was decided with"):
                 await self._reference.reached(offset, self._shard)

@@ -12,11 +12,11 @@ from aiokafka import ConsumerRecord
 
 from ledger.domain.reference import NO_RECORDS, Reference, digest_after
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.health.waiting import waited_for
 from ledger.settings import Settings
 from ledger.streaming.log import Log, out_of_reach
 from ledger.streaming.reference import contradictions, row_of, take
 from ledger.streaming.registry import Codec
-from ledger.streaming.waiting import waited_for
 
 CHECK_SECONDS = 15.0
 """Between two checks that the topic still has what was read of it."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from ledger.cli.worker_health import Child, WorkerHealth
 from ledger.errors import LedgerError
-from ledger.exits import meaning_of
-from ledger.serving import Served, leave_address
+from ledger.health.exits import meaning_of
+from ledger.health.server import HealthServer, write_address
+from ledger.health.worker import Child, WorkerHealth
 from ledger.settings import Settings
 from ledger.stack.environment import INTERPRETER, outward
 
@@ -64,7 +64,7 @@ class Supervisor:
         url = self._serve(health)
         try:
             while not self.stopping:
-                health.turned = time.monotonic()
+                health.checked = time.monotonic()
                 url = url and self._publish_address(url)
                 for child in self.children:
                     self._tend(child, read)
@@ -76,15 +76,15 @@ class Supervisor:
 
     def _serve(self, health: WorkerHealth) -> str:
         host, port = self.settings.health_host, self.settings.health_port
-        served = Served(host, port, health.routes())
+        server = HealthServer(host, port, health.routes())
         try:
-            served.start()
+            server.start()
         except OSError as error:
             raise LedgerError(
                 f"This worker cannot answer on {host}:{port} ({error.strerror}). Set health_port "
                 "to a port of its own, or to 0 for any that is free."
             ) from error
-        return served.url
+        return server.url
 
     def _publish_address(self, url: str) -> str:
         """Write the address; returns "" once it is written, `url` to try again.
@@ -93,7 +93,7 @@ class Supervisor:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            leave_address(self.folder, url)
+            write_address(self.folder, url)
         except OSError as error:
             if time.monotonic() > self.complained + MAX_PAUSE:
                 self.complained = time.monotonic()

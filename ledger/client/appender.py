@@ -13,9 +13,9 @@ from aiokafka.errors import (
 )
 
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.health.waiting import waited_for
 from ledger.streaming.log import AppendUnknown, Log
 from ledger.streaming.topics import MIB
-from ledger.streaming.waiting import waited_for
 
 RECORD_BYTES = MIB - 1024
 """Key and value of the largest record that the topic takes, alone in its batch."""

@@ -12,9 +12,9 @@ from ledger.client.records import Records
 from ledger.client.resource import AsyncResource
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
+from ledger.health.waiting import waited_for
 from ledger.settings import Settings, load
 from ledger.streaming.topics import topics
-from ledger.streaming.waiting import waited_for
 
 BalanceKey = tuple[str, str]
 """Account and currency."""

@@ -16,8 +16,9 @@ from ledger.client.appender import Receipt
 from ledger.client.reading import Reader, ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.run import Refusal, Watermark
+from ledger.domain.valid_run import ValidRun
 from ledger.settings import Settings
-from ledger.streaming.decisions import ValidRun, valid_runs
+from ledger.streaming.decisions import valid_runs
 from ledger.streaming.topics import topics
 
 

@@ -11,10 +11,10 @@ from ledger.client.reading import Follower, Reader
 from ledger.client.records import Records
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
+from ledger.health.waiting import waited_for
 from ledger.settings import Settings
 from ledger.streaming.reference import policy_of, policy_or_first, take
 from ledger.streaming.topics import topics
-from ledger.streaming.waiting import waited_for
 
 IDLE_FETCH_MS = 500
 

@@ -17,7 +17,7 @@ from ledger.client.outcomes import OutcomeWatch
 from ledger.client.publisher import Publisher
 from ledger.client.records import Records
 from ledger.clock import now
-from ledger.domain.intake import VOID
+from ledger.domain.decide import VOID
 from ledger.domain.reference import Leave, reason_problem
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Content, Refusal, Watermark

@@ -108,8 +108,8 @@ class Balance(NamedTuple):
     version: int
 
 
-class Holding:
-    """An account's stripes in one currency: what is reconciled of each shard's, and what is ahead.
+class AccountStripes:
+    """An account's stripes in one currency: of each shard what is reconciled, and what is ahead.
 
     Of each part the later counts: a repetition or reordering changes nothing.
     """
@@ -137,7 +137,7 @@ class Holding:
         """The shard's totals as decided, as far as they are known."""
         return self.ahead.get(shard) or self.posted(shard)
 
-    def hear(self, shard: int, live: Totals) -> bool:
+    def decide(self, shard: int, live: Totals) -> bool:
         """The shard has decided so much. False: that was known."""
         if live.offset <= self.latest(shard).offset:
             return False
@@ -147,7 +147,7 @@ class Holding:
             self.ahead = {shard: live}
         return True
 
-    def settle(self, shard: int, totals: Totals) -> bool:
+    def reconcile(self, shard: int, totals: Totals) -> bool:
         """The shard's totals up to their offset are reconciled. False: that was known."""
         known_debits, known_credits, known_entries, known_offset = self.posted(shard)
         more_debits, more_credits, more_entries, offset = totals

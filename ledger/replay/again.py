@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord
 
-from ledger.domain.intake import Received, Voidable, decide
+from ledger.domain.decide import Received, decide
+from ledger.domain.memory import Voidable
 from ledger.domain.reference import Leave, Reference
 from ledger.domain.run import Content, Outcomes, Voided
+from ledger.domain.valid_run import ValidRun
 from ledger.settings import Settings
 from ledger.streaming.accepted import AcceptedIds
-from ledger.streaming.decisions import ValidRun
 from ledger.streaming.log import Log
 from ledger.streaming.reference import policy_or_first, row_of, take
 from ledger.streaming.registry import Codec

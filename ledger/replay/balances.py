@@ -9,7 +9,7 @@ from ledger.audit import balances as audit
 from ledger.audit.findings import Break, Findings
 from ledger.audit.reading import Public, Sources
 from ledger.audit.stated import Holding as Stated
-from ledger.domain.balance import Balance, Holding
+from ledger.domain.balance import AccountStripes, Balance
 from ledger.domain.partition import partition_of
 from ledger.domain.run import Stripe
 from ledger.streaming.log import Record, portions
@@ -71,8 +71,8 @@ async def _say(sources: Sources, public: Public, wrong: Iterable[Stripe]) -> Non
 
 
 def _balance(stripe: Stripe, stated: Stated) -> Balance:
-    holding = Holding(stated.scale)
+    holding = AccountStripes(stated.scale)
     for shard, row in stated.parts.items():
-        holding.settle(shard, row.live)
+        holding.reconcile(shard, row.live)
     holding.broken = frozenset(shard for shard, row in stated.parts.items() if row.broken)
     return holding.balance(*stripe)

@@ -9,12 +9,13 @@ from typing import NamedTuple
 from ledger.audit.reading import Records, Sources
 from ledger.domain.balance import Totals, taken_back, totals_after
 from ledger.domain.run import Stripe, Voided, Watermark
+from ledger.domain.valid_run import ValidRun
 from ledger.errors import LedgerError
 from ledger.gl.journal import NotPostable, PostedVoid, PostingRun
 from ledger.gl.opening import Opening
 from ledger.gl.postgresql import PostgresJournal
 from ledger.replay.again import Judge, Otherwise
-from ledger.streaming.decisions import ValidRun, valid_runs, voids_ahead
+from ledger.streaming.decisions import valid_runs, voids_ahead
 
 POST_BYTES = 8 * 1024 * 1024
 """Posted in one database transaction."""

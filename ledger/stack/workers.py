@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from ledger.health import probe
 from ledger.settings import FROM_STACK
-from ledger.stack import credentials, health, identity, parts
+from ledger.stack import credentials, identity, parts
 from ledger.stack import record as records
 from ledger.stack.environment import INTERPRETER, python
 from ledger.stack.files import Layout
@@ -49,9 +50,14 @@ def scale(
     record = replace(record, workers=tuple(sorted(record.workers, key=number_of)))
     records.save(place, record)
     for part in record.workers:
-        parts.await_ready(part, partial(health.missing, place, part), seconds=READY_SECONDS)
+        parts.await_ready(part, partial(missing, place, part), seconds=READY_SECONDS)
         say(f"{part.name} is ready (pid {part.pid})")
     return record
+
+
+def missing(place: Layout, part: Part) -> str | None:
+    """Why the worker is not ready; None when it is."""
+    return probe.problem(probe.ask(place.worker(part.name), parts.process_of(part)))
 
 
 def living(place: Layout, record: Record) -> dict[str, Part]:

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import time
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate, islice
 from typing import TypeVar
 
@@ -20,10 +20,11 @@ from aiokafka.errors import (
 )
 
 from ledger.errors import InvariantBroken, Unavailable
+from ledger.health.waiting import waited_for
 from ledger.settings import Settings
 from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot, and packs faster
 from ledger.streaming import connection
-from ledger.streaming.waiting import waited_for
+from ledger.streaming.coalescer import Coalescer
 
 BATCH_BYTES = 16 * 1024 * 1024
 """Largest record batch; a run's changelog is one batch, so that it is there whole or not at all."""
@@ -89,20 +90,43 @@ class AppendUnknown(Unavailable):
     """Whether the records were appended, and where, is not known: read the log to find out."""
 
 
-@dataclass(slots=True)
 class _Queue:
-    """Appends to one partition: those that wait, and the task that appends them."""
+    """Appends to one partition that wait; `append` appends one batch of them."""
 
-    waiting: list[tuple[list[Record], asyncio.Future[int]]] = field(default_factory=list)
-    task: asyncio.Task[None] | None = None
+    def __init__(self, append: Callable[[list[Record]], Awaitable[int]], name: str) -> None:
+        self._append = append
+        self._waiting: list[tuple[list[Record], asyncio.Future[int]]] = []
+        self._appending = Coalescer(self._append_waiting, name=name)
 
-    def take(self) -> list[tuple[list[Record], asyncio.Future[int]]]:
+    def put(self, records: list[Record]) -> asyncio.Future[int]:
+        """Append `records` soon; the future has the offset of the first."""
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append((records, answer))
+        self._appending.wake()
+        return answer
+
+    async def _append_waiting(self) -> None:
+        while together := self._take():
+            records = [record for part, _ in together for record in part]
+            try:
+                offset = await self._append(records)
+            except Exception as error:
+                for _, answer in together:
+                    if not answer.done():
+                        answer.set_exception(error)
+                continue
+            for part, answer in together:
+                if not answer.done():
+                    answer.set_result(offset)
+                offset += len(part)
+
+    def _take(self) -> list[tuple[list[Record], asyncio.Future[int]]]:
         """Those that fit one batch, at least one; empty when none waits."""
-        count = len(self.waiting)
+        count = len(self._waiting)
         if count > 1:
-            sizes = accumulate(_size(records) for records, _ in self.waiting)
+            sizes = accumulate(_size(records) for records, _ in self._waiting)
             count = max(bisect_right(list(sizes), TOGETHER_BYTES), 1)
-        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
         return taken
 
 
@@ -119,7 +143,7 @@ class Log:
     def __init__(self, settings: Settings, *, lease: Callable[[], None] | None = None) -> None:
         self._servers = settings.bootstrap_servers
         self._connection = connection.kafka(settings)
-        self._lease = lease or (lambda: None)
+        self.require_lease = lease or (lambda: None)
         self._producer: AIOKafkaProducer | None = None
         self._renewal = asyncio.Lock()
         self._queues: dict[tuple[str, int], _Queue] = {}
@@ -164,28 +188,11 @@ class Log:
         # several times over, and is added even to a producer that was stopped meanwhile: for ever.
         # Even the first goes out in a turn of the loop of its own, with what others have appended
         # in this one: a batch costs the same whatever is in it.
-        queue = self._queues.setdefault((topic, partition), _Queue())
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        queue.waiting.append((list(records), answer))
-        if queue.task is None or queue.task.done():
-            queue.task = asyncio.create_task(self._append_waiting(topic, partition, queue))
-        return await answer
-
-    async def _append_waiting(self, topic: str, partition: int, queue: "_Queue") -> None:
-        """What has come together, or while another batch was on its way, is one batch."""
-        while together := queue.take():
-            records = [record for part, _ in together for record in part]
-            try:
-                offset = await self._append(topic, partition, records)
-            except Exception as error:
-                for _, answer in together:
-                    if not answer.done():
-                        answer.set_exception(error)
-                continue
-            for part, answer in together:
-                if not answer.done():
-                    answer.set_result(offset)
-                offset += len(part)
+        queue = self._queues.get((topic, partition))
+        if queue is None:
+            queue = _Queue(partial(self._append, topic, partition), f"append {topic}[{partition}]")
+            self._queues[topic, partition] = queue
+        return await queue.put(list(records))
 
     async def _append(self, topic: str, partition: int, records: Records) -> int:
         try:
@@ -196,7 +203,7 @@ class Log:
         for key, value in records:
             if batch.append(key=key, value=value, timestamp=None) is None:
                 raise InvariantBroken(f"A run for {topic}[{partition}] outgrew a record batch.")
-        self._lease()
+        self.require_lease()
         try:
             sent = await producer.send_batch(batch, topic, partition=partition)
             async with asyncio.timeout(APPEND_SECONDS):

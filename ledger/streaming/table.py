@@ -12,9 +12,9 @@ from pathlib import Path
 from aiokafka import ConsumerRecord
 
 from ledger.errors import LedgerError
+from ledger.health.waiting import waited_for
 from ledger.streaming.log import Log, portions, say_dropped
 from ledger.streaming.store import Store
-from ledger.streaming.waiting import waited_for
 
 _RESTORED = b"\x00changelog"
 

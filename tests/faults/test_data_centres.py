@@ -27,7 +27,7 @@ from aiokafka.errors import (
     for_code,
 )
 
-from agents.topic_watch import require_topics
+from agents.runtime.topic_watch import require_topics
 from ledger.cli.completeness import INCOMPLETE
 from ledger.client.ends import _appended, _consumer
 from ledger.client.reading import ledger_partitions

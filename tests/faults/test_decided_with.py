@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ledger.exits import Exit
+from ledger.health.exits import Exit
 from ledger.streaming.topics import topics
 from tests.faults.another import Another, another
 from tests.faults.conftest import Ledger

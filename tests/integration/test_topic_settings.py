@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
-from agents.topic_watch import require_topics
+from agents.runtime.topic_watch import require_topics
 from ledger.client.balances import BalanceReader
 from ledger.client.beyond import recover
 from ledger.client.blocking import BlockingPublisher
@@ -25,7 +25,7 @@ from ledger.clock import now
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import DAY
 from ledger.errors import LedgerError, Unavailable
-from ledger.exits import Exit
+from ledger.health.exits import Exit
 from ledger.settings import Settings
 from ledger.stack.prepare import prepare
 from ledger.streaming import topics

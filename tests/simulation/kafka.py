@@ -70,8 +70,8 @@ class Partition:
 class SimLog(Log):
     """A process's Log."""
 
-    def __init__(self, process):
-        super().__init__(SIMULATED, lease=process.app.lease)
+    def __init__(self, process, lease):
+        super().__init__(SIMULATED, lease=lease)
         self._process, self._world = process, process.world
 
     async def _append(self, topic, partition, records):
@@ -83,7 +83,7 @@ class SimLog(Log):
             raise InvariantBroken(f"A run for {topic}[{partition}] outgrew a record batch.")
         if world.chance("failed_append", 0.08):
             raise Unavailable("no connection")
-        self._lease()
+        self.require_lease()
         world.oracle.sending(process, topic, records)
         late = world.chance("late_append", 0.2 if "changelog" in topic else 0.06)
         seconds = 0.05 + 5 * world.dice("late_append").random() ** 2 if late else world.latency()

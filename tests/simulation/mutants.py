@@ -6,21 +6,25 @@ import textwrap
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from agents import stripes
-from agents.app import LedgerApp
 from agents.balances import BalancesPart
+from agents.folding import Folding
 from agents.intake import IntakeShard
 from agents.posting import PostingShard
 from agents.reconciliation import ReconciliationShard
 from agents.reference import ReferenceFollower
-from ledger.domain import intake, transaction
-from ledger.domain.balance import Holding
+from agents.runtime import app
+from agents.runtime.run_consumer import RunConsumer
+from agents.runtime.runs import Run
+from ledger.domain import decide, fold, reversal, transaction
+from ledger.domain.balance import AccountStripes
+from ledger.domain.compare import Comparison
 from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
+from ledger.domain.sums import Sums
 from ledger.gl.memory import MemoryJournal
-from ledger.streaming.accepted import Mark as IntakeMark
-from ledger.streaming.delivery import Run, RunConsumer
-from ledger.streaming.health import Place
+from ledger.health.partitions import PartitionHealth
+from ledger.streaming import stripe_rows
+from ledger.streaming.accepted import AcceptedMark
 from ledger.streaming.log import Log
 from ledger.streaming.table import ChangelogTable
 from tests.simulation.process import Process
@@ -62,44 +66,44 @@ MUTANTS = {
         "if self._thread.seeks[tp] > 1 or",
     ),
     "a gap in the stripes is not noticed": Mutant(
-        BalancesPart, "take", "raise Gap(self._read)", "records = run.records"
+        BalancesPart, "take", "raise Gap(self._sums.read)", "records = run.records"
     ),
     "a row is written here before it is in the changelog": Mutant(
         ChangelogTable, "write", "        first = await",
         "        self._write(rows.items(), self._end)\n        first = await",
     ),
     "a stripe's key has no currency": Mutant(
-        stripes, "key_of", "{stripe.currency}", "CAD"
+        stripe_rows, "key_of", "{stripe.currency}", "CAD"
     ),
     "an opened shard does not say again what it applied": Mutant(
-        ReconciliationShard, "_start_over", "await self._say_stripes(", "_ = ("
+        ReconciliationShard, "_start_over", "await self._publisher.stripes(", "_ = ("
     ),
     "an opened shard does not fold what the log has beyond": Mutant(
-        ReconciliationShard, "_catch_up", "await self._fold_all(", "_ = ("
+        Folding, "catch_up", "await self._fold_all(", "_ = ("
     ),
     "an opened shard does not tell how far it is compared": Mutant(
-        ReconciliationShard, "_start_over", "self._say_progress()", "pass"
+        ReconciliationShard, "_start_over", "self._comparing.publish_progress()", "pass"
     ),
     "an opened poster does not say what was posted": Mutant(
         PostingShard, "open", "if snapshot.watermark.decisions_offset >", "if False and None >"
     ),
     "a database that was put back is not looked at": Mutant(
-        PostingShard, "look", "if found != known and", "if False and"
+        PostingShard, "note_position", "if found != known and", "if False and"
     ),
     "the journal posts whatever it is told": Mutant(
         MemoryJournal, "post_all", "!= before", "is None"
     ),
     "a shard's new total is added to its old one": Mutant(
-        Holding, "settle", "debits + more_debits - known_debits", "debits + more_debits"
+        AccountStripes, "reconcile", "debits + more_debits - known_debits", "debits + more_debits"
     ),
     "a balance is reconciled as soon as it is decided": Mutant(
-        BalancesPart, "_settle", "ahead.take_settled(self._app.compared.end(shard))", "ahead.take_settled(1 << 60)"
+        Sums, "reconcile", "take_compared(end_of(shard), now)", "take_compared(1 << 60, now)"
     ),
     "posted messages are read from the end": Mutant(
-        ReconciliationShard, "_start_over", "self.posted_read = self.mark.posted", "self.posted_read = 1 << 30"
+        Comparison, "__init__", "self.position = mark.posted", "self.position = 1 << 30"
     ),
     "an older total is heard": Mutant(
-        Holding, "hear", "live.offset <= self.latest(shard).offset", "False"
+        AccountStripes, "decide", "live.offset <= self.latest(shard).offset", "False"
     ),
     "an append is not tried again": Mutant(
         Log, "append_absolute", "return await waited_for(lambda: self.append(topic, partition, kept), ",
@@ -109,16 +113,16 @@ MUTANTS = {
         Process, "lose_unflushed", "undo.pop()", "{key: was for key, was in undo.pop().items() if key != b'w'}"
     ),
     "an open partition says that it is being opened": Mutant(
-        Place, "opened", "self._set(State.GOING_ON)", "pass"
+        PartitionHealth, "opened", "self._set(State.GOING_ON)", "pass"
     ),
     "nobody asks for the lease": Mutant(
-        LedgerApp, "lease", "raise LeaseLost", "return None and"
+        app, "lease", "raise LeaseLost", "return None and"
     ),
     "a shard is decided with less reference data than its chain has recorded": Mutant(
         IntakeShard, "_reach", "if self._reference.data.offset < offset:", "if False:"
     ),
     "new reference data is not put on record": Mutant(
-        IntakeShard, "reference_moved", "if self._noting is None or self._noting.done():", "if False:"
+        IntakeShard, "reference_moved", "self._noting.wake()", "pass"
     ),
     "the last registration of an asset decides its decimals": Mutant(
         Reference, "_add_asset", "if item.code not in self.registered:", "if True:"
@@ -136,7 +140,7 @@ MUTANTS = {
         ReferenceFollower, "_require_settings", "contradictions(self._settings, self.data)", "[]"
     ),
     "since when every id is remembered is forgotten": Mutant(
-        IntakeMark, "after", "policy.floor_after(self.floor, decision.recorded_until)", "self.floor"
+        AcceptedMark, "after", "policy.floor_after(self.floor, decision.recorded_until)", "self.floor"
     ),
     "what is older than every id remembered is new": Mutant(
         transaction, "_check_times", 'if draft["created_at"] < floor:', "if False:"
@@ -151,11 +155,11 @@ MUTANTS = {
         Reference, "recorded_at", "if offset < each.until", "if False"
     ),
     "what is void is not taken back": Mutant(
-        ReconciliationShard, "_fold_one", "self._void(run, rows, changed) if run.decision.voids else rows", "rows",
+        fold, "_fold_run", "_take_back(run, changed, rows, rows_of, compared) if run.decision.voids else changed", "changed",
         "void",
     ),
     "a poster speaks of what reconciliation counts still": Mutant(
-        PostingShard, "_say", "if watermark.decisions_offset < self._silent_until:", "if False:", "void"
+        PostingShard, "_publish", "if watermark.decisions_offset < self._silent_until:", "if False:", "void"
     ),
     "an opened poster forgets that it left something out": Mutant(
         PostingShard, "_left_out_until", "default=0)", "default=0) * 0", "void"
@@ -164,7 +168,7 @@ MUTANTS = {
         PostingShard, "look_for_voids", "if self._may_go_on and", "if False and", "void"
     ),
     "a lane that stopped stays so": Mutant(
-        RunConsumer, "_open", "self.app.clear_lane(tp)", "pass", "void"
+        RunConsumer, "_open", "self.app.stages.clear_lane(tp)", "pass", "void"
     ),
     "the journal takes out what it has left out": Mutant(
         MemoryJournal, "_take_back", "if void.offset not in", "if True or void.offset not in", "void"
@@ -176,10 +180,10 @@ MUTANTS = {
         IntakeShard, "_catch_up", "run.outcomes, run.voided)", "run.outcomes)", "void"
     ),
     "what is void is a repetition when it comes again": Mutant(
-        intake, "_known_again", "if known.offset in memory.voided:", "if False:", "void"
+        decide, "_known_again", "if known.offset in memory.voided:", "if False:", "void"
     ),
     "a reversal that is void still reverses": Mutant(
-        intake, "_check_taken_back", "or reversed_at in memory.voided", "or False", "void"
+        reversal, "_check_taken_back", "or reversed_at in memory.voided", "or False", "void"
     ),
 }  # fmt: skip
 

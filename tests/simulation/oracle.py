@@ -4,12 +4,12 @@ import struct
 from bisect import bisect_left
 from hashlib import sha256
 
-from agents.stripes import MARK, Mark, Rows
 from ledger.domain import avro
 from ledger.domain.policy import DAY
 from ledger.domain.reference import PolicyChange
 from ledger.domain.run import Content, Outcomes
 from ledger.streaming.reference import item_of
+from ledger.streaming.stripe_rows import MARK, RowCodec, decode_mark
 from tests.simulation.book import Known, Shard, decimal
 
 _HEAD = struct.Struct(">iqqqqq")
@@ -35,7 +35,7 @@ class Oracle:
         self.balances, self.versions = {}, {}
         # By shard and stripe: the newest row's transaction in the changelog.
         self.kept = [{} for _ in range(shards)]
-        self._rows = Rows(world.codec)
+        self._rows = RowCodec(world.codec)
         names = world.names
         take = {
             names.decisions.name: self._decision, names.posted.name: self._posted,
@@ -81,7 +81,7 @@ class Oracle:
         )
         age = process.unconfirmed()
         self._check(
-            age <= process.app.ledger.session_timeout_seconds,
+            age <= process.settings.session_timeout_seconds,
             f"{process} sends to {topic} {age:.1f} s after its last heartbeat",
         )
 
@@ -237,7 +237,7 @@ class Oracle:
     def _changelog(self, record):
         shard = record.partition
         if record.key == MARK:
-            mark = Mark.decode(record.value)
+            mark = decode_mark(record.value)
             chain = self._at(shard, mark.stream.decisions_offset)
             self._check(
                 chain is not None and chain[2] == mark.stream.digest,

@@ -9,13 +9,18 @@ from functools import cache
 
 from faust.transport.drivers import aiokafka as driver
 
-from agents import balances, compared, intake, posting, reconciliation
-from agents.app import LeaseLost, LedgerApp
-from agents.reference import ReferenceFollower
+from agents import wiring
+from agents.progress import Progress
+from agents.runtime.app import LeaseLost, LedgerApp, lease
+from agents.runtime.membership import Membership
+from agents.runtime.run_consumer import RunConsumer
+from agents.runtime.runs import Run, joined
+from agents.runtime.runtime import Runtime
+from agents.runtime.stages import Stages
 from ledger.gl.journal import JournalUnavailable
+from ledger.health.application import Health
+from ledger.health.partitions import current_partition
 from ledger.settings import Settings
-from ledger.streaming.delivery import Run, RunConsumer, joined
-from ledger.streaming.health import Health, here
 from ledger.streaming.table import Overtaken
 from tests.simulation.kafka import SimLog
 from tests.simulation.loop import PROCESS
@@ -245,25 +250,28 @@ class Stream:
 
 
 class SimApp:
-    """As much of a LedgerApp as the agents ask for; what is not here is LedgerApp's own."""
+    """As much of a LedgerApp as the consumer and the stages ask for; the methods are its own."""
 
     should_stop = False
-    guarded, shards = LedgerApp.guarded, LedgerApp.shards
-    clear_lanes, clear_lane = LedgerApp.clear_lanes, LedgerApp.clear_lane
+    serve, _serve, _do = LedgerApp.serve, LedgerApp._serve, LedgerApp._do
 
     def __init__(self, process):
         world = process.world
-        self.process, self.ledger, self.names, self.codec = (
-            process,
-            process.settings,
-            world.names,
-            world.codec,
-        )
-        self.data, self.openers, self.lanes = Folder(process), {}, []
-        self.health = Health(lambda: world.loop.now)
-        self.rebalanced, self.consumer_generation_id = asyncio.Event(), 0
+        self.process = process
+        self.consumer_generation_id = 0
         self.tasks, self.streams = [], {}
         self.consumer = self._consumer = None
+        membership = Membership(self, world.names.transactions.name)
+        health = Health(lambda: world.loop.now)
+        self.runtime = Runtime(
+            process.settings, world.names, SimLog(process, self.require_lease), world.codec,
+            Folder(process), health, membership, process.fault,
+        )  # fmt: skip
+        self.stages = Stages(self.runtime)
+
+    def require_lease(self):
+        runtime = self.runtime
+        lease(runtime.membership, runtime.health, runtime.settings.session_timeout_seconds)
 
     def task(self, work):
         self.tasks.append(work)
@@ -278,15 +286,6 @@ class SimApp:
             self.tasks.append(lambda: work(stream))
 
         return take
-
-    def lease(self):
-        LedgerApp.lease(self)
-
-    async def sleep(self, seconds):
-        await self.process.wait(seconds)
-
-    def fault(self, error, doing):
-        self.process.fault(error, doing)
 
 
 class FaultyJournal:
@@ -358,19 +357,11 @@ class Process:
 
     def _start(self):
         self.app = app = SimApp(self)
-        here.set(app.health.own)
-        app.log_ = SimLog(self)
+        current_partition.set(app.runtime.health.own)
         if self.kind == "stream":
-            topic = app.names.reference.name
-            reference = ReferenceFollower(app.log_, app.codec, topic, app.ledger)
-            app.task(lambda: app.guarded(reference.follow(), "following the reference data"))
-            app.task(lambda: app.guarded(reference.check_on(), "looking at the reference data"))
-            compared.attach(app)
-            intake.attach(app, reference)
-            reconciliation.attach(app)
-            balances.attach(app)
+            app.serve(wiring.stream(app.runtime, Progress(app.runtime)))
         else:
-            posting.attach(app, FaultyJournal(self))
+            app.serve(wiring.posting(app.runtime, FaultyJournal(self)))
         app.consumer = app._consumer = SimConsumer(self)
         for work in (*app.tasks, app.consumer._thread.fetch, self._deliver):
             self.spawn(work())

@@ -7,7 +7,7 @@ import pytest
 from ledger.cli.output import print_voids
 from ledger.cli.void import _row
 from ledger.client.voids import Unposted, _wanted, require_unposted, void, void_request
-from ledger.domain.intake import check_key
+from ledger.domain.decide import check_key
 from ledger.domain.policy import DAY, Policy
 from ledger.domain.run import Watermark
 from ledger.domain.transaction import check_fields

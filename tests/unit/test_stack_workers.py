@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import StackError
-from ledger.serving import ADDRESS
+from ledger.health.server import ADDRESS_FILE
 from ledger.settings import Settings
-from ledger.stack import files, health, identity, parts, record, workers
+from ledger.stack import files, identity, parts, record, workers
 from ledger.stack.files import Layout
 from ledger.stack.identity import Ports
 from ledger.stack.record import Record
@@ -113,10 +113,10 @@ def test_an_address_from_an_earlier_life_does_not_count(
     place: Layout, empty: Record, program: list[str]
 ) -> None:
     (part,) = scaled(place, empty, 1, program).workers
-    assert health.missing(place, part) is None
-    said = place.worker(part.name) / ADDRESS
+    assert workers.missing(place, part) is None
+    said = place.worker(part.name) / ADDRESS_FILE
     said.write_text(said.read_text().replace(str(part.pid), "1"))
-    assert "has not said" in (health.missing(place, part) or "")
+    assert "has not written its address" in (workers.missing(place, part) or "")
 
 
 def test_a_worker_that_is_held_is_not_asked(
@@ -125,10 +125,10 @@ def test_a_worker_that_is_held_is_not_asked(
     (part,) = scaled(place, empty, 1, program).workers
     os.kill(part.pid, signal.SIGSTOP)
     try:
-        assert f"kill -CONT {part.pid}" in (health.missing(place, part) or "")
+        assert f"kill -CONT {part.pid}" in (workers.missing(place, part) or "")
     finally:
         os.kill(part.pid, signal.SIGCONT)
-    assert health.missing(place, part) is None
+    assert workers.missing(place, part) is None
 
 
 def test_a_worker_is_given_this_stacks_addresses(

@@ -13,8 +13,9 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
+from agents.runtime.run_thread import drop_headers
+from agents.runtime.runs import RECORD_BYTES, Run
 from ledger.streaming.batches import Batches, read_again
-from ledger.streaming.delivery import RECORD_BYTES, Run, _drop_headers
 from tests.hostile.raw import batch, record
 
 NAME = b"\xff\xfe"
@@ -121,6 +122,6 @@ def test_what_a_run_weighs_has_its_keys_and_no_headers() -> None:
         [], 0, None, None, True, 1,
     )  # fmt: skip
     assert len(fetched.headers) == 10_000
-    _drop_headers([fetched])
+    drop_headers([fetched])
     assert fetched.headers == ()
     assert Run(TP("t", 0), 0, 1, [fetched]).size == 550 + RECORD_BYTES

@@ -10,7 +10,7 @@ if "agents" in sys.orig_argv and "stream" in sys.orig_argv:
     import asyncio
 
     from agents.balances import BalancesPart
-    from ledger.streaming.delivery import Run
+    from agents.runtime.runs import Run
 
     SECONDS = 0.3
     take = BalancesPart.take

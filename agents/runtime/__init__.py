@@ -1,0 +1,1 @@
+"""The Faust side of a worker: its application, what it owns, and how runs reach the stages."""

@@ -1,0 +1,51 @@
+"""The whole graph of a worker's stages: what each reads, and to whom it hands on.
+
+    transactions ─► intake ─► decisions ─► posting ─► database, posted
+                      │ offer                            │
+                      ▼                                  ▼
+                 reconciliation ─► stripes, progress, rejects, breaks
+                      │ receive
+                      ▼
+                   balances ─► balances
+
+An arrow into a topic is an append; `offer` and `receive` hand on within the process what is in
+decisions and stripes already, and a shard of another worker is read from there instead.
+"""
+
+from agents.balances import Balances
+from agents.intake import Intake
+from agents.posting import PostingStage
+from agents.progress import Progress
+from agents.reconciliation import Reconciliation
+from agents.reference import ReferenceFollower
+from agents.runtime.runtime import Graph, Runtime, Task
+from ledger.gl.journal import Journal
+
+
+def stream(runtime: Runtime, progress: Progress) -> Graph:
+    """The stream application: it decides, folds, compares and publishes balances."""
+    reference = ReferenceFollower(
+        runtime.log, runtime.codec, runtime.topics.reference.name, runtime.settings
+    )
+    balances = Balances(runtime, progress)
+    reconciliation = Reconciliation(runtime, progress, balances)
+    intake = Intake(runtime, reference, reconciliation)
+    return Graph(
+        stages=(intake, reconciliation, balances),
+        tasks=(
+            Task("following the reference data", reference.follow),
+            Task("looking at the reference data", reference.check_on),
+            Task("following progress", progress.follow),
+            Task("publishing pending balances", balances.note_late),
+            Task("reading on in the stripes topic", balances.read_on),
+        ),
+    )
+
+
+def posting(runtime: Runtime, journal: Journal) -> Graph:
+    """The posting application: a database that is unavailable stops nothing else."""
+    stage = PostingStage(runtime, journal)
+    return Graph(
+        stages=(stage,),
+        tasks=(Task("looking at what the general ledger has", stage.look_on),),
+    )

@@ -1,0 +1,85 @@
+"""What `doctor` shows: what is wrong with a machine and its stack, or soon will be, and the fix."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from ledger.errors import StackError
+from ledger.health.checks import database, directory, machine, processes, topics
+from ledger.health.checks.installation import Installation
+from ledger.health.findings import Finding
+from ledger.settings import load as load_settings
+from ledger.stack import cache, files, identity, postgres, rights
+from ledger.stack import record as records
+from ledger.terminal import plain
+
+
+def examine(data_dir: Path) -> list[Finding]:
+    """The findings of every check; no finding is an exception, and nothing is changed."""
+    place = files.layout(data_dir)
+    try:
+        files.require_own(place)
+        me = identity.load(place)
+    except (StackError, OSError) as error:
+        return [Finding("data directory", False, f"{error}", "do as it says")]
+    installation = Installation(place, cache.cache_dir(), me, records.load(place))
+    return [finding for check in CHECKS for finding in check(installation)]
+
+
+def ledger(installation: Installation) -> Iterator[Finding]:
+    """The database and the topics, as far as the services that they need answer."""
+    settings, answering = load_settings(installation.place.root), installation.answering()
+    if postgres.NAME in answering:
+        yield from database.database(settings)
+        yield from rights.of_database(settings)
+    if installation.me and any(each.name in answering for each in installation.me.brokers):
+        yield from rights.of_kafka(settings)
+    if any(name.startswith("kafka") for name in answering):
+        yield from topics.topic_settings(settings)
+    if answering and answering == {service.name for service in installation.services()}:
+        yield from topics.topic_contents(settings)
+
+
+CHECKS: tuple[Callable[[Installation], Iterator[Finding]], ...] = (
+    machine.python,
+    machine.disk,
+    machine.memory,
+    directory.programs,
+    directory.ownership,
+    directory.secrecy,
+    directory.stack_file,
+    processes.services,
+    processes.workers,
+    ledger,
+    directory.leftovers,
+    directory.database_version,
+)
+
+
+def findings_json(findings: list[Finding]) -> dict[str, Any]:
+    """{"ok", "findings": [{"name", "well", "detail", "advice"}]}; no advice where all is well."""
+    return {
+        "ok": all(each.well for each in findings),
+        "findings": [
+            {**asdict(each), "advice": "" if each.well else each.advice} for each in findings
+        ],
+    }
+
+
+def findings_table(findings: list[Finding]) -> Table:
+    """A row for each finding."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "found", "what to do"):
+        table.add_column(column, no_wrap=not column)
+    for each in findings:
+        mark = "[green]well[/]" if each.well else "[red]look[/]"
+        table.add_row(
+            f"{mark} {escape(plain(each.name))}",
+            escape(plain(each.detail)),
+            "" if each.well else escape(plain(each.advice)),
+        )
+    return table

@@ -1,0 +1,164 @@
+"""What stages publish of a shard, as Kafka records: (key, value)."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from aiokafka import ConsumerRecord
+
+from ledger.domain import avro
+from ledger.domain.balance import Balance, Totals
+from ledger.domain.compare import Difference, Posted
+from ledger.domain.run import Refusal, Stripe, Watermark
+from ledger.streaming.log import say_dropped
+from ledger.streaming.registry import Codec
+from ledger.streaming.stripe_rows import message_key
+
+Message = tuple[bytes | None, bytes]
+POSTED_STRIPES = 50_000
+"""Of one message, which takes some 100 bytes for each; after a silence there may be any number."""
+PORTION_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """The messages of one shard, by the schemas of the same names."""
+
+    codec: Codec
+    shard: int
+
+    def break_(
+        self, sides: Difference, span: tuple[int, int], *, state: str, detected_at: int
+    ) -> Message:
+        """Both sides' totals at the end of `span`; `detected_at` in microseconds."""
+        value = {
+            "shard": self.shard,
+            "account": sides.stripe.account,
+            "currency": sides.stripe.currency,
+            "start": span[0],
+            "end": span[1],
+            "state": state,
+            "stream": sides.stream and _texts(sides.stream),
+            "ledger": sides.ledger and _texts(sides.ledger),
+            "detected_at": detected_at,
+        }
+        key = message_key(sides.stripe, self.shard)
+        return key, self.codec.encode("Break", value)
+
+    def progress(self, compared: Watermark, open_breaks: int) -> Message:
+        """How far the shard is compared."""
+        value = {
+            "shard": self.shard,
+            "end": compared.end,
+            "decisions_offset": compared.decisions_offset,
+            "digest": compared.digest,
+            "recorded_until": compared.recorded_until,
+            "open_breaks": open_breaks,
+        }
+        return str(self.shard).encode(), self.codec.encode("Progress", value)
+
+    def reject(self, refusal: Refusal) -> Message:
+        """A refused record with its original bytes."""
+        long = avro.long
+        value = b"".join((
+            self.codec.head("Reject"), long(self.shard), long(refusal.offset), refusal.why,
+            avro.signed(refusal.recorded_at), refusal.original,
+        ))  # fmt: skip
+        return f"{self.shard}:{refusal.offset}".encode(), value
+
+
+def balance(head: bytes, of: Balance) -> Message:
+    """An account's balance. Fast path: there is nearly one for each transaction.
+
+    `head` is the codec's of "Balance".
+    """
+    long, text = avro.long, avro.text
+    value = b"".join((
+        head, text(of.account), text(of.currency), long(of.scale), text(of.posted),
+        text(of.pending), text(of.debits), text(of.credits), long(of.entries),
+        text(of.status), long(of.version),
+    ))  # fmt: skip
+    return f"{of.account} {of.currency}".encode(), value
+
+
+def posted_parts(
+    codec: Codec, shard: int, after: int, watermark: Watermark, totals: Mapping[Stripe, Totals]
+) -> Iterator[Message]:
+    """The database's totals after the runs [after, watermark), in as many messages as they need."""
+    row = {
+        "shard": shard,
+        "after": after,
+        "decisions_offset": watermark.decisions_offset,
+        "end": watermark.end,
+        "digest": watermark.digest,
+    }
+    left = iter(totals.items())
+    parts = [dict(islice(left, POSTED_STRIPES))]
+    while part := dict(islice(left, POSTED_STRIPES)):
+        parts.append(part)
+    for number, part in enumerate(parts, 1):
+        yield None, codec.encode("Posted", row | _columns(part) | {"more": number < len(parts)})
+
+
+def _columns(totals: Mapping[Stripe, Totals]) -> dict[str, list[Any]]:
+    return {
+        "accounts": [stripe.account for stripe in totals],
+        "currencies": [stripe.currency for stripe in totals],
+        "debits": [str(each.debits) for each in totals.values()],
+        "credits": [str(each.credits) for each in totals.values()],
+        "entries": [each.entries for each in totals.values()],
+        "offsets": [each.offset for each in totals.values()],
+    }
+
+
+def posted_in(codec: Codec, record: ConsumerRecord) -> Posted | None:
+    """The posted message in a record of its shard's partition.
+
+    None, with a line in the log, for a record that no posting application wrote: had it been one
+    of posting's, the next message would show a gap.
+    """
+    try:
+        row = codec.decode("Posted", record.value or b"")
+        totals = _totals(row)
+        why = None if row["shard"] == record.partition else f"it is of shard {row['shard']}"
+    except ValueError as error:
+        why = str(error)
+    if why is not None:
+        say_dropped(record, why)
+        return None
+    return Posted(
+        record.offset + 1, row["after"], row["decisions_offset"], row["end"], row["digest"],
+        totals, row["more"],
+    )  # fmt: skip
+
+
+def _totals(row: Mapping[str, Sequence[str]]) -> dict[Stripe, Totals]:
+    columns: list[Iterator[int]] = [
+        map(int, row[name]) for name in ("debits", "credits", "entries", "offsets")
+    ]
+    stripes = map(Stripe, row["accounts"], row["currencies"])
+    return dict(zip(stripes, map(Totals, *columns), strict=True))
+
+
+def portions(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """Lists that each fit one record batch."""
+    part: list[Message] = []
+    held = 0
+    for message in messages:
+        if part and held + len(message[1]) > PORTION_BYTES:
+            yield part
+            part, held = [], 0
+        part.append(message)
+        held += len(message[1])
+    if part:
+        yield part
+
+
+def _texts(totals: Totals) -> dict[str, str | int]:
+    return {
+        "debits": str(totals.debits),
+        "credits": str(totals.credits),
+        "entries": totals.entries,
+        "offset": totals.offset,
+    }

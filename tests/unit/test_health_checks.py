@@ -1,0 +1,127 @@
+"""What `doctor` finds in the answers of workers, the database and the topics."""
+
+from dataclasses import replace
+
+import pytest
+
+from ledger.domain.run import Watermark
+from ledger.health.checks.database import role
+from ledger.health.checks.processes import application
+from ledger.health.checks.topics import Positions, losses
+from ledger.health.rows import reasons
+from ledger.settings import Settings
+from ledger.streaming.topics import topics
+
+NAMES = topics(Settings(shards=3))
+AT = Watermark(10, 100, b"d" * 32, 1)
+
+
+def positions(**changes):
+    """Three shards of which all is posted and compared up to `AT`."""
+    shards = range(3)
+    whole = Positions(
+        transactions=dict.fromkeys(shards, (0, 100)),
+        decisions=dict.fromkeys(shards, (0, 10)),
+        compared=dict.fromkeys(shards, AT),
+        posted=dict.fromkeys(shards, AT),
+        reference=(0, 4),
+        decided_with=dict.fromkeys(shards, 4),
+    )
+    return replace(whole, **{name: getattr(whole, name) | each for name, each in changes.items()})
+
+
+def test_a_whole_ledger_has_lost_nothing_nor_has_one_that_is_behind_or_new():
+    assert list(losses(positions(), NAMES)) == []
+    assert list(losses(positions(decisions={0: (0, 90)}, transactions={0: (0, 900)}), NAMES)) == []
+    # Posted and not compared yet.
+    assert list(losses(positions(compared={0: Watermark(4, 40)}), NAMES)) == []
+    new = Positions(dict.fromkeys(range(3), (0, 0)), dict.fromkeys(range(3), (0, 0)), {}, {})
+    assert list(losses(new, NAMES)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"decisions": {0: (0, 9), 2: (0, 0)}}, "decisions: it ends before what was posted"),
+        (
+            {"transactions": {0: (0, 99), 2: (0, 0)}},
+            "transactions: it ends before what was decided",
+        ),
+        ({"decisions": {0: (11, 20), 2: (12, 20)}}, "decisions: it begins after what the database"),
+        ({"posted": {0: Watermark(9, 90), 2: Watermark()}}, "it is from an older backup"),
+        ({"decided_with": {0: 5, 1: 4, 2: 7}}, "reference: it ends before what was decided with"),
+        (
+            {"posted": {0: replace(AT, digest=b"e" * 32), 2: replace(AT, end=99)}},
+            "followed another chain",
+        ),
+    ],
+)
+def test_each_loss_names_its_shards_and_the_fix(changes, words):
+    found = list(losses(positions(**changes), NAMES))
+    assert len(found) == 1, found
+    assert words in found[0].detail
+    assert "shards 0, 2, as 0: " in found[0].detail
+    assert not found[0].well
+    assert found[0].advice
+
+
+def report(**changes):
+    return {
+        "ready": True, "why": [], "partitions": [], "last_exit": None, "restarts": 0,
+    } | changes  # fmt: skip
+
+
+def test_deleted_reference_data_is_a_loss():
+    (found,) = losses(replace(positions(), reference=(2, 4)), NAMES)
+    assert "reference: it begins at 2" in found.detail
+    assert "topic-lost.md" in found.advice
+
+
+def test_an_alarm_has_its_own_advice():
+    alarm = "ledger.decisions: retention.ms is 5"
+    (found,) = application("w", report(ready=False, why=[alarm], alarms=[alarm]))
+    assert "topic-settings.md" in found.advice
+
+
+def test_an_application_that_makes_no_progress_and_how_it_ended():
+    ended = {"status": 74, "seconds": 9.0, "meaning": "The disk.", "advice": "make room"}
+    row = {"stage": "posting", "partition": 0, "state": "stopped", "seconds": 1.0, "doing": "",
+           "why": "no"}  # fmt: skip
+    found = list(
+        application("w", report(ready=False, why=reasons([row]), partitions=[row],
+                                last_exit=ended, restarts=3))
+    )  # fmt: skip
+    assert [each.well for each in found] == [False, False]
+    assert found[0].detail == "ended with 74 9 s ago, 3 times in all: The disk."
+    assert found[0].advice == "make room"
+    assert found[1].detail == "posting 0: stopped for 1 s: no"
+    assert "`faust-ledger down` and `up`" in found[1].advice
+    waiting = list(application("w", report(ready=False, why=["waiting for 3 s to x: y"])))
+    assert "by itself" in waiting[0].advice
+
+
+def test_an_application_that_recovered_is_reported_for_an_hour():
+    ended = {"status": 75, "seconds": 60.0, "meaning": "Replaced.", "advice": "nothing"}
+    (found,) = application("w", report(last_exit=ended))
+    assert found.well
+    assert list(application("w", report(last_exit=ended | {"seconds": 4000.0}))) == []
+    assert list(application("w", report(last_exit=ended | {"status": -9}))) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'connection failed: FATAL:  password authentication failed for user "ledger_service"',
+        'FATAL:  too many connections for role "ledger_service"',
+        'FATAL:  role "ledger_service" is not permitted to log in',
+        'FATAL:  database "ledger" does not exist',
+    ],
+)
+def test_an_error_of_postgresql_for_the_role_has_a_fix(words):
+    (found,) = role(words + "\nmore")
+    assert found.detail == words
+    assert found.advice
+
+
+def test_an_unavailable_server_is_no_finding_of_the_role():
+    assert list(role("connection timeout expired")) == []

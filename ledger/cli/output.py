@@ -40,7 +40,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir", envvar="FAUST_LEDGER_DATA_DIR", show_default=False,
-        help="Data directory of the embedded stack. Default: the setting data_dir.",
+        help="Data directory of the stack and its workers. Default: the setting data_dir.",
     ),
 ]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for programs.")]
@@ -66,6 +66,13 @@ def settings_for(data_dir: Path | None) -> "Settings":
             f"{settings.data_dir}` starts one there; or set bootstrap_servers."
         )
     return settings
+
+
+def founded_settings(data_dir: Path | None) -> "Settings":
+    """`settings_for`, with the number of shards that the ledger's policy has."""
+    from ledger.client.shards import as_founded
+
+    return run(as_founded(settings_for(data_dir)))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

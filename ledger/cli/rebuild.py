@@ -10,6 +10,7 @@ from ledger.cli.output import (
     OK,
     AsJson,
     DataDir,
+    founded_settings,
     meter,
     open_sources,
     print_json,
@@ -51,10 +52,9 @@ def rebuild_ledger(
     Exit codes: 0 the same, or switched; 1 there are differences, and nothing was switched; 3 a
     fault, or the command refused.
     """
-    from ledger.client.shards import as_founded
     from ledger.replay.rebuild import Rebuild, rebuild, require_free
 
-    settings = run(as_founded(settings_for(data_dir)))
+    settings = founded_settings(data_dir)
     if switch:
         require_free(settings.database_url, into)
     with meter("Shards", settings.shards) as shown:
@@ -102,13 +102,12 @@ def rebuild_tables(
     Exit codes: 0 removed, or there was nothing to remove; 1 refused because the beginning of a
     topic was deleted; 3 a fault, or the worker runs.
     """
-    from ledger.client.shards import as_founded
     from ledger.replay import tables as found
 
     settings = settings_for(data_dir)
     kinds = [each.value for each in table] if table else list(found.TABLES)
     require_worker(settings, worker)
-    settings = run(as_founded(settings))
+    settings = founded_settings(data_dir)
     wanted = found.tables_of(settings, worker, kinds)
     # First: this check needs no stopped worker.
     lacking = run(found.lacking(settings, wanted, from_log=from_log))

@@ -9,6 +9,7 @@ from ledger.cli.output import (
     OK,
     AsJson,
     DataDir,
+    founded_settings,
     meter,
     optional_time,
     print_json,
@@ -53,13 +54,12 @@ def replay_log(
 
     Exit codes: 0 both ledgers have the same, 1 there are differences, 2 wrong usage, 3 a fault.
     """
-    from ledger.client.shards import as_founded
     from ledger.replay.replay import replay
     from ledger.replay.shadow import Span
 
     first, last = time_option(start, "--from"), optional_time(end, "--to")
     require_order(first, last)
-    settings, span = run(as_founded(settings_for(data_dir))), Span(first, last)
+    settings, span = founded_settings(data_dir), Span(first, last)
     with meter("Shards", settings.shards) as shown:
         report = run(replay(settings, into, span, shown))
     if as_json:

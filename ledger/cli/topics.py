@@ -9,6 +9,7 @@ from ledger.cli.output import (
     OK,
     AsJson,
     DataDir,
+    founded_settings,
     print_json,
     print_note,
     run,
@@ -29,10 +30,9 @@ def check_topics(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     --json prints {"ok", "differences": [{"topic", "setting", "has", "must", "why", "command",
     "ignored"}], "hidden": [topic]}. The user has no right to read the settings of hidden topics.
     """
-    from ledger.client.shards import as_founded
     from ledger.streaming.topics import look
 
-    found, hidden = run(look(run(as_founded(settings_for(data_dir)))))
+    found, hidden = run(look(founded_settings(data_dir)))
     well = all(each.ignored for each in found)
     if as_json:
         rows = [{**_row(each), "ignored": each.ignored} for each in found]
@@ -51,10 +51,9 @@ def create_topics(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     --json prints {"created": [topic], "mended": [{"topic", "setting", "has", "must", "why",
     "command"}]}. Exit codes: 0 done, 3 a fault.
     """
-    from ledger.client.shards import as_founded
     from ledger.streaming.topics import bring_about
 
-    done = run(bring_about(run(as_founded(settings_for(data_dir)))))
+    done = run(bring_about(founded_settings(data_dir)))
     if as_json:
         print_json({"created": done.created, "mended": [_row(each) for each in done.mended]})
         return

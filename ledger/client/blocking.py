@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from itertools import islice
-from types import TracebackType
 from typing import Self
 
 from ledger.client.appender import Receipt
@@ -54,14 +53,9 @@ class BlockingPublisher:
         self._publisher = await publisher.__aenter__()
         self._order = asyncio.Lock()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Wait for pending publications, or cancel them if the block raised."""
-        closing = self._publisher.__aexit__(kind, error, trace)
+        closing = self._publisher.__aexit__(*error)
         try:
             asyncio.run_coroutine_threadsafe(closing, self._loop).result()
         finally:

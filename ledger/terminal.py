@@ -19,13 +19,11 @@ def plain(text: str) -> str:
 
     Texts of producers are printed, and could contain them.
     """
-    return text if text.isprintable() else "".join(map(_plain, text))
-
-
-def _plain(character: str) -> str:
-    if character.isprintable():
-        return character
-    return character.encode("unicode_escape").decode()
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 def plain_lines(text: str) -> str:

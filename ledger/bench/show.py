@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from ledger.bench.child import Row
 from ledger.bench.run import SYSTEM, cpu_of_system
 from ledger.bench.watch import PERCENTILES
-from ledger.terminal import print_whole
+from ledger.terminal import print_table
 
 TITLES = {
     "broker": "Kafka", "registry": "registry", "postgres": "PostgreSQL", "stream": "stream",
@@ -18,11 +17,10 @@ TITLES = {
 
 def show_results(console: Console, found: Row) -> None:
     """Print throughput and cost beside the comparators', latency by rate, and the rest."""
-    print_whole(_table(("", "ledger", "floor", "one at a time"), comparison(found)), console)
+    _print_table(console, ("", "ledger", "floor", "one at a time"), comparison(found))
     console.print()
-    print_whole(
-        _table(("reconciled balance, ms", *PERCENTILES, "µs of CPU"), latencies(found)), console
-    )
+    titles = ("reconciled balance, ms", *PERCENTILES, "µs of CPU")
+    _print_table(console, titles, latencies(found))
     for text in remarks(found):
         console.print(text, highlight=False, soft_wrap=True)
 
@@ -30,7 +28,7 @@ def show_results(console: Console, found: Row) -> None:
 def show_comparison(console: Console, found: Row) -> None:
     """Print two cases and their ratio."""
     titles = ("µs of CPU a transaction", found["base"]["name"], found["other"]["name"], "ratio")
-    print_whole(_table(titles, ratios(found)), console)
+    _print_table(console, titles, ratios(found))
     console.print(
         f"medians of {len(found['rounds']['base'])} rounds; the limit of the ratio at full speed "
         f"is {found['limit']}",
@@ -54,13 +52,9 @@ def show_recovery(console: Console, found: Row) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
 
-def _table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, title in enumerate(titles):
-        table.add_column(title, justify="right" if index else "left", no_wrap=True)
-    for line in lines:
-        table.add_row(*line)
-    return table
+def _print_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    columns = {title: "right" if index else "left" for index, title in enumerate(titles)}
+    print_table(columns, rows, console)
 
 
 def comparison(found: Row) -> Iterator[tuple[str, ...]]:

@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
 from aiokafka import ConsumerRecord, TopicPartition
 from hdrh.histogram import HdrHistogram
@@ -11,7 +11,7 @@ from hdrh.histogram import HdrHistogram
 from ledger.bench.child import Row
 from ledger.bench.load import account_of, sampled
 from ledger.client.reading import Reader
-from ledger.client.resource import AsyncResource
+from ledger.client.resource import AsyncResource, cancel
 from ledger.clock import now
 from ledger.errors import LedgerError
 from ledger.settings import Settings
@@ -62,12 +62,7 @@ class Watch(AsyncResource):
         async for records in reader.until({tp: end for tp, (_, end) in bounds.items()}):
             self._take(records)
         self._task = asyncio.create_task(self._follow())
-        stack.push_async_callback(self._stop)
-
-    async def _stop(self) -> None:
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        stack.push_async_callback(cancel, self._task)
 
     async def _follow(self) -> None:
         while True:

@@ -1,6 +1,6 @@
 """`faust-ledger replay` and `shadows`: post the log again, and compare it with the ledger."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -88,14 +88,13 @@ def print_report(report: "Report") -> None:
     otherwise = [each for built in report.built for each in built.otherwise]
     if otherwise:
         print(f"{len(otherwise):,} would be decided otherwise today, which changes nothing:")
-        print_table(OTHERWISE, [_cells(each) for each in otherwise])
+        rows = [
+            [str(shard), str(offset), name, was, now, cause, what]
+            for shard, offset, name, was, now, what, cause in otherwise
+        ]
+        print_table(OTHERWISE, rows)
     if undecided := sum(built.undecided for built in report.built):
         print(f"{undecided:,} were not decided again: the log no longer has their records")
-
-
-def _cells(otherwise: Any) -> list[str]:
-    shard, offset, name, was, now, what, cause = otherwise
-    return [str(shard), str(offset), name, was, now, cause, what]
 
 
 def list_shadows(data_dir: DataDir = None, as_json: AsJson = False) -> None:

@@ -1,6 +1,7 @@
-"""The async context manager that readers and writers of the client share."""
+"""What readers and writers of the client share: entering, leaving, and ending a task."""
 
-from contextlib import AsyncExitStack
+import asyncio
+from contextlib import AsyncExitStack, suppress
 from typing import Self
 
 
@@ -21,3 +22,10 @@ class AsyncResource:
 
     async def __aexit__(self, *error: object) -> None:
         await self._entered.aclose()
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task, and wait for its end. Raises what ended it before."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

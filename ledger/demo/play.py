@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from ledger.client.import_checks import Line
 from ledger.client.imports import Importer, ImportResult
 from ledger.client.outcomes import OutcomeWatch, Tally
 from ledger.client.publisher import Publisher
+from ledger.client.resource import cancel
 from ledger.demo.generate import Made
 from ledger.demo.market import assets
 from ledger.demo.watch import Arrivals, Positions
@@ -87,16 +88,16 @@ class Player:
     async def play(self, stream: Sequence[Made]) -> Played:
         """Publish the stream; returns when all is reconciled or refused, or after `seconds`."""
         async with AsyncExitStack() as stack:
-            enter = stack.enter_async_context
+            enter, refused = stack.enter_async_context, lambda _, each: self._refusals.append(each)
             reader = await enter(BalanceReader(self._settings))
             self._arrivals = Arrivals(reader, await reader.snapshot())
-            self._outcomes = await enter(OutcomeWatch(self._settings, on_refused=self._refused))
+            self._outcomes = await enter(OutcomeWatch(self._settings, on_refused=refused))
             # Without checks: the service is to find the mistakes.
             self._publisher = await enter(Publisher(self._settings, check=False))
             self._positions = await enter(Positions(self._settings))
             for work in (self._arrivals.follow(), self._show()):
                 task = asyncio.create_task(work)
-                stack.push_async_callback(_cancel, task)
+                stack.push_async_callback(cancel, task)
             return await self._publish_all(stream)
 
     async def _publish_all(self, stream: Sequence[Made]) -> Played:
@@ -146,9 +147,6 @@ class Player:
         self._published += 1
         self._outcomes.add(sent.result())
 
-    def _refused(self, _shard: int, refusal: Refusal) -> None:
-        self._refusals.append(refusal)
-
     def _unexpected(self, stream: Sequence[Made], tally: Tally) -> dict[str, int]:
         wanted = Counter(str(made.expected) for made in stream)
         found = Counter({"accepted": tally.accepted, "duplicate": tally.duplicates})
@@ -163,9 +161,3 @@ class Player:
 
     def _report(self) -> None:
         self._on_live(Live(self._published, self._positions.decided, self._positions.compared))
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -45,27 +45,21 @@ class Rate:
 @contextmanager
 def following(console: Console, total: int) -> Iterator[Callable[[Live], None]]:
     """Shows progress: a bar on a terminal, otherwise a line every two seconds."""
-    rate = Rate()
-    if console.file.isatty():
-        columns = (BarColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task("", total=total)
+    rate, printed = Rate(), time.monotonic()
+    has_bar = console.file.isatty()
+    columns = (BarColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, disable=not has_bar) as progress:
+        task = progress.add_task("", total=total)
 
-            def move(live: Live) -> None:
-                text = progress_text(live, rate.after(live.reconciled), total)
-                progress.update(task, completed=live.reconciled, description=text)
+        def show(live: Live) -> None:
+            nonlocal printed
+            text = progress_text(live, rate.after(live.reconciled), total)
+            progress.update(task, completed=live.reconciled, description=text)
+            if not has_bar and time.monotonic() - printed >= LINE_SECONDS:
+                printed = time.monotonic()
+                line(console, text)
 
-            yield move
-        return
-    printed = [time.monotonic()]
-
-    def print_line(live: Live) -> None:
-        text = progress_text(live, rate.after(live.reconciled), total)
-        if time.monotonic() - printed[0] >= LINE_SECONDS:
-            printed[0] = time.monotonic()
-            line(console, text)
-
-    yield print_line
+        yield show
 
 
 def line(console: Console, text: str) -> None:

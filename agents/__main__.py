@@ -30,7 +30,7 @@ from ledger.health.partitions import current_partition
 from ledger.health.waiting import waited_for
 from ledger.hiding import log_to_stderr
 from ledger.settings import Settings
-from ledger.streaming.connection import why_away
+from ledger.streaming.connection import why_unavailable
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, codec_of
 from ledger.streaming.store import mend, require_room
@@ -125,7 +125,7 @@ async def reach(settings: Settings, log: Log, topic: str) -> None:
     except TimeoutError as error:
         raise Unavailable(f"Kafka gave no answer within {REACH_SECONDS:.0f} s.") from error
     except Unavailable as error:
-        raise Unavailable(f"Kafka lets nobody in: {await why_away(settings)}") from error
+        raise Unavailable(f"Cannot connect to Kafka: {await why_unavailable(settings)}") from error
 
 
 def turn(loop: asyncio.AbstractEventLoop, health: Health) -> None:

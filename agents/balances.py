@@ -19,7 +19,7 @@ from ledger.health.waiting import waited_for
 from ledger.streaming import messages
 from ledger.streaming.account_store import AccountStore
 from ledger.streaming.coalescer import Coalescer
-from ledger.streaming.log import portions, say_dropped
+from ledger.streaming.log import log_dropped, portions
 from ledger.streaming.stripe_rows import RowCodec, message_key, named_by
 
 CACHED = 12_000
@@ -185,7 +185,7 @@ class BalancesPart:
             stripe, shard = named
             row = self._rows.decode(record.value or b"")
         except ValueError as error:
-            say_dropped(record, error)
+            log_dropped(record, error)
             if named is not None:
                 self._sums.add_foreign(*named)
             return None

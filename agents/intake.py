@@ -12,7 +12,6 @@ from typing import Protocol
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents.reference import ReferenceFollower
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
@@ -33,6 +32,7 @@ from ledger.streaming.decisions import (
     require_settled,
     valid_runs,
 )
+from ledger.streaming.reference_follower import ReferenceFollower
 from ledger.streaming.transactions import TransactionReader
 
 DECODED = 64

@@ -1,1 +1,1 @@
-"""Alembic's migrations of the general ledger's database; `ledger.gl.migrate.upgrade` runs them."""
+"""Alembic's migrations of the general ledger's database, run by `ledger.gl.postgresql.migrate`."""

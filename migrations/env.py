@@ -1,20 +1,19 @@
-"""What alembic runs: revisions, then grants; one transaction, one upgrade at a time."""
+"""Alembic's environment: revisions, then grants, in one transaction; one upgrade at a time."""
 
 from alembic import context
 from sqlalchemy import Connection, text
 
 from ledger import settings
-from ledger.gl.connection import engine
-from ledger.gl.migrate import UPGRADE_SECONDS
+from ledger.gl.postgresql.migrate import owner_engine
 from ledger.gl.tables import metadata
 from migrations import grants
 
-# Any number that no other program takes locks by; this is "ledger" in ASCII.
+# The key of the advisory lock: any number that no other program uses; "ledger" in ASCII.
 LOCK = int.from_bytes(b"ledger", "big")
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the database that `connection` is to up to date and commit."""
+    """Run the missing revisions and the grants on `connection`, and commit."""
     context.configure(connection, target_metadata=metadata)
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
@@ -29,6 +28,5 @@ if given is not None:
     migrate(given)
 else:
     address = settings.load().database_url
-    made = engine(address, seconds=UPGRADE_SECONDS, idle_seconds=UPGRADE_SECONDS)
-    with made.connect() as own:
+    with owner_engine(address).connect() as own:
         migrate(own)

@@ -1,7 +1,7 @@
-"""What the roles of the posting service and of finance may do, granted anew after every migration.
+"""Rights of the posting service's role and of finance's role, granted after every migration.
 
-Not part of a revision: a role that is made after the first migration gets its grants with the
-next `upgrade`, and what somebody granted beyond this is taken back.
+They are not part of a revision: a role that is created after the first migration gets its rights
+with the next `upgrade`, and rights that others granted beyond these are revoked.
 """
 
 import logging
@@ -12,19 +12,20 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger.gl import rights, tables
+from ledger.gl import tables
+from ledger.gl.postgresql import rights
 
 READ = "SELECT"
 ADD = "SELECT, INSERT"
 
 
 def _add_and_move(table: Table) -> str:
-    """Rows are added, and moved on; which row it is never changes."""
+    """INSERT, and UPDATE of all columns except the primary key's."""
     return f"{ADD}, UPDATE ({_names(each for each in table.c if not each.primary_key)})"
 
 
 def _add_undated(table: Table) -> str:
-    """What the database fills in by itself is not the role's to say."""
+    """INSERT of all columns except those that the database fills in."""
     return f"SELECT, INSERT ({_names(each for each in table.c if each.server_default is None)})"
 
 
@@ -45,21 +46,21 @@ GRANTS = {
     "ledger_service": (TABLES, "nobody but the owner can post"),
     "ledger_finance": (dict.fromkeys(TABLES, READ), "nobody but the owner can read the books"),
 }
-"""By role, what it may do, and what is so without it."""
+"""By role, its rights by table, and what a missing role means."""
 
 log = logging.getLogger(__name__)
 
 
 def apply(connection: Connection) -> None:
-    """As the tables' owner. Without a role it warns; the public gets nothing all the same."""
+    """Grant and revoke, as the tables' owner. Warns of a missing role; PUBLIC gets nothing."""
     schema = connection.scalar(text("SELECT quote_ident(current_schema())"))
     for table in TABLES:
         connection.execute(text(f"REVOKE ALL ON TABLE {schema}.{table} FROM PUBLIC"))
     for role, (granted, without) in GRANTS.items():
         if not is_there(connection, role):
             log.warning(
-                "There is no role %s in this database, so %s. Make it (CREATE ROLE %s LOGIN) and "
-                "migrate again, which grants what it needs.",
+                "There is no role %s in this database, so %s. Create it (CREATE ROLE %s LOGIN) and "
+                "migrate again, which grants its rights.",
                 role,
                 without,
                 role,
@@ -69,24 +70,24 @@ def apply(connection: Connection) -> None:
             connection.execute(text(f"REVOKE ALL ON TABLE {schema}.{table} FROM {role}"))
             connection.execute(text(f"GRANT {privileges} ON TABLE {schema}.{table} TO {role}"))
         connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {role}"))
-    take_back(connection)
+    revoke_excess(connection)
 
 
-def take_back(connection: Connection) -> None:
-    """What was granted beyond, as the owner can; a warning names what only others can."""
+def revoke_excess(connection: Connection) -> None:
+    """Revoke excess rights as far as the owner can; a warning names the others."""
     wanted = {role: tables for role, (tables, _) in GRANTS.items()}
     who = "SELECT current_user::text, current_schema()::text"
     owner, schema = connection.exec_driver_sql(who).one()
 
-    def beyond() -> list[rights.Beyond]:
-        return rights.found(connection.exec_driver_sql, wanted, owner=owner, schema=schema)
+    def excess() -> list[rights.ExcessRight]:
+        return rights.excess_rights(connection.exec_driver_sql, wanted, owner=owner, schema=schema)
 
-    for each in beyond():
-        # One that is not ours to take back must not end the migration.
+    for each in excess():
+        # A right that only others can revoke must not end the migration.
         with suppress(DBAPIError), connection.begin_nested():
             connection.exec_driver_sql(each.command)
-    for each in beyond():
-        log.warning("%s", rights.said(each))
+    for each in excess():
+        log.warning("%s", rights.excess_sentence(each))
 
 
 def is_there(connection: Connection, role: str) -> bool:

@@ -11,7 +11,7 @@ from ledger.audit.check import ShardCheck
 from ledger.audit.findings import Break, Findings
 from ledger.audit.ids import Ids
 from ledger.audit.judge import ACCEPTED, DUPLICATE, VOID
-from ledger.audit.original import Original
+from ledger.audit.log_records import LogRecord
 from ledger.audit.verdicts import Verdicts
 from ledger.domain.decide import Received, decide
 from ledger.domain.memory import Memory
@@ -171,11 +171,11 @@ class AuditedLog:
         return findings.breaks()
 
 
-def original_of(record: Received) -> Original:
+def original_of(record: Received) -> LogRecord:
     """The record as the audit reads it."""
     draft: Any = record.draft
     draft, code = (None, draft.reason.value) if isinstance(draft, Refused) else (draft, "")
-    return Original(record.offset, record.recorded_at, record.key, record.value, draft, code)
+    return LogRecord(record.offset, record.recorded_at, record.key, record.value, draft, code)
 
 
 def verdicts(row: dict[str, Any]) -> Outcome:

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from ledger.audit.chain import Accepted, Chain, Settled, Turned
+from ledger.audit.chain import AcceptedTransaction, Chain, ChainedRun, RefusedRecord
 from ledger.audit.content import minor_units
-from ledger.audit.findings import Break, Findings, Kind
+from ledger.audit.findings import Break, BreakKind, Findings
 from ledger.audit.ids import Ids
-from ledger.audit.known import Noted
-from ledger.audit.original import LogCheck, Original
+from ledger.audit.log_check import LogCheck
+from ledger.audit.log_records import LogRecord
+from ledger.audit.reference import ReferenceRecord
 from ledger.audit.verdicts import Verdicts
 from ledger.domain import avro
 from ledger.domain.decide import Received, decide
@@ -51,10 +52,10 @@ class Ledger:
     """Shard 0 of two: note reference data, publish, decide; then `breaks` are the audit's."""
 
     def __init__(self, *items: Item, policy: Policy | None = None) -> None:
-        self.noted: list[Noted] = []
+        self.noted: list[ReferenceRecord] = []
         self.reference = Reference(scales={})
         self.log: list[Received] = []
-        self.settled: list[Settled] = []
+        self.settled: list[ChainedRun] = []
         self.ids: dict[str, AcceptedId] = {}
         self.reversals: dict[str, int] = {}
         self.scales: dict[str, int] = {}
@@ -72,7 +73,9 @@ class Ledger:
             key, row = key_and_row(item)
             offset = len(self.noted)
             value = avro.encode("Reference", row, b"\0\0\0\0\1")
-            self.noted.append(Noted(offset, key, value, avro.decode("Reference", value, 5)))
+            self.noted.append(
+                ReferenceRecord(offset, key, value, avro.decode("Reference", value, 5))
+            )
             self.reference.offset = offset
             try:
                 self.reference.add([item])
@@ -189,12 +192,12 @@ class Ledger:
         elif said == "duplicate":
             duplicates.append(offset)
         else:
-            refused.append(Turned(offset, record.key, record.value, said))
+            refused.append(RefusedRecord(offset, record.key, record.value, said))
         self.settled[at] = replace(
             run, transactions=accepted, duplicates=duplicates, refused=refused, voids=voids
         )
 
-    def _accepted(self, record: Received, run: Settled) -> Accepted:
+    def _accepted(self, record: Received, run: ChainedRun) -> AcceptedTransaction:
         made = record.draft
         assert not isinstance(made, Refused)
         legs = []
@@ -204,18 +207,18 @@ class Ledger:
             sign = 1 if each["side"] == "debit" else -1
             legs.append((each["account"], each["currency"], scale, sign * minor))
         until = [each.recorded_at for each in self.log[: record.offset + 1]]
-        return Accepted(
+        return AcceptedTransaction(
             record.offset, made["transaction_id"], made["kind"], made["description"],
             made["effective_at"], min(max(until), run.head.recorded_until), made["created_at"],
             made["ordering_key"] or "", made["reverses"] or "", metadata_text(made["metadata"]),
             legs,
         )  # fmt: skip
 
-    def originals(self, head: PostedRun) -> list[Original]:
+    def originals(self, head: PostedRun) -> list[LogRecord]:
         """The log's records at a run's positions."""
         return [_original(each) for each in self.log[head.start : head.end]]
 
-    def breaks(self, *kinds: Kind) -> list[Break]:
+    def breaks(self, *kinds: BreakKind) -> list[Break]:
         """What the audit finds; of the kinds named, or of rules and reference data."""
         findings = Findings()
         ids = Ids()
@@ -226,14 +229,14 @@ class Ledger:
             verdicts.begin(head)
             check.take(run, self.originals(head))
             verdicts.end(head)
-        wanted = kinds or (Kind.RULE, Kind.REFERENCE)
+        wanted = kinds or (BreakKind.RULE, BreakKind.REFERENCE)
         return [each for each in findings.breaks() if each.kind in wanted]
 
 
-def _original(record: Received) -> Original:
+def _original(record: Received) -> LogRecord:
     made = record.draft
     shown, code = (made.sentence, made.reason.value) if isinstance(made, Refused) else (made, "")
-    return Original(record.offset, record.recorded_at, record.key, record.value, shown, code)
+    return LogRecord(record.offset, record.recorded_at, record.key, record.value, shown, code)
 
 
 def at_home(number: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import schemas
-from ledger.audit.known import Noted
+from ledger.audit.reference import ReferenceRecord
 from ledger.domain import avro
 from ledger.domain.policy import Policy
 from ledger.domain.reference import ISO_SCALES, Asset, Item, PolicyChange, Reference
@@ -30,7 +30,7 @@ class ReferenceTopic:
 
     def __init__(self, *items: Item) -> None:
         self.reference = Reference(scales={})
-        self.noted: list[Noted] = []
+        self.noted: list[ReferenceRecord] = []
         self.records: list[tuple[Record, dict[str, Any] | None]] = []
         self.add(*items)
 
@@ -46,7 +46,7 @@ class ReferenceTopic:
         record = Record(self.reference.offset, key, value)
         self.records.append((record, row))
         take(self.reference, record, row)  # type: ignore[arg-type]
-        self.noted.append(Noted(*record, row))
+        self.noted.append(ReferenceRecord(*record, row))
 
     def as_of(self, offset: int) -> Reference:
         """What intake knew when it had read so far."""

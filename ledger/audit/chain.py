@@ -1,22 +1,23 @@
-"""The decision log, read again: which runs count, and what they say."""
+"""The decision log, decoded independently: which runs are in the chain, and what they decided."""
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ledger.audit.findings import Break, Findings, Kind, Party
+from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.domain import avro
-from ledger.domain.run import Watermark
-from ledger.gl.journal import PostedRun
+from ledger.domain.run import Stripe, Watermark
+from ledger.gl.posting import TRANSACTION_COLUMNS
+from ledger.gl.rows import PostedRun
 
 _NUMBERS = struct.Struct(">iqqqqq")
 _BETWEEN = (Party.LOG, Party.DECISIONS)
 
 
-class Accepted(NamedTuple):
+class AcceptedTransaction(NamedTuple):
     """An accepted transaction; field by field a PostedTransaction without its shard.
 
     Times in microseconds since 1970; `entries`: (account, currency, scale, signed minor units).
@@ -35,8 +36,8 @@ class Accepted(NamedTuple):
     entries: list[tuple[str, str, int, int]]
 
 
-class Turned(NamedTuple):
-    """A refused record: its offset, its key and value as they came, and the refusal's code."""
+class RefusedRecord(NamedTuple):
+    """A refused record: its offset, key and value as received, and the refusal's code."""
 
     offset: int
     key: bytes | None
@@ -45,10 +46,10 @@ class Turned(NamedTuple):
 
 
 class Void(NamedTuple):
-    """A record that took an earlier decision back, as schemas/Voids.avsc has it.
+    """A record that voids an accepted transaction, as schemas/Voids.avsc has it.
 
-    `accepted`: what it took back, and `content` the bytes of that. `decimals`: by code those that
-    its stripes have from then on.
+    `accepted`: that transaction, and `content` its bytes. `decimals`: (code, decimals) of its
+    stripes from then on.
     """
 
     offset: int
@@ -57,34 +58,33 @@ class Void(NamedTuple):
     authority: int
     reason: str
     content: bytes
-    accepted: Accepted
+    accepted: AcceptedTransaction
     decimals: frozenset[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """A run that counts."""
+class ChainedRun:
+    """A run that is in the chain."""
 
     head: PostedRun
-    transactions: Sequence[Accepted]
+    transactions: Sequence[AcceptedTransaction]
     duplicates: Sequence[int]
-    refused: Sequence[Turned]
+    refused: Sequence[RefusedRecord]
     voids: Sequence[Void] = ()
 
     def watermark(self) -> Watermark:
-        """Where it ends."""
+        """The position at its end."""
         head = self.head
         return Watermark(head.decisions_offset + 1, head.end, head.digest, head.recorded_until)
 
 
-def digest_of(run: Mapping[str, Any]) -> bytes:
+def run_digest(run: Mapping[str, Any]) -> bytes:
     """SHA-256 over the tag, six big-endian numbers, the digests, and two SHA-256.
 
-    The digests: of the run before, and of the reference data where the run names one, which the
-    tag says. The second SHA-256 is of the outcomes; if the run voids something, of theirs and of
-    the voids'.
+    The digests: of the run before, and of the reference data if the run names one; the tag tells
+    which. The second SHA-256 is `outcomes_digest`.
 
-    Source: the formula of `ledger.domain.run.chain_digest`, computed here by itself.
+    Source: the formula of `ledger.domain.run.chain_digest`, implemented independently.
     """
     names = ("shard", "start", "end", "recorded_until", "reference_offset", "accepted")
     reference = run.get("reference_digest", b"")
@@ -97,9 +97,9 @@ def digest_of(run: Mapping[str, Any]) -> bytes:
 
 
 def outcomes_digest(run: Mapping[str, Any]) -> bytes:
-    """SHA-256 of the outcomes, or of both SHA-256 where the run voids something.
+    """SHA-256 of the outcomes; if the run voids something, of theirs and of the voids' SHA-256.
 
-    Source: the formula of `ledger.domain.run.Decision.outcomes_digest`, computed here by itself.
+    Source: `ledger.domain.run.Decision.outcomes_digest`, implemented independently.
     """
     outcomes, voids = sha256(run["outcomes"]).digest(), run.get("voids", b"")
     return sha256(outcomes + sha256(voids).digest()).digest() if voids else outcomes
@@ -111,21 +111,21 @@ class Chain:
     def __init__(self, shard: int, findings: Findings) -> None:
         self._shard, self._findings = shard, findings
         self._end, self._digest = 0, bytes(32)
-        self._gap_told = False
+        self._gap_reported = False
 
-    def take(self, decisions_offset: int, run: Mapping[str, Any]) -> Settled | None:
-        """The run read at `decisions_offset` as `Decision` has it, if it counts."""
+    def take(self, decisions_offset: int, run: Mapping[str, Any]) -> ChainedRun | None:
+        """The run, read at `decisions_offset` with the fields of Decision.avsc, if in the chain."""
         follows = (run["shard"], run["start"], run["follows"])
         if follows != (self._shard, self._end, self._digest):
-            if run["start"] > self._end and not self._gap_told:
-                self._gap_told = True
+            if run["start"] > self._end and not self._gap_reported:
+                self._gap_reported = True
                 self._add(
                     f"The run at decision offset {decisions_offset} begins at {run['start']}, but "
                     f"the last that counts ended at {self._end}: what lay between was altered or "
                     "lost, and nothing after it counts."
                 )
             return None
-        self._end, self._digest = run["end"], digest_of(run)
+        self._end, self._digest = run["end"], run_digest(run)
         head = PostedRun(
             shard=self._shard,
             decisions_offset=decisions_offset,
@@ -143,31 +143,36 @@ class Chain:
             return self._read(head, run)
         except (ValueError, IndexError) as error:
             self._add(f"The run at decision offset {decisions_offset} is inconsistent: {error}.")
-            return Settled(head, (), (), ())
+            return ChainedRun(head, (), (), ())
 
-    def _read(self, head: PostedRun, run: Mapping[str, Any]) -> Settled:
-        transactions = list(transactions_of(avro.decode("Content", run["content"])))
+    def _read(self, head: PostedRun, run: Mapping[str, Any]) -> ChainedRun:
+        transactions = list(transactions_in(avro.decode("Content", run["content"])))
         if len(transactions) != head.accepted or head.end < head.start:
             raise ValueError(f"{head.accepted} accepted, {len(transactions)} in its content")
         outcomes = avro.decode("Outcomes", run["outcomes"])
         refused = [
-            Turned(each["offset"], each["key"], each["value"], each["code"])
+            RefusedRecord(each["offset"], each["key"], each["value"], each["code"])
             for each in outcomes["refused"]
         ]
         voids = list(voids_in(run.get("voids", b"")))
-        return Settled(head, transactions, outcomes["duplicates"], refused, voids)
+        return ChainedRun(head, transactions, outcomes["duplicates"], refused, voids)
 
     def _add(self, sentence: str) -> None:
-        self._findings.add(Break(Kind.CHAIN, _BETWEEN, self._shard, sentence))
+        self._findings.add(Break(BreakKind.CHAIN, _BETWEEN, self._shard, sentence))
+
+
+def stripes_of(entries: Iterable[tuple[str, str, int, int]]) -> tuple[Stripe, ...]:
+    """The stripes that entries touch, in order of first appearance."""
+    return tuple(dict.fromkeys(Stripe(*entry[:2]) for entry in entries))
 
 
 def voids_in(encoded: bytes) -> Iterator[Void]:
-    """What a run takes back. Raises ValueError for what cannot be read."""
+    """The voids of a run. Raises ValueError for bytes that cannot be decoded."""
     for row in avro.decode("Voids", encoded)["voided"] if encoded else ():
         columns = avro.decode("Content", row["content"])
-        taken = list(transactions_of(columns))
+        taken = list(transactions_in(columns))
         if len(taken) != 1:
-            raise ValueError(f"the void at offset {row['offset']} takes back {len(taken)}")
+            raise ValueError(f"the void at offset {row['offset']} is of {len(taken)} transactions")
         yield Void(
             offset=row["offset"],
             recorded_at=row["recorded_at"],
@@ -180,24 +185,20 @@ def voids_in(encoded: bytes) -> Iterator[Void]:
         )
 
 
-def transactions_of(columns: Mapping[str, Sequence[Any]]) -> Iterator[Accepted]:
+def transactions_in(columns: Mapping[str, Sequence[Any]]) -> Iterator[AcceptedTransaction]:
     """The transactions of a run's columns. Raises ValueError or IndexError where they disagree."""
     names = list(zip(columns["accounts"], columns["currencies"], columns["scales"], strict=True))
     if min(columns["entry_stripes"], default=0) < 0:
         raise ValueError("an entry points before the first stripe")
-    legs = (
+    every_entry = (
         (*names[stripe], amount)
         for stripe, amount in zip(columns["entry_stripes"], columns["entry_amounts"], strict=True)
     )
-    heads = zip(
-        columns["offsets"], columns["transaction_ids"], columns["kinds"], columns["descriptions"],
-        columns["effective_at"], columns["recorded_at"], columns["created_at"],
-        columns["ordering_keys"], columns["reverses"], columns["metadata"], strict=True,
-    )  # fmt: skip
+    heads = zip(*(columns[name] for name in TRANSACTION_COLUMNS), strict=True)
     for head, count in zip(heads, columns["entry_counts"], strict=True):
-        entries = list(islice(legs, max(count, 0)))
+        entries = list(islice(every_entry, max(count, 0)))
         if len(entries) != count:
             raise ValueError(f"offset {head[0]} has {len(entries)} entries of {count}")
-        yield Accepted._make((*head, entries))
-    if next(legs, None) is not None:
+        yield AcceptedTransaction._make((*head, entries))
+    if next(every_entry, None) is not None:
         raise ValueError("there are entries of no transaction")

@@ -1,26 +1,27 @@
-"""All checks of one shard, without reading: fed with what others read."""
+"""All checks of one shard; ShardAudit reads what they are given."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ledger.audit.chain import Chain, Settled
-from ledger.audit.findings import Break, Findings, Kind, Party
-from ledger.audit.fold import Check, Position, ShardFold, Statement, Sums
+from ledger.audit.chain import Chain, ChainedRun
+from ledger.audit.findings import Break, BreakKind, Findings, Party
+from ledger.audit.fold import PositionCheck, ShardFold, StatedPosition, StatedTotals, Sums
 from ledger.audit.ids import Ids
 from ledger.audit.journal import JournalCheck
-from ledger.audit.original import LogCheck, Original
+from ledger.audit.log_check import LogCheck
+from ledger.audit.log_records import LogRecord
 from ledger.audit.stated import Changelog, TableRow
 from ledger.audit.verdicts import Verdicts
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl.journal import PostedRun, PostedTransaction, PostedVoid
+from ledger.gl.rows import PostedRun, PostedTransaction, PostedVoid
 
-Posted = tuple[Sequence[PostedRun], Sequence[PostedTransaction]]
-"""The journal's rows of one run."""
+JournalRows = tuple[Sequence[PostedRun], Sequence[PostedTransaction]]
+"""The journal's runs since the run before, and its transactions within the run."""
 
 
 class ShardCheck:
-    """First everything that is stated, then `begin`, the decisions one by one, `finish`.
+    """First add all statements, then call `begin`, `follow` and `take` for each run, `finish`.
 
     Without `verdicts` nothing is judged by the rules.
     """
@@ -42,37 +43,25 @@ class ShardCheck:
         self.journal = JournalCheck(shard, findings, void)
         self.end = 0
 
-    def state_stripes(self, compared: Watermark, parts: Mapping[Stripe, TableRow]) -> None:
-        """What progress says, and the shard's part of the stripes topic, read after it."""
-        for stripe, row in parts.items():
-            self._state(Party.STRIPES, "the stripes topic, live", stripe, row.live)
-            self._state(Party.STRIPES, "the stripes topic, compared", stripe, row.posted)
-        live = {stripe: row.live for stripe, row in parts.items()}
-        self._expect(
-            Party.PROGRESS, "what was compared", compared,
-            lambda sums: self._fold.no_older(Party.STRIPES, live, sums),
-        )  # fmt: skip
+    def state_stripes(self, compared: Watermark, rows: Mapping[Stripe, TableRow]) -> None:
+        """The position in the progress topic, and the shard's stripes, read after it."""
+        is_complete = self._state_rows(Party.STRIPES, rows)
+        self._expect(Party.PROGRESS, "what was compared", compared, is_complete)
 
     def state_table(self, changelog: Changelog) -> None:
         """The stripes table, by its changelog."""
         rows, mark = changelog.rows(), changelog.mark()
-        for stripe, row in rows.items():
-            self._state(Party.TABLE, "the stripes table, live", stripe, row.live)
-            self._state(Party.TABLE, "the stripes table, compared", stripe, row.posted)
-        live = {stripe: row.live for stripe, row in rows.items()}
-        self._expect(
-            Party.TABLE, "the stripes table", mark.stream,
-            lambda sums: self._fold.no_older(Party.TABLE, live, sums),
-        )  # fmt: skip
+        is_complete = self._state_rows(Party.TABLE, rows)
+        self._expect(Party.TABLE, "the stripes table", mark.stream, is_complete)
         self._expect(Party.TABLE, "what the stripes table compared", mark.compared, _nothing)
         broken = sum(row.broken for row in rows.values())
         if broken != mark.breaks:
             sentence = f"The table counts {mark.breaks} open breaks; {broken} of its rows are open."
             between = (Party.TABLE, Party.TABLE)
-            self._findings.add(Break(Kind.DIFFERS, between, self._shard, sentence))
+            self._findings.add(Break(BreakKind.DIFFERS, between, self._shard, sentence))
 
     def state_database(self, posted: Watermark, totals: Mapping[Stripe, Totals]) -> None:
-        """The database's watermark and all stripes, of one snapshot."""
+        """The database's watermark and all stripes, in one snapshot."""
         left_out = {
             stripe
             for void in self._voids
@@ -84,34 +73,42 @@ class ShardCheck:
             lambda sums: self._fold.exactly(Party.DATABASE, totals, sums, left_out),
         )  # fmt: skip
 
-    def _state(self, party: Party, what: str, stripe: Stripe, totals: Totals) -> None:
-        self._fold.state(Statement(party, what, stripe, totals))
+    def _state_rows(self, party: Party, rows: Mapping[Stripe, TableRow]) -> PositionCheck:
+        """Add the rows' totals; returns a check that all rows of a position are among them."""
+        live, compared = f"the {party}, live", f"the {party}, compared"
+        for stripe, row in rows.items():
+            self._fold.state(StatedTotals(party, live, stripe, row.live))
+            self._fold.state(StatedTotals(party, compared, stripe, row.posted))
+        totals = {stripe: row.live for stripe, row in rows.items()}
+        return lambda sums: self._fold.no_older(party, totals, sums)
 
-    def _expect(self, party: Party, what: str, watermark: Watermark, check: Check) -> None:
-        self._fold.expect(Position(party, what, watermark, check))
+    def _expect(self, party: Party, what: str, watermark: Watermark, check: PositionCheck) -> None:
+        self._fold.expect(StatedPosition(party, what, watermark, check))
 
     def begin(self) -> None:
-        """Everything is stated."""
+        """All statements are added."""
         self._fold.begin()
 
-    def follow(self, decisions_offset: int, run: Mapping[str, Any]) -> Settled | None:
-        """The run, if it counts; then `take` it."""
-        settled = self._chain.take(decisions_offset, run)
-        if settled is not None and self._verdicts is not None:
-            self._verdicts.begin(settled.head)
-        return settled
+    def follow(self, decisions_offset: int, run: Mapping[str, Any]) -> ChainedRun | None:
+        """The run, if it is in the chain; then call `take` with it."""
+        chained = self._chain.take(decisions_offset, run)
+        if chained is not None and self._verdicts is not None:
+            self._verdicts.begin(chained.head)
+        return chained
 
-    def take(self, settled: Settled, originals: Sequence[Original], posted: Posted | None) -> None:
-        """Log and journal at the run's positions; None: the journal is not that far."""
-        self._log.take(settled, originals)
+    def take(
+        self, chained: ChainedRun, records: Sequence[LogRecord], posted: JournalRows | None
+    ) -> None:
+        """The log's records and the journal's rows of the run; None: the run is not posted."""
+        self._log.take(chained, records)
         if posted is None:
-            self.journal.beyond(settled)
+            self.journal.beyond(chained)
         else:
-            self.journal.take(settled, *posted)
-        self._fold.take(settled)
+            self.journal.take(chained, *posted)
+        self._fold.take(chained)
         if self._verdicts is not None:
-            self._verdicts.end(settled.head)
-        self.end = settled.head.end
+            self._verdicts.end(chained.head)
+        self.end = chained.head.end
 
     def finish(self, written: int) -> Sums:
         """The shard's totals. `written`: where the log ended when the decisions had been read."""
@@ -120,10 +117,10 @@ class ShardCheck:
         if self.end > written:
             sentence = (
                 f"The log ends at {written}, but everything before {self.end} is decided: it was "
-                "truncated or made anew."
+                "truncated or recreated."
             )
             between = (Party.LOG, Party.DECISIONS)
-            self._findings.add(Break(Kind.POSITION, between, self._shard, sentence))
+            self._findings.add(Break(BreakKind.POSITION, between, self._shard, sentence))
         return self._fold.sums
 
 

@@ -1,4 +1,4 @@
-"""What an accepted transaction says, and what the decision about a published one must say."""
+"""The content of a transaction as it was published, and as the decision log has it."""
 
 import json
 import re
@@ -7,11 +7,11 @@ from decimal import Context, Decimal
 from typing import Any
 
 from ledger.audit import rules
-from ledger.audit.chain import Accepted
+from ledger.audit.chain import AcceptedTransaction
 
 _PLAIN = re.compile(r"[0-9]{1,64}(?:\.[0-9]{1,64})?")
 _EXACT = Context(prec=1_000)
-_TIMES_AND_TEXTS = Accepted._fields[1:9]
+_TIMES_AND_TEXTS = AcceptedTransaction._fields[1:9]
 
 
 def minor_units(text: str, scale: int) -> int | None:
@@ -21,7 +21,7 @@ def minor_units(text: str, scale: int) -> int | None:
 
 
 def _of_no_amount(text: str, scale: int) -> int | None:
-    """The same of what no rule allows: zero, ends of zeros, over 64 bits."""
+    """Minor units of decimals that no rule allows: zero, trailing zeros, over 64 bits."""
     if _PLAIN.fullmatch(text) is None:
         return None
     value = Decimal(text).scaleb(scale, _EXACT)
@@ -29,10 +29,10 @@ def _of_no_amount(text: str, scale: int) -> int | None:
     return whole if whole == value else None
 
 
-def content_of(
+def published_content(
     draft: Mapping[str, Any], recorded_at: int, scales: Mapping[str, int]
 ) -> dict[str, Any]:
-    """What the decision about a published transaction must say, if it is accepted."""
+    """The content that the decision to accept a published transaction must have."""
     fields = {
         **draft,
         "recorded_at": recorded_at,
@@ -54,8 +54,8 @@ def _leg(entry: Mapping[str, str], scales: Mapping[str, int]) -> tuple[str, str,
     return entry["account"], currency, amount
 
 
-def content_said(accepted: Accepted) -> dict[str, Any]:
-    """The same as the decision says it."""
+def decided_content(accepted: AcceptedTransaction) -> dict[str, Any]:
+    """The content that the decision has, in the same form."""
     entries = accepted.entries
     return {
         **dict(zip(_TIMES_AND_TEXTS, accepted[1:9], strict=True)),
@@ -65,7 +65,7 @@ def content_said(accepted: Accepted) -> dict[str, Any]:
 
 
 def metadata_in(text: str) -> Any:
-    """The pairs in an accepted transaction's metadata; the text itself where it is no JSON."""
+    """The pairs in an accepted transaction's metadata; the text itself if it is no JSON."""
     try:
         return json.loads(text) if text else {}
     except ValueError:

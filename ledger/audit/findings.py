@@ -1,4 +1,4 @@
-"""What an audit finds: breaks, each with both sides and a sentence."""
+"""Breaks, each with both sides and a sentence, and the report of an audit."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,15 +9,15 @@ from typing import Any
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe
-from ledger.gl.journal import PostedVoid, Row
+from ledger.gl.rows import PostedVoid, RowKey
 
-LIMIT = 100
-"""Breaks of one kind, between the same two and in one shard, that are told one by one."""
+BREAKS_LISTED = 100
+"""Breaks of one kind, between the same two parties and in one shard, that are listed."""
 _EXACT = Context(prec=1_000)
 
 
 class Party(StrEnum):
-    """Who states something."""
+    """Who makes a statement."""
 
     LOG = "log"
     REFERENCE = "reference topic"
@@ -30,7 +30,7 @@ class Party(StrEnum):
     BALANCES = "balances topic"
 
 
-class Kind(StrEnum):
+class BreakKind(StrEnum):
     """What is wrong; the codes are public and keep their meaning."""
 
     OPEN = "open"
@@ -41,7 +41,7 @@ class Kind(StrEnum):
     FALSE_DUPLICATE = "false_duplicate"
     UNBALANCED = "unbalanced"
     RULE = "rule"
-    """`stream` is what the rules make of a record, `ledger` what was decided."""
+    """`stream` is the decision that the rules require, `ledger` the actual one."""
     REFERENCE = "reference"
     """A run was decided with other reference data than the topic has."""
     CHAIN = "chain"
@@ -55,19 +55,19 @@ class Kind(StrEnum):
 class Break:
     """Two parties that disagree.
 
-    `between`: the one that is believed first. `stream` and `ledger` are what the first and the
-    second say, None for nothing at all. `stripes`: what is affected, as far as it is known.
-    `row`: the database's row that it is about.
+    `between`: first the one that is right if they differ. `stream` and `ledger` are the values of
+    the first and the second, None if it has none. `stripes`: those affected, as far as known.
+    `row`: the database's row that is wrong.
     """
 
-    kind: Kind
+    kind: BreakKind
     between: tuple[Party, Party]
     shard: int | None
     sentence: str
     stripes: tuple[Stripe, ...] = ()
     stream: Mapping[str, Any] | None = None
     ledger: Mapping[str, Any] | None = None
-    row: Row | None = None
+    row: RowKey | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As `reconcile --json` prints it; with several stripes, the first is named."""
@@ -87,43 +87,46 @@ class Break:
 
 @dataclass(slots=True)
 class Findings:
-    """Breaks as they are found; thousands of one kind are counted and not all kept."""
+    """Collects breaks; of thousands of one kind only the first are kept, all are counted."""
 
     kept: list[Break] = field(default_factory=list)
     broken: set[Stripe] = field(default_factory=set)
-    """Every account that a break touches, those no longer told one by one included."""
-    _counts: Counter[tuple[Kind, tuple[Party, Party], int | None]] = field(default_factory=Counter)
-    _rows: dict[Row, Kind] = field(default_factory=dict)
+    """Every account that a break affects, also by breaks that are not kept."""
+    _counts: Counter[tuple[BreakKind, tuple[Party, Party], int | None]] = field(
+        default_factory=Counter
+    )
+    _rows: dict[RowKey, BreakKind] = field(default_factory=dict)
 
     def add(self, found: Break) -> None:
-        """Keep it, unless there were many like it, or one about the same row."""
+        """Keep it, unless many like it are kept, or one about the same row."""
         like = found.kind, found.between, found.shard
         self.broken.update(found.stripes)
         if found.row is not None and found.row in self._rows:
             return
         self._counts[like] += 1
-        if self._counts[like] <= LIMIT:
+        if self._counts[like] <= BREAKS_LISTED:
             self.kept.append(found)
             if found.row is not None:
                 self._rows[found.row] = found.kind
 
-    def is_missing(self, row: Row) -> bool:
-        """Whether it was told that the row is not there."""
-        return self._rows.get(row) is Kind.MISSING
+    def is_missing(self, row: RowKey) -> bool:
+        """Whether a break has reported the row as missing."""
+        return self._rows.get(row) is BreakKind.MISSING
 
     def breaks(self) -> list[Break]:
-        """All that were kept, and how many more there were of a kind."""
+        """All that are kept, and for each kind how many more there are."""
         return [*self.kept, *self._rest()]
 
     def _rest(self) -> Iterable[Break]:
         for (kind, between, shard), count in self._counts.items():
-            if count > LIMIT:
-                sentence = f"{count - LIMIT:,} more like the {LIMIT} before: {kind}, {between[1]}."
+            if count > BREAKS_LISTED:
+                more, listed = f"{count - BREAKS_LISTED:,}", f"the {BREAKS_LISTED} before"
+                sentence = f"{more} more like {listed}: {kind}, {between[1]}."
                 yield Break(kind, between, shard, sentence)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class AuditReport:
     """The outcome: accounts are (account, currency), stripes (account, currency, shard)."""
 
     accounts: int
@@ -142,8 +145,8 @@ class Report:
         pending: set[Stripe],
         findings: Findings,
         voided: Sequence[PostedVoid] = (),
-    ) -> "Report":
-        """Count: an account that a break touches is neither reconciled nor pending."""
+    ) -> "AuditReport":
+        """Count accounts: one that a break affects is neither reconciled nor pending."""
         whole = accounts - findings.broken
         return cls(
             accounts=len(accounts),

@@ -2,85 +2,94 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
-from ledger.audit import balances
-from ledger.audit.findings import Break, Findings, Kind, Party, Report, totals_shown
+from ledger.audit.balances import compare_balances
+from ledger.audit.findings import AuditReport, Break, BreakKind, Findings, Party, totals_shown
 from ledger.audit.ids import Ids
 from ledger.audit.journal import orphan_break
-from ledger.audit.reading import Originals, Public, ReferenceData, Sources
-from ledger.audit.shard import ShardAudit, Tell
+from ledger.audit.reading import LogDecoder, OnProgress, PublicTopics, ReferenceReading, Sources
+from ledger.audit.shard import ShardAudit
 from ledger.audit.stated import totals_of
 from ledger.domain.run import Stripe
 from ledger.streaming.transactions import TransactionReader
 
-SETTLE_SECONDS = 3.0
+CATCH_UP_SECONDS = 3.0
 """How long the public topics are read on while balances are still behind."""
-PAUSE_SECONDS = 0.25
+AGAIN_SECONDS = 0.25
+"""Between two comparisons of them."""
 
 
-async def size(sources: Sources) -> int:
-    """Positions of the log that there are to audit."""
+async def audit_size(sources: Sources) -> int:
+    """The number of positions of the log that there are to audit."""
     topic = sources.names.transactions
     bounds = [await sources.log.bounds(topic.name, shard) for shard in range(topic.partitions)]
     return sum(end for _, end in bounds)
 
 
-async def audit(sources: Sources, tell: Tell) -> Report:
-    """Everything, from the beginning. `tell` hears how many positions of the log are done."""
+async def full_audit(sources: Sources, progress: OnProgress) -> AuditReport:
+    """Audit everything from the beginning; `progress`: how many positions of the log are done."""
     findings, ids = Findings(), Ids()
-    originals = Originals(TransactionReader.of(sources.settings))
-    progress = await sources.progress()
-    public, reference = Public(sources), ReferenceData(sources)
-    pending = await settle_balances(sources, public, findings)
+    decoder = LogDecoder(TransactionReader.of(sources.settings))
+    compared = await sources.progress()
+    public, reference = PublicTopics(sources), ReferenceReading(sources)
+    pending = await _audit_balances(sources, public, findings)
     await public.read_breaks()
-    tell_open(public, findings)
+    add_open_breaks(public, findings)
     accounts: set[Stripe] = set()
     stripes = done = 0
-    for shard, compared in enumerate(progress):
-        each = ShardAudit(sources, originals, reference, shard, ids, findings)
-        sums = await each.run(compared, public, _further(tell, done))
+    for shard, mark in enumerate(compared):
+        each = ShardAudit(sources, decoder, reference, shard, ids, findings)
+        sums = await each.run(mark, public, _after(progress, done))
         accounts.update(Stripe(*key) for key in sums)
-        pending.update(Stripe(*key) for key, last in sums.items() if last[3] >= compared.end)
+        pending.update(Stripe(*key) for key, last in sums.items() if last[3] >= mark.end)
         stripes += len(sums)
         done += each.end
-    await asyncio.to_thread(check_rows, sources, findings, whole=True)
-    voided = await asyncio.to_thread(sources.journal.voids)
-    return Report.of(accounts, stripes=stripes, pending=pending, findings=findings, voided=voided)
+    await asyncio.to_thread(add_orphans, sources, findings, whole=True)
+    voided = await asyncio.to_thread(sources.books.voids)
+    return AuditReport.of(
+        accounts, stripes=stripes, pending=pending, findings=findings, voided=voided
+    )
 
 
-def _further(tell: Tell, done: int) -> Tell:
-    return lambda end: tell(done + end)
+def _after(progress: OnProgress, done: int) -> OnProgress:
+    return lambda end: progress(done + end)
 
 
-async def settle_balances(sources: Sources, public: Public, findings: Findings) -> set[Stripe]:
-    """Compare balances with stripes until nothing is behind, or long enough."""
-    until = time.monotonic() + SETTLE_SECONDS
+async def _audit_balances(
+    sources: Sources, public: PublicTopics, findings: Findings
+) -> set[Stripe]:
+    """Compare balances with stripes until none is behind, or for CATCH_UP_SECONDS."""
+    until = time.monotonic() + CATCH_UP_SECONDS
     while True:
-        # In this order: see `balances.compare`.
-        summed = await sources.summed()
-        await public.read_balances()
-        await public.read_stripes()
-        found = Findings()
-        pending = balances.compare(public.holdings, public.balances, summed, found)
+        found, pending = await compare_public(sources, public)
         if not pending or time.monotonic() > until:
             break
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(AGAIN_SECONDS)
     for each in found.breaks():
         findings.add(each)
     findings.broken |= found.broken
     return pending
 
 
-def tell_open(public: Public, findings: Findings) -> None:
-    """The breaks that reconciliation itself holds open."""
+async def compare_public(sources: Sources, public: PublicTopics) -> tuple[Findings, set[Stripe]]:
+    """Read the public topics on; returns breaks, and the accounts whose balance is behind."""
+    # In this order: see compare_balances.
+    summed = await sources.summed()
+    await public.read_balances()
+    await public.read_stripes()
+    findings = Findings()
+    return findings, compare_balances(public.accounts, public.balances, summed, findings)
+
+
+def add_open_breaks(public: PublicTopics, findings: Findings) -> None:
+    """Add the breaks that reconciliation itself holds open."""
     for row in public.breaks.open():
-        stripe = Stripe(row["account"], row["currency"])
-        holding = public.holdings.get(stripe)
-        findings.add(open_break(row, holding.scale if holding else 0))
+        findings.add(_open_break(row, public.scale_of(Stripe(row["account"], row["currency"]))))
 
 
-def open_break(row: Any, scale: int) -> Break:
+def _open_break(row: Mapping[str, Any], scale: int) -> Break:
     """A Break record, as the audits show breaks."""
     stream, ledger = (
         totals_shown(totals_of(row[side]) if row[side] else None, scale)
@@ -92,12 +101,13 @@ def open_break(row: Any, scale: int) -> Break:
         f"differ since position {row['end']}, and have not agreed again."
     )
     between = (Party.DECISIONS, Party.DATABASE)
-    return Break(Kind.OPEN, between, row["shard"], sentence, (stripe,), stream, ledger)
+    return Break(BreakKind.OPEN, between, row["shard"], sentence, (stripe,), stream, ledger)
 
 
-def check_rows(sources: Sources, findings: Findings, *, whole: bool) -> None:
-    """No row in the database that belongs to no run of the log; see `Journal.orphans`."""
-    for each in sources.journal.orphans(sources.names.transactions.partitions, whole=whole):
-        # Entries whose transaction was removed are where they belong.
-        if not findings.is_missing(each.row._replace(table="transactions")):
+def add_orphans(sources: Sources, findings: Findings, *, whole: bool) -> None:
+    """Add the database's rows that belong to no run of the log; see `Books.orphans`."""
+    for each in sources.books.orphans(sources.names.transactions.partitions, whole=whole):
+        # A missing transaction is reported already; its entries are where they belong.
+        row = each.row and each.row._replace(table="transactions")
+        if row is None or not findings.is_missing(row):
             findings.add(orphan_break(each))

@@ -1,4 +1,4 @@
-"""The ids that were accepted, of all shards, and what is kept of each: one table for all checks."""
+"""The accepted ids of all shards, and what is kept of each: one table for all checks."""
 
 import struct
 from collections.abc import Iterable, Mapping
@@ -6,16 +6,16 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
-from ledger.audit.chain import Accepted
+from ledger.audit.chain import AcceptedTransaction
 
-_SEEN = struct.Struct(">Hqqqqq?")
+_PACKED = struct.Struct(">Hqqqqq?")
 
 
-class Seen(NamedTuple):
+class AcceptedId(NamedTuple):
     """An accepted transaction, packed in 43 bytes; times in microseconds since 1970.
 
-    `known_from`: since when its id is remembered. `content`, `legs`: marks of what a repetition
-    repeats, and of what a reversal mirrors.
+    `known_from`: from when on its id is remembered. `content`, `entries`: hashes of what a
+    repetition repeats, and of what a reversal mirrors.
     """
 
     shard: int
@@ -23,69 +23,71 @@ class Seen(NamedTuple):
     known_from: int
     effective_at: int
     content: int
-    legs: int
+    entries: int
     is_reversal: bool
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:
-        """Of what `Ids.accept` keeps."""
-        return cls._make(_SEEN.unpack(packed))
+        """The value that `Ids.accept` has packed."""
+        return cls._make(_PACKED.unpack(packed))
 
     def is_repeated_by(self, draft: Mapping[str, Any]) -> bool:
-        """Whether `draft` has the same content, to the letter."""
-        return self.effective_at == draft["effective_at"] and self.content == content_mark(draft)
+        """Whether `draft` has the same content, character by character."""
+        return self.effective_at == draft["effective_at"] and self.content == content_hash(draft)
 
-    def is_of(self, accepted: Accepted) -> bool:
-        """Whether it was made of that, as far as what is kept tells: times, key and entries."""
+    def is_of(self, accepted: AcceptedTransaction) -> bool:
+        """Whether it is that transaction, by what is kept: times, key and entries."""
         return (
             self.known_from == max(accepted.created_at, accepted.recorded_at)
             and self.effective_at == accepted.effective_at
-            and self.legs
-            == legs_mark(accepted.ordering_key or accepted.transaction_id, accepted.entries)
+            and self.entries
+            == entries_hash(accepted.ordering_key or accepted.transaction_id, accepted.entries)
         )
 
 
 class Ids:
-    """Every id accepted, of all shards, as 10 bytes each. Also decimals by currency."""
+    """Every accepted id of all shards, as 10 bytes each. Also decimals by currency."""
 
     def __init__(self) -> None:
-        self._seen: dict[bytes, bytes] = {}
+        self._accepted: dict[bytes, bytes] = {}
         self.scales: dict[str, int] = {}
 
-    def accept(self, shard: int, accepted: Accepted, draft: Mapping[str, Any]) -> Seen | None:
-        """It was accepted, as `draft` was written; returns where its id was before, if it was."""
+    def accept(
+        self, shard: int, accepted: AcceptedTransaction, draft: Mapping[str, Any]
+    ) -> AcceptedId | None:
+        """Add an accepted transaction; returns the one accepted before with its id, if any."""
         name, key = accepted.transaction_id, short(accepted.transaction_id)
-        known = self._seen.get(key)
-        # The last one counts: past the window an id may be another transaction's.
-        self._seen[key] = _SEEN.pack(
+        known = self._accepted.get(key)
+        # The last one counts: past the window an id may be used for another transaction.
+        self._accepted[key] = _PACKED.pack(
             shard,
             accepted.offset,
             max(accepted.created_at, accepted.recorded_at),
             accepted.effective_at,
-            content_mark(draft),
-            legs_mark(accepted.ordering_key or name, accepted.entries),
+            content_hash(draft),
+            entries_hash(accepted.ordering_key or name, accepted.entries),
             accepted.reverses != "",
         )
-        return None if known is None else Seen.unpack(known)
+        return None if known is None else AcceptedId.unpack(known)
 
-    def find(self, transaction_id: str) -> Seen | None:
-        """What was accepted last with that id."""
-        known = self._seen.get(short(transaction_id))
-        return None if known is None else Seen.unpack(known)
+    def find(self, transaction_id: str) -> AcceptedId | None:
+        """The transaction accepted last with that id."""
+        known = self._accepted.get(short(transaction_id))
+        return None if known is None else AcceptedId.unpack(known)
 
 
 @lru_cache(maxsize=16)
 def short(transaction_id: str) -> bytes:
-    """10 bytes of it; it is asked for several times, one after another."""
+    """10 bytes of its hash; cached, for it is asked for several times in a row."""
     return blake2b(transaction_id.encode("utf-8", "surrogatepass"), digest_size=10).digest()
 
 
-# Marks are Python's own hashes of tuples of texts: 64 bits, with a key that each process draws.
-# They hold no numbers, for hash(-1) is hash(-2), and hash(2**61) is hash(1).
+# The hashes are Python's own, of tuples of texts: 64 bits, with a random key for each process. They
+# cover no numbers, because hash(-1) is hash(-2), and hash(2**61) is hash(1).
 
 
-def content_mark(draft: Mapping[str, Any]) -> int:
-    """Of all texts that a repetition repeats, to the letter; the time beside them is in `Seen`."""
+def content_hash(draft: Mapping[str, Any]) -> int:
+    """Of all texts that a repetition repeats; its time is in `AcceptedId`."""
     metadata = draft["metadata"]
     return hash((
         draft["kind"],
@@ -100,6 +102,6 @@ def content_mark(draft: Mapping[str, Any]) -> int:
     ))  # fmt: skip
 
 
-def legs_mark(key: str, legs: Iterable[tuple[str, str, *tuple[int, ...]]]) -> int:
-    """Of an ordering key and of legs in any order: account, currency, …, signed minor units."""
-    return hash((key, *sorted([f"{leg[-1]} {leg[1]} {leg[0]}" for leg in legs])))
+def entries_hash(key: str, entries: Iterable[tuple[str, str, *tuple[int, ...]]]) -> int:
+    """Of an ordering key and entries in any order: account, currency, …, signed minor units."""
+    return hash((key, *sorted([f"{entry[-1]} {entry[1]} {entry[0]}" for entry in entries])))

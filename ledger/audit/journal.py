@@ -1,26 +1,33 @@
-"""Decisions against the journal's rows: nothing missing, nothing more, nothing different."""
+"""Decisions against the journal's rows: none missing, none extra, none different."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from ledger.audit.chain import Accepted, Settled, Void
-from ledger.audit.findings import Break, Findings, Kind, Party, decimal_text
+from ledger.audit.chain import AcceptedTransaction, ChainedRun, Void, stripes_of
+from ledger.audit.findings import Break, BreakKind, Findings, Party, decimal_text
 from ledger.domain.run import Stripe
-from ledger.gl.journal import Orphan, PostedRun, PostedTransaction, PostedVoid, Row
+from ledger.gl.rows import (
+    JournalFinding,
+    PostedRun,
+    PostedTransaction,
+    PostedVoid,
+    RowKey,
+    fields_as_json,
+)
 
 T = TypeVar("T")
 _BETWEEN = (Party.DECISIONS, Party.JOURNAL)
 
 
-class Portions(Generic[T]):
-    """An ordered iterator, taken piece by piece."""
+class OrderedRows(Generic[T]):
+    """Rows in order of `place`, taken up to one place after another."""
 
     def __init__(self, rows: Iterator[T], place: Callable[[T], int]) -> None:
         self._rows, self._place = rows, place
 
     def below(self, end: int) -> list[T]:
-        """The next ones whose place is before `end`."""
+        """The next rows whose place is before `end`."""
         found = []
         for row in self._rows:
             if self._place(row) >= end:
@@ -31,7 +38,7 @@ class Portions(Generic[T]):
 
 
 class JournalCheck:
-    """One shard's journal, run by run; `voids`: what it says counts for nothing."""
+    """One shard's journal, run by run; `voids`: by offset, the journal's."""
 
     def __init__(
         self, shard: int, findings: Findings, voids: Mapping[int, PostedVoid] | None = None
@@ -42,21 +49,21 @@ class JournalCheck:
 
     def take(
         self,
-        settled: Settled,
+        run: ChainedRun,
         runs: Sequence[PostedRun],
         transactions: Sequence[PostedTransaction],
     ) -> None:
-        """A run, with the journal's runs since the last one and the transactions within it."""
-        self._compare_runs(settled.head, runs)
+        """A run, with the journal's runs since the last one and its transactions within it."""
+        self._compare_runs(run.head, runs)
         posted = {each.offset: each for each in transactions}
-        for accepted in settled.transactions:
+        for accepted in run.transactions:
             found = posted.pop(accepted.offset, None)
             if accepted.offset not in self._left_out:
                 self._compare(accepted, found)
             elif found is not None:
                 self.unknown(found, "is void, and was left out")
-        for void in settled.voids:
-            self._compare_void(settled.head.decisions_offset, void)
+        for void in run.voids:
+            self._compare_void(run.head.decisions_offset, void)
         for extra in posted.values():
             self.unknown(extra)
 
@@ -64,26 +71,27 @@ class JournalCheck:
         at = head.decisions_offset
         known = next((run for run in runs if run.decisions_offset == at), None)
         if known is None:
-            missing = Row.of("runs", shard=self._shard, decisions_offset=at)
-            self._add(
-                Kind.MISSING, f"The run at decision offset {at} has no row.", row=missing
-            )  # fmt: skip
+            sentence = f"The run at decision offset {at} has no row."
+            self._add(BreakKind.MISSING, sentence, row=head.key)
         elif known != head:
-            names = [name for name in head._fields if getattr(head, name) != getattr(known, name)]
+            ours, theirs = fields_as_json(head), fields_as_json(known)
+            names = [name for name in ours if ours[name] != theirs[name]]
             self._add(
-                Kind.DIFFERS, f"The row of the run at decision offset {at} differs from the log: "
+                BreakKind.DIFFERS,
+                f"The row of the run at decision offset {at} differs from the log: "
                 f"{', '.join(names)}.",
-                stream=_fields(head, names), ledger=_fields(known, names), row=row_of(known),
+                stream={name: ours[name] for name in names},
+                ledger={name: theirs[name] for name in names}, row=known.key,
             )  # fmt: skip
         for run in runs:
             if run is not known:
                 self.unknown_run(run)
 
-    def _compare(self, accepted: Accepted, posted: PostedTransaction | None) -> None:
+    def _compare(self, accepted: AcceptedTransaction, posted: PostedTransaction | None) -> None:
         name = f"Transaction {accepted.transaction_id!r} at offset {accepted.offset}"
         if posted is None:
             self._add(
-                Kind.MISSING, f"{name} was accepted, and the journal does not have it.",
+                BreakKind.MISSING, f"{name} was accepted, and the journal does not have it.",
                 stripes_of(accepted.entries), stream=_shown(accepted),
                 row=self._row("transactions", accepted.offset),
             )  # fmt: skip
@@ -91,7 +99,9 @@ class JournalCheck:
         if posted[1:] == accepted:
             return
         names = [
-            each for each in Accepted._fields if getattr(accepted, each) != getattr(posted, each)
+            each
+            for each in AcceptedTransaction._fields
+            if getattr(accepted, each) != getattr(posted, each)
         ]
         if names == ["entries"] and (changed := _scales(accepted.entries, posted.entries)):
             self._differ_in_scale(changed)
@@ -101,7 +111,8 @@ class JournalCheck:
         if names == ["entries"]:
             row = self._row("entries", accepted.offset, _entry(accepted.entries, posted.entries))
         self._add(
-            Kind.DIFFERS, f"{name} is not in the journal as it was accepted: {', '.join(names)}.",
+            BreakKind.DIFFERS,
+            f"{name} is not in the journal as it was accepted: {', '.join(names)}.",
             stripes_of(sorted(touched) or accepted.entries),
             stream=_changed(accepted, names), ledger=_changed(posted, names), row=row,
         )  # fmt: skip
@@ -117,79 +128,83 @@ class JournalCheck:
             return
         stripes, row = stripes_of(void.accepted.entries), self._row("voids", offset)
         if posted is None:
-            sentence = f"What is at offset {offset} was voided at {void.offset}, and has no row."
-            self._add(Kind.MISSING, sentence, stripes, row=row)
+            sentence = (
+                f"Offset {offset} was voided at {void.offset}, and table voids does not have it."
+            )
+            self._add(BreakKind.MISSING, sentence, stripes, row=row)
             return
         names = [name for name in wanted._fields[:-1]
                  if getattr(wanted, name) != getattr(posted, name)]  # fmt: skip
         sentence = f"The void of offset {offset} differs from the log: {', '.join(names)}."
-        self._add(Kind.DIFFERS, sentence, stripes, row=row)
+        self._add(BreakKind.DIFFERS, sentence, stripes, row=row)
 
-    def beyond(self, settled: Settled) -> None:
-        """A run that the journal has not got to: what it voids may be left out already."""
-        for void in settled.voids:
+    def beyond(self, run: ChainedRun) -> None:
+        """A run that is not posted yet: what it voids may be left out already."""
+        for void in run.voids:
             if void.accepted.offset in self._voids:
-                self._compare_void(settled.head.decisions_offset, void)
+                self._compare_void(run.head.decisions_offset, void)
 
     def finish(self) -> None:
-        """Every run was taken, or is beyond: what is left is void by none."""
+        """After all runs: the remaining voids of the journal are in no run."""
         for offset, void in self._voids.items():
             sentence = (
-                f"The journal says that what is at offset {offset} is void, by the run at "
-                f"decision offset {void.decisions_offset}; that voids no such thing."
+                f"The journal has offset {offset} as voided by the run at decision offset "
+                f"{void.decisions_offset}, which does not void it."
             )
-            self._add(Kind.EXTRA, sentence, row=self._row("voids", offset))
+            self._add(BreakKind.EXTRA, sentence, row=self._row("voids", offset))
 
     def unknown(self, posted: PostedTransaction, what: str = "was not accepted") -> None:
-        """A transaction that was never accepted, or that should not be there for another reason."""
+        """A transaction that should not be in the journal; `what`: why not."""
         self._add(
-            Kind.EXTRA, f"Transaction {posted.transaction_id!r} at offset {posted.offset} is in "
-            f"the journal and {what}.",
+            BreakKind.EXTRA,
+            f"Transaction {posted.transaction_id!r} at offset {posted.offset} is in the journal "
+            f"and {what}.",
             stripes_of(posted.entries), ledger=_shown(posted),
             row=self._row("transactions", posted.offset),
         )  # fmt: skip
 
     def unknown_run(self, run: PostedRun) -> None:
-        """A run that does not count in the decision log."""
+        """A run that is not in the chain of the decision log."""
         self._add(
-            Kind.EXTRA, f"The journal has a run at decision offset {run.decisions_offset}, from "
-            f"{run.start} to {run.end}; the decision log has none there that counts.",
-            row=row_of(run),
+            BreakKind.EXTRA,
+            f"The journal has a run at decision offset {run.decisions_offset}, from {run.start} to "
+            f"{run.end}; the decision log has none there that counts.",
+            row=run.key,
         )  # fmt: skip
 
     def _add(
         self,
-        kind: Kind,
+        kind: BreakKind,
         sentence: str,
         stripes: tuple[Stripe, ...] = (),
         *,
         stream: dict[str, Any] | None = None,
         ledger: dict[str, Any] | None = None,
-        row: Row | None = None,
+        row: RowKey | None = None,
     ) -> None:
         found = Break(kind, _BETWEEN, self._shard, sentence, stripes, stream, ledger, row)
         self._findings.add(found)
 
     def _differ_in_scale(self, changed: Mapping[str, tuple[int, int]]) -> None:
-        """Once for a currency, not for each transaction in it."""
+        """One break for a currency, not for each transaction in it."""
         for code, (decided, known) in changed.items():
             sentence = (
                 f"Amounts in {code} were decided with {decided} decimals; in table currencies it "
                 f"has {known}, or no row."
             )
-            row = Row.of("currencies", code=code)
-            self._findings.add(Break(Kind.DIFFERS, _BETWEEN, None, sentence, row=row))
+            row = RowKey.of("currencies", code=code)
+            self._findings.add(Break(BreakKind.DIFFERS, _BETWEEN, None, sentence, row=row))
 
-    def _row(self, table: str, offset: int, entry: int | None = None) -> Row:
+    def _row(self, table: str, offset: int, entry: int | None = None) -> RowKey:
         more = {} if entry is None else {"entry": entry}
-        return Row.of(table, shard=self._shard, log_offset=offset, **more)
+        return RowKey.of(table, shard=self._shard, log_offset=offset, **more)
 
 
 Entries = Sequence[tuple[str, str, int, int]]
 
 
 def _scales(accepted: Entries, posted: Entries) -> dict[str, tuple[int, int]]:
-    """By currency the decimals, where the entries differ in nothing else; else empty."""
+    """By currency the decimals, if the entries differ in nothing else; otherwise empty."""
     pairs = list(zip(accepted, posted, strict=False))
     same = len(accepted) == len(posted) and all(
         (one[:2], one[3]) == (other[:2], other[3]) for one, other in pairs
@@ -200,7 +215,7 @@ def _scales(accepted: Entries, posted: Entries) -> dict[str, tuple[int, int]]:
 
 
 def _entry(accepted: Entries, posted: Entries) -> int | None:
-    """Which one differs, if it is one alone and none is missing."""
+    """The index of the entry that differs, if only one does and none is missing."""
     if len(accepted) != len(posted):
         return None
     differ = [
@@ -209,32 +224,24 @@ def _entry(accepted: Entries, posted: Entries) -> int | None:
     return differ[0] if len(differ) == 1 else None
 
 
-def row_of(run: PostedRun) -> Row:
-    """The name of its row."""
-    return Row.of("runs", shard=run.shard, decisions_offset=run.decisions_offset)
-
-
-def orphan_break(found: Orphan) -> Break:
-    """A row of the database that no run accounts for, as the audits tell of it."""
+def orphan_break(found: JournalFinding) -> Break:
+    """A row of the database that no run accounts for, as a break."""
     between = _BETWEEN
     stripes: tuple[Stripe, ...] = ()
-    if found.row.table == "stripes" and found.row.key:
-        key = dict(found.row.key)
+    if found.row and found.row.table == "stripes" and found.row.columns:
+        key = dict(found.row.columns)
         stripes = (Stripe(str(key["account"]), str(key["currency"])),)
         between = (Party.DECISIONS, Party.DATABASE)
-    return Break(Kind.EXTRA, between, found.shard, found.sentence, stripes, row=found.row)
+    return Break(BreakKind.EXTRA, between, found.shard, found.sentence, stripes, row=found.row)
 
 
-def stripes_of(entries: Sequence[tuple[str, str, int, int]]) -> tuple[Stripe, ...]:
-    """What entries touch, in order of first appearance."""
-    return tuple(dict.fromkeys(Stripe(*entry[:2]) for entry in entries))
-
-
-def _shown(transaction: Accepted | PostedTransaction) -> dict[str, Any]:
+def _shown(transaction: AcceptedTransaction | PostedTransaction) -> dict[str, Any]:
     return _changed(transaction, ["offset", "transaction_id", "entries"])
 
 
-def _changed(transaction: Accepted | PostedTransaction, names: Sequence[str]) -> dict[str, Any]:
+def _changed(
+    transaction: AcceptedTransaction | PostedTransaction, names: Sequence[str]
+) -> dict[str, Any]:
     shown = {name: getattr(transaction, name) for name in names}
     if "entries" in shown:
         shown["entries"] = [
@@ -243,10 +250,3 @@ def _changed(transaction: Accepted | PostedTransaction, names: Sequence[str]) ->
             for account, currency, scale, amount in transaction.entries
         ]  # fmt: skip
     return shown
-
-
-def _fields(run: PostedRun, names: Sequence[str]) -> dict[str, Any]:
-    found = {name: getattr(run, name) for name in names}
-    return {
-        name: value.hex() if isinstance(value, bytes) else value for name, value in found.items()
-    }

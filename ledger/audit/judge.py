@@ -1,10 +1,10 @@
-"""A shard's records judged by the rules, one after another, beside what was decided of them.
+"""The rules applied to a shard's records, one after another, independently of the decisions.
 
-What was decided is what later records are judged by, right or wrong: each contradiction is told
-once. Runs of versions before 0.2 (they name no digest of their reference data) had other names,
-times, sizes and accounts, and settings nobody wrote down. Of them only what never changed is
-judged: entries, sums, repetitions and reversals, with ISO 4217's decimals and the first policy's
-window.
+Records are judged by the decisions before them, right or wrong: each contradiction is reported
+once. Runs of versions before 0.2 (they name no digest of their reference data) had other rules for
+names, times, sizes and accounts, and settings that are not recorded. Of them only what never
+changed is judged: entries, sums, repetitions and reversals, with ISO 4217's decimals and the first
+policy's window.
 """
 
 from array import array
@@ -13,26 +13,26 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 from ledger.audit import rules
-from ledger.audit.chain import Accepted, Void
-from ledger.audit.ids import Ids, Seen, legs_mark, short
-from ledger.audit.known import Known
-from ledger.audit.original import Original, asks_to_void
-from ledger.audit.rules import Draft, Leg, Unsure, Wrong
+from ledger.audit.chain import AcceptedTransaction, Void
+from ledger.audit.ids import AcceptedId, Ids, entries_hash, short
+from ledger.audit.log_records import LogRecord, asks_to_void
+from ledger.audit.reference import ReferenceAt
+from ledger.audit.rules import Draft, SignedEntry, Unsure, Wrong
 
 ACCEPTED, DUPLICATE, VOID = "accepted", "duplicate", "void"
 NOT_OURS = frozenset(("UNKNOWN_SCHEMA", "FOREIGN_SCHEMA"))
-"""Which of the two depends on how much the registry was asked."""
+"""Which of the two a record gets depends on what the registry was asked before."""
 JUDGED_OF_OLD = frozenset((
     ACCEPTED, DUPLICATE, "ID_REUSED", "TOO_FEW_ENTRIES", "TOO_MANY_ENTRIES", "TOO_MANY_DECIMALS",
     "AMOUNT_MALFORMED", "AMOUNT_NOT_POSITIVE", "AMOUNT_TOO_LARGE", "SUM_TOO_LARGE", "NOT_BALANCED",
     "ACCOUNT_MALFORMED", "REVERSAL_UNKNOWN", "REVERSED_ALREADY", "REVERSAL_NOT_MIRRORED",
 ))  # fmt: skip
 VOIDED, WITHOUT_LEAVE = "VOIDED", "VOID_WITHOUT_LEAVE"
-LONG_AGO = -(2**62)
+_LONG_AGO = -(2**62)
 
 
 class Verdict(NamedTuple):
-    """What must become of a record: any of `codes`, or whatever it is if there are none."""
+    """The decision that the rules require: any of `codes`; no codes if they do not tell."""
 
     codes: tuple[str, ...]
     why: str
@@ -44,36 +44,36 @@ class Verdict(NamedTuple):
 
 
 class Judge:
-    """One shard's rules. `floor`: since when every id is remembered, microseconds."""
+    """One shard's rules. `floor`: from when on every id is remembered, microseconds."""
 
-    def __init__(self, shard: int, known: Known, partitions: int, ids: Ids) -> None:
+    def __init__(self, shard: int, known: ReferenceAt, partitions: int, ids: Ids) -> None:
         self._shard, self._known, self._partitions, self._ids = shard, known, partitions, ids
         self._reversed: dict[bytes, int] = {}
         self._scales: dict[str, int] = {}
         self._voided: set[int] = set()
-        self.floor = LONG_AGO
+        self.floor = _LONG_AGO
         self._starts, self._runs = array("q"), array("q")
 
     def begin(self, start: int, decisions_offset: int) -> None:
-        """A run begins at the position `start`."""
+        """A run begins at the position `start`; it is at `decisions_offset`."""
         self._starts.append(start)
         self._runs.append(decisions_offset)
 
     def _run_of(self, offset: int) -> int:
-        """The decision offset of the run that has decided the position."""
+        """The decision offset of the run that decided the position."""
         return self._runs[bisect_right(self._starts, offset) - 1]
 
-    def verdict(self, original: Original, recorded_at: int) -> Verdict:
-        """What must become of it under today's rules."""
-        value, draft = original.value, original.draft
+    def verdict(self, record: LogRecord, recorded_at: int) -> Verdict:
+        """The decision that the present rules require."""
+        value, draft = record.value, record.draft
         if value is not None and len(value) > self._known.policy.largest:
             largest = self._known.policy.largest
             return Verdict(("TOO_LARGE",), f"it has {len(value)} bytes, and {largest} are taken")
         if not isinstance(draft, dict):
-            codes = tuple(sorted(NOT_OURS)) if original.code in NOT_OURS else (original.code,)
-            return Verdict(codes if original.code else (), str(draft))
+            codes = tuple(sorted(NOT_OURS)) if record.code in NOT_OURS else (record.code,)
+            return Verdict(codes if record.code else (), str(draft))
         try:
-            return self._by_fields(draft, original.key, recorded_at)
+            return self._by_fields(draft, record.key, recorded_at)
         except Unsure:
             return Verdict((), "")
 
@@ -96,7 +96,7 @@ class Judge:
     def _repetition(
         self, draft: Draft, recorded_at: int, wrong: Wrong | None = None
     ) -> Verdict | None:
-        """None for an id that is not remembered. `wrong`: with its name, what else it is."""
+        """None for an id that is not remembered. `wrong`: a fault in its names, if there is one."""
         seen = self._find(draft["transaction_id"])
         if seen is None or not self._is_remembered(seen, recorded_at):
             return None
@@ -108,55 +108,55 @@ class Judge:
         why = f"its id was accepted at offset {seen.offset} with other content"
         return Verdict.of(wrong or Wrong("ID_REUSED", why))
 
-    def _is_remembered(self, seen: Seen, recorded_at: int) -> bool:
+    def _is_remembered(self, seen: AcceptedId, recorded_at: int) -> bool:
         known_from = seen.known_from
         return known_from >= self.floor and recorded_at - known_from <= self._known.policy.window
 
     def _by_content(self, draft: Draft, recorded_at: int) -> Verdict:
-        legs = rules.legs(draft, self._known.scales, self._scales)
-        if isinstance(legs, Wrong):
+        entries = rules.signed_entries(draft, self._known.scales, self._scales)
+        if isinstance(entries, Wrong):
             if asks_to_void(draft):
                 return self._asked_to_void(draft, recorded_at)
-            return Verdict.of(legs)
+            return Verdict.of(entries)
         if draft["reverses"] is not None:
-            return self._reversal(draft, legs, recorded_at)
-        wrong = rules.state(draft, legs, recorded_at, self._known)
+            return self._reversal(draft, entries, recorded_at)
+        wrong = rules.state(draft, entries, recorded_at, self._known)
         return Verdict.of(wrong) if wrong else _RIGHT
 
-    def _reversal(self, draft: Draft, legs: Sequence[Leg], recorded_at: int) -> Verdict:
+    def _reversal(self, draft: Draft, entries: Sequence[SignedEntry], recorded_at: int) -> Verdict:
         name = draft["reverses"]
         of = self._find(name)
         if of is None:
             return Verdict(("REVERSAL_UNKNOWN",), f"{name!r} was not accepted in this shard")
         if not self._is_remembered(of, recorded_at):
-            # Whether its row was there still is a matter of when the table was tidied up.
+            # Its row may still have been in the table, which is cleaned up at times.
             gone = ("REVERSAL_UNKNOWN",) if of.known_from < self.floor else ()
             return Verdict(("REVERSAL_TOO_OLD", *gone), f"{name!r} is past the window")
         if wrong := self._taken_back(name, of):
             return Verdict.of(wrong)
         if draft["effective_at"] < of.effective_at:
             return Verdict(("REVERSAL_BEFORE_ORIGINAL",), f"{name!r} is effective after it")
-        if wrong := _mirrored(draft, legs, of):
+        if wrong := _mirrored(draft, entries, of):
             return Verdict.of(wrong)
-        wrong = rules.state(draft, legs, recorded_at, self._known) if of.is_reversal else None
+        wrong = rules.state(draft, entries, recorded_at, self._known) if of.is_reversal else None
         return Verdict.of(wrong) if wrong else _RIGHT
 
     def _asked_to_void(self, draft: Draft, recorded_at: int) -> Verdict:
         name = draft["reverses"] or ""
         of = self._find(name)
         code, why = self._void_verdict(name, of, recorded_at)
-        # What is past the window may be forgotten: then it is its id's use before that is void.
+        # An id past the window may be forgotten; the void is then of an earlier use of the id.
         gone = of is not None and of.known_from < self.floor
         others: tuple[str, ...] = (WITHOUT_LEAVE, VOID, DUPLICATE) if gone else ()
         if code == DUPLICATE:
-            # Its use before that may have leave too.
+            # An earlier use of the id may have leave as well.
             others = (*others, VOID)
         return Verdict(tuple(dict.fromkeys((code, *others))), why)
 
-    def _void_verdict(self, name: str, of: Seen | None, recorded_at: int) -> tuple[str, str]:
+    def _void_verdict(self, name: str, of: AcceptedId | None, recorded_at: int) -> tuple[str, str]:
         leave = None if of is None else self._known.leaves.get(of.offset)
         if of is None or leave is None:
-            # An id may have been used again since: then leave is for what it was before.
+            # The id may have been used again since: the leave is then for its earlier use.
             return WITHOUT_LEAVE, f"there is no leave to void {name!r}"
         if of.offset in self._voided:
             return DUPLICATE, f"{name!r} is void already"
@@ -170,10 +170,7 @@ class Judge:
         return VOID, f"there is leave to void {name!r}"
 
     def wrong_with(self, void: Void) -> str | None:
-        """What a void says of who allowed it that the reference data do not; None if nothing.
-
-        Or that the same was void before.
-        """
+        """How a void contradicts the reference data or an earlier void; None if it does not."""
         offset = void.accepted.offset
         if offset in self._voided:
             return f"what is at offset {offset} was void before"
@@ -187,53 +184,57 @@ class Judge:
         return None
 
     def void(self, void: Void) -> None:
-        """It took something back: the rules for what follows know it."""
+        """Add a void, for the records after it."""
         self._voided.add(void.accepted.offset)
 
-    def _taken_back(self, name: str, of: Seen) -> Wrong | None:
+    def _taken_back(self, name: str, of: AcceptedId) -> Wrong | None:
         if of.offset in self._voided:
             return Wrong(VOIDED, f"{name!r} was voided")
         at = self._reversed.get(short(name), -1)
-        # What reversed it before its id was used again past the window reversed another one.
+        # A reversal from before the id was used again, past the window, is of its earlier use.
         if at <= of.offset or at in self._voided:
             return None
         return Wrong("REVERSED_ALREADY", f"{name!r} was reversed at offset {at}")
 
     def verdict_of_old(
-        self, original: Original, recorded_at: int, scales: Mapping[str, int]
+        self, record: LogRecord, recorded_at: int, scales: Mapping[str, int]
     ) -> Verdict:
-        """The same of a run before 0.2 that decided one of JUDGED_OF_OLD."""
-        draft = original.draft
+        """As `verdict`, of a run before 0.2 with one of JUDGED_OF_OLD as its decision."""
+        draft = record.draft
         if not isinstance(draft, dict):
             return _ANY
         if self._find(draft["transaction_id"]) is not None:
             return self._repetition(draft, recorded_at) or _ANY
-        legs = rules.legs(draft, scales, {})
-        if isinstance(legs, Wrong):
-            # Which codes there were is not written down.
-            return _ANY if legs.code == "UNKNOWN_CURRENCY" else Verdict.of(legs)
-        return _RIGHT if draft["reverses"] is None else self._old_reversal(draft, legs, recorded_at)
+        entries = rules.signed_entries(draft, scales, {})
+        if isinstance(entries, Wrong):
+            # Which currencies were known is not recorded.
+            return _ANY if entries.code == "UNKNOWN_CURRENCY" else Verdict.of(entries)
+        return (
+            _RIGHT if draft["reverses"] is None else self._old_reversal(draft, entries, recorded_at)
+        )
 
-    def _old_reversal(self, draft: Draft, legs: Sequence[Leg], recorded_at: int) -> Verdict:
+    def _old_reversal(
+        self, draft: Draft, entries: Sequence[SignedEntry], recorded_at: int
+    ) -> Verdict:
         name = draft["reverses"]
         of = self._find(name)
         if of is None:
             return Verdict(("REVERSAL_UNKNOWN",), f"{name!r} was not accepted in this shard")
-        wrong = self._taken_back(name, of) or _mirrored(draft, legs, of)
+        wrong = self._taken_back(name, of) or _mirrored(draft, entries, of)
         if self._is_remembered(of, recorded_at):
             return Verdict.of(wrong) if wrong else _RIGHT
         return Verdict.of(wrong, "REVERSAL_UNKNOWN") if wrong else _ANY
 
-    def accept(self, accepted: Accepted) -> None:
-        """It was accepted: the rules for what follows know what the table of ids does not."""
+    def accept(self, accepted: AcceptedTransaction) -> None:
+        """Add what the table of ids lacks of an accepted transaction, for the records after it."""
         if accepted.reverses:
             self._reversed[short(accepted.reverses)] = accepted.offset
         for _, currency, scale, _ in accepted.entries:
             if currency not in self._scales:
                 self._scales[currency] = scale
 
-    def _find(self, name: str) -> Seen | None:
-        """What this shard accepted with that id."""
+    def _find(self, name: str) -> AcceptedId | None:
+        """The transaction that this shard accepted with that id."""
         seen = self._ids.find(name)
         return None if seen is None or seen.shard != self._shard else seen
 
@@ -243,14 +244,14 @@ _ANY = Verdict((), "")
 
 
 def _malformed(draft: Draft) -> tuple[str, ...]:
-    """Names of an old rule are taken only as long as the original is known, perhaps no longer."""
+    """Names of an old rule are accepted only while the reversed transaction is remembered."""
     wrong = rules.texts(draft)
     return (rules.MALFORMED,) if wrong and wrong.code == rules.MALFORMED else ()
 
 
-def _mirrored(draft: Draft, legs: Sequence[Leg], of: Seen) -> Wrong | None:
-    mirrored = [(account, currency, -minor) for account, currency, minor in legs]
-    if legs_mark(rules.key_of(draft), mirrored) == of.legs:
+def _mirrored(draft: Draft, entries: Sequence[SignedEntry], of: AcceptedId) -> Wrong | None:
+    mirrored = [(account, currency, -minor) for account, currency, minor in entries]
+    if entries_hash(rules.ordering_key_of(draft), mirrored) == of.entries:
         return None
     why = f"its key and entries are not those of {draft['reverses']!r} with the sides exchanged"
     return Wrong("REVERSAL_NOT_MIRRORED", why)

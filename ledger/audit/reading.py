@@ -1,8 +1,8 @@
-"""Where the audits read: topics in full, progress, how far stripes are summed up."""
+"""What the audits read: topics from their beginning, progress, how far stripes are summed."""
 
 import logging
 import struct
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,20 +11,20 @@ from aiokafka import ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from ledger.audit.known import Noted
-from ledger.audit.original import Original
+from ledger.audit.log_records import LogRecord
+from ledger.audit.reference import ReferenceRecord
 from ledger.audit.stated import (
     Balances,
-    Holdings,
     OpenBreaks,
+    StripedAccounts,
     forget_balance,
     take_balance,
     take_stripe,
 )
 from ledger.domain.refusal import Reason, Refused
-from ledger.domain.run import Watermark
+from ledger.domain.run import Stripe, Watermark
 from ledger.errors import InvariantBroken, Unavailable
-from ledger.gl.journal import Journal
+from ledger.gl.books import Books
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.log import Log
@@ -34,38 +34,41 @@ from ledger.streaming.topics import Topic, Topics, topics
 from ledger.streaming.transactions import TransactionReader
 
 ANY_SIZE = 2**31
-"""What was accepted is read, whatever the size limit is today."""
+"""Accepted records are read whatever the present size limit is."""
+
+OnProgress = Callable[[int], None]
+"""Called with how much is done: positions of the log, or shards."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Everything that an audit reads from."""
+    """Everything that an audit reads."""
 
     settings: Settings
     names: Topics
     log: Log
     codec: Codec
-    journal: Journal
+    books: Books
 
     @classmethod
-    def of(cls, settings: Settings, journal: Journal) -> Self:
+    def of(cls, settings: Settings, books: Books) -> Self:
         """Raises LedgerError when our schemas are not registered."""
         codec = codec_of(settings)
-        return cls(settings, topics(settings), Log(settings), codec, journal)
+        return cls(settings, topics(settings), Log(settings), codec, books)
 
     async def close(self) -> None:
-        """Let go of Kafka and the database."""
+        """Close the connections to Kafka and the database."""
         await self.log.close()
-        self.journal.close()
+        self.books.close()
 
     def rows(
         self, topic: Topic, records: Iterable[ConsumerRecord]
     ) -> Iterator[tuple[ConsumerRecord, Any]]:
-        """Each record with its row; what is none of ours is left out, as all readers do.
+        """Each record with its row; foreign records are ignored, as by all readers.
 
-        None for a record without a value, which takes back what was said of its key.
+        None for a record without a value, which deletes its key.
         """
         assert topic.schema is not None
         for record in records:
@@ -78,14 +81,14 @@ class Sources:
                 log.warning("%s[%s]: %s", topic.name, record.partition, error)
 
     async def progress(self) -> list[Watermark]:
-        """How far each shard said last that it is compared."""
+        """The position up to which each shard is compared, as it last published it."""
         topic = self.names.progress
         shards = range(topic.partitions)
         found = await compared(self.log, self.codec, topic.name, shards)
         return [found.get(shard, Watermark()) for shard in shards]
 
     async def stripes_ends(self) -> dict[int, int]:
-        """By partition, where the stripes topic ends."""
+        """By partition, the end of the stripes topic."""
         topic = self.names.stripes
         return {
             partition: (await self.log.bounds(topic.name, partition))[1]
@@ -93,10 +96,10 @@ class Sources:
         }
 
     async def summed(self) -> dict[int, int]:
-        """By partition, up to where the stripes topic is reconciled and in published balances.
+        """By partition, the offset before which stripes are reconciled and in published balances.
 
-        The balances agent's committed offsets: a hint, but never one that is ahead, for it is
-        given after the balances were published.
+        The balances agent's committed offsets: they may be behind, and never ahead, because they
+        are committed after the balances were published.
         """
         servers, topic = self.settings.bootstrap_servers, self.names.stripes.name
         admin = AIOKafkaAdminClient(**connection.kafka(self.settings))
@@ -110,18 +113,18 @@ class Sources:
         return {tp.partition: each.offset for tp, each in found.items() if tp.topic == topic}
 
 
-class Reading:
-    """One topic, read on each time from where it was last read to.
+class TopicReading:
+    """One topic, each time read on from where it was last read to.
 
-    `whole`: it must be there from its first record on; else what was deleted is passed over.
+    `whole`: it must begin with its first record; otherwise deleted records are passed over.
     """
 
     def __init__(self, sources: Sources, topic: Topic, *, whole: bool = True) -> None:
         self._sources, self._topic, self._whole = sources, topic, whole
         self._positions = dict.fromkeys(range(topic.partitions), 0)
 
-    async def rows(self) -> AsyncIterator[tuple[ConsumerRecord, Any]]:
-        """What is new up to the present end, with its rows; None for one without a value."""
+    async def records(self) -> AsyncIterator[list[ConsumerRecord]]:
+        """What is new up to the present end, as it was fetched."""
         for partition, known in self._positions.items():
             position = known
             if not self._whole:
@@ -131,52 +134,55 @@ class Reading:
             async with aclosing(lists):  # type: ignore[type-var]
                 async for records in lists:
                     self._positions[partition] = records[-1].offset + 1
-                    for record, row in self._sources.rows(self._topic, records):
-                        yield record, row
+                    yield records
+
+    async def rows(self) -> AsyncIterator[tuple[ConsumerRecord, Any]]:
+        """What is new up to the present end, decoded; None for a record without a value."""
+        async with aclosing(self.records()) as lists:  # type: ignore[type-var]
+            async for records in lists:
+                for record, row in self._sources.rows(self._topic, records):
+                    yield record, row
 
 
-class ReferenceData:
-    """The reference topic's records, read on each time; `noted` grows."""
+class ReferenceReading:
+    """The reference topic; `records` grows with each `read`."""
 
     def __init__(self, sources: Sources) -> None:
-        self._sources = sources
-        self._position = 0
-        self.noted: list[Noted] = []
+        self._codec = sources.codec
+        # Deleted records are passed over: the digests of the runs show that they are missing.
+        self._topic = TopicReading(sources, sources.names.reference, whole=False)
+        self.records: list[ReferenceRecord] = []
 
     async def read(self) -> None:
-        """On to the present end. What was deleted is passed over: the digests tell of it."""
-        topic, log_ = self._sources.names.reference.name, self._sources.log
-        first, _ = await log_.bounds(topic, 0)
-        lists = log_.read(topic, 0, max(first, self._position))
-        async with aclosing(lists):  # type: ignore[type-var]
+        """Read on to the present end."""
+        async with aclosing(self._topic.records()) as lists:  # type: ignore[type-var]
             async for records in lists:
-                self._position = records[-1].offset + 1
-                self.noted += map(self._noted, records)
+                self.records += map(self._decoded, records)
 
-    def _noted(self, record: ConsumerRecord) -> Noted:
+    def _decoded(self, record: ConsumerRecord) -> ReferenceRecord:
         try:
-            row = self._sources.codec.decode("Reference", record.value or b"")
+            row = self._codec.decode("Reference", record.value or b"")
         except (ValueError, InvariantBroken):
-            # Nobody takes it for anything, but the digest counts it.
+            # Every reader ignores it, but the digest covers it.
             row = None
-        return Noted(record.offset, record.key, record.value, row)
+        return ReferenceRecord(record.offset, record.key, record.value, row)
 
 
-class Public:
-    """The balances, stripes and breaks topics as far as they were read."""
+class PublicTopics:
+    """The balances, stripes and breaks topics as far as they are read."""
 
     def __init__(self, sources: Sources) -> None:
         names = sources.names
-        # Those that are missing are told one by one.
-        self._balances = Reading(sources, names.balances, whole=False)
-        self._stripes = Reading(sources, names.stripes)
-        self._breaks = Reading(sources, names.breaks)
+        # A missing balance is a break of its own.
+        self._balances = TopicReading(sources, names.balances, whole=False)
+        self._stripes = TopicReading(sources, names.stripes)
+        self._breaks = TopicReading(sources, names.breaks)
         self.balances: Balances = {}
-        self.holdings: Holdings = {}
+        self.accounts: StripedAccounts = {}
         self.breaks = OpenBreaks()
 
     async def read_balances(self) -> None:
-        """On to the present end."""
+        """Read on to the present end."""
         async for record, row in self._balances.rows():
             if row is None:
                 forget_balance(self.balances, record.key or b"")
@@ -184,27 +190,32 @@ class Public:
                 take_balance(self.balances, row)
 
     async def read_stripes(self) -> None:
-        """On to the present end."""
+        """Read on to the present end."""
         async for record, row in self._stripes.rows():
             if row is not None:
-                take_stripe(self.holdings, record.partition, record.offset, record.key or b"", row)
+                take_stripe(self.accounts, record.partition, record.offset, record.key or b"", row)
 
     async def read_breaks(self) -> None:
-        """On to the present end."""
+        """Read on to the present end."""
         async for _, row in self._breaks.rows():
             if row is not None:
                 self.breaks.take(row)
 
+    def scale_of(self, stripe: Stripe) -> int:
+        """The account's decimals; 0 if neither stripes nor balances have it."""
+        account, balance = self.accounts.get(stripe), self.balances.get(stripe)
+        return account.scale if account else balance["scale"] if balance else 0
 
-class Records:
-    """One partition's records in order, taken piece by piece."""
+
+class OrderedRecords:
+    """One partition's records in order, taken up to one offset after another."""
 
     def __init__(self, lists: AsyncIterator[list[ConsumerRecord]]) -> None:
         self._lists = lists
         self._held: list[ConsumerRecord] = []
 
     async def below(self, end: int) -> list[ConsumerRecord]:
-        """The next ones at offsets before `end`."""
+        """The next records at offsets before `end`."""
         found: list[ConsumerRecord] = []
         while True:
             if self._held and self._held[-1].offset >= end:
@@ -218,8 +229,8 @@ class Records:
                 return found
 
 
-class Originals:
-    """Reads the transactions that a decision was about."""
+class LogDecoder:
+    """Decodes the records that decisions are about."""
 
     def __init__(self, reader: TransactionReader) -> None:
         self._reader = reader
@@ -228,21 +239,21 @@ class Originals:
 
     async def of(
         self, records: list[ConsumerRecord], refused: set[int], largest: int
-    ) -> list[Original]:
-        """Each record, decoded; of those refused none of more than `largest` bytes.
+    ) -> list[LogRecord]:
+        """Each record, decoded; refused ones only up to `largest` bytes.
 
         Raises Unavailable for the registry.
         """
         await self._reader.prepare(self._to_ask(records, refused))
         return [
-            self._original(record, largest if record.offset in refused else ANY_SIZE)
+            self._record(record, largest if record.offset in refused else ANY_SIZE)
             for record in records
         ]
 
     def _to_ask(self, records: list[ConsumerRecord], refused: set[int]) -> Iterator[bytes | None]:
-        """Values whose schemas to look up: of those refused each schema once.
+        """Values whose schemas to look up: a schema of refused records only once.
 
-        A flood of made-up schemas would else be asked for again in every run, 0.1 s each.
+        Otherwise made-up schemas would be asked for again in every run, 0.1 s each.
         """
         for record in records:
             if record.offset not in refused:
@@ -253,7 +264,7 @@ class Originals:
                 self._asked.add(asked)
                 yield record.value
 
-    def _original(self, record: ConsumerRecord, largest: int) -> Original:
+    def _record(self, record: ConsumerRecord, largest: int) -> LogRecord:
         value = record.value
         draft: Any = None
         code = Reason.TOO_LARGE.value
@@ -261,4 +272,4 @@ class Originals:
             draft, code = self._reader.decode(value), ""
             if isinstance(draft, Refused):
                 draft, code = draft.sentence, draft.reason.value
-        return Original(record.offset, record.timestamp * 1_000, record.key, value, draft, code)
+        return LogRecord(record.offset, record.timestamp * 1_000, record.key, value, draft, code)

@@ -1,8 +1,8 @@
-"""The rules of docs/producers.md by themselves: what must become of one record.
+"""The rules of docs/producers.md for one record, implemented independently of the domain.
 
 Each rule returns `Wrong`, a refusal's code and why, or None. They are in the order of precedence;
-what depends on what was accepted before is in `ledger.audit.judge`. Names are judged by the Unicode
-tables of the Python that runs; a character that it does not know makes a record `Unsure`.
+rules that depend on records accepted before are in `ledger.audit.judge`. Names are judged by the
+Unicode tables of the running Python; a character that it does not know raises `Unsure`.
 """
 
 import json
@@ -13,21 +13,21 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ledger.audit.known import DAY, Known, Policy
+from ledger.audit.reference import A_DAY, PolicyInForce, ReferenceAt
 from ledger.domain.partition import partition_of
 
-LARGEST = 2**63 - 1
+LARGEST_AMOUNT = 2**63 - 1
 FIRST, AFTER = -2_208_988_800_000_000, 7_258_118_400_000_000
 """The years 1900 to 2199, microseconds since 1970."""
 FEWEST, MOST = 2, 1_000
 MOST_PAIRS, MOST_PAIRS_BYTES = 32, 4_000
 _MOST_BYTES, _AROUND = 4, 6
-"""Of a character in JSON, in bytes; and what is around a pair."""
+"""In JSON: bytes of a character at most, and bytes around a pair."""
 MALFORMED = "FIELD_MALFORMED"
-NAMES = (("transaction_id", 128), ("kind", 64), ("ordering_key", 128), ("reverses", 128))
+NAME_LENGTHS = (("transaction_id", 128), ("kind", 64), ("ordering_key", 128), ("reverses", 128))
 _OF_REVERSALS = ("ordering_key", "reverses")
 _PLAIN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-"""A name as nearly all are: it breaks no rule if it is not too long."""
+"""Nearly all names are such: they break no rule unless too long."""
 _NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 _NEGATIVE = re.compile(r"-(?=\.?[0-9])[0-9]*\.?[0-9]*")
 _LONG = re.compile(r"(?=\.?[0-9])[0-9]*\.?[0-9]*")
@@ -37,10 +37,10 @@ _ACCOUNT = re.compile(
 )
 _MOST_ACCOUNT = 255
 _MOST_SHOWN = 128
-# Shown as nothing, though of no category that says so. By the derivation in Unicode's UAX 44 that
-# is Other_Default_Ignorable_Code_Point and Variation_Selector (PropList.txt); the rest of what
-# Default_Ignorable_Code_Point has is in category Cf. The last row: blank glyphs.
-_SHOWN_AS_NOTHING = frozenset(
+# Invisible characters outside the invisible categories. By the derivation in Unicode's UAX 44 they
+# are Other_Default_Ignorable_Code_Point and Variation_Selector (PropList.txt); the rest of
+# Default_Ignorable_Code_Point is in category Cf. The last row: blank glyphs.
+_INVISIBLE = frozenset(
     chr(each)
     for first, last in (
         (0x34F, 0x34F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x2065, 0x2065), (0x3164, 0x3164),
@@ -54,12 +54,12 @@ _SHOWN_AS_NOTHING = frozenset(
 _NOT_IN_TEXT = frozenset(map(chr, (*range(9), 11, 12, *range(14, 32), 127)))
 
 Draft = Mapping[str, Any]
-Leg = tuple[str, str, int]
+SignedEntry = tuple[str, str, int]
 """Account, currency, minor units: debits above zero, credits below."""
 
 
 class Unsure(Exception):
-    """The rules do not say what becomes of it."""
+    """The rules do not tell how it is decided."""
 
 
 class Wrong(NamedTuple):
@@ -69,15 +69,15 @@ class Wrong(NamedTuple):
     why: str
 
 
-def key_of(draft: Draft) -> str:
+def ordering_key_of(draft: Draft) -> str:
     """The record's key as text."""
     key = draft["ordering_key"]
     return str(draft["transaction_id"] if key is None else key)
 
 
 def place(draft: Draft, key: bytes | None, shard: int, shards: int) -> Wrong | None:
-    """The record's key, and its shard."""
-    wanted = key_of(draft).encode("utf-8", "surrogatepass")
+    """The record's key and its shard."""
+    wanted = ordering_key_of(draft).encode("utf-8", "surrogatepass")
     if key != wanted:
         shown = key and key[:_MOST_SHOWN]
         return Wrong("WRONG_KEY", f"its key is {shown!r}, not {wanted[:_MOST_SHOWN]!r}")
@@ -86,8 +86,8 @@ def place(draft: Draft, key: bytes | None, shard: int, shards: int) -> Wrong | N
 
 
 def texts(draft: Draft, *, of_old: bool = False) -> Wrong | None:
-    """Names, description, metadata. `of_old`: it reverses something with a name of an old rule."""
-    for field, most in NAMES:
+    """Names, description, metadata. `of_old`: it reverses a transaction that may have old names."""
+    for field, most in NAME_LENGTHS:
         text = draft[field]
         if text is None or (len(text) <= most and _PLAIN.fullmatch(text)):
             continue
@@ -106,7 +106,7 @@ def _name(field: str, text: str, most: int) -> Wrong | None:
     if text.isascii() and text.isprintable():
         blank = text[0] == " " or text[-1] == " "
         return Wrong(MALFORMED, f"{field} has a blank at an end") if blank else None
-    if seen := _unlike_seen(text):
+    if seen := _misleading(text):
         return Wrong(MALFORMED, f"{field} has {seen}")
     kinds = {unicodedata.category(each) for each in text}
     if "Cn" in kinds:
@@ -116,10 +116,10 @@ def _name(field: str, text: str, most: int) -> Wrong | None:
     return None
 
 
-def _unlike_seen(text: str) -> str | None:
-    """What of it looks like something else, or like nothing."""
+def _misleading(text: str) -> str | None:
+    """What in it looks like something else, or is invisible."""
     kinds = {unicodedata.category(each) for each in text.replace(" ", "")}
-    if kinds & {"Cc", "Cf", "Zl", "Zp", "Cs"} or not _SHOWN_AS_NOTHING.isdisjoint(text):
+    if kinds & {"Cc", "Cf", "Zl", "Zp", "Cs"} or not _INVISIBLE.isdisjoint(text):
         return "a character that cannot be seen"
     if text.strip() != text:
         return "a blank at an end"
@@ -154,14 +154,14 @@ def _metadata(pairs: Mapping[str, str]) -> Wrong | None:
     return None
 
 
-def times(draft: Draft, recorded_at: int, policy: Policy, floor: int) -> Wrong | None:
-    """Both times, and the window; `floor`: since when every id is remembered."""
+def times(draft: Draft, recorded_at: int, policy: PolicyInForce, floor: int) -> Wrong | None:
+    """Both times and the window; `floor`: from when on every id is remembered."""
     effective_at, created_at = draft["effective_at"], draft["created_at"]
     if not (FIRST <= effective_at < AFTER and FIRST <= created_at < AFTER):
         return Wrong("TIME_OUT_OF_RANGE", "a time is outside the years 1900 to 2199")
     age = recorded_at - created_at
     if age > policy.window:
-        days = f"{age / DAY:.1f} days of a window of {policy.window / DAY:.0f}"
+        days = f"{age / A_DAY:.1f} days of a window of {policy.window / A_DAY:.0f}"
         return Wrong("TOO_LATE", f"created_at is {days} before it was recorded")
     if created_at < floor:
         return Wrong("TOO_LATE", "created_at is before the time since when ids are remembered")
@@ -174,8 +174,8 @@ def times(draft: Draft, recorded_at: int, policy: Policy, floor: int) -> Wrong |
 def amount(text: str, scale: int) -> int | Wrong:
     """Minor units of an amount, or what is wrong with it.
 
-    The sides of a transaction have it in common, and whoever checks it; a large cache would be
-    slower than what it saves, for amounts are many.
+    Cached, because both sides of a transaction have the same amount, and several checks need it; a
+    larger cache would cost more than it saves, because most amounts differ.
     """
     found = _NUMBER.fullmatch(text) if len(text) <= _MOST_DIGITS else None
     if found is None:
@@ -190,17 +190,21 @@ def amount(text: str, scale: int) -> int | Wrong:
     minor = int(whole + fraction.ljust(scale, "0"))
     if not minor:
         return Wrong("AMOUNT_NOT_POSITIVE", "an amount is zero")
-    return Wrong("AMOUNT_TOO_LARGE", f"{text} has over 64 bits") if minor > LARGEST else minor
+    return (
+        Wrong("AMOUNT_TOO_LARGE", f"{text} has over 64 bits") if minor > LARGEST_AMOUNT else minor
+    )
 
 
-def legs(draft: Draft, scales: Mapping[str, int], accepted: Mapping[str, int]) -> list[Leg] | Wrong:
-    """The entries, balanced and to well-formed accounts. `accepted`: decimals that were used."""
+def signed_entries(
+    draft: Draft, scales: Mapping[str, int], accepted: Mapping[str, int]
+) -> list[SignedEntry] | Wrong:
+    """The entries, if they break no rule. `accepted`: by code, decimals accepted before."""
     entries = draft["entries"]
     if len(entries) < FEWEST:
         return Wrong("TOO_FEW_ENTRIES", f"it has {len(entries)} entries")
     if len(entries) > MOST:
         return Wrong("TOO_MANY_ENTRIES", f"it has {len(entries)} entries")
-    found: list[Leg] = []
+    found: list[SignedEntry] = []
     for entry in entries:
         currency = entry["currency"]
         scale = scales.get(currency)
@@ -216,22 +220,22 @@ def legs(draft: Draft, scales: Mapping[str, int], accepted: Mapping[str, int]) -
     return _sums(found) or _accounts(found) or found
 
 
-def _sums(found: Sequence[Leg]) -> Wrong | None:
+def _sums(found: Sequence[SignedEntry]) -> Wrong | None:
     if len(found) == FEWEST:
-        # Nearly all are such, and their sums are their amounts.
+        # Nearly all transactions have two entries, whose sums are their amounts.
         (_, one, debit), (_, other, credit) = found
         if one == other and debit == -credit:
             return None
     net: dict[str, int] = {}
     for _, currency, minor in found:
         net[currency] = net.get(currency, 0) + minor
-    # No sum is larger than all amounts together.
-    if not any(net.values()) and sum([abs(minor) for _, _, minor in found]) <= LARGEST:
+    # No sum exceeds that of all amounts.
+    if not any(net.values()) and sum([abs(minor) for _, _, minor in found]) <= LARGEST_AMOUNT:
         return None
     sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
     for _, currency, minor in found:
         sums[currency][minor < 0] += abs(minor)
-    if any(max(each) > LARGEST for each in sums.values()):
+    if any(max(each) > LARGEST_AMOUNT for each in sums.values()):
         return Wrong("SUM_TOO_LARGE", "its debits or credits have over 64 bits")
     for currency, (debits, credits) in sums.items():
         if debits != credits:
@@ -240,7 +244,7 @@ def _sums(found: Sequence[Leg]) -> Wrong | None:
     return None
 
 
-def _accounts(found: Sequence[Leg]) -> Wrong | None:
+def _accounts(found: Sequence[SignedEntry]) -> Wrong | None:
     for account, _, _ in found:
         if not is_account(account):
             return Wrong("ACCOUNT_MALFORMED", f"{account[:64]!r} is no account code")
@@ -252,7 +256,9 @@ def is_account(code: str) -> bool:
     return len(code) <= _MOST_ACCOUNT and _ACCOUNT.fullmatch(code) is not None
 
 
-def state(draft: Draft, found: Sequence[Leg], recorded_at: int, known: Known) -> Wrong | None:
+def state(
+    draft: Draft, found: Sequence[SignedEntry], recorded_at: int, known: ReferenceAt
+) -> Wrong | None:
     """Accounts that are unknown, not open yet, closed, or of another currency."""
     opens = known.policy.opens_unknown
     if opens and not known.accounts:

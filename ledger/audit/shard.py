@@ -1,69 +1,75 @@
-"""One shard, read for its checks: first what is stated about it, then what it was made from."""
+"""Reads one shard for its checks: first the statements about it, then log, decisions, journal."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import aclosing
 
-from ledger.audit.chain import Settled
-from ledger.audit.check import Posted, ShardCheck
+from ledger.audit.chain import ChainedRun
+from ledger.audit.check import JournalRows, ShardCheck
 from ledger.audit.findings import Findings
 from ledger.audit.fold import Sums
 from ledger.audit.ids import Ids
-from ledger.audit.journal import Portions
-from ledger.audit.reading import Originals, Public, Records, ReferenceData, Sources
+from ledger.audit.journal import OrderedRows
+from ledger.audit.reading import (
+    LogDecoder,
+    OnProgress,
+    OrderedRecords,
+    PublicTopics,
+    ReferenceReading,
+    Sources,
+)
 from ledger.audit.stated import Changelog
 from ledger.audit.verdicts import Verdicts
 from ledger.domain.run import Watermark
-
-LOWEST = -(2**62)
-Tell = Callable[[int], None]
+from ledger.gl.books import LOWEST_OFFSET
 
 
 class ShardAudit:
-    """From its first record to what is decided of it today."""
+    """From the shard's first record to the end of its decisions."""
 
     def __init__(
         self,
         sources: Sources,
-        originals: Originals,
-        reference: ReferenceData,
+        decoder: LogDecoder,
+        reference: ReferenceReading,
         shard: int,
         ids: Ids,
         findings: Findings,
     ) -> None:
-        self._sources, self._originals, self._shard = sources, originals, shard
+        self._sources, self._decoder, self._shard = sources, decoder, shard
         self._reference = reference
         partitions = sources.names.transactions.partitions
-        journal = sources.journal
-        # In this order: what is posted has its voids then, and the decisions, which are read after
-        # it, have whatever the journal knows as void.
-        self._posted, self._totals = journal.snapshot(shard, LOWEST)
+        journal = sources.books
+        # In this order: `voids` has those of everything posted, and the decisions, which are read
+        # after them, have every void that the journal has.
+        self._posted, self._totals = journal.snapshot(shard, LOWEST_OFFSET)
         voids = journal.voids(shard)
         void = {each.offset for each in voids}
-        self._verdicts = Verdicts(shard, reference.noted, partitions, ids, findings, void)
+        self._verdicts = Verdicts(shard, reference.records, partitions, ids, findings, void)
         self._check = ShardCheck(shard, ids, findings, self._verdicts, voids)
-        self._runs = Portions(journal.runs(shard), lambda run: run.decisions_offset)
-        self._transactions = Portions(journal.transactions(shard, LOWEST), lambda each: each.offset)
+        self._runs = OrderedRows(journal.runs(shard), lambda run: run.decisions_offset)
+        self._transactions = OrderedRows(
+            journal.transactions(shard, LOWEST_OFFSET), lambda each: each.offset
+        )
 
     @property
     def end(self) -> int:
         """The position reached."""
         return self._check.end
 
-    async def run(self, compared: Watermark, public: Public, tell: Tell) -> Sums:
-        """The shard's totals by its decisions, when everything stated about it was checked."""
-        # What is stated is read first: then the decisions reach at least that far.
+    async def run(self, compared: Watermark, public: PublicTopics, progress: OnProgress) -> Sums:
+        """Check everything; returns the shard's totals by its decisions."""
+        # The statements are read first: then the decisions reach at least as far.
         shard, check = self._shard, self._check
         parts = {
-            stripe: holding.parts[shard]
-            for stripe, holding in public.holdings.items()
-            if shard in holding.parts
+            stripe: account.parts[shard]
+            for stripe, account in public.accounts.items()
+            if shard in account.parts
         }
         check.state_stripes(compared, parts)
         check.state_table(await self._changelog())
         check.state_database(self._posted, self._totals)
         check.begin()
-        written = await self._follow(tell)
+        written = await self._follow(progress)
         sums = check.finish(written)
         self._check_beyond()
         return sums
@@ -78,42 +84,42 @@ class ShardAudit:
                     changelog.take(record.key, record.value)
         return changelog
 
-    async def _follow(self, tell: Tell) -> int:
-        """Read decisions, log and journal side by side; returns where the log ends."""
+    async def _follow(self, progress: OnProgress) -> int:
+        """Read decisions, log and journal side by side; returns the end of the log."""
         names, log = self._sources.names, self._sources.log
         _, decided = await log.bounds(names.decisions.name, self._shard)
         _, written = await log.bounds(names.transactions.name, self._shard)
-        # Read after that: then it reaches as far as what the decisions name.
+        # Read after that: then it reaches as far as the positions that the decisions name.
         await self._reference.read()
         decisions = log.read(names.decisions.name, self._shard, 0, decided)
-        originals = log.read(names.transactions.name, self._shard, 0, written)
-        async with aclosing(decisions), aclosing(originals):  # type: ignore[type-var]
-            records = Records(originals)
+        lists = log.read(names.transactions.name, self._shard, 0, written)
+        async with aclosing(decisions), aclosing(lists):  # type: ignore[type-var]
+            records = OrderedRecords(lists)
             async for fetched in decisions:
                 for record, row in self._sources.rows(names.decisions, fetched):
-                    settled = row and self._check.follow(record.offset, row)
-                    if settled is not None:
-                        await self._take(settled, records)
-                        tell(self.end)
+                    chained = row and self._check.follow(record.offset, row)
+                    if chained is not None:
+                        await self._take(chained, records)
+                        progress(self.end)
         return written
 
-    async def _take(self, settled: Settled, records: Records) -> None:
-        found = await records.below(settled.head.end)
-        refused = {each.offset for each in settled.refused}
-        originals = await self._originals.of(found, refused, self._verdicts.largest)
+    async def _take(self, chained: ChainedRun, records: OrderedRecords) -> None:
+        found = await records.below(chained.head.end)
+        refused = {each.offset for each in chained.refused}
+        decoded = await self._decoder.of(found, refused, self._verdicts.largest)
         posted = None
-        if settled.head.decisions_offset < self._posted.decisions_offset:
+        if chained.head.decisions_offset < self._posted.decisions_offset:
             # In a thread, so that fetching goes on meanwhile.
-            posted = await asyncio.to_thread(self._rows, settled)
-        self._check.take(settled, originals, posted)
+            posted = await asyncio.to_thread(self._rows, chained)
+        self._check.take(chained, decoded, posted)
 
-    def _rows(self, settled: Settled) -> Posted:
-        head = settled.head
+    def _rows(self, chained: ChainedRun) -> JournalRows:
+        head = chained.head
         return self._runs.below(head.decisions_offset + 1), self._transactions.below(head.end)
 
     def _check_beyond(self) -> None:
-        """What is after the position was posted since, and the watermark moved with it; or else."""
-        journal, check, posted = self._sources.journal, self._check.journal, self._posted
+        """Rows after the shard's watermark must be before the watermark that is read after them."""
+        journal, check, posted = self._sources.books, self._check.journal, self._posted
         transaction = next(iter(journal.transactions(self._shard, posted.end)), None)
         run = next(iter(journal.runs(self._shard, posted.decisions_offset)), None)
         now = journal.watermark(self._shard)

@@ -1,4 +1,4 @@
-"""What the parties state, read from their records: the table, the stripes topic, the balances."""
+"""Statements of the parties, decoded from their records: table, stripes topic, balances, breaks."""
 
 import logging
 import struct
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class TableMark(NamedTuple):
-    """Where a shard's table says that it stands."""
+    """The positions in a shard's table."""
 
     stream: Watermark
     compared: Watermark
@@ -35,16 +35,16 @@ class TableRow(NamedTuple):
 
 
 class Changelog:
-    """A shard's table by its changelog: of every key the newest value, whatever came last.
+    """A shard's table by its changelog: of every key the value with the highest version.
 
-    Source of the formats: agents/stripes.py; written down here once more.
+    Source of the formats: agents/stripes.py, implemented independently.
     """
 
     def __init__(self) -> None:
         self._newest: dict[bytes, bytes] = {}
 
     def take(self, key: bytes, value: bytes) -> None:
-        """A record, in the order of the log; one that no worker wrote is left out."""
+        """Add a record, in the order of the log; one that no worker wrote is ignored."""
         try:
             version = _version(key, value)
         except (ValueError, struct.error) as error:
@@ -55,7 +55,7 @@ class Changelog:
             self._newest[key] = value
 
     def mark(self) -> TableMark:
-        """Zeros for a table that was never written."""
+        """The table's positions; zeros for a table that was never written."""
         held = self._newest.get(b"w")
         if held is None:
             return TableMark(Watermark(), Watermark(), 0, 0)
@@ -63,15 +63,15 @@ class Changelog:
         return TableMark(Watermark(*numbers[:4]), Watermark(*numbers[4:8]), *numbers[8:])
 
     def rows(self) -> dict[Stripe, TableRow]:
-        """The rows."""
+        """The table's rows."""
         return {_stripe(key): _row(value) for key, value in self._newest.items() if key != b"w"}
 
 
 def _row(value: bytes) -> TableRow:
-    return row_of(avro.decode("Stripe", value, _HEAD_BYTES))
+    return table_row(avro.decode("Stripe", value, _HEAD_BYTES))
 
 
-def row_of(row: Mapping[str, Any]) -> TableRow:
+def table_row(row: Mapping[str, Any]) -> TableRow:
     """A Stripe record. Raises ValueError where the totals are not four numbers."""
     return TableRow(row["scale"], _totals(row["live"]), _totals(row["posted"]), row["broken"])
 
@@ -96,45 +96,45 @@ def _version(key: bytes, value: bytes) -> int:
 
 
 @dataclass(slots=True)
-class Holding:
-    """An account in the stripes topic: its rows by shard, and where the topic last spoke of it."""
+class StripedAccount:
+    """An account in the stripes topic: its rows by shard; `last`: offset of its last record."""
 
     scale: int
     partition: int
     parts: dict[int, TableRow] = field(default_factory=dict)
-    spoken: int = -1
+    last: int = -1
 
     def take(self, offset: int, shard: int, row: TableRow) -> None:
-        """A record: what is older than what is known counts for nothing."""
+        """Add a record; one that is older than the known row is ignored."""
         known = self.parts.get(shard)
         if known is None or row.live.offset >= known.live.offset:
             self.scale, self.parts[shard] = row.scale, row
-        self.spoken = offset
+        self.last = offset
 
 
 def totals_of(row: Mapping[str, Any]) -> Totals:
-    """A Totals record: digits because sums may outgrow 64 bits."""
+    """A Totals record: texts, because sums may exceed 64 bits."""
     return Totals(int(row["debits"]), int(row["credits"]), row["entries"], row["offset"])
 
 
-Holdings = dict[Stripe, Holding]
+StripedAccounts = dict[Stripe, StripedAccount]
 Balances = dict[Stripe, Mapping[str, Any]]
 
 
 def take_stripe(
-    holdings: Holdings, partition: int, offset: int, key: bytes, row: Mapping[str, Any]
+    accounts: StripedAccounts, partition: int, offset: int, key: bytes, row: Mapping[str, Any]
 ) -> None:
-    """A record of the stripes topic. Raises ValueError for one that is none."""
+    """Add a record of the stripes topic. Raises ValueError for a malformed one."""
     account, currency, shard = key.decode().split(" ")
-    stripe, read = Stripe(account, currency), row_of(row)
-    holding = holdings.get(stripe)
-    if holding is None:
-        holding = holdings[stripe] = Holding(read.scale, partition)
-    holding.take(offset, int(shard), read)
+    stripe, read = Stripe(account, currency), table_row(row)
+    known = accounts.get(stripe)
+    if known is None:
+        known = accounts[stripe] = StripedAccount(read.scale, partition)
+    known.take(offset, int(shard), read)
 
 
 def take_balance(balances: Balances, row: Mapping[str, Any]) -> None:
-    """A record of the balances topic: one below a version seen counts for nothing."""
+    """Add a record of the balances topic; one of a lower version is ignored."""
     stripe = Stripe(row["account"], row["currency"])
     known = balances.get(stripe)
     if known is None or row["version"] >= known["version"]:
@@ -142,24 +142,24 @@ def take_balance(balances: Balances, row: Mapping[str, Any]) -> None:
 
 
 def forget_balance(balances: Balances, key: bytes) -> None:
-    """A record without a value: what was said of it is taken back, whatever its version."""
+    """Apply a record without a value: it removes the balance, whatever its version."""
     account, _, currency = key.decode(errors="replace").partition(" ")
     balances.pop(Stripe(account, currency), None)
 
 
 class OpenBreaks:
-    """The breaks topic: of every stripe the latest."""
+    """The breaks topic: of every stripe the latest break."""
 
     def __init__(self) -> None:
         self._latest: dict[tuple[int, Stripe], Mapping[str, Any]] = {}
 
     def take(self, row: Mapping[str, Any]) -> None:
-        """A record, in the order of the log; one of an earlier position counts for nothing."""
+        """Add a record, in the order of the log; one of an earlier position is ignored."""
         key = row["shard"], Stripe(row["account"], row["currency"])
         known = self._latest.get(key)
         if known is None or row["end"] >= known["end"]:
             self._latest[key] = row
 
     def open(self) -> list[Mapping[str, Any]]:
-        """Those that are still open."""
+        """The breaks that are still open."""
         return [row for _, row in sorted(self._latest.items()) if row["state"] == "open"]

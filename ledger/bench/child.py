@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
 from ledger.errors import LedgerError
-from ledger.stack.environment import INTERPRETER, outward
+from ledger.stack.environment import INTERPRETER, for_clients
 
 READY = {"ready": True}
 LINE_BYTES = 256 * 1024 * 1024
@@ -30,7 +30,7 @@ class BenchProgram:
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            limit=LINE_BYTES, env=outward(),
+            limit=LINE_BYTES, env=for_clients(),
         )  # fmt: skip
         self.pid = self._process.pid
         await self._report()

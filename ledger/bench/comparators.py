@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from ledger.bench.child import BenchProgram, Row
 from ledger.bench.cpu import CpuClock, between
 from ledger.errors import LedgerError
-from ledger.gl.migrate import upgrade
+from ledger.gl.postgresql.migrate import upgrade
 from ledger.settings import Settings
 from ledger.stack import files, identity, postgres
 from ledger.stack.record import Record

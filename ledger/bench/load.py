@@ -19,7 +19,7 @@ from ledger.clock import now
 from ledger.domain import money
 from ledger.domain.partition import partition_of
 from ledger.domain.transaction import Draft, DraftEntry
-from ledger.streaming import batches as _batches  # noqa: F401 - packs faster
+from ledger.streaming import patches
 from ledger.streaming.registry import Codec
 
 SAMPLED_EACH = 20
@@ -188,6 +188,7 @@ def _ticks(
 async def main() -> None:
     """Serve orders until there are no more."""
     given = child.parameters()
+    patches.install()
     producer = AIOKafkaProducer(
         bootstrap_servers=given["bootstrap_servers"], acks="all", enable_idempotence=True,
         compression_type="lz4", max_batch_size=1 << 20,

@@ -15,12 +15,12 @@ from ledger.bench import comparators
 from ledger.bench.child import BenchProgram, Row
 from ledger.bench.cpu import CpuClock, between
 from ledger.bench.watch import Watch
-from ledger.client.reading import Reader
 from ledger.client.resource import AsyncResource
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.stack import stack
 from ledger.stack.record import Record
+from ledger.streaming.reader import Reader
 from ledger.streaming.registry import codec_of
 from ledger.streaming.topics import topics
 

@@ -10,11 +10,11 @@ from hdrh.histogram import HdrHistogram
 
 from ledger.bench.child import Row
 from ledger.bench.load import account_of, sampled
-from ledger.client.reading import Reader
 from ledger.client.resource import AsyncResource, cancel
 from ledger.clock import now
 from ledger.errors import LedgerError
 from ledger.settings import Settings
+from ledger.streaming.reader import Reader
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 
@@ -58,7 +58,7 @@ class Watch(AsyncResource):
             for partition in range(topic.partitions)
         ]
         bounds = await reader.bounds(wanted)
-        reader.place({tp: first for tp, (first, _) in bounds.items()})
+        reader.assign({tp: first for tp, (first, _) in bounds.items()})
         async for records in reader.until({tp: end for tp, (_, end) in bounds.items()}):
             self._take(records)
         self._task = asyncio.create_task(self._follow())

@@ -33,7 +33,7 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
             {"list": "rejects.list_rejects", "replay": "rejects.replay_rejects"},
         ),
     },
-    "Check": {"reconcile": "reconcile.reconcile_ledger", "verify": "verify.verify_journal"},
+    "Check": {"reconcile": "reconcile.reconcile_ledger", "verify": "verify.print_findings"},
     "What decisions depend on": {
         "assets": Group(
             "Register assets, such as shares and coins, beside those of ISO 4217.",
@@ -64,13 +64,13 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         ),
     },
     "Repair": {
-        "replay": "replay.replay_log",
+        "replay": "replay.replay_to_shadow",
         "rebuild": Group(
             "Rebuild the general ledger, tables or balances.",
             {
-                "ledger": "rebuild.rebuild_ledger",
-                "tables": "rebuild.rebuild_tables",
-                "balances": "rebuild.rebuild_balances",
+                "ledger": "rebuild.build_ledger",
+                "tables": "rebuild.remove_tables",
+                "balances": "rebuild.republish_balances",
             },
         ),
         "void": Group(

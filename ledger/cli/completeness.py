@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ledger.audit.reading import Sources
     from ledger.client.ends import LogEnds
     from ledger.domain.run import Watermark
-    from ledger.gl.journal import Books
+    from ledger.gl.books import BalanceSnapshot
     from ledger.gl.postgresql import PostgresJournal
     from ledger.settings import Settings
 
@@ -127,8 +127,8 @@ async def of_ledger(
     settings: "Settings",
     journal: "PostgresJournal",
     asked: Asked,
-    read: Callable[[], "Books"],
-) -> tuple["Books", CompletenessReport]:
+    read: Callable[[], "BalanceSnapshot"],
+) -> tuple["BalanceSnapshot", CompletenessReport]:
     """The result of `read`, from the general ledger, and its completeness.
 
     Waits up to PATIENCE_SECONDS for what the log has and the general ledger does not have yet.

@@ -153,7 +153,7 @@ async def from_ledger(
             settings,
             journal,
             Asked(at, by),
-            lambda: journal.books(accounts=accounts, prefix=under, as_of=at, by=by),
+            lambda: journal.balance_snapshot(accounts=accounts, prefix=under, as_of=at, by=by),
         )
     return sorted(books.rows, key=lambda row: (row.account, row.currency)), report
 

@@ -24,11 +24,11 @@ from ledger.cli.replay import print_report
 
 if TYPE_CHECKING:
     from ledger.replay.balances import Outcome
-    from ledger.replay.replay import Report
+    from ledger.replay.replay import ReplayReport
     from ledger.settings import Settings
 
 
-def rebuild_ledger(
+def build_ledger(
     into: Annotated[
         str, typer.Option(help="The schema to build in; an unfinished one is continued.")
     ],
@@ -52,13 +52,13 @@ def rebuild_ledger(
     Exit codes: 0 the same, or switched; 1 there are differences, and nothing was switched; 3 a
     fault, or the command refused.
     """
-    from ledger.replay.rebuild import Rebuild, rebuild, require_free
+    from ledger.replay.rebuild import Rebuild, rebuild_ledger, require_unused
 
     settings = founded_settings(data_dir)
     if switch:
-        require_free(settings.database_url, into)
+        require_unused(settings.database_url, into)
     with meter("Shards", settings.shards) as shown:
-        report, kept = run(rebuild(settings, Rebuild(into, switch, accept), shown))
+        report, kept = run(rebuild_ledger(settings, Rebuild(into, switch, accept), shown))
     if as_json:
         print_json(report.as_json() | {"switched": kept is not None, "kept": kept})
     else:
@@ -75,7 +75,7 @@ class TableKind(StrEnum):
     BALANCES = "balances"
 
 
-def rebuild_tables(
+def remove_tables(
     worker: Annotated[
         str, typer.Option(help="The worker, by the --name it runs with.")
     ] = "worker-1",
@@ -105,7 +105,7 @@ def rebuild_tables(
     from ledger.replay import tables as found
 
     settings = settings_for(data_dir)
-    kinds = [each.value for each in table] if table else list(found.TABLES)
+    kinds = [each.value for each in table] if table else list(found.TABLE_KINDS)
     require_worker(settings, worker)
     settings = founded_settings(data_dir)
     wanted = found.tables_of(settings, worker, kinds)
@@ -115,7 +115,7 @@ def rebuild_tables(
         found.require_stopped(settings, worker, wanted)
     removed = 0 if lacking else found.remove(wanted)
     if removed and from_log:
-        run(found.begin_anew(settings, wanted))
+        run(found.refold_stripes(settings, wanted))
     if as_json:
         print_json({"removed": removed, "lacking": [each.sentence() for each in lacking]})
     elif lacking:
@@ -135,7 +135,7 @@ def require_worker(settings: "Settings", worker: str) -> None:
         require_choice(worker, known, "--worker", "worker of this data directory")
 
 
-def rebuild_balances(
+def republish_balances(
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to try for.")] = 60,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -166,13 +166,13 @@ def rebuild_balances(
 
 
 async def _rebuild_balances(settings: "Settings", seconds: float) -> "Outcome":
-    from ledger.replay.balances import rebuild
+    from ledger.replay.balances import rebuild_balances
 
     async with open_sources(settings) as sources:
-        return await rebuild(sources, seconds)
+        return await rebuild_balances(sources, seconds)
 
 
-def _print_next(report: "Report", into: str, kept: str | None, *, switch: bool) -> None:
+def _print_next(report: "ReplayReport", into: str, kept: str | None, *, switch: bool) -> None:
     if kept is not None:
         print_plain(
             f"Switched: the new schema is the live ledger. The former one stays in schema {kept} "

@@ -20,7 +20,7 @@ from ledger.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from ledger.audit.findings import Report
+    from ledger.audit.findings import AuditReport
     from ledger.settings import Settings
 
 COLUMNS = {
@@ -58,24 +58,24 @@ def reconcile_ledger(
     raise typer.Exit(FINDINGS if report.breaks else OK)
 
 
-async def audited(settings: "Settings", *, full: bool) -> "Report":
+async def audited(settings: "Settings", *, full: bool) -> "AuditReport":
     """The report of the command."""
-    from ledger.audit import full as audit
-    from ledger.audit import quick
+    from ledger.audit.full import audit_size, full_audit
+    from ledger.audit.quick import quick_audit
 
     async with open_sources(settings) as sources:
         if not full:
-            return await quick.reconcile(sources)
+            return await quick_audit(sources)
         # An audit frees little before its end, and the collector would search all of it repeatedly.
         gc.disable()
         try:
-            with meter("Auditing", await audit.size(sources)) as shown:
-                return await audit.audit(sources, shown)
+            with meter("Auditing", await audit_size(sources)) as shown:
+                return await full_audit(sources, shown)
         finally:
             gc.enable()
 
 
-def _print(report: "Report") -> None:
+def _print(report: "AuditReport") -> None:
     print(
         f"{report.reconciled:,} of {report.accounts:,} accounts reconciled, {report.pending:,} "
         f"pending, {len(report.breaks):,} breaks ({report.stripes:,} stripes)"

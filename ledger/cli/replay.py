@@ -22,7 +22,7 @@ from ledger.cli.output import (
 from ledger.terminal import print_table
 
 if TYPE_CHECKING:
-    from ledger.replay.replay import Report
+    from ledger.replay.replay import ReplayReport
 
 DIFFERENCES = {"shard": "right", "kind": "left", "what": "prose"}
 OTHERWISE = {
@@ -31,7 +31,7 @@ OTHERWISE = {
 }  # fmt: skip
 
 
-def replay_log(
+def replay_to_shadow(
     start: Annotated[
         str,
         typer.Option("--from", help="Only recorded at or after this: RFC 3339, or a date, UTC."),
@@ -54,14 +54,14 @@ def replay_log(
 
     Exit codes: 0 both ledgers have the same, 1 there are differences, 2 wrong usage, 3 a fault.
     """
-    from ledger.replay.replay import replay
+    from ledger.replay.replay import replay_log
     from ledger.replay.shadow import Span
 
     first, last = time_option(start, "--from"), optional_time(end, "--to")
     require_order(first, last)
     settings, span = founded_settings(data_dir), Span(first, last)
     with meter("Shards", settings.shards) as shown:
-        report = run(replay(settings, into, span, shown))
+        report = run(replay_log(settings, into, span, shown))
     if as_json:
         print_json(report.as_json())
     else:
@@ -72,7 +72,7 @@ def replay_log(
     raise typer.Exit(FINDINGS if report.compared.count else OK)
 
 
-def print_report(report: "Report") -> None:
+def print_report(report: "ReplayReport") -> None:
     """Print a report of replay or rebuild for people."""
     compared = report.compared
     print(
@@ -99,9 +99,9 @@ def print_report(report: "Report") -> None:
 
 def list_shadows(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the shadow ledgers. --json prints one object a line."""
-    from ledger.gl import shadows
+    from ledger.gl.postgresql import shadows
 
-    found = shadows.known(settings_for(data_dir).database_url)
+    found = shadows.existing_shadows(settings_for(data_dir).database_url)
     if as_json:
         for each in found:
             print_json(each._asdict())
@@ -116,7 +116,7 @@ def drop_shadow(
     data_dir: DataDir = None,
 ) -> None:
     """Remove a shadow ledger and all its rows. Any other schema is refused, with exit code 3."""
-    from ledger.gl import shadows
+    from ledger.gl.postgresql import shadows
 
-    shadows.drop(settings_for(data_dir).database_url, name)
+    shadows.remove_shadow(settings_for(data_dir).database_url, name)
     print_plain(f"{name} is dropped.")

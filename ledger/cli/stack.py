@@ -46,7 +46,7 @@ def directory(data_dir: Path | None) -> Path:
     """The option, else the setting; `StackError` when the stack's packages are not installed."""
     from ledger.stack import extra
 
-    extra.require()
+    extra.require_packages()
     return data_dir or Settings().data_dir
 
 

@@ -15,7 +15,7 @@ from ledger.health.exits import meaning_of
 from ledger.health.server import HealthServer, write_address
 from ledger.health.worker import Child, WorkerHealth
 from ledger.settings import Settings
-from ledger.stack.environment import INTERPRETER, outward
+from ledger.stack.environment import INTERPRETER, for_clients
 
 APPLICATIONS = ("stream", "posting")
 STOP_SECONDS = 20.0
@@ -119,7 +119,7 @@ class Supervisor:
         if child.process is None and now >= child.due:
             child.started = now
             child.process = subprocess.Popen(
-                self._command(child, pipe), pass_fds=[pipe], env=outward() | _MEMORY
+                self._command(child, pipe), pass_fds=[pipe], env=for_clients() | _MEMORY
             )
 
     def _command(self, child: Child, pipe: int) -> list[str]:

@@ -17,7 +17,7 @@ from ledger.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from ledger.streaming.topic_rules import Difference
+    from ledger.streaming.topic_rules import TopicDifference
 
 FIELDS = ("topic", "setting", "has", "must", "why", "command")
 
@@ -82,7 +82,7 @@ def recover_records(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         print(f"{done.partitions} partitions beyond the ledger's, {done.appended} records moved")
 
 
-def _print(found: "list[Difference]", hidden: list[str]) -> None:
+def _print(found: "list[TopicDifference]", hidden: list[str]) -> None:
     for each in found:
         ignored = " (ignored, as the setting added_partitions says)" if each.ignored else ""
         print(f"{each.topic}: {each.setting} is {each.has} and must be {each.must}{ignored}")
@@ -96,5 +96,5 @@ def _print(found: "list[Difference]", hidden: list[str]) -> None:
         print_note("All topics have the required settings.")
 
 
-def _row(found: "Difference") -> dict[str, Any]:
+def _row(found: "TopicDifference") -> dict[str, Any]:
     return {name: getattr(found, name) for name in FIELDS}

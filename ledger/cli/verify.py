@@ -21,11 +21,11 @@ from ledger.cli.output import (
 
 if TYPE_CHECKING:
     from ledger.domain.run import Watermark
-    from ledger.gl.audit import Finding
+    from ledger.gl.journal import JournalFinding
     from ledger.settings import Settings
 
 
-def verify_journal(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def print_findings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Check the journal for consistency and against the digests that were published.
 
     The command checks that every transaction balances, that every stripe is the sum of its entries,
@@ -50,8 +50,9 @@ def verify_journal(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 async def published_heads(settings: "Settings") -> "list[Watermark]":
     """The watermark of each shard's last Progress record."""
     from ledger.client.outcomes import last_progress
-    from ledger.client.reading import Reader, ledger_partitions
+    from ledger.client.reading import ledger_partitions
     from ledger.client.records import Records
+    from ledger.streaming.reader import Reader
     from ledger.streaming.topics import topics
 
     name = topics(settings).progress.name
@@ -65,13 +66,13 @@ def verified(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
     """The report as --json prints it."""
     from ledger.domain import money
     from ledger.gl.postgresql import PostgresJournal
-    from ledger.gl.verify import verify
+    from ledger.gl.verify import verify_journal
 
     with (
         closing(PostgresJournal(settings.database_url)) as journal,
         meter("Shards", len(heads)) as shown,
     ):
-        found = verify(journal, heads, shown)
+        found = verify_journal(journal, heads, shown)
     return {
         "transactions": found.transactions,
         "runs": found.runs,
@@ -88,7 +89,7 @@ def verified(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
     }
 
 
-def _finding_row(found: "Finding") -> dict[str, Any]:
+def _finding_row(found: "JournalFinding") -> dict[str, Any]:
     row = found.row.as_json() if found.row else {"table": None, "key": None}
     return {"shard": found.shard, "offset": found.offset, "finding": found.sentence, **row}
 

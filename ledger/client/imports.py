@@ -31,9 +31,9 @@ from ledger.client.lines import (
     time_of,
 )
 from ledger.client.outcomes import LastProgress, last_progress
-from ledger.client.reading import Reader, ledger_partitions
+from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
-from ledger.client.reference import ReferenceFollower
+from ledger.client.reference import ClientReference
 from ledger.client.resource import AsyncResource
 from ledger.clock import now
 from ledger.domain import account as accounts
@@ -45,6 +45,7 @@ from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming.decisions import valid_runs
 from ledger.streaming.log import Log
+from ledger.streaming.reader import Reader
 from ledger.streaming.reference import item_of, key_and_row
 from ledger.streaming.topics import topics
 
@@ -219,7 +220,7 @@ class Importer(AsyncResource):
 
     async def read_again(self) -> Reference:
         """The present reference data."""
-        async with ReferenceFollower(self._settings, self._records) as follower:
+        async with ClientReference(self._settings, self._records) as follower:
             return follower.known
 
     async def end_of(self, shard: int) -> int:
@@ -247,7 +248,7 @@ class Importer(AsyncResource):
         """The records of the topic after `known` and before `end`."""
         partition = TopicPartition(self._names.reference.name, 0)
         first, _ = (await self._reader.bounds([partition]))[partition]
-        self._reader.place({partition: max(first, self._known.offset)})
+        self._reader.assign({partition: max(first, self._known.offset)})
         found = []
         async for records in self._reader.until({partition: end}):
             for record, row in await self._records.decode("Reference", records):
@@ -268,7 +269,7 @@ class Importer(AsyncResource):
         behind = set(range(len(shards)))
         marks = [shard.watermark for shard in shards]
         name = self._names.decisions.name
-        self._reader.place(
+        self._reader.assign(
             {TopicPartition(name, index): mark.decisions_offset for index, mark in enumerate(marks)}
         )
         while behind and (left := until - time.monotonic()) > 0:

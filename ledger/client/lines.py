@@ -28,6 +28,7 @@ REQUIRED = ("transaction_id", "kind", "effective_at", "entries")
 OPTIONAL = ("description", "ordering_key", "created_at", "reverses", "metadata")
 ENTRY = ("account", "side", "amount", "currency")
 
+# No library fits: ciso8601, pyRFC3339 and `fromisoformat` cut long fractions and know no year 0.
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):\d\d:\d\d(?:\.(?P<fraction>\d+))?"
     r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",

@@ -5,20 +5,21 @@ decision log is folded by the chain rule.
 """
 
 import time
-from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from aiokafka import ConsumerRecord, TopicPartition
+from pyroaring import BitMap64
 
 from ledger.client.appender import Receipt
-from ledger.client.reading import Reader, ledger_partitions
+from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.run import Refusal, Watermark
 from ledger.domain.valid_run import ValidRun
 from ledger.settings import Settings
 from ledger.streaming.decisions import valid_runs
+from ledger.streaming.reader import Reader
 from ledger.streaming.topics import topics
 
 
@@ -46,46 +47,18 @@ class Tally:
     breaks: list[OpenBreak] = field(default_factory=list)
 
 
-class Spans:
-    """A set of offsets as half-open spans. Bulk publishing makes few of them.
-
-    No interval library fits: a set of millions of offsets must grow by one offset cheaply.
-    """
-
-    def __init__(self) -> None:
-        self._spans: list[list[int]] = []
-
-    def add(self, offset: int) -> None:
-        """Add an offset; offsets of a shard nearly always arrive in order."""
-        if self._spans and self._spans[-1][1] == offset:
-            self._spans[-1][1] = offset + 1
-        elif not self._spans or self._spans[-1][1] < offset:
-            self._spans.append([offset, offset + 1])
-        elif offset not in self:
-            insort(self._spans, [offset, offset + 1])
-
-    def __contains__(self, offset: int) -> bool:
-        at = bisect_right(self._spans, offset, key=lambda span: span[0]) - 1
-        return at >= 0 and offset < self._spans[at][1]
-
-    @property
-    def end(self) -> int:
-        """The position after the last one; 0 for none."""
-        return self._spans[-1][1] if self._spans else 0
-
-    def meet(self, start: int, end: int) -> bool:
-        """Whether an offset can be within [start, end)."""
-        return bool(self._spans) and self._spans[0][0] < end and start < self.end
-
-
 @dataclass(slots=True)
 class _ShardOutcomes:
-    """The transactions of one shard, and how far the ledger is with them; positions are offsets."""
+    """The transactions of one shard, and how far the ledger is with them; positions are offsets.
+
+    `published` and `accepted` take a bit for each transaction of a bulk. `touching` has lists, as
+    most stripes are touched by few, and a bitmap takes 400 bytes at least.
+    """
 
     watermark: Watermark
     progress_from: int
-    published: Spans = field(default_factory=Spans)
-    accepted: list[int] = field(default_factory=list)
+    published: BitMap64 = field(default_factory=BitMap64)
+    accepted: BitMap64 = field(default_factory=BitMap64)
     touching: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     needed: int = 0
     compared: int = 0
@@ -93,17 +66,19 @@ class _ShardOutcomes:
 
     def is_finished(self) -> bool:
         """Whether all of them are decided, and the accepted ones compared."""
-        return self.watermark.end >= self.published.end and self.compared >= self.needed
+        return self.watermark.end >= self.end and self.compared >= self.needed
+
+    @property
+    def end(self) -> int:
+        """The position after the last published one; 0 for none."""
+        return self.published.max() + 1 if self.published else 0
 
     def reconciled(self) -> int:
         """How many are compared and touch no stripe with an open break."""
-        broken = {
-            offset
-            for found in self.open
-            for offset in self.touching.get((found.account, found.currency), ())
-            if offset < self.compared
-        }
-        return bisect_left(self.accepted, self.compared) - len(broken)
+        broken = BitMap64()
+        for found in self.open:
+            broken.update(self.touching.get((found.account, found.currency), ()))
+        return (self.accepted - broken).range_cardinality(0, self.compared)
 
 
 class OutcomeWatch:
@@ -145,11 +120,11 @@ class OutcomeWatch:
         Returns the tally, and whether all of them are.
         """
         until = float("inf") if seconds is None else time.monotonic() + seconds
-        watched = {index: shard for index, shard in enumerate(self._shards) if shard.published.end}
+        watched = {index: shard for index, shard in enumerate(self._shards) if shard.published}
         if not watched:
             return self._tally(), True
         async with self._reader as reader:
-            reader.place(await self._starts(reader, watched))
+            reader.assign(await self._starts(reader, watched))
             while not all(shard.is_finished() for shard in watched.values()):
                 left = until - time.monotonic()
                 if left <= 0:
@@ -197,13 +172,13 @@ class OutcomeWatch:
             _take_break(self._shards[row["shard"]], row)
 
     def _take_run(self, shard: _ShardOutcomes, run: ValidRun) -> None:
-        ours = shard.published
-        if not run.decision.voids and not ours.meet(run.decision.start, run.decision.end):
+        ours, decision = shard.published, run.decision
+        if not decision.voids and not ours.range_cardinality(decision.start, decision.end):
             return
         content = run.content
         for offset, legs in zip(content.offsets, content.legs(), strict=True):
             if offset in ours:
-                shard.accepted.append(offset)
+                shard.accepted.add(offset)
                 shard.needed = offset + 1
                 for account, currency in {leg[:2] for leg in legs}:
                     shard.touching.setdefault((account, currency), []).append(offset)
@@ -216,7 +191,7 @@ class OutcomeWatch:
             if refusal.offset in ours:
                 self._rejected += 1
                 if self._on_refused is not None:
-                    self._on_refused(run.decision.shard, refusal)
+                    self._on_refused(decision.shard, refusal)
 
     def _take_voids(self, shard: _ShardOutcomes, run: ValidRun) -> None:
         for void in run.voided:
@@ -271,7 +246,7 @@ async def last_progress(
     marks = [Watermark()] * shards
     bounds = await reader.bounds([TopicPartition(topic, shard) for shard in range(shards)])
     last = {tp: end - 1 for tp, (first, end) in bounds.items() if end > first}
-    reader.place(last)
+    reader.assign(last)
     async for fetched in reader.until({tp: offset + 1 for tp, offset in last.items()}):
         for _, row in await records.decode("Progress", fetched):
             marks[row["shard"]] = Watermark.of_progress(row)

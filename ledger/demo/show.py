@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from ledger.audit.findings import Report
+from ledger.audit.findings import AuditReport
 from ledger.client.balances import BalanceKey
 from ledger.demo import market
 from ledger.demo.generate import Made
@@ -139,7 +139,7 @@ def show_summary(console: Console, played: Played) -> None:
     )
 
 
-def show_verdict(console: Console, played: Played, report: Report) -> None:
+def show_verdict(console: Console, played: Played, report: AuditReport) -> None:
     """Print whatever is wrong, and the last line."""
     if not played.finished:
         line(console, "The time is up, and not all of them are reconciled or refused yet.")

@@ -1,1 +1,6 @@
-"""The general ledger: tables, the journal protocol and its implementations."""
+"""The general ledger: Journal posts and Books read, in memory and in PostgreSQL.
+
+`tables`, `reads`, `orphan_rows` and `sql_books` are common to SQL databases; `chain`, `sums` and
+`verify` check any Books. A second database is a folder beside `postgresql`, with connections, the
+statements of a posting, and Books that extend SqlBooks.
+"""

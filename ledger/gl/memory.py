@@ -8,32 +8,28 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Unpack
 
-from ledger.domain.balance import Totals, taken_back
+from ledger.domain.balance import NOTHING, Totals, taken_back
 from ledger.domain.run import Stripe, Voided, Watermark
 from ledger.gl import orphans
-from ledger.gl.journal import (
-    Accepted,
-    BalanceRow,
-    Books,
-    Orphan,
-    PostedRun,
-    PostedTransaction,
-    PostedVoid,
-    Posting,
-    PostingRun,
-    Prepared,
-    Row,
-    Snapshot,
-    Superseded,
-    TimeAxis,
+from ledger.gl.books import Accepted, BalanceQuery, BalanceRow, BalanceSnapshot, Snapshot, TimeAxis
+from ledger.gl.journal import Journal, Posting, Prepared, Superseded
+from ledger.gl.orphans import PostedPositions, RunCount
+from ledger.gl.posting import (
+    follow,
+    posted_run,
+    posted_transactions,
+    same_scale,
+    scales_of,
+    scales_together,
 )
-from ledger.gl.orphans import Counted, Posted
-from ledger.gl.posting import follow, same_scale, scales_of, scales_together, transactions_of
+from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedVoid, RowKey
+from ledger.gl.sums import add_entries
 
 
 @dataclass
-class _Shard:
+class _PostedShard:
     """Lists in order of offset, which is the order of posting."""
 
     watermark: Watermark = field(default_factory=Watermark)
@@ -43,12 +39,12 @@ class _Shard:
     voids: list[PostedVoid] = field(default_factory=list)
 
 
-class MemoryJournal:
+class MemoryJournal(Journal):
     """`Journal` without a database; never unavailable."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._shards: dict[int, _Shard] = defaultdict(_Shard)
+        self._shards: dict[int, _PostedShard] = defaultdict(_PostedShard)
         self._scales: dict[str, int] = {}
 
     def watermark(self, shard: int) -> Watermark:
@@ -84,22 +80,20 @@ class MemoryJournal:
             return [self._post(each.posting, each.after) for each in prepared]
 
     def _post(self, posting: Posting, after: Watermark) -> dict[Stripe, Totals]:
-        state = self._shards[posting.shard]
-        posted = [
-            each for run in posting.runs for each in transactions_of(posting.shard, run.posted)
-        ]
+        shard, state = posting.shard, self._shards[posting.shard]
+        posted = [each for run in posting.runs for each in posted_transactions(shard, run.posted)]
         state.transactions += posted
-        state.runs += map(_posted, posting.runs)
+        state.runs += map(posted_run, posting.runs)
         state.watermark = after
-        touched = _add(state.stripes, posted)
+        touched = add_entries(state.stripes, posted)
         for run in posting.runs:
-            state.voids += [PostedVoid.of(posting.shard, *each) for each in run.left_out]
+            state.voids += [PostedVoid.of(shard, *each) for each in run.left_out]
             for voided in run.voided:
-                touched |= self._take_back(state, posting.shard, run.decisions_offset, voided)
+                touched |= self._take_back(state, shard, run.decisions_offset, voided)
         return touched
 
     def _take_back(
-        self, state: _Shard, shard: int, decisions_offset: int, voided: Voided
+        self, state: _PostedShard, shard: int, decisions_offset: int, voided: Voided
     ) -> dict[Stripe, Totals]:
         content = voided.transaction
         for code, scale in zip(content.currencies, voided.scales, strict=True):
@@ -113,11 +107,6 @@ class MemoryJournal:
         state.stripes |= after
         return after
 
-    def post(
-        self, shard: int, before: Watermark, runs: Sequence[PostingRun]
-    ) -> dict[Stripe, Totals]:
-        return self.post_all([self.prepare(Posting(shard, before, runs))])[0] if runs else {}
-
     def snapshot(self, shard: int, since: int) -> Snapshot:
         with self._lock:
             state = self._shards[shard]
@@ -126,24 +115,9 @@ class MemoryJournal:
             }
             return Snapshot(state.watermark, recent)
 
-    def balances(
-        self,
-        *,
-        accounts: Sequence[str] | None = None,
-        prefix: str | None = None,
-        as_of: int | None = None,
-        by: TimeAxis = "effective",
-    ) -> list[BalanceRow]:
-        return self.books(accounts=accounts, prefix=prefix, as_of=as_of, by=by).rows
-
-    def books(
-        self,
-        *,
-        accounts: Sequence[str] | None = None,
-        prefix: str | None = None,
-        as_of: int | None = None,
-        by: TimeAxis = "effective",
-    ) -> Books:
+    def balance_snapshot(self, **query: Unpack[BalanceQuery]) -> BalanceSnapshot:
+        as_of, by = query.get("as_of"), query.get("by", "effective")
+        accounts, prefix = query.get("accounts"), query.get("prefix")
         named = None if accounts is None else set(accounts)
         sums: dict[Stripe, Totals] = {}
         with self._lock:
@@ -151,17 +125,13 @@ class MemoryJournal:
                 if as_of is None:
                     _merge(sums, state.stripes)
                 else:
-                    voided = {each.offset for each in state.voids}
-                    _add(sums, [
-                        each for each in state.transactions
-                        if _time(each, by) < as_of and each.offset not in voided
-                    ])  # fmt: skip
+                    add_entries(sums, _dated_before(state, as_of, by))
             rows = [
                 BalanceRow(*stripe, self._scales[stripe.currency], *totals[:3])
                 for stripe, totals in sorted(sums.items())
-                if _wanted(stripe.account, named, prefix)
+                if _is_wanted(stripe.account, named, prefix)
             ]
-            return Books(self._watermarks(), rows)
+            return BalanceSnapshot(self._watermarks(), rows)
 
     def accepted(self, ids: Sequence[str]) -> Mapping[str, Accepted]:
         wanted, found = set(ids), dict[str, Accepted]()
@@ -177,14 +147,6 @@ class MemoryJournal:
     def scales(self) -> Mapping[str, int]:
         with self._lock:
             return dict(self._scales)
-
-    def recorded_until(self) -> Mapping[int, int]:
-        with self._lock:
-            return {
-                shard: state.watermark.recorded_until
-                for shard, state in sorted(self._shards.items())
-                if state.runs
-            }
 
     def runs(self, shard: int, after: int = 0) -> Iterator[PostedRun]:
         with self._lock:
@@ -216,105 +178,74 @@ class MemoryJournal:
             ]
         yield from sorted(found, key=lambda row: (row[1], row[0]))
 
-    def orphans(self, shards: int, *, whole: bool = True) -> list[Orphan]:
+    def orphans(self, shards: int, *, whole: bool = True) -> list[JournalFinding]:
         with self._lock:
             marks = {shard: state.watermark for shard, state in self._shards.items()}
             begun = {shard: mark for shard, mark in marks.items() if mark != Watermark()}
-            posted = Posted(shards, begun)
+            posted = PostedPositions(shards, begun)
             found = [*posted.shards_beyond(), *self._currency_orphans()]
             for shard, state in sorted(self._shards.items()):
-                found += _orphans(posted, shard, state)
+                found += _shard_orphans(posted, shard, state)
                 if not whole and shard in posted.marks:
                     found += _miscounted(shard, state)
             return list(orphans.limited(found))
 
-    def _currency_orphans(self) -> Iterator[Orphan]:
+    def _currency_orphans(self) -> Iterator[JournalFinding]:
         used = {stripe.currency for state in self._shards.values() for stripe in state.stripes}
-        yield from map(orphans.not_used, sorted(self._scales.keys() - used))
-        yield from map(orphans.not_known, sorted(used - self._scales.keys()))
+        yield from map(orphans.unused_currency, sorted(self._scales.keys() - used))
+        yield from map(orphans.missing_currency, sorted(used - self._scales.keys()))
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-def _miscounted(shard: int, state: _Shard) -> Iterator[Orphan]:
+def _miscounted(shard: int, state: _PostedShard) -> Iterator[JournalFinding]:
     runs = sorted(state.runs, key=lambda run: -run.decisions_offset)
-    counted = [Counted(run.decisions_offset, run.start, run.end, run.accepted) for run in runs]
+    counted = [RunCount(run.decisions_offset, run.start, run.end, run.accepted) for run in runs]
     offsets = [each.offset for each in state.transactions]
     offsets += [each.offset for each in state.voids if not each.was_posted]
     for run in orphans.recent(counted):
-        there = sum(run.start <= offset < run.end for offset in offsets)
-        if there != run.accepted:
-            yield orphans.miscounted(shard, run, there)
+        present = sum(run.start <= offset < run.end for offset in offsets)
+        if present != run.accepted:
+            yield orphans.miscounted(shard, run, present)
 
 
-def _orphans(posted: Posted, shard: int, state: _Shard) -> Iterator[Orphan]:
-    """Of one shard. An entry is never without its transaction here, nor has it a number."""
+def _shard_orphans(
+    posted: PostedPositions, shard: int, state: _PostedShard
+) -> Iterator[JournalFinding]:
+    """Of one shard. In memory an entry is never without its transaction, and has no number."""
     mark = state.watermark
     ends = {Watermark(run.decisions_offset + 1, run.end, run.digest, run.recorded_until)
             for run in state.runs}  # fmt: skip
     if shard in posted.marks and mark not in ends:
-        yield orphans.standing(shard, mark)
+        yield orphans.no_run_ends_at(shard, mark)
     for run in state.runs:
-        if posted.outside("runs", shard, run.decisions_offset):
-            row = Row.of("runs", shard=shard, decisions_offset=run.decisions_offset)
-            yield posted.orphan(row, shard)
+        if posted.is_outside("runs", shard, run.decisions_offset):
+            yield posted.orphan(run.key, shard)
     for each in state.transactions:
-        if posted.outside("transactions", shard, each.offset):
+        if posted.is_outside("transactions", shard, each.offset):
             for table in ("transactions", "entries"):
-                row = Row.of(table, shard=shard, log_offset=each.offset)
-                yield posted.orphan(row, shard)
+                yield posted.orphan(RowKey.of(table, shard=shard, log_offset=each.offset), shard)
     for stripe, totals in state.stripes.items():
-        if posted.outside("stripes", shard, totals.offset):
-            row = Row.of("stripes", **stripe._asdict(), shard=shard)
-            yield posted.orphan(row, shard)
-
-
-def _posted(run: PostingRun) -> PostedRun:
-    decision = run.decision
-    return PostedRun(
-        shard=decision.shard,
-        decisions_offset=run.decisions_offset,
-        start=decision.start,
-        end=decision.end,
-        follows=decision.follows,
-        digest=decision.digest,
-        outcomes_digest=decision.outcomes_digest,
-        recorded_until=decision.recorded_until,
-        reference_offset=decision.reference_offset,
-        accepted=decision.accepted,
-        reference_digest=decision.reference_digest,
-    )
-
-
-def _add(
-    sums: dict[Stripe, Totals], transactions: Sequence[PostedTransaction]
-) -> dict[Stripe, Totals]:
-    """Count the entries in `sums`; the new totals of the stripes that they touch."""
-    touched: dict[Stripe, Totals] = {}
-    for transaction in transactions:
-        for account, currency, _, amount in transaction.entries:
-            stripe = Stripe(account, currency)
-            known = sums.get(stripe, Totals())
-            touched[stripe] = sums[stripe] = Totals(
-                known.debits + max(amount, 0),
-                known.credits + max(-amount, 0),
-                known.entries + 1,
-                transaction.offset,
-            )
-    return touched
+        if posted.is_outside("stripes", shard, totals.offset):
+            yield posted.orphan(RowKey.of("stripes", **stripe._asdict(), shard=shard), shard)
 
 
 def _merge(sums: dict[Stripe, Totals], stripes: Mapping[Stripe, Totals]) -> None:
     for stripe, totals in stripes.items():
-        known = sums.get(stripe, Totals())
+        known = sums.get(stripe, NOTHING)
         sums[stripe] = Totals(*(a + b for a, b in zip(known, totals, strict=True)))
 
 
-def _time(transaction: PostedTransaction, by: TimeAxis) -> int:
-    return transaction.effective_at if by == "effective" else transaction.recorded_at
+def _dated_before(state: _PostedShard, as_of: int, by: TimeAxis) -> Iterator[PostedTransaction]:
+    """Transactions of before that time that are not void."""
+    voided = {each.offset for each in state.voids}
+    for each in state.transactions:
+        time = each.effective_at if by == "effective" else each.recorded_at
+        if time < as_of and each.offset not in voided:
+            yield each
 
 
-def _wanted(account: str, named: Collection[str] | None, prefix: str | None) -> bool:
+def _is_wanted(account: str, named: Collection[str] | None, prefix: str | None) -> bool:
     inside = prefix is None or account == prefix or account.startswith(f"{prefix}:")
     return inside and (named is None or account in named)

@@ -1,4 +1,4 @@
-"""Where a shadow ledger's shard begins: a watermark, and the totals that came before it."""
+"""The beginning of a shadow ledger's shard: a watermark, and the totals before it."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -8,14 +8,14 @@ from sqlalchemy import Connection, func, insert, select
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.errors import InvariantBroken
-from ledger.gl.journal import PostedVoid
+from ledger.gl.rows import PostedVoid
 from ledger.gl.tables import currencies, shards, stripes, voids
 
 
 class Opening(NamedTuple):
     """`totals` of every stripe at `watermark`; `scales`: decimals by currency.
 
-    `voids`: what is left out of them, and taken back by a run after it.
+    `voids`: transactions that are left out of the totals, and voided by a run after the watermark.
     """
 
     watermark: Watermark
@@ -24,10 +24,12 @@ class Opening(NamedTuple):
     voids: Sequence[PostedVoid] = ()
 
 
-def write(connection: Connection, shard: int, opening: Opening) -> None:
-    """Raises InvariantBroken for a shard that has begun already."""
+def write_opening(connection: Connection, shard: int, opening: Opening) -> None:
+    """Insert the rows. Raises InvariantBroken for a shard that has begun already."""
     if connection.scalar(select(func.count()).where(shards.c.shard == shard)):
-        raise InvariantBroken(f"Shard {shard} of this ledger has begun; it cannot begin anew.")
+        raise InvariantBroken(
+            f"Shard {shard} of this ledger has begun already; it cannot begin again."
+        )
     mark, totals, scales, left_out = opening
     connection.execute(
         insert(shards).values(

@@ -1,7 +1,7 @@
-"""Looking for rows that no run accounts for, in SQL that every database of ours understands.
+"""The search for rows that no run accounts for, in SQL that PostgreSQL and Oracle understand.
 
-What is outside of what is posted is looked up by ranges of the primary keys, so that a large
-journal costs no more than a small one; the rest reads tables from end to end.
+Rows at positions that are not posted are looked up by ranges of the primary keys, so that a large
+journal costs no more than a small one; the other checks read tables from end to end.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,9 +22,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from ledger.gl import orphans, reads, rules
-from ledger.gl.journal import Orphan, Row
-from ledger.gl.orphans import LIMIT, RECENT_RUNS, Counted, Posted, limited, recent
+from ledger.gl import orphans, reads
+from ledger.gl.orphans import NAMED_ROWS, RECENT_RUNS, PostedPositions, RunCount, limited, recent
+from ledger.gl.rows import JournalFinding, RowKey
 from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions, voids
 
 _HOUR = text("interval '1' hour")
@@ -32,12 +32,17 @@ _EARLIEST = 946_684_800_000_000
 """The year 2000 in microseconds since 1970."""
 
 
-def find(connection: Connection, count: int, *, whole: bool) -> list[Orphan]:
-    """As `Journal.orphans`; the connection must be in a repeatable read."""
-    posted = Posted(count, reads.watermarks(connection))
-    parts: list[Iterable[Orphan]] = [
+def find_orphans(
+    connection: Connection, count: int, *, whole: bool, rules: Iterable[JournalFinding] = ()
+) -> list[JournalFinding]:
+    """As `Books.orphans`; the connection must be in a repeatable read.
+
+    `rules`: findings on the database's own rules, read only if `whole`.
+    """
+    posted = PostedPositions(count, reads.read_watermarks(connection))
+    parts: list[Iterable[JournalFinding]] = [
         posted.shards_beyond(),
-        _standing(connection, posted),
+        _at_no_end(connection, posted),
         _currencies(connection),
         *(
             _outside(connection, posted, table, position)
@@ -51,30 +56,30 @@ def find(connection: Connection, count: int, *, whole: bool) -> list[Orphan]:
         _stripes(connection, posted),
     ]
     if whole:
-        parts += [rules.broken(connection), _misnumbered(connection), _dated(connection)]
+        parts += [rules, _misnumbered(connection), _misdated(connection)]
     else:
         parts += [_miscounted(connection, shard) for shard in posted.marks]
     return list(limited(chain.from_iterable(parts)))
 
 
 def _outside(
-    connection: Connection, posted: Posted, table: Table, position: Column[int]
-) -> Iterator[Orphan]:
+    connection: Connection, posted: PostedPositions, table: Table, position: Column[int]
+) -> Iterator[JournalFinding]:
     columns = (table.c.shard, position)
     for shard, offset in _rows_outside(connection, posted, table.name, columns):
-        yield posted.orphan(Row.of(table.name, shard=shard, **{position.name: offset}), shard)
+        yield posted.orphan(RowKey.of(table.name, shard=shard, **{position.name: offset}), shard)
 
 
-def _entries_outside(connection: Connection, posted: Posted) -> Iterator[Orphan]:
+def _entries_outside(connection: Connection, posted: PostedPositions) -> Iterator[JournalFinding]:
     columns = (entries.c.shard, entries.c.log_offset, entries.c.entry)
     rows = _rows_outside(connection, posted, "entries", columns)
-    yield from orphans.entries_at(posted, rows[:LIMIT])
-    if len(rows) > LIMIT:
+    yield from orphans.entries_at(posted, rows[:NAMED_ROWS])
+    if len(rows) > NAMED_ROWS:
         yield orphans.more("entries")
 
 
 def _rows_outside(
-    connection: Connection, posted: Posted, table: str, key: tuple[Column[int], ...]
+    connection: Connection, posted: PostedPositions, table: str, key: tuple[Column[int], ...]
 ) -> list[Any]:
     """Keys of rows at positions that are not posted, one more than the limit of them."""
     shard, position = key[:2]
@@ -86,11 +91,11 @@ def _rows_outside(
     ranges += [shard < 0, shard >= posted.shards]
     for each, end in ends.items():
         ranges += [and_(shard == each, position < 0), and_(shard == each, position >= end)]
-    parts = [select(*key).where(within).order_by(*key).limit(LIMIT + 1) for within in ranges]
-    return list(connection.execute(union_all(*parts).limit(LIMIT + 1)))
+    parts = [select(*key).where(within).order_by(*key).limit(NAMED_ROWS + 1) for within in ranges]
+    return list(connection.execute(union_all(*parts).limit(NAMED_ROWS + 1)))
 
 
-def _standing(connection: Connection, posted: Posted) -> Iterator[Orphan]:
+def _at_no_end(connection: Connection, posted: PostedPositions) -> Iterator[JournalFinding]:
     ends = and_(
         runs.c.shard == shards.c.shard,
         runs.c.decisions_offset == shards.c.decisions_offset - 1,
@@ -101,21 +106,21 @@ def _standing(connection: Connection, posted: Posted) -> Iterator[Orphan]:
     query = select(shards.c.shard).outerjoin_from(shards, runs, ends).where(runs.c.shard.is_(None))
     for (shard,) in connection.execute(query.order_by(shards.c.shard)):
         if shard in posted.marks:
-            yield orphans.standing(shard, posted.marks[shard])
+            yield orphans.no_run_ends_at(shard, posted.marks[shard])
 
 
-def _miscounted(connection: Connection, shard: int) -> Iterator[Orphan]:
+def _miscounted(connection: Connection, shard: int) -> Iterator[JournalFinding]:
     columns = (runs.c.decisions_offset, runs.c.start_offset, runs.c.end_offset, runs.c.accepted)
     last = select(*columns).where(runs.c.shard == shard).order_by(runs.c.decisions_offset.desc())
-    found = recent([Counted(*row) for row in connection.execute(last.limit(RECENT_RUNS))])
+    found = recent([RunCount(*row) for row in connection.execute(last.limit(RECENT_RUNS))])
     if found and _count(connection, shard, found[0].start, found[-1].end) == sum(
         run.accepted for run in found
     ):
         return
     for run in found:
-        there = _count(connection, shard, run.start, run.end)
-        if there != run.accepted:
-            yield orphans.miscounted(shard, run, there)
+        present = _count(connection, shard, run.start, run.end)
+        if present != run.accepted:
+            yield orphans.miscounted(shard, run, present)
 
 
 def _count(connection: Connection, shard: int, start: int, end: int) -> int:
@@ -126,11 +131,11 @@ def _count(connection: Connection, shard: int, start: int, end: int) -> int:
         )
         for table, more in ((transactions, ()), (voids, (voids.c.was_posted == 0,)))
     ]
-    there, left_out = (count.scalar_subquery() for count in counts)
-    return int(connection.scalar(select(there + left_out)) or 0)
+    present, left_out = (count.scalar_subquery() for count in counts)
+    return int(connection.scalar(select(present + left_out)) or 0)
 
 
-def _currencies(connection: Connection) -> Iterator[Orphan]:
+def _currencies(connection: Connection) -> Iterator[JournalFinding]:
     used = select(stripes.c.currency).distinct().subquery()
     query = (
         select(currencies.c.code, used.c.currency)
@@ -138,24 +143,28 @@ def _currencies(connection: Connection) -> Iterator[Orphan]:
         .where(or_(currencies.c.code.is_(None), used.c.currency.is_(None)))
     )
     for code, currency in sorted(connection.execute(query), key=lambda row: row[0] or row[1]):
-        yield orphans.not_used(code) if currency is None else orphans.not_known(currency)
+        yield (
+            orphans.unused_currency(code)
+            if currency is None
+            else orphans.missing_currency(currency)
+        )
 
 
-def _stripes(connection: Connection, posted: Posted) -> Iterator[Orphan]:
+def _stripes(connection: Connection, posted: PostedPositions) -> Iterator[JournalFinding]:
     mark = and_(shards.c.shard == stripes.c.shard, shards.c.shard.between(0, posted.shards - 1))
     offset = stripes.c.last_offset
     query = (
         select(stripes.c.account, stripes.c.currency, stripes.c.shard)
         .outerjoin_from(stripes, shards, mark)
         .where(or_(shards.c.shard.is_(None), offset < 0, offset >= shards.c.end_offset))
-        .limit(LIMIT + 1)
+        .limit(NAMED_ROWS + 1)
     )
     for account, currency, shard in connection.execute(query):
-        row = Row.of("stripes", account=account, currency=currency, shard=shard)
+        row = RowKey.of("stripes", account=account, currency=currency, shard=shard)
         yield posted.orphan(row, shard)
 
 
-def _misnumbered(connection: Connection) -> Iterator[Orphan]:
+def _misnumbered(connection: Connection) -> Iterator[JournalFinding]:
     by_transaction = _numbers().subquery()
     numbered = by_transaction.c
     query: Select[Any] = (
@@ -175,7 +184,7 @@ def _misnumbered(connection: Connection) -> Iterator[Orphan]:
                 numbered.last_entry != numbered.entry_count - 1,
             )
         )
-        .limit(LIMIT + 1)
+        .limit(NAMED_ROWS + 1)
     )
     for shard, offset, count, first, last, known in connection.execute(query):
         yield orphans.misnumbered(
@@ -193,10 +202,10 @@ def _numbers() -> Select[Any]:
     ).group_by(*key)
 
 
-def _dated(connection: Connection) -> Iterator[Orphan]:
-    # An hour for the clock of another server that the database is moved to.
+def _misdated(connection: Connection) -> Iterator[JournalFinding]:
+    # The database may be moved to a server whose clock is up to an hour behind.
     late = runs.c.posted_at > func.current_timestamp() + _HOUR
     query = select(runs.c.shard, runs.c.decisions_offset)
-    query = query.where(or_(late, runs.c.posted_at < _EARLIEST)).limit(LIMIT + 1)
+    query = query.where(or_(late, runs.c.posted_at < _EARLIEST)).limit(NAMED_ROWS + 1)
     for shard, offset in connection.execute(query):
-        yield orphans.dated(shard, offset)
+        yield orphans.misdated(shard, offset)

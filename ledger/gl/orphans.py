@@ -1,22 +1,22 @@
-"""Rows that no run of the digest chain accounts for: which they are, and what is said of them."""
+"""Rows that no run of the digest chain accounts for: which they are, and a sentence about each."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ledger.domain.run import Watermark
-from ledger.gl.journal import Orphan, Row
+from ledger.gl.rows import JournalFinding, RowKey
 
-LIMIT = 100
-"""Rows of a table that are named; more are said to be there."""
+NAMED_ROWS = 100
+"""Rows of a table that are named; one finding stands for the others."""
 RECENT, RECENT_RUNS = 10_000, 1_000
-"""Positions and runs of a shard, counted back from where it stands, whose transactions are counted
-where tables are not read from end to end: under 2 ms a shard, however long the journal is."""
+"""Positions and runs of a shard, counted back from its end, whose transactions are counted if the
+tables are not read from end to end: under 2 ms a shard, however long the journal is."""
 _FORGED = "The posting service did not write it, or the shard's row was set back."
 
 
-class Counted(NamedTuple):
-    """A run as far as its transactions can be counted: at positions [start, end)."""
+class RunCount(NamedTuple):
+    """A run's positions [start, end), and how many transactions it accepted there."""
 
     decisions_offset: int
     start: int
@@ -24,8 +24,8 @@ class Counted(NamedTuple):
     accepted: int
 
 
-class Posted:
-    """What is posted, shard by shard, of one snapshot; `shards`: how many the log has."""
+class PostedPositions:
+    """How far each shard is posted, in one snapshot; `shards`: how many the log has."""
 
     def __init__(self, shards: int, marks: Mapping[int, Watermark]) -> None:
         self.shards = shards
@@ -38,11 +38,11 @@ class Posted:
             return {shard: mark.decisions_offset for shard, mark in self.marks.items()}
         return {shard: mark.end for shard, mark in self.marks.items()}
 
-    def outside(self, table: str, shard: int, position: int) -> bool:
+    def is_outside(self, table: str, shard: int, position: int) -> bool:
         """Whether nothing at that position is posted."""
         return not 0 <= position < self.ends(table).get(shard, 0)
 
-    def orphan(self, row: Row, shard: int, which: str = "") -> Orphan:
+    def orphan(self, row: RowKey, shard: int, which: str = "") -> JournalFinding:
         """A row at a position that is not posted; `which`, if it stands for several."""
         ends = self.ends(row.table)
         if not 0 <= shard < self.shards:
@@ -52,96 +52,103 @@ class Posted:
         else:
             offsets = "decision offset" if row.table == "runs" else "position"
             why = f"shard {shard} is posted from {offsets} 0 to {ends[shard] - 1}"
-        return Orphan(row, f"{row}{which} belongs to no run: {why}. {_FORGED}")
+        return JournalFinding.about(row, f"{row}{which} belongs to no run: {why}. {_FORGED}")
 
-    def shards_beyond(self) -> Iterator[Orphan]:
+    def shards_beyond(self) -> Iterator[JournalFinding]:
         """Shards that the log does not have."""
-        return (self.orphan(Row.of("shards", shard=shard), shard) for shard in self.beyond)
+        return (self.orphan(RowKey.of("shards", shard=shard), shard) for shard in self.beyond)
 
 
-def entries_at(posted: Posted, places: Iterable[tuple[int, int, int]]) -> Iterator[Orphan]:
+def entries_at(
+    posted: PostedPositions, places: Iterable[tuple[int, int, int]]
+) -> Iterator[JournalFinding]:
     """(shard, log offset, entry) of entries at positions that are not posted; one a position."""
     numbers: dict[tuple[int, int], list[int]] = defaultdict(list)
     for shard, offset, entry in places:
         numbers[shard, offset].append(entry)
     for (shard, offset), found in numbers.items():
-        row = Row.of("entries", shard=shard, log_offset=offset)
+        row = RowKey.of("entries", shard=shard, log_offset=offset)
         yield posted.orphan(row, shard, f", entry {', '.join(map(str, sorted(found)))},")
 
 
 def misnumbered(
     shard: int, offset: int, *, count: int, first: int, last: int, transaction: bool
-) -> Orphan:
+) -> JournalFinding:
     """Entries at a posted position that have no transaction, or not the numbers from 0 on."""
-    row = Row.of("entries", shard=shard, log_offset=offset)
+    row = RowKey.of("entries", shard=shard, log_offset=offset)
     if not transaction:
-        return Orphan(row, f"{row}: {count} entries of no transaction. {_FORGED}")
-    return Orphan(
+        return JournalFinding.about(row, f"{row}: {count} entries of no transaction. {_FORGED}")
+    return JournalFinding.about(
         row,
         f"{row}: {count} entries are numbered from {first} to {last}; a transaction's are numbered "
         f"from 0 to {count - 1}. One was added, removed or renumbered.",
     )
 
 
-def recent(runs: Sequence[Counted]) -> list[Counted]:
-    """Of a shard's runs, the newest first, those to count the transactions of; the oldest first."""
+def recent(runs: Sequence[RunCount]) -> list[RunCount]:
+    """The runs whose transactions are counted, oldest first, of a shard's runs, newest first."""
     since = runs[0].end - RECENT if runs else 0
     return [run for at, run in enumerate(runs[:RECENT_RUNS]) if not at or run.start >= since][::-1]
 
 
-def miscounted(shard: int, run: Counted, there: int) -> Orphan:
-    """A run that has not as many transactions as it accepted."""
-    row = Row.of("runs", shard=shard, decisions_offset=run.decisions_offset)
-    return Orphan(
+def miscounted(shard: int, run: RunCount, present: int) -> JournalFinding:
+    """A run that does not have as many transactions as it accepted."""
+    row = RowKey.of("runs", shard=shard, decisions_offset=run.decisions_offset)
+    return JournalFinding.about(
         row,
-        f"{row} accepted {run.accepted} transactions, and the journal has {there} at its positions "
-        f"{run.start} to {run.end - 1}: some were added or removed. `faust-ledger reconcile "
-        "--full` names them.",
+        f"{row} accepted {run.accepted} transactions, and the journal has {present} at its "
+        f"positions {run.start} to {run.end - 1}: some were added or removed. `faust-ledger "
+        "reconcile --full` names them.",
     )
 
 
-def standing(shard: int, mark: Watermark) -> Orphan:
-    """A shard that stands where no run ends."""
-    row = Row.of("shards", shard=shard)
-    return Orphan(
+def no_run_ends_at(shard: int, mark: Watermark) -> JournalFinding:
+    """A shard whose row is at the end of no run."""
+    row = RowKey.of("shards", shard=shard)
+    return JournalFinding.about(
         row,
-        f"{row} is said to be posted up to decision offset {mark.decisions_offset} and position "
+        f"{row} is recorded as posted up to decision offset {mark.decisions_offset} and position "
         f"{mark.end}, digest {mark.digest.hex()[:16]}…; no run of the journal ends so. Runs were "
         "removed or changed, or the shard's row was.",
     )
 
 
-def not_used(code: str) -> Orphan:
+def unused_currency(code: str) -> JournalFinding:
     """A currency without a stripe."""
-    row = Row.of("currencies", code=code)
-    return Orphan(row, f"{row} is used by no stripe. The posting service adds one with its use.")
+    row = RowKey.of("currencies", code=code)
+    return JournalFinding.about(
+        row, f"{row} is used by no stripe. The posting service adds one with its use."
+    )
 
 
-def not_known(code: str) -> Orphan:
+def missing_currency(code: str) -> JournalFinding:
     """A currency that stripes have, without a row."""
-    row = Row.of("currencies", code=code)
-    return Orphan(row, f"{row} is missing; stripes have it. Its row was removed or renamed.")
+    row = RowKey.of("currencies", code=code)
+    return JournalFinding.about(
+        row, f"{row} is missing; stripes have it. Its row was removed or renamed."
+    )
 
 
-def dated(shard: int, decisions_offset: int) -> Orphan:
+def misdated(shard: int, decisions_offset: int) -> JournalFinding:
     """A run posted at a time that cannot be."""
-    row = Row.of("runs", shard=shard, decisions_offset=decisions_offset)
-    return Orphan(
+    row = RowKey.of("runs", shard=shard, decisions_offset=decisions_offset)
+    return JournalFinding.about(
         row, f"{row}: posted_at lies in the future, or before the year 2000. It was changed."
     )
 
 
-def limited(found: Iterable[Orphan]) -> Iterator[Orphan]:
-    """Each row once, the first LIMIT of a table, and then one for the rest of it."""
-    told: dict[str, set[Row]] = defaultdict(set)
+def limited(found: Iterable[JournalFinding]) -> Iterator[JournalFinding]:
+    """Each row once, the first NAMED_ROWS of a table, and then one for the rest of it."""
+    named: dict[str, set[RowKey]] = defaultdict(set)
     for each in found:
-        rows = told[each.row.table]
-        if each.row in rows or len(rows) > LIMIT:
+        assert each.row is not None, "every orphan is a row"
+        rows = named[each.row.table]
+        if each.row in rows or len(rows) > NAMED_ROWS:
             continue
         rows.add(each.row)
-        yield each if len(rows) <= LIMIT else more(each.row.table)
+        yield each if len(rows) <= NAMED_ROWS else more(each.row.table)
 
 
-def more(table: str) -> Orphan:
+def more(table: str) -> JournalFinding:
     """In place of those beyond the limit."""
-    return Orphan(Row(table, ()), f"There are more such rows in table {table}.")
+    return JournalFinding.about(RowKey(table, ()), f"There are more such rows in table {table}.")

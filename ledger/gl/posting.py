@@ -1,10 +1,18 @@
-"""What every journal checks and works out before it posts; pure, without a database."""
+"""What every journal checks and derives before it posts; pure, without a database."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from ledger.domain.run import Content, Watermark
 from ledger.errors import InvariantBroken
-from ledger.gl.journal import NotPostable, PostedTransaction, PostingRun, Prepared
+from ledger.gl.journal import NotPostable, PostingRun, Prepared
+from ledger.gl.rows import PostedRun, PostedTransaction
+
+TRANSACTION_COLUMNS = (
+    "offsets", "transaction_ids", "kinds", "descriptions", "effective_at", "recorded_at",
+    "created_at", "ordering_keys", "reverses", "metadata",
+)  # fmt: skip
+"""The columns of a Content with the fields of a PostedTransaction, in their order."""
+_OF_DECISION = [name for name in PostedRun._fields if name != "decisions_offset"]
 
 
 def follow(shard: int, before: Watermark, runs: Sequence[PostingRun]) -> Watermark:
@@ -57,19 +65,22 @@ def _column_problem(content: Content) -> str | None:
 
 def scales_of(contents: Iterable[Content]) -> dict[str, int]:
     """Decimals by currency code. Raises NotPostable where the runs disagree."""
-    scales: dict[str, int] = {}
-    for content in contents:
-        for code, scale in set(zip(content.currencies, content.scales, strict=True)):
-            same_scale(code, scale, scales.setdefault(code, scale))
-    return scales
+    return _agreed(
+        pair
+        for content in contents
+        for pair in set(zip(content.currencies, content.scales, strict=True))
+    )
 
 
 def scales_together(prepared: Iterable[Prepared]) -> dict[str, int]:
-    """Those of several postings. Raises NotPostable where they disagree."""
+    """Decimals by code of several postings. Raises NotPostable where they disagree."""
+    return _agreed(pair for each in prepared for pair in each.scales.items())
+
+
+def _agreed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     scales: dict[str, int] = {}
-    for each in prepared:
-        for code, scale in each.scales.items():
-            same_scale(code, scale, scales.setdefault(code, scale))
+    for code, scale in pairs:
+        same_scale(code, scale, scales.setdefault(code, scale))
     return scales
 
 
@@ -83,24 +94,16 @@ def same_scale(code: str, scale: int, known: int) -> None:
         )
 
 
-def transactions_of(shard: int, content: Content) -> Iterator[PostedTransaction]:
+def posted_run(run: PostingRun) -> PostedRun:
+    """The run as the journal gives it back."""
+    fields = {name: getattr(run.decision, name) for name in _OF_DECISION}
+    return PostedRun(decisions_offset=run.decisions_offset, **fields)
+
+
+def posted_transactions(shard: int, content: Content) -> Iterator[PostedTransaction]:
     """The transactions of a run's content, as the journal gives them back."""
     scale_of = dict(zip(content.currencies, content.scales, strict=True))
-    for index, legs in enumerate(content.legs()):
-        yield PostedTransaction(
-            shard=shard,
-            offset=content.offsets[index],
-            transaction_id=content.transaction_ids[index],
-            kind=content.kinds[index],
-            description=content.descriptions[index],
-            effective_at=content.effective_at[index],
-            recorded_at=content.recorded_at[index],
-            created_at=content.created_at[index],
-            ordering_key=content.ordering_keys[index],
-            reverses=content.reverses[index],
-            metadata=content.metadata[index],
-            entries=[
-                (account, currency, scale_of[currency], amount)
-                for account, currency, amount in legs
-            ],
-        )
+    columns = [getattr(content, name) for name in TRANSACTION_COLUMNS]
+    for *fields, legs in zip(*columns, content.legs(), strict=True):
+        entries = [(account, code, scale_of[code], amount) for account, code, amount in legs]
+        yield PostedTransaction._make((shard, *fields, entries))

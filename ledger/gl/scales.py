@@ -1,23 +1,23 @@
-"""Decimals by currency as the digests have them, where table `currencies` was changed."""
+"""Decimals by currency as the digests have them, if table `currencies` was changed."""
 
 from collections.abc import Callable, Iterable, Iterator
 
-from ledger.gl.journal import PostedTransaction
+from ledger.domain.money import MAX_SCALE
+from ledger.gl.rows import PostedTransaction
 
-MAX_SCALE = 18
 TRIES = 20
 """Runs whose digests are tried with other decimals; each costs many digests."""
 
 
 class Scales:
-    """What was found out from one run counts for all that come after it."""
+    """What is found out from one run counts for all runs after it."""
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
         self._tries = TRIES
 
     def right(self, transactions: Iterable[PostedTransaction]) -> Iterable[PostedTransaction]:
-        """With the decimals that were found out."""
+        """`transactions` with the decimals that were found out."""
         return _with(transactions, self._known) if self._known else transactions
 
     def changed(

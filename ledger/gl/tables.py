@@ -1,10 +1,9 @@
-"""The tables of the general ledger, drawn so that PostgreSQL and Oracle can both have them.
+"""The tables of the general ledger, such that PostgreSQL and Oracle can both have them.
 
-`shards`, `stripes`: the present, moved along by each posting. `currencies`, `runs`,
-`transactions`, `entries`, `voids`: the journal, added to and never changed. What is in `voids`
-counts for nothing; `was_posted` says whether its rows are there all the same. Offsets are
-positions in Kafka; amounts are whole minor units; times are microseconds since 1970 in Python and
-exact in SQL.
+`shards`, `stripes`: the present, updated by each posting. `currencies`, `runs`, `transactions`,
+`entries`, `voids`: the journal, added to and never changed. A transaction in `voids` counts for
+nothing; `was_posted` is whether its rows exist all the same. Offsets are positions in Kafka;
+amounts are whole minor units; times are microseconds since 1970 in Python and exact in SQL.
 
 There is no foreign key to `stripes`, whose rows are written once per run and not per entry, and
 none between the tables of the journal: one statement sequence writes them, the audit compares
@@ -68,7 +67,7 @@ class Instant(TypeDecorator[int]):
 
 
 class Whole(TypeDecorator[int]):
-    """An int of any size up to 38 digits; exact, for it never meets a float."""
+    """An int of any size up to 38 digits; never a float, hence exact."""
 
     impl = Numeric(38, 0)
     cache_ok = True
@@ -78,7 +77,7 @@ class Whole(TypeDecorator[int]):
 
 
 class OptionalText(TypeDecorator[str]):
-    """Text that may be empty, as NULL in the database: Oracle knows no other empty text."""
+    """Text that may be empty, as NULL in the database: Oracle has no other empty text."""
 
     impl = String
     cache_ok = True
@@ -91,7 +90,7 @@ class OptionalText(TypeDecorator[str]):
 
 
 def _code(length: int) -> String:
-    """ASCII text, ordered by its bytes whatever order the database prefers."""
+    """ASCII text, ordered by its bytes whatever the database's collation."""
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
@@ -99,13 +98,13 @@ _DIGEST = LargeBinary(32).with_variant(oracle.RAW(32), "oracle")
 
 
 def _readable(*columns: str) -> str:
-    """The condition that instants can be read into Python: PostgreSQL's go further, to infinity."""
+    """The condition that instants fit into Python's; PostgreSQL's range is larger."""
     ends = "'0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'"
     return " AND ".join(f"{column} BETWEEN {ends}" for column in columns)
 
 
 def _check(name: str, condition: str) -> CheckConstraint:
-    """PostgreSQL's alone: a condition in its own words."""
+    """For PostgreSQL alone: a condition in its own syntax."""
     return CheckConstraint(condition, name=name).ddl_if(dialect="postgresql")
 
 
@@ -179,7 +178,7 @@ transactions = Table(
     PrimaryKeyConstraint("shard", "log_offset", name="transactions_pk"),
     Index("transactions_by_id", "transaction_id"),
     _check("transactions_position", "shard >= 0 AND log_offset >= 0"),
-    # Empty text is NULL: two ways of storing one thing would be a change that no digest shows.
+    # Empty text is NULL: a change between two ways to store it would show in no digest.
     _check(
         "transactions_texts",
         "transaction_id <> '' AND kind <> '' AND description <> '' AND ordering_key <> ''"
@@ -204,9 +203,8 @@ entries = Table(
     CheckConstraint("amount > 0 AND amount < 1e38", name="entries_amount"),
     _check("entries_position", "shard >= 0 AND log_offset >= 0 AND entry >= 0"),
     _check("entries_names", "account <> '' AND currency <> ''"),
-    # By no more than that: entries of one account share their key in PostgreSQL's index, which is a
-    # fifth of what it was with shard and offset. Measured four million transactions in: 17 µs of
-    # PostgreSQL a transaction, where it took 27.
+    # No more columns: entries of one account then share their key in PostgreSQL's index, which is a
+    # fifth of one with shard and offset, and faster to add to.
     Index("entries_by_account", "account"),
 )
 
@@ -228,8 +226,8 @@ stripes = Table(
         "stripes_totals",
         "debits >= 0 AND debits < 1e38 AND credits >= 0 AND credits < 1e38",
     ),
-    # Half of each page stays free for the next versions of its rows: then an update touches no
-    # index (measured: every one of them, against 87 percent with full pages).
+    # Half of each page stays free for the next versions of its rows: then no update touches an
+    # index.
     postgresql_with={"fillfactor": 50},
 )
 
@@ -245,7 +243,7 @@ voids = Table(
     Column("authority", BigInteger, nullable=False),
     Column("reason", OptionalText(4000)),
     Column("content", LargeBinary, nullable=False),
-    # 0 or 1: Oracle has truth values since 23 only.
+    # 0 or 1: Oracle has booleans since version 23 only.
     Column("was_posted", Integer, nullable=False),
     PrimaryKeyConstraint("shard", "log_offset", name="voids_pk"),
     CheckConstraint("was_posted IN (0, 1)", name="voids_was_posted"),

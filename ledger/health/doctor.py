@@ -35,9 +35,9 @@ def ledger(installation: Installation) -> Iterator[Finding]:
     settings, answering = load_settings(installation.place.root), installation.answering()
     if postgres.NAME in answering:
         yield from database.database(settings)
-        yield from rights.of_database(settings)
+        yield from rights.database_rights(settings)
     if installation.me and any(each.name in answering for each in installation.me.brokers):
-        yield from rights.of_kafka(settings)
+        yield from rights.kafka_rights(settings)
     if any(name.startswith("kafka") for name in answering):
         yield from topics.topic_settings(settings)
     if answering and answering == {service.name for service in installation.services()}:

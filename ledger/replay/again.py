@@ -1,6 +1,6 @@
-"""Decided again: what today's rules, settings and reference data make of what was decided.
+"""Decisions made again with the present rules, settings and reference data.
 
-A difference is no break. What was decided stands; this says what would be decided otherwise.
+A difference is no break: the decision in the log stands.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +14,8 @@ from ledger.domain.memory import Voidable
 from ledger.domain.reference import Leave, Reference
 from ledger.domain.run import Content, Outcomes, Voided
 from ledger.domain.valid_run import ValidRun
+from ledger.gl.posting import posted_transactions
+from ledger.gl.rows import PostedTransaction
 from ledger.settings import Settings
 from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.log import Log
@@ -25,11 +27,11 @@ ACCEPTED, DUPLICATE = "accepted", "duplicate"
 BY_REFERENCE, BY_RULES = "reference data", "rules or settings"
 
 
-class Otherwise(NamedTuple):
+class ChangedDecision(NamedTuple):
     """A record that would be decided otherwise today.
 
     `was`, `now`: accepted, duplicate, or the code of the refusal; `what`: the sentence of the
-    refusal that there is only once, or the fields that differ. `cause`: what has changed since.
+    refusal, or the fields that differ if both accept it. `cause`: what has changed since.
     """
 
     shard: int
@@ -41,30 +43,25 @@ class Otherwise(NamedTuple):
     cause: str
 
 
-class Verdict(NamedTuple):
-    """About one record; `content`: field by field, what was accepted."""
+class RecordOutcome(NamedTuple):
+    """The decision about one record; `content`: the accepted transaction's fields."""
 
     code: str
     transaction_id: str = ""
     sentence: str = ""
     content: tuple[Any, ...] = ()
 
-    def is_that_of(self, other: "Verdict") -> bool:
-        """A refusal is its code: its sentence may be worded anew."""
+    def is_same_as(self, other: "RecordOutcome") -> bool:
+        """Whether both are the same; of refusals only the code is compared."""
         return self.code == other.code and self.content == other.content
 
 
-NONE = Verdict("nothing")
+_NO_OUTCOME = RecordOutcome("nothing")
+_FIELDS = PostedTransaction._fields[2:]
 
 
-_FIELDS = (
-    "recorded_at", "effective_at", "created_at", "transaction_id", "kind", "description",
-    "ordering_key", "reverses", "metadata", "entries",
-)  # fmt: skip
-
-
-class ReferenceData:
-    """The reference topic as it is read today."""
+class ReferenceHistory:
+    """The reference topic: at present, and as of an earlier offset."""
 
     def __init__(self) -> None:
         self.today = Reference()
@@ -73,8 +70,8 @@ class ReferenceData:
         self._next = 0
 
     @classmethod
-    async def read(cls, log: Log, codec: Codec, topic: str) -> "ReferenceData":
-        """All of it; what no decision could use is passed over, as the service does."""
+    async def read(cls, log: Log, codec: Codec, topic: str) -> "ReferenceHistory":
+        """Read the whole topic; malformed records are ignored, as by the service."""
         made = cls()
         first, _ = await log.bounds(topic, 0)
         async for records in log.read(topic, 0, first):
@@ -83,12 +80,12 @@ class ReferenceData:
         return made
 
     def add(self, record: ConsumerRecord, row: dict[str, Any] | None) -> None:
-        """The topic's next record, decoded; None where it cannot be."""
+        """Add the topic's next record; `row`: decoded, None if it cannot be."""
         take(self.today, record, row)
         self._records.append((record, row))
 
     def as_of(self, offset: int) -> Reference:
-        """What stood before `offset` of the topic; asked in rising order it costs nothing twice."""
+        """Reference data before `offset` of the topic; offsets in rising order are read once."""
         if self._as_of.offset > offset:
             self._as_of, self._next = Reference(), 0
         while self._next < len(self._records) and self._records[self._next][0].offset < offset:
@@ -98,7 +95,7 @@ class ReferenceData:
 
 
 def voidable(voided: Iterable[Voided], leaves: Mapping[int, Leave] | None) -> dict[str, Voidable]:
-    """What a run has voided and there is leave for, as deciding it again looks it up."""
+    """The voids of a run for which there is leave, by id, as `decide` looks them up."""
     found = {}
     for each in voided:
         content = each.transaction
@@ -109,14 +106,14 @@ def voidable(voided: Iterable[Voided], leaves: Mapping[int, Leave] | None) -> di
     return found
 
 
-class Judge:
-    """Decides one shard's runs again; `folder` takes the ids accepted before, and is temporary."""
+class DecisionReplay:
+    """Decides one shard's runs again; `folder`: temporary, for the ids accepted before."""
 
     def __init__(
         self,
         settings: Settings,
         reader: TransactionReader,
-        reference: ReferenceData,
+        reference: ReferenceHistory,
         shard: int,
         folder: Path,
     ) -> None:
@@ -125,14 +122,16 @@ class Judge:
         self._ids = AcceptedIds(folder / str(shard))
 
     def remember(self, run: ValidRun) -> None:
-        """What was decided is what the runs after it met."""
+        """Add the run's decisions to the ids, for the runs after it."""
         memory = self._ids.memory()
         memory.remember(run.content, run.outcomes, run.voided)
         policy = self._reference.today.policy_at(run.decision.reference_offset)
         self._ids.write(memory, run, policy)
 
-    async def judge(self, run: ValidRun, records: Sequence[ConsumerRecord]) -> list[Otherwise]:
-        """What of the run, and its `records`, would be decided otherwise. Raises Unavailable."""
+    async def changed(
+        self, run: ValidRun, records: Sequence[ConsumerRecord]
+    ) -> list[ChangedDecision]:
+        """The run's `records` that would be decided otherwise. Raises Unavailable."""
         await self._reader.prepare([record.value for record in records])
         received = [
             Received(
@@ -144,32 +143,27 @@ class Judge:
             )
             for each in records
         ]  # fmt: skip
-        was = verdicts(run.content, run.outcomes)
+        was = outcomes_of(run.content, run.outcomes)
         now = self._decided(run, received, self._reference.today)
-        changed = [
+        offsets = [
             offset
             for offset in sorted(was.keys() | now.keys())
-            if not was.get(offset, NONE).is_that_of(now.get(offset, NONE))
+            if not was[offset].is_same_as(now[offset])
         ]
-        if not changed:
+        if not offsets:
             return []
         then = self._decided(run, received, self._reference.as_of(run.decision.reference_offset))
-        return [
-            self._otherwise(
-                offset, was.get(offset, NONE), now.get(offset, NONE), then.get(offset, NONE)
-            )
-            for offset in changed
-        ]
+        return [self._changed(at, was[at], now[at], then[at]) for at in offsets]
 
     def _decided(
         self, run: ValidRun, received: Sequence[Received], reference: Reference
-    ) -> dict[int, Verdict]:
+    ) -> "OutcomesByOffset":
         mark, end = run.before, run.after.end
         memory = self._ids.memory(voidable=voidable(run.voided, reference.leaves.get(self._shard)))
         policy = policy_or_first(reference, self._settings)
-        found: dict[int, Verdict] = {}
+        found = OutcomesByOffset()
         while mark.end < end:
-            settled = decide(
+            decided = decide(
                 (each for each in received if each.offset >= mark.end),
                 shard=self._shard,
                 shards=self._settings.shards,
@@ -179,44 +173,42 @@ class Judge:
                 reference=reference,
                 policy=policy,
             )
-            found |= verdicts(settled.content, settled.outcomes)
-            mark = settled.decision.after(mark, decisions_offset=run.decisions_offset)
+            found.update(outcomes_of(decided.content, decided.outcomes))
+            mark = decided.decision.after(mark, decisions_offset=run.decisions_offset)
         return found
 
-    def _otherwise(self, offset: int, was: Verdict, now: Verdict, then: Verdict) -> Otherwise:
-        """`then`: by today's rules, with what was known of reference data when it was decided."""
+    def _changed(
+        self, offset: int, was: RecordOutcome, now: RecordOutcome, then: RecordOutcome
+    ) -> ChangedDecision:
+        """`then`: by the present rules, with the reference data of when it was decided."""
         what = now.sentence or was.sentence
         if was.code == now.code == ACCEPTED:
             pairs = zip(_FIELDS, was.content, now.content, strict=True)
             what = "differs in " + ", ".join(name for name, one, other in pairs if one != other)
         name = was.transaction_id or now.transaction_id
-        cause = BY_REFERENCE if then.is_that_of(was) else BY_RULES
-        return Otherwise(self._shard, offset, name, was.code, now.code, what, cause)
+        cause = BY_REFERENCE if then.is_same_as(was) else BY_RULES
+        return ChangedDecision(self._shard, offset, name, was.code, now.code, what, cause)
 
     def close(self) -> None:
-        """Give the files back."""
+        """Close the files of the ids."""
         self._ids.close()
 
 
-def verdicts(content: Content, outcomes: Outcomes) -> dict[int, Verdict]:
-    """By offset."""
-    found: dict[int, Verdict] = {}
-    for offset, fields in _accepted(content):
-        found[offset] = Verdict(ACCEPTED, fields[3], content=fields)
+class OutcomesByOffset(dict[int, RecordOutcome]):
+    """The decisions about records; about an offset without one, `nothing`."""
+
+    def __missing__(self, offset: int) -> RecordOutcome:
+        return RecordOutcome("nothing")
+
+
+def outcomes_of(content: Content, outcomes: Outcomes) -> OutcomesByOffset:
+    """The decisions of a run."""
+    found = OutcomesByOffset()
+    for each in posted_transactions(0, content):
+        found[each.offset] = RecordOutcome(ACCEPTED, each.transaction_id, content=each[2:])
     for offset in outcomes.duplicates:
-        found[offset] = Verdict(DUPLICATE)
-    for each in outcomes.refused:
-        found[each.offset] = Verdict(each.code, each.transaction_id or "", each.reason)
+        found[offset] = RecordOutcome(DUPLICATE)
+    for refusal in outcomes.refused:
+        name = refusal.transaction_id or ""
+        found[refusal.offset] = RecordOutcome(refusal.code, name, refusal.reason)
     return found
-
-
-def _accepted(content: Content) -> Iterable[tuple[int, tuple[Any, ...]]]:
-    scales: Mapping[str, int] = dict(zip(content.currencies, content.scales, strict=True))
-    columns = zip(
-        content.offsets, content.recorded_at, content.effective_at, content.created_at,
-        content.transaction_ids, content.kinds, content.descriptions, content.ordering_keys,
-        content.reverses, content.metadata, content.legs(), strict=True,
-    )  # fmt: skip
-    for offset, *fields, legs in columns:
-        entries = [(account, code, scales[code], amount) for account, code, amount in legs]
-        yield offset, (*fields, entries)

@@ -1,26 +1,25 @@
-"""`faust-ledger rebuild balances`: the public topic made right from the stripes, while all runs."""
+"""`faust-ledger rebuild balances`: corrects the balances topic from the stripes, while all runs."""
 
 import asyncio
 import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ledger.audit import balances as audit
-from ledger.audit.findings import Break, Findings
-from ledger.audit.reading import Public, Sources
-from ledger.audit.stated import Holding as Stated
+from ledger.audit.findings import Break
+from ledger.audit.full import AGAIN_SECONDS, compare_public
+from ledger.audit.reading import PublicTopics, Sources
+from ledger.audit.stated import StripedAccount
 from ledger.domain.balance import AccountStripes, Balance
 from ledger.domain.partition import partition_of
 from ledger.domain.run import Stripe
-from ledger.streaming.log import Record, portions
-
-PAUSE_SECONDS = 0.25
+from ledger.streaming.append_queue import Record
+from ledger.streaming.log import portions
 
 
 class Outcome(NamedTuple):
-    """`accounts`: checked. `published`: how many were said again, or taken back.
+    """`accounts`: checked. `published`: how many were published again, or deleted.
 
-    `pending`: not looked at, because the stream is about to say them itself. `left`: still wrong.
+    `pending`: not compared, because the workers are about to publish them. `left`: still wrong.
     """
 
     accounts: int
@@ -29,39 +28,34 @@ class Outcome(NamedTuple):
     left: list[Break]
 
 
-async def rebuild(sources: Sources, seconds: float) -> Outcome:
-    """Say again what the topic lacks or has wrong, until it is right or `seconds` have passed.
+async def rebuild_balances(sources: Sources, seconds: float) -> Outcome:
+    """Publish what the topic lacks or has wrong, until it is right or `seconds` have passed.
 
-    Raises InvariantBroken where the stripes topic does not reach back to its beginning.
+    Raises InvariantBroken if the stripes topic does not reach back to its beginning.
     """
-    public = Public(sources)
+    public = PublicTopics(sources)
     until, published = time.monotonic() + seconds, set[Stripe]()
     while True:
-        # In this order: see ledger.audit.balances.
-        summed = await sources.summed()
-        await public.read_balances()
-        await public.read_stripes()
-        findings = Findings()
-        pending = audit.compare(public.holdings, public.balances, summed, findings)
+        findings, pending = await compare_public(sources, public)
         done = not findings.broken and not pending
         if done or time.monotonic() > until:
-            return Outcome(len(public.holdings), len(published), len(pending), findings.breaks())
+            return Outcome(len(public.accounts), len(published), len(pending), findings.breaks())
         if findings.broken:
-            await _say(sources, public, findings.broken)
+            await _publish(sources, public, findings.broken)
             published |= findings.broken
         else:
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
-async def _say(sources: Sources, public: Public, wrong: Iterable[Stripe]) -> None:
+async def _publish(sources: Sources, public: PublicTopics, wrong: Iterable[Stripe]) -> None:
     topic = sources.names.balances
     parts: dict[int, list[Record]] = {}
     for stripe in sorted(wrong):
-        # Readers count the highest version seen: one without a value first makes them forget it.
+        # Readers keep the highest version; a record without a value first makes them forget it.
         key = f"{stripe.account} {stripe.currency}".encode()
         records: list[Record] = [(key, None)]
-        if stripe in public.holdings:
-            row = _balance(stripe, public.holdings[stripe])._asdict()
+        if stripe in public.accounts:
+            row = _balance(stripe, public.accounts[stripe])._asdict()
             records.append((key, sources.codec.encode("Balance", row)))
         partition = partition_of(stripe.account.encode(), topic.partitions)
         parts.setdefault(partition, []).extend(records)
@@ -70,9 +64,9 @@ async def _say(sources: Sources, public: Public, wrong: Iterable[Stripe]) -> Non
             await sources.log.append_absolute(topic.name, partition, portion)
 
 
-def _balance(stripe: Stripe, stated: Stated) -> Balance:
-    holding = AccountStripes(stated.scale)
-    for shard, row in stated.parts.items():
+def _balance(stripe: Stripe, account: StripedAccount) -> Balance:
+    holding = AccountStripes(account.scale)
+    for shard, row in account.parts.items():
         holding.reconcile(shard, row.live)
-    holding.broken = frozenset(shard for shard, row in stated.parts.items() if row.broken)
+    holding.broken = frozenset(shard for shard, row in account.parts.items() if row.broken)
     return holding.balance(*stripe)

@@ -3,36 +3,44 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeVar
+from itertools import takewhile
+from operator import attrgetter
+from typing import Any, NamedTuple, Self, TypeVar
 
 from ledger.domain import money
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl.journal import PostedRun, PostedTransaction, PostedVoid
-from ledger.gl.postgresql import PostgresJournal
+from ledger.gl.rows import PostedRun, PostedTransaction, PostedVoid, fields_as_json
+from ledger.gl.sql_books import SqlBooks
 
 T = TypeVar("T", PostedRun, PostedTransaction, PostedVoid)
-LIMIT = 1_000
-"""Differences that are told one by one; the others are counted."""
+DIFFERENCES_LISTED = 1_000
+"""Differences that are listed; all are counted."""
 
 
-class Kind(StrEnum):
+class DifferenceKind(StrEnum):
     """What differs; the codes are public."""
 
     MISSING_LIVE = "missing_in_live"
     MISSING_SHADOW = "missing_in_shadow"
     DIFFERENT = "different"
 
+    @classmethod
+    def of(cls, live: object | None, shadow: object | None) -> Self:
+        """Of a row on both sides; None for a missing one."""
+        if shadow is None:
+            return cls.MISSING_SHADOW
+        return cls.MISSING_LIVE if live is None else cls.DIFFERENT
 
-class Difference(NamedTuple):
-    """Between the ledgers; `what`: transaction, run, void or stripe.
 
-    `name`: of the transaction or void its id, of the stripe account and currency. `fields`: by
-    name, what the live ledger has and what the shadow has; of what is missing, all there is on the
-    other side.
+class LedgerDifference(NamedTuple):
+    """Between the two ledgers; `what`: transaction, run, void or stripe.
+
+    `name`: of a transaction or void its id, of a stripe account and currency. `fields`: by name,
+    the values in the live ledger and in the shadow; if one is missing, all values of the other.
     """
 
-    kind: Kind
+    kind: DifferenceKind
     what: str
     shard: int
     offset: int
@@ -49,9 +57,9 @@ class Difference(NamedTuple):
     def sentence(self) -> str:
         """For people."""
         who = f"{self.what} {self.name}".strip() + f" at offset {self.offset}"
-        if self.kind is Kind.MISSING_LIVE:
+        if self.kind is DifferenceKind.MISSING_LIVE:
             return f"{who} is not in the live ledger"
-        if self.kind is Kind.MISSING_SHADOW:
+        if self.kind is DifferenceKind.MISSING_SHADOW:
             return f"{who} is in the live ledger, and the log has no such"
         parts = (f"{name} {live} live, {shadow} shadow" for name, (live, shadow) in
                  self.fields.items())  # fmt: skip
@@ -59,31 +67,29 @@ class Difference(NamedTuple):
 
 
 @dataclass(slots=True)
-class Compared:
-    """What came of comparing; `not_posted`: transactions that the live ledger is yet to post."""
+class Comparison:
+    """The result of comparing; `not_posted`: transactions not yet posted to the live ledger."""
 
     same: int = 0
     not_posted: int = 0
     count: int = 0
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[LedgerDifference] = field(default_factory=list)
 
-    def add(self, found: Difference) -> None:
-        """Count it, and keep it unless there are many."""
+    def add(self, found: LedgerDifference) -> None:
+        """Count it, and list it unless there are many."""
         self.count += 1
-        if len(self.differences) < LIMIT:
+        if len(self.differences) < DIFFERENCES_LISTED:
             self.differences.append(found)
 
 
 class ShardComparison:
-    """One shard of both ledgers, over the runs between two watermarks that the shadow has."""
+    """One shard of both ledgers, over the runs between two watermarks of the shadow."""
 
-    def __init__(
-        self, live: PostgresJournal, shadow: PostgresJournal, shard: int, found: Compared
-    ) -> None:
+    def __init__(self, live: SqlBooks, shadow: SqlBooks, shard: int, found: Comparison) -> None:
         self._live, self._shadow, self._shard, self._found = live, shadow, shard, found
 
     def compare(self, start: Watermark, end: Watermark) -> None:
-        """Findings go to where `found` is; what is posted meanwhile is not looked at."""
+        """Add differences to `found`; what is posted meanwhile is not compared."""
         posted = self._live.watermark(self._shard)
         self._compare_runs(start, end, posted)
         self._compare_voids(start, end, posted)
@@ -94,12 +100,15 @@ class ShardComparison:
     def _compare_runs(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
         until = min(end.decisions_offset, posted.decisions_offset)
         runs = (
-            _below(journal.runs(self._shard, start.decisions_offset), until, _run_place)
+            takewhile(
+                lambda run: run.decisions_offset < until,
+                journal.runs(self._shard, start.decisions_offset),
+            )
             for journal in (self._live, self._shadow)
         )
-        for live, shadow in merged(_run_place, *runs):
+        for live, shadow in merged(attrgetter("decisions_offset"), *runs):
             if live != shadow:
-                self._tell("run", live, shadow, _run_fields)
+                self._add("run", live, shadow, fields_as_json)
 
     def _compare_voids(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
         until = min(end.decisions_offset, posted.decisions_offset)
@@ -114,26 +123,26 @@ class ShardComparison:
         for offset in sorted(ours.keys() | theirs.keys()):
             live, shadow = ours.get(offset), theirs.get(offset)
             if live and shadow:
-                # Whether it was posted before is a matter of when, and of nothing that counts.
+                # Whether it was posted before it was voided depends on timing alone.
                 shadow = shadow._replace(was_posted=live.was_posted)
             if live != shadow:
-                self._tell("void", live, shadow, _run_fields)
+                self._add("void", live, shadow, fields_as_json)
 
     def _compare_transactions(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
-        # What is void counts for nothing: left out, or posted before that was known.
+        # A void transaction counts for nothing, whether it is left out or posted.
         left_out = [{each.offset for each in journal.voids(self._shard)}
                     for journal in (self._live, self._shadow)]  # fmt: skip
         both = (
             journal.transactions(self._shard, start.end, end.end)
             for journal in (self._live, self._shadow)
         )
-        for live, shadow in merged(_place, *both):
+        for live, shadow in merged(attrgetter("offset"), *both):
             if live == shadow:
                 self._found.same += 1
             elif self._is_left_out(live, shadow, left_out):
                 continue
             elif (live or shadow).offset < posted.end:  # type: ignore[union-attr]
-                self._tell("transaction", live, shadow, _fields)
+                self._add("transaction", live, shadow, _fields)
             elif live is None:
                 self._found.not_posted += 1
 
@@ -145,14 +154,11 @@ class ShardComparison:
         lacks = [void for side, void in zip((live, shadow), voids, strict=True) if side is None]
         return there is not None and bool(lacks) and there.offset in lacks[0]
 
-    def _tell(
+    def _add(
         self, what: str, live: T | None, shadow: T | None, fields: Callable[[T], dict[str, Any]]
     ) -> None:
         there = live or shadow
         assert there is not None, "one side has it"
-        kind = Kind.DIFFERENT
-        if live is None or shadow is None:
-            kind = Kind.MISSING_SHADOW if shadow is None else Kind.MISSING_LIVE
         ours, theirs = (fields(each) if each else {} for each in (live, shadow))
         changed = {
             name: (ours.get(name), theirs.get(name))
@@ -163,11 +169,12 @@ class ShardComparison:
             place, name = there.offset, there.transaction_id
         else:
             place, name = there.decisions_offset, ""
-        self._found.add(Difference(kind, what, self._shard, place, name, changed))
+        kind = DifferenceKind.of(live, shadow)
+        self._found.add(LedgerDifference(kind, what, self._shard, place, name, changed))
 
     def _compare_stripes(self, end: Watermark, posted: Watermark) -> None:
         _, shadow = self._shadow.snapshot(self._shard, -1)
-        # The present totals where both are at the same place; else what the entries came to there.
+        # The present totals if both are at the same position, otherwise the sums of entries there.
         if posted == end:
             _, live = self._live.snapshot(self._shard, -1)
         else:
@@ -175,24 +182,22 @@ class ShardComparison:
         for stripe in sorted(live.keys() | shadow.keys()):
             ours, theirs = live.get(stripe), shadow.get(stripe)
             if ours != theirs:
-                self._tell_stripe(stripe, ours, theirs)
+                self._add_stripe(stripe, ours, theirs)
 
-    def _tell_stripe(self, stripe: Stripe, live: Totals | None, shadow: Totals | None) -> None:
-        kind = Kind.DIFFERENT
-        if live is None or shadow is None:
-            kind = Kind.MISSING_SHADOW if shadow is None else Kind.MISSING_LIVE
+    def _add_stripe(self, stripe: Stripe, live: Totals | None, shadow: Totals | None) -> None:
         pairs = zip(Totals._fields, live or NOTHING, shadow or NOTHING, strict=True)
         fields = {f"{name} (minor units)" if name in ("debits", "credits") else name: (one, other)
                   for name, one, other in pairs if one != other}  # fmt: skip
         offset = max((live or NOTHING).offset, (shadow or NOTHING).offset)
         name = f"{stripe.account} {stripe.currency}"
-        self._found.add(Difference(kind, "stripe", self._shard, offset, name, fields))
+        kind = DifferenceKind.of(live, shadow)
+        self._found.add(LedgerDifference(kind, "stripe", self._shard, offset, name, fields))
 
 
 def merged(
     place: Callable[[T], int], live: Iterator[T], shadow: Iterator[T]
 ) -> Iterator[tuple[T | None, T | None]]:
-    """Pairs of what is at the same place of both, None where one side has nothing there."""
+    """Pairs of rows at the same place, None if one side has no row there."""
     ours, theirs = next(live, None), next(shadow, None)
     while ours is not None or theirs is not None:
         first = min(place(each) for each in (ours, theirs) if each is not None)
@@ -202,28 +207,6 @@ def merged(
             ours = next(live, None)
         if at_first[1] is not None:
             theirs = next(shadow, None)
-
-
-def _below(rows: Iterator[T], end: int, place: Callable[[T], int]) -> Iterator[T]:
-    for row in rows:
-        if place(row) >= end:
-            return
-        yield row
-
-
-def _place(transaction: PostedTransaction) -> int:
-    return transaction.offset
-
-
-def _run_place(run: PostedRun) -> int:
-    return run.decisions_offset
-
-
-def _run_fields(run: PostedRun | PostedVoid) -> dict[str, Any]:
-    return {
-        name: value.hex() if isinstance(value, bytes) else value
-        for name, value in run._asdict().items()
-    }
 
 
 def _fields(transaction: PostedTransaction) -> dict[str, Any]:

@@ -1,40 +1,36 @@
-"""`faust-ledger replay`: a stretch of the log in a shadow ledger, compared with the live one."""
+"""`faust-ledger replay`: posts a part of the log to a shadow ledger and compares it."""
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ledger.audit.reading import Sources
-from ledger.gl import shadows
-from ledger.gl.postgresql import PostgresJournal
-from ledger.replay.again import Judge, ReferenceData
-from ledger.replay.compare import Compared, ShardComparison
+from ledger.audit.reading import OnProgress, Sources
+from ledger.gl.postgresql import PostgresBooks, PostgresJournal, shadows
+from ledger.replay.again import DecisionReplay, ReferenceHistory
+from ledger.replay.compare import Comparison, ShardComparison
 from ledger.replay.shadow import Built, ShardBuild, Span
 from ledger.settings import Settings
 from ledger.streaming.transactions import TransactionReader
 
-Tell = Callable[[int], None]
-
 
 @dataclass(slots=True)
-class Report:
+class ReplayReport:
     """What was built in the schema `name`, and what comparing it showed."""
 
     name: str
     built: list[Built] = field(default_factory=list)
-    compared: Compared = field(default_factory=Compared)
+    compared: Comparison = field(default_factory=Comparison)
 
     @property
     def transactions(self) -> int:
-        """Posted to the shadow."""
+        """How many were posted to the shadow."""
         return sum(each.transactions for each in self.built)
 
     @property
     def runs(self) -> int:
-        """The same."""
+        """How many were posted to the shadow."""
         return sum(each.runs for each in self.built)
 
     def as_json(self) -> dict[str, Any]:
@@ -65,46 +61,49 @@ class Report:
         }
 
 
-async def replay(settings: Settings, name: str, span: Span, tell: Tell) -> Report:
-    """Build the shadow `name` of what was recorded in `span`; compare. The live one is only read.
+async def replay_log(
+    settings: Settings, name: str, span: Span, progress: OnProgress
+) -> ReplayReport:
+    """Build the shadow `name` of what was recorded in `span`, and compare it with the live ledger.
 
-    `tell` hears how many shards are done. Raises LedgerError where `name` is there already.
+    The live one is only read. `progress`: how many shards are done. Raises LedgerError if `name`
+    exists already.
     """
-    live = PostgresJournal(settings.database_url)
+    live = PostgresBooks(settings.database_url)
     sources = Sources.of(settings, live)
     try:
-        shadows.create(settings.database_url, name, f"replay of {shown(span)}")
+        shadows.create_shadow(settings.database_url, name, f"replay of {span_text(span)}")
         try:
-            return await _replayed(sources, live, name, span, tell)
+            return await _replayed(sources, live, name, span, progress)
         except BaseException:
-            # Half of one would only be in the way of the next attempt.
-            shadows.drop(settings.database_url, name)
+            # An incomplete shadow would be in the way of the next attempt.
+            shadows.remove_shadow(settings.database_url, name)
             raise
     finally:
         await sources.close()
 
 
 async def _replayed(
-    sources: Sources, live: PostgresJournal, name: str, span: Span, tell: Tell
-) -> Report:
-    settings, names, report = sources.settings, sources.names, Report(name)
+    sources: Sources, live: PostgresBooks, name: str, span: Span, progress: OnProgress
+) -> ReplayReport:
+    settings, names, report = sources.settings, sources.names, ReplayReport(name)
     reader = TransactionReader.of(settings)
-    reference = await ReferenceData.read(sources.log, sources.codec, names.reference.name)
+    reference = await ReferenceHistory.read(sources.log, sources.codec, names.reference.name)
     with (
         closing(PostgresJournal(settings.database_url, schema=name)) as shadow,
         TemporaryDirectory(prefix="faust-ledger-") as folder,
     ):
         for shard in range(names.decisions.partitions):
-            with closing(Judge(settings, reader, reference, shard, Path(folder))) as judge:
-                built = await ShardBuild(sources, shadow, shard, span, judge).run()
+            with closing(DecisionReplay(settings, reader, reference, shard, Path(folder))) as again:
+                built = await ShardBuild(sources, shadow, shard, span, again).run()
             report.built.append(built)
             comparison = ShardComparison(live, shadow, shard, report.compared)
             comparison.compare(built.opening, built.end)
-            tell(shard + 1)
+            progress(shard + 1)
     return report
 
 
-def shown(span: Span) -> str:
+def span_text(span: Span) -> str:
     """The span in words."""
     from ledger.client.drafts import rfc3339 as time
 

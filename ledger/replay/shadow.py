@@ -1,27 +1,25 @@
 """A shard of a shadow ledger, posted from the decision log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ledger.audit.reading import Records, Sources
+from ledger.audit.reading import OrderedRecords, Sources
 from ledger.domain.balance import Totals, taken_back, totals_after
 from ledger.domain.run import Stripe, Voided, Watermark
 from ledger.domain.valid_run import ValidRun
 from ledger.errors import LedgerError
-from ledger.gl.journal import NotPostable, PostedVoid, PostingRun
+from ledger.gl.journal import NotPostable, PostingRun
 from ledger.gl.opening import Opening
 from ledger.gl.postgresql import PostgresJournal
-from ledger.replay.again import Judge, Otherwise
+from ledger.gl.rows import PostedVoid
+from ledger.replay.again import ChangedDecision, DecisionReplay
 from ledger.streaming.decisions import valid_runs, voids_ahead
 
-POST_BYTES = 8 * 1024 * 1024
-"""Posted in one database transaction."""
-
-Tell = Callable[[int], None]
-"""Told up to which position of the shard it is done."""
+POSTED_AT_ONCE = 8 * 1024 * 1024
+"""Bytes of runs that are posted in one database transaction."""
 
 
 class Span(NamedTuple):
@@ -31,11 +29,11 @@ class Span(NamedTuple):
     end: int | None = None
 
     def is_before(self, run: ValidRun) -> bool:
-        """Whether all of the run was recorded before it."""
+        """Whether all of the run was recorded before the span."""
         return self.start is not None and run.after.recorded_until < self.start
 
     def is_past(self, run: ValidRun) -> bool:
-        """Whether none of the run was recorded before its end."""
+        """Whether none of the run was recorded before the span's end."""
         first = run.content.recorded_at[:1] or [run.before.recorded_until]
         return self.end is not None and first[0] >= self.end
 
@@ -44,8 +42,8 @@ class Span(NamedTuple):
 class Built:
     """What was posted to a shadow's shard: the runs between `opening` and `end`.
 
-    `otherwise`: what would be decided otherwise today. `undecided`: how many transactions were not
-    decided again, because the log no longer has them.
+    `otherwise`: records that would be decided otherwise today. `undecided`: how many transactions
+    were not decided again, because the log no longer has them.
     """
 
     shard: int
@@ -53,15 +51,15 @@ class Built:
     end: Watermark = field(default_factory=Watermark)
     runs: int = 0
     transactions: int = 0
-    otherwise: list[Otherwise] = field(default_factory=list)
+    otherwise: list[ChangedDecision] = field(default_factory=list)
     undecided: int = 0
 
 
 class ShardBuild:
-    """Posts a shard to `shadow`; with a judge, its transactions are decided again as well.
+    """Posts a shard to `shadow`; with `again`, its transactions are decided again as well.
 
-    What the live ledger has left out is left out here, and so is what cannot be posted here and is
-    void further on in the log.
+    Transactions that the live ledger has left out are left out here, and so are those that cannot
+    be posted here and are void further on in the log.
     """
 
     def __init__(
@@ -70,25 +68,25 @@ class ShardBuild:
         shadow: PostgresJournal,
         shard: int,
         span: Span,
-        judge: Judge | None = None,
+        again: DecisionReplay | None = None,
     ) -> None:
         self._sources, self._shadow, self._shard = sources, shadow, shard
-        self._span, self._judge = span, judge
+        self._span, self._again = span, again
         self._totals: dict[Stripe, Totals] = {}
         self._scales: dict[str, int] = {}
         self._waiting: list[ValidRun] = []
         self._left_out: dict[int, tuple[int, Voided]] = {}
         self._voids: list[PostedVoid] = []
-        self._originals: Records | None = None
+        self._originals: OrderedRecords | None = None
         self._begun = False
         self.built = Built(shard)
 
-    async def run(self, until: int | None = None, tell: Tell = lambda end: None) -> Built:
-        """From where the shadow is to the span's end, or to decision offset `until`."""
+    async def run(self, until: int | None = None) -> Built:
+        """Post from where the shadow is to the span's end, or to decision offset `until`."""
         mark = await asyncio.to_thread(self._shadow.watermark, self._shard)
         self._begun = mark != Watermark()
         self.built.opening = self.built.end = mark
-        live = await asyncio.to_thread(self._sources.journal.voids, self._shard)
+        live = await asyncio.to_thread(self._sources.books.voids, self._shard)
         if live:
             there = {(each.offset, each.decisions_offset) for each in live}
             ahead = await self._ahead(mark)
@@ -103,7 +101,6 @@ class ShardBuild:
                     break
                 else:
                     await self._take(run)
-                tell(run.after.end)
         await self._begin()
         await self._post()
         return self.built
@@ -113,9 +110,9 @@ class ShardBuild:
         first, end = await log.bounds(topic.name, self._shard)
         if mark.decisions_offset < first:
             raise LedgerError(
-                f"{topic.name}[{self._shard}] holds offsets from {first} on, and "
-                f"{mark.decisions_offset} is where the shadow ledger would go on: what came before "
-                "makes its balances, and is not in the log any more. Restore the topic "
+                f"{topic.name}[{self._shard}] holds offsets from {first} on, and the shadow ledger "
+                f"needs them from {mark.decisions_offset} on: its balances depend on runs "
+                "before that, which the log no longer has. Restore the topic "
                 "(docs/runbooks/log-cut.md), or look at the journal itself: "
                 "`faust-ledger balances --as-of`, `faust-ledger verify`."
             )
@@ -132,7 +129,7 @@ class ShardBuild:
         return found
 
     def _pass(self, run: ValidRun) -> None:
-        """It was recorded before the span: only what it comes to counts."""
+        """Add a run of before the span to the opening totals."""
         posting = self._posting(run)
         content = posting.posted
         self._totals |= totals_after(content, self._totals)
@@ -141,8 +138,8 @@ class ShardBuild:
         for voided in posting.voided:
             self._pass_void(voided)
         self.built.opening = self.built.end = run.after
-        if self._judge is not None:
-            self._judge.remember(run)
+        if self._again is not None:
+            self._again.remember(run)
 
     def _pass_void(self, voided: Voided) -> None:
         taken = voided.transaction
@@ -164,13 +161,16 @@ class ShardBuild:
 
     async def _take(self, run: ValidRun) -> None:
         await self._begin()
-        if self._waiting and sum(each.weight for each in self._waiting) + run.weight > POST_BYTES:
+        if (
+            self._waiting
+            and sum(each.weight for each in self._waiting) + run.weight > POSTED_AT_ONCE
+        ):
             await self._post()
         self._waiting.append(run)
         self.built.runs += 1
         self.built.transactions += run.decision.accepted
-        if self._judge is not None:
-            await self._decide_again(run, self._judge)
+        if self._again is not None:
+            await self._decide_again(run, self._again)
 
     async def _post(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -179,7 +179,7 @@ class ShardBuild:
         try:
             await self._post_all(waiting)
         except NotPostable:
-            # As posting does.
+            # As the posting agent does: leave out what is void further on.
             ahead = await self._ahead(waiting[0].before)
             if ahead.keys() <= self._left_out.keys():
                 raise
@@ -200,15 +200,15 @@ class ShardBuild:
         ]
         return PostingRun(decision, run.decisions_offset, run.content, run.voided, left_out)
 
-    async def _decide_again(self, run: ValidRun, judge: Judge) -> None:
+    async def _decide_again(self, run: ValidRun, again: DecisionReplay) -> None:
         topic, log = self._sources.names.transactions.name, self._sources.log
         if self._originals is None:
             first, end = await log.bounds(topic, self._shard)
             if first > run.before.end or end < run.after.end:
                 self.built.undecided += run.decision.accepted
-                judge.remember(run)
+                again.remember(run)
                 return
-            self._originals = Records(log.read(topic, self._shard, run.before.end))
+            self._originals = OrderedRecords(log.read(topic, self._shard, run.before.end))
         records = await self._originals.below(run.after.end)
-        self.built.otherwise += await judge.judge(run, records)
-        judge.remember(run)
+        self.built.otherwise += await again.changed(run, records)
+        again.remember(run)

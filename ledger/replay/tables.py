@@ -1,4 +1,4 @@
-"""`faust-ledger rebuild tables`: a worker's RocksDB tables removed, to be made again from Kafka."""
+"""`faust-ledger rebuild tables`: removes a worker's RocksDB tables, to be rebuilt from Kafka."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ from ledger.streaming import table as table_
 from ledger.streaming.log import Log
 from ledger.streaming.topics import Topic, Topics, topics
 
-INTAKE, STRIPES, BALANCES = TABLES = ("intake", "stripes", "balances")
+INTAKE, STRIPES, BALANCES = TABLE_KINDS = ("intake", "stripes", "balances")
 
 
 class Table(NamedTuple):
@@ -26,7 +26,7 @@ class Table(NamedTuple):
 
 
 class Lacking(NamedTuple):
-    """A topic that no longer has what a table would be made from: it begins at `first`."""
+    """A topic that no longer has what a table is rebuilt from: it begins at `first`."""
 
     table: Table
     topic: str
@@ -35,18 +35,18 @@ class Lacking(NamedTuple):
     def sentence(self) -> str:
         """For people."""
         return (
-            f"{self.table.path} cannot be made again: {self.topic}[{self.table.partition}] begins "
-            f"at offset {self.first}, and what came before it was deleted."
+            f"{self.table.path} cannot be rebuilt: {self.topic}[{self.table.partition}] begins "
+            f"at offset {self.first}, and what was before it is deleted."
         )
 
 
 def tables_of(settings: Settings, worker: str, kinds: Iterable[str]) -> list[Table]:
-    """Those on this disk. Raises LedgerError where there is no such worker."""
+    """The tables on this disk. Raises LedgerError if there is no such worker."""
     folder = settings.data_dir / "workers" / worker / "stream"
     if not folder.is_dir():
         known = sorted(each.parent.name for each in settings.data_dir.glob("workers/*/stream"))
         raise LedgerError(
-            f"{folder} is not there: no worker {worker} has run on this machine with this data "
+            f"{folder} does not exist: no worker {worker} has run on this machine with this data "
             f"directory. Those that have: {', '.join(known) or 'none'}."
         )
     return [
@@ -60,14 +60,14 @@ def require_stopped(settings: Settings, worker: str, tables: Iterable[Table]) ->
     """Raises LedgerError while a process may use the tables."""
     if _runs(settings, worker) or any(_is_open(table.path) for table in tables):
         raise LedgerError(
-            f"{worker} runs, and its tables are its own as long as it does. Nothing was removed. "
+            f"{worker} runs, and uses its tables. Nothing was removed. "
             "Stop it (`faust-ledger up --workers 0` stops this machine's workers, `down` all of "
             "it; elsewhere, end its process), and run this again."
         )
 
 
 def _runs(settings: Settings, worker: str) -> bool:
-    """By its command line; where psutil is not installed the tables' locks must do."""
+    """By its command line; without psutil only the tables' locks show that it runs."""
     with suppress(ImportError):
         from ledger.stack import files, workers
 
@@ -93,7 +93,7 @@ def _is_open(path: Path) -> bool:
 
 
 async def lacking(settings: Settings, tables: Iterable[Table], *, from_log: bool) -> list[Lacking]:
-    """What cannot be made again, and why. Raises Unavailable when Kafka does not answer."""
+    """The tables that cannot be rebuilt, and why. Raises Unavailable if Kafka does not answer."""
     names = topics(settings)
     log = Log(settings)
     try:
@@ -108,7 +108,7 @@ async def lacking(settings: Settings, tables: Iterable[Table], *, from_log: bool
 
 
 def _origins(names: Topics, *, from_log: bool) -> Mapping[str, list[Topic]]:
-    """What each kind of table is made from, which must be there from its first offset on."""
+    """The topics that each kind of table is rebuilt from, which must be whole."""
     folded = [names.decisions, names.posted]
     return {
         INTAKE: [names.decisions],
@@ -117,7 +117,7 @@ def _origins(names: Topics, *, from_log: bool) -> Mapping[str, list[Topic]]:
     }
 
 
-async def begin_anew(settings: Settings, tables: Iterable[Table]) -> None:
+async def refold_stripes(settings: Settings, tables: Iterable[Table]) -> None:
     """Have the stripes among removed tables folded from the decision log, not their changelog."""
     topic = topics(settings).stripes_changelog.name
     log = Log(settings)
@@ -131,7 +131,7 @@ async def begin_anew(settings: Settings, tables: Iterable[Table]) -> None:
 
 
 def remove(tables: Iterable[Table]) -> int:
-    """How many; one that is removed in part is found damaged, and removed, at the next start."""
+    """Returns how many. A partly removed table is damaged, and removed at the next start."""
     count = 0
     for table in tables:
         shutil.rmtree(table.path)

@@ -1,4 +1,4 @@
-"""What a broker reads at its start: its properties and how it logs."""
+"""The files that a broker reads when it starts: its properties and its logging configuration."""
 
 import json
 from pathlib import Path
@@ -7,14 +7,14 @@ from ledger.stack.files import Layout, write_private
 from ledger.stack.identity import Broker, Identity
 from ledger.stack.ports import HOST
 
-# A topic may set its own limit up to 32 MiB; the broker's must not be the smaller one.
+# A topic may set a limit of up to 32 MiB; the broker's must not be below it.
 LARGEST_BATCH_BYTES = 34 * 1024 * 1024
 
 PROPERTIES = """\
 # Written by `faust-ledger up`; changes are lost at the next start.
 process.roles=broker,controller
 node.id={number}
-# A data centre: replicas of a partition are put into as many of them as there are.
+# A data centre: the replicas of a partition are spread over as many of them as there are.
 broker.rack=dc{number}
 controller.quorum.voters={voters}
 listeners={protocol}://{host}:{port},CONTROLLER://{host}:{controller_port}
@@ -43,12 +43,12 @@ group.initial.rebalance.delay.ms=0
 message.max.bytes={largest}
 replica.fetch.max.bytes={largest}
 socket.request.max.bytes=104857600
-# The log is the record of what was asked: nothing is deleted unless a topic says so.
+# The log is the record of all transactions: nothing is deleted unless a topic says so.
 log.retention.ms=-1
 # The default of 128 MiB is a quarter of this heap.
 log.cleaner.dedupe.buffer.size=33554432
-# After kill -9 the controller does not let the broker in again until its last session is over.
-# The defaults, 9 s and 2 s, allow for a network between the two.
+# After kill -9 the broker can register again only when its last session has expired.
+# The defaults, 9 s and 2 s, allow for a network between broker and controller.
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000
 num.network.threads=3
@@ -56,10 +56,10 @@ num.io.threads=4
 controlled.shutdown.enable=true
 """
 
-# Between controllers certificates speak for both sides: SCRAM's credentials would be in the very
-# log that the controllers must first agree on, and a quorum that stopped as a whole never gathers
+# Controllers authenticate each other by certificates: SCRAM's credentials would be in the log on
+# which the controllers must first agree, and a quorum that stopped as a whole could never form
 # again (https://github.com/kafka-dev/kafka/issues/106, KAFKA-15513).
-SECURE = """\
+SECURE_PROPERTIES = """\
 sasl.enabled.mechanisms=SCRAM-SHA-512
 sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
@@ -71,7 +71,7 @@ ssl.truststore.type=PEM
 ssl.truststore.location={authority}
 listener.name.controller.ssl.client.auth=required
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-# Who is not named in a rule may do nothing.
+# A user that no rule names may do nothing.
 allow.everyone.if.no.acl.found=false
 super.users=User:broker;User:admin;{controllers}
 """
@@ -86,15 +86,15 @@ rootLogger.appenderRef.out.ref=OUT
 """
 
 
-def write(directory: Path, place: Layout, me: Identity, broker: Broker) -> None:
-    """server.properties and the logging configuration, into `directory`."""
-    text = properties(me, broker) + (secure(place, me, broker) if me.secure else "")
+def write_broker_files(directory: Path, place: Layout, me: Identity, broker: Broker) -> None:
+    """Write server.properties and the logging configuration to `directory`."""
+    text = properties(me, broker) + (secure_properties(place, me, broker) if me.secure else "")
     write_private(directory / "server.properties", text)
     write_private(directory / "log4j2.properties", LOGGING)
 
 
 def properties(me: Identity, broker: Broker) -> str:
-    """What every broker is told."""
+    """The properties of every broker."""
     voters = [f"{each.number}@{HOST}:{each.controller_port}" for each in me.brokers]
     return PROPERTIES.format(
         number=broker.number,
@@ -110,9 +110,9 @@ def properties(me: Identity, broker: Broker) -> str:
     )
 
 
-def secure(place: Layout, me: Identity, broker: Broker) -> str:
-    """What a broker of a secure stack is told as well."""
-    return SECURE.format(
+def secure_properties(place: Layout, me: Identity, broker: Broker) -> str:
+    """The further properties of a broker of a secure stack."""
+    return SECURE_PROPERTIES.format(
         password=me.passwords["broker"],
         certificate=escaped(place.certificate(broker.name)),
         authority=escaped(place.ca_file),
@@ -121,5 +121,5 @@ def secure(place: Layout, me: Identity, broker: Broker) -> str:
 
 
 def escaped(path: Path) -> str:
-    """A path as a Java properties file wants it: ASCII, escaped as in JSON."""
+    """A path as Java reads it from a properties file: ASCII, escaped as in JSON."""
     return json.dumps(str(path))[1:-1]

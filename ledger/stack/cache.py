@@ -1,10 +1,10 @@
-"""The programs that are not Python packages: downloaded once, then found without the network.
+"""The programs that are not Python packages: downloaded once, then used without the network.
 
-<cache>/kafka-4.3.1.json        the class path with sizes and digests
+<cache>/kafka-4.3.1.json        the manifest of Kafka: its class path with sizes and digests
 <cache>/maven/...               the jars
-<cache>/registry-3.3.3.json     the same for the unpacked registry
+<cache>/registry-3.3.3.json     the manifest of the unpacked registry
 <cache>/registry-3.3.3/...
-<cache>/kafka-4.3.1-java-25.0.2.aot, and the registry's: what Java made of it at its first run
+<cache>/kafka-4.3.1-java-25.0.2.aot, and the registry's: `ledger.stack.aot_cache`
 """
 
 import dataclasses
@@ -27,12 +27,12 @@ from ledger.stack.progress import Meter, Meters, Quiet, Stoppable
 
 KAFKA_VERSION = "4.3.1"
 KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
-# Kafka logs to SLF4J and, as a dependency, brings nothing that writes it down: this does. The
-# version is that of the log4j which Kafka brings.
-LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
+# Kafka logs through SLF4J and depends on nothing that writes the log; this does. The version is
+# that of the log4j on which Kafka depends.
+LOG4J = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 REGISTRY_VERSION = "3.3.3"
 REGISTRY = ("io.apicurio", "apicurio-registry-app", REGISTRY_VERSION)
-NAMES = KAFKA_NAME, REGISTRY_NAME = (f"kafka-{KAFKA_VERSION}", f"registry-{REGISTRY_VERSION}")
+PROGRAMS = KAFKA_NAME, REGISTRY_NAME = (f"kafka-{KAFKA_VERSION}", f"registry-{REGISTRY_VERSION}")
 CONNECTIONS = 6
 
 
@@ -54,45 +54,42 @@ def cache_dir() -> Path:
 
 
 def kafka_jars(cache: Path) -> list[Path]:
-    """Kafka's class path; `provide` has been called."""
+    """Kafka's class path; empty before `provide`."""
     return [cache / file.path for file in read_manifest(cache, KAFKA_NAME) or ()]
 
 
 def registry_dir(cache: Path) -> Path:
-    """The unpacked registry; `provide` has been called."""
+    """The directory of the unpacked registry, which `provide` fills."""
     return cache / REGISTRY_NAME
 
 
 def provide(cache: Path, meters: Meters | None = None) -> None:
-    """Have Kafka and the registry in `cache`, downloading what is not whole; `StackError`.
-
-    Does not touch the network when everything is there.
-    """
-    if all(is_whole(cache, name) for name in NAMES):
+    """Download Kafka and the registry to `cache`, unless both are whole there; `StackError`."""
+    if all(is_whole(cache, name) for name in PROGRAMS):
         return
-    with locked(cache):
-        # Another `up` may have filled it while this one waited for the lock.
-        missing = [name for name in NAMES if not is_whole(cache, name)]
+    with cache_lock(cache):
+        # Another `up` may have filled the cache while this one waited for the lock.
+        missing = [name for name in PROGRAMS if not is_whole(cache, name)]
         if missing:
             remove_leftovers(cache)
         for name in missing:
-            # jgo takes any file that is there for the right one.
+            # jgo takes any file of the right name for the right file.
             for path in damaged(cache, name, digests=False):
                 (cache / path).unlink(missing_ok=True)
         fill_all(cache, missing, meters or Quiet())
 
 
 def fill_all(cache: Path, missing: Sequence[str], meters: Meters) -> None:
-    """Fill the named parts at once; when one fails, or on Ctrl-C, the others give up."""
+    """Fill the `missing` programs in parallel; when one fails, or on Ctrl-C, the others stop."""
     stop = Event()
 
     def fill(name: str) -> None:
         with meters.meter(name) as meter:
             files = FILL[name](cache, Stoppable(meter, stop))
-            # Last of all: without it the files do not count.
+            # Last: files without a manifest do not count.
             write_manifest(cache, name, files)
 
-    with ThreadPoolExecutor(len(NAMES)) as pool:
+    with ThreadPoolExecutor(len(PROGRAMS)) as pool:
         try:
             for _ in pool.map(fill, missing):
                 pass
@@ -103,7 +100,7 @@ def fill_all(cache: Path, missing: Sequence[str], meters: Meters) -> None:
 
 def fill_kafka(cache: Path, meter: Meter) -> list[Path]:
     """Resolve Kafka's dependencies and download the jars, several at once."""
-    # Slow to import and needed once in the life of a cache.
+    # Imported here: slow to import, and needed once in the life of a cache.
     from jgo.maven import MavenContext
     from jgo.parse import Coordinate
 
@@ -115,13 +112,13 @@ def fill_kafka(cache: Path, meter: Meter) -> list[Path]:
     artifacts = [
         each.artifact for each in (*given, *needed) if each.scope in ("compile", "runtime")
     ]
-    artifacts.append(context.create_dependency(LOGGING).artifact)
+    artifacts.append(context.create_dependency(LOG4J).artifact)
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         return list(pool.map(lambda artifact: artifact.resolve(), artifacts))
 
 
 def fill_registry(cache: Path, meter: Meter) -> list[Path]:
-    """Download the registry's archive, unpack it beside its place, move it there."""
+    """Download the registry's archive, unpack it to a temporary directory and move that."""
     from jgo.maven import MavenContext
 
     from ledger.stack.downloads import CheckedResolver
@@ -134,7 +131,7 @@ def fill_registry(cache: Path, meter: Meter) -> list[Path]:
         if hasattr(tarfile, "data_filter"):
             tar.extractall(unpacked, filter="data")
         else:
-            # Before Python 3.11.4 there is no filter; the archive's digest has been checked.
+            # Python 3.11.0 to 3.11.3 have no filter; the archive's digest was checked.
             tar.extractall(unpacked)  # noqa: S202
     target = registry_dir(cache)
     shutil.rmtree(target, ignore_errors=True)
@@ -144,12 +141,12 @@ def fill_registry(cache: Path, meter: Meter) -> list[Path]:
 
 
 FILL: Mapping[str, Callable[[Path, Meter], list[Path]]] = dict(
-    zip(NAMES, (fill_kafka, fill_registry), strict=True)
+    zip(PROGRAMS, (fill_kafka, fill_registry), strict=True)
 )
 
 
 def remove_leftovers(cache: Path) -> None:
-    """Delete what interrupted downloads left; only under the lock."""
+    """Delete what interrupted downloads left; the caller holds the lock."""
     for path in list(cache.rglob(f".*{PARTIAL}*")):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -158,15 +155,15 @@ def remove_leftovers(cache: Path) -> None:
 
 
 @contextmanager
-def locked(cache: Path) -> Iterator[None]:
-    """One filler of a cache at a time."""
+def cache_lock(cache: Path) -> Iterator[None]:
+    """Let one process fill a cache at a time; `StackError` where it cannot be written."""
     import fasteners
 
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StackError(
-            f"The cache directory {cache} cannot be made: {error.strerror}. Name another with "
+            f"The cache directory {cache} cannot be created: {error.strerror}. Name another with "
             "FAUST_LEDGER_CACHE_DIR."
         ) from error
     with fasteners.InterProcessLock(cache / ".lock"):
@@ -174,7 +171,7 @@ def locked(cache: Path) -> Iterator[None]:
 
 
 def write_manifest(cache: Path, name: str, files: Sequence[Path]) -> None:
-    """Record `files` with their digests, in that order, as the last step of filling."""
+    """Write the manifest of `files` in that order, as the last step of filling."""
     entries = [
         dataclasses.asdict(
             CachedFile(str(path.relative_to(cache)), path.stat().st_size, sha256(path))
@@ -187,7 +184,7 @@ def write_manifest(cache: Path, name: str, files: Sequence[Path]) -> None:
 
 
 def read_manifest(cache: Path, name: str) -> list[CachedFile] | None:
-    """The files on record; None when there is no readable record."""
+    """The recorded files; None when there is no readable manifest."""
     try:
         entries = json.loads((cache / f"{name}.json").read_text())
         return [CachedFile(**entry) for entry in entries]
@@ -196,22 +193,22 @@ def read_manifest(cache: Path, name: str) -> list[CachedFile] | None:
 
 
 def is_whole(cache: Path, name: str) -> bool:
-    """Whether every file on record is there in its size; a matter of milliseconds."""
+    """Whether every recorded file exists in its recorded size; takes milliseconds."""
     return read_manifest(cache, name) is not None and not damaged(cache, name, digests=False)
 
 
 def damaged(cache: Path, name: str, *, digests: bool) -> list[str]:
-    """The recorded files that are missing or changed; with `digests`, read in full."""
+    """The recorded files that are missing or changed: by size, or also by `digests`."""
     wrong = []
     for file in read_manifest(cache, name) or ():
         path = cache / file.path
-        there = path.is_file() and path.stat().st_size == file.size
-        if not there or (digests and sha256(path) != file.sha256):
+        same_size = path.is_file() and path.stat().st_size == file.size
+        if not same_size or (digests and sha256(path) != file.sha256):
             wrong.append(file.path)
     return wrong
 
 
 def sha256(path: Path) -> str:
-    """In hex."""
+    """The SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

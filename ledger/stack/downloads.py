@@ -1,7 +1,8 @@
-"""One file from a repository: to a temporary name, checked against its published digest, renamed.
+"""Downloads of single files, each checked against the digest that its repository publishes.
 
 jgo's own downloader writes to the final name and only warns about a wrong digest, so a broken
 connection would leave a broken file for ever; `CheckedResolver` replaces that one step.
+pooch does not fit: it reads no published digest, and a killed one leaves files of random names.
 """
 
 import hashlib
@@ -11,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 from jgo.maven import Artifact, PythonResolver
 from jgo.util import http
@@ -24,17 +24,17 @@ from ledger.stack.progress import Meter, Silent
 # Strongest first. Every artifact has sha1; the newer ones have all.
 DIGESTS = ("sha256", "sha1", "md5")
 TIMEOUT_SECONDS = 30
-CHUNK_BYTES = 1 << 17
+READ_BYTES = 1 << 17
 
 
 class WrongDigest(StackError):
-    """What arrived is not what was published."""
+    """The downloaded file is not the published one."""
 
 
-def fetch(
+def download(
     url: str, target: Path, meter: Meter | None = None, *, pause_seconds: float = 0.5
 ) -> None:
-    """Download `url` to `target`; after this either the whole, verified file is there or none.
+    """Download `url` to `target`; afterwards the whole, verified file is there, or none.
 
     Three attempts with growing pauses, as connections break; then `StackError`.
     """
@@ -45,23 +45,27 @@ def fetch(
         reraise=True,
     )
     try:
-        attempts(attempt, url, target, meter or Silent())
+        attempts(download_once, url, target, meter or Silent())
     except OSError as error:
         raise StackError(
-            f"{url} could not be downloaded: {error}. Once is enough, later starts need no "
-            "network: check the connection and the proxy settings (HTTPS_PROXY), then try again."
+            f"{url} could not be downloaded: {error}. To go on, check the connection and the proxy "
+            "settings (HTTPS_PROXY), then try again. Later starts need no network."
         ) from error
 
 
-def attempt(url: str, target: Path, meter: Meter) -> None:
-    """One attempt of `fetch`; OSError when the connection fails, `WrongDigest`."""
+def download_once(url: str, target: Path, meter: Meter) -> None:
+    """One attempt of `download`; OSError when the connection fails, `WrongDigest`."""
     algorithm, published = published_digest(url)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with partial(target) as file, closing(answer(url, stream=True)) as response:
+    with (
+        partial_file(target) as file,
+        closing(http.get(url, stream=True, timeout=TIMEOUT_SECONDS)) as response,
+    ):
+        response.raise_for_status()
         meter.expect(int(response.headers.get("content-length", 0)))
         digest = hashlib.new(algorithm)
         with file.open("wb") as output:
-            for chunk in response.iter_content(CHUNK_BYTES):
+            for chunk in response.iter_content(READ_BYTES):
                 output.write(chunk)
                 digest.update(chunk)
                 meter.advance(len(chunk))
@@ -70,15 +74,15 @@ def attempt(url: str, target: Path, meter: Meter) -> None:
         if digest.hexdigest() != published:
             raise WrongDigest(
                 f"{url} arrived with {algorithm} {digest.hexdigest()}, but {published} is "
-                "published: it was changed or cut short on the way. It was not kept; try again, "
-                "and if this stays, ask who runs the proxy or mirror in between."
+                "published: it was changed or cut short on the way. It was not kept. Try again; "
+                "if this happens every time, ask who runs the proxy or mirror in between."
             )
         file.replace(target)
 
 
 @contextmanager
-def partial(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target` which is gone afterwards, whatever happens."""
+def partial_file(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` that is removed afterwards, whatever happens."""
     name = f".{target.name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}"
     path = target.with_name(name)
     try:
@@ -97,19 +101,13 @@ def published_digest(url: str) -> tuple[str, str]:
             if response.status_code != HTTPStatus.NOT_FOUND:
                 response.raise_for_status()
     raise StackError(
-        f"No digest is published beside {url}: it cannot be checked, so it is not used."
+        f"{url} cannot be checked, and so is not used: its repository publishes no digest "
+        f"({', '.join(DIGESTS)}) beside it. Use a repository or mirror that does."
     )
 
 
-def answer(url: str, *, stream: bool) -> Any:
-    """The response to a GET; OSError unless it is a success."""
-    response = http.get(url, stream=stream, timeout=TIMEOUT_SECONDS)
-    response.raise_for_status()
-    return response
-
-
 class CheckedResolver(PythonResolver):
-    """jgo's resolver of dependencies, with our download."""
+    """jgo's resolver of dependencies, with downloads that are checked."""
 
     def __init__(self, meter: Meter) -> None:
         super().__init__()
@@ -121,5 +119,5 @@ class CheckedResolver(PythonResolver):
         assert target is not None, "a context always has a cache here"
         (repository,) = artifact.context.remote_repos.values()
         url = f"{repository}/{artifact.component.path_prefix.as_posix()}/{artifact.filename}"
-        fetch(url, target, self._meter)
+        download(url, target, self._meter)
         return target

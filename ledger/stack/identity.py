@@ -1,4 +1,4 @@
-"""What a data directory keeps for life: its shape, ports and passwords, its Kafka cluster's id."""
+"""What a data directory keeps for life: its shape, ports, passwords and Kafka cluster id."""
 
 import base64
 import json
@@ -11,15 +11,15 @@ from ledger.settings import Settings
 from ledger.stack import ports
 from ledger.stack.files import Layout, write_private
 
-ROLES = ("postgres", "ledger_owner", "ledger_service", "ledger_finance", "registry")
-"""PostgreSQL's."""
+DATABASE_ROLES = ("postgres", "ledger_owner", "ledger_service", "ledger_finance", "registry")
+"""PostgreSQL's roles."""
 USERS = ("broker", "admin", "service", "producer", "backend", "finance")
-"""Kafka's and, but for the broker, the registry's."""
+"""Kafka's users; all but the broker are the registry's users too."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """TCP ports on 127.0.0.1; None where the one on record, or a free one, will do."""
+    """TCP ports on 127.0.0.1; None takes the recorded port, or else a free one."""
 
     kafka: int | None = None
     registry: int | None = None
@@ -28,7 +28,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Shape:
-    """What is fixed when a stack is made; None where what is on record, or the default, will do."""
+    """What is fixed when a stack is created; None takes what is recorded, or else the default."""
 
     data_centres: int | None = None
     secure: bool | None = None
@@ -36,7 +36,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Broker:
-    """One Kafka node, broker and controller; `number` counts the data centres from 1."""
+    """One Kafka node, broker and controller in one; `number` is its data centre's, from 1."""
 
     number: int
     name: str
@@ -46,7 +46,10 @@ class Broker:
 
 @dataclass(frozen=True)
 class Identity:
-    """`passwords` are by PostgreSQL role and by Kafka's users; a broker for each data centre."""
+    """What is recorded of one stack.
+
+    `passwords` are by PostgreSQL role and Kafka user; every data centre has one broker.
+    """
 
     cluster_id: str
     kafka_ports: tuple[int, ...]
@@ -59,12 +62,12 @@ class Identity:
 
     @property
     def data_centres(self) -> int:
-        """How many."""
+        """The number of data centres."""
         return len(self.kafka_ports)
 
     @property
     def brokers(self) -> tuple[Broker, ...]:
-        """In the order of their data centres."""
+        """The brokers in the order of their data centres."""
         ports = zip(self.kafka_ports, self.controller_ports, strict=True)
         return tuple(
             Broker(number, "kafka" if self.data_centres == 1 else f"kafka-{number}", *each)
@@ -73,12 +76,12 @@ class Identity:
 
     @property
     def copies(self) -> int:
-        """Of every partition: one in each of at most three data centres."""
+        """The copies of every partition: one in each of at most three data centres."""
         return min(self.data_centres, 3)
 
 
 def load(place: Layout) -> Identity | None:
-    """The identity on record; None for a new data directory."""
+    """The recorded identity; None for a new data directory. `StackError` for an unreadable one."""
     if not place.identity_file.exists():
         return None
     try:
@@ -90,27 +93,27 @@ def load(place: Layout) -> Identity | None:
         raise StackError(
             f"{place.identity_file} holds this stack's passwords and cannot be read ({error}). "
             "Restore it from a backup; or, if the ledger in this directory may be lost, remove "
-            f"{place.root} and start anew."
+            f"{place.root} and start again."
         ) from error
 
 
-def establish(
+def load_or_create(
     place: Layout, wanted: Ports, settings: Settings, shape: Shape | None = None
 ) -> Identity:
-    """The identity on record, or a new one, with the `wanted` ports; not written yet.
+    """The recorded identity, or a new one, with the `wanted` ports; not written yet.
 
-    `StackError` when another number of shards or data centres is set than the ledger was created
-    with, or another security.
+    `StackError` when the number of shards or data centres, or `secure`, is set and differs from
+    what the stack was created with.
     """
     shape = shape or Shape()
-    known = load(place) or create(place, wanted, settings.shards, shape)
+    known = load(place) or new_identity(place, wanted, settings.shards, shape)
     given = settings.shards if "shards" in settings.model_fields_set else None
     require_same("shards", given, known.shards)
     require_same("data centres", shape.data_centres, known.data_centres)
     if shape.secure is not None and shape.secure != known.secure:
         raise StackError(
-            f"This stack was made {'with' if known.secure else 'without'} --secure, which is "
-            "fixed when it is made: leave the option as it was, or use another --data-dir."
+            f"This stack was created {'with' if known.secure else 'without'} --secure, which "
+            "cannot be changed: give the option as it was, or use another --data-dir."
         )
     identity = replace(
         known,
@@ -123,25 +126,25 @@ def establish(
 
 
 def require_same(what: str, given: int | None, known: int) -> None:
-    """A `StackError` when `given` is set and is another number than the ledger's."""
+    """A `StackError` when `given` is set and differs from the ledger's number."""
     if given is not None and given != known:
         raise StackError(
-            f"This ledger was created with {known} {what} and {given} are set now. The number is "
-            "fixed when a ledger is created: take the setting away, or use another --data-dir."
+            f"This ledger was created with {known} {what} and {given} are set now. The number "
+            "cannot be changed: remove the setting, or use another --data-dir."
         )
 
 
 def save(place: Layout, identity: Identity) -> None:
-    """Write it, mode 0600, all or nothing."""
+    """Write the identity, mode 0600, all or nothing."""
     write_private(place.identity_file, json.dumps(asdict(identity), indent=2))
 
 
-def create(place: Layout, wanted: Ports, shards: int, shape: Shape) -> Identity:
-    """New passwords, a new cluster id, and a free port for everything that was given none."""
+def new_identity(place: Layout, wanted: Ports, shards: int, shape: Shape) -> Identity:
+    """New passwords, a new cluster id, and a free port for every part without a wanted one."""
     if (place.postgres / "PG_VERSION").exists():
         raise StackError(
             f"{place.postgres} holds a database, but {place.identity_file} with its passwords is "
-            "missing. Restore that file from a backup, or remove the directory and start anew."
+            "missing. Restore that file from a backup, or remove the directory and start again."
         )
     taken = {each for each in (wanted.kafka, wanted.registry, wanted.postgres) if each}
 
@@ -159,12 +162,12 @@ def create(place: Layout, wanted: Ports, shards: int, shape: Shape) -> Identity:
         postgres_port=port(wanted.postgres),
         shards=shards,
         secure=bool(shape.secure),
-        passwords={name: secrets.token_urlsafe(24) for name in (*ROLES, *USERS)},
+        passwords={name: secrets.token_urlsafe(24) for name in (*DATABASE_ROLES, *USERS)},
     )
 
 
 def with_new_controller_ports(identity: Identity) -> Identity:
-    """For when no broker runs: nobody else uses these ports, so nothing is kept waiting for one."""
+    """The identity with free controller ports; for when no broker runs: only brokers use them."""
     taken = {*identity.kafka_ports, identity.registry_port, identity.postgres_port}
     chosen: list[int] = []
     for _ in identity.controller_ports:
@@ -173,7 +176,7 @@ def with_new_controller_ports(identity: Identity) -> Identity:
 
 
 def require_distinct(identity: Identity) -> None:
-    """A `StackError` when two parts were given one port."""
+    """A `StackError` when two parts have the same port."""
     given = (*identity.kafka_ports, identity.registry_port, identity.postgres_port)
     if len(set(given)) < len(given):
         raise StackError(

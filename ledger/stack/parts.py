@@ -17,7 +17,7 @@ import psutil
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from ledger.errors import StackError
-from ledger.stack.environment import PRIVATE_UMASK, plain
+from ledger.stack.environment import PRIVATE_UMASK, for_programs
 from ledger.stack.files import PRIVATE_DIR, private_opener, tail
 
 # The start time is derived from ticks since boot and the wall clock, so it moves a little when
@@ -145,7 +145,7 @@ def spawn(
                 stdout=output,
                 stderr=output,
                 cwd=cwd,
-                env=dict(plain() if env is None else env),
+                env=dict(for_programs() if env is None else env),
                 umask=PRIVATE_UMASK,
                 start_new_session=True,
                 **as_user,

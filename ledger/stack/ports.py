@@ -1,4 +1,4 @@
-"""Choosing ports, and saying who has one that we want."""
+"""Choosing free ports, and naming the process that holds a wanted one."""
 
 import socket
 from pathlib import Path
@@ -9,8 +9,8 @@ import psutil
 from ledger.errors import StackError
 
 HOST = "127.0.0.1"
-# Below the range from which the system takes ports for outgoing connections (32768 on Linux):
-# a port from that range could be in use by any client at the next `up`.
+# Below the system's range for outgoing connections (from 32768 on Linux): any client may hold a
+# port of that range at the next `up`.
 LOWEST, HIGHEST = 20_000, 32_000
 ATTEMPTS = 50
 
@@ -18,7 +18,7 @@ ATTEMPTS = 50
 def is_free(port: int) -> bool:
     """Whether a server could listen on 127.0.0.1:`port` now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do: connections of the last server that linger in TIME_WAIT do not count.
+        # As servers do: connections of an earlier server in TIME_WAIT do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -29,7 +29,7 @@ def is_free(port: int) -> bool:
 
 
 def is_open(port: int) -> bool:
-    """Whether somebody accepts connections on 127.0.0.1:`port`."""
+    """Whether a process accepts connections on 127.0.0.1:`port`."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((HOST, port)) == 0
@@ -48,7 +48,7 @@ def choose(avoid: set[int]) -> int:
 
 
 def owner(port: int) -> str:
-    """Who listens on `port`, in words: 'nginx (pid 12, user www)', or that it is not known."""
+    """The process that listens on `port`, for people: `nginx (pid 12, user www)`."""
     try:
         listening = [
             each.pid
@@ -60,15 +60,15 @@ def owner(port: int) -> str:
             return f"{found.name()} (pid {found.pid}, user {found.username()})"
     except psutil.Error:
         pass
-    return "a process that this user may not look at (as root: ss -ltnp)"
+    return "a process that this user cannot see (as root: ss -ltnp)"
 
 
-def require_free(part: str, port: int, remembered_in: Path) -> None:
-    """A `StackError` that names the port, who has it and what to do, unless it is free."""
+def require_free_port(part: str, port: int, recorded_in: Path) -> None:
+    """A `StackError` that names the port, its holder and what to do, unless the port is free."""
     if is_free(port):
         return
     raise StackError(
-        f"Port {port}, which {part} listens on, is taken by {owner(port)}. Stop that process, or "
-        f"give {part} another port with --{part}-port (it is remembered in {remembered_in}; "
-        "clients that were given the old address need the new one)."
+        f"Port {port}, on which {part} listens, is taken by {owner(port)}. Stop that process, or "
+        f"give {part} another port with --{part}-port (it is recorded in {recorded_in}; clients "
+        "that have the old address need the new one)."
     )

@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from ledger.errors import StackError
 from ledger.stack import environment, files
 from ledger.stack.files import Layout
-from ledger.stack.identity import ROLES, Identity
+from ledger.stack.identity import DATABASE_ROLES, Identity
 from ledger.stack.parts import Part, kill, spawn
 from ledger.stack.ports import HOST
 from ledger.stack.postgres_user import programs, reachable, system_user
@@ -63,7 +63,7 @@ def speaks_tls() -> bool:
         capture_output=True,
         text=True,
         check=False,
-        env=environment.plain(),
+        env=environment.for_programs(),
     )
     return "--with-openssl" in asked.stdout or "--with-ssl=openssl" in asked.stdout
 
@@ -136,7 +136,7 @@ def run_initdb(target: Path, user: tuple[int, int] | None) -> None:
         text=True,
         check=False,
         cwd=target,
-        env=environment.plain(),
+        env=environment.for_programs(),
         umask=environment.PRIVATE_UMASK,
         **as_user,
     )
@@ -225,7 +225,7 @@ def connect(
     """As the superuser; psycopg.OperationalError while the server is not ready."""
     import psycopg
 
-    from ledger.gl import session
+    from ledger.gl.postgresql import session
 
     given: dict[str, Any] = tls(place, identity)
     made = session.connected(
@@ -239,7 +239,7 @@ def connect(
         autocommit=True,
         **given,
     )
-    session.establish(made, {})
+    session.configure_session(made, {})
     return made
 
 
@@ -257,13 +257,15 @@ def missing(place: Layout, identity: Identity) -> str | None:
 
 def take_back(place: Layout, identity: Identity) -> None:
     """As the superuser: what was granted to the ledger's roles beyond what they are to have."""
-    from ledger.gl import rights
+    from ledger.gl.postgresql import rights
     from migrations.grants import GRANTS
 
     wanted = {role: tables for role, (tables, _) in GRANTS.items()}
     with connect(place, identity, DATABASE) as connection:
         # In the order found: a membership goes before what it led to.
-        for each in rights.found(connection.execute, wanted, owner="ledger_owner", schema="public"):
+        for each in rights.excess_rights(
+            connection.execute, wanted, owner="ledger_owner", schema="public"
+        ):
             connection.execute(each.command)
             log.warning("%s: taken back", each.what)
 
@@ -273,7 +275,7 @@ def create_databases(place: Layout, identity: Identity) -> None:
     from psycopg import sql
 
     with connect(place, identity) as connection:
-        for role in (each for each in ROLES if each != "postgres"):
+        for role in (each for each in DATABASE_ROLES if each != "postgres"):
             known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
             verb = "ALTER" if known.fetchone() else "CREATE"
             connection.execute(

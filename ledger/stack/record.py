@@ -1,4 +1,4 @@
-"""stack.json: the addresses that every command reads, and which processes are ours."""
+"""stack.json: the addresses that every command reads, and the processes of the stack."""
 
 import json
 from dataclasses import dataclass, replace
@@ -13,9 +13,9 @@ from ledger.stack.parts import Part, from_json
 
 @dataclass(frozen=True)
 class Record:
-    """One stack: where it is reached and what runs. The addresses outlive the processes.
+    """One stack: its addresses and its processes. The addresses outlive the processes.
 
-    `addresses` are settings by name, as whoever looks after the stack is to have them.
+    `addresses` are settings by name: those of the user `admin`.
     """
 
     data_dir: Path
@@ -24,25 +24,25 @@ class Record:
     workers: tuple[Part, ...] = ()
 
     def part(self, name: str) -> Part | None:
-        """The record of a part, running or not; None when there is none."""
+        """The part of that name, running or not; None when none is recorded."""
         return next((part for part in self.parts if part.name == name), None)
 
     def with_part(self, part: Part) -> "Record":
-        """With `part` in place of an older record of that name."""
+        """This record with `part` in place of an older one of its name."""
         return replace(self, parts=(*self.without(part.name).parts, part))
 
     def without(self, name: str) -> "Record":
-        """Without the part of that name."""
+        """This record without the part of that name."""
         return replace(self, parts=tuple(part for part in self.parts if part.name != name))
 
 
 def new(place: Layout, identity: Identity) -> Record:
-    """A record in which nothing runs."""
-    return Record(place.root, credentials.addresses(place, identity, "admin"))
+    """The record of a stack in which nothing runs."""
+    return Record(place.root, credentials.connection_settings(place, identity, "admin"))
 
 
 def save(place: Layout, record: Record) -> None:
-    """Write it, mode 0600, all or nothing."""
+    """Write the record, mode 0600, all or nothing."""
     text = {
         **record.addresses,
         "data_dir": str(record.data_dir),
@@ -53,7 +53,7 @@ def save(place: Layout, record: Record) -> None:
 
 
 def load(place: Layout) -> Record | None:
-    """The record; None when there is none, or none that can be read: it can be made anew."""
+    """The record; None when it is missing or unreadable, as `up` can recreate it."""
     try:
         stored = json.loads(place.stack_file.read_text())
         parts = tuple(from_json(name, part) for name, part in stored.pop("parts").items())

@@ -5,9 +5,9 @@ from urllib.parse import urlencode
 
 from ledger.settings import Settings
 from ledger.stack import files, java, postgres
-from ledger.stack.ahead import Ahead
+from ledger.stack.aot_cache import AotCache
 from ledger.stack.broker_files import escaped
-from ledger.stack.environment import plain
+from ledger.stack.environment import for_programs
 from ledger.stack.files import Layout
 from ledger.stack.identity import USERS, Identity
 from ledger.stack.parts import Part, spawn
@@ -35,7 +35,7 @@ def environment(place: Layout, identity: Identity) -> dict[str, str]:
     query = urlencode(postgres.tls(place, identity))
     database = f"jdbc:postgresql://{HOST}:{identity.postgres_port}/{DATABASE}?{query}"
     return {
-        **plain(),
+        **for_programs(),
         "QUARKUS_HTTP_HOST": HOST,
         "QUARKUS_HTTP_PORT": str(identity.registry_port),
         "APICURIO_STORAGE_KIND": "sql",
@@ -98,7 +98,7 @@ def secure(place: Layout, identity: Identity) -> str:
     return text
 
 
-def start(place: Layout, identity: Identity, home: Path, ahead: Ahead) -> Part:
+def start(place: Layout, identity: Identity, home: Path, aot: AotCache) -> Part:
     """Start the registry from its unpacked `home` without waiting for it."""
     jar = str(home / "quarkus-run.jar")
     told = environment(place, identity)
@@ -108,7 +108,7 @@ def start(place: Layout, identity: Identity, home: Path, ahead: Ahead) -> Part:
         told["QUARKUS_CONFIG_LOCATIONS"] = str(properties)
     return spawn(
         NAME,
-        java.command(place, NAME, (*ahead.used_or_made(), *OPTIONS), ("-jar", jar)),
+        java.command(place, NAME, (*aot.use_or_create(), *OPTIONS), ("-jar", jar)),
         port=identity.registry_port,
         log=place.log(NAME),
         cwd=place.log(NAME).parent,

@@ -7,55 +7,54 @@ from ledger.errors import LedgerError
 from ledger.health.findings import Finding
 from ledger.settings import Settings
 
-ASK_SECONDS = 20
-NAME = "rights"
+WAIT_SECONDS = 20
+RIGHTS = "rights"
+OWNER = (
+    "SELECT tableowner, schemaname FROM pg_tables WHERE tablename = 'shards'"
+    " AND schemaname = current_schema()"
+)
 
 
-def of_database(settings: Settings) -> Iterator[Finding]:
-    """As the role that posts, who may read the catalogue; nothing where it cannot log in."""
-    from sqlalchemy import text
+def database_rights(settings: Settings) -> Iterator[Finding]:
+    """Rights in the database, read as the role that posts; nothing where it cannot log in."""
     from sqlalchemy.exc import DBAPIError
 
-    from ledger.gl import rights
-    from ledger.gl.connection import engine
+    from ledger.gl.postgresql import rights
+    from ledger.gl.postgresql.connection import engine
     from migrations.grants import GRANTS
 
     wanted = {role: tables for role, (tables, _) in GRANTS.items()}
-    made = engine(settings.service_database_url, seconds=ASK_SECONDS, idle_seconds=ASK_SECONDS)
-    owner = text(
-        "SELECT tableowner, schemaname FROM pg_tables WHERE tablename = 'shards'"
-        " AND schemaname = current_schema()"
-    )
+    made = engine(settings.service_database_url, seconds=WAIT_SECONDS, idle_seconds=WAIT_SECONDS)
     try:
         with made.connect() as connection:
-            known = connection.execute(owner).one_or_none()
+            run = connection.exec_driver_sql
+            known = run(OWNER).one_or_none()
             if known is None:
                 return
-            run = connection.exec_driver_sql
-            found = rights.found(run, wanted, owner=known[0], schema=known[1])
+            found = rights.excess_rights(run, wanted, owner=known[0], schema=known[1])
     except (DBAPIError, LedgerError):
-        # Found elsewhere.
+        # Another examination reports a database that cannot be reached.
         return
     finally:
         made.dispose()
     for each in found:
         advice = f"`faust-ledger up`, or as a superuser of the database: {each.command};"
-        yield Finding(NAME, False, each.what, advice)
+        yield Finding(RIGHTS, False, each.what, advice)
     if not found:
-        yield Finding(NAME, True, f"{', '.join(wanted)} may do in the database what they are to")
+        yield Finding(RIGHTS, True, f"{', '.join(wanted)} have the intended rights in the database")
 
 
-def of_kafka(settings: Settings) -> Iterator[Finding]:
-    """Of a cluster with users; nothing where it does not answer."""
+def kafka_rights(settings: Settings) -> Iterator[Finding]:
+    """Rights in a Kafka cluster with users; nothing where it does not answer."""
     from ledger.streaming import access
 
     if not settings.kafka_user:
         return
     try:
-        found = asyncio.run(asyncio.wait_for(access.beyond(settings), ASK_SECONDS))
+        found = asyncio.run(asyncio.wait_for(access.excess_rules(settings), WAIT_SECONDS))
     except (LedgerError, TimeoutError):
         return
     for rule in found:
-        yield Finding(NAME, False, access.said(rule), "`faust-ledger up`, or as it says")
+        yield Finding(RIGHTS, False, access.described(rule), "`faust-ledger up`, or that command")
     if not found:
-        yield Finding(NAME, True, "the ledger's users may do in Kafka what they are to")
+        yield Finding(RIGHTS, True, "the ledger's users have the intended rights in Kafka")

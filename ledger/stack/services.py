@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.stack import credentials, java, kafka, parts, postgres, postgres_user, registry
-from ledger.stack.ahead import Ahead
+from ledger.stack.aot_cache import AotCache
 from ledger.stack.cache import KAFKA_NAME, REGISTRY_NAME, kafka_jars, registry_dir
 from ledger.stack.files import Layout
 from ledger.stack.identity import Broker, Identity
@@ -68,8 +68,10 @@ def of_kafka(place: Layout, me: Identity, broker: Broker, cache: Path) -> Servic
         log=place.log(broker.name),
         marks=(java.mark(place, broker.name),),
         users=(os.geteuid(),),
-        start=lambda: kafka.start(place, me, broker, kafka_jars(cache), Ahead(cache, KAFKA_NAME)),
-        missing=lambda: kafka.missing(credentials.settings(place, me), broker),
+        start=lambda: kafka.start(
+            place, me, broker, kafka_jars(cache), AotCache(cache, KAFKA_NAME)
+        ),
+        missing=lambda: kafka.missing(credentials.admin_settings(place, me), broker),
         ready_seconds=kafka.READY_SECONDS,
         stop_signal=signal.SIGTERM,
         stop_seconds=kafka.STOP_SECONDS,
@@ -84,8 +86,10 @@ def of_registry(place: Layout, me: Identity, cache: Path) -> Service:
         log=place.log(registry.NAME),
         marks=(java.mark(place, registry.NAME),),
         users=(os.geteuid(),),
-        start=lambda: registry.start(place, me, registry_dir(cache), Ahead(cache, REGISTRY_NAME)),
-        missing=lambda: registry.missing(credentials.settings(place, me)),
+        start=lambda: registry.start(
+            place, me, registry_dir(cache), AotCache(cache, REGISTRY_NAME)
+        ),
+        missing=lambda: registry.missing(credentials.admin_settings(place, me)),
         ready_seconds=registry.READY_SECONDS,
         stop_signal=signal.SIGTERM,
         stop_seconds=registry.STOP_SECONDS,

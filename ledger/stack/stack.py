@@ -10,7 +10,7 @@ from ledger.errors import StackError
 from ledger.settings import Settings
 from ledger.stack import cache, credentials, files, identity, parts, ports, postgres, workers
 from ledger.stack import record as records
-from ledger.stack.ahead import Ahead
+from ledger.stack.aot_cache import AotCache
 from ledger.stack.files import Layout
 from ledger.stack.identity import Ports, Shape
 from ledger.stack.parts import Part
@@ -71,12 +71,12 @@ def start_services(
     """Start and await PostgreSQL, Kafka and the registry; the caller holds the lock."""
     cached = cache.cache_dir()
     cache.provide(cached, meters)
-    for name in cache.NAMES:
-        Ahead(cached, name).keep()
+    for name in cache.PROGRAMS:
+        AotCache(cached, name).install()
     known = records.load(place)
     require_not_moving(known, wanted)
     # Not `load`: it reads the record, which a crash of the disk may have left unreadable.
-    me = identity.establish(place, wanted, Settings(data_dir=place.root), shape)
+    me = identity.load_or_create(place, wanted, Settings(data_dir=place.root), shape)
     record = records.new(place, me)
     if known is not None:
         record = replace(record, parts=known.parts, workers=known.workers)
@@ -88,7 +88,7 @@ def start_services(
         require_place(record, service, place)
     # Only now: a port that cannot be had is not to be remembered.
     identity.save(place, me)
-    credentials.write(place, me)
+    credentials.write_credentials(place, me)
     record = ensure_running(place, record, database, say)
     for broker in brokers:
         record = ensure_running(place, record, broker, say)
@@ -115,7 +115,7 @@ def require_not_moving(known: Record | None, wanted: Ports) -> None:
 def require_place(record: Record, service: Service, place: Layout) -> None:
     """A `StackError`, before anything is started, when somebody else has the service's port."""
     if not parts.running(record.part(service.name)) and service.find() is None:
-        ports.require_free(service.name, service.port, place.identity_file)
+        ports.require_free_port(service.name, service.port, place.identity_file)
 
 
 def ensure_running(place: Layout, record: Record, service: Service, say: Say) -> Record:
@@ -161,7 +161,9 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
         record = workers.scale(place, record, 0, say=say)
         database, *brokers, registry = services(place, me, cache.cache_dir())
         running = any(running_part(record, service) for service in (*brokers, registry))
-        if running and any(Ahead(cache.cache_dir(), name).to_be_made() for name in cache.NAMES):
+        if running and any(
+            AotCache(cache.cache_dir(), name).is_needed() for name in cache.PROGRAMS
+        ):
             say("Java keeps what it has loaded: it stops slowly this once, then starts faster")
         for group in ([registry, *brokers], [database]):
             # A broker leaves with its controllers' leave, which the last one alone cannot get.

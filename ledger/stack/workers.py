@@ -12,7 +12,7 @@ from ledger.health import probe
 from ledger.settings import FROM_STACK
 from ledger.stack import credentials, identity, parts
 from ledger.stack import record as records
-from ledger.stack.environment import INTERPRETER, python
+from ledger.stack.environment import INTERPRETER, for_python
 from ledger.stack.files import Layout
 from ledger.stack.parts import Part
 from ledger.stack.record import Record
@@ -91,10 +91,10 @@ def environment(place: Layout) -> dict[str, str]:
     """This stack's addresses, whatever the environment or a configuration file say."""
     me = identity.load(place)
     assert me is not None, "a stack without an identity has no workers"
-    own = credentials.addresses(place, me, "service")
+    own = credentials.connection_settings(place, me, "service")
     mine = {f"FAUST_LEDGER_{name.upper()}" for name in FROM_STACK}
     return {
-        **{name: value for name, value in python().items() if name not in mine},
+        **{name: value for name, value in for_python().items() if name not in mine},
         **{f"FAUST_LEDGER_{name.upper()}": str(value) for name, value in own.items()},
     }
 

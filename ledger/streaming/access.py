@@ -1,7 +1,12 @@
-"""Who may do what in Kafka: the rules of each role, and bringing a cluster's ACLs in line."""
+"""Access rules in Kafka: what each role may do, and making a cluster's ACLs match.
+
+No library fits: aiokafka's admin client has no ACLs; kafka-python's is a second client, blocks, and
+fails on an operation that it does not know yet.
+"""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -16,6 +21,18 @@ from ledger.streaming.topics import topics
 
 ROLES = ("producer", "backend", "finance", "service")
 EVERYBODY = "*"
+READ = {
+    "producer": ("decisions", "progress", "breaks", "rejects", "reference"),
+    "backend": ("balances", "breaks", "progress", "reference"),
+}
+"""By role, the topics that it reads; finance and the service read all."""
+WRITTEN = {
+    "producer": ("transactions",),
+    "finance": ("reference",),
+    "service": ("decisions", "posted", "stripes", "stripes_changelog", "balances", "breaks",
+                "rejects", "progress"),
+}  # fmt: skip
+"""By role, the topics that it writes."""
 
 log = logging.getLogger(__name__)
 
@@ -34,184 +51,184 @@ class Resource(IntEnum):
 
 
 class Pattern(IntEnum):
-    """How a rule's name is meant."""
+    """How a rule's name is matched."""
 
     ANY = 1
-    EXACTLY = 3
-    PREFIX = 4
+    LITERAL = 3
+    PREFIXED = 4
 
 
 class Operation(IntEnum):
-    """What is allowed; reading and writing allow to describe."""
+    """What is allowed; READ and WRITE include DESCRIBE."""
 
     ANY = 1
+    ALL = 2
     READ = 3
     WRITE = 4
+    CREATE = 5
+    DELETE = 6
+    ALTER = 7
     DESCRIBE = 8
+    CLUSTER_ACTION = 9
     DESCRIBE_CONFIGS = 10
+    ALTER_CONFIGS = 11
+    IDEMPOTENT_WRITE = 12
+    CREATE_TOKENS = 13
+    DESCRIBE_TOKENS = 14
+    TWO_PHASE_COMMIT = 15
 
 
 ALLOW = 3
 ANY_PERMISSION = 1
-ANYWHERE = "*"
+ANYTHING = "*"
+"""As a name, every resource; as a host, every one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AccessRule:
     """`role`, or everybody, may do `operation` on what is named, from `host`."""
 
     role: str
     operation: int
     resource: int
     name: str
-    pattern: int = Pattern.EXACTLY
-    host: str = ANYWHERE
+    pattern: int = Pattern.LITERAL
+    host: str = ANYTHING
 
 
-def rules(settings: Settings) -> list[Rule]:
-    """Everything that is allowed. Nobody but the brokers and the admin has other rights.
+def role_rules(settings: Settings) -> list[AccessRule]:
+    """Everything that is allowed. Only the brokers and the admin have other rights.
 
-    A producer reads what becomes of its transactions: outcomes are in the decision log, which is
-    everybody's. The service never writes what it is asked (transactions) or told (reference).
-    Who starts on topics, or answers for them, sees their settings; only the admin changes them.
+    A producer reads the decision log for the outcomes of its transactions; so it sees everybody's.
+    The service never writes its inputs: transactions and reference data. Finance and the service
+    read the settings of topics, which only the admin changes.
     """
     names, prefix = topics(settings), settings.prefix
-    given: dict[str, tuple[list[str], list[str]]] = {
-        "producer": (
-            ["decisions", "progress", "breaks", "rejects", "reference"],
-            ["transactions"],
-        ),
-        "backend": (["balances", "breaks", "progress", "reference"], []),
-        "finance": ([], ["reference"]),
-        "service": (
-            [],
-            ["decisions", "posted", "stripes", "stripes_changelog", "balances", "breaks",
-             "rejects", "progress"],
-        ),
-    }  # fmt: skip
-    found = []
-    for role, (read, written) in given.items():
-        for operation, some in ((Operation.READ, read), (Operation.WRITE, written)):
-            found += [
-                Rule(role, operation, Resource.TOPIC, getattr(names, each).name) for each in some
-            ]
+    found = [
+        AccessRule(role, operation, Resource.TOPIC, getattr(names, topic).name)
+        for operation, by_role in ((Operation.READ, READ), (Operation.WRITE, WRITTEN))
+        for role, some in by_role.items()
+        for topic in some
+    ]
+    every_topic = (Resource.TOPIC, f"{prefix}.", Pattern.PREFIXED)
     for role in ("finance", "service"):
-        for operation in (Operation.READ, Operation.DESCRIBE_CONFIGS):
-            found.append(Rule(role, operation, Resource.TOPIC, f"{prefix}.", Pattern.PREFIX))
-    # How many partitions it has, which are those of the balances.
-    found.append(Rule("backend", Operation.DESCRIBE, Resource.TOPIC, names.stripes.name))
-    for role in ("backend", "finance"):
-        found.append(Rule(role, Operation.READ, Resource.GROUP, f"{role}-", Pattern.PREFIX))
+        found.append(AccessRule(role, Operation.READ, *every_topic))
+        found.append(AccessRule(role, Operation.DESCRIBE_CONFIGS, *every_topic))
+    # For the number of its partitions, which is that of the balances' partitions.
+    found.append(AccessRule("backend", Operation.DESCRIBE, Resource.TOPIC, names.stripes.name))
+    found += [
+        AccessRule(role, Operation.READ, Resource.GROUP, f"{role}-", Pattern.PREFIXED)
+        for role in ("backend", "finance")
+    ]
     for application in ("stream", "posting"):
         group = f"{prefix}-{application}"
-        found.append(Rule("service", Operation.READ, Resource.GROUP, group))
-        found.append(Rule("finance", Operation.DESCRIBE, Resource.GROUP, group))
+        found.append(AccessRule("service", Operation.READ, Resource.GROUP, group))
+        found.append(AccessRule("finance", Operation.DESCRIBE, Resource.GROUP, group))
     return found
 
 
 async def grant(settings: Settings) -> None:
-    """Have exactly these rules for our roles; what is right already stays as it is.
+    """Give our roles exactly these rules; what is right already stays.
 
-    What is allowed to everybody on the ledger's own topics and groups is taken back too; a warning
-    names what reaches further, for that may be meant for others. Rules that deny stay.
+    What everybody may do with the ledger's own topics and groups is taken back too. A rule for
+    everybody that reaches further stays, as it may be meant for others, and is logged as a
+    warning. Rules that deny stay.
 
     Raises Unavailable when Kafka does not answer, LedgerError when it refuses.
     """
-    client = AIOKafkaClient(**connection.kafka(settings))
-    try:
-        await client.bootstrap()
-        there = set(await _present(client, settings))
-        foreign = {rule for rule in there if reaches_further(settings, rule)}
+    async with _connected(settings) as client:
+        present = set(await _present(client, settings))
+        foreign = {rule for rule in present if reaches_further(settings, rule)}
         for rule in sorted(foreign, key=str):
-            log.warning("%s", said(rule))
-        there -= foreign
-        wanted = set(rules(settings))
-        for rule in sorted(wanted - there, key=str):
+            log.warning("%s", described(rule))
+        ours, wanted = present - foreign, set(role_rules(settings))
+        for rule in sorted(wanted - ours, key=str):
             await _send(client, CreateAclsRequest(*_fields(rule)), "creation_responses")
-        for rule in sorted(there - wanted, key=str):
+        for rule in sorted(ours - wanted, key=str):
             await _send(client, DeleteAclsRequest(*_fields(rule)), "filter_responses")
-    except (KafkaError, OSError) as error:
-        raise Unavailable(f"Kafka at {settings.bootstrap_servers}: {error}") from error
-    finally:
-        await client.close()
 
 
-async def beyond(settings: Settings) -> list[Rule]:
-    """What is allowed to our roles, or to everybody on what is the ledger's, beyond the rules.
+async def excess_rules(settings: Settings) -> list[AccessRule]:
+    """The rules of our roles, and of everybody on what is the ledger's, that are not wanted.
 
     Raises as `grant` does.
     """
-    client = AIOKafkaClient(**connection.kafka(settings))
-    try:
-        await client.bootstrap()
-        return sorted(set(await _present(client, settings)) - set(rules(settings)), key=str)
-    except (KafkaError, OSError) as error:
-        raise Unavailable(f"Kafka at {settings.bootstrap_servers}: {error}") from error
-    finally:
-        await client.close()
+    async with _connected(settings) as client:
+        return sorted(set(await _present(client, settings)) - set(role_rules(settings)), key=str)
 
 
-def reaches_further(settings: Settings, rule: Rule) -> bool:
+def reaches_further(settings: Settings, rule: AccessRule) -> bool:
     """Whether a rule for everybody is about more than the ledger's own topics and groups."""
-    own = (f"{settings.prefix}.", f"{settings.prefix}-")
-    about = rule.resource in (Resource.TOPIC, Resource.GROUP) and rule.name.startswith(own)
-    return rule.role == EVERYBODY and not about
+    own = rule.resource in (Resource.TOPIC, Resource.GROUP) and _is_own(settings, rule.name)
+    return rule.role == EVERYBODY and not own
 
 
-def said(rule: Rule) -> str:
-    """For people: what it allows, and how it is taken back."""
+def described(rule: AccessRule) -> str:
+    """What a rule beyond ours allows and the command that removes it, for people."""
     what = Resource(rule.resource).name.lower().replace("_", "-")
-    operation = _OPERATIONS.get(rule.operation, str(rule.operation))
-    pattern = "prefixed" if rule.pattern == Pattern.PREFIX else "literal"
+    operations = {each.value: each.name.title().replace("_", "") for each in Operation}
+    operation = operations.get(rule.operation, str(rule.operation))
+    pattern = "prefixed" if rule.pattern == Pattern.PREFIXED else "literal"
     name = "" if rule.resource == Resource.CLUSTER else f" '{rule.name}'"
     return (
         f"User:{rule.role} may {operation} on {what} {rule.name} ({pattern}) from {rule.host}, "
-        "which is beyond the ledger's rules. If that is not meant for somebody else: kafka-acls "
+        "which is beyond the ledger's rules. Unless somebody else needs it, remove it: kafka-acls "
         f"--remove --allow-principal 'User:{rule.role}' --allow-host '{rule.host}' --operation "
         f"{operation} --{what}{name} --resource-pattern-type {pattern}"
     )
 
 
-_OPERATIONS = {
-    2: "All", 3: "Read", 4: "Write", 5: "Create", 6: "Delete", 7: "Alter", 8: "Describe",
-    9: "ClusterAction", 10: "DescribeConfigs", 11: "AlterConfigs", 12: "IdempotentWrite",
-    13: "CreateTokens", 14: "DescribeTokens", 15: "TwoPhaseCommit",
-}  # fmt: skip
-
-
-def _reaches_ledger(settings: Settings, rule: Rule) -> bool:
+def _reaches_ledger(settings: Settings, rule: AccessRule) -> bool:
     if rule.resource not in (Resource.TOPIC, Resource.GROUP):
         return rule.resource == Resource.CLUSTER
-    prefix = settings.prefix
-    if rule.name == ANYWHERE or rule.name.startswith((f"{prefix}.", f"{prefix}-")):
+    if rule.name == ANYTHING or _is_own(settings, rule.name):
         return True
-    return rule.pattern == Pattern.PREFIX and f"{prefix}.".startswith(rule.name)
+    return rule.pattern == Pattern.PREFIXED and f"{settings.prefix}.".startswith(rule.name)
 
 
-def _fields(rule: Rule) -> tuple[int, str, int, str, str, int, int]:
+def _is_own(settings: Settings, name: str) -> bool:
+    return name.startswith((f"{settings.prefix}.", f"{settings.prefix}-"))
+
+
+def _fields(rule: AccessRule) -> tuple[int, str, int, str, str, int, int]:
     return (
         rule.resource, rule.name, rule.pattern,
         f"User:{rule.role}", rule.host, rule.operation, ALLOW,
     )  # fmt: skip
 
 
-async def _present(client: AIOKafkaClient, settings: Settings) -> list[Rule]:
-    """Of our roles, and what everybody may do with what is the ledger's."""
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
+    """A client that is connected; Unavailable when Kafka does not answer, now or later."""
+    client = AIOKafkaClient(**connection.kafka(settings))
+    try:
+        await client.bootstrap()
+        yield client
+    except (KafkaError, OSError) as error:
+        raise Unavailable(f"Kafka at {settings.bootstrap_servers}: {error}") from error
+    finally:
+        await client.close()
+
+
+async def _present(client: AIOKafkaClient, settings: Settings) -> list[AccessRule]:
+    """The rules of our roles, and what everybody may do with what is the ledger's."""
     wanted = DescribeAclsRequest(
         Resource.ANY, None, Pattern.ANY, None, None, Operation.ANY, ANY_PERMISSION
     )
     answer = await client.send(client.get_random_node(), wanted)
-    _require(answer.error_code, answer.error_message)
+    _require_success(answer.error_code, answer.error_message)
     found = _read(answer.resources)
     return [each for each in found if each.role in ROLES or _reaches_ledger(settings, each)]
 
 
-def _read(resources: list[tuple[int, str, int, list[tuple[str, str, int, int]]]]) -> Iterator[Rule]:
+def _read(
+    resources: list[tuple[int, str, int, list[tuple[str, str, int, int]]]],
+) -> Iterator[AccessRule]:
     for resource, name, pattern, acls in resources:
         for principal, host, operation, permission in acls:
             role = principal.removeprefix("User:")
             if role in (*ROLES, EVERYBODY) and permission == ALLOW:
-                yield Rule(role, operation, resource, name, pattern, host)
+                yield AccessRule(role, operation, resource, name, pattern, host)
 
 
 async def _send(
@@ -219,12 +236,12 @@ async def _send(
 ) -> None:
     answer = await client.send(client.get_random_node(), request)
     for code, message, *_ in getattr(answer, answers):
-        _require(code, message)
+        _require_success(code, message)
 
 
-def _require(code: int, message: str | None) -> None:
+def _require_success(code: int, message: str | None) -> None:
     if code:
         raise LedgerError(
-            f"Kafka does not take the access rules: {for_code(code).__name__}: {message}. They "
-            "need a cluster with an authorizer, and a user that may alter it."
+            f"Kafka refuses the access rules: {for_code(code).__name__}: {message}. Use a cluster "
+            "with an authorizer, and a user that may change its rules."
         )

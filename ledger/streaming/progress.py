@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from aiokafka import ConsumerRecord
 
 from ledger.domain.run import Watermark
-from ledger.streaming.log import Log, say_dropped
+from ledger.streaming.log import Log, log_dropped
 from ledger.streaming.registry import Codec
 
 LOOKED_BACK = 16
@@ -36,7 +36,7 @@ def last_published(codec: Codec, records: Sequence[ConsumerRecord]) -> Watermark
             why = f"it speaks of shard {row['shard']}"
         except ValueError as error:
             why = str(error)
-        say_dropped(record, why)
+        log_dropped(record, why)
     return None
 
 

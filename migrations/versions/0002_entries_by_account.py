@@ -1,7 +1,7 @@
-"""Entries by account alone: a fifth of the index, and what is added goes to fewer of its pages.
+"""Entries indexed by account alone: a fifth of the index, and additions go to fewer of its pages.
 
-With shard and offset in the key each account had a place in it for each shard, and a large journal
-more of them than stay in a cache.
+With shard and offset in the key each account had a page for each shard, and a large journal more of
+them than stay in a cache.
 """
 
 from alembic import op
@@ -13,6 +13,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Entries are neither read nor added while it goes on, seconds for millions of them."""
+    """Meanwhile entries are neither read nor added: seconds for millions of them."""
     op.drop_index("entries_by_account", "entries")
     op.create_index("entries_by_account", "entries", ["account"])

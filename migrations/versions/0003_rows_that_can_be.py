@@ -50,8 +50,8 @@ CHECKS = {
 def upgrade() -> None:
     """Each table is read once, seconds for millions of rows, and nothing is posted meanwhile.
 
-    Rows that are there already and break a rule are left for people: new ones are refused from now
-    on, and `faust-ledger verify` names the rule and the rows until they are gone.
+    Existing rows that break a rule stay, for people to decide about; new ones are refused, and
+    `faust-ledger verify` names the rule and the rows as long as they exist.
     """
     op.drop_constraint("entries_amount", "entries")
     for table, checks in CHECKS.items():
@@ -59,7 +59,7 @@ def upgrade() -> None:
 
 
 def add(table: str, checks: dict[str, str]) -> None:
-    """All of a table's with one reading, or those that hold one by one."""
+    """Add a table's rules and validate them together, or one by one if a rule is broken."""
     op.execute(
         f"ALTER TABLE {table} "
         + ", ".join(
@@ -77,7 +77,7 @@ def add(table: str, checks: dict[str, str]) -> None:
 
 
 def validated(table: str, *names: str) -> bool:
-    """Whether every row keeps the rules."""
+    """Whether every row keeps the rules, which are then validated."""
     connection = op.get_bind()
     steps = ", ".join(f"VALIDATE CONSTRAINT {name}" for name in names)
     try:

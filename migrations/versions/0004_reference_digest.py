@@ -1,4 +1,4 @@
-"""Each run's digest of the reference data that it was decided with.
+"""The digest of the reference data that each run was decided with.
 
 Runs posted before have none: their own digest does not cover it.
 """

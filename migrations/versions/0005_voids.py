@@ -1,4 +1,4 @@
-"""Transactions that could not be posted, and were voided by authority."""
+"""Transactions that were voided, usually because they could not be posted."""
 
 import sqlalchemy as sa
 from alembic import op

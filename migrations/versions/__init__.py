@@ -1,1 +1,1 @@
-"""One file a revision, in order. A revision that was released is never edited."""
+"""One file a revision, in order. What a released revision does never changes."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.audit import rules
-from ledger.audit.chain import Accepted
+from ledger.audit.chain import AcceptedTransaction
 from ledger.audit.ids import Ids
 from ledger.audit.judge import ACCEPTED, DUPLICATE, Judge
-from ledger.audit.known import Known
-from ledger.audit.original import Original
+from ledger.audit.log_records import LogRecord
+from ledger.audit.reference import ReferenceAt
 from tests.reference_topic import founded
 
 __all__ = ["ACCEPTED", "DUPLICATE", "FIELDS", "SCALES", "Rules", "Shard"]
@@ -132,8 +132,8 @@ class Shard:
         self.number = number
         self.accepted: dict[str, Mapping[str, Any]] = {}
         topic = founded(shards=shards)
-        self._known = Known(number, topic.noted)
-        self._known.go(len(topic.noted))
+        self._known = ReferenceAt(number, topic.noted)
+        self._known.advance(len(topic.noted))
         self._ids = Ids()
         self._judge = Judge(number, self._known, shards, self._ids)
 
@@ -143,7 +143,7 @@ class Shard:
         The shard learns of it if it is accepted.
         """
         sooner, later = (
-            self._judge.verdict(Original(len(self.accepted), at, key, None, draft), at).codes
+            self._judge.verdict(LogRecord(len(self.accepted), at, key, None, draft), at).codes
             for at in (now - MINUTE, now + MINUTE)
         )
         if sooner != later:
@@ -153,9 +153,9 @@ class Shard:
         return sooner
 
     def _accept(self, draft: dict[str, Any], now: int) -> None:
-        legs = rules.legs(draft, self._known.scales, {})
+        legs = rules.signed_entries(draft, self._known.scales, {})
         assert isinstance(legs, list)
-        accepted = Accepted(
+        accepted = AcceptedTransaction(
             len(self.accepted), draft["transaction_id"], draft["kind"], draft["description"],
             draft["effective_at"], now, draft["created_at"], draft["ordering_key"] or "",
             draft["reverses"] or "", "",

@@ -11,7 +11,7 @@ from random import Random
 from sqlalchemy import Column, Connection, DateTime, Integer, LargeBinary, Numeric, Table, text
 from sqlalchemy.dialects import postgresql
 
-from ledger.gl.journal import Row
+from ledger.gl.journal import RowKey
 from ledger.gl.tables import Instant, Whole, metadata
 
 Values = Mapping[str, str | None]
@@ -44,18 +44,18 @@ class Alteration:
     role: str
     statement: str
     values: Values
-    rows: Sequence[Sequence[Row]]
+    rows: Sequence[Sequence[RowKey]]
 
-    def named_by(self, found: set[Row]) -> bool:
+    def named_by(self, found: set[RowKey]) -> bool:
         """Whether every row is among those found, by any of its names."""
         return all(any(is_named(name, found) for name in names) for names in self.rows)
 
 
-def is_named(row: Row, found: set[Row]) -> bool:
+def is_named(row: RowKey, found: set[RowKey]) -> bool:
     """An entry is also named by its transaction's place in table `entries`."""
-    return any(Row(row.table, row.key[:size]) in found for size in range(2, len(row.key) + 1)) or (
-        row in found
-    )
+    return any(
+        RowKey(row.table, row.columns[:size]) in found for size in range(2, len(row.columns) + 1)
+    ) or (row in found)
 
 
 class Generator:
@@ -174,13 +174,13 @@ class Generator:
 DIGESTS = ("digest", "follows", "outcomes_digest", "reference_digest")
 
 
-def row_of(table: Table, row: Values) -> Row:
+def row_of(table: Table, row: Values) -> RowKey:
     """The name of a row."""
     key: dict[str, int | str] = {}
     for column in table.primary_key.columns:
         value = row[column.name] or ""
         key[column.name] = int(value or 0) if isinstance(column.type, Integer) else value
-    return Row.of(table.name, **key)
+    return RowKey.of(table.name, **key)
 
 
 def _inserted(role: str, table: Table, row: Values) -> Alteration:

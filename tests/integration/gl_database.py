@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from ledger.gl.migrate import upgrade
+from ledger.gl.postgresql.migrate import upgrade
 from ledger.gl.tables import metadata
 from ledger.stack import credentials, files, parts, postgres
-from ledger.stack.identity import Ports, Shape, create
+from ledger.stack.identity import Ports, Shape, new_identity
 
 ROLES = ("ledger_owner", "ledger_service", "ledger_finance")
 TABLES = ", ".join(metadata.tables)
@@ -67,11 +67,11 @@ def embedded(directory: Path) -> Iterator[str]:
     """A server of our own; the superuser's address of its database postgres."""
     place = files.layout(directory / "stack")
     files.create(place)
-    identity = create(place, Ports(), 8, Shape())
+    identity = new_identity(place, Ports(), 8, Shape())
     part = postgres.start(place, identity)
     try:
         parts.await_ready(part, lambda: postgres.missing(place, identity), seconds=60)
-        credentials.write(place, identity)
+        credentials.write_credentials(place, identity)
         url = make_url(credentials.database_url(place, identity, "postgres"))
         url = url.set(database="postgres")
         yield url.render_as_string(hide_password=False)

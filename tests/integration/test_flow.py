@@ -167,7 +167,7 @@ def test_as_of_by_either_time(
     assert credits_(microseconds(then) + 1, "effective") == [300]
     assert credits_(before - MINUTE, "recorded") == []
     assert credits_(present() + MINUTE, "recorded") == [300]
-    assert journal.recorded_until()[sent.shard] >= before - MINUTE
+    assert journal.watermark(sent.shard).recorded_until >= before - MINUTE
 
 
 def test_a_producer_with_kafka_transactions_leaves_no_gap(

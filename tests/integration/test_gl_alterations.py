@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
@@ -16,15 +17,15 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from ledger.audit.chain import Chain as DecisionChain
-from ledger.audit.chain import Settled
+from ledger.audit.chain import ChainedRun
 from ledger.audit.findings import Findings, Party
-from ledger.audit.fold import Position, ShardFold
-from ledger.audit.journal import JournalCheck, Portions, orphan_break
-from ledger.audit.shard import LOWEST
+from ledger.audit.fold import ShardFold, StatedPosition
+from ledger.audit.journal import JournalCheck, OrderedRows, orphan_break
 from ledger.domain.run import Outcomes, Watermark
-from ledger.gl.journal import Journal, PostingRun, Row
-from ledger.gl.postgresql import PostgresJournal
-from ledger.gl.verify import verify
+from ledger.gl.books import LOWEST_OFFSET
+from ledger.gl.journal import Journal, PostingRun, RowKey
+from ledger.gl.postgresql import PostgresBooks, PostgresJournal
+from ledger.gl.verify import verify_journal
 from tests.integration.gl_alterations import Alteration, Generator
 from tests.integration.gl_runs import NOW, Chain, Leg, Made, made, void_of, without
 
@@ -42,13 +43,32 @@ SCALES = {"CAD": 2, "USD": 2, "JPY": 0, "GOLD": 4}
 TEXTS = ("", "", "päy", "a payment", '{"a":"b"}')
 
 
+class Open:
+    """In an engine's place, one connection that stays open."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        yield self._connection
+
+    def dispose(self) -> None:
+        """It is the caller's."""
+
+
+def books_within(connection: Connection) -> PostgresBooks:
+    """What one open transaction sees."""
+    return PostgresBooks("", read=Open(connection))
+
+
 @dataclass(frozen=True)
 class Ledger:
     """A healthy ledger: what is posted, what was published of it, what was decided."""
 
     database: "Database"
     heads: list[Watermark]
-    decided: list[list[Settled]]
+    decided: list[list[ChainedRun]]
 
 
 @pytest.fixture
@@ -108,25 +128,25 @@ def _transactions(random: Random, start: int) -> Iterator[Made]:
         yield made(offset, *legs, credit, effective_at=NOW - random.randrange(10**9), **fields)
 
 
-def verified(journal: Journal, ledger: Ledger) -> set[Row]:
+def verified(journal: Journal, ledger: Ledger) -> set[RowKey]:
     """The rows that `verify` names."""
-    return {each.row for each in verify(journal, ledger.heads).findings if each.row}
+    return {each.row for each in verify_journal(journal, ledger.heads).findings if each.row}
 
 
-def audited(journal: Journal, ledger: Ledger) -> set[Row]:
+def audited(journal: Journal, ledger: Ledger) -> set[RowKey]:
     """Those that `reconcile --full` names, of what it compares with the journal."""
     findings = Findings()
     for shard, decided in enumerate(ledger.decided):
-        posted, totals = journal.snapshot(shard, LOWEST)
+        posted, totals = journal.snapshot(shard, LOWEST_OFFSET)
         voids = {each.offset: each for each in journal.voids(shard)}
         fold, check = ShardFold(shard, SCALES, findings), JournalCheck(shard, findings, voids)
-        fold.expect(Position(
+        fold.expect(StatedPosition(
             Party.DATABASE, "the database", posted,
             lambda sums, fold=fold, totals=totals: fold.exactly(Party.DATABASE, totals, sums),
         ))  # fmt: skip
         fold.begin()
-        runs = Portions(journal.runs(shard), lambda run: run.decisions_offset)
-        rows = Portions(journal.transactions(shard, LOWEST), lambda each: each.offset)
+        runs = OrderedRows(journal.runs(shard), lambda run: run.decisions_offset)
+        rows = OrderedRows(journal.transactions(shard, LOWEST_OFFSET), lambda each: each.offset)
         for settled in decided:
             head = settled.head
             if head.decisions_offset < posted.decisions_offset:
@@ -162,11 +182,11 @@ def test_no_alteration_is_done_and_not_named(ledger: Ledger) -> None:
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
         with engine.connect() as connection:
             generator = Generator(connection, random)
-            journal = PostgresJournal.within(connection)
+            journal = books_within(connection)
             assert verified(journal, ledger) == audited(journal, ledger) == set()
         for number in range(COUNT):
             with engine.connect() as connection:
-                journal, alteration = PostgresJournal.within(connection), generator.next()
+                journal, alteration = books_within(connection), generator.next()
                 became = done(connection, alteration)
                 came[became] += 1
                 if became == "done":

@@ -1,16 +1,18 @@
 """The audits find nothing in a good journal, and whatever was altered in a bad one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ledger.domain.run import Watermark, chain_digest
-from ledger.gl import audit
-from ledger.gl.journal import Journal
+from ledger.gl.books import LOWEST_OFFSET
+from ledger.gl.chain import rebuilt, verify_chain
+from ledger.gl.journal import Journal, JournalFinding
 from ledger.gl.memory import MemoryJournal
 from ledger.gl.postgresql import PostgresJournal
+from ledger.gl.sums import DoubleEntry, double_entry, stripes_against_entries
 from tests.integration.gl_runs import CASH, DEPOSIT, Chain, Leg, made, moved
 
 if TYPE_CHECKING:
@@ -19,6 +21,16 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.integration.gl_database"]
 
 USD = (Leg(CASH, 3, "USD"), Leg(DEPOSIT, -2, "USD"), Leg("income:fees", -1, "USD"))
+
+
+def chain_of(journal: Journal, shard: int, heads: Sequence[Watermark] = ()) -> list[JournalFinding]:
+    """What verify_chain finds; the table of voids is empty."""
+    return verify_chain(journal, shard, journal.watermark(shard), heads=heads)
+
+
+def stripes_of(journal: Journal, shard: int) -> list[JournalFinding]:
+    """What is wrong with the stripes; the table of voids is empty."""
+    return stripes_against_entries(journal, shard, journal.snapshot(shard, LOWEST_OFFSET), ())
 
 
 def filled(journal: Journal) -> list[Watermark]:
@@ -57,18 +69,18 @@ def heads(journal: PostgresJournal) -> list[Watermark]:
 @pytest.fixture
 def check(journal: PostgresJournal, heads: list[Watermark]) -> Callable[[], list[str]]:
     """The sentences that verify_chain finds in shard 0, with its last head."""
-    return lambda: [each.sentence for each in audit.verify_chain(journal, 0, heads[-1:])]
+    return lambda: [each.sentence for each in chain_of(journal, 0, heads[-1:])]
 
 
 @pytest.mark.parametrize("kind", ["memory", "postgresql"])
 def test_a_good_journal_has_no_findings(kind: str, request: pytest.FixtureRequest) -> None:
     journal = MemoryJournal() if kind == "memory" else request.getfixturevalue("journal")
     heads = filled(journal)
-    assert audit.verify_chain(journal, 0, [Watermark(), *heads]) == []
-    assert audit.verify_chain(journal, 1) == audit.verify_chain(journal, 2) == []
-    assert audit.stripes_against_entries(journal, 0) == []
-    assert audit.stripes_against_entries(journal, 1) == []
-    report = audit.double_entry(journal)
+    assert chain_of(journal, 0, [Watermark(), *heads]) == []
+    assert chain_of(journal, 1) == chain_of(journal, 2) == []
+    assert stripes_of(journal, 0) == []
+    assert stripes_of(journal, 1) == []
+    report = double_entry(journal)
     assert report.findings == []
     assert report.transactions == 13
     cad = 4 * (2**63 - 1) + 406 + 7
@@ -76,9 +88,9 @@ def test_a_good_journal_has_no_findings(kind: str, request: pytest.FixtureReques
 
 
 def test_an_empty_journal_has_no_findings() -> None:
-    assert audit.verify_chain(MemoryJournal(), 0, [Watermark()]) == []
-    assert audit.stripes_against_entries(MemoryJournal(), 0) == []
-    assert audit.double_entry(MemoryJournal()) == audit.DoubleEntry({}, 0, [])
+    assert chain_of(MemoryJournal(), 0, [Watermark()]) == []
+    assert stripes_of(MemoryJournal(), 0) == []
+    assert double_entry(MemoryJournal()) == DoubleEntry({}, 0, [])
 
 
 def test_an_altered_amount(
@@ -87,10 +99,10 @@ def test_an_altered_amount(
     database.run("UPDATE entries SET amount = 102 WHERE shard=0 AND log_offset=10 AND entry=0")
     (sentence,) = check()
     assert "log offsets 10 to 19" in sentence
-    (finding,) = audit.double_entry(journal).findings
+    (finding,) = double_entry(journal).findings
     assert (finding.shard, finding.offset) == (0, 10)
     assert "debits 1.02, credits 1.01" in finding.sentence
-    (finding,) = audit.stripes_against_entries(journal, 0)
+    (finding,) = stripes_of(journal, 0)
     assert "assets:cash in CAD" in finding.sentence
 
 
@@ -138,26 +150,26 @@ def test_a_deleted_transaction_is_counted(
     database.run("DELETE FROM transactions WHERE shard=0 AND log_offset=12")
     (sentence,) = check()
     assert "3 transactions were accepted and 2 are there" in sentence
-    assert len(audit.stripes_against_entries(journal, 0)) == 3
+    assert len(stripes_of(journal, 0)) == 3
 
 
 def test_an_edited_digest(database: "Database", check: Callable[[], list[str]]) -> None:
     database.run("UPDATE runs SET digest = sha256(digest) WHERE shard=0 AND start_offset=10")
     own, link = check()
     assert "do not give its digest" in own
-    assert "says that it follows" in link
+    assert "is recorded as following" in link
 
 
 def test_a_deleted_run(database: "Database", check: Callable[[], list[str]]) -> None:
     database.run("DELETE FROM runs WHERE shard=0 AND start_offset=10")
     (sentence,) = check()
-    assert "says that it follows position 20" in sentence
+    assert "is recorded as following position 20" in sentence
 
 
 def test_an_altered_shard_row(database: "Database", check: Callable[[], list[str]]) -> None:
     database.run("UPDATE shards SET recorded_until = now() WHERE shard=0")
     (sentence,) = check()
-    assert "is said to be posted up to" in sentence
+    assert "is recorded as posted up to" in sentence
 
 
 CUT_OFF = (
@@ -185,9 +197,9 @@ def test_a_tail_cut_off_with_the_shard_s_row_needs_the_published_head(
 ) -> None:
     for statement in (*CUT_OFF, SET_BACK):
         database.run(statement)
-    assert audit.verify_chain(journal, 0) == []
-    assert audit.verify_chain(journal, 0, heads[:3]) == []
-    (finding,) = audit.verify_chain(journal, 0, heads)
+    assert chain_of(journal, 0) == []
+    assert chain_of(journal, 0, heads[:3]) == []
+    (finding,) = chain_of(journal, 0, heads)
     assert "it was cut off" in finding.sentence
 
 
@@ -203,18 +215,18 @@ def test_rows_rewritten_with_their_digests_need_the_published_head(
 ) -> None:
     database.run("UPDATE transactions SET kind = 'gift' WHERE shard=0 AND log_offset=30")
     last = next(run for run in journal.runs(0) if run.start == 30)
-    content = sha256(audit.rebuilt(journal.transactions(0, 30)).encode()).digest()
-    digest = chain_digest(audit.run_head(last), content=content, outcomes=last.outcomes_digest)
+    content = sha256(rebuilt(journal.transactions(0, 30)).encode()).digest()
+    digest = chain_digest(last.head, content=content, outcomes=last.outcomes_digest)
     database.run("UPDATE runs SET digest = :d WHERE shard=0 AND start_offset=30", d=digest)
     database.run("UPDATE shards SET digest = :d WHERE shard=0", d=digest)
-    assert audit.verify_chain(journal, 0, heads[:3]) == []
-    (finding,) = audit.verify_chain(journal, 0, heads)
+    assert chain_of(journal, 0, heads[:3]) == []
+    (finding,) = chain_of(journal, 0, heads)
     assert "was published; the journal has" in finding.sentence
 
 
 def test_a_head_where_no_run_ends(journal: Journal, heads: list[Watermark]) -> None:
     odd = Watermark(heads[1].decisions_offset + 1, 20, heads[1].digest)
-    (finding,) = audit.verify_chain(journal, 0, [odd])
+    (finding,) = chain_of(journal, 0, [odd])
     assert "no run ends there" in finding.sentence
 
 
@@ -237,15 +249,15 @@ def test_a_stripe_that_is_not_its_entries_sum(
     database: "Database", journal: Journal, heads: list[Watermark], change: str, said: str
 ) -> None:
     database.run(change)
-    (finding,) = audit.stripes_against_entries(journal, 0)
+    (finding,) = stripes_of(journal, 0)
     assert said in finding.sentence
-    assert audit.verify_chain(journal, 0, heads) == []
+    assert chain_of(journal, 0, heads) == []
 
 
 def test_one_leg_alone_does_not_balance(
     database: "Database", journal: Journal, heads: object
 ) -> None:
     database.run("DELETE FROM entries WHERE shard=0 AND log_offset=0 AND entry=1")
-    alone, unbalanced = audit.double_entry(journal).findings
+    alone, unbalanced = double_entry(journal).findings
     assert "has 1 entries" in alone.sentence
     assert "credits 0.00" in unbalanced.sentence

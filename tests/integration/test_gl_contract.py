@@ -23,7 +23,7 @@ from ledger.gl.journal import (
 )
 from ledger.gl.memory import MemoryJournal
 from ledger.gl.postgresql import PostgresJournal
-from ledger.gl.verify import verify
+from ledger.gl.verify import verify_journal
 from tests.integration.gl_runs import (
     CASH,
     DEPOSIT,
@@ -82,7 +82,6 @@ def test_nothing_is_posted_at_first(journal: Journal) -> None:
     assert journal.snapshot(0, 0) == (Watermark(), {})
     assert journal.balances() == []
     assert journal.balances(as_of=NOW) == []
-    assert dict(journal.recorded_until()) == {}
     assert [*journal.runs(0), *journal.transactions(0), *journal.stripes()] == []
 
 
@@ -94,13 +93,13 @@ def test_a_run_comes_back_as_it_went(journal: Journal) -> None:
     assert journal.watermark(3) == chain.watermark
     assert journal.watermarks() == {3: chain.watermark}
     assert journal.snapshot(3, 0) == (chain.watermark, totals)
-    assert dict(journal.recorded_until()) == {3: NOW + 2}
+    assert journal.watermark(3).recorded_until == NOW + 2
     assert list(journal.stripes()) == [(3, stripe, totals[stripe]) for stripe in sorted(totals)]
     assert journal.watermark(0) == Watermark()
 
 
-def test_books_are_balances_with_the_watermarks_that_they_belong_to(journal: Journal) -> None:
-    assert journal.books() == ({}, [])
+def test_a_balance_snapshot_has_the_watermarks_that_it_belongs_to(journal: Journal) -> None:
+    assert journal.balance_snapshot() == ({}, [])
     chain, other = Chain(shard=3), Chain(shard=1)
     post(journal, chain, chain.run(moved(0, 5), moved(1, 7, recorded_at=NOW + 9)))
     post(journal, other, other.run(moved(0, 1)))
@@ -110,7 +109,7 @@ def test_books_are_balances_with_the_watermarks_that_they_belong_to(journal: Jou
         {"accounts": [CASH]},
         {"prefix": "assets"},
     ):
-        assert journal.books(**asked) == (  # type: ignore[arg-type]
+        assert journal.balance_snapshot(**asked) == (  # type: ignore[arg-type]
             {1: other.watermark, 3: chain.watermark},
             journal.balances(**asked),  # type: ignore[arg-type]
         )
@@ -565,7 +564,7 @@ def test_what_is_void_counts_for_nothing(journal: Journal, voided: Voiding) -> N
 
 
 def test_the_audit_of_the_journal_is_content_either_way(journal: Journal, voided: Voiding) -> None:
-    found = verify(journal, [voided.chain.watermark])
+    found = verify_journal(journal, [voided.chain.watermark])
     assert found.findings == []
     assert (found.transactions, found.runs, len(found.voided)) == (4, 3, 1)
     assert journal.orphans(1) == []
@@ -576,7 +575,7 @@ def test_runs_go_on_after_it(journal: Journal, voided: Voiding) -> None:
     assert journal.snapshot(0, 8).totals == {
         CAD_CASH: Totals(426, 0, 5, 8), CAD_FEES: Totals(0, 5, 1, 8),
     }  # fmt: skip
-    assert verify(journal, [voided.chain.watermark]).findings == []
+    assert verify_journal(journal, [voided.chain.watermark]).findings == []
 
 
 def test_posting_says_what_it_makes_of_a_void(journal: Journal) -> None:
@@ -584,7 +583,7 @@ def test_posting_says_what_it_makes_of_a_void(journal: Journal) -> None:
     said = post(journal, made.chain, made.left_out)
     assert said == {CAD_CASH: Totals(101, 0, 2, 2), CAD_DEPOSIT: Totals(0, 101, 2, 2)}
     assert [each.offset for each in journal.voids(0)] == [1]
-    assert verify(journal, [journal.watermark(0)]).findings == []
+    assert verify_journal(journal, [journal.watermark(0)]).findings == []
     post(journal, made.chain, made.between)
     said = post(journal, made.chain, made.last)
     assert said == {
@@ -597,7 +596,7 @@ def test_both_in_one_posting(journal: Journal) -> None:
     made = Voiding()
     post(journal, made.chain, made.left_out, made.between, made.last)
     assert journal.snapshot(0, 0).totals[CAD_FEES] == Totals(0, 0, 0, 5)
-    assert verify(journal, [made.chain.watermark]).findings == []
+    assert verify_journal(journal, [made.chain.watermark]).findings == []
 
 
 def test_several_voids_of_one_run_and_one_stripe(journal: Journal) -> None:
@@ -610,7 +609,7 @@ def test_several_voids_of_one_run_and_one_stripe(journal: Journal) -> None:
     assert post(journal, chain, last) == {
         CAD_CASH: Totals(2, 0, 1, 13), CAD_DEPOSIT: Totals(0, 2, 1, 13)
     }  # fmt: skip
-    assert verify(journal, [chain.watermark]).findings == []
+    assert verify_journal(journal, [chain.watermark]).findings == []
 
 
 def test_decimals_of_what_is_left_out_are_not_the_ledgers(opener: Opener) -> None:
@@ -626,4 +625,4 @@ def test_decimals_of_what_is_left_out_are_not_the_ledgers(opener: Opener) -> Non
     scales = {(row.account, row.currency): row.scale for row in journal.balances()}
     assert scales[CASH, "CAD"] == 2
     heads = [chain.watermark, other.watermark]
-    assert verify(journal, heads).findings == []
+    assert verify_journal(journal, heads).findings == []

@@ -14,9 +14,8 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from ledger.domain.run import Watermark
 from ledger.errors import Unavailable
-from ledger.gl import rights
-from ledger.gl.migrate import upgrade
-from ledger.gl.postgresql import PostgresJournal
+from ledger.gl.postgresql import PostgresJournal, rights
+from ledger.gl.postgresql.migrate import upgrade
 from ledger.gl.tables import metadata
 from migrations import grants
 from tests.integration.gl_runs import Chain, moved
@@ -307,10 +306,10 @@ BEYOND = {
 }  # fmt: skip
 
 
-def beyond(database: "Database") -> list[rights.Beyond]:
+def beyond(database: "Database") -> list[rights.ExcessRight]:
     wanted = {role: tables for role, (tables, _) in grants.GRANTS.items()}
     with database.engine() as engine, engine.connect() as connection:
-        return rights.found(
+        return rights.excess_rights(
             connection.exec_driver_sql, wanted, owner="ledger_owner", schema="public"
         )
 

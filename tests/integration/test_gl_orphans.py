@@ -8,11 +8,11 @@ from sqlalchemy import insert
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import NO_DIGEST, Stripe, Watermark
-from ledger.gl.journal import Journal, PostedRun, PostedTransaction, Row
+from ledger.gl.journal import Journal, PostedRun, PostedTransaction, RowKey
 from ledger.gl.memory import MemoryJournal
-from ledger.gl.migrate import upgrade
-from ledger.gl.orphans import Counted, recent
+from ledger.gl.orphans import RunCount, recent
 from ledger.gl.postgresql import PostgresJournal
+from ledger.gl.postgresql.migrate import upgrade
 from ledger.gl.tables import (
     currencies,
     entries,
@@ -22,7 +22,7 @@ from ledger.gl.tables import (
     to_datetime,
     transactions,
 )
-from ledger.gl.verify import verify
+from ledger.gl.verify import verify_journal
 from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, moved
 
 if TYPE_CHECKING:
@@ -153,24 +153,24 @@ def unchecked(database: "Database") -> Iterator["Database"]:
         database.run(f"ALTER TABLE {name.removesuffix('_position')} ADD CONSTRAINT {name} {rule}")
 
 
-def found(journal: Journal, *, whole: bool = True) -> set[Row]:
+def found(journal: Journal, *, whole: bool = True) -> set[RowKey]:
     rows = listed(journal, whole=whole)
     assert len(rows) == len(set(rows)), "each row is told of once"
     return set(rows)
 
 
-def listed(journal: Journal, *, whole: bool = True) -> list[Row]:
+def listed(journal: Journal, *, whole: bool = True) -> list[RowKey]:
     orphans = journal.orphans(SHARDS, whole=whole)
     # That the fixture dropped the rules, and what breaks them, is found too.
     return [each.row for each in orphans if " rule " not in each.sentence]
 
 
-def at(table: str, shard: int, offset: int) -> Row:
+def at(table: str, shard: int, offset: int) -> RowKey:
     position = {"runs": "decisions_offset"}.get(table, "log_offset")
-    return Row.of(table, shard=shard, **{position: offset})
+    return RowKey.of(table, shard=shard, **{position: offset})
 
 
-def both(shard: int, offset: int) -> set[Row]:
+def both(shard: int, offset: int) -> set[RowKey]:
     return {at(table, shard, offset) for table in ("transactions", "entries")}
 
 
@@ -184,7 +184,7 @@ def test_an_empty_journal_has_none(database: "Database") -> None:
 
 
 Plant = Callable[[Ledger], None]
-PLANTED: dict[str, tuple[Plant, Sequence[Row]]] = {
+PLANTED: dict[str, tuple[Plant, Sequence[RowKey]]] = {
     "beyond the log's shards": (lambda it: it.transaction(99, 0), [*both(99, 0)]),
     "the first shard that is not there": (lambda it: it.transaction(4, 0), [*both(4, 0)]),
     "a negative shard": (lambda it: it.transaction(-1, 3), [*both(-1, 3)]),
@@ -201,33 +201,33 @@ PLANTED: dict[str, tuple[Plant, Sequence[Row]]] = {
     "a run of a shard that is not there": (lambda it: it.run(0, 0), [at("runs", 0, 0)]),
     "a stripe of a shard that is not there": (
         lambda it: it.stripe(CASH, "CAD", 7, 0),
-        [Row.of("stripes", account=CASH, currency="CAD", shard=7)],
+        [RowKey.of("stripes", account=CASH, currency="CAD", shard=7)],
     ),
     "a stripe that has counted what is not posted": (
         lambda it: it.stripe("assets:x", "CAD", 1, 10),
-        [Row.of("stripes", account="assets:x", currency="CAD", shard=1)],
+        [RowKey.of("stripes", account="assets:x", currency="CAD", shard=1)],
     ),
     "a stripe before the first position": (
         lambda it: it.stripe("assets:x", "CAD", 1, -1),
-        [Row.of("stripes", account="assets:x", currency="CAD", shard=1)],
+        [RowKey.of("stripes", account="assets:x", currency="CAD", shard=1)],
     ),
     "a stripe in a currency that is not there": (
-        lambda it: it.stripe("assets:x", "XXX", 1, 0), [Row.of("currencies", code="XXX")]
+        lambda it: it.stripe("assets:x", "XXX", 1, 0), [RowKey.of("currencies", code="XXX")]
     ),
     "a currency that nothing uses": (
-        lambda it: it.currency("XXX"), [Row.of("currencies", code="XXX")]
+        lambda it: it.currency("XXX"), [RowKey.of("currencies", code="XXX")]
     ),
     "a currency taken out": (
-        lambda it: it.forget_currency("CAD"), [Row.of("currencies", code="CAD")]
+        lambda it: it.forget_currency("CAD"), [RowKey.of("currencies", code="CAD")]
     ),
     "a shard without a run": (
-        lambda it: it.shard(0, Watermark(1, 5, NO_DIGEST, NOW)), [Row.of("shards", shard=0)]
+        lambda it: it.shard(0, Watermark(1, 5, NO_DIGEST, NOW)), [RowKey.of("shards", shard=0)]
     ),
     "a shard beyond the log's": (
-        lambda it: it.shard(4, Watermark(1, 5, NO_DIGEST, NOW)), [Row.of("shards", shard=4)]
+        lambda it: it.shard(4, Watermark(1, 5, NO_DIGEST, NOW)), [RowKey.of("shards", shard=4)]
     ),
     "a shard set on": (
-        lambda it: it.shard(3, Watermark(9, 99, NO_DIGEST, NOW)), [Row.of("shards", shard=3)]
+        lambda it: it.shard(3, Watermark(9, 99, NO_DIGEST, NOW)), [RowKey.of("shards", shard=3)]
     ),
 }  # fmt: skip
 
@@ -238,7 +238,7 @@ def test_a_row_that_belongs_to_no_run(ledger: Ledger, what: str) -> None:
     plant(ledger)
     assert found(ledger.journal) == found(ledger.journal, whole=False) == set(rows)
     # Where others find the same row, it is told of once.
-    told = [each.row for each in verify(ledger.journal, [Watermark()] * SHARDS).findings]
+    told = [each.row for each in verify_journal(ledger.journal, [Watermark()] * SHARDS).findings]
     assert set(rows) <= set(told)
     assert len(told) == len(set(told))
 
@@ -248,7 +248,7 @@ def test_of_many_the_first_are_named(ledger: Ledger) -> None:
         ledger.run(0, offset)
     rows = listed(ledger.journal)
     assert rows[:100] == [at("runs", 0, offset) for offset in range(100)]
-    assert rows[100:] == [Row("runs", ())]
+    assert rows[100:] == [RowKey("runs", ())]
 
 
 INSIDE = {
@@ -286,7 +286,9 @@ def test_at_positions_that_are_posted(database: "Database", what: str) -> None:
     change, row = INSIDE[what]
     database.run(change)
     assert found(ledger.journal) == {row}
-    assert row in [each.row for each in verify(ledger.journal, [Watermark()] * SHARDS).findings]
+    assert row in [
+        each.row for each in verify_journal(ledger.journal, [Watermark()] * SHARDS).findings
+    ]
     ledger.journal.close()
 
 
@@ -298,8 +300,8 @@ def test_a_currency_s_decimals_changed_are_one_finding(database: "Database") -> 
             before = chain.watermark
             ledger.journal.post(shard, before, [chain.run(moved(start, 5), end=start + 5)])
     database.run("UPDATE currencies SET scale = 3")
-    (finding,) = verify(ledger.journal, [Watermark()] * SHARDS).findings
-    assert finding.row == Row.of("currencies", code="CAD")
+    (finding,) = verify_journal(ledger.journal, [Watermark()] * SHARDS).findings
+    assert finding.row == RowKey.of("currencies", code="CAD")
     assert "With 3 decimals for CAD" in finding.sentence
     assert "with 2 they do" in finding.sentence
     ledger.journal.close()
@@ -310,15 +312,15 @@ def test_a_transaction_forged_within_a_posted_run_is_counted(ledger: Ledger, off
     assert ledger.journal.orphans(SHARDS, whole=False) == []
     ledger.transaction(3, offset)
     [found] = ledger.journal.orphans(SHARDS, whole=False)
-    assert found.row == Row.of("runs", shard=3, decisions_offset=0 if offset == 3 else 3)
+    assert found.row == RowKey.of("runs", shard=3, decisions_offset=0 if offset == 3 else 3)
     assert "accepted 2 transactions, and the journal has 3 at its positions" in found.sentence
 
 
 def test_transactions_of_the_last_positions_are_counted() -> None:
     """The last run whatever its length, then whole runs within RECENT positions, 1,000 at most."""
 
-    def runs(count: int, each: int) -> list[Counted]:
-        return [Counted(at, at * each, (at + 1) * each, 0) for at in reversed(range(count))]
+    def runs(count: int, each: int) -> list[RunCount]:
+        return [RunCount(at, at * each, (at + 1) * each, 0) for at in reversed(range(count))]
 
     assert recent([]) == []
     assert [run.decisions_offset for run in recent(runs(9, 4_000))] == [7, 8]
@@ -330,7 +332,7 @@ DROPPED = {
     "entries_pk": (
         "ALTER TABLE entries DROP CONSTRAINT entries_pk",
         "INSERT INTO entries SELECT * FROM entries WHERE shard = 1 AND log_offset = 5 AND entry = 1",
-        Row.of("entries", shard=1, log_offset=5, entry=1),
+        RowKey.of("entries", shard=1, log_offset=5, entry=1),
     ),
     "kind is there": (
         "ALTER TABLE transactions ALTER kind DROP NOT NULL",
@@ -340,7 +342,7 @@ DROPPED = {
     "entries_amount": (
         "ALTER TABLE entries DROP CONSTRAINT entries_amount",
         "UPDATE entries SET amount = 'NaN' WHERE shard = 1 AND log_offset = 5 AND entry = 1",
-        Row.of("entries", shard=1, log_offset=5, entry=1),
+        RowKey.of("entries", shard=1, log_offset=5, entry=1),
     ),
     "transactions_times": (
         "ALTER TABLE transactions DROP CONSTRAINT transactions_times",
@@ -361,11 +363,13 @@ def test_a_rule_that_was_dropped_and_a_row_that_breaks_it(server: str, rule: str
         chain = Chain(1)
         journal.post(1, Watermark(), [chain.run(moved(0, 5), moved(5, 7))])
         table = drop.split()[2]
-        missing = Row(table, (("rule", rule),))
+        missing = RowKey(table, (("rule", rule),))
         database.run(drop)
-        assert [each.row for each in verify(journal, [Watermark()] * SHARDS).findings] == [missing]
+        assert [each.row for each in verify_journal(journal, [Watermark()] * SHARDS).findings] == [
+            missing
+        ]
         database.run(change)
-        told = [each.row for each in verify(journal, [Watermark()] * SHARDS).findings]
+        told = [each.row for each in verify_journal(journal, [Watermark()] * SHARDS).findings]
         assert {row, missing} <= set(told)
         journal.close()
 
@@ -389,7 +393,7 @@ def test_a_column_of_another_type(
         assert journal.orphans(SHARDS) == []
         database.run(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {kind}")
         found = journal.orphans(SHARDS)
-        assert found[-1].row == Row(table, (("rule", f"{column} is {right}"),))
+        assert found[-1].row == RowKey(table, (("rule", f"{column} is {right}"),))
         assert f"Column {column} of table {table} is {kind}; the" in found[-1].sentence
         journal.close()
 
@@ -398,12 +402,12 @@ WEAKENED = {
     "entries_amount": (
         "ADD CONSTRAINT entries_amount CHECK (amount > 0 OR shard = 1)",
         "UPDATE entries SET amount = -1 WHERE shard = 1 AND log_offset = 5 AND entry = 1",
-        Row.of("entries", shard=1, log_offset=5, entry=1),
+        RowKey.of("entries", shard=1, log_offset=5, entry=1),
     ),
     "currencies_scale": (
         "ADD CONSTRAINT currencies_scale CHECK (scale BETWEEN 0 AND 180)",
         "UPDATE currencies SET scale = 19",
-        Row.of("currencies", code="CAD"),
+        RowKey.of("currencies", code="CAD"),
     ),
     "transactions_times": (
         r"ADD CONSTRAINT transactions_times CHECK (created_at::text <> '1\:2 \:x %s %')",
@@ -413,7 +417,7 @@ WEAKENED = {
     "entries_pk": (
         "ADD CONSTRAINT entries_pk PRIMARY KEY (shard, log_offset, entry, amount)",
         "INSERT INTO entries SELECT shard, 5, 1, account, currency, side, 9 FROM entries LIMIT 1",
-        Row.of("entries", shard=1, log_offset=5, entry=1),
+        RowKey.of("entries", shard=1, log_offset=5, entry=1),
     ),
     "stripes_pk": (
         "ADD CONSTRAINT stripes_pk CHECK (shard >= 0)",
@@ -437,7 +441,7 @@ def test_a_rule_in_whose_place_is_a_weaker_one_of_its_name(server: str, rule: st
         assert journal.orphans(SHARDS) == []
         database.run(f"ALTER TABLE {table} DROP CONSTRAINT {rule}, {change}")
         [found] = journal.orphans(SHARDS)
-        assert found.row == Row(table, (("rule", rule),))
+        assert found.row == RowKey(table, (("rule", rule),))
         assert f"has another rule {rule} than the migrations made" in found.sentence
         database.run(forge)
         told = {each.row for each in journal.orphans(SHARDS)}

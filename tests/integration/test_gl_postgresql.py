@@ -11,9 +11,8 @@ from sqlalchemy import make_url, text
 
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
-from ledger.gl import connection
 from ledger.gl.journal import JournalUnavailable, NotPostable, Posting, Superseded
-from ledger.gl.postgresql import POST_SECONDS, PostgresJournal
+from ledger.gl.postgresql import POST_SECONDS, PostgresJournal, connection
 from tests.integration.gl_runs import Chain, moved
 from tests.integration.tcp_proxy import Proxy
 
@@ -253,7 +252,7 @@ def test_missing_tables_and_rights_are_waited_for(
 def test_a_lock_that_lasts_is_unavailable(
     database: "Database", journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(connection, "DATABASE_LOCK_SECONDS", 1)
     quick = PostgresJournal(database.service)
     run = Chain().run(moved(0, 1))
     with database.engine() as engine, engine.begin() as blocker:

@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from ledger.errors import InvariantBroken
-from ledger.gl.connection import engine
-from ledger.gl.migrate import upgrade
 from ledger.gl.postgresql import PostgresJournal
-from ledger.gl.session import SETTINGS
+from ledger.gl.postgresql.connection import engine
+from ledger.gl.postgresql.migrate import upgrade
+from ledger.gl.postgresql.session import SETTINGS
 from tests.integration.gl_runs import Chain, moved
 
 if TYPE_CHECKING:

@@ -9,11 +9,10 @@ import pytest
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.errors import InvariantBroken, LedgerError
-from ledger.gl import shadows
 from ledger.gl.journal import JournalUnavailable, PostingRun
 from ledger.gl.opening import Opening
-from ledger.gl.postgresql import PostgresJournal
-from ledger.replay.compare import Compared, ShardComparison
+from ledger.gl.postgresql import PostgresJournal, shadows
+from ledger.replay.compare import Comparison, ShardComparison
 from tests.integration.gl_runs import CASH, DEPOSIT, Chain, moved, void_of, without
 
 if TYPE_CHECKING:
@@ -26,8 +25,8 @@ pytest_plugins = ["tests.integration.gl_database"]
 def live(database: "Database") -> Iterator[PostgresJournal]:
     with closing(PostgresJournal(database.service)) as journal:
         yield journal
-    for each in shadows.known(database.owner):
-        shadows.drop(database.owner, each.name)
+    for each in shadows.existing_shadows(database.owner):
+        shadows.remove_shadow(database.owner, each.name)
 
 
 @pytest.fixture
@@ -49,8 +48,8 @@ def posted(journal: PostgresJournal, runs: list[tuple[Watermark, PostingRun]]) -
 
 def compared(
     live: PostgresJournal, shadow: PostgresJournal, start: Watermark, end: Watermark
-) -> Compared:
-    found = Compared()
+) -> Comparison:
+    found = Comparison()
     ShardComparison(live, shadow, 0, found).compare(start, end)
     return found
 
@@ -58,7 +57,7 @@ def compared(
 def test_a_shadow_that_begins_in_the_middle_comes_to_the_same(database, live, chain):
     posted(live, chain[:3])
     middle, end = chain[1][0], chain[3][0]
-    shadows.create(database.owner, "middle", "a test: it's one")
+    shadows.create_shadow(database.owner, "middle", "a test: it's one")
     with closing(PostgresJournal(database.owner, schema="middle")) as shadow:
         opening = Opening(middle, live.totals_before(0, middle.end), {"CAD": 2})
         assert opening.totals == {
@@ -71,12 +70,12 @@ def test_a_shadow_that_begins_in_the_middle_comes_to_the_same(database, live, ch
         assert (found.same, found.not_posted, found.count) == (4, 0, 0)
         with pytest.raises(InvariantBroken, match="has begun"):
             shadow.start_at(0, opening)
-    assert shadows.known(database.owner) == [("middle", "a test: it's one")]
+    assert shadows.existing_shadows(database.owner) == [("middle", "a test: it's one")]
 
 
 def test_every_difference_is_named(database, live, chain):
     posted(live, chain[:2])
-    shadows.create(database.owner, "whole", "a test")
+    shadows.create_shadow(database.owner, "whole", "a test")
     with closing(PostgresJournal(database.owner, schema="whole")) as shadow:
         posted(shadow, chain[:2])
         database.run("UPDATE entries SET amount = 101 WHERE log_offset = 0 AND side = 'D'")
@@ -105,7 +104,7 @@ def test_every_difference_is_named(database, live, chain):
 
 def test_what_is_not_posted_yet_is_no_difference(database, live, chain):
     posted(live, chain[:1])
-    shadows.create(database.owner, "ahead", "a test")
+    shadows.create_shadow(database.owner, "ahead", "a test")
     with closing(PostgresJournal(database.owner, schema="ahead")) as shadow:
         posted(shadow, chain[:3])
         found = compared(live, shadow, Watermark(), chain[3][0])
@@ -122,14 +121,14 @@ def test_what_is_void_is_no_difference_whether_it_was_left_out_or_not(database, 
     left_out = without(first, void, last.decisions_offset)
     for run in (left_out, second, last):
         live.post(0, live.watermark(0), [run])
-    shadows.create(database.owner, "whole", "a test")
+    shadows.create_shadow(database.owner, "whole", "a test")
     with closing(PostgresJournal(database.owner, schema="whole")) as shadow:
         for run in (first, second, last):
             shadow.post(0, shadow.watermark(0), [run])
         found = compared(live, shadow, Watermark(), chain.watermark)
         assert (found.same, found.not_posted, found.count) == (2, 0, 0)
         # Begun behind it, with what is left out of its totals.
-        shadows.create(database.owner, "middle", "a test")
+        shadows.create_shadow(database.owner, "middle", "a test")
         with closing(PostgresJournal(database.owner, schema="middle")) as part:
             totals = live.totals_before(0, middle.end)
             part.start_at(0, Opening(middle, totals, {"CAD": 2}, live.voids(0)))
@@ -159,7 +158,7 @@ def test_what_is_void_is_no_difference_whether_it_was_left_out_or_not(database, 
 def test_switched_in_one_transaction_and_the_old_one_is_kept(database, live, chain):
     posted(live, chain[:2])
     database.run("UPDATE transactions SET description = 'changed' WHERE log_offset = 0")
-    shadows.create(database.owner, "anew", "a test")
+    shadows.create_shadow(database.owner, "anew", "a test")
     with closing(PostgresJournal(database.owner, schema="anew")) as shadow:
         posted(shadow, chain[:2])
     with shadows.posting_held(database.owner) as connection:
@@ -172,7 +171,7 @@ def test_switched_in_one_transaction_and_the_old_one_is_kept(database, live, cha
     assert [each.description for each in live.transactions(0)] == [""] * 6
     with closing(PostgresJournal(database.owner, schema="anew_before")) as before:
         assert [each.description for each in before.transactions(0)] == ["changed", "", "", ""]
-    assert [each.name for each in shadows.known(database.owner)] == ["anew_before"]
+    assert [each.name for each in shadows.existing_shadows(database.owner)] == ["anew_before"]
 
 
 class Impatient(PostgresJournal):
@@ -215,7 +214,7 @@ def test_what_others_made_on_the_tables_is_named_and_nothing_is_switched(
 ):
     make, drop = DEPENDANTS[kind]
     posted(live, chain[:1])
-    shadows.create(database.owner, "anew", "a test")
+    shadows.create_shadow(database.owner, "anew", "a test")
     shadows.require_switchable(database.owner, "anew")
     database.run(make)
     try:
@@ -229,13 +228,13 @@ def test_what_others_made_on_the_tables_is_named_and_nothing_is_switched(
             shadows.switch(connection, "anew", "anew_before")
     finally:
         database.run(drop)
-    assert [each.name for each in shadows.known(database.owner)] == ["anew"]
+    assert [each.name for each in shadows.existing_shadows(database.owner)] == ["anew"]
     with shadows.posting_held(database.owner) as connection:
         shadows.switch(connection, "anew", "anew_before")
 
 
 def test_dropping_a_shadow_drops_nothing_of_others(database, live):
-    shadows.create(database.owner, "anew", "a test")
+    shadows.create_shadow(database.owner, "anew", "a test")
     for make, drop in (
         ("CREATE VIEW report AS SELECT * FROM anew.entries", "DROP VIEW report"),
         ("CREATE TABLE anew.report (x int)", "DROP TABLE anew.report"),
@@ -243,18 +242,18 @@ def test_dropping_a_shadow_drops_nothing_of_others(database, live):
         database.run(make)
         try:
             with pytest.raises(LedgerError, match=r"Nothing was dropped.*report"):
-                shadows.drop(database.owner, "anew")
+                shadows.remove_shadow(database.owner, "anew")
         finally:
             database.run(drop)
-    shadows.drop(database.owner, "anew")
-    assert shadows.known(database.owner) == []
+    shadows.remove_shadow(database.owner, "anew")
+    assert shadows.existing_shadows(database.owner) == []
 
 
 def test_a_ledger_made_anew_says_when_its_runs_were_first_posted(database, live, chain):
     posted(live, chain[:3])
     database.run("UPDATE runs SET posted_at = '2020-01-02T03:04:05Z' WHERE decisions_offset < 2")
     first = database.run("SELECT decisions_offset, posted_at FROM runs ORDER BY 1")
-    shadows.create(database.owner, "anew", "a test")
+    shadows.create_shadow(database.owner, "anew", "a test")
     with closing(PostgresJournal(database.owner, schema="anew")) as shadow:
         posted(shadow, chain[:2])
         shadows.keep_posted_at(database.owner, "anew")
@@ -277,13 +276,13 @@ def test_nothing_else_is_touched(database, live):
     database.run("CREATE SCHEMA theirs")
     try:
         with pytest.raises(LedgerError, match="There is a schema theirs"):
-            shadows.create(database.owner, "theirs", "a test")
+            shadows.create_shadow(database.owner, "theirs", "a test")
         for name in ("theirs", "nothing"):
             with pytest.raises(LedgerError, match="no shadow ledger"):
-                shadows.drop(database.owner, name)
+                shadows.remove_shadow(database.owner, name)
         with pytest.raises(LedgerError, match="cannot name"):
-            shadows.drop(database.owner, "public")
-        assert shadows.known(database.owner) == []
+            shadows.remove_shadow(database.owner, "public")
+        assert shadows.existing_shadows(database.owner) == []
     finally:
         database.run("DROP SCHEMA theirs")
 

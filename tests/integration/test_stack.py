@@ -67,7 +67,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("stack") / ("x" * 100) / "é a,b"
     place = files.layout(path)
     files.create(place)
-    me = identity.establish(place, identity.Ports(), load(path))
+    me = identity.load_or_create(place, identity.Ports(), load(path))
     # One new cluster in 64 is named so.
     identity.save(place, replace(me, cluster_id="-" + me.cluster_id[1:]))
     run(path, "up")

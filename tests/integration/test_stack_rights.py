@@ -16,7 +16,7 @@ from aiokafka.protocol.admin import CreateAclsRequest
 from ledger.settings import Settings, load
 from ledger.stack import files, identity, postgres
 from ledger.streaming import access, connection
-from ledger.streaming.access import EVERYBODY, Operation, Pattern, Resource, Rule
+from ledger.streaming.access import EVERYBODY, AccessRule, Operation, Pattern, Resource
 
 pytestmark = pytest.mark.stack
 
@@ -29,13 +29,13 @@ GRANTED = (
     "GRANT CREATE ON SCHEMA public TO PUBLIC",
 )
 ALLOWED = (
-    Rule("producer", Operation.READ, Resource.TOPIC, "ledger.transactions", host="127.0.0.1"),
-    Rule("backend", Operation.READ, Resource.TOPIC, "led", Pattern.PREFIX),
-    Rule("finance", 7, Resource.CLUSTER, "kafka-cluster"),
-    Rule(EVERYBODY, Operation.WRITE, Resource.TOPIC, "ledger.reference"),
-    Rule(EVERYBODY, Operation.READ, Resource.TOPIC, "ledger.", Pattern.PREFIX),
+    AccessRule("producer", Operation.READ, Resource.TOPIC, "ledger.transactions", host="127.0.0.1"),
+    AccessRule("backend", Operation.READ, Resource.TOPIC, "led", Pattern.PREFIXED),
+    AccessRule("finance", 7, Resource.CLUSTER, "kafka-cluster"),
+    AccessRule(EVERYBODY, Operation.WRITE, Resource.TOPIC, "ledger.reference"),
+    AccessRule(EVERYBODY, Operation.READ, Resource.TOPIC, "ledger.", Pattern.PREFIXED),
 )
-FURTHER = Rule(EVERYBODY, Operation.READ, Resource.TOPIC, "*")
+FURTHER = AccessRule(EVERYBODY, Operation.READ, Resource.TOPIC, "*")
 
 
 def command(data_dir: Path, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -58,7 +58,7 @@ def data_dir() -> Iterator[Path]:
             command(place, "down")
 
 
-async def allow(settings: Settings, rules: tuple[Rule, ...]) -> None:
+async def allow(settings: Settings, rules: tuple[AccessRule, ...]) -> None:
     """As whoever looks after the cluster."""
     client = AIOKafkaClient(**connection.kafka(settings))
     await client.bootstrap()
@@ -86,7 +86,7 @@ def test_doctor_names_it_and_up_takes_it_back(data_dir: Path) -> None:
         for statement in GRANTED:
             superuser.execute(statement)
     asyncio.run(allow(settings, (*ALLOWED, FURTHER)))
-    assert len(asyncio.run(access.beyond(settings))) == len(ALLOWED) + 1
+    assert len(asyncio.run(access.excess_rules(settings))) == len(ALLOWED) + 1
     said = named(data_dir)
     assert len(said) == len(GRANTED) + len(ALLOWED) + 1, said
 
@@ -94,6 +94,6 @@ def test_doctor_names_it_and_up_takes_it_back(data_dir: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "ledger_finance is a member of ledger_owner: taken back" in done.stderr
     # That one may be meant for others: it is named, and how to take it back.
-    assert access.said(FURTHER) in done.stderr
-    assert asyncio.run(access.beyond(settings)) == [FURTHER]
-    assert named(data_dir) == [access.said(FURTHER)]
+    assert access.described(FURTHER) in done.stderr
+    assert asyncio.run(access.excess_rules(settings)) == [FURTHER]
+    assert named(data_dir) == [access.described(FURTHER)]

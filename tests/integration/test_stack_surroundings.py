@@ -228,7 +228,7 @@ def test_programs_out_of_reach_are_copied_to_where_they_are_not(tmp_path: Path) 
     closed.chmod(0o700)
     assert not postgres_user.runs(installed / "bin", user)
     with TemporaryDirectory(prefix="fl-") as shelf:
-        copied = postgres_user.on_shelf(installed, Path(shelf))
+        copied = postgres_user.copy_programs(installed, Path(shelf))
         assert postgres_user.runs(copied / "bin", user)
-        assert postgres_user.on_shelf(installed, Path(shelf)) == copied
+        assert postgres_user.copy_programs(installed, Path(shelf)) == copied
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700

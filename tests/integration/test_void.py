@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from ledger.domain.transaction import shown_time
-from ledger.streaming.access import Operation, rules
+from ledger.streaming.access import Operation, role_rules
 from tests.builders import draft, reversal, void_of
 from tests.conftest import Finished, Stack
 from tests.wire import Place, Wire, present
@@ -135,7 +135,7 @@ def test_a_record_that_asks_without_leave_is_refused(
 def test_only_who_may_change_the_policy_gives_leave(stack: Stack) -> None:
     writers = {
         each.role
-        for each in rules(stack.settings)
+        for each in role_rules(stack.settings)
         if each.operation == Operation.WRITE and each.name == "ledger.reference"
     }
     assert writers == {"finance"}

@@ -38,7 +38,7 @@ from ledger.settings import Settings
 from ledger.settings import load as load_settings
 from ledger.stack import identity, record
 from ledger.stack.files import layout
-from ledger.streaming.batches import Batches, read_again
+from ledger.streaming.batches import FetchedBatches, read_again
 from ledger.streaming.decisions import valid_runs
 from ledger.streaming.messages import Messages, balance
 from ledger.streaming.reference import item_of
@@ -301,7 +301,7 @@ def test_batches_of_records(chance: Random) -> None:
     spoilt = spoilt[:8] + struct.pack(">i", len(spoilt) - 12) + spoilt[12:]
     own = CorruptRecordException
     refused_or(read_again, own, spoilt)
-    records = refused_or(lambda: list(Batches(spoilt).next_batch() or ()), own)
+    records = refused_or(lambda: list(FetchedBatches(spoilt).next_batch() or ()), own)
     if records is not None:
         offsets = [each.offset for each in records]
         assert offsets == sorted(set(offsets))
@@ -403,5 +403,5 @@ def test_what_is_good_is_read() -> None:
     assert isinstance(read(LINE, created_at=NOW), dict)
     assert [len(read_items(ITEMS, kind)[0]) for kind in ("asset", "account")] == [1, 1]
     chance = Random(1)
-    assert len(list(Batches(batch(chance)).next_batch() or ())) > 0
+    assert len(list(FetchedBatches(batch(chance)).next_batch() or ())) > 0
     assert fastavro.parse_schema(schemas.load("Transaction"))

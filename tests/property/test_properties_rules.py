@@ -6,8 +6,9 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.property.test_properties_intake import DRAFTS, right
 
-from ledger.audit.findings import Kind
+from ledger.audit.findings import BreakKind
 from ledger.audit.judge import ACCEPTED, DUPLICATE
 from ledger.domain.decide import Received
 from ledger.domain.policy import DAY, MINUTE, Policy
@@ -15,7 +16,6 @@ from ledger.domain.reference import Account, Asset, ClockLimit, PolicyChange
 from ledger.domain.refusal import Reason
 from tests.audited import AuditedLog
 from tests.builders import CASH, DEPOSIT, FEES, NOW, received, reversal, unreadable
-from tests.property.test_properties_intake import DRAFTS, right
 from tests.reference_topic import founded
 
 POLICY = Policy(window=2 * DAY, max_bytes=1_000)
@@ -98,7 +98,7 @@ def record(
 def test_what_was_decided_by_the_rules_has_no_finding(log: AuditedLog) -> None:
     found = log.audit()
     # An id used again past the window is told in any case.
-    assert [each.sentence for each in found if each.kind is not Kind.ID_TWICE] == []
+    assert [each.sentence for each in found if each.kind is not BreakKind.ID_TWICE] == []
 
 
 @given(decided(), st.data())
@@ -112,7 +112,7 @@ def test_any_other_verdict_is_found(log: AuditedLog, data: st.DataObject) -> Non
     if not is_sure(log, offset, was[offset], new):
         return
     log.forge_verdict(offset, new)
-    told = [each.sentence for each in log.audit() if each.kind is not Kind.ID_TWICE]
+    told = [each.sentence for each in log.audit() if each.kind is not BreakKind.ID_TWICE]
     assert any(f"ffset {offset} " in each for each in told), (was[offset], new, told)
 
 

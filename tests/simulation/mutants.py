@@ -11,7 +11,6 @@ from agents.folding import Folding
 from agents.intake import IntakeShard
 from agents.posting import PostingShard
 from agents.reconciliation import ReconciliationShard
-from agents.reference import ReferenceFollower
 from agents.runtime import app
 from agents.runtime.run_consumer import RunConsumer
 from agents.runtime.runs import Run
@@ -26,6 +25,7 @@ from ledger.health.partitions import PartitionHealth
 from ledger.streaming import stripe_rows
 from ledger.streaming.accepted import AcceptedMark
 from ledger.streaming.log import Log
+from ledger.streaming.reference_follower import ReferenceFollower
 from ledger.streaming.table import ChangelogTable
 from tests.simulation.process import Process
 

@@ -20,7 +20,7 @@ from ledger.gl.journal import NotPostable
 from ledger.gl.memory import MemoryJournal
 from ledger.health.rows import partition_rows, reasons
 from ledger.settings import Settings
-from ledger.streaming import accepted, account_store, log, table
+from ledger.streaming import accepted, account_store, append_queue, table
 from ledger.streaming.reference import key_and_row
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
@@ -577,7 +577,7 @@ SMALL = (
     (balances, "CACHED", 2), (sums, "MAX_AHEAD", 3),
     (balances, "RESTORED_AT_ONCE", 2), (comparing, "CACHED", 2), (folding, "FOLD_BYTES", 1),
     (reconciliation, "SCANNED_BEYOND", 1), (posting, "POST_BYTES", 1), (poster, "POST_BYTES", 1), (compare, "MAX_WAITING", 3),
-    (log, "TOGETHER_BYTES", 1),
+    (append_queue, "TOGETHER_BYTES", 1),
 )  # fmt: skip
 """Limits that are never reached otherwise."""
 SETTINGS = {

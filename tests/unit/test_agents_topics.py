@@ -9,7 +9,7 @@ from agents.runtime.topic_watch import TopicWatch
 from ledger.health.application import Health
 from ledger.settings import Settings
 from ledger.streaming.registry import Codec
-from ledger.streaming.topic_rules import Difference
+from ledger.streaming.topic_rules import TopicDifference
 from tests.runtimes import runtime
 
 SETTINGS = Settings(shards=4, balance_partitions=3)
@@ -71,9 +71,11 @@ def test_a_topic_that_is_not_there_is_nobodys():
 def test_what_differs_is_an_alarm_until_it_is_mended(caplog):
     health = Health()
     watch = TopicWatch(runtime(None, codec=None, health=health))
-    one = Difference("ledger.decisions", "retention.ms", "5", "-1", "it is lost", "alter it", "-1")
-    two = Difference("ledger.posted", "partitions", "5", "4", "nobody's", "see the page")
-    known = Difference("ledger.posted", "partitions", "5", "4", "x", "y", ignored=True)
+    one = TopicDifference(
+        "ledger.decisions", "retention.ms", "5", "-1", "it is lost", "alter it", "-1"
+    )
+    two = TopicDifference("ledger.posted", "partitions", "5", "4", "nobody's", "see the page")
+    known = TopicDifference("ledger.posted", "partitions", "5", "4", "x", "y", ignored=True)
     watch.note([one, known])
     assert health.alarms == (str(one),)
     assert [record.levelname for record in caplog.records] == ["CRITICAL"]

@@ -1,9 +1,9 @@
 """Forged runs through all checks of a shard: decimals, reference data made up, texts without end."""
 
-from ledger.audit.findings import Kind
+from ledger.audit.findings import BreakKind
 from ledger.audit.ids import Ids
 from ledger.audit.judge import ACCEPTED, DUPLICATE
-from ledger.audit.original import KEPT
+from ledger.audit.log_records import REFUSAL_BYTES
 from ledger.domain.reference import Asset
 from ledger.domain.refusal import Reason
 from ledger.domain.run import Content
@@ -35,23 +35,23 @@ def with_four_decimals(content: Content) -> None:
     content.entry_amounts = [100 * each for each in content.entry_amounts]
 
 
-def test_cad_booked_with_four_decimals_adds_up_and_is_told() -> None:
+def test_cad_booked_with_four_decimals_adds_up_and_is_a_break() -> None:
     log = log_of(FIRST)
     log.forge_content(0, with_four_decimals)
     [found] = log.audit()
-    assert found.kind is Kind.RULE
+    assert found.kind is BreakKind.RULE
     assert found.stream["decimals"] == {"CAD": 2}
     assert found.ledger["decimals"] == {"CAD": 4}
     assert "Offset 0 ('t-0') was accepted with decimals of {'CAD': 4}" in found.sentence
     assert found.as_json()["account"] == "assets:cash"
 
 
-def test_the_same_in_a_run_of_before_reference_data_were_named() -> None:
+def test_wrong_decimals_in_a_run_without_reference_digest() -> None:
     log = log_of(FIRST)
     log.forge(0, reference_digest=b"")
     assert log.audit() == []
     log.forge_content(0, with_four_decimals)
-    assert [each.kind for each in log.audit()] == [Kind.RULE]
+    assert [each.kind for each in log.audit()] == [BreakKind.RULE]
 
 
 def test_an_asset_has_the_decimals_of_its_first_record() -> None:
@@ -65,26 +65,26 @@ def test_without_the_run_s_reference_data_other_rules_are_judged() -> None:
     log = log_of(FIRST, reversal(FIRST, "r-1"), reversal(FIRST, "r-2"), draft("t-1"))
     log.forge(0, reference_digest=b"x" * 32)
     [found] = log.audit()
-    assert found.kind is Kind.REFERENCE
+    assert found.kind is BreakKind.REFERENCE
     assert "rules that depend on them are not judged there" in found.sentence
     log.forge_verdict(2, ACCEPTED)
     log.forge_verdict(3, "TOO_LATE")
-    assert [each.kind for each in log.audit()] == [Kind.REFERENCE, Kind.RULE]
+    assert [each.kind for each in log.audit()] == [BreakKind.REFERENCE, BreakKind.RULE]
     assert "REVERSED_ALREADY" in log.audit()[1].sentence
 
 
-def test_of_what_was_refused_a_mebibyte_is_kept() -> None:
+def test_a_refusal_keeps_a_mebibyte_of_a_record() -> None:
     """The log takes longer records: its limit is the broker's, on what may be compressed."""
     log = AuditedLog(founded())
-    long = b"x" * (KEPT + 9)
+    long = b"x" * (REFUSAL_BYTES + 9)
     log.decide([
         received(unreadable(Reason.TOO_LARGE), 0, key=long, value=long),
-        received(unreadable(Reason.TOO_LARGE), 1, key=None, value=long[:KEPT]),
+        received(unreadable(Reason.TOO_LARGE), 1, key=None, value=long[:REFUSAL_BYTES]),
     ])  # fmt: skip
     assert log.audit() == []
-    for key, value in ((b"y" + long, long), (long, long[: KEPT - 1]), (long, None)):
+    for key, value in ((b"y" + long, long), (long, long[: REFUSAL_BYTES - 1]), (long, None)):
         log.records[0] = received(unreadable(Reason.TOO_LARGE), key=key, value=value)
-        assert [each.kind for each in log.audit()] == [Kind.DIFFERS]
+        assert [each.kind for each in log.audit()] == [BreakKind.DIFFERS]
 
 
 def test_an_id_of_two_shards_is_judged_in_each_by_itself() -> None:
@@ -97,11 +97,11 @@ def test_an_id_of_two_shards_is_judged_in_each_by_itself() -> None:
         log.decide(numbered([made, made, reversal(made, f"r-{shard}")]))
         assert list(log.verdicts().values()) == [ACCEPTED, ACCEPTED, DUPLICATE]
         found += log.audit(ids)
-    assert [each.kind for each in found] == [Kind.ID_TWICE]
+    assert [each.kind for each in found] == [BreakKind.ID_TWICE]
     assert "accepted in shard 0 at offset 0, and again in shard 1 at offset 0" in found[0].sentence
 
 
-def test_a_finding_is_short_whatever_the_record_says() -> None:
+def test_a_finding_about_a_long_record_is_short() -> None:
     long = "x" * 100_000
     made = draft(
         long, kind=long, reverses=long, entries=[entry(long, "debit", long, long)] * 50, at=NOW
@@ -116,7 +116,7 @@ def test_a_finding_is_short_whatever_the_record_says() -> None:
     assert len(repr([each.as_json() for each in log.audit()])) < 2_000
 
 
-def test_before_reference_data_were_named_iso_4217_came_first() -> None:
+def test_iso_4217_precedes_assets_in_runs_without_reference_digest() -> None:
     log = log_of(FIRST, draft("t-1", amount="1.234"))
     log.topic = ReferenceTopic(Asset("CAD", 4))
     log.forge(0, reference_digest=b"", reference_offset=1)

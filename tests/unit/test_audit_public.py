@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from ledger.audit import balances, quick
-from ledger.audit.findings import Break, Findings, Kind, Party, Report, decimal_text
+from ledger.audit.findings import AuditReport, Break, BreakKind, Findings, Party, decimal_text
 from ledger.audit.stated import (
     Balances,
     Changelog,
-    Holding,
-    Holdings,
     OpenBreaks,
+    StripedAccount,
+    StripedAccounts,
     take_balance,
     take_stripe,
 )
@@ -40,7 +40,7 @@ class Side:
     """Balances as the agent makes them of the stripes topic, up to `summed`."""
 
     def __init__(self, *records: Record, summed: int | None = None) -> None:
-        self.holdings: Holdings = {}
+        self.holdings: StripedAccounts = {}
         self.balances: Balances = {}
         self.findings = Findings()
         self.summed = {0: len(records) if summed is None else summed}
@@ -57,7 +57,7 @@ class Side:
         take_balance(self.balances, made.balance(*stripe)._asdict())
 
     def pending(self) -> set[Stripe]:
-        return balances.compare(self.holdings, self.balances, self.summed, self.findings)
+        return balances.compare_balances(self.holdings, self.balances, self.summed, self.findings)
 
     def altered(self, stripe: Stripe, **changes: Any) -> None:
         self.balances[stripe] = {**self.balances[stripe], **changes}
@@ -94,16 +94,16 @@ def test_a_balance_off_in_anything(changes: dict[str, Any]) -> None:
     side.altered(CASH, **changes)
     assert side.pending() == set()
     found = side.only()
-    assert (found.kind, found.between) == (Kind.DIFFERS, (Party.STRIPES, Party.BALANCES))
+    assert (found.kind, found.between) == (BreakKind.DIFFERS, (Party.STRIPES, Party.BALANCES))
     assert found.as_json()["account"] == "assets:cash"
 
 
-def test_a_balance_lost_or_made_up() -> None:
+def test_a_missing_and_an_extra_balance() -> None:
     side = Side(*ROWS)
     side.balances[Stripe("assets:ghost", "CAD")] = side.balances.pop(DEPOSIT)
     assert side.pending() == set()
     assert {(each.kind, each.stripes[0].account) for each in side.findings.kept} == {
-        (Kind.MISSING, DEPOSIT.account), (Kind.EXTRA, "assets:ghost")
+        (BreakKind.MISSING, DEPOSIT.account), (BreakKind.EXTRA, "assets:ghost")
     }  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def test_a_balance_ahead_of_its_stripes_is_a_break_at_once() -> None:
     assert side.only().stripes == (CASH,)
 
 
-def test_the_same_version_says_the_same_even_in_motion() -> None:
+def test_balances_of_one_version_are_equal_while_records_arrive() -> None:
     side = Side(*ROWS)
     side.summed = {}
     assert side.pending() == set()
@@ -138,13 +138,13 @@ def test_what_is_not_reconciled_yet_is_pending() -> None:
     assert side.findings.breaks() == []
     side.altered(CASH, version=2 * 13 + 2 * 10, pending="0.05")
     side.pending()
-    assert side.only().kind is Kind.DIFFERS
+    assert side.only().kind is BreakKind.DIFFERS
 
 
 def test_an_open_break_is_a_balance_s_status() -> None:
     side = Side(ROWS[1], stripe_row(CASH, 0, Totals(1234, 0, 2, 5), broken=True))
     side.pending()
-    assert side.only().kind is Kind.DIFFERS
+    assert side.only().kind is BreakKind.DIFFERS
     side = Side(ROWS[1], stripe_row(CASH, 0, Totals(1234, 0, 2, 5), broken=True))
     side.altered(CASH, status="break")
     assert side.pending() == set()
@@ -226,7 +226,9 @@ def quickly(
     """One account: its public balance, and its stripes by shard."""
     findings = Findings()
     parts = {CASH: {int(name[1:]): totals for name, totals in held.items()}} if held else {}
-    pending = quick.compare({CASH: row} if row else {}, parts, ends, findings, summed=summed)
+    pending = quick.compare_with_database(
+        {CASH: row} if row else {}, parts, ends, findings, summed=summed
+    )
     return pending, findings.breaks()
 
 
@@ -243,24 +245,24 @@ def test_an_altered_stripe(altered: dict[str, int]) -> None:
     pending, breaks = quickly(balance(CASH, OLD, OTHER), s0=OLD._replace(**altered), s1=OTHER)
     assert pending == set()
     assert [(each.kind, each.between) for each in breaks] == [
-        (Kind.DIFFERS, (Party.BALANCES, Party.DATABASE))
+        (BreakKind.DIFFERS, (Party.BALANCES, Party.DATABASE))
     ]
 
 
 def test_a_stripe_or_an_account_that_is_missing() -> None:
     _, breaks = quickly(balance(CASH, OLD, OTHER), s0=OLD)
-    assert [each.kind for each in breaks] == [Kind.DIFFERS]
+    assert [each.kind for each in breaks] == [BreakKind.DIFFERS]
     _, breaks = quickly(balance(CASH, OLD))
-    assert [each.kind for each in breaks] == [Kind.MISSING]
+    assert [each.kind for each in breaks] == [BreakKind.MISSING]
     _, breaks = quickly(None, s0=OLD)
-    assert [each.kind for each in breaks] == [Kind.MISSING]
+    assert [each.kind for each in breaks] == [BreakKind.MISSING]
 
 
 def test_a_stripe_that_is_too_much() -> None:
     _, breaks = quickly(balance(CASH, OLD), s0=OLD, s1=OTHER)
-    assert [each.kind for each in breaks] == [Kind.DIFFERS]
+    assert [each.kind for each in breaks] == [BreakKind.DIFFERS]
     _, breaks = quickly(balance(CASH, OLD), s0=OLD, s7=OTHER)
-    assert [each.kind for each in breaks] == [Kind.EXTRA]
+    assert [each.kind for each in breaks] == [BreakKind.EXTRA]
 
 
 def test_what_is_posted_and_not_compared_is_pending() -> None:
@@ -272,17 +274,17 @@ def test_what_is_compared_and_not_summed_up_is_pending() -> None:
     assert quickly(balance(CASH, OLD), s0=NEW, ends=(20, 20), summed=False) == ({CASH}, [])
     assert quickly(None, s0=NEW, ends=(20, 20), summed=False) == ({CASH}, [])
     _, breaks = quickly(balance(CASH, OLD), s0=NEW, ends=(20, 20))
-    assert [each.kind for each in breaks] == [Kind.DIFFERS]
+    assert [each.kind for each in breaks] == [BreakKind.DIFFERS]
 
 
 def test_a_balance_that_calls_itself_pending_is() -> None:
     assert quickly(balance(CASH, NEW, status="pending"), s0=OLD) == ({CASH}, [])
 
 
-def test_an_account_known_to_be_broken_is_not_told_again() -> None:
+def test_an_account_with_a_break_is_not_reported_again() -> None:
     findings = Findings()
     findings.broken.add(CASH)
-    assert quick.compare({}, {CASH: {0: OLD}}, [10], findings, summed=True) == set()
+    assert quick.compare_with_database({}, {CASH: {0: OLD}}, [10], findings, summed=True) == set()
     assert findings.breaks() == []
 
 
@@ -293,21 +295,21 @@ def test_a_published_head_must_be_in_the_journal() -> None:
     for other in (None, run._replace(digest=b"x" * 32), run._replace(decisions_offset=5)):
         found = quick.lost_head(0, head, other)
         assert found is not None
-        assert found.kind is Kind.POSITION
+        assert found.kind is BreakKind.POSITION
 
 
 def test_an_account_is_reconciled_or_pending_or_broken() -> None:
     findings = Findings()
-    findings.add(Break(Kind.OPEN, (Party.DECISIONS, Party.DATABASE), 0, "…", (CASH,)))
+    findings.add(Break(BreakKind.OPEN, (Party.DECISIONS, Party.DATABASE), 0, "…", (CASH,)))
     accounts = {CASH, DEPOSIT, Stripe("assets:other", "CAD")}
-    report = Report.of(accounts, stripes=5, pending={CASH, DEPOSIT}, findings=findings)
+    report = AuditReport.of(accounts, stripes=5, pending={CASH, DEPOSIT}, findings=findings)
     assert report.as_json() | {"breaks": len(report.breaks)} == {
         "accounts": 3, "stripes": 5, "reconciled": 1, "pending": 1, "breaks": 1,
         "voided": [],
     }  # fmt: skip
 
 
-def test_holdings_know_where_the_topic_last_spoke_of_them() -> None:
+def test_a_striped_account_has_the_offset_of_its_last_record() -> None:
     side = Side(*ROWS)
-    assert (side.holdings[CASH].spoken, side.holdings[DEPOSIT].spoken) == (1, 2)
-    assert isinstance(side.holdings[CASH], Holding)
+    assert (side.holdings[CASH].last, side.holdings[DEPOSIT].last) == (1, 2)
+    assert isinstance(side.holdings[CASH], StripedAccount)

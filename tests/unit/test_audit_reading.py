@@ -1,11 +1,11 @@
-"""Originals: what the audit decodes of the log, refused records included."""
+"""LogDecoder: what the audit decodes of the log, refused records included."""
 
 import asyncio
 from collections.abc import Iterable
 
 from aiokafka import ConsumerRecord
 
-from ledger.audit.reading import Originals
+from ledger.audit.reading import LogDecoder
 from ledger.settings import Settings
 from tests.builders import NOW, KnownReader, draft, wire
 
@@ -28,9 +28,9 @@ def record(offset: int, value: bytes | None) -> ConsumerRecord:
     )  # type: ignore[call-arg]
 
 
-def test_what_was_refused_is_decoded_too() -> None:
+def test_refused_records_are_decoded() -> None:
     reader = AskedReader.of(Settings())
-    originals = Originals(reader)
+    originals = LogDecoder(reader)
     values = [wire(MADE), wire(MADE), b"?", None, wire(MADE, schema_id=9), bytes(500)]
     records = [record(offset, value) for offset, value in enumerate(values)]
     found = asyncio.run(originals.of(records, {1, 2, 3, 4, 5}, largest=400))
@@ -42,15 +42,15 @@ def test_what_was_refused_is_decoded_too() -> None:
     assert all(isinstance(each.draft, str) for each in found[2:5])
 
 
-def test_what_was_accepted_is_decoded_whatever_the_limit() -> None:
-    originals = Originals(AskedReader.of(Settings()))
+def test_accepted_records_are_decoded_beyond_the_size_limit() -> None:
+    originals = LogDecoder(AskedReader.of(Settings()))
     [found] = asyncio.run(originals.of([record(0, wire(MADE))], set(), largest=1))
     assert found.draft == MADE
 
 
-def test_a_schema_of_what_was_refused_is_asked_for_once() -> None:
+def test_a_schema_of_refused_records_is_looked_up_once() -> None:
     reader = AskedReader.of(Settings())
-    originals = Originals(reader)
+    originals = LogDecoder(reader)
     made_up = wire(MADE, schema_id=9)
     records = [record(0, made_up), record(1, made_up), record(2, wire(MADE))]
     for asked in ([made_up, wire(MADE)], [wire(MADE)]):

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import ledger.audit
-from ledger.audit import known
+from ledger.audit import reference
 from ledger.audit.check import ShardCheck
-from ledger.audit.findings import Break, Findings, Kind, Party
+from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.audit.ids import Ids
 from ledger.audit.verdicts import Verdicts
 from ledger.domain.policy import DAY, MINUTE, Policy
@@ -46,7 +46,7 @@ def only(breaks: Sequence[Break]) -> Break:
 
 def named(found: Break, offset: int, right: str, said: str) -> None:
     """The break says all of that, for programs and for people."""
-    assert (found.kind, found.between) == (Kind.RULE, (Party.LOG, Party.DECISIONS))
+    assert (found.kind, found.between) == (BreakKind.RULE, (Party.LOG, Party.DECISIONS))
     assert found.stream is not None
     assert found.ledger is not None
     assert right in found.stream["outcome"].split(" or ")
@@ -128,7 +128,7 @@ def test_a_reversal_that_exchanges_two_amounts(fees: str, said: str) -> None:
     assert ledger.said() == {0: "accepted", 1: said}
     assert ledger.breaks() == []
     ledger.force(1, "accepted")
-    assert [each.kind for each in ledger.breaks()] == [Kind.RULE] * (said != "accepted")
+    assert [each.kind for each in ledger.breaks()] == [BreakKind.RULE] * (said != "accepted")
 
 
 def test_a_repetition_effective_two_microseconds_before_1970() -> None:
@@ -137,7 +137,10 @@ def test_a_repetition_effective_two_microseconds_before_1970() -> None:
     assert ledger.said() == {0: "accepted", 1: "ID_REUSED"}
     assert ledger.breaks() == []
     ledger.force(1, "duplicate")
-    assert {each.kind for each in ledger.breaks(*Kind)} == {Kind.RULE, Kind.FALSE_DUPLICATE}
+    assert {each.kind for each in ledger.breaks(*BreakKind)} == {
+        BreakKind.RULE,
+        BreakKind.FALSE_DUPLICATE,
+    }
 
 
 def checked(ledger: Ledger) -> list[Break]:
@@ -153,7 +156,7 @@ def checked(ledger: Ledger) -> list[Break]:
     return findings.breaks()
 
 
-def test_a_worker_that_decides_by_rules_of_its_own() -> None:
+def test_a_worker_that_decides_by_other_rules() -> None:
     """The chain is whole, everything adds up, and the reference data are those of the topic."""
     ledger = decided(
         draft(T, currency="JPY", amount="10"), draft(R, currency="BTC", amount="1.0001")
@@ -164,7 +167,7 @@ def test_a_worker_that_decides_by_rules_of_its_own() -> None:
     late = draft(at_home(9), currency="JPY", amount="7", at=NOW - 2 * DAY)
     decided(draft(S, amount="1.0001"), late, ledger=ledger)
     found = checked(ledger)
-    assert [each.kind for each in found] == [Kind.RULE, Kind.RULE]
+    assert [each.kind for each in found] == [BreakKind.RULE, BreakKind.RULE]
     named(found[0], 2, "TOO_MANY_DECIMALS", "accepted")
     named(found[1], 3, "accepted", "TOO_LATE")
 
@@ -188,7 +191,7 @@ def test_what_the_product_decides_is_right(seed: int) -> None:
     assert at_random(seed).breaks() == []
 
 
-def test_the_logs_at_random_have_something_of_everything() -> None:
+def test_random_logs_have_every_kind_of_decision() -> None:
     said = {each for seed in range(40) for each in at_random(seed).said().values()}
     assert said == {"accepted", "duplicate", "void", *Reason} - {"SCALE_CHANGED"}
 
@@ -217,7 +220,7 @@ def test_any_one_changed_verdict_is_found(seed: int) -> None:
 # Rules by themselves, where the logs at random are thin.
 
 
-def test_what_is_close_to_a_limit() -> None:
+def test_values_close_to_a_limit() -> None:
     limits = Policy()
     for field, age, said in (
         ("created_at", limits.window, "accepted"), ("created_at", limits.window + 1, "TOO_LATE"),
@@ -263,7 +266,7 @@ def test_what_repeats_an_id_that_was_used_again_is_a_repetition() -> None:
     again: Any = MADE | {"created_at": at, "description": "another one"}
     decided(again, again, ledger=ledger, at=at)
     assert list(ledger.said().values()) == ["accepted", "accepted", "duplicate"]
-    assert [each.kind for each in ledger.breaks(*Kind)] == [Kind.ID_TWICE]
+    assert [each.kind for each in ledger.breaks(*BreakKind)] == [BreakKind.ID_TWICE]
 
 
 def test_a_longer_window_does_not_bring_back_what_was_forgotten() -> None:
@@ -289,10 +292,10 @@ def test_a_limit_of_the_clock_counts_from_the_run_that_knew_it() -> None:
     ledger.publish(draft(R), NOW + SECOND)
     ledger.decide()
     assert set(ledger.said().values()) == {"accepted"}
-    assert ledger.breaks(*Kind) == []
+    assert ledger.breaks(*BreakKind) == []
     ledger.publish(draft(S, at=ahead), ahead)
     ledger.decide()
-    assert ledger.breaks(*Kind) == []
+    assert ledger.breaks(*BreakKind) == []
 
 
 def test_the_reversal_of_a_reversal_asks_for_the_accounts() -> None:
@@ -306,7 +309,7 @@ def test_the_reversal_of_a_reversal_asks_for_the_accounts() -> None:
     named(only(ledger.breaks()), 2, "ACCOUNT_CLOSED", "accepted")
 
 
-def test_what_is_not_ours_may_have_been_registered_since() -> None:
+def test_a_foreign_schema_may_have_been_registered_since() -> None:
     ledger = Ledger()
     ledger.publish(unreadable(), value=b"?\0\0\0\1")
     decided(MADE, draft(R), ledger=ledger)
@@ -421,7 +424,7 @@ def test_what_was_decided_before_has_no_finding(seed: int) -> None:
 
 
 @pytest.mark.parametrize("unseen", ["\n", "\u3164", "\ufe0f", "\u00a0"])
-def test_names_of_old_stay_reversible(unseen: str) -> None:
+def test_transactions_with_old_names_stay_reversible(unseen: str) -> None:
     ledger, old = Ledger(), at_home(9) + unseen
     while id_in_shard(0, SHARDS, old) != old + "-0":
         old += unseen
@@ -437,7 +440,7 @@ def test_names_of_old_stay_reversible(unseen: str) -> None:
     named(only(ledger.breaks()), 2, "duplicate", "FIELD_MALFORMED")
 
 
-def test_a_run_of_old_after_a_new_one_is_told() -> None:
+def test_a_run_without_reference_digest_after_one_with_it_is_a_break() -> None:
     ledger = decided(MADE)
     _of_old(ledger, lambda: decided(draft(R), ledger=ledger))
     assert "names no digest" in only(ledger.breaks()).sentence
@@ -449,7 +452,7 @@ def test_a_run_of_old_after_a_new_one_is_told() -> None:
 def reference_break(ledger: Ledger, **changes: Any) -> Break:
     """Of a ledger whose second run's head says something else."""
     ledger.settled[1] = replace(ledger.settled[1], head=ledger.settled[1].head._replace(**changes))
-    found = ledger.breaks(Kind.REFERENCE)[0]
+    found = ledger.breaks(BreakKind.REFERENCE)[0]
     assert found.between == (Party.REFERENCE, Party.DECISIONS)
     return found
 
@@ -471,15 +474,15 @@ def test_a_wrong_digest_of_the_reference_data() -> None:
 def test_a_position_that_falls_or_is_beyond_the_end() -> None:
     first = two_runs().settled[0].head
     found = reference_break(two_runs(), reference_offset=3, reference_digest=first.reference_digest)
-    assert "before 3, and one before it those before 4" in found.sentence
+    assert "before 3, a run before it those before 4" in found.sentence
     assert "the topic ends at 5" in reference_break(two_runs(), reference_offset=6).sentence
 
 
 def test_a_record_of_the_reference_topic_altered() -> None:
     ledger = two_runs()
     ledger.noted[1] = ledger.noted[1]._replace(value=b"?", row=None)
-    # Nobody knows any more what the run knew, so nothing that depends on it is told besides.
-    assert {each.kind for each in ledger.breaks()} == {Kind.REFERENCE}
+    # What the run was decided with is unknown now, so rules that depend on it are not judged.
+    assert {each.kind for each in ledger.breaks()} == {BreakKind.REFERENCE}
 
 
 def test_the_fold_takes_what_the_product_takes() -> None:
@@ -490,11 +493,11 @@ def test_the_fold_takes_what_the_product_takes() -> None:
         PolicyChange(Policy(early=MINUTE), SHARDS, 0), PolicyChange(Policy(), SHARDS, 0),
         Account("assets:a", closed_at=5), ClockLimit(0, 9, 9), ClockLimit(1, 9, 7),
     )  # fmt: skip
-    made = known.Known(0, ledger.noted)
-    made.go(len(ledger.noted))
+    made = reference.ReferenceAt(0, ledger.noted)
+    made.advance(len(ledger.noted))
     assert made.scales == ledger.reference.scales
-    assert made.accounts == {"assets:a": known.Account(None, None, 5)}
-    assert made.policy == known.Policy(early=MINUTE, shards=SHARDS)
+    assert made.accounts == {"assets:a": reference.DeclaredAccount(None, None, 5)}
+    assert made.policy == reference.PolicyInForce(early=MINUTE, shards=SHARDS)
     assert made.limits == [(9, 9)]
     assert made.digest == ledger.reference.digest
     assert made.recorded_at(8, 10) == 9
@@ -526,17 +529,17 @@ def voiding() -> Ledger:
     ledger.leave(0)
     decided(void_of(MADE, at_home(200)), ledger=ledger)
     assert ledger.said() == {0: "accepted", 1: "accepted", 2: "void"}
-    assert ledger.breaks(*Kind) == []
+    assert ledger.breaks(*BreakKind) == []
     return ledger
 
 
 def test_a_void_without_leave() -> None:
     ledger = voiding()
     ledger.noted = ledger.noted[:-1]
-    found = ledger.breaks(Kind.RULE)
-    # The run says that it knew more reference data, so its rules are not judged any more.
+    found = ledger.breaks(BreakKind.RULE)
+    # The run names more reference data than the topic has, so its rules are not judged.
     assert found == []
-    assert [each.kind for each in ledger.breaks()] == [Kind.REFERENCE]
+    assert [each.kind for each in ledger.breaks()] == [BreakKind.REFERENCE]
     ledger = voiding()
     void = ledger.settled[1].voids[0]
     decided(void_of(draft(R), at_home(201)), ledger=ledger)
@@ -562,17 +565,17 @@ def test_a_request_that_was_not_followed_and_one_that_was_followed_twice() -> No
 @pytest.mark.parametrize(
     ("changes", "kind", "said"),
     [
-        ({"authority": 3}, Kind.RULE, "it names another"),
-        ({"reason": "somebody else"}, Kind.RULE, "it names another"),
-        ({"run": 1}, Kind.RULE, "it names another"),
-        ({"decimals": frozenset({("CAD", 3)})}, Kind.RULE, "[('CAD', 2)] are right"),
-        ({"transaction_id": R}, Kind.DIFFERS, "its record does not ask for that"),
-        ({"amount": 1}, Kind.DIFFERS, "what it takes back is not what was accepted"),
-        ({"offset": 1}, Kind.DIFFERS, "was accepted in shard 0 at 0 last"),
+        ({"authority": 3}, BreakKind.RULE, "it names another"),
+        ({"reason": "somebody else"}, BreakKind.RULE, "it names another"),
+        ({"run": 1}, BreakKind.RULE, "it names another"),
+        ({"decimals": frozenset({("CAD", 3)})}, BreakKind.RULE, "[('CAD', 2)] are right"),
+        ({"transaction_id": R}, BreakKind.DIFFERS, "its record does not ask for that"),
+        ({"amount": 1}, BreakKind.DIFFERS, "what it takes back is not what was accepted"),
+        ({"offset": 1}, BreakKind.DIFFERS, "was accepted in shard 0 at 0 last"),
     ],
 )
 def test_a_void_of_something_else_than_was_allowed(
-    changes: dict[str, Any], kind: Kind, said: str
+    changes: dict[str, Any], kind: BreakKind, said: str
 ) -> None:
     ledger = voiding()
     (void,) = ledger.settled[1].voids
@@ -585,7 +588,7 @@ def test_a_void_of_something_else_than_was_allowed(
         accepted, changes = accepted._replace(**changes), {}
     forged = void._replace(accepted=accepted, **changes)
     ledger.settled[1] = replace(ledger.settled[1], voids=[forged])
-    found = [each for each in ledger.breaks(*Kind) if each.kind is kind]
+    found = [each for each in ledger.breaks(*BreakKind) if each.kind is kind]
     assert any(said in each.sentence for each in found), [each.sentence for each in found]
 
 
@@ -597,9 +600,9 @@ def test_a_void_of_what_was_never_accepted() -> None:
     made_up = ledger.settled[0].transactions[0]._replace(transaction_id=S, offset=77)
     forged = voiding().settled[1].voids[0]._replace(offset=1, accepted=made_up)
     ledger.settled[1] = replace(ledger.settled[1], refused=[], voids=[forged])
-    found = ledger.breaks(*Kind)
+    found = ledger.breaks(*BreakKind)
     rule, extra = found
-    assert (rule.kind, extra.kind) == (Kind.RULE, Kind.EXTRA)
+    assert (rule.kind, extra.kind) == (BreakKind.RULE, BreakKind.EXTRA)
     assert "nothing with that id was accepted before it" in extra.sentence
 
 
@@ -609,7 +612,7 @@ def test_leave_that_names_a_run_that_is_not_its() -> None:
         ledger.leave(0, run)
         decided(void_of(MADE, at_home(200)), ledger=ledger)
         assert ledger.said()[2] == "VOID_WITHOUT_LEAVE"
-        assert ledger.breaks(*Kind) == []
+        assert ledger.breaks(*BreakKind) == []
 
 
 @pytest.mark.parametrize(
@@ -628,7 +631,7 @@ def test_leave_that_has_ended_or_that_the_database_could_not_keep(
     ledger.leave(0, **leave)
     decided(void_of(MADE, at_home(200)), ledger=ledger)
     assert ledger.said()[1] == said
-    assert ledger.breaks(*Kind) == []
+    assert ledger.breaks(*BreakKind) == []
 
 
 def test_what_a_version_before_accepted_is_voided_too() -> None:
@@ -641,10 +644,10 @@ def test_what_a_version_before_accepted_is_voided_too() -> None:
     ledger.leave(0)
     decided(void_of(MADE, at_home(200)), draft(R), ledger=ledger)
     assert ledger.said() == {0: "accepted", 1: "void", 2: "accepted"}
-    assert ledger.breaks(*Kind) == []
+    assert ledger.breaks(*BreakKind) == []
     # No version before this one has voided anything.
     second = ledger.settled[1]
     ledger.settled[1] = replace(
         second, head=second.head._replace(reference_digest=b"", reference_offset=0)
     )
-    named(only(ledger.breaks(Kind.RULE)), 1, "VOID_WITHOUT_LEAVE", "void")
+    named(only(ledger.breaks(BreakKind.RULE)), 1, "VOID_WITHOUT_LEAVE", "void")

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from ledger.audit.check import ShardCheck
-from ledger.audit.findings import Break, Findings, Kind, Party
+from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.audit.ids import Ids
-from ledger.audit.journal import Portions
-from ledger.audit.original import Original
+from ledger.audit.journal import OrderedRows
+from ledger.audit.log_records import LogRecord
 from ledger.audit.stated import _MARK, Changelog, TableRow
 from ledger.domain import avro
 from ledger.domain.balance import Totals, totals_after
@@ -57,7 +57,7 @@ class World:
             [],
             [draft(f"{prefix}-4", debit="expenses:rent"), draft(f"{prefix}-5", amount="0.01")],
         ]
-        self.originals: list[Original] = []
+        self.originals: list[LogRecord] = []
         self.decisions: list[dict[str, Any]] = []
         self.compared = Watermark()
         self.ids, self.findings = Ids(), Findings()
@@ -86,7 +86,7 @@ class World:
             mark = decision.after(mark, decisions_offset=offset)
             self.decisions.append(decision.row())
             self.originals += [
-                Original(
+                LogRecord(
                     each.offset, each.recorded_at, each.key, each.value,
                     each.draft if isinstance(each.draft, dict) else None,
                 )
@@ -135,8 +135,8 @@ class World:
         check.state_table(self.changelog())
         check.state_database(self.posted, self.database)
         check.begin()
-        runs = Portions(iter(self.runs), lambda run: run.decisions_offset)
-        transactions = Portions(iter(self.transactions), lambda each: each.offset)
+        runs = OrderedRows(iter(self.runs), lambda run: run.decisions_offset)
+        transactions = OrderedRows(iter(self.transactions), lambda each: each.offset)
         for offset, row in enumerate(self.decisions):
             settled = check.follow(offset, row)
             if settled is None:
@@ -165,7 +165,7 @@ def _numbers(mark: Watermark) -> tuple[Any, ...]:
     return mark.decisions_offset, mark.end, mark.digest, mark.recorded_until
 
 
-def told(breaks: Sequence[Break]) -> set[tuple[Kind, Party]]:
+def told(breaks: Sequence[Break]) -> set[tuple[BreakKind, Party]]:
     """Kinds, and who disagrees with what is believed."""
     return {(each.kind, each.between[1]) for each in breaks}
 
@@ -181,11 +181,11 @@ def world() -> World:
     return World()
 
 
-def test_where_all_is_right_nothing_is_found(world: World) -> None:
+def test_a_correct_world_has_no_breaks(world: World) -> None:
     assert world.audit() == []
 
 
-def test_the_world_has_something_of_everything(world: World) -> None:
+def test_the_world_has_every_kind_of_decision(world: World) -> None:
     outcomes = [Outcomes.decode(row["outcomes"]) for row in world.decisions]
     assert sum(row["accepted"] for row in world.decisions) == len(world.transactions) == 6
     assert [each.duplicates for each in outcomes] == [[], [4], [], []]
@@ -213,7 +213,7 @@ def test_an_altered_amount_in_the_journal(world: World) -> None:
         entries=[(account, currency, scale, amount + 1), *posted.entries[1:]]
     )
     found = only(world.audit())
-    assert (found.kind, found.between) == (Kind.DIFFERS, (Party.DECISIONS, Party.JOURNAL))
+    assert (found.kind, found.between) == (BreakKind.DIFFERS, (Party.DECISIONS, Party.JOURNAL))
     assert found.as_json()["account"] == CASH
     assert found.stream == {
         "entries": [[CASH, "CAD", "debit", "10.00"], [DEPOSIT, "CAD", "credit", "10.00"]]
@@ -239,30 +239,30 @@ def test_any_field_of_the_journal(world: World, changes: dict[str, Any]) -> None
     assert "'t-1' at offset 1" in found.sentence
 
 
-def test_a_transaction_that_the_journal_lost(world: World) -> None:
+def test_a_missing_transaction_in_the_journal(world: World) -> None:
     lost = world.transactions.pop(2)
     found = only(world.audit())
-    assert (found.kind, found.between[1]) == (Kind.MISSING, Party.JOURNAL)
+    assert (found.kind, found.between[1]) == (BreakKind.MISSING, Party.JOURNAL)
     assert found.stripes == (Stripe(CASH, "CAD"), Stripe(DEPOSIT, "CAD"), Stripe(FEES, "CAD"))
     assert lost.transaction_id in found.sentence
 
 
-def test_a_transaction_that_the_journal_made_up(world: World) -> None:
+def test_an_extra_transaction_in_the_journal(world: World) -> None:
     # The offset is that of a refused record.
     made_up = world.transactions[0]._replace(offset=2, transaction_id="t-2b")
     world.transactions.insert(2, made_up)
     found = only(world.audit())
-    assert (found.kind, found.between[1]) == (Kind.EXTRA, Party.JOURNAL)
+    assert (found.kind, found.between[1]) == (BreakKind.EXTRA, Party.JOURNAL)
     assert found.ledger is not None
     assert found.ledger["offset"] == 2
 
 
-def test_runs_of_the_journal_lost_altered_and_made_up(world: World) -> None:
+def test_missing_altered_and_extra_runs_of_the_journal(world: World) -> None:
     lost, altered = world.runs[:2]
     made_up = lost._replace(decisions_offset=-1)
     world.runs[:2] = [made_up, altered._replace(digest=bytes(32))]
     breaks = world.audit()
-    assert [each.kind for each in breaks] == [Kind.MISSING, Kind.EXTRA, Kind.DIFFERS]
+    assert [each.kind for each in breaks] == [BreakKind.MISSING, BreakKind.EXTRA, BreakKind.DIFFERS]
     assert breaks[2].ledger == {"digest": "00" * 32}
 
 
@@ -281,31 +281,31 @@ def test_a_stripe_of_the_database_off_by_one(world: World) -> None:
     totals = world.database[LAST]
     world.database[LAST] = totals._replace(credits=totals.credits + 1)
     found = only(world.audit())
-    assert (found.kind, found.between) == (Kind.DIFFERS, (Party.DECISIONS, Party.DATABASE))
+    assert (found.kind, found.between) == (BreakKind.DIFFERS, (Party.DECISIONS, Party.DATABASE))
     assert found.as_json()["account"] == FEES
     assert found.stream is not None
     assert found.ledger is not None
     assert (found.stream["credits"], found.ledger["credits"]) == ("0.50", "0.51")
 
 
-def test_a_stripe_that_the_database_lost_or_made_up(world: World) -> None:
+def test_a_missing_and_an_extra_stripe_of_the_database(world: World) -> None:
     world.database[stripe("assets:ghost")] = world.database.pop(LAST)
     assert told(world.audit()) == {
-        (Kind.MISSING, Party.DATABASE), (Kind.EXTRA, Party.DATABASE)
+        (BreakKind.MISSING, Party.DATABASE), (BreakKind.EXTRA, Party.DATABASE)
     }  # fmt: skip
 
 
 def test_a_database_at_another_chain(world: World) -> None:
     world.posted = dataclasses.replace(world.posted, digest=b"x" * 32)
-    assert told(world.audit()) == {(Kind.POSITION, Party.DATABASE)}
+    assert told(world.audit()) == {(BreakKind.POSITION, Party.DATABASE)}
 
 
 def test_a_database_ahead_of_the_decisions(world: World) -> None:
     world.decisions.pop()
     kinds = told(world.audit())
-    assert (Kind.POSITION, Party.DATABASE) in kinds
-    assert (Kind.POSITION, Party.TABLE) in kinds
-    assert (Kind.POSITION, Party.PROGRESS) in kinds
+    assert (BreakKind.POSITION, Party.DATABASE) in kinds
+    assert (BreakKind.POSITION, Party.TABLE) in kinds
+    assert (BreakKind.POSITION, Party.PROGRESS) in kinds
 
 
 # The table and the stripes topic.
@@ -316,19 +316,19 @@ def test_a_stale_row_of_the_table(world: World) -> None:
     before = totals_after(Content.decode(world.decisions[0]["content"]), {})[cash]
     world.rows[cash] = (2, before, before, 0)
     found = only(world.audit())
-    assert (found.kind, found.between[1]) == (Kind.DIFFERS, Party.TABLE)
+    assert (found.kind, found.between[1]) == (BreakKind.DIFFERS, Party.TABLE)
     assert "complete" in found.sentence
 
 
 def test_a_row_of_the_table_off_by_one_at_its_own_offset(world: World) -> None:
     scale, live, posted, broken = world.rows[LAST]
     world.rows[LAST] = (scale, live._replace(debits=1), posted, broken)
-    assert told(world.audit()) == {(Kind.DIFFERS, Party.TABLE)}
+    assert told(world.audit()) == {(BreakKind.DIFFERS, Party.TABLE)}
 
 
-def test_a_row_that_the_table_lost_or_made_up(world: World) -> None:
+def test_a_missing_and_an_extra_row_of_the_table(world: World) -> None:
     world.rows[stripe("assets:ghost")] = world.rows.pop(LAST)
-    assert told(world.audit()) == {(Kind.MISSING, Party.TABLE), (Kind.EXTRA, Party.TABLE)}
+    assert told(world.audit()) == {(BreakKind.MISSING, Party.TABLE), (BreakKind.EXTRA, Party.TABLE)}
 
 
 def test_a_table_that_is_behind_is_compared_where_it_is(world: World) -> None:
@@ -342,7 +342,7 @@ def test_a_table_that_is_behind_is_compared_where_it_is(world: World) -> None:
 
 def test_a_table_that_miscounts_its_breaks(world: World) -> None:
     world.mark[3] = 1
-    assert told(world.audit()) == {(Kind.DIFFERS, Party.TABLE)}
+    assert told(world.audit()) == {(BreakKind.DIFFERS, Party.TABLE)}
 
 
 def test_a_stripe_topic_that_lost_one_or_is_behind_progress(world: World) -> None:
@@ -350,13 +350,16 @@ def test_a_stripe_topic_that_lost_one_or_is_behind_progress(world: World) -> Non
     cash = Stripe(CASH, "CAD")
     before = totals_after(Content.decode(world.decisions[0]["content"]), {})[cash]
     world.stripes[cash] = TableRow(2, before, before, False)
-    assert told(world.audit()) == {(Kind.MISSING, Party.STRIPES), (Kind.DIFFERS, Party.STRIPES)}
+    assert told(world.audit()) == {
+        (BreakKind.MISSING, Party.STRIPES),
+        (BreakKind.DIFFERS, Party.STRIPES),
+    }
 
 
 def test_a_stripe_not_yet_compared_is_compared_by_its_live_totals(world: World) -> None:
     cash = Stripe(CASH, "CAD")
     before = totals_after(Content.decode(world.decisions[0]["content"]), {})[cash]
-    for changes, found in (({}, set()), ({"entries": 9}, {(Kind.DIFFERS, Party.STRIPES)})):
+    for changes, found in (({}, set()), ({"entries": 9}, {(BreakKind.DIFFERS, Party.STRIPES)})):
         again = World()
         again.compared = Watermark()
         again.stripes[cash] = TableRow(2, world.database[cash]._replace(**changes), before, False)
@@ -368,40 +371,40 @@ def test_a_stripe_that_was_compared_with_other_totals(world: World) -> None:
     before = totals_after(Content.decode(world.decisions[0]["content"]), {})[cash]
     forged = before._replace(debits=before.debits + 1)
     world.stripes[cash] = TableRow(2, world.database[cash], forged, False)
-    assert told(world.audit()) == {(Kind.DIFFERS, Party.STRIPES)}
+    assert told(world.audit()) == {(BreakKind.DIFFERS, Party.STRIPES)}
 
 
 # The log and the decisions.
 
 
-def test_an_offset_that_was_passed_over(world: World) -> None:
+def test_an_undecided_offset(world: World) -> None:
     world.decide_again(0, outcomes=lambda rest: rest.refused.clear())
-    assert (Kind.UNDECIDED, Party.DECISIONS) in told(world.audit())
+    assert (BreakKind.UNDECIDED, Party.DECISIONS) in told(world.audit())
 
 
 def test_an_offset_decided_twice(world: World) -> None:
     world.decide_again(1, outcomes=lambda rest: rest.duplicates.append(3))
-    found = [each for each in world.audit() if each.kind is Kind.DECIDED_TWICE]
+    found = [each for each in world.audit() if each.kind is BreakKind.DECIDED_TWICE]
     assert "Offset 3 was decided twice" in only(found).sentence
 
 
-def test_a_decision_about_nothing(world: World) -> None:
+def test_a_decision_without_a_record(world: World) -> None:
     world.decide_again(1, outcomes=lambda rest: rest.duplicates.append(99))
-    assert (Kind.EXTRA, Party.DECISIONS) in told(world.audit())
+    assert (BreakKind.EXTRA, Party.DECISIONS) in told(world.audit())
 
 
-def test_a_repetition_of_nothing_is_money_lost(world: World) -> None:
+def test_a_repetition_of_no_accepted_transaction_is_a_break(world: World) -> None:
     world.original(4, transaction_id="t-lost")
     found = only(world.audit())
-    assert found.kind is Kind.FALSE_DUPLICATE
+    assert found.kind is BreakKind.FALSE_DUPLICATE
     assert "t-lost" in found.sentence
 
 
-def test_a_repetition_with_another_content_is_money_lost(world: World) -> None:
+def test_a_repetition_with_another_content_is_a_break(world: World) -> None:
     world.original(
         4, entries=[each | {"amount": "10.01"} for each in world.originals[4].draft["entries"]]
     )
-    assert only(world.audit()).kind is Kind.FALSE_DUPLICATE
+    assert only(world.audit()).kind is BreakKind.FALSE_DUPLICATE
 
 
 @pytest.mark.parametrize(
@@ -416,7 +419,7 @@ def test_a_repetition_with_another_content_is_money_lost(world: World) -> None:
 def test_what_was_accepted_is_what_was_written(world: World, changes: dict[str, Any]) -> None:
     world.original(7, **changes)
     found = only(world.audit())
-    assert (found.kind, found.between) == (Kind.DIFFERS, (Party.LOG, Party.DECISIONS))
+    assert (found.kind, found.between) == (BreakKind.DIFFERS, (Party.LOG, Party.DECISIONS))
     assert found.stream is not None
     assert changes.keys() <= found.stream.keys()
 
@@ -424,7 +427,7 @@ def test_what_was_accepted_is_what_was_written(world: World, changes: dict[str, 
 def test_a_time_of_the_log_that_the_decision_changed(world: World) -> None:
     at = world.originals[7]
     world.originals[7] = at._replace(taken_at=at.taken_at + 1000)
-    assert told(world.audit()) == {(Kind.DIFFERS, Party.DECISIONS)}
+    assert told(world.audit()) == {(BreakKind.DIFFERS, Party.DECISIONS)}
 
 
 def test_an_accepted_transaction_that_does_not_balance(world: World) -> None:
@@ -432,17 +435,17 @@ def test_an_accepted_transaction_that_does_not_balance(world: World) -> None:
         content.entry_amounts[0] += 1
 
     world.decide_again(3, content=forge)
-    assert (Kind.UNBALANCED, Party.DECISIONS) in told(world.audit())
+    assert (BreakKind.UNBALANCED, Party.DECISIONS) in told(world.audit())
 
 
 def test_a_refusal_that_keeps_another_value(world: World) -> None:
     world.originals[2] = world.originals[2]._replace(value=wire(draft("t-other")))
-    assert told(world.audit()) == {(Kind.DIFFERS, Party.DECISIONS)}
+    assert told(world.audit()) == {(BreakKind.DIFFERS, Party.DECISIONS)}
 
 
 def test_a_run_that_contradicts_itself(world: World) -> None:
     world.decide_again(3, content=lambda content: content.entry_counts.append(2))
-    assert (Kind.CHAIN, Party.DECISIONS) in told(world.audit())
+    assert (BreakKind.CHAIN, Party.DECISIONS) in told(world.audit())
 
 
 def test_an_id_accepted_twice_in_one_shard(world: World) -> None:
@@ -452,7 +455,7 @@ def test_an_id_accepted_twice_in_one_shard(world: World) -> None:
         content.transaction_ids[1] = "t-2"
 
     world.decide_again(3, content=forge)
-    found = [each for each in world.audit() if each.kind is Kind.ID_TWICE]
+    found = [each for each in world.audit() if each.kind is BreakKind.ID_TWICE]
     assert "in shard 0 at offset 3, and again in shard 0 at offset 7" in only(found).sentence
 
 
@@ -461,7 +464,7 @@ def test_an_id_accepted_in_two_shards(world: World) -> None:
     other.ids, other.findings = world.ids, world.findings
     assert world.audit() == []
     breaks = other.audit()
-    assert {each.kind for each in breaks} == {Kind.ID_TWICE}
+    assert {each.kind for each in breaks} == {BreakKind.ID_TWICE}
     assert len(breaks) == 6
 
 
@@ -481,13 +484,13 @@ def test_a_run_that_does_not_follow_is_dropped_by_everybody(world: World) -> Non
 def test_a_broken_chain(world: World) -> None:
     world.decisions[1]["follows"] = b"x" * 32
     kinds = told(world.audit())
-    assert (Kind.CHAIN, Party.DECISIONS) in kinds
-    assert (Kind.POSITION, Party.DATABASE) in kinds
+    assert (BreakKind.CHAIN, Party.DECISIONS) in kinds
+    assert (BreakKind.POSITION, Party.DATABASE) in kinds
 
 
 def test_a_log_that_was_cut_off(world: World) -> None:
     world.written = 3
-    assert told(world.audit()) == {(Kind.POSITION, Party.DECISIONS)}
+    assert told(world.audit()) == {(BreakKind.POSITION, Party.DECISIONS)}
 
 
 def test_many_breaks_of_a_kind_are_counted(world: World) -> None:

@@ -5,16 +5,16 @@ from collections.abc import Callable
 import pytest
 
 from ledger.audit.chain import Chain as DecisionChain
-from ledger.audit.chain import Settled
+from ledger.audit.chain import ChainedRun
 from ledger.audit.check import ShardCheck
-from ledger.audit.findings import Break, Findings, Kind, Party
-from ledger.audit.fold import Position, ShardFold
-from ledger.audit.journal import JournalCheck, Portions
-from ledger.audit.original import Ids
+from ledger.audit.findings import Break, BreakKind, Findings, Party
+from ledger.audit.fold import ShardFold, StatedPosition
+from ledger.audit.ids import Ids
+from ledger.audit.journal import JournalCheck, OrderedRows
 from ledger.domain.run import Outcomes, Watermark
-from ledger.gl.journal import PostedVoid, Row
+from ledger.gl.journal import PostedVoid, RowKey
 from ledger.gl.memory import MemoryJournal
-from ledger.gl.verify import verify
+from ledger.gl.verify import verify_journal
 from tests.integration.gl_runs import Chain, moved, void_of, without
 
 FEES = "income:fees"
@@ -33,7 +33,7 @@ class World:
         runs = [without(first, voids[0], last.decisions_offset), between, last, rest]
         check = DecisionChain(0, Findings())
         taken = [check.take(each.decisions_offset, each.decision.row()) for each in runs]
-        self.decided: list[Settled] = [each for each in taken if each]
+        self.decided: list[ChainedRun] = [each for each in taken if each]
         self.journal = MemoryJournal()
         for run in runs[:upto]:
             self.journal.post(0, self.journal.watermark(0), [run])
@@ -48,8 +48,8 @@ class World:
         stated = ShardCheck(0, Ids(), findings, voids=voids)
         stated.state_database(posted, totals)
         stated.begin()
-        runs = Portions(journal.runs(0), lambda run: run.decisions_offset)
-        rows = Portions(journal.transactions(0), lambda each: each.offset)
+        runs = OrderedRows(journal.runs(0), lambda run: run.decisions_offset)
+        rows = OrderedRows(journal.transactions(0), lambda each: each.offset)
         for settled in self.decided:
             head = settled.head
             if head.decisions_offset < posted.decisions_offset:
@@ -62,22 +62,22 @@ class World:
         return findings.breaks()
 
     def verify(self) -> set[tuple[str, object]]:
-        found = verify(self.journal, [self.journal.watermark(0)]).findings
+        found = verify_journal(self.journal, [self.journal.watermark(0)]).findings
         return {
-            (each.row.table, dict(each.row.key).get("log_offset")) for each in found if each.row
+            (each.row.table, dict(each.row.columns).get("log_offset")) for each in found if each.row
         }
 
 
 @pytest.mark.parametrize("upto", [0, 1, 2, 3, 4])
-def test_nothing_is_wrong_wherever_posting_is(upto: int) -> None:
+def test_no_breaks_at_any_position_of_posting(upto: int) -> None:
     world = World(upto)
     assert [each.sentence for each in world.audit()] == []
     assert world.verify() == set()
 
 
-def voids_named(breaks: list[Break]) -> list[tuple[Kind, object]]:
+def voids_named(breaks: list[Break]) -> list[tuple[BreakKind, object]]:
     return [
-        (each.kind, dict(each.row.key)["log_offset"])
+        (each.kind, dict(each.row.columns)["log_offset"])
         for each in breaks
         if each.row is not None and each.row.table == "voids"
     ]
@@ -86,7 +86,7 @@ def voids_named(breaks: list[Break]) -> list[tuple[Kind, object]]:
 def test_a_row_that_is_lost() -> None:
     world = World()
     lost = world.voids.pop(0)
-    assert voids_named(world.audit()) == [(Kind.MISSING, lost.offset)]
+    assert voids_named(world.audit()) == [(BreakKind.MISSING, lost.offset)]
     # Its transaction is missing now, and verify cannot make the digest of its run.
     assert ("runs", None) in world.verify()
 
@@ -110,7 +110,7 @@ def test_a_row_that_is_changed(change: Callable[[PostedVoid], PostedVoid]) -> No
     world = World()
     for index in range(2):
         world.voids[index] = change(world.voids[index])
-    assert voids_named(world.audit()) == [(Kind.DIFFERS, 1), (Kind.DIFFERS, 2)]
+    assert voids_named(world.audit()) == [(BreakKind.DIFFERS, 1), (BreakKind.DIFFERS, 2)]
     world.verify()
     assert all(isinstance(each.as_json()["transaction"], str) for each in world.voids)
 
@@ -121,12 +121,15 @@ def test_rows_of_what_is_void_are_there_or_not_as_it_says() -> None:
     (posted,) = [each for each in state.transactions if each.offset == 2]
     state.transactions.remove(posted)
     assert [(each.kind, each.row) for each in world.audit()] == [
-        (Kind.MISSING, Row.of("transactions", shard=0, log_offset=2))
+        (BreakKind.MISSING, RowKey.of("transactions", shard=0, log_offset=2))
     ]
     assert ("voids", 2) in world.verify()
     state.transactions.insert(1, posted._replace(offset=1))
     found = world.audit()[0]
-    assert (found.kind, found.row) == (Kind.EXTRA, Row.of("transactions", shard=0, log_offset=1))
+    assert (found.kind, found.row) == (
+        BreakKind.EXTRA,
+        RowKey.of("transactions", shard=0, log_offset=1),
+    )
     assert "is in the journal and is void, and was left out" in found.sentence
     assert ("voids", 1) in world.verify()
 
@@ -143,7 +146,7 @@ def test_a_row_that_hides_what_is_posted(
     )
     chain = Chain().run(moved(0, 1))
     world.voids.append(forged._replace(content=void_of(chain, 0, at=4).content))
-    assert (Kind.EXTRA, 0) in voids_named(world.audit())
+    assert (BreakKind.EXTRA, 0) in voids_named(world.audit())
     if not was_posted or upto < 4 or decisions_offset != 2:
         assert ("voids", 0) in world.verify()
     else:
@@ -157,14 +160,14 @@ def test_the_sums_of_a_stripe_that_waits_for_a_void_are_compared_after_it() -> N
     world = World(3)
     stripe, totals = next(iter(world.journal._shards[0].stripes.items()))
     world.journal._shards[0].stripes[stripe] = totals._replace(debits=totals.debits + 1)
-    assert [each.kind for each in world.audit()] == [Kind.DIFFERS]
+    assert [each.kind for each in world.audit()] == [BreakKind.DIFFERS]
 
 
 def test_the_fold_takes_back_between_the_runs_own_transactions() -> None:
     world, found = World(), Findings()
     fold = ShardFold(0, {"CAD": 2}, found)
     marks = Watermark()
-    fold.expect(Position(Party.DATABASE, "nothing", marks, lambda sums: ()))
+    fold.expect(StatedPosition(Party.DATABASE, "nothing", marks, lambda sums: ()))
     fold.begin()
     for settled in world.decided:
         fold.take(settled)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.client.appender import Receipt
-from ledger.client.outcomes import OpenBreak, OutcomeWatch, Spans, _ShardOutcomes
+from ledger.client.outcomes import OpenBreak, OutcomeWatch, _ShardOutcomes
 from ledger.client.records import Records
 from ledger.domain.refusal import Reason
 from ledger.domain.run import Watermark
@@ -28,22 +28,11 @@ class Record(NamedTuple):
     value: bytes
 
 
-@given(st.lists(st.integers(0, 60)))
-def test_spans_are_a_set(offsets):
-    spans = Spans()
-    for offset in offsets:
-        spans.add(offset)
-    assert [each for each in range(-1, 70) if each in spans] == sorted(set(offsets))
-    assert spans.end == max(offsets, default=-1) + 1
-
-
-@given(st.lists(st.integers(0, 30)), st.integers(0, 30), st.integers(0, 30))
-def test_spans_meet_a_range_that_has_one_of_their_offsets(offsets, start, end):
-    spans = Spans()
-    for offset in offsets:
-        spans.add(offset)
-    if any(start <= offset < end for offset in offsets):
-        assert spans.meet(start, end)
+@given(st.lists(st.integers(0, 1 << 40)))
+def test_a_shard_ends_after_the_last_that_was_published(offsets):
+    made, _ = outcomes(*offsets)
+    assert list(made._shards[0].published) == sorted(set(offsets))
+    assert made._shards[0].end == max(offsets, default=-1) + 1
 
 
 def outcomes(*offsets, shard=None):

@@ -7,8 +7,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ledger.errors import InvariantBroken
-from ledger.gl.connection import faults_translated, translate
 from ledger.gl.journal import JournalUnavailable
+from ledger.gl.postgresql.connection import faults_translated, translate
 
 AWAY = [
     psycopg.OperationalError("server closed the connection unexpectedly"),
@@ -44,16 +44,16 @@ OURS = [
 
 
 @pytest.mark.parametrize("error", AWAY, ids=lambda error: type(error).__name__)
-def test_waiting_may_help(error: Exception) -> None:
+def test_errors_after_which_waiting_may_help(error: Exception) -> None:
     assert isinstance(translate(error), JournalUnavailable)
 
 
 @pytest.mark.parametrize("error", OURS, ids=lambda error: type(error).__name__)
-def test_waiting_is_vain(error: Exception) -> None:
+def test_errors_after_which_waiting_is_vain(error: Exception) -> None:
     assert isinstance(translate(error), InvariantBroken)
 
 
-def test_what_sqlalchemy_wraps_is_told_the_same_and_keeps_its_cause() -> None:
+def test_errors_wrapped_by_sqlalchemy_are_translated_and_keep_their_cause() -> None:
     wrapped = OperationalError("SELECT 1", {}, errors.AdminShutdown("terminating"))
     with pytest.raises(JournalUnavailable, match="terminating") as caught, faults_translated():
         raise wrapped
@@ -62,6 +62,6 @@ def test_what_sqlalchemy_wraps_is_told_the_same_and_keeps_its_cause() -> None:
         raise PoolTimeout("QueuePool limit")
 
 
-def test_other_errors_pass() -> None:
+def test_other_errors_are_not_translated() -> None:
     with pytest.raises(ZeroDivisionError), faults_translated():
         raise ZeroDivisionError

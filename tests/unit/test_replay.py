@@ -13,14 +13,14 @@ from ledger.domain.reference import Account, Asset, Reference
 from ledger.domain.run import Watermark
 from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken, LedgerError
-from ledger.gl import shadows
+from ledger.gl.postgresql import shadows
 from ledger.replay import tables
-from ledger.replay.again import BY_REFERENCE, BY_RULES, Judge, ReferenceData
+from ledger.replay.again import BY_REFERENCE, BY_RULES, DecisionReplay, ReferenceHistory
 from ledger.replay.compare import merged
 from ledger.replay.shadow import Span
 from ledger.settings import Settings
 from ledger.streaming.decisions import require_known
-from ledger.streaming.log import out_of_reach
+from ledger.streaming.reader import out_of_reach
 from ledger.streaming.reference import key_and_row, policy_of
 from ledger.streaming.store import Store
 from ledger.streaming.table import ChangelogTable, begin_anew
@@ -63,14 +63,14 @@ def decided(drafts, reference, settings=ONE):
 
 def otherwise(tmp_path, drafts, before, today, settings=ONE):
     """What of `drafts`, decided with what was known `before`, `today` would decide otherwise."""
-    reference = ReferenceData()
+    reference = ReferenceHistory()
     for offset, item in enumerate([*before, *today]):
         record = SimpleNamespace(offset=offset, key=b"", value=b"")
         reference.add(record, key_and_row(item)[1])
     then = Reference(offset=len(before))
     then.add(before)
     records, run = decided(drafts, then)
-    judge = Judge(settings, KnownReader.of(settings), reference, 0, tmp_path)
+    again = DecisionReplay(settings, KnownReader.of(settings), reference, 0, tmp_path)
     kafka = [
         SimpleNamespace(
             offset=each.offset, timestamp=each.recorded_at // 1000, key=each.key, value=each.value
@@ -78,9 +78,9 @@ def otherwise(tmp_path, drafts, before, today, settings=ONE):
         for each in records
     ]
     try:
-        return asyncio.run(judge.judge(run, kafka))
+        return asyncio.run(again.changed(run, kafka))
     finally:
-        judge.close()
+        again.close()
 
 
 def test_the_same_is_decided_again(tmp_path):
@@ -138,7 +138,7 @@ def known(log, mark):
     return asyncio.run(require_known(log, CODEC, "ledger.decisions", 0, mark))
 
 
-def test_a_log_made_anew_is_known_by_its_digest():
+def test_a_recreated_log_is_recognised_by_its_digest():
     _, run = decided([draft("t-1")], Reference())
     _, other = decided([draft("t-2")], Reference())
     known(OneRun(run.decision.row()), run.after)
@@ -171,7 +171,7 @@ def test_each_refused_record_is_sent_once_and_hopeless_ones_never():
 
 
 @pytest.mark.parametrize("name", ["public", "pg_mine", "Upper", "a b", "", "a;b", "1a", "x" * 51])
-def test_a_shadow_is_not_named_so(name):
+def test_a_name_that_no_shadow_may_have(name):
     with pytest.raises(LedgerError, match="cannot name a shadow"):
         shadows.require_name(name)
 
@@ -180,7 +180,7 @@ def test_tables_in_use_are_not_removed(tmp_path):
     folder = tmp_path / "workers" / "worker-9" / "stream" / "intake" / "0"
     Store(folder).close()
     settings = Settings(data_dir=tmp_path)
-    found = tables.tables_of(settings, "worker-9", tables.TABLES)
+    found = tables.tables_of(settings, "worker-9", tables.TABLE_KINDS)
     assert [(each.kind, each.partition) for each in found] == [("intake", 0)]
     held = subprocess.Popen(
         [sys.executable, "-c", HELD, str(folder)],
@@ -194,10 +194,10 @@ def test_tables_in_use_are_not_removed(tmp_path):
     assert tables.remove(found) == 1
     assert not folder.exists()
     with pytest.raises(LedgerError, match="no worker worker-8"):
-        tables.tables_of(settings, "worker-8", tables.TABLES)
+        tables.tables_of(settings, "worker-8", tables.TABLE_KINDS)
 
 
-def test_a_table_begun_anew_takes_nothing_from_its_changelog(tmp_path):
+def test_a_refolded_table_takes_nothing_from_its_changelog(tmp_path):
     """Whatever the changelog has before the position: the store has it on disk once it is closed."""
     begin_anew(tmp_path / "stripes" / "0", 17)
     asked = []

@@ -13,7 +13,7 @@ DEAD = "http://127.0.0.1:1"
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
     """A cache in which both programs are one small file each."""
-    for name in cache.NAMES:
+    for name in cache.PROGRAMS:
         file = tmp_path / name / "program.jar"
         file.parent.mkdir()
         file.write_text(name)
@@ -29,7 +29,7 @@ def test_a_whole_cache_needs_no_network(whole: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_class_path_keeps_its_order(whole: Path) -> None:
-    (kafka, _) = cache.NAMES
+    (kafka, _) = cache.PROGRAMS
     jars = [whole / "b.jar", whole / "a.jar"]
     for jar in jars:
         jar.write_text("x")
@@ -39,7 +39,7 @@ def test_the_class_path_keeps_its_order(whole: Path) -> None:
 
 @pytest.mark.parametrize("harm", ["remove", "shorten"])
 def test_a_missing_or_short_file_is_noticed(whole: Path, harm: str) -> None:
-    name = cache.NAMES[0]
+    name = cache.PROGRAMS[0]
     file = whole / name / "program.jar"
     if harm == "remove":
         file.unlink()
@@ -50,7 +50,7 @@ def test_a_missing_or_short_file_is_noticed(whole: Path, harm: str) -> None:
 
 
 def test_a_changed_file_of_the_same_size_is_found_by_its_digest(whole: Path) -> None:
-    name = cache.NAMES[0]
+    name = cache.PROGRAMS[0]
     file = whole / name / "program.jar"
     file.write_text("x" * len(file.read_text()))
     assert cache.is_whole(whole, name)
@@ -59,16 +59,16 @@ def test_a_changed_file_of_the_same_size_is_found_by_its_digest(whole: Path) -> 
 
 @pytest.mark.parametrize("text", ["", "[{", '{"a": 1}', "[1]"])
 def test_an_unreadable_manifest_is_no_manifest(whole: Path, text: str) -> None:
-    (whole / f"{cache.NAMES[0]}.json").write_text(text)
-    assert not cache.is_whole(whole, cache.NAMES[0])
+    (whole / f"{cache.PROGRAMS[0]}.json").write_text(text)
+    assert not cache.is_whole(whole, cache.PROGRAMS[0])
 
 
 def test_leftovers_of_broken_downloads_are_removed(whole: Path) -> None:
     (whole / f".registry.1{PARTIAL}").mkdir()
-    (whole / cache.NAMES[0] / f".program.jar.1.2{PARTIAL}").write_text("half")
+    (whole / cache.PROGRAMS[0] / f".program.jar.1.2{PARTIAL}").write_text("half")
     cache.remove_leftovers(whole)
     assert not list(whole.rglob(f"*{PARTIAL}"))
-    assert all(cache.is_whole(whole, name) for name in cache.NAMES)
+    assert all(cache.is_whole(whole, name) for name in cache.PROGRAMS)
 
 
 def test_the_environment_may_name_the_cache(

@@ -20,10 +20,10 @@ def place(tmp_path: Path) -> Layout:
 
 
 def test_a_certificate_is_trusted_by_its_authority_alone(place: Layout, tmp_path: Path) -> None:
-    certificates.establish(place, ["kafka-1"])
+    certificates.ensure_certificates(place, ["kafka-1"])
     other = files.layout(tmp_path / "other")
     files.create(other)
-    certificates.establish(other, ["kafka-1"])
+    certificates.ensure_certificates(other, ["kafka-1"])
     assert shaken(place, place.ca_file) is None
     assert "unable to get local issuer" in str(shaken(place, other.ca_file))
 
@@ -50,28 +50,28 @@ def shaken(place: Layout, trusted: Path) -> ssl.SSLError | None:
 
 
 def test_they_stay_until_they_end_soon(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificates.establish(place, ["registry"])
+    certificates.ensure_certificates(place, ["registry"])
     first = place.certificate("registry").read_bytes()
     authority = place.ca_file.read_bytes()
-    certificates.establish(place, ["registry"])
+    certificates.ensure_certificates(place, ["registry"])
     assert place.certificate("registry").read_bytes() == first
-    left = certificates.ends(place.certificate("registry")) - datetime.now(UTC)
+    left = certificates.expires_at(place.certificate("registry")) - datetime.now(UTC)
     assert timedelta(days=396) < left < timedelta(days=397)
     monkeypatch.setattr(certificates, "RENEW_DAYS", 398)
-    certificates.establish(place, ["registry"])
+    certificates.ensure_certificates(place, ["registry"])
     assert place.certificate("registry").read_bytes() != first
     assert place.ca_file.read_bytes() == authority
 
 
 def test_keys_are_for_the_owner_alone(place: Layout) -> None:
-    certificates.establish(place, ["postgres"])
+    certificates.ensure_certificates(place, ["postgres"])
     for path in place.secrets.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     assert stat.S_IMODE(place.secrets.stat().st_mode) == 0o700
 
 
 def test_a_damaged_authority_says_what_to_do(place: Layout) -> None:
-    certificates.establish(place, ["postgres"])
+    certificates.ensure_certificates(place, ["postgres"])
     (place.secrets / "ca.key").write_text("")
     with pytest.raises(StackError, match="from a backup"):
-        certificates.establish(place, ["postgres"])
+        certificates.ensure_certificates(place, ["postgres"])

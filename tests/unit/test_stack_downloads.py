@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from ledger.errors import StackError
-from ledger.stack.downloads import fetch
+from ledger.stack.downloads import download
 from ledger.stack.progress import Counter
 
 CONTENT = b"a jar" * 100_000
@@ -69,7 +69,7 @@ def repository() -> Iterator[Repository]:
 
 
 def get(repository: Repository, target: Path, counter: Counter | None = None) -> None:
-    fetch(f"{repository.url}/a.jar", target, counter, pause_seconds=0)
+    download(f"{repository.url}/a.jar", target, counter, pause_seconds=0)
 
 
 def only(directory: Path) -> list[str]:
@@ -100,7 +100,7 @@ def test_a_wrong_digest_is_refused(repository: Repository, tmp_path: Path) -> No
 
 def test_a_file_without_a_digest_is_refused(repository: Repository, tmp_path: Path) -> None:
     repository.files = {"/a.jar": CONTENT}
-    with pytest.raises(StackError, match="No digest is published"):
+    with pytest.raises(StackError, match="publishes no digest"):
         get(repository, tmp_path / "a.jar")
     assert only(tmp_path) == []
 
@@ -135,4 +135,4 @@ def test_an_older_good_file_outlives_a_failed_attempt(
 
 def test_nobody_there_is_a_stack_error_with_advice(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="check the connection and the proxy settings"):
-        fetch("http://127.0.0.1:1/a.jar", tmp_path / "a.jar", pause_seconds=0)
+        download("http://127.0.0.1:1/a.jar", tmp_path / "a.jar", pause_seconds=0)

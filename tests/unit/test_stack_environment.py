@@ -36,7 +36,7 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_others_programs_get_what_is_listed_and_nothing_else() -> None:
     from ledger.stack import environment
 
-    found = environment.plain()
+    found = environment.for_programs()
     assert found.keys() <= PLAIN
     assert SAME.items() <= found.items()
     assert found["PATH"] == os.environ["PATH"]
@@ -46,11 +46,11 @@ def test_our_programs_get_our_settings_as_well(monkeypatch: pytest.MonkeyPatch) 
     from ledger.stack import environment
 
     monkeypatch.setenv("FAUST_LEDGER_WINDOW_DAYS", "3")
-    found = environment.python()
+    found = environment.for_python()
     ours = {name for name in found if name.startswith("FAUST_LEDGER_")}
     assert "FAUST_LEDGER_WINDOW_DAYS" in ours
     assert found.keys() - ours <= PYTHON
-    outward = environment.outward()
+    outward = environment.for_clients()
     assert outward["http_proxy"] == HOSTILE["http_proxy"]
     assert outward["no_proxy"] == "x,127.0.0.1,localhost"
     assert "PYTHONPATH" not in outward
@@ -62,7 +62,7 @@ def test_a_folder_for_tests_is_named_by_a_variable_of_ours(
     from ledger.stack import environment
 
     monkeypatch.setenv(environment.EXTRA_IMPORTS, "/theirs")
-    assert environment.python()["PYTHONPATH"] == "/theirs"
+    assert environment.for_python()["PYTHONPATH"] == "/theirs"
 
 
 @pytest.mark.parametrize("stranger", ["agents", "ledger", "schemas", "migrations", "json", "faust"])
@@ -76,7 +76,7 @@ def test_the_working_directory_is_no_place_to_import_from(tmp_path: Path, strang
     # Their children as well: with the environment alone.
     for command in ((*environment.INTERPRETER, "-c"), (sys.executable, "-c")):
         done = subprocess.run(
-            [*command, asking], cwd=tmp_path, env=environment.python() | {"LD_LIBRARY_PATH": ""},
+            [*command, asking], cwd=tmp_path, env=environment.for_python() | {"LD_LIBRARY_PATH": ""},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

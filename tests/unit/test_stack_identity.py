@@ -22,7 +22,7 @@ def place(tmp_path: Path) -> Layout:
 
 def established(place: Layout, wanted: Ports | None = None, shards: int | None = None) -> Identity:
     settings = Settings() if shards is None else Settings(shards=shards)
-    me = identity.establish(place, wanted or Ports(), settings)
+    me = identity.load_or_create(place, wanted or Ports(), settings)
     identity.save(place, me)
     return me
 
@@ -30,7 +30,7 @@ def established(place: Layout, wanted: Ports | None = None, shards: int | None =
 def test_ports_passwords_and_cluster_stay(place: Layout) -> None:
     first = established(place)
     assert established(place) == first
-    assert len(set(first.passwords.values())) == len(identity.ROLES) + len(identity.USERS)
+    assert len(set(first.passwords.values())) == len(identity.DATABASE_ROLES) + len(identity.USERS)
     assert len({*first.kafka_ports, first.registry_port, first.postgres_port}) == 3
 
 
@@ -52,20 +52,20 @@ def test_the_number_of_shards_is_fixed(place: Layout) -> None:
 
 
 def test_data_centres_and_security_are_fixed(place: Layout) -> None:
-    me = identity.establish(place, Ports(), Settings(), Shape(3, True))
+    me = identity.load_or_create(place, Ports(), Settings(), Shape(3, True))
     identity.save(place, me)
     assert [broker.name for broker in me.brokers] == ["kafka-1", "kafka-2", "kafka-3"]
     assert me.copies == 3
-    assert identity.establish(place, Ports(), Settings(), Shape(3, True)) == me
+    assert identity.load_or_create(place, Ports(), Settings(), Shape(3, True)) == me
     assert identity.load(place) == me
     with pytest.raises(StackError, match="created with 3 data centres and 1"):
-        identity.establish(place, Ports(), Settings(), Shape(1, None))
-    with pytest.raises(StackError, match="made with --secure"):
-        identity.establish(place, Ports(), Settings(), Shape(None, False))
+        identity.load_or_create(place, Ports(), Settings(), Shape(1, None))
+    with pytest.raises(StackError, match="created with --secure"):
+        identity.load_or_create(place, Ports(), Settings(), Shape(None, False))
 
 
 def test_controllers_move_when_no_broker_runs(place: Layout) -> None:
-    me = identity.establish(place, Ports(), Settings(), Shape(3, False))
+    me = identity.load_or_create(place, Ports(), Settings(), Shape(3, False))
     moved = identity.with_new_controller_ports(me)
     assert moved.kafka_ports == me.kafka_ports
     assert len({*moved.controller_ports, *moved.kafka_ports}) == 6

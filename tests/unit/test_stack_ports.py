@@ -39,7 +39,7 @@ def test_a_taken_port_is_seen(taken: int) -> None:
 
 def test_the_message_names_the_port_its_owner_and_the_option(taken: int) -> None:
     with pytest.raises(StackError) as raised:
-        ports.require_free("kafka", taken, Path("/x/identity.json"))
+        ports.require_free_port("kafka", taken, Path("/x/identity.json"))
     message = str(raised.value)
     assert str(taken) in message
     assert f"pid {os.getpid()}" in message
@@ -48,4 +48,4 @@ def test_the_message_names_the_port_its_owner_and_the_option(taken: int) -> None
 
 
 def test_a_free_port_passes() -> None:
-    ports.require_free("kafka", ports.choose(set()), Path("x"))
+    ports.require_free_port("kafka", ports.choose(set()), Path("x"))

@@ -54,7 +54,7 @@ def program(tmp_path: Path) -> list[str]:
 @pytest.fixture
 def empty(place: Layout) -> Iterator[Record]:
     """A record without workers; those that a test starts are stopped."""
-    me = identity.establish(place, Ports(), Settings())
+    me = identity.load_or_create(place, Ports(), Settings())
     identity.save(place, me)
     yield record.new(place, me)
     workers.stop_all(workers.found(place), print)

@@ -2,7 +2,7 @@
 
 from ledger.settings import Settings
 from ledger.streaming import access
-from ledger.streaming.access import ANYWHERE, EVERYBODY, Operation, Pattern, Resource, Rule
+from ledger.streaming.access import ANYTHING, EVERYBODY, AccessRule, Operation, Pattern, Resource
 from ledger.streaming.topics import topics
 
 SETTINGS = Settings()
@@ -14,8 +14,8 @@ def allowed(role: str, operation: Operation, name: str) -> bool:
         rule.role == role
         and rule.operation == operation
         and rule.resource == Resource.TOPIC
-        and (rule.name == name or (rule.pattern == Pattern.PREFIX and name.startswith(rule.name)))
-        for rule in access.rules(SETTINGS)
+        and (rule.name == name or (rule.pattern == Pattern.PREFIXED and name.startswith(rule.name)))
+        for rule in access.role_rules(SETTINGS)
     )
 
 
@@ -48,21 +48,21 @@ def test_another_ledgers_topics_are_not_ours() -> None:
 
 
 def test_what_everybody_may_is_taken_back_where_it_is_about_the_ledger_alone() -> None:
-    def everybody(resource: Resource, name: str, pattern: Pattern = Pattern.EXACTLY) -> Rule:
-        return Rule(EVERYBODY, Operation.READ, resource, name, pattern)
+    def everybody(resource: Resource, name: str, pattern: Pattern = Pattern.LITERAL) -> AccessRule:
+        return AccessRule(EVERYBODY, Operation.READ, resource, name, pattern)
 
     ours = (
         everybody(Resource.TOPIC, "ledger.transactions"),
-        everybody(Resource.TOPIC, "ledger.", Pattern.PREFIX),
+        everybody(Resource.TOPIC, "ledger.", Pattern.PREFIXED),
         everybody(Resource.GROUP, "ledger-stream"),
     )
     further = (
-        everybody(Resource.TOPIC, ANYWHERE),
-        everybody(Resource.TOPIC, "led", Pattern.PREFIX),
+        everybody(Resource.TOPIC, ANYTHING),
+        everybody(Resource.TOPIC, "led", Pattern.PREFIXED),
         everybody(Resource.CLUSTER, "kafka-cluster"),
     )
     assert not any(access.reaches_further(SETTINGS, rule) for rule in ours)
     assert all(access.reaches_further(SETTINGS, rule) for rule in further)
     assert all(access._reaches_ledger(SETTINGS, rule) for rule in (*ours, *further))
     assert not access._reaches_ledger(SETTINGS, everybody(Resource.TOPIC, "ledger2.balances"))
-    assert "kafka-acls --remove --allow-principal 'User:*'" in access.said(further[0])
+    assert "kafka-acls --remove --allow-principal 'User:*'" in access.described(further[0])

@@ -54,14 +54,14 @@ def _read_tables(settings: Settings) -> list[tuple[Any, ...]]:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
-    from ledger.gl import session
+    from ledger.gl.postgresql import session
     from ledger.gl.tables import metadata
 
     address = settings.service_database_url.replace("+psycopg", "", 1)
     given = {**conninfo_to_dict(address), "connect_timeout": CONNECT_SECONDS}
     given["options"] = f"-c search_path=public {given.get('options', '')}"
     with session.connected(psycopg.Connection, **given) as connection:
-        session.establish(connection, {})
+        session.configure_session(connection, {})
         connection.execute(f"SET statement_timeout = '{CONNECT_SECONDS}s'")
         found: list[tuple[Any, ...]] = connection.execute(
             TABLES, [sorted(metadata.tables)]

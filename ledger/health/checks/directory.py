@@ -18,7 +18,7 @@ NAME = "data directory"
 
 def programs(installation: Installation) -> Iterator[Finding]:
     """Whether every file in the cache has its published digest; reads all of them."""
-    for name in cache.NAMES:
+    for name in cache.PROGRAMS:
         known = cache.read_manifest(installation.cache, name)
         if known is None:
             yield Finding(name, True, "not downloaded yet: the next `up` downloads it")

@@ -1,7 +1,7 @@
-"""What others have made on a ledger's tables: views, keys, rules, triggers, publications.
+"""What others have created on a ledger's tables: views, keys, rules, triggers, publications.
 
-They hold on to the tables themselves and not to their names. Where tables are replaced they would
-go on with the old ones without a word, and be dropped with those.
+They refer to the tables themselves and not to their names. When tables are replaced, they would
+silently stay with the old ones, and be dropped with those.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ WITH own AS (
 ), dependants AS (
     SELECT DISTINCT classid, objid, objsubid FROM pg_depend
     WHERE refclassid = 'pg_class'::regclass AND refobjid IN (SELECT oid FROM own)
-        -- 'i': made and dropped with the table by PostgreSQL itself, as its row type.
+        -- 'i': created and dropped with the table by PostgreSQL itself, as its row type.
         AND deptype IN ('n', 'a') AND NOT (classid = 'pg_class'::regclass
             AND objid IN (SELECT oid FROM own))
 )
@@ -44,20 +44,22 @@ ORDER BY 1
 
 
 class Routine(NamedTuple):
-    """A function of a ledger's own triggers: its name and the types that it takes."""
+    """A function of a ledger's own triggers: its name and the types of its arguments."""
 
     name: str
     arguments: str
 
     def in_schema(self, schema: str) -> str:
-        """For ALTER FUNCTION and DROP FUNCTION."""
+        """As ALTER FUNCTION and DROP FUNCTION take it."""
         return f"{schema}.{self.name}({self.arguments})"
 
 
-def foreign(connection: Connection, schema: str, other: str, tables: Sequence[str]) -> list[str]:
-    """Descriptions of what depends on the tables in `schema` and has no like in `other`.
+def dependants_missing_in(
+    connection: Connection, schema: str, other: str, tables: Sequence[str]
+) -> list[str]:
+    """Descriptions of what depends on the tables in `schema` and has no counterpart in `other`.
 
-    A ledger's own constraints, indexes and triggers are in both, for migrations made them.
+    A ledger's own constraints, indexes and triggers are in both: migrations created them.
     """
     theirs = {key for key, _ in _on_tables(connection, other, tables)}
     return [what for key, what in _on_tables(connection, schema, tables) if key not in theirs]
@@ -76,8 +78,8 @@ def routines(connection: Connection, schema: str, tables: Sequence[str]) -> list
     return [Routine(name, arguments) for _, name, arguments in rows]
 
 
-def strangers(connection: Connection, schema: str, tables: Sequence[str]) -> list[str]:
-    """Descriptions of what is in `schema` and not of the ledger there."""
+def unrelated_objects(connection: Connection, schema: str, tables: Sequence[str]) -> list[str]:
+    """Descriptions of what is in `schema` and does not belong to the ledger there."""
     own = [each.name for each in routines(connection, schema, tables)]
     given = {"schema": schema, "tables": list(tables), "routines": own}
     return [row[0] for row in connection.execute(text(_IN_SCHEMA), given)]

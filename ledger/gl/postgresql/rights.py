@@ -1,12 +1,12 @@
-"""What the roles of a ledger may do beyond what they are to: found in the catalogue, taken back.
+"""Rights of a ledger's roles beyond those that they need, found in the catalogue.
 
-Looked at, of the roles that post and that read: memberships, attributes, rights on the ledger's
-tables and their columns (also such as others passed on), on other relations and SECURITY DEFINER
-functions of its owner, on its schema and database, default privileges, parameters, ownership. Of
-everybody (PUBLIC): the same, but what PostgreSQL itself gives them (CONNECT, TEMP, EXECUTE).
+Checked for the roles that post and that read: memberships, attributes, rights on the ledger's
+tables and their columns (also those that others passed on), on other relations and SECURITY
+DEFINER functions of its owner, on its schema and database, default privileges, parameters,
+ownership. For everybody (PUBLIC): the same, except what PostgreSQL itself grants (CONNECT, TEMP,
+EXECUTE).
 """
 
-import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -16,11 +16,9 @@ Grants = Mapping[str, Mapping[str, str]]
 Run = Callable[..., Any]
 """psycopg's `execute`, or SQLAlchemy's `exec_driver_sql`."""
 
-log = logging.getLogger(__name__)
 
-
-class Beyond(NamedTuple):
-    """Something that a role has too much, and the statement that takes it back."""
+class ExcessRight(NamedTuple):
+    """A right that a role does not need, and the statement that revokes it."""
 
     what: str
     command: str
@@ -124,8 +122,8 @@ FROM pg_parameter_acl p, aclexplode(p.paracl) a, grantee g WHERE a.grantee = g.o
 _PRIVILEGE = re.compile(r"([A-Z]+)\s*(?:\(([^)]*)\))?")
 
 
-def found(run: Run, grants: Grants, *, owner: str, schema: str) -> list[Beyond]:
-    """What the roles of `grants` have beyond it in this database; `owner` has the tables."""
+def excess_rights(run: Run, grants: Grants, *, owner: str, schema: str) -> list[ExcessRight]:
+    """What the roles of `grants` have beyond these in this database; `owner` has the tables."""
     given = {
         "roles": list(grants),
         "owner": owner,
@@ -137,7 +135,7 @@ def found(run: Run, grants: Grants, *, owner: str, schema: str) -> list[Beyond]:
     if run("SELECT to_regclass('pg_catalog.pg_parameter_acl') IS NOT NULL").fetchone()[0]:
         queries.append(_PARAMETERS)
     rows = [tuple(row) for query in queries for row in run(_GRANTEES + query, given).fetchall()]
-    return [Beyond(what, command) for what, command in dict.fromkeys(rows)]
+    return [ExcessRight(what, command) for what, command in dict.fromkeys(rows)]
 
 
 def expected(grants: Grants) -> list[str]:
@@ -152,9 +150,9 @@ def expected(grants: Grants) -> list[str]:
     return words
 
 
-def said(beyond: Beyond) -> str:
-    """For people, where it could not be taken back."""
+def excess_sentence(right: ExcessRight) -> str:
+    """For people, if it could not be revoked."""
     return (
-        f"{beyond.what}, which is beyond its rights and not this role's to take back. As a "
-        f"superuser, or as who granted it: {beyond.command};"
+        f"{right.what}, which is beyond its rights and not this role's to take back. As a "
+        f"superuser, or as who granted it: {right.command};"
     )

@@ -1,7 +1,7 @@
-"""Shadow ledgers: the general ledger's tables once more, each in a schema of its own.
+"""Shadow ledgers: copies of the general ledger's tables, each in a schema of its own.
 
-They are in the live ledger's database and made by its owner. What a comment on the schema does not
-call a shadow is none: nothing here touches it.
+They are in the live ledger's database, and its owner creates them. Only a schema whose comment
+calls it a shadow is one: nothing here touches another.
 """
 
 import re
@@ -14,12 +14,12 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import LedgerError
-from ledger.gl import dependants
-from ledger.gl.connection import engine, faults_translated
-from ledger.gl.migrate import UPGRADE_SECONDS, upgrade
+from ledger.gl.postgresql import dependants
+from ledger.gl.postgresql.connection import faults_translated
+from ledger.gl.postgresql.migrate import owner_engine, upgrade
 from ledger.gl.tables import metadata
 
-TABLES = (*metadata.tables, "alembic_version")
+LEDGER_TABLES = (*metadata.tables, "alembic_version")
 _PURPOSE = "faust-ledger: "
 _NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,49}")
 _KNOWN = """
@@ -34,7 +34,7 @@ WHERE again.shard = known.shard AND again.decisions_offset = known.decisions_off
 
 
 class Shadow(NamedTuple):
-    """A schema, and what it was made for."""
+    """A schema, and what it was created for."""
 
     name: str
     purpose: str
@@ -49,8 +49,8 @@ def require_name(name: str) -> None:
         )
 
 
-def known(database_url: str) -> list[Shadow]:
-    """The shadow ledgers there are."""
+def existing_shadows(database_url: str) -> list[Shadow]:
+    """The shadow ledgers that exist."""
     with _owner(database_url) as made, made.connect() as connection:
         return [
             Shadow(name, comment.removeprefix(_PURPOSE))
@@ -59,8 +59,8 @@ def known(database_url: str) -> list[Shadow]:
         ]
 
 
-def create(database_url: str, name: str, purpose: str) -> None:
-    """An empty one. Raises LedgerError when there is a schema of that name, whatever is in it."""
+def create_shadow(database_url: str, name: str, purpose: str) -> None:
+    """Create an empty one. Raises LedgerError if a schema of that name exists."""
     require_name(name)
     with _owner(database_url) as made, made.begin() as connection:
         if name in [row[0] for row in connection.execute(text(_KNOWN))]:
@@ -74,20 +74,21 @@ def create(database_url: str, name: str, purpose: str) -> None:
     upgrade(database_url, schema=name)
 
 
-def drop(database_url: str, name: str) -> None:
-    """With its ledger. Raises LedgerError for what is no shadow, and where others depend on it."""
+def remove_shadow(database_url: str, name: str) -> None:
+    """Drop it with its ledger. Raises LedgerError if it is no shadow or others depend on it."""
     require_name(name)
-    if name not in [each.name for each in known(database_url)]:
+    if name not in [each.name for each in existing_shadows(database_url)]:
         raise LedgerError(
             f"There is no shadow ledger {name}: `faust-ledger shadows list` shows those there are. "
             "Nothing was dropped."
         )
     with _owner(database_url) as made, made.begin() as connection:
-        if found := dependants.strangers(connection, name, TABLES):
+        if found := dependants.unrelated_objects(connection, name, LEDGER_TABLES):
             raise _not_dropped(name, "; ".join(found))
-        own = dependants.routines(connection, name, TABLES)
-        # Together, for they may refer to each other; never CASCADE: what is others' is not dropped.
-        tables = ", ".join(f"{name}.{table}" for table in TABLES)
+        own = dependants.routines(connection, name, LEDGER_TABLES)
+        # In one statement, because they may refer to each other; never CASCADE, which would drop
+        # what belongs to others.
+        tables = ", ".join(f"{name}.{table}" for table in LEDGER_TABLES)
         try:
             connection.execute(text(f"DROP TABLE IF EXISTS {tables}"))
         except DBAPIError as error:
@@ -101,10 +102,10 @@ def drop(database_url: str, name: str) -> None:
 
 @contextmanager
 def posting_held(database_url: str) -> Iterator[Connection]:
-    """In a transaction, committed at the end, during which nobody posts to the live ledger.
+    """A transaction, committed at the end, during which nobody posts to the live ledger.
 
     Postings wait in the decision log, reading goes on. Raises JournalUnavailable when somebody
-    holds on to the tables for longer than a few seconds.
+    else keeps the tables locked for longer than a few seconds.
     """
     with _owner(database_url) as made, made.begin() as connection:
         connection.execute(text("LOCK TABLE shards IN EXCLUSIVE MODE"))
@@ -115,17 +116,17 @@ def switch(connection: Connection, name: str, kept: str) -> None:
     """Make the shadow `name` the live ledger, and keep the live one as the shadow `kept`.
 
     Tables move and their names stay, within the caller's transaction; the schema `name`, empty
-    then, goes. Raises LedgerError where something of others would stay with the old tables.
+    then, goes. Raises LedgerError if something of others would stay with the old tables.
     """
     live = _live(connection)
     _require_switchable(connection, live, name)
     _keep_posted_at(connection, live, name)
     connection.execute(text(f"CREATE SCHEMA {kept}"))
     _remark(connection, kept, f"the live ledger until it was replaced by {name}")
-    replaced = dependants.routines(connection, live, TABLES)
-    replacing = dependants.routines(connection, name, TABLES)
+    replaced = dependants.routines(connection, live, LEDGER_TABLES)
+    replacing = dependants.routines(connection, name, LEDGER_TABLES)
     live = connection.dialect.identifier_preparer.quote(live)
-    for table in TABLES:
+    for table in LEDGER_TABLES:
         connection.execute(text(f"ALTER TABLE {live}.{table} SET SCHEMA {kept}"))
         connection.execute(text(f"ALTER TABLE {name}.{table} SET SCHEMA {live}"))
     for routine in replaced:
@@ -136,13 +137,13 @@ def switch(connection: Connection, name: str, kept: str) -> None:
 
 
 def require_switchable(database_url: str, name: str) -> None:
-    """Raises LedgerError where `switch` would: so that it is known before a long rebuild."""
+    """Raises LedgerError where `switch` would, to know it before a long rebuild."""
     with _owner(database_url) as made, made.connect() as connection:
         _require_switchable(connection, _live(connection), name)
 
 
 def keep_posted_at(database_url: str, name: str) -> None:
-    """Have the runs of the shadow say when the live ledger first posted them, where it knows."""
+    """Copy `posted_at` of the live ledger's runs to the same runs of the shadow."""
     with _owner(database_url) as made, made.begin() as connection:
         _keep_posted_at(connection, _live(connection), name)
 
@@ -153,7 +154,7 @@ def _live(connection: Connection) -> str:
 
 
 def _keep_posted_at(connection: Connection, live: str, name: str) -> None:
-    # A shadow is ours to write to; what keeps the journal from being changed would stop this too.
+    # Triggers that keep a journal from being changed would refuse this; a shadow may be changed.
     connection.execute(text(f"ALTER TABLE {name}.runs DISABLE TRIGGER USER"))
     quoted = connection.dialect.identifier_preparer.quote(live)
     connection.execute(text(_KEEP_POSTED_AT.format(live=quoted, name=name)))
@@ -161,20 +162,20 @@ def _keep_posted_at(connection: Connection, live: str, name: str) -> None:
 
 
 def _require_switchable(connection: Connection, live: str, name: str) -> None:
-    found = dependants.foreign(connection, live, name, TABLES)
-    found += dependants.strangers(connection, name, TABLES)
+    found = dependants.dependants_missing_in(connection, live, name, LEDGER_TABLES)
+    found += dependants.unrelated_objects(connection, name, LEDGER_TABLES)
     if found:
         raise LedgerError(
-            "Nothing was switched, for this was made by others and would stay with the old tables: "
+            "Nothing was switched: this was created by others and would stay with the old tables: "
             f"{'; '.join(found)}. Keep its definition (pg_dump --schema-only), drop it, switch, "
-            "and make it again on the new tables."
+            "and create it again on the new tables."
         )
 
 
 def _not_dropped(name: str, found: str) -> LedgerError:
     return LedgerError(
-        f"Nothing was dropped, for this was made by others in or on the shadow ledger {name} and "
-        f"would go with it: {found}. Move it elsewhere or drop it first."
+        f"Nothing was dropped: this was created by others in or on the shadow ledger {name} and "
+        f"would be dropped with it: {found}. Move it elsewhere or drop it first."
     )
 
 
@@ -185,7 +186,7 @@ def _remark(connection: Connection, name: str, purpose: str) -> None:
 
 @contextmanager
 def _owner(database_url: str) -> Iterator[Engine]:
-    made = engine(database_url, seconds=UPGRADE_SECONDS, idle_seconds=UPGRADE_SECONDS)
+    made = owner_engine(database_url)
     try:
         with faults_translated():
             yield made

@@ -1,4 +1,4 @@
-"""Which transaction it is that the database does not take, so that an alarm can name it."""
+"""Which transaction the database refuses, so that an alarm can name it."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,23 +6,23 @@ from typing import Any, NamedTuple
 import psycopg
 
 from ledger.domain.run import Content
-from ledger.gl import copying
+from ledger.gl.postgresql import copying
 
 
-class Taken(NamedTuple):
-    """A transaction by its place and its id."""
+class RefusedTransaction(NamedTuple):
+    """A transaction that the database refuses."""
 
     offset: int
     transaction_id: str
 
 
-def first(
+def first_refused(
     driver: psycopg.Connection[Any], shard: int, contents: Sequence[Content], add_up: str
-) -> Taken | None:
+) -> RefusedTransaction | None:
     """The first transaction of `contents` that is refused; None where none is.
 
-    `add_up`: the statement that sums entries into stripes. Tries one half after another, in a
-    transaction that is rolled back: a dozen attempts for thousands.
+    `add_up`: the statement that sums entries into stripes. A bisection, in a transaction that is
+    rolled back: a dozen attempts for thousands.
     """
     offsets = [offset for content in contents for offset in content.offsets]
     names = [name for content in contents for name in content.transaction_ids]
@@ -31,16 +31,16 @@ def first(
     try:
         while bad - good > 1:
             middle = (good + bad) // 2
-            if _takes(driver, shard, contents, set(offsets[:middle]), add_up):
+            if _accepts(driver, shard, contents, set(offsets[:middle]), add_up):
                 good = middle
             else:
                 bad = middle
     finally:
         driver.execute("ROLLBACK")
-    return Taken(offsets[good], names[good]) if good < len(offsets) else None
+    return RefusedTransaction(offsets[good], names[good]) if good < len(offsets) else None
 
 
-def _takes(
+def _accepts(
     driver: psycopg.Connection[Any],
     shard: int,
     contents: Sequence[Content],
@@ -52,8 +52,8 @@ def _takes(
     rows = copying.transaction_stream([copying.transaction_rows(shard, parts)])
     try:
         with driver.transaction(force_rollback=True):
-            copying.write(driver, copying.COPY_TRANSACTIONS, rows)
-            copying.write(driver, copying.COPY_ENTRIES, copying.entry_rows(shard, parts))
+            copying.copy_rows(driver, copying.COPY_TRANSACTIONS, rows)
+            copying.copy_rows(driver, copying.COPY_ENTRIES, copying.entry_rows(shard, parts))
             driver.execute(add_up, bounds)
     except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError):
         return False

@@ -1,8 +1,8 @@
-"""What a session is like, whatever the environment, the role, the database and the server say.
+"""Settings of a session, whatever the environment, the role, the database and the server set.
 
 libpq takes settings from the environment (https://www.postgresql.org/docs/current/libpq-envars.html),
 and a server from `ALTER ROLE … SET`, `ALTER DATABASE … SET` and its configuration. With another
-client_encoding than ours, say, texts are stored as other texts, and read back as what was sent.
+client_encoding than ours, for example, texts are stored as other texts, yet read back as sent.
 """
 
 import os
@@ -31,10 +31,10 @@ SETTINGS = {
     # A policy that hides rows is an error and not a smaller sum.
     "row_security": "off",
 }
-"""PostgreSQL's, set anew on each session: nothing that was set before it counts."""
+"""PostgreSQL's, set on each new session: nothing that was set before counts."""
 
-# Who somebody is and how a connection is secured may be in the environment, where the address does
-# not say it: that decides whether there is a session, not what it does.
+# Credentials and how a connection is secured may be in the environment if the address has none:
+# they decide whether there is a session, not what it does.
 _CREDENTIALS = ("PGPASS", "PGSSL", "PGGSS", "PGKRB", "PGREQUIRE", "PGCHANNELBINDING", "PGMINPROTO",
                 "PGMAXPROTO")  # fmt: skip
 _UNLISTED = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGSERVICEFILE", "PGSYSCONFDIR")
@@ -48,9 +48,9 @@ _TRIGGERS = "SELECT current_setting('session_replication_role')"
 
 
 def forget_environment() -> None:
-    """Take libpq's variables out of this process's environment, but for credentials.
+    """Remove libpq's variables from this process's environment, except credentials.
 
-    Once and for all, because a service's file (PGSERVICE) cannot be overruled by an address.
+    Removed for good, because an address cannot overrule a service's file (PGSERVICE).
     """
     listed = (option.envvar.decode() for option in Conninfo.get_defaults() if option.envvar)
     for name in (*listed, *_UNLISTED):
@@ -59,18 +59,18 @@ def forget_environment() -> None:
 
 
 def connected(kind: type[psycopg.Connection[Any]], **arguments: Any) -> psycopg.Connection[Any]:
-    """A connection of `kind` to what `arguments` alone say; its texts are UTF-8."""
+    """A connection of `kind`, made of `arguments` alone; its texts are UTF-8."""
     forget_environment()
     if arguments.get("passfile") and not arguments.get("password"):
-        # Else PGPASSWORD would win over the file that the address names.
+        # Without this PGPASSWORD would win over the file that the address names.
         arguments["password"] = ""
     return kind.connect(**{**arguments, "client_encoding": ENCODING})
 
 
-def establish(connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
+def configure_session(connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
     """Set `SETTINGS` and `settings` on a new connection.
 
-    Raises InvariantBroken where the database cannot store every text, or where triggers are off.
+    Raises InvariantBroken if the database cannot store every text, or if triggers are off.
     """
     require_encoding(connection)
     wanted = {**SETTINGS, **settings}
@@ -81,7 +81,7 @@ def establish(connection: psycopg.Connection[Any], settings: Mapping[str, str]) 
     if triggers != ("origin",):
         raise InvariantBroken(
             f"session_replication_role of {connection.info.user} is {triggers and triggers[0]}: "
-            "the tables' triggers and foreign keys would not be looked at. Nothing was posted or "
+            "the tables' triggers and foreign keys would not be checked. Nothing was posted or "
             f"read. ALTER ROLE {connection.info.user} RESET session_replication_role, or find out "
             "where else it is set (ALTER DATABASE, postgresql.conf)."
         )

@@ -1,8 +1,8 @@
-"""Columns of runs as PostgreSQL's COPY takes them, built by hand because it is the hot path.
+"""Columns of runs encoded as PostgreSQL's COPY takes them.
 
-Transactions go as binary, where a time is one subtraction instead of a formatted text; entries
-as text, where a NUMERIC is just its digits. Measured for a transaction of two entries: 2.2 µs, and
-4.4 µs with psycopg's row writer in the same formats.
+The encoders are ours because every transaction passes here, and psycopg's row writer takes twice
+the time. Transactions are binary, where a time is one subtraction instead of a formatted text;
+entries are text, where a NUMERIC is just its digits.
 """
 
 import struct
@@ -33,14 +33,14 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _Y2K = 946_684_800_000_000
 
 
-def write(driver: psycopg.Connection[Any], statement: str, rows: bytes) -> None:
-    """Have the database copy `rows`, built as `statement` takes them."""
+def copy_rows(driver: psycopg.Connection[Any], statement: str, rows: bytes) -> None:
+    """Copy `rows`, encoded as `statement` takes them, into a table."""
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(rows)
 
 
 def transaction_stream(rows: Iterable[bytes]) -> bytes:
-    """What COPY_TRANSACTIONS takes, of what `transaction_rows` made."""
+    """What COPY_TRANSACTIONS takes; `rows` from `transaction_rows`."""
     return b"".join((_SIGNATURE, *rows, _TRAILER))
 
 
@@ -51,28 +51,16 @@ def transaction_rows(shard: int, contents: Iterable[Content]) -> bytes:
 
 
 def _transactions(shard: int, content: Content) -> Iterable[bytes]:
+    places = zip(
+        content.offsets, content.effective_at, content.recorded_at, content.created_at, strict=True
+    )
     heads = [
         _HEAD.pack(
-            _FIELDS,
-            4,
-            shard,
-            8,
-            offset,
-            8,
-            effective_at - _Y2K,
-            8,
-            recorded_at - _Y2K,
-            8,
-            created_at - _Y2K,
+            _FIELDS, 4, shard, 8, offset, 8, effective_at - _Y2K, 8, recorded_at - _Y2K,
+            8, created_at - _Y2K,
         )
-        for offset, effective_at, recorded_at, created_at in zip(
-            content.offsets,
-            content.effective_at,
-            content.recorded_at,
-            content.created_at,
-            strict=True,
-        )
-    ]
+        for offset, effective_at, recorded_at, created_at in places
+    ]  # fmt: skip
     rows = zip(
         heads,
         _fields(content.transaction_ids),
@@ -115,7 +103,7 @@ def _entries(shard: int, content: Content) -> list[str]:
 
 
 def _escaped(column: Sequence[str]) -> Sequence[str]:
-    """Mostly as it is: an account has none of these, a currency may have a backslash."""
+    """Nearly always unchanged: of all names only a currency's may have a backslash."""
     together = "".join(column)
     if not any(special in together for special in "\\\t\n\r"):
         return column

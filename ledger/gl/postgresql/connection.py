@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that never wait for ever, and its errors in our words."""
+"""Connections to PostgreSQL whose every wait ends, and its errors as the journal's."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,15 +12,15 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ledger.errors import LedgerError, SettingsError
-from ledger.gl import session
 from ledger.gl.journal import JournalUnavailable, NotPostable
+from ledger.gl.postgresql import session
 from ledger.hiding import hidden, shown_url
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 5
-LOCK_SECONDS = 10
-# A backend frozen in the middle does not end itself: the client gives up this much later.
+_CONNECT_SECONDS = 5
+DATABASE_LOCK_SECONDS = 10
+# A frozen backend does not cancel its own statement: the client gives up this much later.
 GRACE_SECONDS = 10
 KEEPALIVE = {
     "keepalives_idle": 10,
@@ -30,13 +30,13 @@ KEEPALIVE = {
 }
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: by class, then single codes.
-# Also what a person can put right meanwhile: a password, a grant, tables not made yet.
-_AWAY_CLASSES = frozenset({"08", "25", "28", "3D", "40", "53", "57", "58"})
-_AWAY_CODES = frozenset({"55P03", "55006", "42501", "42P01"})
+# Also what a person can put right meanwhile: a password, a grant, tables not created yet.
+_UNAVAILABLE_CLASSES = frozenset({"08", "25", "28", "3D", "40", "53", "57", "58"})
+_UNAVAILABLE_CODES = frozenset({"55P03", "55006", "42501", "42P01"})
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """Gives up, and closes itself, when one answer takes longer than `patience` seconds."""
+    """Closes itself and raises when one answer takes longer than `patience` seconds."""
 
     patience = 60.0
 
@@ -55,40 +55,42 @@ def engine(
     *,
     seconds: int,
     idle_seconds: int,
+    schema: str | None = None,
     settings: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Engine:
-    """An engine whose statements end after `seconds`, and transactions left idle after theirs.
+    """An engine whose statements end after `seconds`, and idle transactions after `idle_seconds`.
 
-    `settings` are PostgreSQL's, for each session; `options` go to `create_engine`. Nothing is
-    connected yet. Timeouts and the search_path of the live ledger (public) may be said otherwise
-    in the address (`?options=-c%20search_path%3D…`); the environment has no say in a session.
+    `schema`: for a shadow ledger. `settings` are PostgreSQL's, for each session; `options` go to
+    `create_engine`. Nothing is connected yet. The address may set other timeouts and another
+    search_path than public (`?options=-c%20search_path%3D…`); the environment changes nothing.
     Raises SettingsError for an address that cannot be read.
     """
     address = _address(url)
-    made = create_engine(address, pool_timeout=LOCK_SECONDS, **options)
+    made = create_engine(address, pool_timeout=DATABASE_LOCK_SECONDS, **options)
     wanted = {
         "search_path": "public",
-        # A worker whose machine has vanished must not hold its locks for the system's two hours.
+        # A worker whose machine is lost must not keep its locks for the system's two hours.
         "tcp_keepalives_idle": "10",
         "tcp_keepalives_interval": "5",
         "tcp_keepalives_count": "3",
         "tcp_user_timeout": "30000",
         "statement_timeout": f"{seconds}s",
-        "lock_timeout": f"{LOCK_SECONDS}s",
+        "lock_timeout": f"{DATABASE_LOCK_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{idle_seconds}s",
     }
-    begun_with = " ".join(f"-c {name}={value}" for name, value in wanted.items())
+    in_session = {**(settings or {}), **({"search_path": schema} if schema else {})}
+    started_with = " ".join(f"-c {name}={value}" for name, value in wanted.items())
 
     @event.listens_for(made, "do_connect")
     def connect(_dialect: Any, _record: Any, _args: Any, given: dict[str, Any]) -> Any:
-        arguments = {"connect_timeout": CONNECT_SECONDS, **KEEPALIVE, **given}
-        arguments["options"] = f"{begun_with} {given.get('options', '')}"
+        arguments = {"connect_timeout": _CONNECT_SECONDS, **KEEPALIVE, **given}
+        arguments["options"] = f"{started_with} {given.get('options', '')}"
         connection = session.connected(BoundedConnection, **arguments)
         assert isinstance(connection, BoundedConnection)
         connection.patience = seconds + GRACE_SECONDS
         try:
-            session.establish(connection, settings or {})
+            session.configure_session(connection, in_session)
         except BaseException:
             connection.close()
             raise
@@ -101,7 +103,7 @@ def _address(url: str) -> URL:
     try:
         return make_url(url).set(drivername="postgresql+psycopg")
     except (ArgumentError, ValueError):
-        # Not from it: its message repeats a piece of the address, which may be of the password.
+        # Not chained: its message repeats a part of the address, which may be of the password.
         raise SettingsError(
             f"The database's address {shown_url(url)} cannot be read. The settings database_url "
             "and service_database_url are like postgresql://user@host:5432/database; what is not a "
@@ -111,7 +113,7 @@ def _address(url: str) -> URL:
 
 @contextmanager
 def faults_translated() -> Iterator[None]:
-    """The database's errors as JournalUnavailable, or as NotPostable where waiting is vain."""
+    """Raise the database's errors as JournalUnavailable, or as NotPostable if waiting is vain."""
     try:
         yield
     except DBAPIError as error:
@@ -125,16 +127,16 @@ def faults_translated() -> Iterator[None]:
 def translate(error: BaseException) -> LedgerError:
     """The fault to raise for an error of the driver."""
     code = getattr(error, "sqlstate", None)
-    said = hidden(str(error).strip().partition("\n")[0]) or type(error).__name__
+    message = hidden(str(error).strip().partition("\n")[0]) or type(error).__name__
     lost = code is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    if lost or str(code)[:2] in _AWAY_CLASSES or code in _AWAY_CODES:
+    if lost or str(code)[:2] in _UNAVAILABLE_CLASSES or code in _UNAVAILABLE_CODES:
         return JournalUnavailable(
-            f"The general ledger's database does not answer at the moment: {said} "
-            f"({code or type(error).__name__}). Postings wait in the decision log and go on "
+            f"The general ledger's database does not answer at the moment: {message} "
+            f"({code or type(error).__name__}). Postings wait in the decision log and continue "
             "when it does; look at the database's own log if this lasts."
         )
     return NotPostable(
-        f"The general ledger's database refuses what was to be posted or read: {said} ({code}). "
-        "Nothing was posted. It would refuse it again: this is a fault of ours or somebody "
-        "changed the tables. What to do: docs/runbooks/not-postable.md"
+        f"The general ledger's database refuses what was to be posted or read: {message} ({code}). "
+        "Nothing was posted. It would refuse it again: this is a fault of the program, or "
+        "somebody changed the tables. What to do: docs/runbooks/not-postable.md"
     )

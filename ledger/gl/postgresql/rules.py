@@ -1,7 +1,7 @@
-"""Rules of the tables that are missing, others or not kept, and the rows that break them.
+"""Rules of the tables that are missing, changed or not validated, and rows that break them.
 
-PostgreSQL's own catalogue tells, at the cost of a query, and its planner whether a condition is the
-one that the migrations made; rows are looked for where a rule is missing, and nowhere else.
+PostgreSQL's catalogue has the rules, at the cost of a query, and its planner compares a condition
+with the migrations'. Rows are searched only where a rule is missing.
 """
 
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DataError, ProgrammingError
 
-from ledger.gl.journal import Orphan, Row
-from ledger.gl.orphans import LIMIT
+from ledger.gl.orphans import NAMED_ROWS
+from ledger.gl.rows import JournalFinding, RowKey
 from ledger.gl.tables import metadata
 
-_KEPT = """
+_STORED = """
 SELECT relname, conname, pg_get_expr(conbin, conrelid), ARRAY(
     SELECT attname::text FROM unnest(conkey) WITH ORDINALITY AS key (number, place)
     JOIN pg_attribute ON attrelid = conrelid AND attnum = number ORDER BY place
@@ -47,46 +47,48 @@ WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND attnum
     AND NOT attisdropped
 """
 _SHOWN = 500
-"""Characters of a condition that somebody else wrote."""
+"""Characters of a changed condition that a finding shows."""
 
 
-class Kept(NamedTuple):
-    """A rule as the database has it: its condition, if it is one, or the key's columns in order."""
+class StoredConstraint(NamedTuple):
+    """A rule as the database has it: its condition, or the key's columns in order."""
 
     condition: str | None
     columns: list[str]
 
 
-def broken(connection: Connection) -> Iterator[Orphan]:
-    """Each rule that is not there, another one or not validated, then the rows that break it."""
-    kept = {
-        (table, name): Kept(condition, columns)
-        for table, name, condition, columns in connection.execute(text(_KEPT))
+def broken(connection: Connection) -> Iterator[JournalFinding]:
+    """Each rule that is missing, changed or not validated, after the rows that break it."""
+    stored = {
+        (table, name): StoredConstraint(condition, columns)
+        for table, name, condition, columns in connection.execute(text(_STORED))
     }
     needed = set(connection.scalars(text(_NEEDED)))
     for table in metadata.sorted_tables:
         for constraint in sorted(table.constraints, key=lambda each: str(each.name)):
-            found = kept.get((table.name, str(constraint.name)))
+            found = stored.get((table.name, str(constraint.name)))
             breaks = _breaks(table, constraint)
             if breaks is not None and not (found and _is_ours(connection, constraint, found)):
-                yield from _told(connection, table, str(constraint.name), breaks, found)
-        missing = [each for each in table.c if not each.nullable and _name(each) not in needed]
+                yield from _found(connection, table, str(constraint.name), breaks, found)
+        missing = [
+            each for each in table.c if not each.nullable and _column_name(each) not in needed
+        ]
         if missing:
             rule = ", ".join(f"{each.name} is there" for each in missing)
             nothing = or_(*(each.is_(None) for each in missing))
-            yield from _told(connection, table, rule, _rows(table, nothing), None)
+            yield from _found(connection, table, rule, _rows(table, nothing), None)
     yield from _of_another_type(connection)
 
 
-def _of_another_type(connection: Connection) -> Iterator[Orphan]:
-    """A type is a rule too: amounts that are whole, texts no longer than so much."""
+def _of_another_type(connection: Connection) -> Iterator[JournalFinding]:
+    """A type is a rule too: whole amounts, texts up to a length."""
     known = {each.column: each.kind for each in connection.execute(text(_TYPES))}
     for table in metadata.sorted_tables:
         for column in table.c:
-            kind, right = known.get(_name(column)), _type(connection, column)
+            kind, right = known.get(_column_name(column)), _type(connection, column)
             if kind is not None and kind != right:
-                yield Orphan(
-                    Row(table.name, (("rule", f"{column.name} is {right}"),)),
+                yield JournalFinding.about(
+                    RowKey(table.name, (("rule", f"{column.name} is {right}"),)),
                     f"Column {column.name} of table {table.name} is {kind}; the migrations made it "
                     f"{right}. Remove rows that do not fit it, then have the owner set it back "
                     f"(ALTER TABLE {table.name} ALTER COLUMN {column.name} TYPE {right}).",
@@ -94,29 +96,29 @@ def _of_another_type(connection: Connection) -> Iterator[Orphan]:
 
 
 def _type(connection: Connection, column: Column[Any]) -> str:
-    """In the words of PostgreSQL's `format_type`."""
+    """As PostgreSQL's `format_type` shows it."""
     words = column.type.compile(dialect=connection.dialect).partition(" COLLATE ")[0].lower()
     return words.replace("varchar", "character varying").replace(", ", ",")
 
 
 def _breaks(table: Table, constraint: Constraint) -> Select[Any] | None:
-    """The rows that break it; None for what is no rule."""
+    """A query for the rows that break it; None for what is no rule."""
     match constraint:
         case CheckConstraint():
             return _rows(table, text(f"NOT ({constraint.sqltext})"))
         case PrimaryKeyConstraint():
             key = table.primary_key.columns
-            return select(*key).group_by(*key).having(func.count() > 1).limit(LIMIT + 1)
+            return select(*key).group_by(*key).having(func.count() > 1).limit(NAMED_ROWS + 1)
     return None
 
 
-def _is_ours(connection: Connection, constraint: Constraint, found: Kept) -> bool:
-    """Whether the rule of that name is the one that the migrations made."""
+def _is_ours(connection: Connection, constraint: Constraint, found: StoredConstraint) -> bool:
+    """Whether the rule of that name is the migrations'."""
     if not isinstance(constraint, CheckConstraint) or found.condition is None:
         key = isinstance(constraint, PrimaryKeyConstraint) and [each.name for each in constraint]
         return found.condition is None and found.columns == key
-    # How a condition is shown is each version's own; so both are, by the same one, once planned.
-    # That is done in a reading transaction, unlike making a table to compare with.
+    # Each version of PostgreSQL shows a condition in its own way, so this one shows both, planned.
+    # That is possible in a reading transaction, unlike creating a table to compare with.
     both = f"{constraint.sqltext}, {found.condition} FROM {constraint.table.name}"
     query = "EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) SELECT " + both.replace(":", r"\:")
     try:
@@ -129,24 +131,30 @@ def _is_ours(connection: Connection, constraint: Constraint, found: Kept) -> boo
     return bool(ours == theirs)
 
 
-def _name(column: Column[Any]) -> str:
+def _column_name(column: Column[Any]) -> str:
     return f"{column.table.name}.{column.name}"
 
 
 def _rows(table: Table, breaks: Any) -> Select[Any]:
-    return select(*table.primary_key.columns).where(breaks).limit(LIMIT + 1)
+    return select(*table.primary_key.columns).where(breaks).limit(NAMED_ROWS + 1)
 
 
-def _told(
-    connection: Connection, table: Table, rule: str, breaks: Select[Any], found: Kept | None
-) -> Iterator[Orphan]:
+def _found(
+    connection: Connection,
+    table: Table,
+    rule: str,
+    breaks: Select[Any],
+    found: StoredConstraint | None,
+) -> Iterator[JournalFinding]:
     names = [each.name for each in table.primary_key.columns]
     for values in connection.execute(breaks):
-        row = Row(table.name, tuple(zip(names, values, strict=True)))
-        yield Orphan(row, f"{row} breaks the rule {rule}: no posting writes such a row.")
-    whole = Row(table.name, (("rule", rule),))
+        row = RowKey(table.name, tuple(zip(names, values, strict=True)))
+        yield JournalFinding.about(
+            row, f"{row} breaks the rule {rule}: no posting writes such a row."
+        )
+    whole = RowKey(table.name, (("rule", rule),))
     if found is None:
-        yield Orphan(
+        yield JournalFinding.about(
             whole,
             f"Table {table.name} is without its rule {rule}, or has rows that were there before "
             "it. Remove the rows, then have the owner put the rule back as the migrations made it "
@@ -154,7 +162,7 @@ def _told(
         )
         return
     shown = found.condition or f"a key of {', '.join(found.columns)}"
-    yield Orphan(
+    yield JournalFinding.about(
         whole,
         f"Table {table.name} has another rule {rule} than the migrations made: {shown[:_SHOWN]}. "
         "Remove the rows that break the right one, then have the owner drop this one and add it "

@@ -1,35 +1,36 @@
-"""The general ledger's tables, brought up to date from Python."""
+"""The general ledger's migrations, run from Python."""
 
 from importlib import resources
 from threading import Lock
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import Engine
 
-from ledger.gl.connection import engine, faults_translated
+from ledger.gl.postgresql.connection import engine, faults_translated
 
 UPGRADE_SECONDS = 3_600
-"""A statement of a migration that takes longer is given up, and the migration with it."""
+"""A statement of a migration that takes longer is cancelled, and the migration with it."""
 
 # Alembic keeps its context in globals. Other processes wait for a lock in the database.
 _ONE_AT_A_TIME = Lock()
 
 
-def upgrade(database_url: str, *, schema: str | None = None) -> None:
-    """Run the migrations that are missing, as the tables' owner, and grant what is to be granted.
+def owner_engine(database_url: str, schema: str | None = None) -> Engine:
+    """An engine for the tables' owner, with time for migrations."""
+    seconds = UPGRADE_SECONDS
+    return engine(database_url, seconds=seconds, idle_seconds=seconds, schema=schema)
 
-    In `schema`, which exists, instead of the live ledger's. All or nothing, and harmless when
-    nothing is missing. Raises JournalUnavailable when the
-    database cannot be reached or is in use.
+
+def upgrade(database_url: str, *, schema: str | None = None) -> None:
+    """Run the migrations that are missing, as the tables' owner, and grant the roles' rights.
+
+    In `schema`, which exists, or in the live ledger's. All or nothing, and harmless when nothing is
+    missing. Raises JournalUnavailable when the database cannot be reached or is in use.
     """
     config = Config()
     config.set_main_option("path_separator", "os")
-    made = engine(
-        database_url,
-        seconds=UPGRADE_SECONDS,
-        idle_seconds=UPGRADE_SECONDS,
-        settings={} if schema is None else {"search_path": schema},
-    )
+    made = owner_engine(database_url, schema)
     try:
         with (
             _ONE_AT_A_TIME,

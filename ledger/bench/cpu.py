@@ -27,7 +27,7 @@ class CpuClock:
             if process is not None:
                 self._add("supervisor", of_one, process)
                 for child in process.children():
-                    self._add(application(child), of_tree, child)
+                    self._add(application_of(child), of_tree, child)
         for name, pid in others.items():
             self._add(name, of_one, psutil.Process(pid))
         self._add("observer", of_one, psutil.Process(os.getpid()))
@@ -57,7 +57,7 @@ class CpuClock:
         return found | {"machine": busy()}
 
 
-def application(worker_child: psutil.Process) -> str:
+def application_of(worker_child: psutil.Process) -> str:
     """The name of the application that a child of a worker runs."""
     words = worker_child.cmdline()
     return words[words.index("agents") + 1] if "agents" in words else "supervisor"

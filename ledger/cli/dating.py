@@ -7,7 +7,7 @@ from ledger.cli.output import print_note
 from ledger.clock import now
 
 if TYPE_CHECKING:
-    from ledger.cli.publish import Input, Request
+    from ledger.cli.publish import Input, PublishRequest
     from ledger.client.past import Past
     from ledger.settings import Settings
 
@@ -37,7 +37,7 @@ def open_past(settings: "Settings", stack: AsyncExitStack) -> "Past":
     return Past(settings, journal, clock=now)
 
 
-async def is_undatable(request: "Request", source: "Input", past: "Past") -> bool:
+async def is_undatable(request: "PublishRequest", source: "Input", past: "Past") -> bool:
     """Whether repetitions of these lines could be taken for new money; prints why."""
     from ledger.client.bulk import first_without_time
 

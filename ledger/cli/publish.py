@@ -36,7 +36,7 @@ from ledger.clock import now
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ledger.client.bulk import Counts, Line
+    from ledger.client.bulk import Line, LineCounts
     from ledger.client.outcomes import OutcomeWatch, Tally
     from ledger.client.past import Past
     from ledger.client.publisher import Publisher
@@ -48,7 +48,7 @@ STALLED_SECONDS = 10
 
 
 @dataclass(frozen=True)
-class Request:
+class PublishRequest:
     """The options; `created_at` in microseconds since 1970, None for the time of the input."""
 
     file: str
@@ -115,17 +115,17 @@ def publish(
     at = None
     if created_at is not None:
         at = now() if created_at == "now" else time_option(created_at, "--created-at")
-    request = Request(file, wait, timeout, strict, not no_check, at)
+    request = PublishRequest(file, wait, timeout, strict, not no_check, at)
     raise typer.Exit(run(_publish(request, settings_for(data_dir), as_json=as_json)))
 
 
-async def _publish(request: Request, settings: "Settings", *, as_json: bool) -> int:
-    from ledger.client.bulk import Counts
+async def _publish(request: PublishRequest, settings: "Settings", *, as_json: bool) -> int:
+    from ledger.client.bulk import LineCounts
     from ledger.client.outcomes import OutcomeWatch, Tally
     from ledger.client.publisher import Publisher
 
     began = time.monotonic()
-    counts, tally, sent, done = Counts(), Tally() if request.wait else None, False, True
+    counts, tally, sent, done = LineCounts(), Tally() if request.wait else None, False, True
     async with AsyncExitStack() as stack:
         source = _open(request.file, spool=request.strict)
         stack.callback(source.close)
@@ -158,7 +158,7 @@ class Input:
     modified: int | None = None
     is_seekable: bool = False
 
-    def created_at(self, request: Request) -> int:
+    def created_at(self, request: PublishRequest) -> int:
         """For lines without one."""
         if request.created_at is not None:
             return request.created_at
@@ -195,12 +195,12 @@ def _standard_input() -> BinaryIO:
 
 
 async def _feed(
-    request: Request,
+    request: PublishRequest,
     source: Input,
     publisher: "Publisher",
     outcomes: "OutcomeWatch | None",
     past: "Past",
-) -> tuple["Counts", bool]:
+) -> tuple["LineCounts", bool]:
     """Publish the lines. Returns False, with nothing sent, when --strict found a bad line."""
     from ledger.client.bulk import Feed
     from ledger.errors import LedgerError
@@ -265,7 +265,7 @@ async def _wait(
         return await outcomes.wait(seconds, on_tally=show)
 
 
-def _report(counts: "Counts", tally: "Tally | None", seconds: float) -> dict[str, Any]:
+def _report(counts: "LineCounts", tally: "Tally | None", seconds: float) -> dict[str, Any]:
     """The object that --json prints; the counts of `tally` are null without --wait."""
     return {
         "lines": counts.lines,

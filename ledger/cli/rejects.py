@@ -30,7 +30,7 @@ from ledger.cli.output import (
 from ledger.clock import now
 
 if TYPE_CHECKING:
-    from ledger.client.resend import RefusedRecord
+    from ledger.client.resend import RejectedRecord
     from ledger.settings import Settings
 
 COLUMNS = {
@@ -194,7 +194,7 @@ def _show_dry_run(rows: list[dict[str, Any]], distinct: int, *, as_json: bool) -
 
 async def _send(
     settings: "Settings",
-    records: "list[RefusedRecord]",
+    records: "list[RejectedRecord]",
     matching: int,
     seconds: float,
     *,

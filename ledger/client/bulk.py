@@ -91,7 +91,7 @@ async def _read(stream: BinaryIO) -> bytes:
 
 
 @dataclass(slots=True)
-class Counts:
+class LineCounts:
     """Lines that are not blank, those acknowledged by Kafka, and those refused and not sent."""
 
     lines: int = 0
@@ -116,7 +116,7 @@ class Feed:
         past: Past | None = None,
         promised: bool = False,
     ) -> None:
-        self.counts = Counts()
+        self.counts = LineCounts()
         self._publisher, self._created_at = publisher, created_at
         self._past, self._promised = past, promised
         self._on_refused, self._on_receipt = on_refused, on_receipt

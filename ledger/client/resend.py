@@ -11,33 +11,33 @@ from ledger.streaming.log import Log
 from ledger.streaming.topics import topics
 
 
-class RefusedRecord(NamedTuple):
+class RejectedRecord(NamedTuple):
     """Key and value as a producer wrote them."""
 
     key: bytes
     value: bytes
 
 
-def distinct_records(rows: Iterable[dict[str, object]]) -> list[RefusedRecord]:
+def distinct_records(rows: Iterable[dict[str, object]]) -> list[RejectedRecord]:
     """Each distinct record of Reject rows once, in order.
 
     A record that was sent again and refused again is in two rows, and is sent once by the next
     attempt. Records that can never be accepted are left out: those without a key or a value, and
     those cut at the topic's limit.
     """
-    found: dict[RefusedRecord, None] = {}
+    found: dict[RejectedRecord, None] = {}
     for row in rows:
         key, value = row["key"], row["value"]
         if not (isinstance(key, bytes) and isinstance(value, bytes) and key):
             continue
         if len(key) + len(value) <= RECORD_BYTES:
-            found[RefusedRecord(key, value)] = None
+            found[RejectedRecord(key, value)] = None
     return list(found)
 
 
 async def resend(
     settings: Settings,
-    records: Iterable[RefusedRecord],
+    records: Iterable[RejectedRecord],
     on_receipt: Callable[[Receipt], None],
     *,
     seconds: float | None,

@@ -17,7 +17,7 @@ from ledger.client.publisher import Publisher
 from ledger.client.resource import cancel
 from ledger.demo.generate import Made
 from ledger.demo.market import assets
-from ledger.demo.watch import Arrivals, Positions
+from ledger.demo.watch import Arrivals, ProgressCounter
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Refusal
 from ledger.errors import LedgerError
@@ -94,7 +94,7 @@ class Player:
             self._outcomes = await enter(OutcomeWatch(self._settings, on_refused=refused))
             # Without checks: the service is to find the mistakes.
             self._publisher = await enter(Publisher(self._settings, check=False))
-            self._positions = await enter(Positions(self._settings))
+            self._positions = await enter(ProgressCounter(self._settings))
             for work in (self._arrivals.follow(), self._show()):
                 task = asyncio.create_task(work)
                 stack.push_async_callback(cancel, task)

@@ -20,7 +20,7 @@ from ledger.streaming.reader import Reader
 from ledger.streaming.topics import topics
 
 
-class Positions(AsyncResource):
+class ProgressCounter(AsyncResource):
     """Counts the transactions that are decided and compared since it was entered."""
 
     def __init__(self, settings: Settings) -> None:

@@ -19,7 +19,7 @@ from ledger.client.imports import Importer
 from ledger.client.outcomes import OutcomeWatch
 from ledger.client.past import Past
 from ledger.client.publisher import Publisher
-from ledger.client.resend import RefusedRecord, resend
+from ledger.client.resend import RejectedRecord, resend
 from ledger.client.shards import as_founded
 from ledger.clock import now
 from ledger.domain.partition import partition_of
@@ -187,7 +187,7 @@ def test_a_partition_added_to_the_transactions(elsewhere: Settings) -> None:
     refused(entered(Publisher(elsewhere, check=False)), words)
     refused(entered(OutcomeWatch(elsewhere)), words)
     refused(entered(Importer(elsewhere)), words)
-    refused(resend(elsewhere, [RefusedRecord(b"k", b"v")], lambda receipt: None, seconds=5), words)
+    refused(resend(elsewhere, [RejectedRecord(b"k", b"v")], lambda receipt: None, seconds=5), words)
     with pytest.raises(LedgerError, match=words), BlockingPublisher(elsewhere):
         pass
     refused(require_topics(elsewhere), r"partitions is 3 and must be 2")
@@ -251,7 +251,7 @@ def test_the_policy_says_how_many_shards_there_are(
         BalanceReader(wrong),
     ):  # fmt: skip
         refused(entered(client), words)
-    refused(resend(wrong, [RefusedRecord(b"k", b"v")], lambda receipt: None, seconds=5), words)
+    refused(resend(wrong, [RejectedRecord(b"k", b"v")], lambda receipt: None, seconds=5), words)
     refused(as_founded(wrong), words)
     named = place | {"data_dir": tmp_path, "balance_partitions": 3}
     environment = {f"FAUST_LEDGER_{name.upper()}": str(value) for name, value in named.items()}

@@ -21,7 +21,7 @@ from ledger.cli.main import app
 from ledger.cli.output import print_note, time_option
 from ledger.cli.publish import _report
 from ledger.cli.read import as_row, is_under, totals
-from ledger.client.bulk import Counts
+from ledger.client.bulk import LineCounts
 from ledger.client.outcomes import Tally
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.domain.transaction import EARLIEST, LATEST
@@ -165,7 +165,7 @@ def test_an_unknown_end_of_the_log_is_not_complete():
 
 
 def test_the_publish_report_has_nulls_without_wait():
-    counts = Counts(lines=5, published=3, refused=2)
+    counts = LineCounts(lines=5, published=3, refused=2)
     names = ["lines", "published", "accepted", "rejected", "duplicates", "reconciled", "seconds"]
     names.append("voided")
     unknown = _report(counts, None, 1.23456)

@@ -1,1 +1,1 @@
-"""A streaming general ledger: everything that can be imported without Faust."""
+"""A streaming general ledger: everything but the Faust applications, which are `agents`."""

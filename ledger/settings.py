@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     added_partitions: Literal["refuse", "ignore"] = Field(
         default="refuse",
         description="If a topic has more partitions than the ledger: refuse to start, or ignore "
-        "the others. See docs/runbooks/topic-settings.md.",
+        "the others. See docs/runbooks/partition-added.md.",
     )
     window_days: int = Field(
         default=30,

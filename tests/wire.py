@@ -6,7 +6,7 @@
         wire.await_reconciled(place)
 
 Blocking calls over an event loop of its own. Nothing sleeps: what is waited for is a condition
-over what the topics say, with a time limit, and a message that shows how far the ledger got.
+over what the topics say; where they stand still, the message shows how far the ledger got.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ from ledger.streaming.decisions import valid_runs
 from ledger.streaming.registry import HEADER, Codec, known_ids
 from ledger.streaming.topics import topics
 from tests import builders
+from tests.waiting import PATIENCE, Limit
 
 T = TypeVar("T")
-SECONDS = 30.0
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 
@@ -114,7 +114,7 @@ class Wire:
         self._thread.join()
         self._loop.close()
 
-    def run(self, work: Coroutine[Any, Any, T], seconds: float = 120) -> T:
+    def run(self, work: Coroutine[Any, Any, T], seconds: float = PATIENCE) -> T:
         """The result of a coroutine on the wire's own loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
@@ -148,9 +148,9 @@ class Wire:
 
     # What is sent.
 
-    def send(self, records: Sequence[Record], seconds: float = 60) -> list[Place]:
+    def send(self, records: Sequence[Record]) -> list[Place]:
         """Append them, those of a partition in the order given; returns where each landed."""
-        return self.run(self._send(records), seconds)
+        return self.run(self._send(records))
 
     def publish(self, draft: Draft, **how: Any) -> Place:
         """Append one transaction, as any producer would; `how` as in `record`."""
@@ -169,7 +169,7 @@ class Wire:
         """The partition of a key."""
         return partition_of(key.encode() if isinstance(key, str) else key, self.settings.shards)
 
-    def say_reference(self, values: Sequence[bytes | None], seconds: float = SECONDS) -> None:
+    def say_reference(self, values: Sequence[bytes | None]) -> None:
         """Append reference data, whatever it is; returns when every shard decides with it."""
 
         async def append() -> int:
@@ -185,18 +185,16 @@ class Wire:
         self.until(
             lambda: all(known.get(shard, 0) > last for shard in shards),
             f"reference data up to {last} in every shard, only {known}",
-            seconds,
         )
 
-    def await_end(self, place: Place, seconds: float = SECONDS) -> None:
+    def await_end(self, place: Place) -> None:
         """Until the log goes on to `place`: a transaction's end is written after it is answered."""
-        self.run(self._await_end(place, seconds), seconds + 30)
+        self.run(self._await_end(place))
 
-    async def _await_end(self, place: Place, seconds: float) -> None:
+    async def _await_end(self, place: Place) -> None:
         partition = TopicPartition(self.names.transactions.name, place.shard)
-        async with asyncio.timeout(seconds):
-            while (await self._consumer.end_offsets([partition]))[partition] < place.offset:
-                pass
+        while (await self._consumer.end_offsets([partition]))[partition] < place.offset:
+            pass
 
     async def _send(self, records: Sequence[Record]) -> list[Place]:
         futures = []
@@ -222,25 +220,25 @@ class Wire:
 
     # What is waited for.
 
-    def outcome_of(self, shard: int, offset: int, seconds: float = SECONDS) -> Outcome:
+    def outcome_of(self, shard: int, offset: int) -> Outcome:
         """What was decided about one record."""
         place = Place(shard, offset)
-        self.until(lambda: place in self.known.outcomes, f"a decision about {place}", seconds)
+        self.until(lambda: place in self.known.outcomes, f"a decision about {place}")
         return self.known.outcomes[place]
 
-    def outcomes_of(self, places: Iterable[Place], seconds: float = SECONDS) -> list[Outcome]:
+    def outcomes_of(self, places: Iterable[Place]) -> list[Outcome]:
         """The same of many."""
-        return [self.outcome_of(*place, seconds) for place in places]
+        return [self.outcome_of(*place) for place in places]
 
-    def reject_of(self, place: Place, seconds: float = SECONDS) -> dict[str, Any]:
+    def reject_of(self, place: Place) -> dict[str, Any]:
         """The public record about a refusal."""
-        self.until(lambda: place in self.known.rejects, f"a reject of {place}", seconds)
+        self.until(lambda: place in self.known.rejects, f"a reject of {place}")
         return self.known.rejects[place]
 
-    def await_reconciled(self, *places: Place, seconds: float = SECONDS) -> None:
+    def await_reconciled(self, *places: Place) -> None:
         """Until both sides were compared beyond each of them."""
         for place in places:
-            self.until(lambda: self.compared(place), f"reconciliation of {place}", seconds)  # noqa: B023 - used at once
+            self.until(lambda: self.compared(place), f"reconciliation of {place}")  # noqa: B023 - used at once
 
     def compared(self, place: Place) -> bool:
         """Whether it is reconciled."""
@@ -253,34 +251,33 @@ class Wire:
         currency: str = "CAD",
         *,
         when: Callable[[Balance], bool] = lambda balance: balance.status == "reconciled",
-        seconds: float = SECONDS,
     ) -> Balance:
         """The newest public balance, once it is as `when` says."""
         key = account, currency
         self.until(
             lambda: key in self.known.balances and when(self.known.balances[key]),
             f"a balance of {key}, last {self.known.balances.get(key)}",
-            seconds,
         )
         return self.known.balances[key]
 
-    def until(self, reached: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
-        """Wait for a condition over `known`; fails with what was waited for."""
-        if reached():
-            return
-        try:
-            self.run(self._until(reached, seconds), seconds + 30)
-        except TimeoutError:
-            raise AssertionError(
-                f"Not within {seconds:.0f} s: {what}.\n{self._standing()}"
-            ) from None
+    def until(self, reached: Callable[[], bool], what: str) -> None:
+        """Wait for a condition over `known`; fails with what was waited for when the topics rest."""
+        if not reached() and not self.run(self._until(reached), 2 * PATIENCE):
+            raise AssertionError(f"Not reached: {what}.\n{self._standing()}")
 
-    async def _until(self, reached: Callable[[], bool], seconds: float) -> None:
-        async with asyncio.timeout(seconds), self._moved:
+    async def _until(self, reached: Callable[[], bool]) -> bool:
+        limit = Limit()
+        async with self._moved:
             while not reached():
                 if self._task.done():
                     self._task.result()
-                await self._moved.wait()
+                try:
+                    async with asyncio.timeout(max(limit.left, 0)):
+                        await self._moved.wait()
+                except TimeoutError:
+                    return reached()
+                limit.moved()
+        return True
 
     def _standing(self) -> str:
         decided = {shard: mark.end for shard, mark in sorted(self.known.watermarks.items())}

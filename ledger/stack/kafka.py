@@ -82,10 +82,11 @@ def start(place: Layout, me: Identity, broker: Broker, jars: Sequence[Path], aot
     home = place.broker(broker.name)
     home.mkdir(exist_ok=True, mode=files.PRIVATE_DIR)
     given = options(me, jars)
-    format_storage(place, me, broker, (*aot.use(), *given))
+    format_storage(place, me, broker, (*aot.use(), *java.for_tests(), *given))
     broker_files.write_broker_files(home, place, me, broker)
-    # One of several is enough: making it takes processor time.
-    aot_options = aot.use_or_create() if broker.number == 1 else aot.use()
+    # One of several is enough: making it takes processor time. What is kept is of a usual run.
+    creates = broker.number == 1 and aot.is_needed()
+    aot_options = aot.use_or_create() if creates else (*aot.use(), *java.for_tests())
     return spawn(
         broker.name,
         java.command(

@@ -7,6 +7,7 @@ to somebody else is never taken for ours, and never killed.
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ POLL_SECONDS = 0.05
 # From SIGKILL to the end, disk writes included.
 KILLED_SECONDS = 10.0
 ROTATE_BYTES = 16 * 1024 * 1024
+# How often it is looked at what a starting process does.
+LOOK_SECONDS = 5.0
+# Of one processor; a process that uses less waits for something.
+IDLE_SHARE = 0.2
+# However much it works.
+MOST_SECONDS = 900.0
 
 # What is still missing until a part is ready, or None.
 Check = Callable[[], str | None]
@@ -165,34 +172,63 @@ def rotate(log: Path) -> None:
         log.replace(log.with_name(f"{log.name}.1"))
 
 
+class Patience:
+    """Whether a starting process may still become ready.
+
+    It is given up after `seconds` in which it was idle, or after MOST_SECONDS in all: on a busy or
+    slow machine it works long, and that is no reason to give it up.
+    """
+
+    def __init__(self, part: Part, seconds: float) -> None:
+        self._part, self._seconds = part, seconds
+        self._began = self._looked = time.monotonic()
+        self._worked, self._idle = worked(part), 0.0
+
+    @property
+    def took(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._began
+
+    def ended(self) -> bool:
+        """Whether to give up."""
+        now = time.monotonic()
+        since = now - self._looked
+        if since >= min(LOOK_SECONDS, self._seconds):
+            before, self._worked, self._looked = self._worked, worked(self._part), now
+            if self._worked - before < IDLE_SHARE * since:
+                self._idle += since
+        return self._idle >= self._seconds or self.took >= MOST_SECONDS
+
+
+def worked(part: Part) -> float:
+    """Seconds of processor time of a process and of those below it; 0 where there is none."""
+    top, total = process_of(part), 0.0
+    with suppress(psutil.Error):
+        for each in (top, *top.children(recursive=True)) if top else ():
+            times = each.cpu_times()
+            total += times.user + times.system
+    return total
+
+
 def await_ready(part: Part, check: Check, *, seconds: float) -> None:
     """Return once `check()` is None; until then it says what is still missing.
 
-    Raises `StackError` with the log's last lines when the process ends or time is up.
+    Raises `StackError` with the log's last lines when the process ends, or was idle for `seconds`.
     """
-    missing: list[str | None] = [None]
-
-    def attempt() -> bool:
-        missing[0] = check()
-        if missing[0] is not None and not running(part):
+    patience = Patience(part, seconds)
+    while (missing := check()) is not None:
+        if not running(part):
             raise StackError(
                 f"{part.name} stopped while it was starting. The end of its log {part.log}:\n"
                 f"{tail(part.log)}"
             )
-        return missing[0] is not None
-
-    waiting = Retrying(
-        retry=retry_if_result(bool),
-        stop=stop_after_delay(seconds),
-        wait=wait_fixed(POLL_SECONDS),
-        retry_error_callback=lambda state: True,
-    )
-    if waiting(attempt):
-        raise StackError(
-            f"{part.name} (pid {part.pid}) was not ready after {seconds:.0f} s: {missing[0]}. "
-            f"It keeps running; `faust-ledger down` stops it. The end of its log {part.log}:\n"
-            f"{tail(part.log)}"
-        )
+        if patience.ended():
+            raise StackError(
+                f"{part.name} (pid {part.pid}) was not ready after {patience.took:.0f} s: "
+                f"{missing}. It keeps running; `faust-ledger down` stops it. The end of its log "
+                f"{part.log}:\n{tail(part.log)}"
+            )
+        time.sleep(POLL_SECONDS)
 
 
 def ask(part: Part | None, number: signal.Signals) -> None:

@@ -146,7 +146,8 @@ class Log:
         except NEVER as error:
             raise InvariantBroken(
                 f"Kafka refuses to append to {topic}[{partition}]: {type(error).__name__}. Compare "
-                "the topic's limits and this user's rights with docs/architecture.md."
+                "the topic with `faust-ledger topics check`, this user's rights with "
+                "docs/security.md."
             ) from error
         except (KafkaError, OSError) as error:
             await self._renew(producer)

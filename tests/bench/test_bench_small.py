@@ -5,13 +5,16 @@ Measurements must exist and be consistent; their values are not checked.
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hdrh.histogram import HdrHistogram
+
+from tests import warden
+from tests.commands import interpreted
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 
@@ -23,8 +26,8 @@ PARTS = {"broker", "registry", "postgres", "stream", "posting", "supervisor"}
 def finished(*words: object) -> "subprocess.CompletedProcess[str]":
     """A command that succeeds."""
     ended = subprocess.run(
-        [sys.executable, "-m", "ledger.cli.main", *map(str, words)],
-        capture_output=True, text=True, check=False, timeout=400,
+        interpreted(*words),
+        capture_output=True, text=True, check=False, timeout=3 * PATIENCE,
     )  # fmt: skip
     assert ended.returncode == 0, ended
     return ended
@@ -33,9 +36,10 @@ def finished(*words: object) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where both play, one after the other."""
-    path = tmp_path_factory.mktemp("bench")
+    path = warden.watched(tmp_path_factory.mktemp("bench"))
     yield path
     finished("down", "--data-dir", path)
+    warden.left(path)
 
 
 @pytest.fixture(scope="module")

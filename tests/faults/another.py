@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Self
 from uuid import uuid4
 
@@ -22,8 +20,10 @@ from ledger.settings import Settings
 from ledger.stack import files, identity, postgres
 from ledger.stack.prepare import prepare
 from ledger.streaming.topics import create_all, topics
+from tests import warden
 from tests.faults.flow import Flow
-from tests.faults.world import SESSION_SECONDS, World, until
+from tests.faults.world import SESSION_SECONDS, World
+from tests.waiting import PATIENCE, until
 
 WORKER = "worker-1"
 
@@ -56,7 +56,7 @@ class Another:
         """Its worker, well."""
         if self.supervisor is not None:
             self.supervisor.terminate()
-            self.supervisor.wait(60)
+            self.supervisor.wait(PATIENCE)
             self.supervisor = None
 
     def known(self) -> Positions:
@@ -71,7 +71,7 @@ class Another:
             known = self.known().compared
             return all(shard in known and known[shard].end > at for shard, at in places)
 
-        until(compared, f"comparison of {places}", 60)
+        until(compared, f"comparison of {places}")
 
     def on_database(self, *statements: str) -> None:
         """As the superuser, from another database; `{name}` is this one's, `{old}` its backup's."""
@@ -118,6 +118,7 @@ class Another:
             "DROP DATABASE IF EXISTS {old} WITH (FORCE)",
         )
         self.world.remove()
+        warden.left(self.world.data_dir)
 
 
 class admin(AIOKafkaAdminClient):
@@ -154,9 +155,8 @@ def another(world: World) -> Iterator[Another]:
     changed = ("prefix", "shards", "balance_partitions", "session_timeout_seconds",
                "database_url", "service_database_url", "bootstrap_servers", "registry_url")  # fmt: skip
     environment = {f"FAUST_LEDGER_{each.upper()}": str(getattr(settings, each)) for each in changed}
-    folder = Path(mkdtemp(prefix="fl-"))
     commands = World(world.data_dir, environment)
-    made = Another(settings, World(folder), commands)
+    made = Another(settings, World(warden.new_place(ledger=False)), commands)
     try:
         made.on_database("CREATE DATABASE {name} OWNER {owner}")
         prepare(settings)

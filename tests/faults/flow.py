@@ -22,6 +22,7 @@ from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.registry import known_ids
 from tests import builders
+from tests.waiting import PATIENCE
 
 Key = tuple[str, str]
 Place = tuple[int, int]
@@ -56,9 +57,9 @@ class Flow:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
-    def _run(self, work: Any, seconds: float) -> Any:
+    def _run(self, work: Any) -> Any:
         """In the thread of the flow."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     @contextmanager
     def flowing(self) -> Iterator["Flow"]:
@@ -69,29 +70,29 @@ class Flow:
             yield self
         finally:
             self._flowing = False
-            task.result(180)
+            task.result(PATIENCE)
 
-    def probe(self, seconds: float = 120) -> list[Place]:
+    def probe(self) -> list[Place]:
         """One transaction in each shard, in Kafka when this returns."""
-        return list(self._run(self._probe(), seconds))
+        return list(self._run(self._probe()))
 
-    def again(self, count: int, seconds: float = 120) -> list[Place]:
+    def again(self, count: int) -> list[Place]:
         """Publish some of the last transactions once more; returns where the repetitions landed."""
-        return list(self._run(self._again(count), seconds))
+        return list(self._run(self._again(count)))
 
-    def send(self, key: bytes, value: bytes, shard: int, seconds: float = 60) -> Place:
+    def send(self, key: bytes, value: bytes, shard: int) -> Place:
         """One record as it is."""
-        places = self._run(self._append([(key, value, shard)]), seconds)
+        places = self._run(self._append([(key, value, shard)]))
         return places[0]
 
     def transaction(self, **named: Any) -> dict[str, Any]:
         """A new one, in the book."""
-        made: dict[str, Any] = self._run(self._transaction(named), 60)
+        made: dict[str, Any] = self._run(self._transaction(named))
         return made
 
-    def publish(self, *made: dict[str, Any], seconds: float = 60) -> list[Place]:
+    def publish(self, *made: dict[str, Any]) -> list[Place]:
         """What `transaction` made."""
-        return list(self._run(self._deliver(list(made)), seconds))
+        return list(self._run(self._deliver(list(made))))
 
     def value(self, made: dict[str, Any]) -> bytes:
         """Under today's schema."""
@@ -99,7 +100,7 @@ class Flow:
 
     def close(self) -> None:
         if self._producer is not None:
-            self._run(self._producer.stop(), 60)
+            self._run(self._producer.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 

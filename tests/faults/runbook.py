@@ -5,13 +5,14 @@ import re
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.commands import folder
+from tests.waiting import PATIENCE, until
+
 PAGES = Path(__file__).parents[2] / "docs" / "runbooks"
 _BLOCK = re.compile(r"^( *)```(\S+)(.*)\n((?:.*\n)*?)\1```$", re.MULTILINE)
-SECONDS = 60
 SHOWN = "…"
 
 
@@ -58,22 +59,30 @@ def steps_of(page: str) -> list[Step]:
 def follow(page: str, environment: dict[str, str], programs: list[Path]) -> list[str]:
     """Do what the page says; returns what each step printed. Fails where it is not as written."""
     path = os.pathsep.join(
-        [*map(str, programs), str(Path(sys.executable).parent), os.environ["PATH"]]
+        [*map(str, programs), str(folder()), str(Path(sys.executable).parent), os.environ["PATH"]]
     )
-    said = []
-    for step in steps_of(page):
-        deadline = time.monotonic() + SECONDS
-        while True:
-            done = subprocess.run(
-                ["bash", "-e", "-c", step.commands], env={**os.environ, **environment, "PATH": path},
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180, check=False,
-            )  # fmt: skip
-            missing = step.missing(done.stdout + done.stderr)
-            if done.returncode == step.code and not missing:
-                break
-            assert step.until and time.monotonic() < deadline, (
-                f"{page}:\n{step.commands}\nexit code {done.returncode}, and {step.code} is written; "
-                f"not seen: {missing}\n{done.stdout}\n{done.stderr}"
-            )
-        said.append(done.stdout + done.stderr)
-    return said
+    return [
+        done(page, step, {**os.environ, **environment, "PATH": path}) for step in steps_of(page)
+    ]
+
+
+def done(page: str, step: Step, environment: dict[str, str]) -> str:
+    """What the step printed, the last time."""
+    seen = ["it was not done"]
+
+    def attempt() -> str | None:
+        ended = subprocess.run(
+            ["bash", "-e", "-c", step.commands], env=environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+        printed = ended.stdout + ended.stderr
+        missing = step.missing(printed)
+        seen[0] = (
+            f"exit code {ended.returncode}, and {step.code} is written; not seen: {missing}\n{printed}"
+        )
+        return None if missing or ended.returncode != step.code else printed or " "
+
+    try:
+        return str(until(attempt, page, lost=lambda: "" if step.until else "it is not as written"))
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{step.commands}\n{seen[0]}") from None

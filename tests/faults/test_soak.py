@@ -13,7 +13,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.conftest import SEED, SOAK_MINUTES, Ledger
-from tests.faults.world import SESSION_SECONDS, gone, kill, send, until
+from tests.faults.world import SESSION_SECONDS, gone, kill, send
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.faults,
@@ -134,7 +135,7 @@ def terminate(ledger: Ledger) -> str:
     kill_applications(ledger)
     send(pid, signal.SIGTERM)
     # `up` would take one that is still stopping for one that runs.
-    until(lambda: gone(pid), "the supervisor's end", 40)
+    until(lambda: gone(pid), "the supervisor's end")
     ledger.world.up(2)
     return "kill applications, terminate a worker, up"
 

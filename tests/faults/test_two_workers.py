@@ -21,7 +21,8 @@ from ledger.stack.environment import EXTRA_IMPORTS
 from tests.builders import pair
 from tests.faults.conftest import PLAN, Ledger, long, times
 from tests.faults.flow import SCALES, Flow
-from tests.faults.world import gone, kill, send, until
+from tests.faults.world import gone, kill, send
+from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 APPLICATIONS = ("stream", "posting")
@@ -77,7 +78,7 @@ def shared_by(ledger: Ledger, count: int, what: str) -> None:
     for application in APPLICATIONS:
         until(
             lambda application=application: len(members(ledger, application)) == count,
-            f"{application} shared by {count} after {what}", 60,
+            f"{application} shared by {count} after {what}",
         )  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def stopped(ledger: Ledger, worker: str) -> None:
     """SIGTERM, as an operator's restart does."""
     pid = ledger.world.supervisors()[worker]
     send(pid, signal.SIGTERM)
-    until(lambda: gone(pid), f"the end of {worker}", 40)
+    until(lambda: gone(pid), f"the end of {worker}")
 
 
 def stream_killed(ledger: Ledger, worker: str) -> None:
@@ -101,12 +102,12 @@ def stream_killed(ledger: Ledger, worker: str) -> None:
     before = written(folder)
     until(
         lambda: sum(before.get(name) != at for name, at in written(folder).items()) >= KEPT,
-        f"{KEPT} positions of balances kept by {worker}", 60,
+        f"{KEPT} positions of balances kept by {worker}",
     )  # fmt: skip
     pid = ledger.world.agent(worker, "stream")
     kill(pid)
-    until(lambda: ledger.world.agent(worker, "stream") != pid, f"stream of {worker} again", 60)
-    until(lambda: ledger.world.goes_on(worker, "stream"), f"stream of {worker} open", 60)
+    until(lambda: ledger.world.agent(worker, "stream") != pid, f"stream of {worker} again")
+    until(lambda: ledger.world.goes_on(worker, "stream"), f"stream of {worker} open")
 
 
 def written(folder: Path) -> dict[str, str]:
@@ -172,6 +173,6 @@ def test_each_worker_killed_and_restarted_in_turns(loaded: Ledger) -> None:
     move_once_more(flow)
     loaded.stood()
     loaded.looked_through()
-    audit = json.loads(world.run("reconcile", "--full", "--json", seconds=900))
+    audit = json.loads(world.run("reconcile", "--full", "--json"))
     assert audit["breaks"] == []
     sys.stderr.write(f"\n  {time.monotonic() - begun:.0f} s in all\n")

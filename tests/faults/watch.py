@@ -22,9 +22,11 @@ from aiokafka.errors import KafkaError
 import schemas
 from ledger.settings import Settings
 from ledger.streaming import connection
+from tests.waiting import STILL, Limit, never
 
 Place = tuple[int, int]
 Key = tuple[str, str]
+LOST_SECONDS = 5.0
 _HEAD = struct.Struct(">iqqqqq")
 
 
@@ -71,6 +73,7 @@ class Watch:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.seen = settings, Seen()
+        self.read = 0
         self._positions: dict[TopicPartition, int] = {}
         self._moved = threading.Condition()
         self._stopping = False
@@ -93,25 +96,43 @@ class Watch:
         self._stopping = True
         self._thread.join(30)
 
-    def until(self, reached: Callable[[Seen], Any], what: str, seconds: float = 120) -> Any:
-        """The first value that is true; it is looked at after everything that is read."""
-        deadline = time.monotonic() + seconds
-        with self._moved:
-            while not (found := reached(self.seen)):
+    def until(
+        self, reached: Callable[[Seen], Any], what: object, *,
+        still: float = STILL, lost: Callable[[], str] = never,
+    ) -> Any:  # fmt: skip
+        """The first value that is true; it is looked at after everything that is read.
+
+        Fails when nothing was published for `still` seconds, or as soon as `lost` says why it cannot
+        come any more; it is asked each LOST_SECONDS.
+        """
+        limit, asked = Limit(still), time.monotonic()
+        while True:
+            with self._moved:
+                read = self.read
+                if found := reached(self.seen):
+                    return found
                 if self._fault is not None:
                     raise self._fault
-                left = deadline - time.monotonic()
-                assert left > 0, f"Not within {seconds:.0f} s: {what}. {self._standing()}"
-                self._moved.wait(min(left, 1.0))
-            return found
+                self._moved.wait(1.0)
+                if self.read > read:
+                    limit.moved()
+            assert limit.left > 0, f"Not reached: {what}. {self._standing()}"
+            if time.monotonic() - asked > LOST_SECONDS:
+                why, asked = lost(), time.monotonic()
+                assert not why, f"{why}; not reached: {what}. {self._standing()}"
 
-    def caught_up(self, seconds: float = 120) -> None:
+    def ends(self) -> dict[TopicPartition, int]:
+        """Where what is followed ends now."""
+        return asyncio.run(self._ends(list(self._positions)))
+
+    def has_read(self, ends: dict[TopicPartition, int]) -> bool:
+        """Whether everything up to there was read."""
+        return all(self._positions[tp] >= end for tp, end in ends.items())
+
+    def caught_up(self) -> None:
         """Wait until everything that the topics hold now was read."""
-        ends = asyncio.run(self._ends(list(self._positions)))
-        self.until(
-            lambda _: all(self._positions[tp] >= end for tp, end in ends.items()),
-            "the topics read to their ends", seconds,
-        )  # fmt: skip
+        ends = self.ends()
+        self.until(lambda _: self.has_read(ends), "the topics read to their ends")
 
     def transactions_end(self) -> dict[int, int]:
         """Where each shard's transactions end now."""
@@ -161,6 +182,7 @@ class Watch:
                     for tp, records in fetched.items():
                         for record in records:
                             self._take[record.topic](record)
+                        self.read += len(records)
                         self._positions[tp] = await consumer.position(tp)
                     if fetched:
                         self._moved.notify_all()

@@ -5,12 +5,10 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +18,13 @@ import psutil
 
 from ledger import settings as configuration
 from ledger.settings import Settings
+from tests.commands import faust_ledger, interpreted
+from tests.waiting import PATIENCE, until
 
 SESSION_SECONDS = 6
 """The shortest that the settings take: what waits for it in a test waits less."""
-POLL_SECONDS = 0.05
+COMMAND_SECONDS = 3 * PATIENCE
+"""A stack of three data centres that starts on a slow machine takes the most."""
 
 
 @dataclass
@@ -37,7 +38,8 @@ class World:
 
     def command(self, *words: object) -> list[str]:
         """`faust-ledger` with `words`."""
-        return [sys.executable, "-m", "ledger.cli.main", *map(str, words)]
+        # A worker is known by its command line.
+        return (interpreted if words[0] == "worker" else faust_ledger)(*words)
 
     def start(self, *words: object, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[str]":
         """Begin a command on this ledger."""
@@ -53,7 +55,11 @@ class World:
         )  # fmt: skip
 
     def finish(
-        self, child: "subprocess.Popen[str]", *, code: int | None = 0, seconds: float = 300
+        self,
+        child: "subprocess.Popen[str]",
+        *,
+        code: int | None = 0,
+        seconds: float = COMMAND_SECONDS,
     ) -> str:
         """What it printed; fails when it ends with another code. None takes any."""
         try:
@@ -64,9 +70,9 @@ class World:
         assert code in (None, child.returncode), f"{child.args}: {child.returncode}\n{out}\n{err}"
         return out
 
-    def run(self, *words: object, code: int = 0, seconds: float = 300) -> str:
+    def run(self, *words: object, code: int = 0) -> str:
         """Begin and finish."""
-        return self.finish(self.start(*words), code=code, seconds=seconds)
+        return self.finish(self.start(*words), code=code)
 
     def up(self, workers: int | None = None) -> dict[str, Any]:
         """Start what is missing."""
@@ -100,7 +106,7 @@ class World:
     def status(self) -> dict[str, Any]:
         """`status --json`; its exit code must be what it says."""
         child = self.start("status", "--json")
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=PATIENCE)
         found: dict[str, Any] = json.loads(out)
         assert child.returncode == (0 if found["ok"] else 1), err
         return found
@@ -108,7 +114,7 @@ class World:
     def diagnosis(self) -> dict[str, list[str]]:
         """What `doctor --json` finds amiss, by name; each with advice."""
         child = self.start("doctor", "--json")
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate(timeout=PATIENCE)
         found = json.loads(out)
         assert child.returncode == (0 if found["ok"] else 1), err
         amiss: dict[str, list[str]] = {}
@@ -159,10 +165,10 @@ class World:
                 continue
         return found
 
-    def agent(self, worker: str, application: str, seconds: float = 60) -> int:
+    def agent(self, worker: str, application: str) -> int:
         """One's pid; waits for the supervisor to have started it."""
-        return until(
-            lambda: self.agents().get((worker, application)), f"{application} of {worker}", seconds
+        return int(
+            until(lambda: self.agents().get((worker, application)), f"{application} of {worker}")
         )
 
     def backends(self) -> list[int]:
@@ -170,12 +176,33 @@ class World:
         top = psutil.Process(self.service("postgres"))
         return [top.pid, *(each.pid for each in top.children(recursive=True))]
 
-    def ready(self, *workers: str, seconds: float = 120) -> None:
-        """Wait until these workers say that they are ready."""
+    def ready(self, *workers: str) -> None:
+        """Wait until these workers say that they are ready; one that has ended never will."""
         for worker in workers:
             until(
-                lambda worker=worker: self.health(worker).get("ready"), f"{worker} ready", seconds
+                lambda worker=worker: self.health(worker).get("ready"),
+                f"{worker} ready",
+                lost=lambda worker=worker: "" if self.lives(worker) else f"{worker} has ended",
             )
+
+    def lives(self, worker: str) -> bool:
+        """Whether its supervisor does, whoever started it, or has not said yet where it answers."""
+        try:
+            file = self.data_dir / "workers" / worker / "health.json"
+            return not gone(json.loads(file.read_text())["pid"])
+        except (OSError, ValueError):
+            return True
+
+    def whole(self, count: int) -> bool:
+        """Whether all services run, and so many workers and no more, each of them ready."""
+        parts = [each["pid"] for each in self.record()["parts"].values()]
+        workers = self.supervisors()
+        return (
+            not any(map(gone, parts))
+            and len(workers) == count
+            and len(self.agents()) == 2 * count
+            and all(self.health(each).get("ready") for each in workers)
+        )
 
     def ask(self, worker: str, path: str) -> tuple[int, bytes]:
         """What a worker answers over HTTP; (0, b"") when it does not."""
@@ -243,13 +270,4 @@ def gone(pid: int) -> bool:
 def kill(pid: int) -> None:
     """SIGKILL, and wait until the process has ended: others may be waiting for its files."""
     if send(pid, signal.SIGKILL):
-        until(lambda: gone(pid), f"the end of {pid}", 20)
-
-
-def until(reached: Callable[[], Any], what: object, seconds: float = 30) -> Any:
-    """The first value that is true; `what` is put into words only when there is none."""
-    deadline = time.monotonic() + seconds
-    while not (found := reached()):
-        assert time.monotonic() < deadline, f"Not within {seconds:.0f} s: {what}"
-        time.sleep(POLL_SECONDS)
-    return found
+        until(lambda: gone(pid), f"the end of {pid}")

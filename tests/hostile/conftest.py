@@ -19,9 +19,11 @@ from uuid import uuid4
 import psutil
 import pytest
 
+from tests.commands import faust_ledger
 from tests.conftest import Stack, one_worker
 from tests.integration.bad_input import FOREIGN, UNFIT, VERSIONS
 from tests.registry import Registry
+from tests.waiting import PATIENCE
 from tests.wire import Wire
 
 SEED = int(os.environ.get("FAUST_LEDGER_HOSTILE_SEED", "1"))
@@ -108,10 +110,9 @@ def attacked(hostile_stack: Stack) -> Iterator[Attacked]:
 def command(hostile_stack: Stack) -> Any:
     """`faust-ledger` on this ledger: what it printed with --json; it ended with 0."""
 
-    def run(*words: str, seconds: float = 300) -> Any:
+    def run(*words: str) -> Any:
         finished = subprocess.run(
-            [sys.executable, "-m", "ledger.cli.main", *words, "--json"],
-            capture_output=True, check=False, timeout=seconds,
+            faust_ledger(*words, "--json"), capture_output=True, check=False, timeout=PATIENCE,
             env={**os.environ, "FAUST_LEDGER_DATA_DIR": str(hostile_stack.data_dir)},
         )  # fmt: skip
         assert finished.returncode == 0, finished

@@ -14,7 +14,6 @@ from tests.hostile.conftest import SEED, Attacked
 from tests.hostile.raw import CODECS, record
 from tests.wire import Place, Record, present
 
-SECONDS = 60.0
 PACK = {"gzip": gzip_encode, "snappy": snappy_encode, "lz4": lz4_encode, "zstd": zstd_encode}
 SHARD = 0
 
@@ -39,7 +38,7 @@ def between(attacked: Attacked, *batches: bytes) -> None:
     first = wire.send([good(attacked)])[0]
     starts = send(attacked, *batches)
     last = wire.send([good(attacked)])[0]
-    wire.await_reconciled(last, seconds=SECONDS)
+    wire.await_reconciled(last)
     outcomes = {
         offset: wire.outcome_of(SHARD, offset) for offset in range(first.offset, last.offset + 1)
     }

@@ -24,8 +24,7 @@ from tests.integration.bad_input import FOREIGN, OURS, UNFIT, VERSIONS
 from tests.wire import Outcome, Place
 
 WAVE = 5_000
-"""Records sent at once; each wave must be reconciled before the next, within SECONDS."""
-SECONDS = 60.0
+"""Records sent at once; each wave must be reconciled before the next."""
 TOGETHER, TOGETHER_BYTES = 400, 400_000
 PACKERS = {1: gzip_encode, 2: snappy_encode, 3: lz4_encode, 4: zstd_encode}
 KNOWN = {*map(str, Reason), ACCEPTED, DUPLICATE}
@@ -49,7 +48,7 @@ class Run:
         places = self._send(forged)
         wire, began = self.attacked.wire, time.monotonic()
         last = {place.shard: place for place in sorted(places)}
-        wire.await_reconciled(*last.values(), seconds=SECONDS)
+        wire.await_reconciled(*last.values())
         self.slowest = max(self.slowest, time.monotonic() - began)
 
     def _send(self, forged: Sequence[Forged]) -> list[Place]:
@@ -172,7 +171,7 @@ def each_as_the_rules_say(run: Run, outcomes: dict[Place, Outcome]) -> None:
 def each_refusal_keeps_what_came(run: Run, outcomes: dict[Place, Outcome]) -> None:
     refused = [place for place, outcome in outcomes.items() if outcome.verdict == "refused"]
     rejects = run.attacked.wire.known.rejects
-    run.attacked.wire.until(lambda: rejects.keys() >= set(refused), "every reject", SECONDS)
+    run.attacked.wire.until(lambda: rejects.keys() >= set(refused), "every reject")
     for place in refused:
         reject, came, outcome = rejects[place], run.sent[place], outcomes[place]
         assert (reject["key"], reject["value"]) == (came.key, came.value)
@@ -197,7 +196,7 @@ def balances_are_what_was_accepted(run: Run, outcomes: dict[Place, Outcome]) -> 
         # Damage may have made an account that an earlier run on a kept ledger has made too.
         if run.forge.name in account.split(":"):
             balance = run.attacked.wire.balance(
-                account, currency, seconds=SECONDS,
+                account, currency,
                 when=lambda found, n=entries: found.entries >= n and found.status == "reconciled",
             )  # fmt: skip
             shown = [int(each.replace(".", "")) for each in (balance.debits, balance.credits)]

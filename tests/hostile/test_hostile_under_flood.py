@@ -25,6 +25,7 @@ from ledger.streaming import connection
 from tests import builders
 from tests.hostile import raw
 from tests.hostile.conftest import SEED, Attacked
+from tests.waiting import PATIENCE
 from tests.wire import present
 
 GOOD = 2_000
@@ -33,7 +34,6 @@ ROUNDS = 2
 TOGETHER = 1_000
 SHARE = 5
 PACED_SECONDS, TICK = 5.0, 0.1
-SECONDS = 120.0
 
 
 class Cost(NamedTuple):
@@ -117,7 +117,7 @@ class Flood:
         """Return when everything in the log is."""
         tps = [TopicPartition(self.topic, shard) for shard in range(self.settings.shards)]
         ends = {tp.partition: end for tp, end in (await self.consumer.end_offsets(tps)).items()}
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while any(self.reached[shard] < end for shard, end in ends.items()):
                 for records in (await self.consumer.getmany(timeout_ms=200)).values():
                     row = self.attacked.wire.codec.decode("Progress", records[-1].value)

@@ -18,7 +18,6 @@ from tests.hostile.conftest import Attacked
 from tests.hostile.raw import record
 from tests.wire import present
 
-SECONDS = 60.0
 INSIDE = ("decisions", "posted", "stripes", "stripes_changelog", "progress")
 
 
@@ -43,7 +42,7 @@ def reconciled(attacked: Attacked) -> None:
     wire, shards = attacked.wire, attacked.stack.settings.shards
     names = [builders.id_in_shard(shard, shards, f"i{present()}") for shard in range(shards)]
     for place in wire.send([wire.record(builders.draft(name, at=present())) for name in names]):
-        wire.await_reconciled(place, seconds=SECONDS)
+        wire.await_reconciled(place)
         assert wire.outcome_of(*place).accepted
 
 

@@ -70,13 +70,15 @@ def embedded(directory: Path) -> Iterator[str]:
     identity = new_identity(place, Ports(), 8, Shape())
     part = postgres.start(place, identity)
     try:
-        parts.await_ready(part, lambda: postgres.missing(place, identity), seconds=60)
+        parts.await_ready(
+            part, lambda: postgres.missing(place, identity), seconds=postgres.READY_SECONDS
+        )
         credentials.write_credentials(place, identity)
         url = make_url(credentials.database_url(place, identity, "postgres"))
         url = url.set(database="postgres")
         yield url.render_as_string(hide_password=False)
     finally:
-        parts.stop(part, first=postgres.STOP_SIGNAL, seconds=30)
+        parts.stop(part, first=postgres.STOP_SIGNAL, seconds=postgres.STOP_SECONDS)
 
 
 @pytest.fixture(scope="session")

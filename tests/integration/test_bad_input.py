@@ -36,7 +36,6 @@ from tests.integration.bad_input import (
 from tests.registry import Registry
 from tests.wire import Outcome, Place, Record, Wire, present
 
-SECONDS = 30.0
 SENTENCE = re.compile(r"[^\n]{20,600}\.")
 
 
@@ -109,7 +108,7 @@ def published(
     compared = lambda: all(map(wire.compared, places))  # noqa: E731
     trouble = ""
     try:
-        wire.until(lambda: decided() and compared(), "all cases decided and compared", SECONDS)
+        wire.until(lambda: decided() and compared(), "all cases decided and compared")
     except AssertionError as error:
         trouble = str(error)
     sent = {

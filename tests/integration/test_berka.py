@@ -16,13 +16,13 @@ from ledger.gl.postgresql import PostgresJournal
 from tests.conftest import Finished, Stack
 from tests.integration import berka
 from tests.integration.berka import CURRENCY, DEPOSITS, TOLERANCE, Row
+from tests.waiting import PATIENCE
 
 # Twenty times what all other tests publish, and every sum and audit after it takes as much longer.
 pytestmark = pytest.mark.traces
 ROWS, ACCOUNTS, ACCOUNT_DAYS = 28_205, 1_139, 23_440
 UNEXPLAINED = 4
 """Account-days on which the file disagrees with itself; all of them one account's."""
-SECONDS = 120
 
 Cli = Callable[..., Finished]
 
@@ -63,8 +63,8 @@ def deposits(cli: Cli, *words: str) -> list[dict[str, Any]]:
 
 
 def publish(cli: Cli, file: Path) -> dict[str, int]:
-    words = ("publish", file, "--wait", "--timeout", SECONDS, "--json")
-    report: dict[str, int] = cli(*words, seconds=2 * SECONDS).json
+    words = ("publish", file, "--wait", "--timeout", PATIENCE, "--json")
+    report: dict[str, int] = cli(*words).json
     return report
 
 

@@ -12,6 +12,8 @@ import pytest
 from ledger.client.import_checks import Line
 from ledger.client.imports import Importer
 from ledger.domain.reference import Asset
+from tests.commands import faust_ledger, interpreted
+from tests.waiting import PATIENCE
 
 CASH = "assets:cash:command-tests"
 COUNTS = ("lines", "published", "accepted", "rejected", "duplicates", "reconciled")
@@ -53,9 +55,9 @@ def publish(cli, jsonl, tmp_path):
 def test_published_twice_is_published_once(publish, new_id, cli):
     account = f"liabilities:{new_id('twice')}"
     rows = [line(new_id(), account) for _ in range(50)]
-    first = publish(rows, "--wait", "--timeout", 60).json
+    first = publish(rows, "--wait", "--timeout", PATIENCE).json
     assert counts(first) == (50, 50, 50, 0, 0, 50)
-    again = publish(None, "--wait", "--timeout", 60).json
+    again = publish(None, "--wait", "--timeout", PATIENCE).json
     assert counts(again) == (50, 50, 0, 0, 50, 0)
     [row] = cli("balances", account, "--json").rows
     assert row == {
@@ -73,7 +75,7 @@ def test_a_bad_line_is_sent_to_nobody_and_told_with_its_number(publish, new_id, 
     unbalanced = line(new_id(), account)
     unbalanced["entries"][0]["amount"] = "12.35"
     text = good + "\n" + "nope\n" + jsonl([unbalanced]) + jsonl([line(new_id(), account)])
-    found = publish(text, "--wait", "--timeout", 60)
+    found = publish(text, "--wait", "--timeout", PATIENCE)
     assert counts(found.json) == (4, 2, 2, 2, 0, 2)
     assert "line 3: UNREADABLE" in found.err
     assert "line 4: NOT_BALANCED" in found.err
@@ -84,7 +86,7 @@ def test_a_bad_line_is_sent_to_nobody_and_told_with_its_number(publish, new_id, 
 
 def test_without_checking_the_service_refuses(publish, new_id, cli):
     name = new_id()
-    found = publish([line(name, "cash")], "--no-check", "--wait", "--timeout", 60)
+    found = publish([line(name, "cash")], "--no-check", "--wait", "--timeout", PATIENCE)
     assert counts(found.json) == (1, 1, 0, 1, 0, 0)
     assert f"{name}: ACCOUNT_MALFORMED" in found.err
     rows = cli("rejects", "list", "--code", "ACCOUNT_MALFORMED", "--json").rows
@@ -116,8 +118,9 @@ def test_standard_input(cli, jsonl, new_id):
     assert counts(nothing.json) == (0, 0, 0, 0, 0, 0)
 
 
-def test_interrupted_while_standard_input_is_silent(stack, jsonl, new_id):
-    words = [sys.executable, "-m", "ledger.cli.main", "publish", "-"]
+@pytest.mark.parametrize("program", [interpreted, faust_ledger])
+def test_interrupted_while_standard_input_is_silent(stack, jsonl, new_id, program):
+    words = program("publish", "-")
     place = {"FAUST_LEDGER_DATA_DIR": str(stack.data_dir)}
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -127,7 +130,7 @@ def test_interrupted_while_standard_input_is_silent(stack, jsonl, new_id):
         child.stdin.flush()
         assert child.stderr.readline().startswith(b"line 2: "), "it does not wait for more"
         child.send_signal(signal.SIGINT)
-        assert child.wait(timeout=30) == 130
+        assert child.wait(timeout=PATIENCE) == 130
         assert b"Traceback" not in child.stderr.read()
 
 
@@ -135,7 +138,7 @@ def test_as_of_is_half_open(publish, cli, new_id):
     account = f"liabilities:{new_id('asof')}"
     days = ("2024-05-01T23:59:59.999999Z", "2024-05-02T00:00:00Z", "2024-05-02T02:00:00+02:00")
     rows = [line(new_id(), account, effective_at=day) for day in days]
-    publish(rows, "--wait", "--timeout", 60)
+    publish(rows, "--wait", "--timeout", PATIENCE)
 
     def posted(*words):
         return [row["posted"] for row in cli("balances", account, "--json", *words).rows]
@@ -152,7 +155,7 @@ def test_as_of_is_half_open(publish, cli, new_id):
 def test_prefix_is_whole_segments_and_rows_are_sorted(publish, cli, new_id):
     top = new_id("p")
     accounts = [f"liabilities:{top}:{each}" for each in ("b", "a", "ab")]
-    publish([line(new_id(), account) for account in accounts], "--wait", "--timeout", 60)
+    publish([line(new_id(), account) for account in accounts], "--wait", "--timeout", PATIENCE)
     for source in ("stream", "ledger"):
 
         def found(prefix, source=source):
@@ -164,7 +167,7 @@ def test_prefix_is_whole_segments_and_rows_are_sorted(publish, cli, new_id):
 
 
 def test_trial_balance(publish, cli, new_id):
-    publish([line(new_id(), "liabilities:trial")], "--wait", "--timeout", 60)
+    publish([line(new_id(), "liabilities:trial")], "--wait", "--timeout", PATIENCE)
     found = cli("trial-balance", "--json").json
     assert found["currencies"]["CAD"]["debits"] == found["currencies"]["CAD"]["credits"]
     assert "liabilities:trial" in [row["account"] for row in found["accounts"]]
@@ -179,7 +182,7 @@ def test_an_imported_asset_is_known_at_once(publish, cli, jsonl, new_id):
     assert publish(rows).json["rejected"] == 1
     found = cli("assets", "import", "-", "--json", stdin=jsonl([{"code": code, "scale": 6}]))
     assert found.json["imported"] == 1
-    assert publish(rows, "--no-check", "--wait", "--timeout", 60).json["accepted"] == 1
+    assert publish(rows, "--no-check", "--wait", "--timeout", PATIENCE).json["accepted"] == 1
     bad = jsonl([{"code": code, "scale": 7}, {"code": new_id("B"), "scale": 1}])
     found = cli("assets", "import", "-", "--json", stdin=bad, code=1)
     assert found.json["imported"] == 0
@@ -224,7 +227,7 @@ def test_of_two_imports_at_once_the_first_counts_and_the_other_is_told(stack, cl
 
 def test_an_account_with_a_balance_is_closed_only_by_saying_so(publish, cli, jsonl, new_id):
     account = f"liabilities:{new_id('closing')}"
-    publish([line(new_id(), account)], "--wait", "--timeout", 60)
+    publish([line(new_id(), account)], "--wait", "--timeout", PATIENCE)
     closed = jsonl([{"account": account, "closed_at": "2024-06-01T00:00:00Z"}])
     found = cli("accounts", "import", "-", "--json", stdin=closed, code=1)
     assert found.json["imported"] == 0
@@ -237,14 +240,14 @@ def test_an_account_with_a_balance_is_closed_only_by_saying_so(publish, cli, jso
     assert "would open it again" in silent.err
     reopened = jsonl([{"account": account, "closed_at": None}])
     assert cli(*words, stdin=reopened).json["imported"] == 1
-    assert publish([line(new_id(), account)], "--wait", "--timeout", 60).json["accepted"] == 1
+    assert publish([line(new_id(), account)], "--wait", "--timeout", PATIENCE).json["accepted"] == 1
 
 
 def test_a_closed_account_is_closed_at_once(publish, cli, jsonl, new_id):
     account = f"liabilities:{new_id('closed')}"
     row = {"account": account, "currency": "CAD", "closed_at": "2024-01-01T00:00:00Z"}
     assert cli("accounts", "import", "-", "--json", stdin=jsonl([row])).json["imported"] == 1
-    found = publish([line(new_id(), account)], "--no-check", "--wait", "--timeout", 60)
+    found = publish([line(new_id(), account)], "--no-check", "--wait", "--timeout", PATIENCE)
     assert counts(found.json) == (1, 1, 0, 1, 0, 0)
     assert "ACCOUNT_CLOSED" in found.err
     assert "ACCOUNT_CLOSED" in publish([line(new_id(), account)]).err
@@ -257,8 +260,8 @@ def test_time_up(publish, new_id):
 
 
 def test_verify(publish, cli, new_id):
-    publish([line(new_id(), "liabilities:verified")], "--wait", "--timeout", 60)
-    found = cli("verify", "--json", seconds=300).json
+    publish([line(new_id(), "liabilities:verified")], "--wait", "--timeout", PATIENCE)
+    found = cli("verify", "--json").json
     names = ["transactions", "runs", "shards", "currencies", "findings", "voided"]
     assert list(found) == names
     assert found["findings"] == []
@@ -279,10 +282,10 @@ def test_with_closed_streams_all_is_done(stack, jsonl, new_id, tmp_path, cli):
     for closed in ("<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"):
         file = tmp_path / "lines.jsonl"
         file.write_text(jsonl([line(new_id(), account)]))
-        for words in (["publish", str(file), "--wait", "--timeout", "60"], ["reconcile"]):
+        for words in (["publish", str(file), "--wait", "--timeout", str(PATIENCE)], ["reconcile"]):
             found = subprocess.run(
                 ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *program, *words], env=place,
-                capture_output=True, check=False, timeout=90,
+                capture_output=True, check=False, timeout=PATIENCE,
             )  # fmt: skip
             assert found.returncode == 0, (closed, found)
             assert (found.stdout == b"") == (" >&-" in f" {closed}")
@@ -292,7 +295,7 @@ def test_with_closed_streams_all_is_done(stack, jsonl, new_id, tmp_path, cli):
 
 def test_ids_of_any_kind_are_printed_in_any_encoding(publish, new_id, cli):
     name = f"{new_id()}-Žluťoučký-\x1b[2J-[red]"
-    publish([line(name, "cash")], "--no-check", "--wait", "--timeout", 60)
+    publish([line(name, "cash")], "--no-check", "--wait", "--timeout", PATIENCE)
     words = ("rejects", "list")
     told = cli(*words, PYTHONIOENCODING="ascii", FORCE_COLOR="1", COLUMNS="40")
     spelt = name.replace("\x1b", r"\x1b").encode("ascii", "backslashreplace").decode()
@@ -306,7 +309,7 @@ def test_ids_of_any_kind_are_printed_in_any_encoding(publish, new_id, cli):
 
 def test_amounts_are_whole_whatever_the_environment_says(publish, new_id, cli):
     account = f"liabilities:{new_id('wide')}"
-    publish([line(new_id(), account, "11111111.10")], "--wait", "--timeout", 60)
+    publish([line(new_id(), account, "11111111.10")], "--wait", "--timeout", PATIENCE)
     for extra in (
         {},
         {"FORCE_COLOR": "1"},
@@ -327,6 +330,6 @@ def test_a_reader_that_goes_is_no_finding(stack, cli):
     with os.fdopen(write) as gone:
         found = subprocess.run(
             [sys.executable, "-m", "ledger.cli.main", "trial-balance", "--json"], env=place,
-            stdout=gone, stderr=subprocess.PIPE, check=False, timeout=60,
+            stdout=gone, stderr=subprocess.PIPE, check=False, timeout=PATIENCE,
         )  # fmt: skip
     assert (found.returncode, found.stderr) == (141, b"")

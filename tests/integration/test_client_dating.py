@@ -15,6 +15,7 @@ from ledger.client.past import Past
 from ledger.domain.partition import partition_of
 from ledger.gl.journal import Accepted, JournalUnavailable
 from ledger.gl.postgresql import PostgresJournal
+from tests.waiting import PATIENCE
 
 DAY = 86_400_000_000
 CASH = "assets:cash:dating-tests"
@@ -61,7 +62,9 @@ def long_ago(stack):
 @pytest.fixture
 def publish(cli):
     def run(file, *words, code=0, **extra):
-        return cli("publish", file, "--wait", "--timeout", 60, "--json", *words, code=code, **extra)
+        return cli(
+            "publish", file, "--wait", "--timeout", PATIENCE, "--json", *words, code=code, **extra
+        )
 
     return run
 
@@ -110,7 +113,7 @@ def test_a_copy_of_a_file_of_long_ago(publish, posted, long_ago, new_id, jsonl, 
 def test_standard_input_is_looked_up_too(cli, posted, long_ago, new_id, jsonl):
     account, old = f"liabilities:{new_id('pipe')}", long_ago(new_id())
     rows = [line(old, account), line(new_id(), account, "2.00")]
-    found = cli("publish", "-", "--wait", "--timeout", 60, "--json", stdin=jsonl(rows))
+    found = cli("publish", "-", "--wait", "--timeout", PATIENCE, "--json", stdin=jsonl(rows))
     assert (found.json["accepted"], found.json["rejected"]) == (1, 1)
     assert posted(account) == ["2.00"]
 

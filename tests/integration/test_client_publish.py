@@ -23,8 +23,7 @@ from ledger.errors import LedgerError, Unavailable
 from ledger.streaming.reader import Reader
 from ledger.streaming.registry import HEADER
 from ledger.streaming.topics import topics
-
-SECONDS = 60.0
+from tests.waiting import PATIENCE
 
 
 def deposit(name, account, amount="12.34", **more):
@@ -139,7 +138,7 @@ def test_a_balance_is_followed_until_it_is_reconciled(stack, new_id):
                 await publisher.publish(deposit(new_id(), account))
             done = await reader.wait_for(
                 lambda each: each.posted == "37.02" and each.status == "reconciled",
-                seconds=SECONDS,
+                seconds=PATIENCE,
             )
             assert reader.get(account, "CAD") == done
             seen = [await anext(changes)]

@@ -26,8 +26,7 @@ from ledger.health.partitions import PartitionHealth
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import Topic
 from tests.conftest import Stack
-
-SECONDS = 60
+from tests.waiting import PATIENCE
 
 
 class NotingPlace(PartitionHealth):
@@ -116,7 +115,7 @@ class NotingStage:
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Return once it is so."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while not reached():
                 assert not self.app.faults
                 await self.moved.wait()
@@ -124,7 +123,7 @@ class NotingStage:
 
     async def until_seen(self, reached: Callable[[], bool]) -> None:
         """Of what nothing tells when it changes."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while not reached():  # noqa: ASYNC110 - Faust's
                 await asyncio.sleep(0.02)
 
@@ -202,7 +201,7 @@ def test_every_record_is_taken_once_and_the_hint_reaches_the_end(play: Play) -> 
             await publish(producer, name, 0, range(500, 700))
             await stage.until(lambda: stage.count() == 1_000)
             assert stage.taken == {0: numbers(range(700)), 1: numbers(range(300))}
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE):
                 while await committed(stage) != {0: 700, 1: 300}:  # noqa: ASYNC110 - Kafka's
                     await asyncio.sleep(0.1)
 
@@ -225,7 +224,7 @@ def test_a_successor_goes_on_at_the_first_record_that_was_not_taken(play: Play) 
         async with stage.running():
             await stage.until(lambda: stage.count() == 100)
             await publish(producer, name, 0, range(100, 200))
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE):
                 while not failed:
                     await stage.moved.wait()
                     stage.moved.clear()
@@ -333,7 +332,7 @@ def test_what_compaction_took_is_holes_and_no_gaps(play: Play) -> None:
 
         await write(200)
         # The broker's cleaner comes when it likes, and leaves the newest segment alone.
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while len(await held(stage)) > written - 100:
                 await write(1)
         await write(20)
@@ -530,7 +529,7 @@ def test_a_rebalance_in_the_middle_of_a_run_neither_loses_nor_repeats(
             stage.before = hold
             for partition in range(4):
                 await publish(producer, name, partition, range(100, 200))
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE):
                 await begun.wait()
             async with other.running() as joined:
                 gate.set()

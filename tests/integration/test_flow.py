@@ -34,10 +34,10 @@ from ledger.gl.postgresql import PostgresJournal
 from ledger.settings import Settings
 from tests import builders
 from tests.conftest import Finished, Stack
+from tests.waiting import PATIENCE
 from tests.wire import Place, Record, Wire, present
 
 README = Path(__file__).parents[2] / "README.md"
-SECONDS = 30.0
 
 Cli = Callable[..., Finished]
 NewId = Callable[..., str]
@@ -77,9 +77,9 @@ def test_a_balance_is_there_before_and_after(
         ):
             assert reader.get(account, "CAD") is None
             place(await publisher.publish(deposit(account, "250.00", new_id())))
-            before = await reader.wait_for(reconciled_at("250.00"), seconds=SECONDS)
+            before = await reader.wait_for(reconciled_at("250.00"), seconds=PATIENCE)
             place(await publisher.publish(deposit(account, "0.01", new_id())))
-            return before, await reader.wait_for(reconciled_at("250.01"), seconds=SECONDS)
+            return before, await reader.wait_for(reconciled_at("250.01"), seconds=PATIENCE)
 
     before, after = asyncio.run(scenario())
     assert before == Balance(
@@ -218,7 +218,7 @@ def test_a_files_own_time_makes_publishing_it_again_a_repetition(
     def publish(*words: str, age: float, code: int = 0) -> Finished:
         written = time.time() - age
         os.utime(file, (written, written))
-        return cli("publish", file, "--wait", "--timeout", 60, "--json", *words, code=code)
+        return cli("publish", file, "--wait", "--timeout", PATIENCE, "--json", *words, code=code)
 
     assert publish(age=29 * day).json["accepted"] == 1
     assert publish(age=0).json["duplicates"] == 1
@@ -257,7 +257,7 @@ def readme_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_readme_does_what_it_says(cli: Cli, readme_directory: Path, command: str) -> None:
     words = shlex.split(command, comments=True)[1:]
     words = [str(readme_directory / word) if word.endswith(".jsonl") else word for word in words]
-    finished = cli(*words, seconds=120)
+    finished = cli(*words)
     assert "Traceback" not in finished.err
     assert finished.out or finished.err, "it says nothing"
     if words[0] == "publish":

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +15,7 @@ from ledger.gl.journal import JournalUnavailable, NotPostable, Posting, Supersed
 from ledger.gl.postgresql import POST_SECONDS, PostgresJournal, connection
 from tests.integration.gl_runs import Chain, moved
 from tests.integration.tcp_proxy import Proxy
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.integration.gl_database import Database
@@ -58,11 +59,8 @@ def rows(database: "Database") -> list[int]:
 
 
 def await_true(seen: Callable[[], object]) -> None:
-    """Fail after ten seconds."""
-    end = monotonic() + 10
-    while not seen():
-        assert monotonic() < end
-        sleep(0.01)
+    """Wait for it."""
+    until(seen, "what is to be seen in the database")
 
 
 def await_waiting(database: "Database") -> None:

@@ -18,6 +18,7 @@ from ledger.gl.postgresql.connection import engine
 from ledger.gl.postgresql.migrate import upgrade
 from ledger.gl.postgresql.session import SETTINGS
 from tests.integration.gl_runs import Chain, moved
+from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from tests.integration.gl_database import Database
@@ -91,7 +92,7 @@ def posted(database: "Database", **environment: str) -> None:
     """One transaction, by a process with that environment."""
     done = subprocess.run(
         [sys.executable, "-c", POST, database.service],
-        env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=PATIENCE,
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

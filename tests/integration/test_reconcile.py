@@ -43,21 +43,7 @@ def _unbalanced(transaction_id: str) -> Any:
 @pytest.fixture
 def full(cli: Callable[..., Finished], account: str) -> Callable[..., Mapping[str, Any]]:
     """What `reconcile --full --json` prints."""
-    return lambda code: cli("reconcile", "--full", "--json", code=code, seconds=300).json
-
-
-@pytest.fixture
-def owner(stack: Stack) -> Iterator[Callable[..., list[Any]]]:
-    """A statement as the database's owner; its rows, if it has any."""
-    engine = create_engine(stack.settings.database_url)
-
-    def run(statement: str, **values: object) -> list[Any]:
-        with engine.begin() as connection:
-            result = connection.execute(text(statement), values)
-            return list(result) if result.returns_rows else []
-
-    yield run
-    engine.dispose()
+    return lambda code: cli("reconcile", "--full", "--json", code=code).json
 
 
 @contextmanager

@@ -2,14 +2,11 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 
 from ledger.client import reference_copy
 from ledger.client.copy_file import CopiedRecord, read_copy
@@ -18,60 +15,19 @@ from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.streaming import topics
 from ledger.streaming.founding import found
-from ledger.streaming.log import Log
 from ledger.streaming.reference import key_and_row
-from ledger.streaming.registry import codec_of, register_all
+from ledger.streaming.registry import codec_of
 from ledger.streaming.topic_look import TopicAdmin
-from tests.conftest import Finished, Stack
-
-T = TypeVar("T")
+from tests.conftest import Finished
+from tests.integration.elsewhere import admin_does, log_does
+from tests.waiting import until
 
 
 @pytest.fixture
-def elsewhere(stack: Stack, new_id: Callable[..., str]) -> Iterator[Settings]:
-    """A ledger with its policy and no workers; the topics are deleted at the end."""
-    settings = stack.settings.model_copy(
-        update={"prefix": new_id("kept"), "shards": 2, "balance_partitions": 2}
-    )
-    asyncio.run(topics.create(settings))
-    register_all(settings)
-    log_does(settings, lambda log: found(settings, log, codec_of(settings), {}))
-    yield settings
-
-    async def delete(admin: AIOKafkaAdminClient) -> None:
-        names = [name for name in await admin.list_topics() if name.startswith(settings.prefix)]
-        await admin.delete_topics(names)
-
-    admin_does(settings, delete)
-
-
-def log_does(settings: Settings, work: Callable[[Log], Awaitable[T]]) -> T:
-    async def scenario() -> T:
-        log = Log(settings)
-        try:
-            return await work(log)
-        finally:
-            await log.close()
-
-    return asyncio.run(scenario())
-
-
-def admin_does(settings: Settings, work: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
-    async def scenario() -> T:
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-        await admin.start()
-        try:
-            return await work(admin)
-        finally:
-            await admin.close()
-
-    return asyncio.run(scenario())
-
-
-def until(reached: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < deadline, f"Not within 30 s: {what}"
+def elsewhere(elsewhere: Settings) -> Settings:
+    """With its policy."""
+    log_does(elsewhere, lambda log: found(elsewhere, log, codec_of(elsewhere), {}))
+    return elsewhere
 
 
 def name_of(settings: Settings) -> str:

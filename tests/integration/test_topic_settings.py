@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,11 @@ from ledger.streaming import topics
 from ledger.streaming.founding import found
 from ledger.streaming.log import Log
 from ledger.streaming.reader import LOOKUP_SECONDS
-from ledger.streaming.registry import codec_of, register_all
+from ledger.streaming.registry import codec_of
 from ledger.streaming.topic_look import TopicAdmin
 from tests.conftest import Finished, Stack
+from tests.integration.elsewhere import admin_does, log_does
+from tests.waiting import PATIENCE, until
 
 SOON_SECONDS = 10.0
 """aiokafka would wait for 40 s for a partition that is not there."""
@@ -46,35 +48,6 @@ DRIFT = {
     "stripes": {"cleanup.policy": "compact,delete", "delete.retention.ms": "60000"},
     "posted": {"max.message.bytes": "1048588"},
 }
-
-
-@pytest.fixture
-def elsewhere(stack: Stack, new_id: Callable[..., str]) -> Iterator[Settings]:
-    """A ledger's topics and schemas, without workers; the topics are deleted at the end."""
-    settings = stack.settings.model_copy(
-        update={"prefix": new_id("drift"), "shards": 2, "balance_partitions": 3}
-    )
-    asyncio.run(topics.create(settings))
-    register_all(settings)
-    yield settings
-
-    async def delete(admin: AIOKafkaAdminClient) -> None:
-        names = [name for name in await admin.list_topics() if name.startswith(settings.prefix)]
-        await admin.delete_topics(names)
-
-    ask(settings, delete)
-
-
-def ask(settings: Settings, work: Callable[[AIOKafkaAdminClient], Coroutine[Any, Any, Any]]) -> Any:
-    async def scenario() -> Any:
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-        await admin.start()
-        try:
-            return await work(admin)
-        finally:
-            await admin.close()
-
-    return asyncio.run(scenario())
 
 
 def alter(settings: Settings, changes: dict[str, dict[str, str]]) -> None:
@@ -89,14 +62,8 @@ def alter(settings: Settings, changes: dict[str, dict[str, str]]) -> None:
 
 def add_partition(settings: Settings, name: str, count: int) -> None:
     topic = f"{settings.prefix}.{name}"
-    ask(settings, lambda admin: admin.create_partitions({topic: NewPartitions(count)}))
+    admin_does(settings, lambda admin: admin.create_partitions({topic: NewPartitions(count)}))
     until(lambda: any(found == (name, "partitions") for found, *_ in looked(settings)), "it shows")
-
-
-def until(reached: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < deadline, f"Not within 30 s: {what}"
 
 
 def looked(settings: Settings) -> list[tuple[tuple[str, str], str, str]]:
@@ -168,13 +135,13 @@ def test_what_somebody_else_has_set_stays(elsewhere: Settings) -> None:
         (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
         return {entry[0]: entry[1] for entry in answer.resources[0][4]}
 
-    config = ask(elsewhere, described)
+    config = admin_does(elsewhere, described)
     assert (config["segment.ms"], config["retention.ms"]) == ("86400000", "-1")
 
 
 def test_a_topic_that_is_gone_is_named(elsewhere: Settings) -> None:
     name = f"{elsewhere.prefix}.reference"
-    ask(elsewhere, lambda admin: admin.delete_topics([name]))
+    admin_does(elsewhere, lambda admin: admin.delete_topics([name]))
     until(lambda: looked(elsewhere) == [(("reference", "topic"), "missing", "there")], "it is gone")
     with pytest.raises(LedgerError, match=r"reference: topic is missing.*topic-lost\.md"):
         asyncio.run(require_topics(elsewhere))
@@ -216,15 +183,8 @@ def test_without_a_setting_topics_are_compared_among_themselves(elsewhere: Setti
 
 def found_policy(settings: Settings, **changes: Any) -> None:
     """The ledger of `settings` begins, with `changes` to its first policy."""
-
-    async def scenario() -> None:
-        log = Log(settings)
-        try:
-            await found(settings.model_copy(update=changes), log, codec_of(settings), {})
-        finally:
-            await log.close()
-
-    asyncio.run(scenario())
+    first = settings.model_copy(update=changes)
+    log_does(settings, lambda log: found(first, log, codec_of(settings), {}))
 
 
 def test_the_policy_says_how_many_shards_there_are(
@@ -309,15 +269,9 @@ def test_partitions_that_are_known_of_are_left_alone(elsewhere: Settings) -> Non
     assert asyncio.run(recover(ignoring)) == (1, 0)
     home = partition_of(b"k", 2)
 
-    async def ends() -> list[int]:
-        log = Log(elsewhere)
-        try:
-            found = await log.ends([(f"{elsewhere.prefix}.transactions", each) for each in (0, 1)])
-            return [end for _, end in sorted(found.items())]
-        finally:
-            await log.close()
-
-    assert asyncio.run(ends()) == [int(each == home) for each in (0, 1)]
+    places = [(f"{elsewhere.prefix}.transactions", each) for each in (0, 1)]
+    ends = log_does(elsewhere, lambda log: log.ends(places))
+    assert ends == {place: int(place[1] == home) for place in places}
 
 
 @pytest.mark.parametrize("name", ["decisions", "posted", "progress", "stripes-changelog"])
@@ -338,9 +292,9 @@ def test_a_partition_added_to_the_balances(elsewhere: Settings) -> None:
 
 def test_a_topic_with_fewer_partitions(elsewhere: Settings) -> None:
     name = f"{elsewhere.prefix}.decisions"
-    ask(elsewhere, lambda admin: admin.delete_topics([name]))
+    admin_does(elsewhere, lambda admin: admin.delete_topics([name]))
     until(lambda: looked(elsewhere) == [(("decisions", "topic"), "missing", "there")], "it is gone")
-    ask(elsewhere, lambda admin: admin.create_topics([NewTopic(name, 1, 1)]))
+    admin_does(elsewhere, lambda admin: admin.create_topics([NewTopic(name, 1, 1)]))
     until(lambda: (("decisions", "partitions"), "1", "2") in looked(elsewhere), "it is back")
     refused(require_topics(elsewhere), "partitions is 1 and must be 2")
     refused(entered(OutcomeWatch(elsewhere)), "decisions has 1 partitions and the setting shards")
@@ -350,23 +304,19 @@ def test_a_lookup_that_finds_nothing_holds_up_no_other(elsewhere: Settings) -> N
     """It says which partition is not there; others are answered meanwhile."""
     name = f"{elsewhere.prefix}.decisions"
 
-    async def scenario() -> None:
-        log = Log(elsewhere)
-        try:
-            since = time.monotonic()
-            absent = [asyncio.create_task(log.bounds(name, each)) for each in (7, 8, 9)]
-            gone = asyncio.create_task(log.bounds(f"{name}.nowhere", 0))
-            assert await log.bounds(name, 1) == (0, 0)
-            assert await log.ends([(name, 0), (name, 5)]) == {(name, 0): 0}
-            failed = await asyncio.gather(*absent, gone, return_exceptions=True)
-            assert all(isinstance(each, Unavailable) for each in failed), failed
-            assert f"{name}[8]" in str(failed[1])
-            assert f"{name}.nowhere[0]" in str(failed[3])
-            assert time.monotonic() - since < LOOKUP_SECONDS
-        finally:
-            await log.close()
+    async def scenario(log: Log) -> None:
+        since = time.monotonic()
+        absent = [asyncio.create_task(log.bounds(name, each)) for each in (7, 8, 9)]
+        gone = asyncio.create_task(log.bounds(f"{name}.nowhere", 0))
+        assert await log.bounds(name, 1) == (0, 0)
+        assert await log.ends([(name, 0), (name, 5)]) == {(name, 0): 0}
+        failed = await asyncio.gather(*absent, gone, return_exceptions=True)
+        assert all(isinstance(each, Unavailable) for each in failed), failed
+        assert f"{name}[8]" in str(failed[1])
+        assert f"{name}.nowhere[0]" in str(failed[3])
+        assert time.monotonic() - since < LOOKUP_SECONDS
 
-    asyncio.run(scenario())
+    log_does(elsewhere, scenario)
 
 
 def test_the_command_says_and_mends(
@@ -410,7 +360,7 @@ def test_a_worker_does_not_start_on_settings_that_differ(
     environment = {f"FAUST_LEDGER_{name.upper()}": str(getattr(elsewhere, name)) for name in names}
     ended = subprocess.run(
         [sys.executable, "-m", "agents", "posting", "--data-dir", tmp_path, "--name", "w"],
-        env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert ended.returncode == Exit.SETTINGS, ended
     assert "2 settings of the topics are not what the ledger rests on" in ended.stderr

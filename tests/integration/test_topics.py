@@ -14,6 +14,7 @@ from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.streaming import topics
 from tests.conftest import Stack
+from tests.waiting import PATIENCE, until
 
 MIB = 1024 * 1024
 KEPT = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
@@ -70,10 +71,9 @@ def found(settings: Settings) -> dict[str, tuple[int, int, dict[str, str]]]:
 
 def visible(settings: Settings) -> Any:
     """The same, once the broker shows all that the controller has made."""
-    until = time.monotonic() + 30
-    while len(made := found(settings)) < len(TOPICS):
-        assert time.monotonic() < until, f"only {sorted(made)} can be seen"
-    return made
+    return until(
+        lambda: made if len(made := found(settings)) == len(TOPICS) else None, "all topics seen"
+    )
 
 
 def create(settings: Settings) -> list[str]:
@@ -132,7 +132,7 @@ def test_the_broker_says_when_a_transaction_was_recorded(elsewhere: Settings) ->
         async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
             consumer.assign([TopicPartition(topic, 1)])
             consumer.seek(TopicPartition(topic, 1), sent.offset)
-            return await asyncio.wait_for(consumer.getone(), 30)
+            return await asyncio.wait_for(consumer.getone(), PATIENCE)
 
     record = asyncio.run(scenario())
     assert record.timestamp_type == 1

@@ -1,32 +1,23 @@
 """A decision that cannot be posted, on a running ledger: it is said, voided, and all goes on."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from ledger.domain.transaction import shown_time
 from ledger.streaming.access import Operation, role_rules
 from tests.builders import draft, reversal, void_of
 from tests.conftest import Finished, Stack
+from tests.waiting import until
 from tests.wire import Place, Wire, present
 
 pytestmark = pytest.mark.integration
 
 Cli = Callable[..., Finished]
-
-
-def until(reached: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """The first value that is true; asking takes a while itself."""
-    deadline = time.monotonic() + seconds
-    while not (found := reached()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-    return found
 
 
 @dataclass
@@ -49,20 +40,6 @@ class Stuck:
     @property
     def shard(self) -> int:
         return self.places[0].shard
-
-
-@pytest.fixture(scope="module")
-def owner(stack: Stack) -> Iterator[Callable[..., list[Any]]]:
-    """A statement as the database's owner; its rows, if it has any."""
-    engine = create_engine(stack.settings.database_url)
-
-    def run(statement: str, **values: object) -> list[Any]:
-        with engine.begin() as connection:
-            result = connection.execute(text(statement), values)
-            return list(result) if result.returns_rows else []
-
-    yield run
-    engine.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +123,7 @@ def voided(stuck: Stuck, cli: Cli) -> Finished:
     """Both are, by one command."""
     offsets = map(at, stuck.places)
     words = ("--reason", "ticket 4711", "--json")
-    made = cli("void", "add", stuck.shard, *offsets, *words, seconds=90)
+    made = cli("void", "add", stuck.shard, *offsets, *words)
     until(lambda: cli("reconcile", "--json", code=None).code == 0, "everything reconciles")
     return made
 
@@ -174,7 +151,7 @@ def test_voiding_them_lets_the_shard_go_on(
 def test_every_audit_is_clean_and_shows_them(
     stuck: Stuck, voided: Finished, cli: Cli, words: tuple[str, ...]
 ) -> None:
-    report = cli(*words, "--json", seconds=300).json
+    report = cli(*words, "--json").json
     assert report.get("breaks", report.get("findings")) == []
     mine = [each for each in report["voided"] if each["shard"] == stuck.shard]
     assert [each["offset"] for each in mine] == [place.offset for place in stuck.places]
@@ -182,7 +159,7 @@ def test_every_audit_is_clean_and_shows_them(
         assert each["transaction"] == made["transaction_id"]
         assert "ticket 4711" in each["reason"]
         assert each["was_posted"] is False
-    shown = cli(*words, seconds=300).out
+    shown = cli(*words).out
     assert "void by authority, counted nowhere" in shown
     assert "ticket 4711" in shown
 
@@ -222,20 +199,20 @@ def test_a_replay_and_a_ledger_made_anew_have_no_difference(
     for start in ("1970-01-01", stuck.until, shown_time(present())):
         words = ("replay", "--from", start, "--into", name, "--json")
         try:
-            report = cli(*words, seconds=300, code=None)
+            report = cli(*words, code=None)
             assert (report.code, report.json["differences"]) == (0, []), start
             otherwise = [each["transaction_id"] for each in report.json["decided_otherwise"]]
             assert not {each["transaction_id"] for each in stuck.made} & set(otherwise)
         finally:
             cli("shadows", "drop", name, code=None)
-    report = cli("rebuild", "ledger", "--into", name, "--switch", "--json", seconds=300, code=None)
+    report = cli("rebuild", "ledger", "--into", name, "--switch", "--json", code=None)
     try:
         assert (report.code, report.json["differences"]) == (0, [])
     finally:
         cli("shadows", "drop", f"{name}_before", code=None)
     until(lambda: cli("reconcile", "--json", code=None).code == 0, "everything reconciles")
-    assert cli("verify", "--json", seconds=300).json["findings"] == []
-    found = cli("reconcile", "--full", "--json", seconds=300).json["voided"]
+    assert cli("verify", "--json").json["findings"] == []
+    found = cli("reconcile", "--full", "--json").json["voided"]
     void = {each["transaction"] for each in found}
     assert {each["transaction_id"] for each in stuck.made} <= void
     may = "SELECT has_table_privilege('ledger_service', 'voids', :right)"

@@ -36,7 +36,7 @@ def get(url):
 
 
 class Application:
-    """Its answers, as agents/health.py gives them."""
+    """Its answers, as agents/runtime/health.py gives them."""
 
     def __init__(self, folder, name, why=()):
         self.name, self.why = name, list(why)

@@ -1,6 +1,6 @@
 """The embedded stack with its real processes: up, down, and up again after everything bad.
 
-One stack for the whole file, in a path that is long and has awkward characters; the user's cache.
+On the stack of test_stack_surroundings.py, whose tests come before these; the user's cache.
 """
 
 import asyncio
@@ -10,10 +10,7 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +21,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ledger.settings import load
-from ledger.stack import files, identity, parts, record
+from ledger.stack import files, parts, record
 from ledger.stack.record import Record
+from tests.commands import faust_ledger
+from tests.integration.surroundings import Surroundings
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.stack
+pytest_plugins = ["tests.integration.surroundings"]
 
 SERVICES = ("postgres", "kafka", "registry")
 # Nobody answers here: whoever tries to reach the network fails at once.
@@ -39,7 +40,7 @@ Json = dict[str, Any]
 def launch(*words: str, **extra: str) -> "subprocess.Popen[str]":
     """Begin `faust-ledger` with `words`."""
     return subprocess.Popen(
-        [sys.executable, "-m", "ledger.cli.main", *words],
+        faust_ledger(*words),
         env={**os.environ, **extra},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -49,7 +50,7 @@ def launch(*words: str, **extra: str) -> "subprocess.Popen[str]":
 
 def finish(child: "subprocess.Popen[str]", code: int = 0) -> tuple[str, str]:
     """(stdout, stderr) of a command that ends with `code`."""
-    out, err = child.communicate(timeout=300)
+    out, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == code, err
     return out, err
 
@@ -62,23 +63,24 @@ def run(data_dir: Path, *words: str, code: int = 0, **extra: str) -> Json:
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A running stack."""
-    path = tmp_path_factory.mktemp("stack") / ("x" * 100) / "é a,b"
-    place = files.layout(path)
-    files.create(place)
-    me = identity.load_or_create(place, identity.Ports(), load(path))
-    # One new cluster in 64 is named so.
-    identity.save(place, replace(me, cluster_id="-" + me.cluster_id[1:]))
-    run(path, "up")
-    yield path
-    run(path, "down")
+def data_dir(surroundings: Surroundings) -> Path:
+    """A running stack, whose worker is not of interest here."""
+    run(surroundings.data_dir, "up", "--workers", "0")
+    return surroundings.data_dir
+
+
+@pytest.fixture(scope="module")
+def addresses(data_dir: Path) -> Json:
+    """What `up --json` says of it, for ever."""
+    return run(data_dir, "up")
 
 
 @pytest.fixture
-def up(data_dir: Path) -> Json:
-    """What `up --json` says of the running stack; starts what an earlier test has killed."""
-    return run(data_dir, "up")
+def up(data_dir: Path, addresses: Json) -> Json:
+    """The same; starts what an earlier test has killed."""
+    if not all(map(parts.running, on_record(data_dir).parts)):
+        assert run(data_dir, "up") == addresses
+    return addresses
 
 
 def on_record(data_dir: Path) -> Record:
@@ -109,7 +111,7 @@ async def read(servers: str, topic: str) -> bytes:
         partition = TopicPartition(topic, 0)
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
-        found = await asyncio.wait_for(consumer.getone(), 60)
+        found = await asyncio.wait_for(consumer.getone(), PATIENCE)
         assert isinstance(found.value, bytes)
         return found.value
 
@@ -120,7 +122,7 @@ def registry(url: str, body: Json | None = None) -> Any:
         None if body is None else json.dumps(body).encode(),
         {"Content-Type": "application/vnd.schemaregistry.v1+json"},
     )
-    with urllib.request.urlopen(request, timeout=60) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
         return json.load(response)
 
 

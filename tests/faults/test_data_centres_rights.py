@@ -1,24 +1,22 @@
-"""A secure stack in which somebody granted more than the ledger's rules: `doctor` and `up`."""
+"""Data centres in which somebody granted more than the ledger's rules: `doctor` and `up`."""
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.admin import CreateAclsRequest
 
-from ledger.settings import Settings, load
+from ledger.settings import Settings
 from ledger.stack import files, identity, postgres
 from ledger.streaming import access, connection
 from ledger.streaming.access import EVERYBODY, AccessRule, Operation, Pattern, Resource
+from tests.faults.conftest import Ledger
+from tests.faults.world import World
+from tests.waiting import PATIENCE
 
-pytestmark = pytest.mark.stack
+pytestmark = pytest.mark.faults
+pytest_plugins = ["tests.faults.centres"]
 
 GRANTED = (
     "GRANT ledger_owner TO ledger_finance",
@@ -38,26 +36,6 @@ ALLOWED = (
 FURTHER = AccessRule(EVERYBODY, Operation.READ, Resource.TOPIC, "*")
 
 
-def command(data_dir: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "ledger.cli.main", *words, "--data-dir", str(data_dir), "--json"],
-        env={**os.environ}, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    """Of a secure stack without workers."""
-    with TemporaryDirectory(prefix="fl-") as made:
-        place = Path(made)
-        done = command(place, "up", "--secure")
-        try:
-            assert done.returncode == 0, done.stderr
-            yield place
-        finally:
-            command(place, "down")
-
-
 async def allow(settings: Settings, rules: tuple[AccessRule, ...]) -> None:
     """As whoever looks after the cluster."""
     client = AIOKafkaClient(**connection.kafka(settings))
@@ -70,16 +48,22 @@ async def allow(settings: Settings, rules: tuple[AccessRule, ...]) -> None:
         await client.close()
 
 
-def named(data_dir: Path) -> list[str]:
+def named(world: World) -> list[str]:
     """What `doctor` says of rights that are not well."""
-    found = json.loads(command(data_dir, "doctor").stdout)["findings"]
+    found = json.loads(world.finish(world.start("doctor", "--json"), code=None))["findings"]
     assert any(each["name"] == "rights" for each in found)
     return [each["detail"] for each in found if each["name"] == "rights" and not each["well"]]
 
 
-def test_doctor_names_it_and_up_takes_it_back(data_dir: Path) -> None:
-    assert named(data_dir) == []
-    settings, place = load(data_dir), files.layout(data_dir)
+@pytest.mark.fault(
+    "more granted than the rules have, in Kafka and in the database",
+    "`doctor` names each, `up` takes it back; what may be meant for others it names alone",
+)
+def test_doctor_names_it_and_up_takes_it_back(centres: Ledger) -> None:
+    """Last of those on the data centres: a rule for everybody stays."""
+    world = centres.world
+    assert named(world) == []
+    settings, place = world.settings, files.layout(world.data_dir)
     me = identity.load(place)
     assert me is not None
     with postgres.connect(place, me, postgres.DATABASE) as superuser:
@@ -87,13 +71,14 @@ def test_doctor_names_it_and_up_takes_it_back(data_dir: Path) -> None:
             superuser.execute(statement)
     asyncio.run(allow(settings, (*ALLOWED, FURTHER)))
     assert len(asyncio.run(access.excess_rules(settings))) == len(ALLOWED) + 1
-    said = named(data_dir)
+    said = named(world)
     assert len(said) == len(GRANTED) + len(ALLOWED) + 1, said
 
-    done = command(data_dir, "up")
-    assert done.returncode == 0, done.stderr
-    assert "ledger_finance is a member of ledger_owner: taken back" in done.stderr
+    _, err = (up := world.start("up", "--json")).communicate(timeout=PATIENCE)
+    assert up.returncode == 0, err
+    assert "ledger_finance is a member of ledger_owner: taken back" in err
     # That one may be meant for others: it is named, and how to take it back.
-    assert access.described(FURTHER) in done.stderr
+    assert access.described(FURTHER) in err
     assert asyncio.run(access.excess_rules(settings)) == [FURTHER]
-    assert named(data_dir) == [access.described(FURTHER)]
+    assert named(world) == [access.described(FURTHER)]
+    centres.entry.times += 1

@@ -97,7 +97,7 @@ class Supervisor:
         except OSError as error:
             if time.monotonic() > self.complained + MAX_PAUSE:
                 self.complained = time.monotonic()
-                log.error("Cannot write to %s (%s); this worker answers at %s",
+                log.error("%s cannot be written (%s); this worker answers at %s",
                           self.folder, error, url)  # fmt: skip
             return url
         return ""
@@ -113,7 +113,7 @@ class Supervisor:
             child.due, child.process = now + child.pause, None
             child.ends, child.status, child.ended = child.ends + 1, code, now
             log.error(
-                "%s exited with %s; it restarts in %.1f s. %s",
+                "%s ended with %s; it restarts in %.1f s. %s",
                 child.application, code, child.pause, meaning_of(code),
             )  # fmt: skip
         if child.process is None and now >= child.due:
@@ -143,6 +143,6 @@ class Supervisor:
             try:
                 process.wait(max(deadline - time.monotonic(), 0))
             except subprocess.TimeoutExpired:
-                log.warning("Process %s does not stop and is killed", process.pid)
+                log.warning("Process %s does not stop; killing it", process.pid)
                 process.kill()
                 process.wait()

@@ -198,7 +198,7 @@ def test_the_policy_says_how_many_shards_there_are(
     }  # fmt: skip
     bare = Settings(**place, balance_partitions=3)
     wrong = Settings(**place, balance_partitions=3, shards=8)
-    words = r"shards says 8, and this ledger has 2 by its policy"
+    words = r"shards is 8, and this ledger has 2 by its policy"
 
     async def shards(settings: Settings) -> int:
         async with Publisher(settings, check=False) as publisher:

@@ -123,7 +123,7 @@ def test_a_topic_with_other_records_is_left_alone(elsewhere: Settings, tmp_path:
     with pytest.raises(LedgerError, match="has no records, so there is nothing to copy"):
         asyncio.run(reference_copy.save_copy(elsewhere, file))
     append(elsewhere, "OTHER")
-    with pytest.raises(LedgerError, match="the topic was made anew"):
+    with pytest.raises(LedgerError, match="the topic was recreated"):
         asyncio.run(reference_copy.save_copy(elsewhere, file))
     assert file.read_bytes() == good
     with pytest.raises(LedgerError, match=r"is not empty: it goes up to 1, with 1 records that"):

@@ -1,4 +1,4 @@
-"""docs/producers.md says what the code does: every refusal, in order, and every test vector."""
+"""docs/producers.md agrees with the code: every refusal, in order, and every test vector."""
 
 import json
 import re

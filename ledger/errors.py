@@ -1,19 +1,19 @@
-"""Faults: what the ledger raises when something other than the input is wrong.
+"""Faults, raised when something other than the input is wrong.
 
-A refusal of bad input is a value (`ledger.domain.refusal`), never one of these.
+A refusal of bad input is a value (`ledger.domain.refusal`), and never one of these.
 """
 
 
 class LedgerError(Exception):
-    """A fault whose message says what happened, why, and what to do next."""
+    """A fault; its message has what happened, why, and what to do next."""
 
 
 class InvariantBroken(LedgerError):
-    """Our own state contradicts itself; the shard stops rather than guess."""
+    """Our own state contradicts itself; the shard stops."""
 
 
 class Unavailable(LedgerError):
-    """Kafka, the registry or the database does not answer at the moment; waiting may help."""
+    """Kafka, the registry or the database does not answer now; waiting may help."""
 
 
 class StackError(LedgerError):
@@ -21,4 +21,4 @@ class StackError(LedgerError):
 
 
 class SettingsError(LedgerError):
-    """What was set cannot be what is meant; says where it was set. Never repeats a password."""
+    """A setting is refused. The message names its source, and never repeats a password."""

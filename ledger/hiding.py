@@ -1,7 +1,7 @@
-"""What people are shown of an address or a message: never a password.
+"""Hides passwords in addresses and messages.
 
-A database's address is read as SQLAlchemy reads it, so that `u:pa/ss@host` has a password with a
-slash. Whatever could be read in two ways shows its scheme alone.
+A database address is parsed as SQLAlchemy parses it, so `u:pa/ss@host` has a password with a slash.
+Of an ambiguous address only the scheme is shown.
 """
 
 import logging
@@ -25,12 +25,12 @@ _SHOWN_PARAMETERS = re.compile(
     r"application_name|keepalives\w*|tcp_user_timeout|ssl(?!password)\w*|gss\w*|krbsrvname|"
     r"target_session_attrs|load_balance_hosts|service|channel_binding|require_auth"
 )
-"""PostgreSQL's, whose values are no secrets; `passfile` names a file. All others are hidden."""
+"""PostgreSQL's parameters without secrets; `passfile` names a file. All others are hidden."""
 _IN_TEXT = re.compile(
     r"(?<=')[A-Za-z][A-Za-z0-9+.-]*://[^'\n]*(?=')|(?<=\")[A-Za-z][A-Za-z0-9+.-]*://[^\"\n]*(?=\")|"
     r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>`]+"
 )
-"""In quotes, or up to a blank."""
+"""An address in quotes, or up to a blank."""
 _WORD_IN_TEXT = re.compile(
     r"(?P<name>\b\w*(?:password|passwd|pwd|secret|token))(?P<is>\s*=\s*)"
     r"(?P<value>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s'\"&,;)]+)",
@@ -39,7 +39,7 @@ _WORD_IN_TEXT = re.compile(
 
 
 def shown_url(url: str) -> str:
-    """`url` with what may be a secret as ***; of one that cannot be read, its scheme alone."""
+    """`url` with possible secrets as ***; only the scheme of one that cannot be parsed."""
     found = _read(url)
     if found is None:
         scheme = _SCHEME.match(url)
@@ -52,7 +52,7 @@ def shown_url(url: str) -> str:
 
 
 def readable(url: str) -> bool:
-    """Whether it is an address that everybody reads in the same way."""
+    """Whether `url` is an unambiguous address."""
     return _read(url) is not None
 
 
@@ -68,7 +68,7 @@ def _who(found: re.Match[str]) -> str:
         return ""
     if found["password"] is not None:
         return f"{found['user']}:{HIDDEN}@"
-    # Over HTTP a name without a password is a key more often than a name.
+    # Over HTTP a name without a password is usually a key.
     secret = found["scheme"].lower().startswith("http")
     return f"{HIDDEN if secret else found['user']}@"
 
@@ -86,9 +86,9 @@ def _parameter(pair: str) -> str:
 
 
 def hidden(text: str) -> str:
-    """A message of whatever origin, its addresses as `shown_url` shows them, its passwords as ***.
+    """A message with its addresses as in `shown_url`, and its passwords as ***.
 
-    For messages of libraries, which repeat the address that they were given.
+    Messages of libraries repeat the addresses that they were given.
     """
     text = _IN_TEXT.sub(_shown_in_text, text)
     return _WORD_IN_TEXT.sub(rf"\g<name>\g<is>{HIDDEN}", text)
@@ -100,9 +100,9 @@ def _shown_in_text(found: re.Match[str]) -> str:
 
 
 class HidingFormatter(logging.Formatter):
-    """Writes a record on as many lines as its trace has, without passwords, whatever it is about.
+    """Formats a log record without passwords, its message on one line.
 
-    Some messages have what a producer wrote: what ends a line, or a terminal obeys, is spelt out.
+    Messages may contain what a producer wrote, so control characters are spelt out.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
@@ -115,7 +115,7 @@ class HidingFormatter(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """The log of a process that runs for long: with times and levels, without passwords."""
+    """Log to stderr, with times and levels and without passwords."""
     logging.basicConfig(level="INFO")
     form = HidingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s")
     for each in logging.getLogger().handlers:

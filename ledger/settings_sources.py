@@ -1,40 +1,39 @@
-"""Where settings are looked for, and why one is refused: nothing that was set is passed over."""
+"""The sources of settings, and the reasons for refusing one. No setting is silently ignored."""
 
-import difflib
 import os
 import re
-import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from ledger.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 PREFIX = "FAUST_LEDGER_"
 CONFIG = f"{PREFIX}CONFIG"
 DEFAULT_FILE = "faust-ledger.toml"
 OTHERS = ("CONFIG", "CACHE_DIR", "DEBUG", "WORKER_PYTHONPATH")
-"""Variables with the prefix that are no settings."""
+"""Variables with the prefix that are not settings."""
 OF_TESTS = ("ALTERATIONS", "CENTRES_", "FAULT_", "FAULTS_", "FUZZ_", "HOSTILE_", "ORACLE_",
             "SHARED", "SOAK_", "TEST_")  # fmt: skip
-"""How those begin that the project's tests read, which start commands with their environment."""
+"""Prefixes of the variables of the project's tests, which commands inherit from them."""
 _KUBERNETES = re.compile(
     r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(?:TCP|UDP|SCTP)\w*)|(?:\w+_)?PORT(?=\n\w+://)"
 )
-"""Variables that Kubernetes makes for a Service named faust-ledger or faust-ledger-…, and the
-value where the name alone does not say."""
+"""Variables that Kubernetes sets for a Service named faust-ledger or faust-ledger-…, with the value
+where the name alone is ambiguous."""
 MAX_SHOWN = 40
 
 
 def variable_of(name: str) -> str:
-    """The environment's name of a setting."""
+    """The environment variable of a setting."""
     return PREFIX + name.upper()
 
 
 def variables() -> dict[str, tuple[str, str]]:
-    """What the environment has with our prefix, its name in any case: (as spelt, value)."""
+    """The variables with our prefix in any case, by the rest of the name: (name, value)."""
     return {
         name.upper().removeprefix(PREFIX): (name, value)
         for name, value in os.environ.items()
@@ -43,7 +42,7 @@ def variables() -> dict[str, tuple[str, str]]:
 
 
 def check_environment(known: Collection[str]) -> None:
-    """Raises SettingsError for a variable that is none of ours, or is empty."""
+    """Raises SettingsError for an unknown or empty variable with our prefix."""
     for name, (spelt, value) in variables().items():
         if name.lower() in known or spelt in map(PREFIX.__add__, OTHERS):
             if not value:
@@ -60,31 +59,33 @@ def check_environment(known: Collection[str]) -> None:
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """A question for the end of a sentence, about what is spelt alike; "" for nothing alike."""
+    """A question that names the most similar known name; "" if none is similar."""
+    import difflib
+
     spelt = {each.lower(): each for each in known}
     found = difflib.get_close_matches(name.lower(), spelt, n=1)
     return f" Did you mean {spelt[found[0]]}?" if found else ""
 
 
 def config_file() -> Path | None:
-    """The file that FAUST_LEDGER_CONFIG names, else the one of the working directory if any."""
+    """The file that FAUST_LEDGER_CONFIG names, else that of the working directory, if any."""
     given = os.environ.get(CONFIG)
     if given is not None:
         return Path(given)
     default = Path(DEFAULT_FILE)
-    # Also a link that leads nowhere: somebody meant it.
+    # A broken link counts too: it is an error to report.
     return default if os.path.lexists(default) else None
 
 
 def in_file(known: Collection[str]) -> dict[str, Any]:
-    """What the file of settings has. Raises SettingsError for what is no setting, or unreadable."""
+    """The settings in the file. Raises SettingsError for an unknown name or an unreadable file."""
     file = config_file()
     if file is None:
         return {}
     found = _read(file)
     for name, value in found.items():
         if name not in known:
-            table = " Settings stand at the top, in no table." if isinstance(value, dict) else ""
+            table = " Settings are not in tables." if isinstance(value, dict) else ""
             raise SettingsError(
                 f"{file} has {name!r}, which is no setting.{table}{nearest(name, known)} "
                 "`faust-ledger settings` lists them all."
@@ -93,9 +94,11 @@ def in_file(known: Collection[str]) -> dict[str, Any]:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    import tomllib
+
     named = f"{file}, which {CONFIG} names," if CONFIG in os.environ else str(file)
     try:
-        # A byte order mark is what some editors begin a file with.
+        # Some editors begin a file with a byte order mark.
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"The settings in {named} cannot be read: {error.strerror}.") from error
@@ -108,19 +111,13 @@ def _read(file: Path) -> dict[str, Any]:
         raise SettingsError(f"The settings in {named} are not TOML: {error}.") from None
 
 
-def explained(error: ValidationError, given: Mapping[str, Any], quoted: Collection[str]) -> str:
-    """In a sentence, which values are refused, where they are from, and why.
+def explained(error: "ValidationError", given: Mapping[str, Any], quoted: Collection[str]) -> str:
+    """A sentence for each refused value, with its source and the reason.
 
-    `given` are arguments, before all else; `quoted` are the settings whose value is repeated. The
-    others may be secrets.
+    `given`: values passed as arguments. Only values of the settings `quoted` are repeated; others
+    may be secrets.
     """
-    return " ".join(_sentences(error, given, quoted))
-
-
-def _sentences(
-    error: ValidationError, given: Mapping[str, Any], quoted: Collection[str]
-) -> Iterator[str]:
-    environment = variables()
+    environment, sentences = variables(), []
     for each in error.errors(include_url=False, include_context=False):
         name = str(each["loc"][0]) if each["loc"] else ""
         if name in given:
@@ -131,4 +128,5 @@ def _sentences(
             where = f"The setting {name} in {config_file()}"
         value = f" ({each['input']!r:.{MAX_SHOWN}})" if name in quoted else ""
         why = each["msg"].removeprefix("Value error, ")
-        yield f"{where}{value} is refused: {why}."
+        sentences.append(f"{where}{value} is refused: {why}.")
+    return " ".join(sentences)

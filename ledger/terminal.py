@@ -1,4 +1,4 @@
-"""What people read on a terminal or in a pipe: whole numbers, and nothing a terminal obeys."""
+"""Output for a terminal or a pipe: tables without cut cells, and no control characters."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,32 +11,30 @@ if TYPE_CHECKING:
 UNLIMITED = 1_000_000
 """Columns of a pipe or a file."""
 LEAST_PROSE = 24
-"""Columns that a sentence gets on any terminal; the line is longer than the terminal if need be."""
+"""Columns for a sentence on any terminal, even if the line gets longer than the terminal."""
 
 
 def plain(text: str) -> str:
-    """`text` with whatever a terminal might obey, or show otherwise than it is, spelt out.
+    """`text` with control characters and marks of direction spelt out.
 
-    What producers write is printed; control characters and marks of direction are among it.
+    Texts of producers are printed, and could contain them.
     """
-    return text if text.isprintable() else "".join(map(_plain, text))
-
-
-def _plain(character: str) -> str:
-    if character.isprintable():
-        return character
-    return character.encode("unicode_escape").decode()
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 def plain_lines(text: str) -> str:
-    """The same for a text of ours that has lines."""
+    """`plain` for each line of a text of ours."""
     return "\n".join(map(plain, text.split("\n")))
 
 
 def console(file: TextIO | None = None) -> "Console":
-    """Of stdout, or another stream; as wide as the terminal, and without end where there is none.
+    """A console on `file` or stdout: as wide as a terminal, and of unlimited width otherwise.
 
-    Whatever FORCE_COLOR and COLUMNS say: they ask for colours and a width, not for cut numbers.
+    FORCE_COLOR and COLUMNS do not change that: they would cut numbers.
     """
     from rich.console import Console
 
@@ -50,7 +48,7 @@ def console(file: TextIO | None = None) -> "Console":
 def print_table(
     columns: Mapping[str, str], rows: Iterable[Sequence[str]], on: "Console | None" = None
 ) -> None:
-    """`columns` by title, with "right", "left", or "prose": sentences, the only ones that fold."""
+    """Print a table. `columns` by title: "right", "left" or "prose", sentences that may fold."""
     from rich.table import Table
     from rich.text import Text
 
@@ -60,16 +58,16 @@ def print_table(
             title, justify="right" if side == "right" else "left", no_wrap=side != "prose"
         )
     for row in rows:
-        # Not markup, in which [red] would be a colour.
+        # As text, not as markup, where [red] would be a colour.
         table.add_row(*(Text(plain(cell)) for cell in row))
     print_whole(table, on)
 
 
 def print_whole(table: "Table", on: "Console | None" = None) -> None:
-    """`table` with no cell cut: columns of `no_wrap` are as wide as what is in them.
+    """Print `table` without cutting a cell: columns with `no_wrap` are as wide as their content.
 
-    The others fold between words, to what the terminal leaves them; a word is never cut. The table
-    may come out wider than the terminal.
+    The other columns fold between words to the width that remains. The table may be wider than the
+    terminal.
     """
     from rich.console import Console
     from rich.measure import Measurement

@@ -2,13 +2,13 @@
 
     python -m tests.benchmarks_page    # writes them into the pages
 
-Each stands between `<!-- table NAME -->` and `<!-- end -->`. All are of the newest release but
-`releases`, which has a line for each.
+Each stands between `<!-- table NAME -->` and `<!-- end -->`, and is of the newest release that has
+it, which it names where that is not the last one. `releases` and `conditions` are of all releases.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ COLUMNS = {
         "release": "release", "measured": "measured", "transactions_per_second": "tx/s",
         "cpu": "CPU µs", "p50": "p50", "p99": "p99",
     },
-    "conditions": {"name": "", "value": ""},
     "throughput": {"case": "", "transactions_per_second": "tx/s", "times_floor_cpu": "× floor's CPU"},
     "cpu": {
         "case": "CPU, µs", "total": "total", "stream": "stream", "posting": "posting",
@@ -57,31 +56,48 @@ COLUMNS = {
 TABLE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Row = Mapping[str, Any]
+Results = Sequence[Mapping[str, Any]]
 
 
-def page(text: str, results: Sequence[Mapping[str, Any]]) -> str:
+def page(text: str, results: Results) -> str:
     """`text` with its tables made anew from `results`, the oldest release first."""
-    return TABLE.sub(
-        lambda found: f"{found[1]}{table(COLUMNS[found[2]], rows(found[2], results))}{found[3]}",
-        text,
+    return TABLE.sub(lambda found: f"{found[1]}{block(found[2], results)}{found[3]}", text)
+
+
+def block(name: str, results: Results) -> str:
+    """One table, after a line with its release where that is not the last one."""
+    if name == "releases":
+        return table(COLUMNS[name], [headline(each) for each in results])
+    if name == "conditions":
+        return table(*conditions(results))
+    source = next(each for each in reversed(results) if name in each)
+    shown = table(COLUMNS[name], source[name])
+    if source is results[-1]:
+        return shown
+    return f"Release {source['release']}, {source['measured']}:\n\n{shown}"
+
+
+def load() -> Results:
+    """The results of every release, the oldest first; decimals as they are written: 1.10 is no 1.1."""
+    return in_order(
+        json.loads(file.read_text(), parse_float=Decimal) for file in RESULTS.glob("*.json")
     )
 
 
-def load() -> list[dict[str, Any]]:
-    """The results of every release, the oldest first."""
-    # Decimals stay as they are written: 1.10 is no 1.1.
-    found = [json.loads(file.read_text(), parse_float=Decimal) for file in RESULTS.glob("*.json")]
-    return sorted(found, key=lambda each: [int(part) for part in each["release"].split(".")])
+def in_order(results: Iterable[Mapping[str, Any]]) -> Results:
+    """By release, as versions are ordered."""
+    return sorted(results, key=lambda each: [int(part) for part in each["release"].split(".")])
 
 
-def rows(name: str, results: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Those of one table."""
-    newest = results[-1]
-    if name == "conditions":
-        return [{"name": key, "value": value} for key, value in newest[name].items()]
-    if name == "releases":
-        return [headline(each) for each in results]
-    return list(newest[name])
+def conditions(results: Results) -> tuple[Mapping[str, str], Sequence[Row]]:
+    """A column for each release, the newest first."""
+    found = {each["release"]: each["conditions"] for each in reversed(results)}
+    names = dict.fromkeys(name for each in found.values() for name in each)
+    rows = [
+        {"": name} | {release: each.get(name, "") for release, each in found.items()}
+        for name in names
+    ]
+    return {name: name for name in ("", *found)}, rows
 
 
 def headline(result: Mapping[str, Any]) -> Row:

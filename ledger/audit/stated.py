@@ -37,7 +37,7 @@ class TableRow(NamedTuple):
 class Changelog:
     """A shard's table by its changelog: of every key the value with the highest version.
 
-    Source of the formats: agents/stripes.py, implemented independently.
+    Source of the formats: ledger/streaming/stripe_rows.py, implemented independently.
     """
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""What the ledger does in a second, how long a balance takes, and what a transaction costs."""
+"""The bench: throughput, latency and cost of the ledger on one machine."""

@@ -1,4 +1,4 @@
-"""The chart: latency over throughput, with what the system and its comparators can do at most."""
+"""The chart of latency over throughput, with the limits of the system and its comparators."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from ledger.bench.child import Row
-from ledger.bench.show import workers
+from ledger.bench.show import worker_count
 
 LINES = (("p50", "o-"), ("p99", "s-"))
 LIMITS = (("single", "one at a time", ":"), ("", "ledger", "-"), ("floor", "floor", "--"))
 
 
 def draw(found: Row, path: Path) -> None:
-    """Write it; the kind of file is as the path ends: .svg, .png, .pdf."""
+    """Write the chart; the suffix of `path` chooses the format: .svg, .png or .pdf."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     rates = [each for each in found["rates"] if each["latency_ms"]["balance"]]
@@ -34,15 +34,15 @@ def draw(found: Row, path: Path) -> None:
         )  # fmt: skip
     axes.set(
         xscale="log", yscale="log", xlabel="transactions a second", ylabel="milliseconds",
-        title=f"{found['accounts']:,} accounts, {workers(found['workers'])}, "
+        title=f"{found['accounts']:,} accounts, {worker_count(found['workers'])}, "
         f"{found['machine']['cores']} cores",
     )  # fmt: skip
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    # It names some of the lines between too, by default as powers of ten.
+    # It labels minor ticks too, by default as powers of ten.
     axes.yaxis.set_minor_formatter(LogFormatter())
     axes.grid(visible=True, which="both", alpha=0.2)
     axes.legend(loc="lower right")
-    # Text stays text: small files, and a reader can search them.
+    # As text, not as paths: files are small, and can be searched.
     with rc_context({"svg.fonttype": "none"}):
         figure.savefig(path)

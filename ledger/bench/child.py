@@ -1,14 +1,13 @@
-"""Programs of the bench in processes of their own, so that their CPU time is known apart.
+"""Programs of the bench in their own processes, so that their CPU time is measured separately.
 
-A program takes what it needs as JSON in its only argument, then says `ready`; from then on each
-line of its input is an order and each line of its output the report on it, both JSON.
+A program takes its parameters as JSON in its only argument, and prints `ready`. Then each line of
+its input is an order and each line of its output the report on it, both as JSON.
 """
 
 import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from ledger.errors import LedgerError
@@ -21,11 +20,11 @@ STOP_SECONDS = 10.0
 Row = dict[str, Any]
 
 
-class Child:
-    """Runs `python -m module`; an async context manager that returns once it is ready."""
+class BenchProgram:
+    """Runs `python -m module`; an async context manager that is entered once it is ready."""
 
-    def __init__(self, module: str, needs: Mapping[str, Any]) -> None:
-        self._command = (*INTERPRETER, "-m", module, json.dumps(needs))
+    def __init__(self, module: str, parameters: Mapping[str, Any]) -> None:
+        self._command = (*INTERPRETER, "-m", module, json.dumps(parameters))
         self._name = module.rpartition(".")[2]
 
     async def __aenter__(self) -> Self:
@@ -34,15 +33,10 @@ class Child:
             limit=LINE_BYTES, env=for_clients(),
         )  # fmt: skip
         self.pid = self._process.pid
-        await self._answer()
+        await self._report()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -52,37 +46,36 @@ class Child:
             await self._process.wait()
 
     async def order(self, what: Mapping[str, Any]) -> Row:
-        """The report on it. Raises LedgerError when the process ends instead."""
+        """Send an order; returns the report on it. Raises LedgerError if the process exits."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(what).encode() + b"\n")
         await self._process.stdin.drain()
-        return await self._answer()
+        return await self._report()
 
-    async def _answer(self) -> Row:
+    async def _report(self) -> Row:
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
             code = await self._process.wait()
-            raise LedgerError(f"The bench's {self._name} ended with {code}; it has said why above.")
+            raise LedgerError(f"The bench's {self._name} exited with {code}; its message is above.")
         found: Row = json.loads(line)
         return found
 
 
-async def obey(carry_out: Callable[[Row], Awaitable[Row]]) -> None:
-    """In the child: say ready, then carry out orders until there are no more."""
+async def serve_orders(carry_out: Callable[[Row], Awaitable[Row]]) -> None:
+    """In the program: print ready, then carry out orders until there are no more."""
     loop = asyncio.get_running_loop()
-    tell(READY)
+    _write_line(READY)
     while line := await loop.run_in_executor(None, sys.stdin.readline):
-        tell(await carry_out(json.loads(line)))
+        _write_line(await carry_out(json.loads(line)))
 
 
-def tell(row: Mapping[str, Any]) -> None:
-    """A line to the parent."""
-    sys.stdout.write(json.dumps(row) + "\n")
+def _write_line(row: Mapping[str, Any]) -> None:
+    sys.stdout.write(f"{json.dumps(row)}\n")
     sys.stdout.flush()
 
 
-def needs() -> Row:
-    """In the child: what the parent gave."""
+def parameters() -> Row:
+    """In the program: the parameters."""
     found: Row = json.loads(sys.argv[1])
     return found

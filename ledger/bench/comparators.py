@@ -1,4 +1,4 @@
-"""The comparators: on the same stack, with the same transactions, into a database of their own."""
+"""The comparators: same stack, same transactions, a database of their own."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from aiokafka import TopicPartition
 from psycopg import sql
 from sqlalchemy import make_url
 
-from ledger.bench.child import Child, Row
-from ledger.bench.cpu import Clock, between
+from ledger.bench.child import BenchProgram, Row
+from ledger.bench.cpu import CpuClock, between
 from ledger.errors import LedgerError
 from ledger.gl.postgresql.migrate import upgrade
 from ledger.settings import Settings
@@ -17,7 +17,7 @@ from ledger.stack import files, identity, postgres
 from ledger.stack.record import Record
 from ledger.streaming.topics import topics
 
-DATABASE = "ledger_compared"
+COMPARATOR_DATABASE = "ledger_compared"
 
 
 async def floor(
@@ -26,9 +26,9 @@ async def floor(
     starts: Mapping[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
 ) -> Row:
-    """Post the transactions at offsets [starts, ends) of the stack's topic once more."""
+    """Post the transactions at offsets [starts, ends) of the stack's topic again."""
     name = topics(settings).transactions.name
-    with database(record, settings) as url:
+    with empty_database(record, settings) as url:
         needs = {
             "bootstrap_servers": settings.bootstrap_servers, "topic": name, "database_url": url,
         }  # fmt: skip
@@ -39,8 +39,8 @@ async def floor(
 
 
 async def single(record: Record, settings: Settings, count: int) -> Row:
-    """Take the first `count` transactions of the stack one at a time, as Faust's guide has it."""
-    with database(record, settings) as url, TemporaryDirectory() as place:
+    """Process the first `count` transactions one at a time, as in Faust's user guide."""
+    with empty_database(record, settings) as url, TemporaryDirectory() as place:
         needs = {
             "bootstrap_servers": settings.bootstrap_servers,
             "topic": topics(settings).transactions.name, "shards": settings.shards,
@@ -50,9 +50,9 @@ async def single(record: Record, settings: Settings, count: int) -> Row:
 
 
 async def _measured(record: Record, name: str, needs: Row, order: Row) -> Row:
-    """The order's report, and what it cost `ledger.bench.<name>` and those that serve it."""
-    async with Child(f"ledger.bench.{name}", needs) as child:
-        clock = Clock(record, {name: child.pid})
+    """The order's report, with the CPU time of `ledger.bench.<name>`, broker and database."""
+    async with BenchProgram(f"ledger.bench.{name}", needs) as child:
+        clock = CpuClock(record, {name: child.pid})
         before = clock.read()
         report = await child.order(order)
         spent = between(before, clock.read())
@@ -67,13 +67,13 @@ async def _measured(record: Record, name: str, needs: Row, order: Row) -> Row:
 
 
 @contextmanager
-def database(record: Record, settings: Settings) -> Iterator[str]:
-    """The posting service's URL of an empty general ledger, gone afterwards."""
+def empty_database(record: Record, settings: Settings) -> Iterator[str]:
+    """The posting service's URL of an empty general ledger, which is dropped afterwards."""
     place = files.layout(record.data_dir)
     me = identity.load(place)
     if me is None:
-        raise LedgerError(f"{record.data_dir} is not a stack's data directory.")
-    name = sql.Identifier(DATABASE)
+        raise LedgerError(f"{record.data_dir} is not the data directory of a stack.")
+    name = sql.Identifier(COMPARATOR_DATABASE)
     with postgres.connect(place, me) as server:
         drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name)
         server.execute(drop)
@@ -87,4 +87,4 @@ def database(record: Record, settings: Settings) -> Iterator[str]:
 
 
 def _within(url: str) -> str:
-    return make_url(url).set(database=DATABASE).render_as_string(hide_password=False)
+    return make_url(url).set(database=COMPARATOR_DATABASE).render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""CPU time by process: what the whole system spends, told apart by part."""
+"""CPU time of the whole system by part."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -12,11 +12,8 @@ from ledger.stack.record import Record
 SERVICES = {"kafka": "broker", "registry": "registry", "postgres": "postgres"}
 
 
-class Clock:
-    """Seconds of CPU time since each process of the stack, and those of `others`, began.
-
-    `others`: pid by name.
-    """
+class CpuClock:
+    """Reads CPU seconds of the stack's processes, and of `others`, pids by name."""
 
     def __init__(self, record: Record, others: Mapping[str, int]) -> None:
         self._readers: dict[str, list[Callable[[], float]]] = {}
@@ -30,7 +27,7 @@ class Clock:
             if process is not None:
                 self._add("supervisor", of_one, process)
                 for child in process.children():
-                    self._add(application(child), of_tree, child)
+                    self._add(application_of(child), of_tree, child)
         for name, pid in others.items():
             self._add(name, of_one, psutil.Process(pid))
         self._add("observer", of_one, psutil.Process(os.getpid()))
@@ -51,23 +48,23 @@ class Clock:
         return found
 
     def ended(self) -> list[str]:
-        """The parts that have lost a process, by name: their time is not known."""
+        """The names of parts with a process that has exited: their time is unknown."""
         return [name for name, process in self._processes if not process.is_running()]
 
     def read(self) -> dict[str, float]:
-        """By part, and `machine`: everything that this machine's cores have done."""
+        """Seconds by part since its processes began; `machine`: of all cores."""
         found = {name: sum(each() for each in readers) for name, readers in self._readers.items()}
         return found | {"machine": busy()}
 
 
-def application(worker_child: psutil.Process) -> str:
-    """Which of the two it is."""
+def application_of(worker_child: psutil.Process) -> str:
+    """The name of the application that a child of a worker runs."""
     words = worker_child.cmdline()
     return words[words.index("agents") + 1] if "agents" in words else "supervisor"
 
 
 def of_one(process: psutil.Process) -> float:
-    """User and system time in seconds; 0 for a process that has ended."""
+    """User and system seconds of a process; 0 if it has exited."""
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
@@ -76,11 +73,11 @@ def of_one(process: psutil.Process) -> float:
 
 
 def of_tree(process: psutil.Process) -> float:
-    """Of a process and all that it started, those that have ended included."""
+    """Seconds of a process and all its descendants, including those that have exited."""
     tree = _tree(process)
     while True:
         spent = sum(map(_with_ended, tree))
-        # One that ended meanwhile may be in neither its own time nor its parent's, or in both.
+        # A process that exits meanwhile may be counted in neither its own time nor its parent's.
         before, tree = tree, _tree(process)
         if tree == before:
             return spent
@@ -102,13 +99,13 @@ def _with_ended(process: psutil.Process) -> float:
 
 
 def busy() -> float:
-    """Seconds in which a core of this machine was not idle."""
+    """Seconds in which the machine's cores were not idle."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
 
 
 def between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """Seconds spent by part from one reading to the other; `elsewhere`: by nobody of ours."""
+    """Seconds by part between two readings; `elsewhere`: of other programs of the machine."""
     spent = {name: after[name] - before[name] for name in before}
     machine = spent.pop("machine")
     return spent | {"elsewhere": max(machine - sum(spent.values()), 0.0)}

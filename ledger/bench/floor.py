@@ -1,7 +1,8 @@
-"""`python -m ledger.bench.floor`: the least that must be done to get transactions into the journal.
+"""`python -m ledger.bench.floor`: the least work that posts transactions to the journal.
 
-By hand: aiokafka's `getmany`, fastavro, the journal's own bulk posting, each batch on a thread
-while the next one is decoded. No checks, no repetitions recognised, no state, nothing published.
+A plain loop: aiokafka's `getmany`, fastavro, and the journal's bulk posting on a thread, while the
+next batch is decoded. It checks nothing, recognises no repetitions, keeps no state and publishes
+nothing.
 """
 
 import asyncio
@@ -18,13 +19,12 @@ from ledger.gl.journal import PostingRun
 from ledger.gl.postgresql import PostgresJournal
 from ledger.streaming.registry import HEADER
 
-FETCH_BYTES = 4 * 1024 * 1024
-"""As the workers."""
+WORKER_FETCH_BYTES = 4 * 1024 * 1024
 SCALE = 2
 
 
 class Floor:
-    """Posts what is in the topic."""
+    """Posts the transactions of a topic."""
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str, journal: PostgresJournal) -> None:
         self._consumer, self._topic, self._journal = consumer, topic, journal
@@ -52,7 +52,7 @@ class Floor:
     async def _take(self, shard: int, records: Sequence[ConsumerRecord]) -> None:
         if not records:
             return
-        content = content_of(records)
+        content = unchecked_content(records)
         if self._posting is not None:
             await self._posting
         self._posting = asyncio.create_task(self._post(shard, records[-1].offset + 1, content))
@@ -70,8 +70,8 @@ class Floor:
         self._posted += len(content.offsets)
 
 
-def content_of(records: Sequence[ConsumerRecord]) -> Content:
-    """The transactions as columns, every one taken as it is."""
+def unchecked_content(records: Sequence[ConsumerRecord]) -> Content:
+    """The transactions as columns, without any check."""
     content = Content()
     stripes: dict[tuple[str, str], int] = {}
     for record in records:
@@ -102,17 +102,18 @@ def content_of(records: Sequence[ConsumerRecord]) -> Content:
 
 
 async def main() -> None:
-    """Until there are no more orders."""
-    needs = child.needs()
-    journal = PostgresJournal(needs["database_url"])
+    """Serve orders until there are no more."""
+    given = child.parameters()
+    journal = PostgresJournal(given["database_url"])
     journal.watermark(0)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=needs["bootstrap_servers"], group_id="bench-floor",
-        enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=FETCH_BYTES,
+        bootstrap_servers=given["bootstrap_servers"], group_id="bench-floor",
+        enable_auto_commit=False, auto_offset_reset="none",
+        max_partition_fetch_bytes=WORKER_FETCH_BYTES,
     )  # fmt: skip
     await consumer.start()
     try:
-        await child.obey(Floor(consumer, needs["topic"], journal).carry_out)
+        await child.serve_orders(Floor(consumer, given["topic"], journal).carry_out)
     finally:
         await consumer.stop()
         journal.close()

@@ -1,12 +1,11 @@
-"""`python -m ledger.bench.load`: publishes generated transactions as fast as it can, or at a rate.
+"""`python -m ledger.bench.load`: publishes generated transactions at full speed or at a rate.
 
-Two entries each, uniform over the accounts; with fees, all against the same one. One account in
-twenty is sampled: transactions that touch it have it as their ordering key, so that its balance
-moves in the order of publishing and the n-th of them is counted in the first balance of n entries.
+Each has two entries, uniform over the accounts; with fees, one of them is on the same account
+always. One account in twenty is sampled: it is the ordering key of the transactions that touch it,
+so its balance moves in the order of publishing, and its first balance of n entries counts the n-th.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Iterator
 from random import Random
@@ -16,6 +15,7 @@ import uvloop
 from aiokafka import AIOKafkaProducer
 
 from ledger.bench import child
+from ledger.clock import now
 from ledger.domain import money
 from ledger.domain.partition import partition_of
 from ledger.domain.transaction import Draft, DraftEntry
@@ -23,34 +23,33 @@ from ledger.streaming import patches
 from ledger.streaming.registry import Codec
 
 SAMPLED_EACH = 20
-LARGEST = 1_000_000
-"""Cents."""
+MAX_CENTS = 1_000_000
 BATCH = 250
-"""Transactions of one batch, nearly, as fast as they go: however many shards there are."""
-BATCHES_UNDER_WAY = 8
-"""Of each shard."""
+"""Transactions of about one batch at full speed, for any number of shards."""
+PENDING_BATCHES = 8
+"""For each shard."""
 TICK_SECONDS = 0.01
-"""At a rate, the transactions of a tick are due at its beginning and go out together."""
+"""At a rate, the transactions of a tick are due at its start and are published together."""
 
-FEES = "income:fees"
+FEE_ACCOUNT = "income:fees"
 
 Batches = dict[int, list[tuple[bytes, bytes]]]
 
 
 def account_of(number: int) -> str:
-    """The code of an account."""
+    """The code of an account by its number."""
     return f"liabilities:accounts:{number:06d}"
 
 
 def sampled(accounts: int) -> range:
-    """Numbers of the accounts that latency is measured by."""
+    """The numbers of the accounts that latency is measured with."""
     return range(0, accounts, SAMPLED_EACH)
 
 
 class Sample(NamedTuple):
-    """`entries` of the account's balance that counts it; `at` microseconds since 1970.
+    """A transaction whose latency is measured; the balance of `entries` entries counts it.
 
-    `shard` and `place`: where it is among the records of its chunk.
+    `shard` and `place`: its place among the records of its chunk.
     """
 
     account: int
@@ -59,8 +58,8 @@ class Sample(NamedTuple):
     place: int
 
 
-class Source:
-    """Makes the transactions; the same seed and label give the same ones, but for their times."""
+class Generator:
+    """Generates transactions; the same seed and label give the same ones, except their times."""
 
     def __init__(
         self, *, seed: int, label: str, accounts: int, shards: int, codec: Codec, fees: bool = False
@@ -73,9 +72,9 @@ class Source:
         self._entries = dict.fromkeys(sampled(accounts), 0)
 
     def chunk(self, count: int, at: int, *, fill: bool = False) -> tuple[Batches, list[Sample]]:
-        """`count` more, created at `at`, by partition.
+        """`count` more records by partition, created at `at` microseconds; and the sampled ones.
 
-        With `fill` one account after the other, so that all of them exist.
+        With `fill` they go through the accounts in order, so that all of them exist.
         """
         batches: Batches = {}
         samples = []
@@ -84,7 +83,7 @@ class Source:
             touched = (debit,) if self._fees and not fill else (debit, credit)
             account = next((each for each in touched if each % SAMPLED_EACH == 0), None)
             names = self._names
-            other = names[credit] if len(touched) > 1 else FEES
+            other = names[credit] if len(touched) > 1 else FEE_ACCOUNT
             draft = self._draft(names[debit], other, account, at)
             key = (draft["ordering_key"] or draft["transaction_id"]).encode()
             shard = partition_of(key, self.shards)
@@ -100,7 +99,7 @@ class Source:
         return (self._filled - 2) % self._accounts, (self._filled - 1) % self._accounts
 
     def _pair(self) -> tuple[int, int]:
-        """Two accounts; at most one of them sampled, for there is but one ordering key."""
+        """Two accounts, at most one of them sampled: there is one ordering key."""
         number = int(self._random.random() * self._accounts * self._accounts)
         debit, credit = divmod(number, self._accounts)
         both = debit % SAMPLED_EACH == 0 == credit % SAMPLED_EACH
@@ -108,7 +107,7 @@ class Source:
 
     def _draft(self, debit: str, credit: str, key: int | None, at: int) -> Draft:
         self._count += 1
-        amount = money.show(int(self._random.random() * LARGEST) + 1, 2)
+        amount = money.show(int(self._random.random() * MAX_CENTS) + 1, 2)
         return Draft(
             transaction_id=f"{self._label}-{self._count}",
             kind="transfer",
@@ -126,29 +125,29 @@ class Source:
 
 
 class Load:
-    """Publishes what a source makes."""
+    """Publishes generated transactions."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, source: Source) -> None:
-        self._producer, self._topic, self._source = producer, topic, source
-        self._under_way: deque[tuple[Any, int, list[Sample], int]] = deque()
+    def __init__(self, producer: AIOKafkaProducer, topic: str, generator: Generator) -> None:
+        self._producer, self._topic, self._generator = producer, topic, generator
+        self._pending: deque[tuple[Any, int, list[Sample], int]] = deque()
         self._samples: list[list[int]] = []
 
     async def carry_out(self, order: child.Row) -> child.Row:
-        """`{"count", "rate", "fill"}`; the rate is a second's, None for as fast as it goes.
+        """`{"count", "rate", "fill"}`; the rate is transactions a second, None for full speed.
 
         The report: `first_at` in microseconds since 1970, and `samples`: account number, entries
-        of the balance that counts it, shard, offset, and when it was due.
+        of the balance that counts the transaction, shard, offset, and when it was due.
         """
         self._samples = []
-        first_at = _now()
-        together = BATCH * self._source.shards
+        first_at = now()
+        together = BATCH * self._generator.shards
         for count, due in _ticks(order["count"], order["rate"], first_at, together):
-            if (early := due - _now()) > 0:
+            if (early := due - now()) > 0:
                 await asyncio.sleep(early / 1e6)
-            await self._send(*self._source.chunk(count, due, fill=order["fill"]), due)
-        while self._under_way:
-            await self._settle()
-        return {"first_at": first_at, "last_at": _now(), "samples": self._samples}
+            await self._send(*self._generator.chunk(count, due, fill=order["fill"]), due)
+        while self._pending:
+            await self._take_receipt()
+        return {"first_at": first_at, "last_at": now(), "samples": self._samples}
 
     async def _send(self, batches: Batches, samples: list[Sample], due: int) -> None:
         for shard, records in batches.items():
@@ -158,12 +157,12 @@ class Load:
                 assert taken is not None, "a chunk fits one batch"
             sent = await self._producer.send_batch(batch, self._topic, partition=shard)
             mine = [each for each in samples if each.shard == shard]
-            self._under_way.append((sent, shard, mine, due))
-        while len(self._under_way) > BATCHES_UNDER_WAY * self._source.shards:
-            await self._settle()
+            self._pending.append((sent, shard, mine, due))
+        while len(self._pending) > PENDING_BATCHES * self._generator.shards:
+            await self._take_receipt()
 
-    async def _settle(self) -> None:
-        sent, shard, samples, due = self._under_way.popleft()
+    async def _take_receipt(self) -> None:
+        sent, shard, samples, due = self._pending.popleft()
         first = int((await sent).offset)
         self._samples += [
             [each.account, each.entries, shard, first + each.place, due] for each in samples
@@ -173,10 +172,10 @@ class Load:
 def _ticks(
     count: int, rate: float | None, first_at: int, together: int
 ) -> Iterator[tuple[int, int]]:
-    """How many go out together, and when: microseconds since 1970."""
+    """How many are published together, and when: microseconds since 1970."""
     if rate is None:
         for done in range(0, count, together):
-            yield min(together, count - done), _now()
+            yield min(together, count - done), now()
         return
     done = tick = 0
     while done < count:
@@ -186,26 +185,22 @@ def _ticks(
         done, tick = until, tick + 1
 
 
-def _now() -> int:
-    return time.time_ns() // 1_000
-
-
 async def main() -> None:
-    """Until there are no more orders."""
-    needs = child.needs()
+    """Serve orders until there are no more."""
+    given = child.parameters()
     patches.install()
     producer = AIOKafkaProducer(
-        bootstrap_servers=needs["bootstrap_servers"], acks="all", enable_idempotence=True,
+        bootstrap_servers=given["bootstrap_servers"], acks="all", enable_idempotence=True,
         compression_type="lz4", max_batch_size=1 << 20,
     )  # fmt: skip
-    source = Source(
-        seed=needs["seed"], label=needs["label"], accounts=needs["accounts"],
-        shards=needs["shards"], codec=Codec({"Transaction": needs["schema_id"]}),
-        fees=needs["fees"],
+    generator = Generator(
+        seed=given["seed"], label=given["label"], accounts=given["accounts"],
+        shards=given["shards"], codec=Codec({"Transaction": given["schema_id"]}),
+        fees=given["fees"],
     )  # fmt: skip
     await producer.start()
     try:
-        await child.obey(Load(producer, needs["topic"], source).carry_out)
+        await child.serve_orders(Load(producer, given["topic"], generator).carry_out)
     finally:
         await producer.stop()
 

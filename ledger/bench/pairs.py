@@ -1,7 +1,7 @@
-"""Scale as a ratio: two cases, each on a ledger of its own, measured in turns.
+"""Comparison of two cases, each on its own ledger, measured in turns.
 
-Of the machine's moods both get the same, and what counts is the ratio of the medians. A ledger is
-stopped while the other one is measured, and warmed up whenever its turn comes.
+A machine's speed varies, and turns make it vary alike for both: the result is the ratio of the
+medians. A ledger is stopped while the other one is measured, and warmed up at each turn.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from ledger.bench.child import Row
 from ledger.bench.run import (
     Bench,
     Check,
-    Say,
+    Report,
     Wanted,
-    as_fast_as_they_go,
     chunks,
     cpu_of_system,
+    full_speed_phase,
     machine,
     require_clean,
 )
@@ -28,10 +28,10 @@ from ledger.stack import stack
 from ledger.stack.record import Record
 
 FIXED_RATE = 5_000
-FILLED_AT_ONCE = 500_000
+FILL_PHASE = 500_000
 
 EQUAL_RUN = 400
-"""Transactions decided at once, where runs are to be equal."""
+"""Most transactions of a run, where both cases are to have equal runs."""
 
 Start = Callable[[Path, Mapping[str, str]], AbstractContextManager[Record]]
 """A running stack in a directory, of a ledger with these settings, without workers."""
@@ -39,9 +39,9 @@ Start = Callable[[Path, Mapping[str, str]], AbstractContextManager[Record]]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A ledger and its load. `filled`: all accounts exist; `entries`: so many are posted before.
+    """A ledger and its load. `filled`: all accounts exist; `entries`: posted before the load.
 
-    `run`: transactions decided at once, at most.
+    `run`: most transactions of a run.
     """
 
     name: str
@@ -55,13 +55,13 @@ class Case:
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """By name, those that differ from case to case."""
+        """The settings by name that differ between cases."""
         return {"shards": str(self.shards), "max_run_records": str(self.run)}
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """`other` is to cost at most `limit` times the CPU of `base`, a transaction."""
+    """A transaction in `other` is to take at most `limit` times the CPU of one in `base`."""
 
     base: Case
     other: Case
@@ -83,7 +83,7 @@ PAIRS = {
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """How often, and how long each case is loaded at least, and then paced, in seconds."""
+    """The number of rounds, and the least seconds of load at full speed and at the fixed rate."""
 
     count: int = 5
     warm_up_seconds: float = 15.0
@@ -91,19 +91,23 @@ class Rounds:
     paced_seconds: float = 10.0
 
 
-def compare(pair: Pair, rounds: Rounds, place: Path, start: Start, check: Check, say: Say) -> Row:
-    """Medians of both cases and their ratio. Raises BenchFailed for what does not reconcile."""
+def compare_cases(
+    pair: Pair, rounds: Rounds, place: Path, start: Start, check: Check, report: Report
+) -> Row:
+    """Medians of both cases and their ratio. Raises BenchFailed if a ledger does not reconcile."""
     cases = {"base": pair.base, "other": pair.other}
     found: dict[str, list[Row]] = {name: [] for name in cases}
     for number in range(rounds.count):
         for name, case in cases.items():
-            say(f"round {number + 1} of {rounds.count}: {case.name}")
+            report(f"round {number + 1} of {rounds.count}: {case.name}")
             with start(place / name, case.settings) as record:
                 running = stack.up(record.data_dir, worker_count=case.workers)
                 settings = stack.settings_of(running)
-                found[name].append(asyncio.run(_turn(running, settings, case, rounds, number, say)))
+                found[name].append(
+                    asyncio.run(_turn(running, settings, case, rounds, number, report))
+                )
                 if number + 1 == rounds.count:
-                    say("an audit of all of it")
+                    report("a full audit")
                     require_clean(asyncio.run(check(settings)))
     both = {name: _medians(cases[name], rows) for name, rows in found.items()}
     return both | {
@@ -118,23 +122,23 @@ def compare(pair: Pair, rounds: Rounds, place: Path, start: Start, check: Check,
 
 
 async def _turn(
-    record: Record, settings: Settings, case: Case, rounds: Rounds, number: int, say: Say
+    record: Record, settings: Settings, case: Case, rounds: Rounds, number: int, report: Report
 ) -> Row:
     wanted = Wanted(accounts=case.accounts, fees=case.fees)
     async with Bench(record, settings, wanted) as bench:
         if not number:
             for count in _to_fill(case):
-                say(f"filling: {count:,} transactions")
+                report(f"filling: {count:,} transactions")
                 await bench.phase(count, None, fill=case.filled)
         usual = await bench.warm_up(rounds.warm_up_seconds)
-        loaded = await as_fast_as_they_go(bench, usual, rounds.seconds, say)
+        loaded = await full_speed_phase(bench, usual, rounds.seconds, report)
         paced = await bench.phase(int(FIXED_RATE * rounds.paced_seconds), FIXED_RATE)
         bench.require_well()
         return {"saturated": bench.found(loaded), "paced": bench.found(paced)}
 
 
 def _to_fill(case: Case) -> Iterator[int]:
-    return chunks((case.accounts if case.filled else case.entries) // 2, FILLED_AT_ONCE)
+    return chunks((case.accounts if case.filled else case.entries) // 2, FILL_PHASE)
 
 
 def _medians(case: Case, rows: Sequence[Row]) -> Row:

@@ -1,4 +1,4 @@
-"""Recovery: how long a worker takes until it reads again, with its disk and without it."""
+"""How long a restarted worker takes until it reads again, with its disk and without it."""
 
 import asyncio
 import shutil
@@ -6,37 +6,37 @@ import time
 from collections.abc import Mapping
 
 from ledger.bench.child import Row
-from ledger.bench.run import Bench, Check, Say, Wanted, chunks, machine, require_clean
+from ledger.bench.run import Bench, Check, Report, Wanted, chunks, machine, require_clean
 from ledger.errors import StackError
 from ledger.settings import Settings
 from ledger.stack import files, stack
 from ledger.stack.record import Record
 
-FILLED_AT_ONCE = 250_000
+FILL_CHUNK = 250_000
 LONGEST_SECONDS = 1_200
 
 
-def recover(record: Record, accounts: int, check: Check, say: Say) -> Row:
-    """Fill so many accounts; then stop the worker and start it, with its disk and without.
+def measure_recovery(record: Record, accounts: int, check: Check, report: Report) -> Row:
+    """Fill `accounts` accounts; then stop and start the worker, with its disk and without it.
 
     `keys`: rows of the worker's tables by kind: accepted ids, stripes, balances. Raises BenchFailed
-    when the ledger does not reconcile afterwards.
+    if the ledger does not reconcile afterwards.
     """
     record = stack.up(record.data_dir, worker_count=1)
     settings = stack.settings_of(record)
-    say(f"filling {accounts:,} accounts")
+    report(f"filling {accounts:,} accounts")
     filled = asyncio.run(_fill(record, settings, accounts))
     found = asyncio.run(check(settings, full=False))
     require_clean(found)
     keys = {
         "ids": accounts // 2, "stripes": found["stripes"], "balances": found["accounts"],
     }  # fmt: skip
-    say("a restart with its disk")
+    report("a restart with its disk")
     with_disk = _restarted(record, lost=False)
-    say("a restart without it")
+    report("a restart without it")
     without = _restarted(record, lost=True)
     memory = asyncio.run(_memory(stack.up(record.data_dir), settings, accounts))
-    say("an audit of all of it")
+    report("a full audit")
     require_clean(asyncio.run(check(settings)))
     total = sum(keys.values())
     return {
@@ -50,13 +50,13 @@ def recover(record: Record, accounts: int, check: Check, say: Say) -> Row:
 async def _fill(record: Record, settings: Settings, accounts: int) -> float:
     async with Bench(record, settings, Wanted(accounts=accounts)) as bench:
         began = time.monotonic()
-        for count in chunks(accounts // 2, FILLED_AT_ONCE):
+        for count in chunks(accounts // 2, FILL_CHUNK):
             await bench.phase(count, None, fill=True)
         return time.monotonic() - began
 
 
 def _restarted(record: Record, *, lost: bool) -> float:
-    """Seconds from the start of the process until every partition is read again."""
+    """Seconds from the start of the worker until it reads every partition."""
     stack.up(record.data_dir, worker_count=0)
     if lost:
         for worker in record.workers:
@@ -66,7 +66,7 @@ def _restarted(record: Record, *, lost: bool) -> float:
         try:
             stack.up(record.data_dir, worker_count=1)
         except StackError:
-            # Not ready yet; it goes on.
+            # It is not ready yet.
             if time.monotonic() - began > LONGEST_SECONDS:
                 raise
         else:
@@ -74,7 +74,7 @@ def _restarted(record: Record, *, lost: bool) -> float:
 
 
 async def _memory(record: Record, settings: Settings, accounts: int) -> Mapping[str, int]:
-    """After the restarts, under a load as long as the one that filled it."""
+    """MiB after the restarts, under a load as long as the one that filled the accounts."""
     async with Bench(record, settings, Wanted(accounts=accounts)) as bench:
         phase = await bench.phase(accounts // 2, None)
         return phase.memory

@@ -1,4 +1,4 @@
-"""The bench: a stack, a load, what comes out, the floor beside it."""
+"""The bench: it loads a stack, observes the results, and compares them with the comparators."""
 
 import asyncio
 import platform
@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import psutil
 from aiokafka import TopicPartition
 
 from ledger.bench import comparators
-from ledger.bench.child import Child, Row
-from ledger.bench.cpu import Clock, between
+from ledger.bench.child import BenchProgram, Row
+from ledger.bench.cpu import CpuClock, between
 from ledger.bench.watch import Watch
+from ledger.client.resource import AsyncResource
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.stack import stack
@@ -24,20 +24,21 @@ from ledger.streaming.reader import Reader
 from ledger.streaming.registry import codec_of
 from ledger.streaming.topics import topics
 
-SEED = 1494
+LOAD_SEED = 1494
 FIRST = 10_000
-"""Transactions of the first load while warming up; each one after it is twice as long."""
+"""Transactions of the first load of the warm-up; each later one is twice as long."""
 PACED_WARM_UP_SECONDS = 10
-SURELY = 1.5
-"""Times what the last of those suggests, so that a load lasts as long as it is to last."""
+MARGIN = 1.5
+"""Factor on the transactions that the warm-up's rate suggests, so that a load lasts long enough."""
 ENTRIES = 2
 SYSTEM = ("broker", "registry", "postgres", "stream", "posting", "supervisor")
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
+"""Takes a line about the progress."""
 
 
 class Check(Protocol):
-    """What `faust-ledger reconcile --full --json` prints; `breaks` is empty when all is well."""
+    """Returns the report of `faust-ledger reconcile --full --json`, or without `--full`."""
 
     def __call__(
         self, settings: Settings, *, full: bool = True
@@ -45,17 +46,16 @@ class Check(Protocol):
 
 
 class BenchFailed(LedgerError):
-    """What was measured counts for nothing: the ledger is not as it should be afterwards."""
+    """The measurement is void: the ledger does not reconcile, or a process has exited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be measured.
+    """What to measure.
 
-    `seconds`: how long, at the least, transactions are taken as fast as they go. `rates`:
-    transactions a second at which latency is looked at, for `rate_seconds` each. `single`: how many
-    transactions the comparator takes that handles one at a time. `fees`: every transaction touches
-    one same account.
+    `seconds`: least seconds at full speed. `rates`: transactions a second at which latency is
+    measured, for `rate_seconds` each. `single`: transactions for the comparator that processes one
+    at a time. `fees`: every transaction touches one and the same account.
     """
 
     seconds: float = 60.0
@@ -70,7 +70,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One stretch of load, all of it reconciled.
+    """A period of load, all of it reconciled.
 
     Times in microseconds since 1970, `cpu` in seconds, `memory` in MiB at the end.
     """
@@ -86,29 +86,29 @@ class Phase:
 
     @property
     def seconds(self) -> float:
-        """From the first publish to the last balance out."""
+        """From the first publication to the last balance."""
         return (self.last_at - self.first_at) / 1e6
 
     def appended(self, topic: str) -> int:
-        """Records that the phase added to a topic."""
+        """Records that were appended to a topic."""
         return sum(end - self.starts[tp] for tp, end in self.ends.items() if tp.topic == topic)
 
 
-def measure(record: Record, wanted: Wanted, check: Check, say: Say) -> Row:
-    """All of it, on a running stack whose workers are then stopped for the comparators.
+def measure(record: Record, wanted: Wanted, check: Check, report: Report) -> Row:
+    """Measure a running stack; its workers are then stopped for the comparators.
 
-    Raises BenchFailed when the ledger does not reconcile, LedgerError when it gets stuck.
+    Raises BenchFailed if the ledger does not reconcile, LedgerError if it makes no progress.
     """
     record = stack.up(record.data_dir, worker_count=wanted.workers)
     settings = stack.settings_of(record)
-    loaded, flow = asyncio.run(_flow(record, settings, wanted, say))
-    say("an audit of all of it")
+    loaded, flow = asyncio.run(_flow(record, settings, wanted, report))
+    report("a full audit")
     found = asyncio.run(check(settings))
     require_clean(found)
     stack.up(record.data_dir, worker_count=0)
-    say("the floor: getmany, fastavro and the same posting, nothing else")
+    report("the floor: getmany, fastavro and the same posting, nothing else")
     floor = asyncio.run(comparators.floor(record, settings, loaded.starts, loaded.ends))
-    say("the usual way: Faust, one record at a time")
+    report("the usual way: Faust, one record at a time")
     single = asyncio.run(comparators.single(record, settings, wanted.single))
     return flow | {
         "floor": floor,
@@ -132,34 +132,36 @@ def require_clean(found: Mapping[str, Any]) -> None:
 
 
 def cpu_of_system(flow: Row) -> float:
-    """Microseconds a transaction, without what publishes and what watches."""
+    """Microseconds of CPU a transaction, without load generator and observer."""
     return float(sum(flow["cpu_us_per_transaction"].get(part, 0.0) for part in SYSTEM))
 
 
-async def as_fast_as_they_go(bench: "Bench", usual: float, seconds: float, say: Say) -> Phase:
+async def full_speed_phase(bench: "Bench", usual: float, seconds: float, report: Report) -> Phase:
     """A phase of at least `seconds`.
 
-    `usual`: transactions a second. What went faster than that, and was over too soon, has only
-    been warming up.
+    `usual`: the expected transactions a second. A phase that is faster, and ends too soon, counts
+    as warm-up.
     """
     while True:
-        count = max(int(SURELY * usual * seconds), FIRST)
-        say(f"{count:,} transactions as fast as they go")
+        count = max(int(MARGIN * usual * seconds), FIRST)
+        report(f"{count:,} transactions at full speed")
         phase = await bench.phase(count, None)
         if phase.seconds >= seconds:
             return phase
         usual = phase.count / phase.seconds
 
 
-async def _flow(record: Record, settings: Settings, wanted: Wanted, say: Say) -> tuple[Phase, Row]:
+async def _flow(
+    record: Record, settings: Settings, wanted: Wanted, report: Report
+) -> tuple[Phase, Row]:
     async with Bench(record, settings, wanted) as bench:
-        say(f"warming up for {wanted.warm_up_seconds:.0f} s")
+        report(f"warming up for {wanted.warm_up_seconds:.0f} s")
         usual = await bench.warm_up(wanted.warm_up_seconds)
-        loaded = await as_fast_as_they_go(bench, usual, wanted.seconds, say)
+        loaded = await full_speed_phase(bench, usual, wanted.seconds, report)
         paced = []
         for rate in wanted.rates:
-            say(f"{rate:,} a second for {wanted.rate_seconds:.0f} s")
-            # Java is slow at small requests until it has had thousands of them.
+            report(f"{rate:,} a second for {wanted.rate_seconds:.0f} s")
+            # Java is slow at small requests until it has compiled their code.
             await bench.phase(int(rate * PACED_WARM_UP_SECONDS), rate)
             paced.append((rate, await bench.phase(int(rate * wanted.rate_seconds), rate)))
         bench.require_well()
@@ -183,7 +185,7 @@ def chunks(total: int, size: int) -> Iterator[int]:
 
 
 def machine() -> Row:
-    """What it was measured on."""
+    """The machine of the measurement."""
     return {
         "cores": psutil.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
@@ -197,45 +199,34 @@ def per_transaction(phase: Phase) -> dict[str, float]:
     return {name: round(1e6 * spent / phase.count, 1) for name, spent in phase.cpu.items()}
 
 
-class Bench:
-    """A load generator, a watch and a clock on one stack; an async context manager."""
+class Bench(AsyncResource):
+    """A load generator, an observer and a CPU clock on one stack; an async context manager."""
 
     def __init__(self, record: Record, settings: Settings, wanted: Wanted) -> None:
         self._record, self._settings, self._wanted = record, settings, wanted
         self._names = topics(settings)
 
-    async def __aenter__(self) -> Self:
+    async def _enter(self, stack: AsyncExitStack) -> None:
         settings, wanted = self._settings, self._wanted
         codec = await asyncio.to_thread(codec_of, settings)
-        async with AsyncExitStack() as opened:
-            self._reader = await opened.enter_async_context(Reader(settings))
-            watch = Watch(settings, codec, wanted.accounts)
-            self._watch = await opened.enter_async_context(watch)
-            self._entries = self._watch.entries()
-            self._before = dict(enumerate(self._watch.entries_of(wanted.accounts)))
-            self._load = await opened.enter_async_context(Child("ledger.bench.load", {
-                "bootstrap_servers": settings.bootstrap_servers,
-                "topic": self._names.transactions.name,
-                "schema_id": codec.ids["Transaction"], "shards": settings.shards,
-                "accounts": wanted.accounts, "fees": wanted.fees, "seed": SEED,
-                "label": f"bench-{time.time_ns()}",
-            }))  # fmt: skip
-            self._clock = Clock(self._record, {"load": self._load.pid})
-            self._open = opened.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._open.aclose()
+        enter = stack.enter_async_context
+        self._reader = await enter(Reader(settings))
+        self._watch = await enter(Watch(settings, codec, wanted.accounts))
+        self._entries = self._watch.entries()
+        self._before = dict(enumerate(self._watch.entries_of(wanted.accounts)))
+        self._load = await enter(BenchProgram("ledger.bench.load", {
+            "bootstrap_servers": settings.bootstrap_servers,
+            "topic": self._names.transactions.name,
+            "schema_id": codec.ids["Transaction"], "shards": settings.shards,
+            "accounts": wanted.accounts, "fees": wanted.fees, "seed": LOAD_SEED,
+            "label": f"bench-{time.time_ns()}",
+        }))  # fmt: skip
+        self._clock = CpuClock(self._record, {"load": self._load.pid})
 
     async def phase(self, count: int, rate: float | None, *, fill: bool = False) -> Phase:
-        """Publish `count`, `rate` a second or as fast as they go; return when all are out.
+        """Publish `count`, `rate` a second or at full speed; returns when all are reconciled.
 
-        With `fill` one account after the other, so that all of them exist.
+        With `fill` they go through the accounts in order, so that all of them exist.
         """
         starts = await self._ends()
         before = self._clock.read()
@@ -258,12 +249,12 @@ class Bench:
         )
 
     def require_well(self) -> None:
-        """Raises BenchFailed when a process of the stack has ended meanwhile."""
+        """Raises BenchFailed if a process of the stack has exited meanwhile."""
         if ended := self._clock.ended():
-            raise BenchFailed(f"Ended while it was measured: {', '.join(ended)}. Its log says why.")
+            raise BenchFailed(f"Exited during the measurement: {', '.join(ended)}. See its log.")
 
     async def warm_up(self, seconds: float) -> float:
-        """Transactions a second, of the last of several loads; Java is slow before it."""
+        """Transactions a second of the last of several loads, after Java has warmed up."""
         until, count = time.monotonic() + seconds, FIRST
         while True:
             phase = await self.phase(count, None)
@@ -282,7 +273,7 @@ class Bench:
         }
 
     def work(self, phase: Phase) -> Row:
-        """How often something was done, and records appended for each transaction."""
+        """Counts of runs, postings and comparisons, and records appended for each transaction."""
         names = self._names
         runs = phase.appended(names.decisions.name)
         derived = (names.stripes, names.stripes_changelog, names.balances)

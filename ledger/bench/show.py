@@ -1,14 +1,13 @@
-"""What the bench prints for people."""
+"""The bench's output for people."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from ledger.bench.child import Row
 from ledger.bench.run import SYSTEM, cpu_of_system
 from ledger.bench.watch import PERCENTILES
-from ledger.terminal import print_whole
+from ledger.terminal import print_table
 
 TITLES = {
     "broker": "Kafka", "registry": "registry", "postgres": "PostgreSQL", "stream": "stream",
@@ -16,30 +15,29 @@ TITLES = {
 }  # fmt: skip
 
 
-def results(console: Console, found: Row) -> None:
-    """Throughput and cost beside the comparators', then latency by rate, then the rest."""
-    print_whole(_table(("", "ledger", "floor", "one at a time"), rows(found)), console)
+def show_results(console: Console, found: Row) -> None:
+    """Print throughput and cost beside the comparators', latency by rate, and the rest."""
+    _print_table(console, ("", "ledger", "floor", "one at a time"), comparison(found))
     console.print()
-    print_whole(
-        _table(("reconciled balance, ms", *PERCENTILES, "µs of CPU"), latencies(found)), console
-    )
-    for text in sentences(found):
+    titles = ("reconciled balance, ms", *PERCENTILES, "µs of CPU")
+    _print_table(console, titles, latencies(found))
+    for text in remarks(found):
         console.print(text, highlight=False, soft_wrap=True)
 
 
-def compared(console: Console, found: Row) -> None:
-    """Two cases and their ratio."""
+def show_comparison(console: Console, found: Row) -> None:
+    """Print two cases and their ratio."""
     titles = ("µs of CPU a transaction", found["base"]["name"], found["other"]["name"], "ratio")
-    print_whole(_table(titles, ratios(found)), console)
+    _print_table(console, titles, ratios(found))
     console.print(
-        f"medians of {len(found['rounds']['base'])} rounds; the ratio at saturation is to be at "
-        f"most {found['limit']}",
+        f"medians of {len(found['rounds']['base'])} rounds; the limit of the ratio at full speed "
+        f"is {found['limit']}",
         highlight=False,
     )
 
 
-def recovered(console: Console, found: Row) -> None:
-    """What was restored, how fast, and what it takes in memory."""
+def show_recovery(console: Console, found: Row) -> None:
+    """Print what was restored, how fast, and the memory."""
     keys = ", ".join(f"{count:,} {name}" for name, count in found["keys"].items())
     memory = ", ".join(f"{name} {mib:,} MiB" for name, mib in found["memory_mib"].items())
     for text in (
@@ -54,17 +52,13 @@ def recovered(console: Console, found: Row) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
 
-def _table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, title in enumerate(titles):
-        table.add_column(title, justify="right" if index else "left", no_wrap=True)
-    for line in lines:
-        table.add_row(*line)
-    return table
+def _print_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    columns = {title: "right" if index else "left" for index, title in enumerate(titles)}
+    print_table(columns, rows, console)
 
 
-def rows(found: Row) -> Iterator[tuple[str, ...]]:
-    """Title, ours, the floor's, the usual way's."""
+def comparison(found: Row) -> Iterator[tuple[str, ...]]:
+    """Rows of title, ledger, floor and one at a time."""
     sides = (found, found["floor"], found["single"])
     costs = [side["cpu_us_per_transaction"] for side in sides]
     yield "transactions a second", *(f"{side['throughput']:,.0f}" for side in sides)
@@ -76,9 +70,9 @@ def rows(found: Row) -> Iterator[tuple[str, ...]]:
 
 
 def latencies(found: Row) -> Iterator[tuple[str, ...]]:
-    """A line for each rate, and one for as fast as they go."""
+    """A row for each rate, and one for full speed."""
     everything = [(f"at {each['rate']:,} a second", each) for each in found["rates"]]
-    for title, each in (*everything, ("as fast as they go", found)):
+    for title, each in (*everything, ("full speed", found)):
         balance = each["latency_ms"]["balance"]
         yield (
             title,
@@ -88,27 +82,27 @@ def latencies(found: Row) -> Iterator[tuple[str, ...]]:
 
 
 def ratios(found: Row) -> Iterator[tuple[str, ...]]:
-    """A line for each load."""
-    for load, title in (("saturated", "as fast as they go"), ("paced", "at 5,000 a second")):
+    """Rows for each load."""
+    for load, title in (("saturated", "full speed"), ("paced", "at 5,000 a second")):
         sides = [found[name][load] for name in ("base", "other")]
         yield title, *(f"{side['cpu']:,.0f}" for side in sides), f"{found['ratio'][load]:.2f}"
         yield "  transactions a second", *(f"{side['throughput']:,.0f}" for side in sides), ""
         yield "  transactions a run", *(f"{side['mean_run']:,.0f}" for side in sides), ""
 
 
-def workers(count: int) -> str:
-    """How many."""
+def worker_count(count: int) -> str:
+    """The number of workers in words."""
     return "1 worker" if count == 1 else f"{count} workers"
 
 
-def sentences(found: Row) -> Iterator[str]:
-    """The rest."""
+def remarks(found: Row) -> Iterator[str]:
+    """Lines below the tables."""
     cpu, checked, ratio = found["cpu_us_per_transaction"], found["reconcile"], found["ratio"]
     yield ""
     yield (
         f"{found['transactions']:,} transactions, {found['entries']:,} entries, "
-        f"{found['accounts']:,} accounts, {workers(found['workers'])}, {found['seconds']:.1f} s "
-        "from the first publish to the last reconciled balance out"
+        f"{found['accounts']:,} accounts, {worker_count(found['workers'])}, "
+        f"{found['seconds']:.1f} s from the first publication to the last reconciled balance"
     )
     yield counted(found["work"])
     yield "memory: " + ", ".join(f"{name} {mib:,} MiB" for name, mib in found["memory_mib"].items())

@@ -1,8 +1,8 @@
-"""`python -m ledger.bench.single`: the same work the usual way, one record at a time.
+"""`python -m ledger.bench.single`: a usual Faust application, which takes one record at a time.
 
-An agent over events, a Faust table of balances, a posting for each transaction: Faust's user guide
-in everything but that a transaction is checked by the ledger's own rules. Offsets are Faust's, so
-that a crash here would lose and repeat; nothing is reconciled and nothing published.
+It follows Faust's user guide: an agent over events, a Faust table of balances, and a posting for
+each transaction, which is checked by the ledger's rules. Faust commits the offsets, so a crash
+would lose and repeat transactions. Nothing is reconciled or published.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from ledger.streaming.registry import HEADER
 
 
 class Single:
-    """Faust, its table, and the journal."""
+    """The Faust application, its table, and the journal."""
 
-    def __init__(self, needs: child.Row) -> None:
-        self._needs, self._shards = needs, int(needs["shards"])
-        self._journal = PostgresJournal(needs["database_url"])
+    def __init__(self, given: child.Row) -> None:
+        self._given, self._shards = given, int(given["shards"])
+        self._journal = PostgresJournal(given["database_url"])
         self._marks: dict[int, Watermark] = {}
         self._seen: dict[str, AcceptedId] = {}
         self._reversals: dict[str, int] = {}
@@ -37,10 +37,10 @@ class Single:
         self._app = self._new_app()
 
     def _new_app(self) -> faust.App:
-        needs = self._needs
+        given = self._given
         app = faust.App(
-            f"bench-single-{time.time_ns()}", broker=f"kafka://{needs['bootstrap_servers']}",
-            datadir=needs["data_dir"], store="memory://", topic_partitions=self._shards,
+            f"bench-single-{time.time_ns()}", broker=f"kafka://{given['bootstrap_servers']}",
+            datadir=given["data_dir"], store="memory://", topic_partitions=self._shards,
             web_enabled=False, topic_disable_leader=True, consumer_auto_offset_reset="earliest",
         )  # fmt: skip
         self._balances: Any = app.Table("balances", default=int, partitions=self._shards)
@@ -49,7 +49,7 @@ class Single:
             async for event in stream.events():
                 await self._take(event)
 
-        topic = app.topic(needs["topic"], value_serializer="raw", key_serializer="raw")
+        topic = app.topic(given["topic"], value_serializer="raw", key_serializer="raw")
         app.agent(topic, name="single")(take)
         return app
 
@@ -98,8 +98,8 @@ class Single:
 
 
 async def main() -> None:
-    """Until there are no more orders."""
-    await child.obey(Single(child.needs()).carry_out)
+    """Serve orders until there are no more."""
+    await child.serve_orders(Single(child.parameters()).carry_out)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,25 @@
-"""Seeing from outside what comes out: reconciled balances and progress, and when."""
+"""Observes when progress and reconciled balances are published."""
 
 import asyncio
-import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
-from types import TracebackType
-from typing import Self
+from contextlib import AsyncExitStack
 
 from aiokafka import ConsumerRecord, TopicPartition
 from hdrh.histogram import HdrHistogram
 
 from ledger.bench.child import Row
 from ledger.bench.load import account_of, sampled
+from ledger.client.resource import AsyncResource, cancel
+from ledger.clock import now
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.streaming.reader import Reader
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 
-FETCH_WAIT_MS = 10
-"""A partition just read waits for the fetch under way: this much is the watcher's own latency."""
-QUIET_SECONDS = 0.2
+OBSERVER_WAIT_MS = 10
+"""A partition just read waits for the present fetch: the observer's own latency is up to this."""
 STUCK_SECONDS = 60.0
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
 LONGEST = 3_600_000_000
@@ -30,11 +28,14 @@ SIGNIFICANT = 3
 """Digits that a histogram keeps."""
 
 Sampled = Sequence[Sequence[int]]
-"""Account number, entries of the balance that counts it, shard, offset, due."""
+"""Account number, entries of the balance that counts it, shard, offset, time due."""
 
 
-class Watch:
-    """Reads the public balances and the progress from their beginning; times in microseconds."""
+class Watch(AsyncResource):
+    """Reads the public balances and the progress from their beginning; times in microseconds.
+
+    It is entered once everything in the topics is read.
+    """
 
     def __init__(self, settings: Settings, codec: Codec, accounts: int) -> None:
         self._settings, self._codec, self._names = settings, codec, topics(settings)
@@ -47,38 +48,21 @@ class Watch:
         self._moved = asyncio.Event()
         self.last_at = 0
 
-    async def __aenter__(self) -> Self:
-        """Returns when all that is there was read."""
-        names, settings = self._names, self._settings
-        async with AsyncExitStack() as stack:
-            reader = Reader(settings, fetch_wait_ms=FETCH_WAIT_MS)
-            self._reader = await stack.enter_async_context(reader)
-            wanted = [
-                TopicPartition(topic.name, partition)
-                for topic in (names.balances, names.progress)
-                for partition in range(topic.partitions)
-            ]
-            bounds = await reader.bounds(wanted)
-            reader.assign({tp: first for tp, (first, _) in bounds.items()})
-            async for records in reader.until({tp: end for tp, (_, end) in bounds.items()}):
-                self._take(records)
-            self._task = asyncio.create_task(self._follow())
-            stack.push_async_callback(self._stop)
-            self._open = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._open.aclose()
-
-    async def _stop(self) -> None:
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+    async def _enter(self, stack: AsyncExitStack) -> None:
+        names = self._names
+        reader = Reader(self._settings, fetch_wait_ms=OBSERVER_WAIT_MS)
+        self._reader = await stack.enter_async_context(reader)
+        wanted = [
+            TopicPartition(topic.name, partition)
+            for topic in (names.balances, names.progress)
+            for partition in range(topic.partitions)
+        ]
+        bounds = await reader.bounds(wanted)
+        reader.assign({tp: first for tp, (first, _) in bounds.items()})
+        async for records in reader.until({tp: end for tp, (_, end) in bounds.items()}):
+            self._take(records)
+        self._task = asyncio.create_task(self._follow())
+        stack.push_async_callback(cancel, self._task)
 
     async def _follow(self) -> None:
         while True:
@@ -87,7 +71,7 @@ class Watch:
                 self._moved.set()
 
     def _take(self, records: list[ConsumerRecord]) -> None:
-        at = time.time_ns() // 1_000
+        at = now()
         progress = self._names.progress.name
         for record in records:
             key, value = bytes(record.key or b""), bytes(record.value or b"")
@@ -102,52 +86,52 @@ class Watch:
                 self._balances.setdefault(account, []).append((at, value))
 
     def entries(self) -> int:
-        """Reconciled entries of all balances as they are now; each counts its account's."""
+        """The sum of the reconciled entries of all balances now."""
         for key in self._dirty:
             self._entries[key] = self._codec.decode("Balance", self._latest[key])["entries"]
         self._dirty.clear()
         return sum(self._entries.values())
 
     def entries_of(self, accounts: int) -> list[int]:
-        """By number of account, as of the last `entries`."""
+        """Entries by number of account, as of the last call of `entries`."""
         return [
             self._entries.get(f"{account_of(each)} CAD".encode(), 0) for each in range(accounts)
         ]
 
     def compared(self, shard: int) -> int:
-        """Where the shard's progress ends."""
+        """The position up to which the shard is compared."""
         known = self._progress.get(shard)
         return known[-1][1] if known else 0
 
     async def until(self, ends: Mapping[int, int], entries: int) -> None:
-        """Return when progress is at `ends`, by shard, and the balances count `entries`.
+        """Return when progress has reached `ends`, by shard, and the balances count `entries`.
 
-        Raises LedgerError when nothing comes out any more, or more than there should be.
+        Raises LedgerError if there is no progress, or if balances count too many entries.
         """
         while any(self.compared(shard) < end for shard, end in ends.items()):
-            await self._movement(STUCK_SECONDS, "transactions wait to be reconciled")
+            await self._progress_made("transactions wait to be reconciled")
         while (count := self.entries()) < entries:
-            await self._movement(STUCK_SECONDS, f"{entries - count} entries are in no balance")
+            await self._progress_made(f"{entries - count} entries are in no balance")
         if count > entries:
             raise LedgerError(f"The balances count {count - entries} entries too many.")
 
-    async def _movement(self, seconds: float, missing: str) -> None:
+    async def _progress_made(self, missing: str) -> None:
         self._moved.clear()
         waiting = asyncio.ensure_future(self._moved.wait())
         done, _ = await asyncio.wait(
-            (waiting, self._task), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            (waiting, self._task), timeout=STUCK_SECONDS, return_when=asyncio.FIRST_COMPLETED
         )
         waiting.cancel()
         if self._task in done:
             self._task.result()
         if not done:
             raise LedgerError(
-                f"Nothing came out for {seconds:.0f} s, and {missing}. The worker's log may say "
+                f"No progress for {STUCK_SECONDS:.0f} s, and {missing}. The worker's log may show "
                 "why: `faust-ledger status` names it."
             )
 
     def latencies(self, samples: Sampled, before: Mapping[int, int]) -> Row:
-        """Milliseconds from due to covered by progress, and to counted in a balance that is out.
+        """Milliseconds from when a transaction was due to its progress, and to its balance.
 
         `before`: entries of the sampled accounts when the load generator began to count.
         """
@@ -174,7 +158,7 @@ class Watch:
 
 
 def histogram(microseconds: Iterable[int]) -> Row:
-    """Percentiles in milliseconds, and the histogram itself in HdrHistogram's own encoding."""
+    """Percentiles in milliseconds, and the histogram in the encoding of HdrHistogram."""
     held = HdrHistogram(1, LONGEST, SIGNIFICANT)
     for each in microseconds:
         held.record_value(max(each, 1))

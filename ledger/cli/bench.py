@@ -1,152 +1,136 @@
-"""`faust-ledger bench`: throughput, latency and cost of the whole system on this machine."""
+"""`faust-ledger bench`: measure throughput, latency and cost of the whole system."""
 
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ledger.cli.output import AsJson, say
+from ledger.cli.output import FINDINGS, AsJson, print_note
 from ledger.cli.stack import directory
 
 if TYPE_CHECKING:
+    from ledger.bench.run import Wanted
     from ledger.settings import Settings
     from ledger.stack.record import Record
 
-FAILED = 1
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this file to `app`."""
-    app.command()(bench)
-
-
-class Scenario(StrEnum):
-    """What can be measured."""
-
-    REFERENCE = "reference"
-    ACCOUNTS = "accounts"
-    FEES = "fees"
-    WORKERS = "workers"
-    SHARDS = "shards"
-    JOURNAL = "journal"
-    RECOVERY = "recovery"
+Scenario = Literal["reference", "accounts", "fees", "workers", "shards", "journal", "recovery"]
 
 
 def bench(
-    scenario: Annotated[
-        Scenario, typer.Argument(help="What is measured.", show_choices=True)
-    ] = Scenario.REFERENCE,
-    seconds: Annotated[
-        float, typer.Option(min=0.1, help="How long, at least, as fast as they go.")
-    ] = 60,
-    warm_up: Annotated[
-        float, typer.Option(min=0.1, help="Seconds of load that are not counted, first.")
-    ] = 20,
+    scenario: Annotated[Scenario, typer.Argument(help="What to measure.")] = "reference",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Least seconds at full speed.")] = 60,
+    warm_up: Annotated[float, typer.Option(min=0.1, help="Seconds of warm-up load.")] = 20,
     rates: Annotated[
         str, typer.Option(help="Transactions a second at which latency is measured.")
     ] = "500,2000,5000",
-    rate_seconds: Annotated[float, typer.Option(min=1, help="How long each of them.")] = 20,
+    rate_seconds: Annotated[float, typer.Option(min=1, help="Seconds at each rate.")] = 20,
     accounts: Annotated[
         int | None,
-        typer.Option(
-            min=100,
-            show_default=False,
-            help="Over how many accounts. Default: 10,000; for recovery 1,000,000.",
-        ),
+        typer.Option(min=100, help="Number of accounts. Default: 10,000; for recovery 1,000,000."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="How many workers share the work.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of workers.")] = 1,
     single: Annotated[
-        int, typer.Option(min=1, help="Transactions for the comparator: one record at a time.")
+        int, typer.Option(min=1, help="Transactions for the comparator with one at a time.")
     ] = 5_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Of a scenario of two cases.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of a comparison of two cases.")] = 5,
     chart: Annotated[
         Path | None,
-        typer.Option(show_default=False, help="Draw latency over throughput: .svg, .png, .pdf."),
+        typer.Option(help="File for a chart of latency over throughput: .svg, .png or .pdf."),
     ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            show_default=False,
-            help="Measure on this stack, and leave the transactions in it; two cases below it. "
-            "Default: a new one, removed afterwards.",
+            help="Data directory of the stack to measure; the transactions stay in it. A "
+            "comparison makes two stacks below it. Default: a new stack, removed afterwards."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure throughput and latency, from publishing to the reconciled balance.
 
-    Transactions of two entries, uniform over the accounts, from a process of its own. Beside it
-    the floor, the least work that gets the same transactions into the same journal, and Faust as
-    it is usually written, one record at a time. The other scenarios compare two cases in turns:
-    a million accounts, one account in every transaction (fees), two workers, 32 shards, a journal
-    of 20 million entries; recovery restarts a worker with its disk and without it.
+    A separate process publishes transactions of two entries, uniform over the accounts. Two
+    comparators process the same transactions: the floor, which is the least work that posts them
+    to the same journal, and a usual Faust application, which takes one record at a time.
 
-    Exit codes: 0 measured; 1 it does not reconcile, so there is no result; 3 a fault.
+    Other scenarios compare two cases in turns: a million accounts (accounts), one account in every
+    transaction (fees), two workers (workers), 32 shards (shards), and a journal of 20 million
+    entries (journal). recovery restarts a worker with its disk and without it.
+
+    Exit codes: 0 measured; 1 the ledger does not reconcile, so there is no result; 3 a fault.
     """
     from ledger.bench import show
-    from ledger.bench.recovery import recover
-    from ledger.bench.run import BenchFailed, Wanted, measure
-    from ledger.demo.show import to_stdout
+    from ledger.bench.run import BenchFailed, Wanted
+    from ledger.terminal import console
 
+    wanted = Wanted(
+        seconds, warm_up, _numbers(rates), rate_seconds, accounts or 10_000, workers, single
+    )
     try:
-        if scenario is Scenario.REFERENCE:
-            wanted = Wanted(
-                seconds, warm_up, _numbers(rates), rate_seconds,
-                accounts or 10_000, workers, single,
-            )  # fmt: skip
-            with fresh(data_dir) as record:
-                found = measure(record, wanted, check, say)
-            shown = show.results
-        elif scenario is Scenario.RECOVERY:
-            with fresh(data_dir) as record:
-                found = recover(record, accounts or 1_000_000, check, say)
-            shown = show.recovered
+        if scenario == "reference":
+            found, show_found = _measure(wanted, data_dir), show.show_results
+        elif scenario == "recovery":
+            found = _measure_recovery(accounts or 1_000_000, data_dir)
+            show_found = show.show_recovery
         else:
-            found = _compared(scenario, rounds, seconds, warm_up, data_dir)
-            shown = show.compared
+            found = _compare(scenario, rounds, seconds, warm_up, data_dir)
+            show_found = show.show_comparison
     except BenchFailed as error:
-        say(f"No result: {error}")
+        print_note(f"No result: {error}")
         if as_json:
             print(json.dumps({"failed": str(error)}))
-        raise typer.Exit(FAILED) from error
-    found = {"scenario": scenario.value} | found
-    if chart is not None and scenario is Scenario.REFERENCE:
+        raise typer.Exit(FINDINGS) from error
+    found = {"scenario": scenario} | found
+    if chart is not None and scenario == "reference":
         from ledger.bench.chart import draw
 
         draw(found, chart)
-        say(f"drawn in {chart}")
+        print_note(f"chart written to {chart}")
     if as_json:
         print(json.dumps(found))
     else:
-        shown(to_stdout(), found)
+        show_found(console(), found)
 
 
 def _numbers(rates: str) -> tuple[int, ...]:
     found = rates.split(",")
     if not all(each.strip().isdecimal() and int(each) for each in found):
         raise typer.BadParameter(
-            "give whole numbers of transactions a second with commas between: 500,2000.",
+            "give whole numbers of transactions a second, separated by commas: 500,2000.",
             param_hint="--rates",
         )
     return tuple(map(int, found))
 
 
-def _compared(
+def _measure(wanted: "Wanted", data_dir: Path | None) -> dict[str, Any]:
+    from ledger.bench.run import measure
+
+    with fresh(data_dir) as record:
+        return measure(record, wanted, check, print_note)
+
+
+def _measure_recovery(accounts: int, data_dir: Path | None) -> dict[str, Any]:
+    from ledger.bench.recovery import measure_recovery
+
+    with fresh(data_dir) as record:
+        return measure_recovery(record, accounts, check, print_note)
+
+
+def _compare(
     scenario: Scenario, rounds: int, seconds: float, warm_up: float, data_dir: Path | None
 ) -> dict[str, Any]:
-    from ledger.bench.pairs import PAIRS, Rounds, compare
+    from ledger.bench.pairs import PAIRS, Rounds, compare_cases
 
     place = data_dir or Path(mkdtemp(prefix="faust-ledger-bench-"))
-    say(f"two ledgers in {place}")
-    found = compare(
-        PAIRS[scenario.value], Rounds(rounds, warm_up, seconds), place, _prepared, check, say
+    print_note(f"two ledgers in {place}")
+    found = compare_cases(
+        PAIRS[scenario], Rounds(rounds, warm_up, seconds), place, _stack_of, check, print_note
     )
     if data_dir is None:
         shutil.rmtree(place, ignore_errors=True)
@@ -154,8 +138,8 @@ def _compared(
 
 
 @contextmanager
-def _prepared(place: Path, given: Mapping[str, str]) -> Iterator["Record"]:
-    """A stack of a ledger with settings of its own."""
+def _stack_of(place: Path, given: Mapping[str, str]) -> Iterator["Record"]:
+    """A stack of a ledger with the settings `given`."""
     os.environ |= {f"FAUST_LEDGER_{name.upper()}": value for name, value in given.items()}
     with fresh(place) as record:
         yield record
@@ -163,31 +147,31 @@ def _prepared(place: Path, given: Mapping[str, str]) -> Iterator["Record"]:
 
 @contextmanager
 def fresh(data_dir: Path | None) -> Iterator["Record"]:
-    """A stack for the measurement; stopped afterwards, and removed if it was made for it alone.
+    """A stack for the measurement, stopped afterwards; removed too if it has no `data_dir`.
 
-    One whose measurement failed stays: its logs say why.
+    After a failure the stack's files stay: its logs show the reason.
     """
     from ledger.cli.output import errors
-    from ledger.demo.stage import running
+    from ledger.demo.stage import running_stack
     from ledger.stack.progress import shown
 
     place = directory(data_dir or Path(mkdtemp(prefix="faust-ledger-bench-")))
     try:
-        say(f"starting a stack in {place}")
+        print_note(f"starting a stack in {place}")
         with (
             shown(errors()) as meters,
-            running(place, workers=0, meters=meters, say=lambda line: None) as record,
+            running_stack(place, workers=0, meters=meters, say=lambda line: None) as record,
         ):
             yield record
     except BaseException:
-        say(f"What it left, its logs too, is in {place}")
+        print_note(f"The stack's data and logs are left in {place}")
         raise
     if data_dir is None:
         shutil.rmtree(place, ignore_errors=True)
 
 
 async def check(settings: "Settings", *, full: bool = True) -> Mapping[str, Any]:
-    """What `faust-ledger reconcile --full --json` prints, or without `--full`."""
-    from ledger.cli.reconcile import compared
+    """The report of `faust-ledger reconcile --full --json`, or without `--full`."""
+    from ledger.cli.reconcile import audited
 
-    return (await compared(settings, full=full)).as_json()
+    return (await audited(settings, full=full)).as_json()

@@ -1,33 +1,36 @@
-"""What balances and trial balance say of themselves: whether anything is missing, and where."""
+"""Whether balances and the trial balance count everything, and if not, which shards lack what."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ledger.cli.output import say
+from ledger.cli.output import open_sources, print_note
+from ledger.clock import now
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.errors import LedgerError
 
 if TYPE_CHECKING:
     from ledger.audit.reading import Sources
-    from ledger.client.ends import Ends
+    from ledger.client.ends import LogEnds
     from ledger.domain.run import Watermark
     from ledger.gl.books import BalanceSnapshot
     from ledger.gl.postgresql import PostgresJournal
     from ledger.settings import Settings
 
 INCOMPLETE = 4
-"""Exit status of an answer that lacks something, or may."""
-PATIENCE = 2.0
-"""Seconds for what is on its way: under load something always is."""
+"""Exit status of an answer that lacks something, or may lack something."""
+PATIENCE_SECONDS = 2.0
+"""Seconds to wait for what the log has and the answer does not yet count."""
 POLL_SECONDS = 0.05
 
+T = TypeVar("T")
 Marks = Mapping[int, "Watermark"]
 
 
-class Statement:
-    """What is known of an answer; `why` has sentences of what stood in the way of knowing."""
+class CompletenessReport:
+    """The completeness of an answer; `why`: sentences about what could not be determined."""
 
     def __init__(self, completeness: Completeness, why: list[str]) -> None:
         self._found, self._why = completeness, why
@@ -35,11 +38,11 @@ class Statement:
     @property
     def complete(self) -> bool:
         """False also where it is not known."""
-        # By recorded time the general ledger alone may prove it.
+        # By recorded time the general ledger alone can prove it.
         return self._found.complete and (self._found.by_record or not self._why)
 
     def fields(self) -> dict[str, Any]:
-        """For JSON, of one account's row: short, for there may be many."""
+        """The JSON fields added to each account's row."""
         missing = [_shard(self._found, each) for each in self._found.missing]
         return {
             "complete": self.complete,
@@ -48,7 +51,7 @@ class Statement:
         }
 
     def whole(self) -> dict[str, Any]:
-        """For JSON, of a whole answer: `fields`, and where every shard is."""
+        """The JSON fields of a whole answer: `fields`, and the position of every shard."""
         found = self._found
         return self.fields() | {
             "by": found.asked.by,
@@ -58,23 +61,23 @@ class Statement:
         }
 
     def sentences(self) -> list[str]:
-        """For people."""
+        """The report for people."""
         found = self._found
         if self.complete:
             return [_complete(found)]
-        said = [f"Whether this is complete is not known: {each}" for each in self._why]
+        sentences = [f"Whether this is complete is not known: {each}" for each in self._why]
         if found.to_come:
-            said.append(
-                f"NOT COMPLETE: {_shown(found.asked.as_of)} had not passed; what is recorded up to "
-                f"{_shown(found.through)} is in."
+            sentences.append(
+                f"NOT COMPLETE: {_shown(found.asked.as_of)} had not passed; everything recorded up "
+                f"to {_shown(found.through)} is counted."
             )
-        return said + [f"NOT COMPLETE: {_lacks(found, each)}" for each in found.missing]
+        return sentences + [f"NOT COMPLETE: {_lacks(found, each)}" for each in found.missing]
 
 
 def _shown(micros: int | None) -> str | None:
-    from ledger.client.drafts import shown
+    from ledger.client.drafts import rfc3339
 
-    return None if micros is None else shown(micros)
+    return None if micros is None else rfc3339(micros)
 
 
 def _complete(found: Completeness) -> str:
@@ -85,19 +88,19 @@ def _complete(found: Completeness) -> str:
 
 
 def _lacks(found: Completeness, each: Position) -> str:
-    begins = f"shard {each.shard} is in up to position {each.counted}"
+    begins = f"shard {each.shard} is counted up to position {each.counted}"
     through = each.through(found.moment)
     recorded = f" (recorded before {_shown(through)})" if through else ""
     if each.log_end is None:
-        return f"{begins}{recorded}; where its log ends could not be read."
+        return f"{begins}{recorded}; the end of its log could not be read."
     if each.cut:
         return (
-            f"{begins}, but its log ends at {each.log_end}: it was truncated or made anew "
+            f"{begins}, but its log ends at {each.log_end}: it was truncated or recreated "
             "(docs/runbooks/topic-lost.md)."
         )
     return (
         f"{begins} of {each.log_end}{recorded}; {each.waiting} records wait. "
-        "`faust-ledger status` says why."
+        "`faust-ledger status` shows why."
     )
 
 
@@ -111,13 +114,13 @@ def _shard(found: Completeness, each: Position) -> dict[str, Any]:
     }
 
 
-def tell(statement: Statement, *, as_json: bool) -> None:
-    """Under the answer; in JSON it is in the answer, and people are told of what is missing."""
-    for sentence in statement.sentences():
+def print_completeness(report: CompletenessReport, *, as_json: bool) -> None:
+    """Print it below the answer; with --json, what is missing goes to stderr."""
+    for sentence in report.sentences():
         if not as_json:
             print(sentence)
-        elif not statement.complete:
-            say(sentence)
+        elif not report.complete:
+            print_note(sentence)
 
 
 async def of_ledger(
@@ -125,77 +128,78 @@ async def of_ledger(
     journal: "PostgresJournal",
     asked: Asked,
     read: Callable[[], "BalanceSnapshot"],
-) -> tuple["BalanceSnapshot", Statement]:
-    """What `read` finds in the general ledger, and how complete it is. Waits for what is due."""
-    ends, why = await _ends(settings, asked)
+) -> tuple["BalanceSnapshot", CompletenessReport]:
+    """The result of `read`, from the general ledger, and its completeness.
+
+    Waits up to PATIENCE_SECONDS for what the log has and the general ledger does not have yet.
+    """
+    from ledger.client.ends import completeness_of
+
+    ends, why = await _log_ends(settings, asked)
     if ends is not None:
         await _until_level(settings, asked, ends, lambda: asyncio.to_thread(journal.watermarks))
     books = await asyncio.to_thread(read)
-    return books, Statement(await _completeness(settings, asked, ends, books.watermarks), why)
+    found = await completeness_of(settings, asked, ends, books.watermarks)
+    return books, CompletenessReport(found, why)
 
 
 async def of_stream(
     settings: "Settings", read: Callable[[], Awaitable[list[dict[str, Any]]]]
-) -> tuple[list[dict[str, Any]], Statement]:
-    """The same of the live balances: what is counted is what is compared and published."""
-    from ledger.audit.reading import Sources
-    from ledger.client.shards import as_founded
-    from ledger.gl.postgresql import PostgresJournal
+) -> tuple[list[dict[str, Any]], CompletenessReport]:
+    """The result of `read`, from the live balances, and its completeness.
+
+    What is compared and published is counted. Waits as `of_ledger` does.
+    """
+    from ledger.client.ends import completeness_of
 
     asked = Asked()
-    ends, why = await _ends(settings, asked)
-    if ends is None:
-        return await read(), Statement(await _completeness(settings, asked, None, {}), why)
-    settings = await as_founded(settings)
-    sources = Sources.of(settings, PostgresJournal(settings.database_url))
+    ends, why = await _log_ends(settings, asked)
     marks: Marks = {}
-    try:
-        async with asyncio.timeout(3 * PATIENCE):
-            marks = await _until_level(settings, asked, ends, lambda: _compared(sources))
-            why = await _until_published(sources)
-    except (LedgerError, TimeoutError) as error:
-        why = [str(error) or "Kafka takes longer than usual to answer."]
-    finally:
-        await sources.close()
+    if ends is not None:
+        async with open_sources(settings) as sources:
+            try:
+                async with asyncio.timeout(3 * PATIENCE_SECONDS):
+                    look = partial(_compared, sources)
+                    marks = await _until_level(settings, asked, ends, look)
+                    why = await _until_published(sources)
+            except (LedgerError, TimeoutError) as error:
+                why = [str(error) or "Kafka takes longer than usual to answer."]
     rows = await read()
-    return rows, Statement(await _completeness(settings, asked, ends, marks), why)
+    return rows, CompletenessReport(await completeness_of(settings, asked, ends, marks), why)
 
 
-async def _ends(settings: "Settings", asked: Asked) -> "tuple[Ends | None, list[str]]":
-    """Where the log ends, or why that is not known; for a time just past, once clocks agree."""
-    from ledger.client.ends import CLOCKS, ends
+async def _log_ends(settings: "Settings", asked: Asked) -> "tuple[LogEnds | None, list[str]]":
+    """The ends of the log, or why they are not known.
 
-    since = time.time_ns() // 1_000 - (asked.as_of or 0)
-    if asked.by == "recorded" and 0 <= since < CLOCKS:
-        await asyncio.sleep((CLOCKS - since) / 1e6)
+    For a recorded time that has only just passed it first waits until the brokers' clocks have
+    passed it too.
+    """
+    from ledger.client.ends import CLOCK_MARGIN, log_ends
+
+    since = now() - (asked.as_of or 0)
+    if asked.by == "recorded" and 0 <= since < CLOCK_MARGIN:
+        await asyncio.sleep((CLOCK_MARGIN - since) / 1e6)
     try:
-        return await ends(settings), []
+        return await log_ends(settings), []
     except LedgerError as error:
         return None, [str(error)]
 
 
 async def _until_level(
-    settings: "Settings", asked: Asked, ends: "Ends", look: Callable[[], Awaitable[Marks]]
+    settings: "Settings", asked: Asked, ends: "LogEnds", look: Callable[[], Awaitable[Marks]]
 ) -> Marks:
-    """How far each shard is, once it is as far as the log was, or does not get there soon."""
-    until = time.monotonic() + PATIENCE
-    marks = await look()
-    found = await _completeness(settings, asked, ends, marks)
-    due = {each.shard: ends.by_shard[each.shard] for each in found.missing if not each.cut}
-    while time.monotonic() < until and any(
-        shard not in marks or marks[shard].end < end for shard, end in due.items()
-    ):
-        await asyncio.sleep(POLL_SECONDS)
-        marks = await look()
-    return marks
-
-
-async def _completeness(
-    settings: "Settings", asked: Asked, ends: "Ends | None", marks: Marks
-) -> Completeness:
+    """The shards' watermarks by `look`, once they reach `ends` or PATIENCE_SECONDS are over."""
     from ledger.client.ends import completeness_of
 
-    return await completeness_of(settings, asked, ends, marks)
+    marks = await look()
+    found = await completeness_of(settings, asked, ends, marks)
+    due = {each.shard: ends.by_shard[each.shard] for each in found.missing if not each.cut}
+    if not due:
+        return marks
+    return await _poll(
+        look,
+        lambda marks: all(each in marks and marks[each].end >= end for each, end in due.items()),
+    )
 
 
 async def _compared(sources: "Sources") -> Marks:
@@ -203,15 +207,24 @@ async def _compared(sources: "Sources") -> Marks:
 
 
 async def _until_published(sources: "Sources") -> list[str]:
-    """Wait until every stripe is in a published balance; a sentence where some is not soon."""
+    """Wait until every stripe is in a published balance; a sentence if some are not in time."""
     ends = await sources.stripes_ends()
-    until = time.monotonic() + PATIENCE
-    while True:
+
+    async def look() -> list[int]:
         summed = await sources.summed()
-        behind = [each for each, end in ends.items() if summed.get(each, 0) < end]
-        if not behind:
-            return []
-        if time.monotonic() > until:
-            some = ", ".join(map(str, behind))
-            return [f"the published balances are behind in partitions {some} of the stripes topic."]
+        return [each for each, end in ends.items() if summed.get(each, 0) < end]
+
+    if behind := await _poll(look, lambda behind: not behind):
+        some = ", ".join(map(str, behind))
+        return [f"the published balances are behind in partitions {some} of the stripes topic."]
+    return []
+
+
+async def _poll(look: Callable[[], Awaitable[T]], is_done: Callable[[T], bool]) -> T:
+    """The first result of `look` that is done, or the one after PATIENCE_SECONDS."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        found = await look()
+        if is_done(found) or time.monotonic() > until:
+            return found
         await asyncio.sleep(POLL_SECONDS)

@@ -1,29 +1,28 @@
-"""Whether lines without a created_at of their own may be given one, and by whose knowledge."""
+"""Whether lines without created_at may be given one: only if no repetition can be new money."""
 
-import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from ledger.cli.output import say
+from ledger.cli.output import print_note
+from ledger.clock import now
 
 if TYPE_CHECKING:
-    from ledger.cli.publish import Source, Wish
+    from ledger.cli.publish import Input, PublishRequest
     from ledger.client.past import Past
     from ledger.settings import Settings
 
 TOO_OLD = (
     "Repetitions are recognised for that long only. Nothing was sent. Give the lines their "
-    "created_at, or pass `--created-at now`: what was published before is looked up, where the "
-    "general ledger can be asked, and not sent again."
+    "created_at, or pass `--created-at now`: ids that were accepted before are then looked up in "
+    "the general ledger, where it can be asked, and are not sent again."
 )
 
 
-def opened(settings: "Settings", stack: AsyncExitStack) -> "Past":
-    """Connects when it is first asked."""
+def open_past(settings: "Settings", stack: AsyncExitStack) -> "Past":
+    """The `Past` of this ledger; it connects to the database at the first question."""
     from sqlalchemy.exc import ArgumentError
 
     from ledger.client.past import Past
-    from ledger.client.publisher import present
     from ledger.gl.journal import JournalUnavailable
     from ledger.gl.postgresql import PostgresJournal
 
@@ -31,22 +30,22 @@ def opened(settings: "Settings", stack: AsyncExitStack) -> "Past":
         try:
             found = PostgresJournal(settings.database_url)
         except ArgumentError as error:
-            raise JournalUnavailable("the setting database_url is no address") from error
+            raise JournalUnavailable("the setting database_url is not an address") from error
         stack.callback(found.close)
         return found
 
-    return Past(settings, journal, clock=present)
+    return Past(settings, journal, clock=now)
 
 
-async def undatable(wish: "Wish", source: "Source", past: "Past") -> bool:
-    """Say so if nobody could tell a repetition of these lines from new money."""
+async def is_undatable(request: "PublishRequest", source: "Input", past: "Past") -> bool:
+    """Whether repetitions of these lines could be taken for new money; prints why."""
     from ledger.client.bulk import first_without_time
 
-    if wish.created_at is not None or not source.again:
+    if request.created_at is not None or not source.is_seekable:
         return False
     is_known = await past.find([]) is not None
-    # After that: by then the window is the ledger's, and not what is set here.
-    why = _too_old(source, past.window) if wish.check else None
+    # Only now is the window the ledger's, and not the setting's.
+    why = _too_old(source, past.window) if request.check else None
     if why is None and is_known:
         return False
     number = await first_without_time(source.stream)
@@ -54,19 +53,18 @@ async def undatable(wish: "Wish", source: "Source", past: "Past") -> bool:
     if number is None:
         return False
     if why:
-        say(f"{wish.file} {why}, and line {number} says no created_at of its own. {TOO_OLD}")
+        print_note(f"{request.file} {why}, and line {number} has no created_at. {TOO_OLD}")
     else:
-        say(f"Line {number} says no created_at of its own. {past.sentence} Nothing was sent.")
+        print_note(f"Line {number} has no created_at. {past.sentence} Nothing was sent.")
     return True
 
 
-def _too_old(source: "Source", window: int) -> str | None:
-    """Of a file that was last modified before the window, microseconds."""
+def _too_old(source: "Input", window: int) -> str | None:
+    """A clause about a file that was last modified longer ago than `window`, in microseconds."""
     from ledger.domain.policy import DAY
 
     if source.modified is None:
         return None
-    age = time.time_ns() // 1000 - source.modified
-    if age <= window:
+    if now() - source.modified <= window:
         return None
     return f"was last modified more than {window // DAY} days ago"

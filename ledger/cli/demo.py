@@ -1,13 +1,13 @@
-"""`faust-ledger demo`: see the whole ledger at work on one machine."""
+"""`faust-ledger demo`: show the whole ledger at work on one machine."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ledger.cli.output import OK, errors, run
+from ledger.cli.output import FINDINGS, OK, errors, run
 from ledger.cli.stack import directory, teller
+from ledger.clock import now
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,85 +16,82 @@ if TYPE_CHECKING:
 
 SEED = 1993
 SECONDS = 120.0
-FAILED = 1
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file to `app`."""
-    app.command()(demo)
-
-
-def demo(
+def run_demo(
     data_dir: Annotated[
         Path | None,
         typer.Option(
             show_default=False,
-            help="Whose ledger to play on: made-up money goes into it. Default: one of its own.",
+            help="Data directory of the ledger that takes the made-up money. Default: one of the "
+            "demo's own.",
         ),
     ] = None,
     transactions: Annotated[
-        int, typer.Option(min=100, help="How many are published, a few bad ones included.")
+        int, typer.Option(min=100, help="How many to publish; a few of them are bad.")
     ] = 5_000,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave it running, to look around.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running.")] = False,
 ) -> None:
-    """A wealth manager's day: start everything, publish transactions, show what came of them.
+    """Start a ledger, publish a wealth manager's day of transactions, and show the results.
 
-    Exit codes: 0 all reconciled or refused, as they should be; 1 not, or a break; 3 a fault.
+    Exit codes: 0 every transaction is reconciled or refused as expected; 1 not, or there is a
+    break; 3 a fault.
     """
     from ledger.demo import show
-    from ledger.demo.stage import running
+    from ledger.demo.stage import running_stack
     from ledger.stack.progress import shown
     from ledger.stack.stack import settings_of
+    from ledger.terminal import console as stdout
 
     place = directory(data_dir or home())
-    console, messages = show.to_stdout(), errors()
+    console, messages = stdout(), errors()
     show.line(console, f"The demo's data: {place}")
     with (
         shown(messages) as meters,
-        running(place, workers=1, keep=keep, meters=meters, say=teller(messages)) as record,
+        running_stack(place, workers=1, keep=keep, meters=meters, say=teller(messages)) as record,
     ):
         well = run(play(settings_of(record), console, transactions))
         show.line(console, ending(place, keep=keep))
-    raise typer.Exit(OK if well else FAILED)
+    raise typer.Exit(OK if well else FINDINGS)
 
 
 def home() -> Path:
-    """A data directory that is nobody else's."""
+    """The demo's own data directory."""
     import platformdirs
 
     return platformdirs.user_data_path("faust-ledger") / "demo"
 
 
 async def play(settings: "Settings", console: "Console", count: int) -> bool:
-    """Publish, follow, print; whether all came out as it should."""
+    """Publish `count` transactions and print the results. Returns whether all are as expected."""
+    from ledger.cli.reconcile import audited
     from ledger.client.balances import BalanceReader
     from ledger.demo import show
-    from ledger.demo.check import reconcile
     from ledger.demo.generate import generate
     from ledger.demo.play import Player, register_assets
 
-    now = time.time_ns() // 1_000
-    # Other ids each time: the same ones would be repetitions, and no money would move.
-    stream = list(generate(count, seed=SEED, label=f"demo-{now // 1_000_000}", at=now))
+    at = now()
+    # Each demo has ids of its own: those of an earlier demo would be repetitions.
+    stream = list(generate(count, seed=SEED, label=f"demo-{at // 1_000_000}", at=at))
     await register_assets(settings, SECONDS)
     show.line(console, f"\nPublishing {count:,} transactions of a wealth manager and its clients")
     with show.following(console, count) as on_live:
         played = await Player(settings, seconds=SECONDS, on_live=on_live).play(stream)
     async with BalanceReader(settings) as reader:
         balances = await reader.snapshot()
-    show.balances(console, balances, show.busiest_client(stream, balances))
-    show.refusals(console, played.refusals)
-    show.summary(console, played)
-    report = await reconcile(settings)
-    show.verdict(console, played, report)
+    show.show_balances(console, balances, show.busiest_client(stream, balances))
+    show.show_refusals(console, played.refusals)
+    show.show_summary(console, played)
+    report = await audited(settings, full=False)
+    show.show_verdict(console, played, report)
     return played.well and not (report.breaks or report.pending)
 
 
 def ending(place: Path, *, keep: bool) -> str:
-    """What can be done next."""
+    """The last line: what to do next."""
     if keep:
         return (
-            f"\nStill running. Look around with `faust-ledger balances --data-dir {place}`, stop "
-            f"it with `faust-ledger down --data-dir {place}`"
+            "\nThe stack is running. Show balances with `faust-ledger balances --data-dir "
+            f"{place}`, stop it with `faust-ledger down --data-dir {place}`"
         )
-    return "Stopping what this has started; the next demo goes on from these balances"
+    return "Stopping what the demo started; the next demo continues from these balances"

@@ -1,107 +1,84 @@
-"""The command `faust-ledger`: one file a command group, each of which registers its commands."""
+"""The program `faust-ledger`."""
 
 import signal
 import sys
-from importlib.metadata import version as version_of
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from ledger.cli import (
-    audit,
-    bench,
-    demo,
-    faults,
-    helping,
-    kept,
-    policy,
-    publish,
-    read,
-    rebuild,
-    reconcile,
-    reference,
-    rejects,
-    replay,
-    settings_command,
-    stack,
-    streams,
-    topics,
-    void,
-    worker,
-)
-from ledger.cli.faults import FAULT, Commands
+from ledger.cli import faults, streams
+from ledger.cli.commands import all_commands, reflowed
+from ledger.cli.faults import FAULT, FaultReporting
 
 INTERRUPTED = 130
 
+
+class Program(FaultReporting):
+    """The group of all commands."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given | {"commands": all_commands()})
+        self.help = reflowed(self.help)
+
+
 app = typer.Typer(
-    name="faust-ledger",
-    cls=Commands,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    name="faust-ledger", cls=Program, no_args_is_help=True, pretty_exceptions_enable=False
 )
 
-for group in (
-    stack, publish, read, reconcile, reference, kept, policy, rejects, audit, replay, rebuild,
-    settings_command, topics, void, worker, demo, bench,
-):  # fmt: skip
-    group.register(app)
-helping.arrange(app)
 
-
-def _say_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(version_of("faust-ledger"))
+        from importlib.metadata import version
+
+        typer.echo(version("faust-ledger"))
         raise typer.Exit
 
 
 @app.callback()
-def options(
+def root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Say which version this is.", callback=_say_version, is_eager=True
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
         ),
     ] = False,
 ) -> None:
     """A streaming general ledger: transactions in by Kafka, reconciled balances out.
 
-    To look around, `faust-ledger demo`; to begin, `up`, then `publish`. Each command has --help.
+    `faust-ledger demo` shows everything at work. To begin, run `up`, then `publish`. Each command
+    has --help.
     """
 
 
-def _end(signum: int, frame: FrameType | None) -> None:
-    """As Ctrl-C does, of which asyncio knows, where that is not ignored as in the background."""
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Treat SIGTERM as Ctrl-C, which asyncio handles; exit where Ctrl-C is ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         sys.exit(128 + signum)
     signal.raise_signal(signal.SIGINT)
 
 
 def main() -> NoReturn:
-    """Run a command, and end with its status: docs/operations.md lists them.
+    """Run a command and exit with its status; docs/operations.md lists them.
 
-    A fault is a message on stderr and status 3; never 1, which says that something was found.
+    A fault is a message on stderr and status 3. Status 1 is kept for what a command found.
     """
-    streams.prepare()
+    streams.open_streams()
     faults.log_plainly()
-    # Else what a command has started, a stack for the bench say, would go on without it.
-    signal.signal(signal.SIGTERM, _end)
-    sys.exit(_ended())
-
-
-def _ended() -> int | str | None:
+    # A command that has started something, such as the bench a stack, then stops it.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        status = _run()
+        status = _status()
         streams.finish()
     except SystemExit as ending:
-        return ending.code
+        sys.exit(ending.code)
     except streams.OutputFailed as error:
-        faults.tell_fault(error)
-        return FAULT
-    return status
+        faults.print_fault(error)
+        sys.exit(FAULT)
+    sys.exit(status)
 
 
-def _run() -> int | str | None:
+def _status() -> int | str | None:
     try:
         app()
     except SystemExit as ending:
@@ -109,7 +86,7 @@ def _run() -> int | str | None:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        faults.tell_fault(error)
+        faults.print_fault(error)
         return FAULT
     return 0
 

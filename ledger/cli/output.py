@@ -1,11 +1,19 @@
-"""What commands share: options, settings, one loop, output for people and for programs."""
+"""What commands share: options, settings, the event loop, output for people and for programs."""
 
-import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,37 +21,37 @@ import typer
 
 from ledger.errors import SettingsError
 from ledger.hiding import hidden
-from ledger.terminal import console, plain, plain_lines, print_table
+from ledger.terminal import console, plain_lines, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ledger.audit.reading import Sources
+    from ledger.domain.run import Refusal
     from ledger.settings import Settings
 
 OK = 0
-REFUSED = 1
+FINDINGS = 1
 TIME_UP = 2
 
 T = TypeVar("T")
-
-__all__ = [  # with what is `ledger.terminal`'s
-    "OK", "REFUSED", "TIME_UP", "AsJson", "DataDir", "errors", "in_order", "meter", "one_of",
-    "plain", "print_json", "print_table", "run", "say", "say_voids", "settings_for", "tell",
-    "time_option", "voided_since",
-]  # fmt: skip
 
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir", envvar="FAUST_LEDGER_DATA_DIR", show_default=False,
-        help="The embedded stack to talk to. Default: the setting data_dir.",
+        help="Data directory of the stack and its workers. Default: the setting data_dir.",
     ),
 ]  # fmt: skip
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for programs.")]
+Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for every shard.")]
+Reason = Annotated[
+    str, typer.Option(help="Who asked for this, and why. It is recorded with the change.")
+]
 
 
 def settings_for(data_dir: Path | None) -> "Settings":
-    """The settings of this command; a company's proxy is kept out of loopback's way."""
+    """The settings of this command. Loopback addresses are excluded from an HTTP proxy."""
     from ledger.settings import STACK_FILE, load
     from ledger.stack.prepare import around_proxies
 
@@ -60,38 +68,78 @@ def settings_for(data_dir: Path | None) -> "Settings":
     return settings
 
 
+def founded_settings(data_dir: Path | None) -> "Settings":
+    """`settings_for`, with the number of shards that the ledger's policy has."""
+    from ledger.client.shards import as_founded
+
+    return run(as_founded(settings_for(data_dir)))
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, on a fast loop."""
+    """The result of `work`, run on uvloop."""
+    import asyncio
+
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
 
 
+@asynccontextmanager
+async def open_sources(settings: "Settings") -> "AsyncIterator[Sources]":
+    """The topics and the general ledger, as audits read them."""
+    from ledger.audit.reading import Sources
+    from ledger.client.shards import as_founded
+    from ledger.gl.postgresql import PostgresJournal
+
+    settings = await as_founded(settings)
+    sources = Sources.of(settings, PostgresJournal(settings.database_url))
+    try:
+        yield sources
+    finally:
+        await sources.close()
+
+
 def print_json(found: Mapping[str, Any]) -> None:
-    """One object on a line of stdout."""
+    """Print one object on a line of stdout."""
     # Escaped: some readers of lines take U+2028 for the end of one.
     print(json.dumps(found))
 
 
-def tell(text: str) -> None:
-    """Lines for people, on stdout; what a producer wrote is among them."""
+def print_plain(text: str) -> None:
+    """Print lines on stdout, with control characters that a producer wrote spelt out."""
     print(plain_lines(text))
 
 
-def say(text: str) -> None:
-    """Lines for people, on stderr, without passwords."""
+def print_note(text: str) -> None:
+    """Print lines on stderr, without passwords or control characters."""
     # Not typer's echo, which writes UTF-8 where ASCII was asked for.
     print(plain_lines(hidden(text)), file=sys.stderr, flush=True)
 
 
+def print_rows(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print a table of `rows`, which have a value or None for each name in `columns`."""
+    print_table(
+        columns,
+        [["" if row[name] is None else str(row[name]) for name in columns] for row in rows],
+    )
+
+
+def print_sums(sums: Mapping[str, Mapping[str, str]]) -> None:
+    """Print debits and credits by currency."""
+    print_rows(
+        {"currency": "left", "debits": "right", "credits": "right"},
+        [{"currency": code, **sides} for code, sides in sums.items()],
+    )
+
+
 def errors() -> "Console":
-    """stderr, as rich has it."""
+    """A rich console on stderr."""
     return console(sys.stderr)
 
 
 Meter = Callable[[int], None]
-"""Told how much is done so far."""
+"""Takes how much is done so far."""
 
 
 @contextmanager
@@ -117,9 +165,9 @@ def meter(what: str, total: int | None, *, in_bytes: bool = False) -> Iterator[M
 
 
 def time_option(text: str, name: str) -> int:
-    """Microseconds since 1970 of an option: RFC 3339, or a date for that day's first instant, UTC.
+    """Microseconds since 1970 of the option `name`: RFC 3339, or a date for its first instant, UTC.
 
-    Anything else is a usage error, and so is a time that no ledger can speak of.
+    Anything else, and a time outside the years of a ledger, is a usage error.
     """
     from ledger.client.lines import parse_time
     from ledger.domain.transaction import EARLIEST, LATEST
@@ -128,19 +176,24 @@ def time_option(text: str, name: str) -> int:
     if isinstance(found, str):
         raise typer.BadParameter(f"{text!r} {found}; or give a date, 2024-05-01.", param_hint=name)
     if not EARLIEST <= found <= LATEST:
-        sentence = f"{text!r} is out of range: a ledger speaks of the years 1900 to 2199."
+        sentence = f"{text!r} is out of range: a ledger takes the years 1900 to 2199."
         raise typer.BadParameter(sentence, param_hint=name)
     return found
 
 
-def in_order(start: int | None, end: int | None) -> None:
-    """A usage error unless there is something between --from and --to."""
+def optional_time(text: str | None, name: str) -> int | None:
+    """`time_option`, or None for an option that was not given."""
+    return None if text is None else time_option(text, name)
+
+
+def require_order(start: int | None, end: int | None) -> None:
+    """A usage error unless --from is before --to."""
     if start is not None and end is not None and start >= end:
         raise typer.BadParameter("is not after --from, so nothing is between.", param_hint="--to")
 
 
-def one_of(given: str, known: Collection[str], name: str, what: str) -> None:
-    """A usage error unless `given`, of the option `name`, is one of the `what` there are."""
+def require_choice(given: str, known: Collection[str], name: str, what: str) -> None:
+    """A usage error unless `given`, a value of the option `name`, is in `known`, called `what`."""
     if given in known:
         return
     from ledger.settings_sources import nearest
@@ -151,22 +204,42 @@ def one_of(given: str, known: Collection[str], name: str, what: str) -> None:
     )
 
 
-def say_voids(voids: Sequence[Mapping[str, Any]]) -> None:
-    """What counts for nothing, by authority: in every audit, with who and why."""
+def print_refusal(shard: int, refusal: "Refusal") -> None:
+    """Print the refusal of a record on stderr, by its id, or its place if it has none."""
+    name = refusal.transaction_id or f"shard {shard} offset {refusal.offset}"
+    print_note(f"{name}: {refusal.code}: {located(refusal.field, refusal.reason)}")
+
+
+def located(field: str, sentence: str) -> str:
+    """`sentence`, with the name of the field unless it has it."""
+    return sentence if field in sentence else f"{field}: {sentence}"
+
+
+def note_behind(done: str, shards: Sequence[int], seconds: float) -> None:
+    """Report the shards that did not start to use a change within `seconds`."""
+    if shards:
+        print_note(
+            f"{done}, but shards {', '.join(map(str, shards))} did not take it up within "
+            f"{seconds:.0f} s: is a worker running? (`faust-ledger status`) They take it up as "
+            "soon as one runs."
+        )
+
+
+def print_voids(voids: Sequence[Mapping[str, Any]]) -> None:
+    """Print the transactions that were voided, with the reason. Every audit shows them."""
     if not voids:
         return
     print(f"{len(voids):,} void by authority, counted nowhere (`faust-ledger void list`)")
-    names = ("shard", "offset", "transaction", "void_offset", "reason")
     columns: dict[str, Any] = {
         "shard": "right", "offset": "right", "transaction": "left", "voided at": "right",
         "reason": "prose",
     }  # fmt: skip
-    print_table(columns, [[str(each[name]) for name in names] for each in voids])
+    print_rows(columns, [{**each, "voided at": each["void_offset"]} for each in voids])
 
 
 def voided_since(count: int) -> str:
-    """What to say of accepted transactions that were voided before they were posted."""
+    """The sentence about accepted transactions that were voided before they were posted."""
     return (
-        f"{count:,} of them could not be posted, and were voided: they count for nothing "
+        f"{count:,} of them could not be posted and were voided: they do not count "
         "(`faust-ledger void list`)"
     )

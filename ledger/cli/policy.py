@@ -1,4 +1,4 @@
-"""`faust-ledger policy` and `clock limit`: what a ledger decides by, as records of its own."""
+"""`faust-ledger policy` and `clock limit`: records that change how a ledger decides."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,52 +9,29 @@ from ledger.cli.output import (
     TIME_UP,
     AsJson,
     DataDir,
+    Reason,
+    Timeout,
+    note_behind,
+    optional_time,
     print_json,
-    print_table,
+    print_note,
     run,
-    say,
     settings_for,
-    time_option,
 )
+from ledger.terminal import print_table
 
 if TYPE_CHECKING:
-    from ledger.client.policy import Changed
+    from ledger.client.policy import PresentPolicy
     from ledger.domain.reference import ClockLimit
     from ledger.settings import Settings
 
-ENDING = """
 
-Exit codes: 0 done; 2 the time was up: it is written, and workers take it up when they run; 3 a
-fault, or somebody else was first.
-"""
-Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for every shard.")]
-Reason = Annotated[str, typer.Option(help="Who wants it, and why; it is kept with the change.")]
+def init_policy(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Write the first policy of a new ledger, from the settings, and the currencies of ISO 4217.
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    policy = typer.Typer(
-        name="policy",
-        help="Settings that are the ledger's own, such as how long ids are remembered.",
-        no_args_is_help=True,
-    )
-    policy.command("init")(init)
-    policy.command("show")(show)
-    policy.command("set", help=f"{set_policy.__doc__}{ENDING}")(set_policy)
-    app.add_typer(policy)
-    clock = typer.Typer(
-        name="clock", help="What to do after a broker's clock was ahead.", no_args_is_help=True
-    )
-    clock.command("limit", help=f"{limit.__doc__}{ENDING}")(limit)
-    app.add_typer(clock)
-
-
-def init(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Write a new ledger's first policy, from the settings, and the currencies of ISO 4217.
-
-    `up` does it for the embedded stack; on servers of your own do it once the topics and tables are
-    there, and after an upgrade, as a user who may write reference data and as the database's owner.
-    Doing it again changes nothing.
+    `up` does this for the embedded stack. On your own servers, run it once after the topics and
+    tables are created, and again after each upgrade, as a Kafka user who may write reference data
+    and as the owner of the database. Running it again changes nothing.
     """
     from ledger.stack.prepare import found_ledger
 
@@ -63,43 +40,50 @@ def init(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     _print(run(_present(settings)), as_json=as_json)
 
 
-def show(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Show the policy that counts. Settings make a ledger's first one, then `policy set` does."""
+def show_policy(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Show the current policy.
+
+    The settings make the first policy of a ledger; `policy set` changes it.
+    """
     _print(run(_present(settings_for(data_dir))), as_json=as_json)
 
 
-async def _present(settings: "Settings") -> "Changed":
+async def _present(settings: "Settings") -> "PresentPolicy":
     from ledger.client.imports import Importer
-    from ledger.client.policy import present
+    from ledger.client.policy import present_policy
 
     async with Importer(settings) as importer:
-        return present(importer)
+        return present_policy(importer)
 
 
 def set_policy(
     reason: Reason,
     window_days: Annotated[
-        int | None, typer.Option(min=1, max=36_500, help="How long an id is remembered.")
+        int | None, typer.Option(min=1, max=36_500, help="Days for which an id is remembered.")
     ] = None,
     early_minutes: Annotated[
         int | None,
-        typer.Option(min=0, max=1_000_000, help="How far ahead created_at may be."),
+        typer.Option(min=0, max=1_000_000, help="Minutes that created_at may be ahead."),
     ] = None,
     unknown_accounts: Annotated[
         Literal["open", "refuse"] | None,
-        typer.Option(help="What happens to an account nobody declared."),
+        typer.Option(help="What to do with an account that is not declared."),
     ] = None,
     max_transaction_bytes: Annotated[
-        int | None, typer.Option(min=1024, max=1_000_000, help="A bigger record is refused.")
+        int | None, typer.Option(min=1024, max=1_000_000, help="Largest record that is accepted.")
     ] = None,
     timeout: Timeout = 60,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change the policy. Returns when every shard decides by it.
+    """Change the policy. The command returns when every shard decides by it.
 
-    It counts from the position in each shard that the decision log records. A longer window never
-    makes a repetition new money: what was created before ids are remembered stays TOO_LATE.
+    The decision log records the position in each shard from which the policy counts. A longer
+    window never makes a repetition new money: a transaction that was created before the ledger
+    remembers all ids stays TOO_LATE.
+
+    Exit codes: 0 done; 2 the time was up: the record is written, and workers take it up when they
+    run; 3 a fault, or another change came first.
     """
     given = {
         "window_days": window_days,
@@ -109,25 +93,26 @@ def set_policy(
     }
     changes = {name: value for name, value in given.items() if value is not None}
     if not changes:
-        raise typer.BadParameter("nothing to change was named: see --help")
+        raise typer.BadParameter("give at least one option to change; see --help.")
     changed = run(_change(settings_for(data_dir), changes, reason, timeout))
     _print(changed, as_json=as_json)
     for note in changed.notes:
-        say(note)
-    raise typer.Exit(_behind(changed.behind, timeout))
+        print_note(note)
+    note_behind("Written", changed.behind, timeout)
+    raise typer.Exit(TIME_UP if changed.behind else OK)
 
 
 async def _change(
     settings: "Settings", changes: dict[str, Any], reason: str, seconds: float
-) -> "Changed":
+) -> "PresentPolicy":
     from ledger.client.imports import Importer
-    from ledger.client.policy import change
+    from ledger.client.policy import change_policy
 
     async with Importer(settings) as importer:
-        return await change(importer, changes, reason=reason, seconds=seconds)
+        return await change_policy(importer, changes, reason=reason, seconds=seconds)
 
 
-def _print(changed: "Changed", *, as_json: bool) -> None:
+def _print(changed: "PresentPolicy", *, as_json: bool) -> None:
     if as_json:
         print_json({"policy": dict(changed.policy), "offset": changed.offset,
                     "behind": changed.behind, "notes": changed.notes})  # fmt: skip
@@ -136,53 +121,49 @@ def _print(changed: "Changed", *, as_json: bool) -> None:
     print_table({"policy": "left", "value": "right"}, rows)
 
 
-def limit(
-    shard: Annotated[int, typer.Argument(min=0, help="The shard whose log's clock was ahead.")],
+def limit_shard_clock(
+    shard: Annotated[int, typer.Argument(min=0, help="The shard whose broker's clock was ahead.")],
     reason: Reason,
     until: Annotated[
         int | None,
-        typer.Option(min=0, help="Positions before this one. Default: all that are in the log."),
+        typer.Option(min=0, help="Limit positions before this one. Default: all in the log."),
     ] = None,
     at_most: Annotated[
-        str | None, typer.Option(help="RFC 3339 time. Default: the present, by this machine.")
+        str | None,
+        typer.Option(metavar="TIME", help="RFC 3339. Default: this machine's present time."),
     ] = None,
     timeout: Timeout = 60,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have what is in a shard's log recorded at a given time at the latest.
+    """Limit the recorded time of the records in a shard's log.
 
-    For a broker's clock that was ahead, once it is right again: the shard waits until then, for
-    its records are dated in the future. See docs/runbooks/clock-ahead.md.
+    Use it after a broker's clock was ahead and was set right: the shard's records are dated in the
+    future, and without a limit the shard waits until then. See docs/runbooks/clock-ahead.md.
+
+    Exit codes: 0 done; 2 the time was up: the record is written, and workers take it up when they
+    run; 3 a fault, or another change came first.
     """
-    at = None if at_most is None else time_option(at_most, "--at-most")
-    made, behind = run(_limit(settings_for(data_dir), shard, until, at, reason, timeout))
     from ledger.domain.transaction import shown_time
 
+    at = optional_time(at_most, "--at-most")
+    made, behind = run(_limit(settings_for(data_dir), shard, until, at, reason, timeout))
     at_text = shown_time(made.at_most)
     if as_json:
         print_json({"shard": shard, "until": made.until, "at_most": at_text, "behind": behind})
     else:
         print(f"shard {shard}: positions before {made.until} are recorded at {at_text} at latest")
-    raise typer.Exit(_behind(behind, timeout))
+    note_behind("Written", behind, timeout)
+    raise typer.Exit(TIME_UP if behind else OK)
 
 
 async def _limit(
     settings: "Settings", shard: int, until: int | None, at: int | None, reason: str, seconds: float
 ) -> "tuple[ClockLimit, list[int]]":
+    from ledger.client import policy
     from ledger.client.imports import Importer
-    from ledger.client.policy import limit_clock
 
     async with Importer(settings) as importer:
-        return await limit_clock(
+        return await policy.limit_clock(
             importer, shard, until=until, at_most=at, reason=reason, seconds=seconds
         )
-
-
-def _behind(shards: list[int], seconds: float) -> int:
-    if not shards:
-        return OK
-    names = ", ".join(map(str, shards))
-    say(f"Written, but not taken up within {seconds:.0f} s by shards {names}: does a worker run? "
-        "(`faust-ledger status`) They take it up as soon as one does.")  # fmt: skip
-    return TIME_UP

@@ -1,4 +1,4 @@
-"""`faust-ledger publish`: transactions from JSON Lines."""
+"""`faust-ledger publish`: publish transactions from JSON Lines."""
 
 import os
 import stat
@@ -13,44 +13,43 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import typer
 
-from ledger.cli.dating import opened, undatable
+from ledger.cli.dating import is_undatable, open_past
 from ledger.cli.output import (
+    FINDINGS,
     OK,
-    REFUSED,
     TIME_UP,
     AsJson,
     DataDir,
+    located,
     meter,
     print_json,
+    print_note,
+    print_plain,
+    print_refusal,
     run,
-    say,
     settings_for,
-    tell,
     time_option,
     voided_since,
 )
+from ledger.clock import now
 
 if TYPE_CHECKING:
-    from ledger.client.bulk import Counts
-    from ledger.client.outcomes import Outcomes, Tally
+    from collections.abc import Awaitable, Callable
+
+    from ledger.client.bulk import Line, LineCounts
+    from ledger.client.outcomes import OutcomeWatch, Tally
     from ledger.client.past import Past
     from ledger.client.publisher import Publisher
     from ledger.domain.refusal import Refused
-    from ledger.domain.run import Refusal
     from ledger.settings import Settings
 
 SPOOL_BYTES = 16 * 1024 * 1024
-STILL_SECONDS = 10
-
-
-def register(app: typer.Typer) -> None:
-    """Add `publish`."""
-    app.command()(publish)
+STALLED_SECONDS = 10
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What was asked for; `created_at` in microseconds since 1970, None: as the source says."""
+class PublishRequest:
+    """The options; `created_at` in microseconds since 1970, None for the time of the input."""
 
     file: str
     wait: bool
@@ -63,29 +62,34 @@ class Wish:
 def publish(
     file: Annotated[str, typer.Argument(help="A file of JSON Lines, or - for standard input.")],
     wait: Annotated[
-        bool, typer.Option("--wait", help="Return when each is reconciled or refused.")
+        bool, typer.Option("--wait", help="Wait until every transaction is reconciled or refused.")
     ] = False,
     timeout: Annotated[
         float | None,
         typer.Option(
             min=0,
-            help="With --wait: seconds to wait after the last was published. "
-            "Default: as long as it takes.",
+            help="With --wait: seconds to wait after the last line is published. "
+            "Default: no limit.",
         ),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Check all lines first; send nothing if one is bad.")
+        bool,
+        typer.Option(
+            "--strict", help="Check all lines first, and publish nothing if a line is bad."
+        ),
     ] = False,
     no_check: Annotated[
         bool,
-        typer.Option("--no-check", help="Send whatever can be encoded; the service refuses it."),
+        typer.Option(
+            "--no-check", help="Publish whatever can be encoded, and leave checks to the service."
+        ),
     ] = False,
     created_at: Annotated[
         str | None,
         typer.Option(
             metavar="TIME|now",
-            help="created_at of lines without one; `now` also promises that none was ever "
-            "published. Default: the file's modification time, the present for standard input.",
+            help="created_at of lines without one. `now` also promises that none of them was ever "
+            "published. Default: the file's modification time; the present for standard input.",
         ),
     ] = None,
     data_dir: DataDir = None,
@@ -95,94 +99,95 @@ def publish(
 
     {"transaction_id", "effective_at", "kind", "entries": [{"account", "side": "debit"|"credit",
     "amount": "12.34", "currency": "CAD"}, ...], "description"?, "ordering_key"?, "created_at"?,
-    "reverses"?, "metadata"?}. Times are RFC 3339. A bad line is sent to nobody and reported on
-    stderr with its number; the others are sent.
+    "reverses"?, "metadata"?}. Times are RFC 3339. A bad line is not published: stderr names its
+    number and the reason. The other lines are published.
 
-    Ids of lines without created_at are looked up in the general ledger first, so that what was
-    accepted before is not taken for new, however long ago. Where it cannot be asked, and the
-    ledger is older than it remembers ids (window_days), such lines need --created-at.
+    The command first looks up the ids of lines without created_at in the general ledger, so that a
+    transaction that was accepted long ago is not taken for a new one. Such lines need --created-at
+    if the general ledger cannot be asked and the ledger is older than window_days, for which it
+    remembers ids.
 
-    Exit codes: 0 done, whatever lines were bad; 1 with --strict a bad line, a file that is too old
-    or needs --created-at, or with --wait an open break that touches a transaction, or one that was
-    voided since; 2 the time was up, or wrong usage; 3 a fault: publishing the same again is safe.
+    Exit codes: 0 done, even if some lines were bad; 1 with --strict a bad line, a file that is too
+    old or needs --created-at, or with --wait an open break that touches a transaction, or a
+    transaction that was voided; 2 the time was up, or wrong usage; 3 a fault: it is safe to publish
+    the same lines again.
     """
-    wish = Wish(file, wait, timeout, strict, not no_check, _created_at(created_at))
-    raise typer.Exit(run(_publish(wish, settings_for(data_dir), as_json=as_json)))
+    at = None
+    if created_at is not None:
+        at = now() if created_at == "now" else time_option(created_at, "--created-at")
+    request = PublishRequest(file, wait, timeout, strict, not no_check, at)
+    raise typer.Exit(run(_publish(request, settings_for(data_dir), as_json=as_json)))
 
 
-def _created_at(text: str | None) -> int | None:
-    if text is None:
-        return None
-    return time.time_ns() // 1000 if text == "now" else time_option(text, "--created-at")
-
-
-async def _publish(wish: Wish, settings: "Settings", *, as_json: bool) -> int:
-    from ledger.client.bulk import Counts
-    from ledger.client.outcomes import Outcomes
+async def _publish(request: PublishRequest, settings: "Settings", *, as_json: bool) -> int:
+    from ledger.client.bulk import LineCounts
+    from ledger.client.outcomes import OutcomeWatch, Tally
     from ledger.client.publisher import Publisher
 
     began = time.monotonic()
-    counts, tally, sent, done = Counts(), None, False, True
+    counts, tally, sent, done = LineCounts(), Tally() if request.wait else None, False, True
     async with AsyncExitStack() as stack:
-        source = _open(wish.file, spool=wish.strict)
+        source = _open(request.file, spool=request.strict)
         stack.callback(source.close)
-        past = opened(settings, stack)
-        if not await undatable(wish, source, past):
-            publisher = await stack.enter_async_context(Publisher(settings, check=wish.check))
+        past = open_past(settings, stack)
+        if not await is_undatable(request, source, past):
+            publisher = await stack.enter_async_context(Publisher(settings, check=request.check))
             outcomes = None
-            if wish.wait:
-                watching = Outcomes(settings, on_refused=_say_refusal)
-                outcomes = await stack.enter_async_context(watching)
-            counts, sent = await _feed(wish, source, publisher, outcomes, past)
+            if request.wait:
+                watch = OutcomeWatch(settings, on_refused=print_refusal)
+                outcomes = await stack.enter_async_context(watch)
+            counts, sent = await _feed(request, source, publisher, outcomes, past)
             if outcomes is not None and sent:
-                tally, done = await _settle(outcomes, counts.published, wish.timeout)
-    report = _report(counts, tally, time.monotonic() - began, waited=wish.wait)
-    print_json(report) if as_json else _say_report(report, tally, done=done)
+                tally, done = await _wait(outcomes, counts.published, request.timeout)
+    report = _report(counts, tally, time.monotonic() - began)
+    if as_json:
+        print_json(report)
+    else:
+        _print_report(report, tally if sent else None, done=done)
     if not sent or (tally is not None and (tally.breaks or tally.voided)):
-        return REFUSED
+        return FINDINGS
     return OK if done else TIME_UP
 
 
 @dataclass(frozen=True)
-class Source:
-    """The lines; of a regular file also its size, and when it was modified in microseconds."""
+class Input:
+    """The lines; for a regular file also its size and its modification time in microseconds."""
 
     stream: BinaryIO
     size: int | None = None
     modified: int | None = None
-    again: bool = False
-    """Whether it can be read twice."""
+    is_seekable: bool = False
 
-    def created_at(self, wish: Wish) -> int:
-        """Of lines that do not say."""
-        if wish.created_at is not None:
-            return wish.created_at
-        return time.time_ns() // 1000 if self.modified is None else self.modified
+    def created_at(self, request: PublishRequest) -> int:
+        """For lines without one."""
+        if request.created_at is not None:
+            return request.created_at
+        return now() if self.modified is None else self.modified
 
     def close(self) -> None:
-        """Standard input is not ours to close."""
+        """Close the file; standard input stays open."""
         if self.stream is not _standard_input():
             self.stream.close()
 
 
-def _open(file: str, *, spool: bool) -> Source:
-    """What cannot be read twice is spooled to a temporary file where it must be."""
+def _open(file: str, *, spool: bool) -> Input:
+    """With `spool`, what cannot be read twice is copied to a temporary file first."""
     try:
-        # Unbuffered: a thread that still waits for a buffer at the end of Python is fatal to it.
+        # Unbuffered: Python crashes at exit while a thread still waits for a buffer.
         stream = _standard_input() if file == "-" else Path(file).open("rb", buffering=0)  # noqa: SIM115
     except OSError as error:
         raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE") from error
     if file != "-":
         found = os.fstat(stream.fileno())
         if stat.S_ISREG(found.st_mode):
-            return Source(stream, found.st_size, found.st_mtime_ns // 1000, again=True)
+            return Input(stream, found.st_size, found.st_mtime_ns // 1000, is_seekable=True)
     if not spool:
-        return Source(stream)
-    spooled = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - Source.close
+        return Input(stream)
+    spooled = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - Input.close
     while chunk := stream.read(1 << 20):
         spooled.write(chunk)
     spooled.seek(0)
-    return Source(cast("BinaryIO", spooled), again=True)
+    return Input(cast("BinaryIO", spooled), is_seekable=True)
 
 
 def _standard_input() -> BinaryIO:
@@ -190,97 +195,91 @@ def _standard_input() -> BinaryIO:
 
 
 async def _feed(
-    wish: Wish,
-    source: Source,
+    request: PublishRequest,
+    source: Input,
     publisher: "Publisher",
-    outcomes: "Outcomes | None",
+    outcomes: "OutcomeWatch | None",
     past: "Past",
-) -> tuple["Counts", bool]:
-    """Publish the source; False, with nothing sent, when --strict found a bad line."""
-    from ledger.client.bulk import Feed, lines_of
+) -> tuple["LineCounts", bool]:
+    """Publish the lines. Returns False, with nothing sent, when --strict found a bad line."""
+    from ledger.client.bulk import Feed
     from ledger.errors import LedgerError
 
-    made = partial(
+    new_feed = partial(
         Feed,
         publisher,
-        created_at=source.created_at(wish),
-        on_refused=_say_refused,
+        created_at=source.created_at(request),
+        on_refused=_print_refused_line,
         past=past,
-        promised=wish.created_at is not None,
+        promised=request.created_at is not None,
     )
-    if wish.strict:
-        feed = made()
-        with meter("Checking", source.size, in_bytes=True) as shown:
-            async for found in lines_of(source.stream, shown):
-                await feed.check(found)
+    if request.strict:
+        feed = new_feed()
+        await _take_lines(source, "Checking", feed.check)
         if feed.counts.refused:
             return feed.counts, False
         source.stream.seek(0)
-    on_receipt = outcomes.add if outcomes is not None else (lambda receipt: None)
-    feed = made(on_receipt=on_receipt)
+    feed = new_feed(on_receipt=outcomes.add if outcomes is not None else lambda receipt: None)
     try:
-        with meter("Publishing", source.size, in_bytes=True) as shown:
-            async for found in lines_of(source.stream, shown):
-                await feed.publish(found)
-            await feed.finish()
+        await _take_lines(source, "Publishing", feed.publish)
+        await feed.finish()
     except LedgerError:
-        say(f"{feed.counts.published} of {feed.counts.lines} lines were acknowledged before this:")
+        print_note(
+            f"{feed.counts.published} of {feed.counts.lines} lines were acknowledged before this:"
+        )
         raise
     return feed.counts, True
 
 
-def _say_refused(number: int, refused: "Refused") -> None:
-    say(f"line {number}: {refused.reason}: {_located(refused.field, refused.sentence)}")
+async def _take_lines(
+    source: Input, what: str, take: "Callable[[list[Line]], Awaitable[None]]"
+) -> None:
+    from ledger.client.bulk import lines_of
+
+    with meter(what, source.size, in_bytes=True) as shown:
+        async for found in lines_of(source.stream, shown):
+            await take(found)
 
 
-def _say_refusal(shard: int, refusal: "Refusal") -> None:
-    name = refusal.transaction_id or f"shard {shard} offset {refusal.offset}"
-    say(f"{name}: {refusal.code}: {_located(refusal.field, refusal.reason)}")
+def _print_refused_line(number: int, refused: "Refused") -> None:
+    print_note(f"line {number}: {refused.reason}: {located(refused.field, refused.sentence)}")
 
 
-def _located(field: str, sentence: str) -> str:
-    return sentence if field in sentence else f"{field}: {sentence}"
-
-
-async def _settle(
-    outcomes: "Outcomes", published: int, seconds: float | None
+async def _wait(
+    outcomes: "OutcomeWatch", published: int, seconds: float | None
 ) -> tuple["Tally", bool]:
     with meter("Reconciling", published) as shown:
-        last, since, told = 0, time.monotonic(), False
+        last, since, warned = 0, time.monotonic(), False
 
-        def tell(tally: "Tally") -> None:
-            nonlocal last, since, told
+        def show(tally: "Tally") -> None:
+            nonlocal last, since, warned
             moved = tally.accepted + tally.reconciled + tally.rejected + tally.duplicates
             if moved != last:
                 last, since = moved, time.monotonic()
-            elif not told and time.monotonic() - since > STILL_SECONDS:
-                told = True
-                say(f"Nothing has moved for {STILL_SECONDS} s: does a worker run? "
-                    "(`faust-ledger status`)")  # fmt: skip
+            elif not warned and time.monotonic() - since > STALLED_SECONDS:
+                warned = True
+                print_note(f"No progress for {STALLED_SECONDS} s: is a worker running? "
+                           "(`faust-ledger status`)")  # fmt: skip
             shown(tally.reconciled + tally.rejected + tally.duplicates)
 
-        return await outcomes.settle(seconds, on_tally=tell)
+        return await outcomes.wait(seconds, on_tally=show)
 
 
-def _report(
-    counts: "Counts", tally: "Tally | None", seconds: float, *, waited: bool
-) -> dict[str, Any]:
-    """What --json prints; what only --wait finds out is null without it."""
-    known = waited and tally is not None
-    nothing = 0 if waited else None
+def _report(counts: "LineCounts", tally: "Tally | None", seconds: float) -> dict[str, Any]:
+    """The object that --json prints; the counts of `tally` are null without --wait."""
     return {
         "lines": counts.lines,
         "published": counts.published,
-        "accepted": tally.accepted if known and tally else nothing,
+        "accepted": tally and tally.accepted,
         "rejected": counts.refused + (tally.rejected if tally else 0),
-        "duplicates": tally.duplicates if known and tally else nothing,
-        "reconciled": tally.reconciled if known and tally else nothing,
+        "duplicates": tally and tally.duplicates,
+        "reconciled": tally and tally.reconciled,
         "seconds": round(seconds, 3),
-        "voided": tally.voided if known and tally else nothing,
+        "voided": tally and tally.voided,
     }
 
 
-def _say_report(report: dict[str, Any], tally: "Tally | None", *, done: bool) -> None:
+def _print_report(report: dict[str, Any], tally: "Tally | None", *, done: bool) -> None:
     print(f"{report['published']:,} of {report['lines']:,} lines published "
           f"in {report['seconds']:.1f} s, {report['rejected']:,} rejected")  # fmt: skip
     if tally is None:
@@ -288,8 +287,8 @@ def _say_report(report: dict[str, Any], tally: "Tally | None", *, done: bool) ->
     print(f"{tally.accepted:,} accepted, {tally.duplicates:,} duplicates, "
           f"{tally.reconciled:,} reconciled")  # fmt: skip
     if tally.voided:
-        tell(voided_since(tally.voided))
+        print_plain(voided_since(tally.voided))
     for found in tally.breaks:
-        tell(f"break: {found.account} {found.currency} in shard {found.shard}")
+        print_plain(f"break: {found.account} {found.currency} in shard {found.shard}")
     if not done:
         print("The time is up; not all of them are reconciled yet.")

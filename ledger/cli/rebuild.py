@@ -1,4 +1,4 @@
-"""`faust-ledger rebuild ledger | tables | balances`: made again from what they were made of."""
+"""`faust-ledger rebuild ledger | tables | balances`: rebuild derived state from Kafka."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger.cli.output import (
+    FINDINGS,
     OK,
-    REFUSED,
     AsJson,
     DataDir,
+    founded_settings,
     meter,
-    one_of,
+    open_sources,
     print_json,
+    print_note,
+    print_plain,
+    require_choice,
     run,
-    say,
     settings_for,
-    tell,
 )
 from ledger.cli.replay import print_report
 
@@ -26,43 +28,33 @@ if TYPE_CHECKING:
     from ledger.settings import Settings
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    group = typer.Typer(
-        name="rebuild", help="Make again what can be made again from the log.", no_args_is_help=True
-    )
-    group.command("ledger")(ledger)
-    group.command("tables")(tables)
-    group.command("balances")(balances)
-    app.add_typer(group)
-
-
-def ledger(
-    into: Annotated[str, typer.Option(help="The schema to build in; one begun is gone on with.")],
+def build_ledger(
+    into: Annotated[
+        str, typer.Option(help="The schema to build in; an unfinished one is continued.")
+    ],
     switch: Annotated[
-        bool, typer.Option("--switch", help="Put it in the live ledger's place afterwards.")
+        bool, typer.Option("--switch", help="Replace the live ledger with the result.")
     ] = False,
     accept: Annotated[
-        bool, typer.Option("--accept-differences", help="Switch even where the two differ.")
+        bool, typer.Option("--accept-differences", help="Replace it even if the two differ.")
     ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Post the whole decision log to a schema of its own, and compare it with the live ledger.
+    """Post the whole decision log to a new schema, and compare the result with the live ledger.
 
-    With --switch it takes the live ledger's place, in one database transaction during which
-    postings wait and reading goes on; what was live is kept in schema INTO_before. Workers need not
-    be stopped. Where the two differ nothing is switched without --accept-differences: the log is
-    what was decided, so first find out who changed the ledger. It is refused where the log has less
-    than the ledger.
+    --switch replaces the live ledger with the result in one database transaction; postings wait
+    during it, reads do not, and workers keep running. The former ledger stays in schema
+    INTO_before. If the two differ, nothing is switched without --accept-differences: the log has
+    what was decided, so first find out who changed the ledger. The command refuses to switch if the
+    log has less than the ledger.
 
     Exit codes: 0 the same, or switched; 1 there are differences, and nothing was switched; 3 a
-    fault, or refused.
+    fault, or the command refused.
     """
-    from ledger.client.shards import as_founded
     from ledger.replay.rebuild import Rebuild, rebuild_ledger, require_unused
 
-    settings = run(as_founded(settings_for(data_dir)))
+    settings = founded_settings(data_dir)
     if switch:
         require_unused(settings.database_url, into)
     with meter("Shards", settings.shards) as shown:
@@ -71,51 +63,53 @@ def ledger(
         print_json(report.as_json() | {"switched": kept is not None, "kept": kept})
     else:
         print_report(report)
-        _say_next(report, into, kept, switch=switch)
-    raise typer.Exit(OK if kept is not None or not report.compared.count else REFUSED)
+        _print_next(report, into, kept, switch=switch)
+    raise typer.Exit(OK if kept is not None or not report.compared.count else FINDINGS)
 
 
-class Kind(StrEnum):
-    """A worker's tables."""
+class TableKind(StrEnum):
+    """The kinds of a worker's tables."""
 
     INTAKE = "intake"
     STRIPES = "stripes"
     BALANCES = "balances"
 
 
-def tables(
-    worker: Annotated[str, typer.Option(help="Whose tables, as its --name says.")] = "worker-1",
+def remove_tables(
+    worker: Annotated[
+        str, typer.Option(help="The worker, by the --name it runs with.")
+    ] = "worker-1",
     table: Annotated[
-        list[Kind] | None, typer.Option(show_default="all", help="Only this; may be repeated.")
+        list[TableKind] | None,
+        typer.Option(show_default="all", help="Only this table; may be repeated."),
     ] = None,
     from_log: Annotated[
         bool,
         typer.Option(
             "--from-log",
-            help="Have stripes folded from the decision log, not restored from their changelog.",
+            help="Fold stripes from the decision log; do not restore them from their changelog.",
         ),
     ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a stopped worker's tables; when it starts it makes them again from Kafka.
+    """Remove the tables of a stopped worker; when it starts, it rebuilds them from Kafka.
 
-    intake is made from the decision log, stripes from their changelog, balances from the stripes
-    topic. It is refused while the worker runs, and where one of these topics was cut at its
-    beginning: then nothing is removed, for the table may be the last copy of what it has.
+    The worker rebuilds intake from the decision log, stripes from their changelog, and balances
+    from the stripes topic. The command refuses while the worker runs. It also refuses, and removes
+    nothing, if the beginning of one of these topics was deleted: the table may be the last copy.
 
-    Exit codes: 0 removed, or there was nothing; 1 refused because a topic was cut; 3 a fault, or
-    the worker runs.
+    Exit codes: 0 removed, or there was nothing to remove; 1 refused because the beginning of a
+    topic was deleted; 3 a fault, or the worker runs.
     """
-    from ledger.client.shards import as_founded
     from ledger.replay import tables as found
 
     settings = settings_for(data_dir)
     kinds = [each.value for each in table] if table else list(found.TABLE_KINDS)
     require_worker(settings, worker)
-    settings = run(as_founded(settings))
+    settings = founded_settings(data_dir)
     wanted = found.tables_of(settings, worker, kinds)
-    # First, for that can be known without stopping anything.
+    # First: this check needs no stopped worker.
     lacking = run(found.lacking(settings, wanted, from_log=from_log))
     if not lacking:
         found.require_stopped(settings, worker, wanted)
@@ -126,35 +120,35 @@ def tables(
         print_json({"removed": removed, "lacking": [each.sentence() for each in lacking]})
     elif lacking:
         for each in lacking:
-            tell(each.sentence())
+            print_plain(each.sentence())
         print("Nothing was removed. Keep these tables, and see docs/runbooks/log-cut.md.")
     else:
-        tell(f"{removed} tables of {worker} removed; it makes them again when it starts.")
-    raise typer.Exit(REFUSED if lacking else OK)
+        print_plain(f"{removed} tables of {worker} removed; the worker rebuilds them on its start.")
+    raise typer.Exit(FINDINGS if lacking else OK)
 
 
 def require_worker(settings: "Settings", worker: str) -> None:
-    """A usage error for a worker that has kept nothing here, where others have."""
+    """A usage error for a worker without files here, if other workers have some."""
     place = settings.data_dir / "workers"
     known = sorted(each.name for each in place.iterdir()) if place.is_dir() else []
     if known:
-        one_of(worker, known, "--worker", "worker of this data directory")
+        require_choice(worker, known, "--worker", "worker of this data directory")
 
 
-def balances(
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to go on for.")] = 60,
+def republish_balances(
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to try for.")] = 60,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish again every balance that the balances topic lacks or has wrong, from the stripes.
+    """Publish again, from the stripes, every balance that the balances topic lacks or has wrong.
 
-    While all runs. What the topic has for an account that the stripes do not know is taken back:
-    a record without a value, which makes readers forget what they knew.
+    Workers keep running. For an account that the stripes do not know, the command publishes a
+    record without a value, which makes readers forget its balance.
 
-    Exit codes: 0 the topic is right, 1 not all of it yet, 3 a fault, or the stripes topic was cut.
+    Exit codes: 0 the topic is right; 1 a part of it is not yet; 3 a fault, or the beginning of the
+    stripes topic was deleted.
     """
-    settings = settings_for(data_dir)
-    outcome = run(_balances(settings, timeout))
+    outcome = run(_rebuild_balances(settings_for(data_dir), timeout))
     if as_json:
         rows = [each.as_json() for each in outcome.left]
         print_json(outcome._asdict() | {"left": rows})
@@ -164,40 +158,33 @@ def balances(
             f"{outcome.pending:,} pending, {len(outcome.left):,} still wrong"
         )
         for each in outcome.left:
-            tell(each.sentence)
+            print_plain(each.sentence)
         if outcome.pending:
-            say("What is pending the workers publish themselves: do they run? "
-                "(`faust-ledger status`)")  # fmt: skip
-    raise typer.Exit(REFUSED if outcome.left or outcome.pending else OK)
+            print_note("The workers publish pending balances themselves: are they running? "
+                       "(`faust-ledger status`)")  # fmt: skip
+    raise typer.Exit(FINDINGS if outcome.left or outcome.pending else OK)
 
 
-async def _balances(settings: "Settings", seconds: float) -> "Outcome":
-    from ledger.audit.reading import Sources
-    from ledger.client.shards import as_founded
-    from ledger.gl.postgresql import PostgresJournal
+async def _rebuild_balances(settings: "Settings", seconds: float) -> "Outcome":
     from ledger.replay.balances import rebuild_balances
 
-    settings = await as_founded(settings)
-    sources = Sources.of(settings, PostgresJournal(settings.database_url))
-    try:
+    async with open_sources(settings) as sources:
         return await rebuild_balances(sources, seconds)
-    finally:
-        await sources.close()
 
 
-def _say_next(report: "ReplayReport", into: str, kept: str | None, *, switch: bool) -> None:
+def _print_next(report: "ReplayReport", into: str, kept: str | None, *, switch: bool) -> None:
     if kept is not None:
-        tell(
-            f"Switched: what was built is the live ledger. The one before is kept in schema {kept} "
+        print_plain(
+            f"Switched: the new schema is the live ledger. The former one stays in schema {kept} "
             f"until: faust-ledger shadows drop {kept}"
         )
     elif report.compared.count:
-        say(
+        print_note(
             f"{'Nothing was switched. ' if switch else ''}If the log is right: faust-ledger "
             f"rebuild ledger --into {into} --switch --accept-differences"
         )
     else:
         print(
-            f"Built in schema {into}. To put it in the live ledger's place: faust-ledger rebuild "
+            f"Built in schema {into}. To replace the live ledger with it: faust-ledger rebuild "
             f"ledger --into {into} --switch; to drop it: faust-ledger shadows drop {into}"
         )

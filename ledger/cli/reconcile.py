@@ -1,4 +1,4 @@
-"""`faust-ledger reconcile`: do stream and general ledger agree, and what they were made from."""
+"""`faust-ledger reconcile`: compare stream and general ledger, or audit the whole ledger."""
 
 import gc
 from typing import TYPE_CHECKING, Annotated
@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger.cli.output import (
+    FINDINGS,
     OK,
-    REFUSED,
     AsJson,
     DataDir,
     meter,
+    open_sources,
     print_json,
-    print_table,
+    print_rows,
+    print_voids,
     run,
-    say_voids,
     settings_for,
 )
 
@@ -28,59 +29,50 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def register(app: typer.Typer) -> None:
-    """Add `reconcile`."""
-    app.command()(reconcile)
-
-
-def reconcile(
+def reconcile_ledger(
     full: Annotated[
         bool,
         typer.Option(
-            "--full", help="Fold the whole log again and compare everything that was made of it."
+            "--full", help="Re-derive everything from the log, and compare it with what there is."
         ),
     ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare public balances with the general ledger, and list the breaks that are open.
+    """Compare public balances with the general ledger, and list the open breaks.
 
-    What moves is pending and no break. With --full, an audit of its own follows the log from its
-    beginning: every record decided once, every id accepted once, the journal's rows, the
-    database's stripes, the stripes table, the stripes and the balances topic, each at the
-    position that it states itself, with nothing missing up to there. It also judges every record
-    by the rules, written once more: a decision that contradicts them is named with both outcomes.
+    An account that is changing is pending, and not a break. With --full, an independent audit reads
+    the log from its beginning. It checks that every record was decided once and every id accepted
+    once, and compares the journal, the stripes in the database, the stripes table, and the stripes
+    and balances topics, each at the position that it states. It also decides every record again
+    with an independent implementation of the rules, and reports each decision that differs, with
+    both outcomes.
 
     Exit codes: 0 no break, 1 there are breaks, 3 a fault.
     """
-    report = run(compared(settings_for(data_dir), full=full))
+    report = run(audited(settings_for(data_dir), full=full))
     if as_json:
         print_json(report.as_json())
     else:
         _print(report)
-    raise typer.Exit(REFUSED if report.breaks else OK)
+    raise typer.Exit(FINDINGS if report.breaks else OK)
 
 
-async def compared(settings: "Settings", *, full: bool) -> "AuditReport":
-    """What the command of that name found."""
+async def audited(settings: "Settings", *, full: bool) -> "AuditReport":
+    """The report of the command."""
     from ledger.audit.full import audit_size, full_audit
     from ledger.audit.quick import quick_audit
-    from ledger.audit.reading import Sources
-    from ledger.client.shards import as_founded
-    from ledger.gl.postgresql import PostgresJournal
 
-    settings = await as_founded(settings)
-    sources = Sources.of(settings, PostgresJournal(settings.database_url))
-    try:
+    async with open_sources(settings) as sources:
         if not full:
             return await quick_audit(sources)
-        # What an audit holds it holds to its end; the collector looks through it again and again.
+        # An audit frees little before its end, and the collector would search all of it repeatedly.
         gc.disable()
-        with meter("Auditing", await audit_size(sources)) as shown:
-            return await full_audit(sources, shown)
-    finally:
-        gc.enable()
-        await sources.close()
+        try:
+            with meter("Auditing", await audit_size(sources)) as shown:
+                return await full_audit(sources, shown)
+        finally:
+            gc.enable()
 
 
 def _print(report: "AuditReport") -> None:
@@ -88,11 +80,7 @@ def _print(report: "AuditReport") -> None:
         f"{report.reconciled:,} of {report.accounts:,} accounts reconciled, {report.pending:,} "
         f"pending, {len(report.breaks):,} breaks ({report.stripes:,} stripes)"
     )
-    say_voids([each.as_json() for each in report.voided])
+    print_voids([each.as_json() for each in report.voided])
     rows = [each.as_json() | {"what": each.sentence} for each in report.breaks]
     if rows:
-        rows = [row | {"between": " / ".join(row["between"])} for row in rows]
-        print_table(
-            COLUMNS,
-            [["" if row[name] is None else str(row[name]) for name in COLUMNS] for row in rows],
-        )
+        print_rows(COLUMNS, [row | {"between": " / ".join(row["between"])} for row in rows])

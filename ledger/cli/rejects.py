@@ -1,4 +1,4 @@
-"""`faust-ledger rejects list | replay`: what was refused and why, and sending it again."""
+"""`faust-ledger rejects list | replay`: list refused records, and send them again."""
 
 import base64
 import heapq
@@ -11,25 +11,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ledger.cli.output import (
+    FINDINGS,
     OK,
-    REFUSED,
     TIME_UP,
     AsJson,
     DataDir,
-    in_order,
-    one_of,
+    optional_time,
     print_json,
-    print_table,
+    print_note,
+    print_refusal,
+    print_rows,
+    require_choice,
+    require_order,
     run,
-    say,
     settings_for,
-    time_option,
     voided_since,
 )
+from ledger.clock import now
 
 if TYPE_CHECKING:
-    from ledger.client.resend import Original
-    from ledger.domain.run import Refusal
+    from ledger.client.resend import RejectedRecord
     from ledger.settings import Settings
 
 COLUMNS = {
@@ -38,28 +39,20 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    group = typer.Typer(
-        name="rejects", help="List refused transactions, and send them again.", no_args_is_help=True
-    )
-    group.command("list")(list_rejects)
-    group.command("replay")(replay_rejects)
-    app.add_typer(group)
-
-
 def list_rejects(
-    code: Annotated[str | None, typer.Option(help="Only this one, such as NOT_BALANCED.")] = None,
+    code: Annotated[
+        str | None, typer.Option(help="Only this refusal code, such as NOT_BALANCED.")
+    ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, show_default="all", help="The newest so many.")
+        int | None, typer.Option(min=1, show_default="all", help="Only the newest ones, this many.")
     ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Refused records, oldest first.
+    """List refused records, the oldest first.
 
-    With --json, `key` and `value` are the record as it came: as text where it is text, otherwise
-    null, with the bytes in `key_base64` and `value_base64`. Exit code 3 is a fault.
+    With --json, `key` and `value` are those of the original record if they are text. Otherwise they
+    are null, and `key_base64` and `value_base64` have the bytes. Exit code 3 is a fault.
     """
     require_codes([] if code is None else [code])
     found = run(refused(settings_for(data_dir), code, limit))
@@ -67,22 +60,22 @@ def list_rejects(
         for row in found:
             print_json(row)
     elif found:
-        print_table(COLUMNS, list(map(_cells, found)))
+        print_rows(COLUMNS, found)
     else:
-        say("Nothing was refused." if code is None else f"Nothing was refused with {code}.")
+        print_note("Nothing was refused." if code is None else f"Nothing was refused with {code}.")
 
 
 def require_codes(codes: list[str]) -> None:
-    """A usage error unless there are such refusal codes: none found would look like good news."""
+    """A usage error for an unknown refusal code: an empty list would look like good news."""
     from ledger.domain.refusal import Reason
 
     for code in codes:
-        one_of(code, list(Reason), "--code", "refusal code")
+        require_choice(code, list(Reason), "--code", "refusal code")
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which refusals; times in microseconds, half-open. What is empty or None selects all."""
+    """A choice of refusals; times in microseconds, half-open. Empty or None selects all."""
 
     codes: frozenset[str]
     ids: frozenset[str]
@@ -90,7 +83,7 @@ class Selection:
     end: int | None
 
     def has(self, row: dict[str, Any]) -> bool:
-        """Whether a Reject row is one of them."""
+        """Whether it selects this Reject row."""
         return (
             (not self.codes or row["code"] in self.codes)
             and (not self.ids or row["transaction_id"] in self.ids)
@@ -101,40 +94,43 @@ class Selection:
 
 def replay_rejects(
     code: Annotated[
-        list[str] | None, typer.Option(help="Refused with this one; may be repeated.")
+        list[str] | None, typer.Option(help="Only this refusal code; may be repeated.")
     ] = None,
     transaction_id: Annotated[
-        list[str] | None, typer.Option("--id", help="This transaction; may be repeated.")
+        list[str] | None, typer.Option("--id", help="Only this transaction; may be repeated.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Recorded at or after: RFC 3339, or a date.")
+        str | None,
+        typer.Option("--from", help="Only recorded at or after this: RFC 3339, or a date."),
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Recorded before.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Only recorded before this.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")
+        bool, typer.Option("--dry-run", help="Show the records, and send nothing.")
     ] = False,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")] = 60,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcomes.")] = 60,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send refused records again, byte for byte and with their keys, and wait for what comes of it.
+    """Send refused records again, unchanged and with their keys, and wait for the outcomes.
 
-    For use after a fix: an asset registered, an account declared, a schema registered. A refused id
-    is not remembered, so it may be accepted now; what was accepted meanwhile counts as a duplicate
-    and changes nothing. So this may be repeated. Each distinct record is sent once. What the
-    general ledger has from before the window (window_days) is not sent; where it cannot be asked,
-    nothing that was refused TOO_EARLY is, for its created_at does not say how old it is. Say which
-    by --code, --id, --from or --to; those given must all hold.
+    Use it after a fix, such as registering an asset or a schema, or declaring an account. Select
+    records with --code, --id, --from and --to; a record must match all of those given. Each
+    distinct record is sent once.
 
-    Exit codes: 0 all accepted or duplicates; 1 some were refused again, reported on stderr; 2 the
+    It is safe to repeat: a refused id is not remembered, so it can be accepted now, and a
+    transaction that was accepted meanwhile counts as a duplicate and changes nothing. Records whose
+    ids the general ledger has from before the window (window_days) are not sent. If it cannot be
+    asked, records refused TOO_EARLY are not sent, because created_at does not show how old they
+    are.
+
+    Exit codes: 0 all accepted or duplicates; 1 some were refused again (stderr names them); 2 the
     time was up, or wrong usage; 3 a fault.
     """
     if not (code or transaction_id or start or end):
-        raise typer.BadParameter("say which: --code, --id, --from or --to.", param_hint="replay")
+        raise typer.BadParameter("give --code, --id, --from or --to.", param_hint="replay")
     require_codes(code or [])
-    first = None if start is None else time_option(start, "--from")
-    last = None if end is None else time_option(end, "--to")
-    in_order(first, last)
+    first, last = optional_time(start, "--from"), optional_time(end, "--to")
+    require_order(first, last)
     wanted = Selection(frozenset(code or ()), frozenset(transaction_id or ()), first, last)
     settings = settings_for(data_dir)
     raise typer.Exit(run(_replay(settings, wanted, timeout, dry_run=dry_run, as_json=as_json)))
@@ -143,13 +139,13 @@ def replay_rejects(
 async def _replay(
     settings: "Settings", wanted: Selection, seconds: float, *, dry_run: bool, as_json: bool
 ) -> int:
-    from ledger.client.resend import originals
+    from ledger.client.resend import distinct_records
 
     rows = [row async for row in _rejects(settings, None) if wanted.has(row)]
     rows.sort(key=lambda row: (row["recorded_at"], row["shard"], row["offset"]))
     for unknown in sorted(wanted.ids - {row["transaction_id"] for row in rows}):
-        say(f"No refusal of this selection has the id {unknown}.")
-    records = originals(await _safe(settings, rows))
+        print_note(f"No refusal of this selection has the id {unknown}.")
+    records = distinct_records(await _safe(settings, rows))
     if dry_run:
         _show_dry_run(rows, len(records), as_json=as_json)
         return OK
@@ -157,28 +153,29 @@ async def _replay(
 
 
 async def _safe(settings: "Settings", rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those that the service cannot take for new although they were accepted; says which are not.
+    """The rows that cannot become new money although they were accepted; prints the others.
 
-    What was refused for another reason is too late when its id is not remembered, for it was made
-    before it was refused. A created_at that was ahead of the clock may be within the window again.
+    A record that was not refused TOO_EARLY was created before it was refused, so it is too late
+    when its id is forgotten. A created_at that was ahead of the clock may be in the window again.
     """
-    from ledger.cli.dating import opened
+    from ledger.cli.dating import open_past
     from ledger.client.past import HOUR
-    from ledger.client.publisher import present
     from ledger.domain.refusal import Reason
 
     async with AsyncExitStack() as stack:
-        past = opened(settings, stack)
+        past = open_past(settings, stack)
         found = await past.find([row["transaction_id"] for row in rows if row["transaction_id"]])
-    known, since = found or {}, present() - past.window + HOUR
+    known, since = found or {}, now() - past.window + HOUR
     safe = []
     for row in rows:
         name = row["transaction_id"]
         if name in known and known[name].known_from <= since:
-            say(f"{name}: it is in the ledger since before the window; not sent.")
+            print_note(f"{name}: accepted before the window, and in the ledger; not sent.")
         elif found is None and row["code"] == Reason.TOO_EARLY:
-            say(f"{name}: it was refused TOO_EARLY, and whether it was accepted since only the "
-                "general ledger knows, which cannot be asked here; not sent.")  # fmt: skip
+            print_note(
+                f"{name}: refused TOO_EARLY, and the general ledger cannot be asked here whether "
+                "it was accepted since; not sent."
+            )
         else:
             safe.append(row)
     return safe
@@ -191,63 +188,53 @@ def _show_dry_run(rows: list[dict[str, Any]], distinct: int, *, as_json: bool) -
             print_json(row)
         return
     if shown:
-        print_table(COLUMNS, list(map(_cells, shown)))
+        print_rows(COLUMNS, shown)
     print(f"{len(rows):,} refusals match; {distinct:,} records would be sent. Nothing was sent.")
 
 
 async def _send(
-    settings: "Settings", records: "list[Original]", matching: int, seconds: float, *, as_json: bool
+    settings: "Settings",
+    records: "list[RejectedRecord]",
+    matching: int,
+    seconds: float,
+    *,
+    as_json: bool,
 ) -> int:
-    from ledger.client.outcomes import Outcomes
+    from ledger.client.outcomes import OutcomeWatch
     from ledger.client.resend import resend
 
     began = time.monotonic()
-    async with Outcomes(settings, on_refused=_say_again) as outcomes:
+    async with OutcomeWatch(settings, on_refused=print_refusal) as outcomes:
         sent = await resend(settings, records, outcomes.add, seconds=seconds or None)
-        tally, done = await outcomes.settle(seconds)
-    report = {
-        "matching": matching,
-        "sent": sent,
-        "accepted": tally.accepted,
-        "duplicates": tally.duplicates,
-        "rejected": tally.rejected,
-        "reconciled": tally.reconciled,
-        "seconds": round(time.monotonic() - began, 3),
-        "voided": tally.voided,
-    }
+        tally, done = await outcomes.wait(seconds)
     if as_json:
-        print_json(report)
+        counts = ("accepted", "duplicates", "rejected", "reconciled", "voided")
+        print_json({
+            "matching": matching, "sent": sent, "seconds": round(time.monotonic() - began, 3),
+            **{name: getattr(tally, name) for name in counts},
+        })  # fmt: skip
     else:
         print(
             f"{matching:,} refusals match, {sent:,} records sent: {tally.accepted:,} accepted, "
             f"{tally.duplicates:,} duplicates, {tally.rejected:,} refused again"
         )
     if not done:
-        say(f"Not all of them are reconciled within {seconds:g} s; does a worker run? "
-            "(`faust-ledger status`) To send them again is harmless.")  # fmt: skip
+        print_note(f"Not all of them are reconciled within {seconds:g} s: is a worker running? "
+                   "(`faust-ledger status`) It is safe to send them again.")  # fmt: skip
     if tally.voided:
-        say(voided_since(tally.voided))
+        print_note(voided_since(tally.voided))
     bad = tally.rejected or tally.breaks or tally.voided
-    return REFUSED if bad else OK if done else TIME_UP
-
-
-def _say_again(shard: int, refusal: "Refusal") -> None:
-    name = refusal.transaction_id or f"shard {shard} offset {refusal.offset}"
-    say(f"{name}: {refusal.code}: {refusal.reason}")
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    return ["" if row[name] is None else str(row[name]) for name in COLUMNS]
+    return FINDINGS if bad else OK if done else TIME_UP
 
 
 async def refused(
     settings: "Settings", code: str | None, limit: int | None
 ) -> list[dict[str, Any]]:
-    """As --json prints them, in order of recorded_at, shard and offset."""
+    """The rows that --json prints, in order of recorded_at, shard and offset."""
     newest: list[tuple[int, int, int, dict[str, Any]]] = []
     async for row in _rejects(settings, code):
         heapq.heappush(newest, (row["recorded_at"], row["shard"], row["offset"], row))
-        # After a flood there are more than this machine can hold.
+        # After a flood all of them may not fit in memory.
         if limit is not None and len(newest) > limit:
             heapq.heappop(newest)
     return [as_json_row(row) for *_, row in sorted(newest)]
@@ -270,7 +257,7 @@ async def _rejects(settings: "Settings", code: str | None) -> AsyncIterator[dict
         reader.assign({tp: first for tp, (first, _) in bounds.items()})
         async for fetched in reader.until({tp: end for tp, (_, end) in bounds.items()}):
             for _, row in await records.decode("Reject", fetched):
-                # They come in order; after a crash the same ones may come again.
+                # They are in order; after a crash the topic may have some twice.
                 if row["offset"] > last.get(row["shard"], -1):
                     last[row["shard"]] = row["offset"]
                     if code in (None, row["code"]):
@@ -278,28 +265,22 @@ async def _rejects(settings: "Settings", code: str | None) -> AsyncIterator[dict
 
 
 def as_json_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Bytes as text where they are text, as base64 otherwise; the time as RFC 3339."""
-    from ledger.client.drafts import shown
+    """The row for JSON: bytes as text or, if they are none, as base64; the time as RFC 3339."""
+    from ledger.client.drafts import rfc3339
 
     names = ("code", "reason", "field", "shard", "offset", "transaction_id")
-    key, value = row["key"], row["value"]
+    texts = {name: _text(row[name] or b"") for name in ("key", "value")}
     return {
         **{name: row[name] for name in names},
-        "recorded_at": shown(row["recorded_at"]),
-        "key": _text(key),
-        "value": _text(value),
-        "key_base64": _base64(key) if _text(key) is None else None,
-        "value_base64": _base64(value) if _text(value) is None else None,
+        "recorded_at": rfc3339(row["recorded_at"]),
+        **{name: None if row[name] is None else text for name, text in texts.items()},
+        **{
+            f"{name}_base64": base64.b64encode(row[name]).decode() if text is None else None
+            for name, text in texts.items()
+        },
     }
 
 
-def _text(found: bytes | None) -> str | None:
-    try:
-        text = None if found is None else found.decode()
-    except UnicodeDecodeError:
-        return None
-    return text if text is not None and text.isprintable() else None
-
-
-def _base64(found: bytes | None) -> str | None:
-    return None if found is None else base64.b64encode(found).decode()
+def _text(found: bytes) -> str | None:
+    text = found.decode(errors="replace")
+    return text if text.encode() == found and text.isprintable() else None

@@ -1,23 +1,25 @@
-"""`faust-ledger replay` and `shadows`: what the log makes, beside what the ledger has."""
+"""`faust-ledger replay` and `shadows`: post the log again, and compare it with the ledger."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ledger.cli.output import (
+    FINDINGS,
     OK,
-    REFUSED,
     AsJson,
     DataDir,
-    in_order,
+    founded_settings,
     meter,
+    optional_time,
     print_json,
-    print_table,
+    print_plain,
+    require_order,
     run,
     settings_for,
-    tell,
     time_option,
 )
+from ledger.terminal import print_table
 
 if TYPE_CHECKING:
     from ledger.replay.replay import ReplayReport
@@ -29,59 +31,49 @@ OTHERWISE = {
 }  # fmt: skip
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    app.command()(replay)
-    group = typer.Typer(
-        name="shadows",
-        help="List and drop the shadow ledgers that replay and rebuild made.",
-        no_args_is_help=True,
-    )
-    group.command("list")(list_shadows)
-    group.command("drop")(drop_shadow)
-    app.add_typer(group)
-
-
-def replay(
+def replay_to_shadow(
     start: Annotated[
-        str, typer.Option("--from", help="Recorded at or after: RFC 3339, or a date, UTC.")
+        str,
+        typer.Option("--from", help="Only recorded at or after this: RFC 3339, or a date, UTC."),
     ],
-    into: Annotated[str, typer.Option(help="The schema to make; refused if it is there.")],
+    into: Annotated[str, typer.Option(help="The schema to create; it must not exist.")],
     end: Annotated[
-        str | None, typer.Option("--to", show_default="all", help="Recorded before.")
+        str | None, typer.Option("--to", show_default="all", help="Only recorded before this.")
     ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Post a stretch of the log to a shadow ledger, and compare it with the live one.
+    """Post a part of the log to a shadow ledger, and compare it with the live ledger.
 
-    The shadow is a schema of its own in the general ledger's database, with the same tables: it
-    begins with the balances that came before, and has whole runs, so up to a run more at each end.
-    The live ledger is only read. Every transaction is also decided again, with today's rules and
-    reference data: what would be decided otherwise is listed, and is no difference.
+    The shadow ledger is a new schema with the same tables in the general ledger's database. It
+    starts with the balances from before --from, and has whole runs, so up to a run more at each
+    end. The live ledger is only read.
 
-    Exit codes: 0 both ledgers say the same, 1 there are differences, 2 wrong usage, 3 a fault.
+    The command also decides every transaction again, with the present rules and reference data. It
+    lists those that would have another outcome, and does not count them as differences.
+
+    Exit codes: 0 both ledgers have the same, 1 there are differences, 2 wrong usage, 3 a fault.
     """
-    from ledger.client.shards import as_founded
     from ledger.replay.replay import replay_log
     from ledger.replay.shadow import Span
 
-    first = time_option(start, "--from")
-    last = None if end is None else time_option(end, "--to")
-    in_order(first, last)
-    settings, span = run(as_founded(settings_for(data_dir))), Span(first, last)
+    first, last = time_option(start, "--from"), optional_time(end, "--to")
+    require_order(first, last)
+    settings, span = founded_settings(data_dir), Span(first, last)
     with meter("Shards", settings.shards) as shown:
         report = run(replay_log(settings, into, span, shown))
     if as_json:
         print_json(report.as_json())
     else:
         print_report(report)
-        tell(f"The shadow ledger stays in schema {into} until: faust-ledger shadows drop {into}")
-    raise typer.Exit(REFUSED if report.compared.count else OK)
+        print_plain(
+            f"The shadow ledger stays in schema {into} until: faust-ledger shadows drop {into}"
+        )
+    raise typer.Exit(FINDINGS if report.compared.count else OK)
 
 
 def print_report(report: "ReplayReport") -> None:
-    """For people."""
+    """Print a report of replay or rebuild for people."""
     compared = report.compared
     print(
         f"{report.transactions:,} transactions in {report.runs:,} runs of {len(report.built)} "
@@ -96,18 +88,17 @@ def print_report(report: "ReplayReport") -> None:
     otherwise = [each for built in report.built for each in built.otherwise]
     if otherwise:
         print(f"{len(otherwise):,} would be decided otherwise today, which changes nothing:")
-        print_table(OTHERWISE, [_shown(each) for each in otherwise])
+        rows = [
+            [str(shard), str(offset), name, was, now, cause, what]
+            for shard, offset, name, was, now, what, cause in otherwise
+        ]
+        print_table(OTHERWISE, rows)
     if undecided := sum(built.undecided for built in report.built):
-        print(f"{undecided:,} were not decided again: their records are not in the log any more")
-
-
-def _shown(otherwise: Any) -> list[str]:
-    shard, offset, name, was, now, what, cause = otherwise
-    return [str(shard), str(offset), name, was, now, cause, what]
+        print(f"{undecided:,} were not decided again: the log no longer has their records")
 
 
 def list_shadows(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """List the shadow ledgers. With --json, one object a line."""
+    """List the shadow ledgers. --json prints one object a line."""
     from ledger.gl.postgresql import shadows
 
     found = shadows.existing_shadows(settings_for(data_dir).database_url)
@@ -121,11 +112,11 @@ def list_shadows(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 def drop_shadow(
-    name: Annotated[str, typer.Argument(help="As `shadows list` shows it.")],
+    name: Annotated[str, typer.Argument(help="Its schema, as `shadows list` shows it.")],
     data_dir: DataDir = None,
 ) -> None:
-    """Remove a shadow ledger and all its rows. What is no shadow is refused, exit code 3."""
+    """Remove a shadow ledger and all its rows. Any other schema is refused, with exit code 3."""
     from ledger.gl.postgresql import shadows
 
     shadows.remove_shadow(settings_for(data_dir).database_url, name)
-    tell(f"{name} is dropped.")
+    print_plain(f"{name} is dropped.")

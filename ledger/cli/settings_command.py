@@ -1,39 +1,33 @@
-"""`faust-ledger settings`: every setting, its value, where that is from, what it means."""
+"""`faust-ledger settings`: list every setting, its value, its source and its meaning."""
 
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from ledger.cli.output import AsJson, DataDir, print_json, print_table
+from ledger.cli.output import AsJson, DataDir, print_json, print_rows
 from ledger.hiding import shown_url
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    app.command("settings")(settings)
-
-
-def settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """List every setting, its value and where that is from.
+def list_settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List every setting, its value and the source of the value.
 
     Passwords in addresses are shown as ***.
 
-    A setting comes from the environment (FAUST_LEDGER_ and its name in capitals), else from the
-    TOML file that FAUST_LEDGER_CONFIG names (default: faust-ledger.toml in the working directory,
-    if any), else, addresses only, from the running embedded stack, else it is the default.
-    A name that is no setting, a value of another type, an empty variable and a file that cannot be
-    read are refused by every command, exit code 3.
+    The sources of a setting are, in this order: the environment (FAUST_LEDGER_ and its name in
+    capitals); the TOML file that FAUST_LEDGER_CONFIG names (default: faust-ledger.toml in the
+    working directory, if there is one); for addresses, the running embedded stack; the default.
+
+    Every command refuses an unknown name, a value of another type, an empty variable and a file
+    that cannot be read, with exit code 3.
     """
-    found = listed(data_dir)
+    found = setting_rows(data_dir)
     if as_json:
         print_json({row.pop("name"): row for row in found})
         return
     columns = {"name": "left", "value": "left", "source": "left", "description": "prose"}
-    print_table(columns, [[str(row[name]) for name in columns] for row in found])
+    print_rows(columns, found)
 
 
-def listed(data_dir: Path | None) -> list[dict[str, Any]]:
+def setting_rows(data_dir: Path | None) -> list[dict[str, Any]]:
     """For each setting its name, value, source, default and description."""
     from ledger.settings import Settings, load
     from ledger.settings_sources import in_file, variables

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ledger.cli.output import errors, tell
+from ledger.cli.output import errors, print_plain
 from ledger.settings import Settings
 from ledger.terminal import plain, print_whole
 
@@ -39,14 +39,6 @@ def port_option(name: str) -> Any:
         show_default=False,
         help=f"Port of {name} on 127.0.0.1. Default: as before; for the first `up`, a free one.",
     )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    app.command()(up)
-    app.command()(down)
-    app.command()(status)
-    app.command()(doctor)
 
 
 def directory(data_dir: Path | None) -> Path:
@@ -120,7 +112,7 @@ def up(
         # Never folded, so that an address can be copied.
         for name, value in up_json(record).items():
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            tell(f"{name.replace('_', ' '):<18} {text or 'none'}")
+            print_plain(f"{name.replace('_', ' '):<18} {text or 'none'}")
 
 
 def up_json(record: "Record") -> dict[str, object]:
@@ -154,11 +146,11 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(status_json(found)))
     else:
-        tell(found.data_dir)
+        print_plain(found.data_dir)
         if found.parts:
             print_whole(parts_table(found))
         else:
-            tell("no stack here: `faust-ledger up` creates one")
+            print_plain("no stack here: `faust-ledger up` creates one")
         if found.workers:
             print_whole(partitions_table(found))
     raise typer.Exit(0 if found.ok else 1)

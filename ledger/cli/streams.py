@@ -1,4 +1,4 @@
-"""The standard streams of a command: always there, and no reason to crash."""
+"""The standard streams of a command: always open, and never a reason to crash."""
 
 import io
 import os
@@ -10,53 +10,53 @@ from typing import TextIO, TypeVar
 from ledger.errors import LedgerError
 
 STANDARD = (0, 1, 2)
-NOBODY_READS = 141
-"""The status of a command whose reader has gone: 128 and SIGPIPE, as a shell has it."""
+NO_READER = 141
+"""Exit status of a command whose reader has gone: 128 and SIGPIPE, as in a shell."""
 
 
 class OutputFailed(LedgerError):
-    """What was to be printed could not be written."""
+    """Output could not be written."""
 
 
-def prepare() -> None:
-    """Before anything is opened: streams that are there, and that take whatever is printed."""
+def open_streams() -> None:
+    """Replace the standard streams with open ones that take any text. Call it before all else."""
     _open_closed()
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for ever
     sys.stdout = _on(1, Output, sys.stdout, by_line=_by_line(sys.stdout, 1))
-    sys.stderr = _on(2, Messages, sys.stderr, by_line=True)
+    sys.stderr = _on(2, ErrorStream, sys.stderr, by_line=True)
 
 
 def finish() -> None:
-    """Write what is left. Raises as printing does: Python itself would end with status 120."""
+    """Flush. Raises as printing does; Python itself would exit with status 120."""
     sys.stdout.flush()
     sys.stderr.flush()
 
 
 def _open_closed() -> None:
-    """Open /dev/null where a standard stream is closed: a socket must not get its number.
+    """Open /dev/null where a standard stream is closed.
 
-    Kafka would be sent what is printed.
+    Otherwise a socket to Kafka could get its number, and receive what is printed.
     """
     while (lowest := os.open(os.devnull, os.O_RDWR)) in STANDARD:
-        # For the processes that a command starts as well.
+        # Processes that a command starts need it too.
         os.set_inheritable(lowest, True)
     os.close(lowest)
 
 
 def _by_line(stream: TextIO | None, number: int) -> bool:
-    """As it was: on a terminal, and where PYTHONUNBUFFERED asks for it."""
+    """Whether to flush each line: on a terminal, and where PYTHONUNBUFFERED asks for it."""
     return os.isatty(number) or bool(getattr(stream, "write_through", False))
 
 
 class Output(io.TextIOWrapper):
-    """stdout. If nobody reads it the command ends without a word, with status 141.
+    """stdout. If its reader has gone the command exits silently with status 141.
 
-    Raises OutputFailed where it cannot be written, on a full disk say. Whatever comes after that is
+    Raises OutputFailed where it cannot be written, for example on a full disk; later output is
     dropped.
     """
 
-    # Here and not in a raw stream below: an interrupt between a write and what counts it would have
-    # the same text written again.
+    # Not in a raw stream below this one: an interrupt between a write and the count of what was
+    # written would make the buffer write the same text again.
     def write(self, text: str) -> int:
         with _ending(self.fileno()):
             return super().write(text)
@@ -72,8 +72,8 @@ def _ending(number: int) -> Iterator[None]:
         yield
     except BrokenPipeError:
         _drop(number)
-        # Not an exception of Python's own: rich, click and typer end with 1 for those.
-        raise SystemExit(NOBODY_READS) from None
+        # rich, click and typer exit with 1 for Python's own exceptions.
+        raise SystemExit(NO_READER) from None
     except OSError as error:
         _drop(number)
         raise OutputFailed(
@@ -82,8 +82,8 @@ def _ending(number: int) -> Iterator[None]:
         ) from error
 
 
-class Messages(io.TextIOWrapper):
-    """stderr. What cannot be written there is dropped: it must not end what is being done."""
+class ErrorStream(io.TextIOWrapper):
+    """stderr. What cannot be written is dropped, and never ends a command."""
 
     def write(self, text: str) -> int:
         try:
@@ -99,17 +99,17 @@ class Messages(io.TextIOWrapper):
             _drop(self.fileno())
 
 
-Stream = TypeVar("Stream", Output, Messages)
+Stream = TypeVar("Stream", Output, ErrorStream)
 
 
 def _on(number: int, kind: type[Stream], stream: TextIO | None, *, by_line: bool) -> Stream:
-    """Text of any kind on a descriptor: what the encoding has no place for is spelt out.
+    """A buffered stream of text on a descriptor; characters that it cannot encode are spelt out.
 
-    It is buffered also under PYTHONUNBUFFERED. Text on an unbuffered stream ends where the system
-    took a part of a write, as it does at a pipe when a signal comes, and nothing is said:
+    It is buffered under PYTHONUNBUFFERED too. Text on an unbuffered stream is silently cut where
+    the system writes a part of it, as it does at a pipe when a signal arrives:
     https://github.com/python/cpython/issues/85393
     """
-    # One that another program has, and does not wait on, would lose what it has no room for.
+    # A descriptor that another program made non-blocking would lose what its buffer cannot take.
     os.set_blocking(number, True)
     return kind(
         open(number, "wb", closefd=False), encoding="utf-8" if stream is None else stream.encoding,

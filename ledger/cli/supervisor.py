@@ -1,4 +1,4 @@
-"""A worker's supervisor, and under it the stream and the posting application."""
+"""The supervisor of a worker: it runs the stream and the posting application."""
 
 import logging
 import os
@@ -19,28 +19,27 @@ from ledger.stack.environment import INTERPRETER, for_clients
 
 APPLICATIONS = ("stream", "posting")
 STOP_SECONDS = 20.0
-"""An application that has not stopped after this long is killed; its state is durable anyway."""
+"""An application that has not stopped after this long is killed; its state is durable."""
 POLL_SECONDS = 0.1
 STEADY_SECONDS = 30.0
-"""A process that ran this long is started again at once; one that keeps dying waits longer."""
+"""A process that ran this long is restarted at once; one that keeps exiting waits longer."""
 MAX_PAUSE = 10.0
 _MEMORY = {
-    # glibc would keep a heap for each of many threads, and give little of it back.
+    # By default glibc keeps a heap for each of many threads, and returns little of it.
     "MALLOC_ARENA_MAX": "2",
-    # By itself it raises this up to 32 MiB, and then batches that come and go leave holes between
-    # what stays: measured with fifteen million ids remembered, 30 MiB. The heap's end it gives back
-    # as seldom as it would then.
+    # By default glibc raises the mmap threshold up to 32 MiB. Batches that come and go then leave
+    # holes between what stays. The heap is trimmed as seldom as glibc would by itself.
     "MALLOC_MMAP_THRESHOLD_": str(512 * 1024),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 1024 * 1024),
 }
-"""What the environment of an application has as well."""
+"""Variables for the environment of an application."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Supervisor:
-    """Keeps the applications of worker `name` running, for ever: what is wrong may be mended."""
+    """Keeps the applications of worker `name` running until it is stopped."""
 
     settings: Settings
     name: str
@@ -50,11 +49,11 @@ class Supervisor:
 
     @property
     def folder(self) -> Path:
-        """What the worker keeps."""
+        """The worker's own directory."""
         return self.settings.data_dir / "workers" / self.name
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT."""
+        """Run until SIGTERM or SIGINT."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self._stop)
         wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -66,7 +65,7 @@ class Supervisor:
         try:
             while not self.stopping:
                 health.checked = time.monotonic()
-                url = url and self._say(url)
+                url = url and self._publish_address(url)
                 for child in self.children:
                     self._tend(child, read)
                 if select.select([wake], [], [], POLL_SECONDS)[0]:
@@ -87,8 +86,11 @@ class Supervisor:
             ) from error
         return server.url
 
-    def _say(self, url: str) -> str:
-        """Where it answers; "" once that is written: a full disk must not end this process."""
+    def _publish_address(self, url: str) -> str:
+        """Write the address; returns "" once it is written, `url` to try again.
+
+        A full disk must not end this process.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_address(self.folder, url)
@@ -111,7 +113,7 @@ class Supervisor:
             child.due, child.process = now + child.pause, None
             child.ends, child.status, child.ended = child.ends + 1, code, now
             log.error(
-                "%s ended with %s; it starts again in %.1f s. %s",
+                "%s ended with %s; it restarts in %.1f s. %s",
                 child.application, code, child.pause, meaning_of(code),
             )  # fmt: skip
         if child.process is None and now >= child.due:
@@ -129,7 +131,7 @@ class Supervisor:
             "--parent",
             str(pipe),
         ]
-        # By name: the command line does not import the agents, which import it inwards.
+        # By name: the command line may not import the agents.
         return [*INTERPRETER, "-m", "agents", child.application, *options]
 
     def _stop_children(self) -> None:

@@ -1,17 +1,18 @@
-"""`faust-ledger topics`: the topics' settings compared with what they must be, and mended."""
+"""`faust-ledger topics`: compare the settings of topics with those required, and correct them."""
 
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ledger.cli.output import (
+    FINDINGS,
     OK,
-    REFUSED,
     AsJson,
     DataDir,
+    founded_settings,
     print_json,
+    print_note,
     run,
-    say,
     settings_for,
 )
 
@@ -20,70 +21,61 @@ if TYPE_CHECKING:
 
 FIELDS = ("topic", "setting", "has", "must", "why", "command")
 
-group = typer.Typer(no_args_is_help=True)
 
+def check_topics(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Compare partitions, replicas and settings of every topic with those that the ledger requires.
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    app.add_typer(
-        group, name="topics", help="Kafka's topics: compare their settings, create and mend them."
-    )
+    The command changes nothing. Exit codes: 0 nothing differs, 1 something differs, 3 a fault.
 
-
-@group.command()
-def check(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Compare partitions, copies and settings of every topic with what the ledger rests on.
-
-    Nothing is changed. Exit code 1 when something differs. --json prints {"ok", "differences":
-    [{"topic", "setting", "has", "must", "why", "command", "ignored"}], "hidden": [topic]}; of those
-    hidden this user may not see the settings.
+    --json prints {"ok", "differences": [{"topic", "setting", "has", "must", "why", "command",
+    "ignored"}], "hidden": [topic]}. The user has no right to read the settings of hidden topics.
     """
-    from ledger.client.shards import as_founded
     from ledger.streaming.topics import look
 
-    found, hidden = run(look(run(as_founded(settings_for(data_dir)))))
+    found, hidden = run(look(founded_settings(data_dir)))
     well = all(each.ignored for each in found)
     if as_json:
         rows = [{**_row(each), "ignored": each.ignored} for each in found]
         print_json({"ok": well, "differences": rows, "hidden": hidden})
     else:
         _print(found, hidden)
-    raise typer.Exit(OK if well else REFUSED)
+    raise typer.Exit(OK if well else FINDINGS)
 
 
-@group.command()
-def create(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Create the topics that are missing, and set settings right; nothing in them is changed.
+def create_topics(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Create missing topics and correct wrong settings. Records are never changed.
 
-    It needs a user who may create and alter topics. Another number of partitions cannot be mended
-    and is an error, with nothing changed. --json prints {"created": [topic], "mended": [{"topic",
-    "setting", "has", "must", "why", "command"}]}. Exit code 3 is a fault.
+    It needs a user who may create and alter topics. A wrong number of partitions cannot be
+    corrected: the command reports an error and changes nothing.
+
+    --json prints {"created": [topic], "mended": [{"topic", "setting", "has", "must", "why",
+    "command"}]}. Exit codes: 0 done, 3 a fault.
     """
-    from ledger.client.shards import as_founded
     from ledger.streaming.topics import bring_about
 
-    done = run(bring_about(run(as_founded(settings_for(data_dir)))))
+    done = run(bring_about(founded_settings(data_dir)))
     if as_json:
         print_json({"created": done.created, "mended": [_row(each) for each in done.mended]})
         return
     for name in done.created:
         print(f"created {name}")
     for each in done.mended:
-        print(f"mended {each.topic}: {each.setting} was {each.has}, is {each.mend}")
+        print(f"corrected {each.topic}: {each.setting} was {each.has}, is {each.mend}")
     if not done.created and not done.mended:
-        say("All topics are there and as they must be.")
+        print_note("All topics exist and have the required settings.")
 
 
-@group.command()
-def recover(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Move transactions out of partitions that were added to their topic, where nobody decides.
+def recover_records(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Move transactions out of partitions that were added to their topic.
 
-    Each is appended again, byte for byte, to the partition of its key, then deleted where it was.
-    Doing it again is harmless. --json prints {"partitions", "appended"}. Exit code 3 is a fault.
+    No worker reads those partitions. The command appends each record unchanged to the partition of
+    its key, then deletes it where it was. It is safe to repeat.
+
+    --json prints {"partitions", "appended"}. Exit codes: 0 done, 3 a fault.
     """
-    from ledger.client import beyond
+    from ledger.client.beyond import recover
 
-    done = run(beyond.recover(settings_for(data_dir)))
+    done = run(recover(settings_for(data_dir)))
     if as_json:
         print_json(done._asdict())
     else:
@@ -92,13 +84,16 @@ def recover(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 def _print(found: "list[TopicDifference]", hidden: list[str]) -> None:
     for each in found:
-        ignored = " (ignored, as added_partitions says)" if each.ignored else ""
+        ignored = " (ignored, as the setting added_partitions says)" if each.ignored else ""
         print(f"{each.topic}: {each.setting} is {each.has} and must be {each.must}{ignored}")
         print(f"    {each.why}\n    {each.command}")
     if hidden:
-        say(f"This user may not see the settings of {', '.join(hidden)}: see docs/security.md.")
+        print_note(
+            f"This user has no right to read the settings of {', '.join(hidden)}: see "
+            "docs/security.md."
+        )
     elif not found:
-        say("All topics are as they must be.")
+        print_note("All topics have the required settings.")
 
 
 def _row(found: "TopicDifference") -> dict[str, Any]:

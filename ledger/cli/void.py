@@ -1,111 +1,90 @@
-"""`faust-ledger void`: the way out for decisions that cannot be posted."""
+"""`faust-ledger void`: void accepted transactions that cannot be posted."""
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ledger.cli.output import (
+    FINDINGS,
     OK,
-    REFUSED,
     TIME_UP,
     AsJson,
     DataDir,
+    Reason,
     print_json,
-    print_table,
+    print_note,
+    print_rows,
+    print_voids,
     run,
-    say,
-    say_voids,
     settings_for,
 )
-from ledger.cli.policy import Reason
 
 if TYPE_CHECKING:
-    from ledger.client.voids import Voids, Waiting
+    from collections.abc import Mapping
+
+    from ledger.client.voids import Unposted, Voids
     from ledger.gl.journal import PostedVoid
     from ledger.settings import Settings
 
-WAITING = {
-    "shard": "right", "offset": "right", "transaction": "left", "why": "prose",
-}  # fmt: skip
+COLUMNS = {"shard": "right", "offset": "right", "transaction": "left", "why": "prose"}
 
-Shard = Annotated[int, typer.Argument(min=0, help="The shard that posts no more.")]
-Offsets = Annotated[list[int], typer.Argument(min=0, help="Offsets of the transactions in it.")]
-Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for what becomes of it.")]
+Shard = Annotated[int, typer.Argument(min=0, help="The shard whose postings have stopped.")]
+Offsets = Annotated[list[int], typer.Argument(min=0, help="Offsets of its transactions to void.")]
+Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    void = typer.Typer(
-        name="void", help="Decisions that cannot be posted, and the way out.", no_args_is_help=True
-    )
-    void.command("list")(show)
-    void.command("add")(add)
-    app.add_typer(void)
+def list_voids(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List voided transactions, and those that wait because their decimals differ.
 
+    Those that wait were decided with other decimals than the general ledger has. If the database
+    refuses a decision for another reason, the shard's alarm names it (`faust-ledger status`, and
+    the workers' log).
 
-def show(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """List what is void, and what waits with other decimals than the general ledger has.
-
-    A decision that the database refuses for another reason is named by its shard's alarm
-    (`faust-ledger status`, and the workers' log).
-
-    Exit codes: 0 nothing waits that cannot be posted, 1 something does, 3 a fault.
+    Exit codes: 0 everything that waits can be posted, 1 something cannot, 3 a fault.
     """
-    waiting, voids = run(_listed(settings_for(data_dir)))
+    rows, voids = run(_list(settings_for(data_dir)))
+    voided = [each.as_json() for each in voids]
     if as_json:
-        print_json({
-            "waiting": [_waiting_row(*each) for each in waiting],
-            "voided": [each.as_json() for each in voids],
-        })  # fmt: skip
+        print_json({"waiting": rows, "voided": voided})
     else:
-        print(f"{len(waiting):,} cannot be posted, {len(voids):,} void")
-        _print(waiting, voids)
-    raise typer.Exit(REFUSED if waiting else OK)
+        print(f"{len(rows):,} cannot be posted, {len(voids):,} void")
+        if rows:
+            print_rows(COLUMNS, rows)
+        print_voids(voided)
+    raise typer.Exit(FINDINGS if rows else OK)
 
 
-def _print(
-    waiting: "list[tuple[Waiting, dict[str, tuple[int, int]]]]", voids: "list[PostedVoid]"
-) -> None:
-    if waiting:
-        rows = [_waiting_row(*each) for each in waiting]
-        print_table(WAITING, [[str(row[each]) for each in WAITING] for row in rows])
-    say_voids([each.as_json() for each in voids])
-
-
-def _waiting_row(each: "Waiting", mixed: dict[str, tuple[int, int]]) -> dict[str, Any]:
-    why = "; ".join(
-        f"{code} was decided with {has} decimals, and the general ledger has it with {had}"
-        for code, (has, had) in mixed.items()
-    )
-    return {"shard": each.shard, "offset": each.offset, "transaction": each.transaction_id,
-            "decisions_offset": each.run, "why": why}  # fmt: skip
-
-
-async def _listed(
-    settings: "Settings",
-) -> "tuple[list[tuple[Waiting, dict[str, tuple[int, int]]]], list[PostedVoid]]":
+async def _list(settings: "Settings") -> "tuple[list[dict[str, Any]], list[PostedVoid]]":
+    """The transactions that wait with other decimals, as rows, and those that are void."""
     from ledger.client.reading import ledger_partitions
-    from ledger.client.voids import waiting
+    from ledger.client.voids import unposted
     from ledger.domain.run import Watermark
     from ledger.gl.postgresql import PostgresJournal
     from ledger.streaming.topics import topics
 
     name = topics(settings).transactions.name
     shards = (await ledger_partitions(settings, name))[name]
-    journal = PostgresJournal(settings.database_url)
-    try:
+    with closing(PostgresJournal(settings.database_url)) as journal:
         scales, marks, voids = journal.scales(), journal.watermarks(), journal.voids()
-    finally:
-        journal.close()
     void = {(each.shard, each.offset) for each in voids}
-    found: list[tuple[Waiting, dict[str, tuple[int, int]]]] = []
+    rows: list[dict[str, Any]] = []
     for shard in range(shards):
-        mixed = await waiting(settings, shard, marks.get(shard, Watermark()), scales)
-        found += [(each, each.mixed(scales)) for each in mixed if (shard, each.offset) not in void]
-    return found, voids
+        found = await unposted(settings, shard, marks.get(shard, Watermark()), scales)
+        rows += [_row(each, scales) for each in found if (shard, each.offset) not in void]
+    return rows, voids
 
 
-def add(
+def _row(each: "Unposted", scales: "Mapping[str, int]") -> dict[str, Any]:
+    why = "; ".join(
+        f"{code} was decided with {has} decimals, and the general ledger has it with {had}"
+        for code, (has, had) in each.mixed(scales).items()
+    )
+    return {"shard": each.shard, "offset": each.offset, "transaction": each.transaction_id,
+            "decisions_offset": each.run, "why": why}  # fmt: skip
+
+
+def add_voids(
     shard: Shard,
     offsets: Offsets,
     reason: Reason,
@@ -113,12 +92,12 @@ def add(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Void transactions that were accepted and cannot be posted: they count for nothing then.
+    """Void accepted transactions that cannot be posted. Afterwards they do not count.
 
-    Whoever may change the policy may do this. It is in the decision log, with the reason, and
-    every audit shows it. What is posted is not voided: publish a reversal.
+    It needs the right to change the policy. The decision log records the void with its reason, and
+    every audit shows it. A posted transaction cannot be voided: publish a reversal instead.
 
-    Exit codes: 0 they are void; 1 one is not, and stderr says why; 2 the time was up, or wrong
+    Exit codes: 0 they are void; 1 one is not, and stderr shows why; 2 the time was up, or wrong
     usage; 3 a fault.
     """
     made = run(_void(settings_for(data_dir), shard, offsets, reason, timeout))
@@ -131,29 +110,27 @@ def add(
     else:
         print(f"{made.voided:,} of {len(set(offsets)):,} are void")
     for each in made.refused:
-        say(f"offset {each.offset}: {each.reason}")
+        print_note(f"offset {each.offset}: {each.reason}")
     if made.behind:
-        say(f"Leave is given, but shard {shard} did not take it up within {timeout:.0f} s: does a "
-            "worker run? (`faust-ledger status`) Run this again when one does.")  # fmt: skip
+        print_note(
+            f"The leave is recorded, but shard {shard} did not take it up within {timeout:.0f} s: "
+            "is a worker running? (`faust-ledger status`) Run this again when one is."
+        )
     late = made.voided + len(made.refused) < len(set(offsets))
-    raise typer.Exit(REFUSED if made.refused else TIME_UP if late else OK)
+    raise typer.Exit(FINDINGS if made.refused else TIME_UP if late else OK)
 
 
 async def _void(
     settings: "Settings", shard: int, offsets: list[int], reason: str, seconds: float
 ) -> "Voids":
-    from ledger.client.voids import Voids, require_waiting, waiting
-    from ledger.client.voids import void as void_them
+    from ledger.client.voids import Voids, require_unposted, unposted, void
     from ledger.gl.postgresql import PostgresJournal
 
-    journal = PostgresJournal(settings.database_url)
-    try:
+    with closing(PostgresJournal(settings.database_url)) as journal:
         posted, void_already = journal.watermark(shard), journal.voids(shard)
-    finally:
-        journal.close()
     wanted = set(offsets) - {each.offset for each in void_already}
-    found = await waiting(settings, shard, posted, wanted)
-    require_waiting(shard, wanted, found, posted)
-    made = await void_them(settings, found, reason=reason, seconds=seconds) if found else Voids()
+    found = await unposted(settings, shard, posted, wanted)
+    require_unposted(shard, wanted, found, posted)
+    made = await void(settings, found, reason=reason, seconds=seconds) if found else Voids()
     made.voided += len(set(offsets)) - len(wanted)
     return made

@@ -1,35 +1,30 @@
-"""`faust-ledger worker`: both applications of one worker, kept running."""
+"""`faust-ledger worker`: run both applications of one worker, and restart them."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ledger.cli.output import DataDir
 from ledger.hiding import log_to_stderr
 
 
-def register(app: typer.Typer) -> None:
-    """Add `worker`."""
+def worker(
+    data_dir: DataDir = None,
+    name: Annotated[
+        str, typer.Option(help="The worker's name; its tables are kept under it.")
+    ] = "worker-1",
+) -> None:
+    """Run one worker in the foreground until SIGTERM or Ctrl-C.
 
-    @app.command()
-    def worker(
-        data_dir: Annotated[
-            Path | None, typer.Option(envvar="FAUST_LEDGER_DATA_DIR", help="Data directory.")
-        ] = None,
-        name: Annotated[str, typer.Option(help="Names this worker's own tables.")] = "worker-1",
-    ) -> None:
-        """Run one worker in the foreground until it is told to stop.
+    The worker restarts its two applications when they exit. No state is lost: the log has it.
+    """
+    from ledger import settings as configuration
+    from ledger.cli.supervisor import Supervisor
+    from ledger.stack.environment import PRIVATE_UMASK
 
-        Its applications are started again when they die; what they knew is in the log.
-        """
-        # Other commands start sooner without what a supervisor needs.
-        from ledger import settings as configuration
-        from ledger.cli.supervisor import Supervisor
-        from ledger.stack.environment import PRIVATE_UMASK
-
-        os.umask(PRIVATE_UMASK)
-        log_to_stderr()
-        settings = configuration.load(data_dir)
-        place = settings.data_dir.resolve()
-        Supervisor(settings.model_copy(update={"data_dir": place}), name).run()
+    os.umask(PRIVATE_UMASK)
+    log_to_stderr()
+    settings = configuration.load(data_dir)
+    place = settings.data_dir.resolve()
+    Supervisor(settings.model_copy(update={"data_dir": place}), name).run()

@@ -1,12 +1,12 @@
-"""What product teams and app backends import: publish transactions, read and follow balances.
+"""The public client: publish transactions, read and follow balances (docs/producers.md).
 
-`docs/producers.md` says how. The names here are public; what is in the modules may move.
+The names exported here are stable; the modules may change.
 """
 
+from ledger.client.appender import PublishFailed, Receipt
 from ledger.client.balances import BalanceReader
 from ledger.client.blocking import BlockingPublisher
 from ledger.client.drafts import credit, debit, transaction
-from ledger.client.lanes import PublishFailed, Receipt
 from ledger.client.publisher import Publisher
 from ledger.domain.balance import Balance
 from ledger.domain.refusal import Reason, Refused

@@ -1,16 +1,15 @@
-"""Reading balances from the stream: what is so now, and every change from then on."""
+"""Read balances from the stream: the present ones, and every change from then on."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from aiokafka import ConsumerRecord, TopicPartition
 
 from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
+from ledger.client.resource import AsyncResource
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 from ledger.health.waiting import waited_for
@@ -19,17 +18,17 @@ from ledger.streaming.follower import Follower
 from ledger.streaming.reader import Reader
 from ledger.streaming.topics import topics
 
-Key = tuple[str, str]
+BalanceKey = tuple[str, str]
 """Account and currency."""
 
 
-class BalanceReader:
-    """Follows `ledger.balances`, all of it or the accounts named; an async context manager.
+class BalanceReader(AsyncResource):
+    """Follows `ledger.balances`, all of it or the given accounts; an async context manager.
 
-    On entry everything that is there is read; `get` then answers from memory. A version below one
-    seen is ignored, so a balance never goes back; a record without a value takes back what was
-    said, and the right balance follows it (`faust-ledger rebuild balances`). Each says in `status`
-    whether it is reconciled.
+    It reads everything in the topic on entry; `get` then answers from memory. It ignores a version
+    below one that it has read, so a balance never goes back. A record without a value removes a
+    balance that was published by mistake; the right one follows it (`faust-ledger rebuild
+    balances`). The `status` of a balance shows whether it is reconciled.
     """
 
     def __init__(
@@ -39,50 +38,38 @@ class BalanceReader:
         self._accounts = None if accounts is None else frozenset(accounts)
         self._reader = Reader(self._settings)
         self._follower = Follower(self._reader, self._take)
-        self._known: dict[Key, Balance] = {}
+        self._known: dict[BalanceKey, Balance] = {}
         self._changes: set[_Changes] = set()
 
-    async def __aenter__(self) -> Self:
-        """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
+    async def _enter(self, stack: AsyncExitStack) -> None:
         topic = topics(self._settings).balances.name
         counts = await ledger_partitions(self._settings, topic)
         self._records = await Records.of(self._settings, "Balance")
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._reader)
-            stack.push_async_callback(self._follower.close)
-            wanted = [TopicPartition(topic, each) for each in self._partitions(counts[topic])]
-            bounds = await self._reader.bounds(wanted)
-            self._follower.start({tp: first for tp, (first, _) in bounds.items()})
-            await self._follower.caught_up()
-            self._open = stack.pop_all()
-        return self
+        await stack.enter_async_context(self._reader)
+        stack.push_async_callback(self._follower.close)
+        wanted = [TopicPartition(topic, each) for each in self._partitions(counts[topic])]
+        bounds = await self._reader.bounds(wanted)
+        self._follower.start({tp: first for tp, (first, _) in bounds.items()})
+        await self._follower.caught_up()
 
     def _partitions(self, count: int) -> Iterable[int]:
         if self._accounts is None:
             return range(count)
         return {partition_of(account.encode(), count) for account in self._accounts}
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._open.aclose()
-
     def get(self, account: str, currency: str) -> Balance | None:
-        """The newest balance read so far; None for an account that nothing touched."""
+        """The newest balance read so far; None for an account without entries."""
         return self._known.get((account, currency))
 
-    async def snapshot(self) -> dict[Key, Balance]:
-        """Every balance, after reading everything that is in the topic at this moment."""
+    async def snapshot(self) -> dict[BalanceKey, Balance]:
+        """Every balance, after everything that is in the topic at this moment was read."""
         await self._follower.caught_up()
         return dict(self._known)
 
     def follow(self, *, known: bool = False) -> AsyncGenerator[Balance]:
-        """Each change from this call on; with `known`, first every balance that is there already.
+        """Each change from this call on; with `known`, first every balance that is known already.
 
-        A slow reader misses what is in between, never the newest.
+        A slow reader misses changes in between, but never the newest one.
         """
         changes = _Changes(dict(self._known) if known else {})
         self._changes.add(changes)
@@ -100,7 +87,7 @@ class BalanceReader:
     async def wait_for(
         self, predicate: Callable[[Balance], bool], *, seconds: float | None = None
     ) -> Balance:
-        """The first balance, known or to come, for which `predicate` holds. Raises TimeoutError."""
+        """The first known or future balance for which `predicate` holds. Raises TimeoutError."""
         async with asyncio.timeout(seconds), aclosing(self.follow(known=True)) as changes:
             async for balance in changes:
                 if predicate(balance):
@@ -136,6 +123,6 @@ class BalanceReader:
 
 @dataclass(eq=False)
 class _Changes:
-    """What one reader has not taken yet, the newest of each."""
+    """The changes that one caller of `follow` has not taken yet, the newest for each key."""
 
-    waiting: dict[Key, Balance]
+    waiting: dict[BalanceKey, Balance]

@@ -1,7 +1,7 @@
-"""Transactions in partitions beyond the ledger's, which nobody decides: appended where they belong.
+"""Recovery of transactions from partitions beyond the ledger's, which no worker reads.
 
-A partition that was added to the topic cannot be taken away again; what default partitioners of
-producers have sent there can be.
+Kafka cannot remove a partition that was added to the topic, but the records that the default
+partitioners of producers have put there can be moved.
 """
 
 from typing import NamedTuple
@@ -21,16 +21,16 @@ from ledger.streaming.topics import topics
 
 
 class Recovered(NamedTuple):
-    """`partitions` beyond the ledger's were looked into; `appended` records were found in them."""
+    """`partitions`: how many there are beyond the ledger's; `appended`: the records moved."""
 
     partitions: int
     appended: int
 
 
 async def recover(settings: Settings) -> Recovered:
-    """Append each, byte for byte, to the partition of its key; then delete what was appended.
+    """Append each record unchanged to the partition of its key; then delete what was appended.
 
-    Done again after a crash it appends some twice, which the ledger recognises by their ids.
+    After a crash some may be appended twice; the ledger recognises repetitions by their ids.
     Raises LedgerError.
     """
     topic = topics(settings).transactions.name
@@ -44,7 +44,7 @@ async def recover(settings: Settings) -> Recovered:
             first, ends[partition] = await log.bounds(topic, partition)
             async for records in log.read(topic, partition, first, ends[partition]):
                 for record in records:
-                    # One by one: together they may outgrow what the topic takes at once.
+                    # One by one: a batch of them could exceed the topic's size limit.
                     shard = partition_of(record.key or b"", shards)
                     await log.append_absolute(topic, shard, [(record.key, record.value)])
                     appended += 1
@@ -55,7 +55,7 @@ async def recover(settings: Settings) -> Recovered:
 
 
 async def _delete(settings: Settings, topic: str, ends: dict[int, int]) -> None:
-    """What the partitions hold before these offsets; what has come since stays."""
+    """Delete the records before these offsets of each partition; later ones stay."""
     cut = {TopicPartition(topic, each): RecordsToDelete(end) for each, end in ends.items() if end}
     admin = AIOKafkaAdminClient(**connection.kafka(settings))
     try:
@@ -64,8 +64,8 @@ async def _delete(settings: Settings, topic: str, ends: dict[int, int]) -> None:
             await admin.delete_records(cut)
     except (KafkaError, OSError) as error:
         raise Unavailable(
-            f"What was appended to {topic} could not be deleted in the partitions beyond: "
-            f"{error!r}. Do it again, as a user who may delete records: repetitions are recognised."
+            f"The records were moved, but not deleted from the added partitions of {topic}: "
+            f"{error!r}. Run this again as a user who may delete records; it is safe to repeat."
         ) from error
     finally:
         await admin.close()

@@ -6,10 +6,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from itertools import islice
-from types import TracebackType
 from typing import Self
 
-from ledger.client.lanes import Receipt
+from ledger.client.appender import Receipt
 from ledger.client.publisher import MANY, Publisher
 from ledger.domain.refusal import Refused
 from ledger.domain.transaction import Draft
@@ -19,9 +18,9 @@ CHUNK = 500
 
 
 class BlockingPublisher:
-    """A `Publisher` on a thread of its own; call it from any thread, as a context manager.
+    """A `Publisher` on its own thread, for calls from any thread; a context manager.
 
-    After a fork, make a new one: threads do not survive it.
+    Make a new one after a fork, which threads do not survive.
     """
 
     def __init__(
@@ -35,7 +34,7 @@ class BlockingPublisher:
         self._room = threading.BoundedSemaphore(MANY)
 
     def __enter__(self) -> Self:
-        """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
+        """Raises LedgerError, with what to do, when Kafka or the registry cannot be used."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="ledger-publisher", daemon=True
@@ -49,19 +48,14 @@ class BlockingPublisher:
         return self
 
     async def _start(self) -> None:
-        # Made on its own loop, which its locks and connections belong to.
+        # On the loop that its locks and connections are bound to.
         publisher = Publisher(self._settings, check=self._check, timeout=self._timeout)
         self._publisher = await publisher.__aenter__()
         self._order = asyncio.Lock()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Waits for what is under way, unless an exception is on its way out."""
-        closing = self._publisher.__aexit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        """Wait for pending publications, or cancel them if the block raised."""
+        closing = self._publisher.__aexit__(*error)
         try:
             asyncio.run_coroutine_threadsafe(closing, self._loop).result()
         finally:
@@ -73,13 +67,13 @@ class BlockingPublisher:
         self._loop.close()
 
     def publish(self, draft: Draft) -> Receipt | Refused:
-        """Publish one and wait until Kafka has it. Raises PublishFailed."""
+        """Publish one, and wait until Kafka has it. Raises PublishFailed."""
         return self.submit(draft).result()
 
     def submit(self, draft: Draft) -> "Future[Receipt | Refused]":
-        """Publish one without waiting for Kafka; waits only when too many are under way.
+        """Publish one without waiting for Kafka, unless too many are pending.
 
-        Those of one ordering key reach the log in the order of the calls.
+        Transactions with one ordering key reach the log in the order of the calls.
         """
         self._room.acquire()
         future = asyncio.run_coroutine_threadsafe(self._publisher.publish(draft), self._loop)
@@ -89,7 +83,7 @@ class BlockingPublisher:
     def publish_many(self, drafts: Iterable[Draft]) -> Iterator[tuple[Draft, Receipt | Refused]]:
         """Publish all, many at once; yields each with its outcome, in order.
 
-        Takes `drafts` in lists of up to 500. For transactions that trickle in, `submit` them.
+        It takes `drafts` in lists of up to 500; `submit` transactions that arrive one by one.
         """
         drafts = iter(drafts)
         window: deque[tuple[list[Draft], Future[list[Receipt | Refused]]]] = deque()

@@ -1,4 +1,4 @@
-"""Publishing JSON Lines in bulk: a stream in, counts out; memory does not grow with the input."""
+"""Publish a stream of JSON Lines in constant memory."""
 
 import asyncio
 import threading
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ledger.client import lines
-from ledger.client.lanes import Receipt
-from ledger.client.past import Past, dated, in_ledger
+from ledger.client.appender import Receipt
+from ledger.client.past import Past, already_in_ledger, with_time_of
 from ledger.client.publisher import Publisher
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft
@@ -18,13 +18,13 @@ CHUNK_BYTES = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 Line = tuple[int, bytes]
-"""Its number, from 1, and its bytes."""
+"""A line's number, from 1, and its bytes."""
 
 
 class Splitter:
-    """Cuts chunks into numbered lines and leaves out blank ones.
+    """Splits chunks into numbered lines, without blank ones.
 
-    Of a line longer than lines.MAX_LINE just enough is kept for it to be refused.
+    It keeps just enough of a line longer than lines.MAX_LINE for the line to be refused.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Splitter:
         return self._numbered(whole)
 
     def end(self) -> list[Line]:
-        """The last line, where no newline ends it."""
+        """The last line, if no newline ends it."""
         rest, self._carry = self._carry, b""
         return self._numbered([rest] if rest else [])
 
@@ -53,7 +53,7 @@ class Splitter:
 async def lines_of(
     stream: BinaryIO, on_bytes: Callable[[int], None] = lambda count: None
 ) -> AsyncIterator[list[Line]]:
-    """The lines of `stream` as they come; `on_bytes` hears how many bytes were read so far."""
+    """The lines of `stream` as they arrive; `on_bytes` is called with the bytes read so far."""
     splitter, count = Splitter(), 0
     while chunk := await _read(stream):
         count += len(chunk)
@@ -63,15 +63,15 @@ async def lines_of(
 
 
 async def _read(stream: BinaryIO) -> bytes:
-    """What is there, on a thread of its own: a pipe that is silent must not stop the sending.
+    """What can be read now, by a thread of its own: a silent pipe must not block publishing.
 
-    Not a pool's thread, which Python would wait for when it is interrupted.
+    Python waits for the threads of a pool when it is interrupted, but not for this daemon.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[bytes] = loop.create_future()
     read = getattr(stream, "read1", stream.read)
 
-    def tell(found: bytes | BaseException) -> None:
+    def resolve(found: bytes | BaseException) -> None:
         if done.cancelled():
             return
         if isinstance(found, bytes):
@@ -84,15 +84,15 @@ async def _read(stream: BinaryIO) -> bytes:
             found: bytes | BaseException = read(CHUNK_BYTES)
         except BaseException as error:
             found = error
-        loop.call_soon_threadsafe(tell, found)
+        loop.call_soon_threadsafe(resolve, found)
 
     threading.Thread(target=work, daemon=True, name="read").start()
     return await done
 
 
 @dataclass(slots=True)
-class Counts:
-    """Of one call: lines that are not blank, those acknowledged, those not sent."""
+class LineCounts:
+    """Lines that are not blank, those acknowledged by Kafka, and those refused and not sent."""
 
     lines: int = 0
     published: int = 0
@@ -100,10 +100,10 @@ class Counts:
 
 
 class Feed:
-    """Takes lines, publishes what is good, tells of what is not.
+    """Publishes good lines and reports bad ones.
 
-    `created_at` is for lines without one, whose ids `past` looks up first. Where it cannot know
-    them they are refused, unless it is `promised` that none was ever published.
+    `created_at` is the time of lines without one; `past` first looks up their ids. Where it cannot,
+    they are refused, unless the caller has `promised` that none was ever published.
     """
 
     def __init__(
@@ -116,14 +116,14 @@ class Feed:
         past: Past | None = None,
         promised: bool = False,
     ) -> None:
-        self.counts = Counts()
+        self.counts = LineCounts()
         self._publisher, self._created_at = publisher, created_at
         self._past, self._promised = past, promised
         self._on_refused, self._on_receipt = on_refused, on_receipt
         self._failure: BaseException | None = None
 
     async def check(self, found: list[Line]) -> None:
-        """Count and tell of the bad ones; nothing is sent."""
+        """Count and report bad lines; nothing is sent."""
         for line in await self._read(found):
             draft = line.draft
             refused = draft if isinstance(draft, Refused) else await self._publisher.check(draft)
@@ -131,7 +131,7 @@ class Feed:
                 self._refuse(line, refused)
 
     async def publish(self, found: list[Line]) -> None:
-        """Send the good ones. Raises PublishFailed, also for those of an earlier call."""
+        """Send good lines. Raises PublishFailed, also for lines of an earlier call."""
         for line in await self._read(found):
             draft = line.draft
             sent = draft if isinstance(draft, Refused) else await self._publisher.submit(draft)
@@ -143,15 +143,15 @@ class Feed:
                 raise self._failure
 
     async def finish(self) -> None:
-        """Return when everything sent was acknowledged. Raises PublishFailed."""
+        """Return when Kafka has acknowledged everything sent. Raises PublishFailed."""
         await self._publisher.flush()
-        # The callbacks are due in the loop's next turn.
+        # Callbacks run in the next turn of the loop.
         await asyncio.sleep(0)
         if self._failure is not None:
             raise self._failure
 
-    async def _read(self, found: list[Line]) -> list["_Read"]:
-        """Each line's draft, dated where it has no time of its own; or why there is none."""
+    async def _read(self, found: list[Line]) -> list["_ParsedLine"]:
+        """Each line's draft, or its refusal. A line without created_at is given one."""
         read = [self._draft(number, line) for number, line in found]
         self.counts.lines += len(read)
         undated = [each for each in read if not each.own_time]
@@ -159,16 +159,16 @@ class Feed:
             await self._date(self._past, undated)
         return read
 
-    def _draft(self, number: int, line: bytes) -> "_Read":
+    def _draft(self, number: int, line: bytes) -> "_ParsedLine":
         fields = lines.read_object(line)
         if isinstance(fields, Refused):
-            return _Read(number, fields, own_time=True)
+            return _ParsedLine(number, fields, own_time=True)
         draft = lines.draft_of(fields, created_at=self._created_at)
         own_time = isinstance(draft, Refused) or fields.get("created_at") is not None
-        return _Read(number, draft, own_time=own_time)
+        return _ParsedLine(number, draft, own_time=own_time)
 
-    async def _date(self, past: Past, undated: list["_Read"]) -> None:
-        """Date those whose ids were accepted before."""
+    async def _date(self, past: Past, undated: list["_ParsedLine"]) -> None:
+        """Give lines whose ids were accepted before the time of that acceptance."""
         known = await past.find([_id_of(each) for each in undated])
         for each in undated:
             assert not isinstance(each.draft, Refused), "what cannot be read needs no date"
@@ -176,12 +176,12 @@ class Feed:
                 each.draft = Refused(Reason.FIELD_MISSING, past.sentence, "created_at")
             elif known and (before := known.get(_id_of(each))):
                 each.known = before
-                each.draft = dated(each.draft, before, shards=self._publisher.shards)
+                each.draft = with_time_of(before, each.draft, shards=self._publisher.shards)
 
-    def _refuse(self, line: "_Read", refused: Refused) -> None:
+    def _refuse(self, line: "_ParsedLine", refused: Refused) -> None:
         if line.known is not None and refused.reason is Reason.TOO_LATE:
-            # It is, only because it was accepted long ago.
-            refused = in_ledger(_id_of(line), line.known, window=self._publisher.window)
+            # It is too late only because `before` gave it the time of that acceptance.
+            refused = already_in_ledger(_id_of(line), line.known, window=self._publisher.window)
         self.counts.refused += 1
         self._on_refused(line.number, refused)
 
@@ -196,10 +196,10 @@ class Feed:
 
 
 @dataclass(slots=True)
-class _Read:
-    """A line's draft, or why there is none.
+class _ParsedLine:
+    """A line's draft, or its refusal.
 
-    `known`: where the id of one without a time of its own was accepted before.
+    `known`: for a line without created_at, where its id was accepted before.
     """
 
     number: int
@@ -208,12 +208,12 @@ class _Read:
     known: Accepted | None = None
 
 
-def _id_of(line: _Read) -> str:
+def _id_of(line: _ParsedLine) -> str:
     return "" if isinstance(line.draft, Refused) else line.draft["transaction_id"]
 
 
 async def first_without_time(stream: BinaryIO) -> int | None:
-    """The number of the first line that says no created_at of its own; None for none."""
+    """The number of the first line without created_at; None if every line has one."""
     async for found in lines_of(stream):
         for number, line in found:
             if b'"created_at"' not in line:

@@ -1,7 +1,7 @@
-"""Transactions made in Python: `transaction(..., entries=[debit(...), credit(...)])`."""
+"""Build transactions in Python: `transaction(..., entries=[debit(...), credit(...)])`."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -21,14 +21,14 @@ def transaction(
     reverses: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Draft:
-    """A draft for a publisher. `created_at`: when the event was made, from where it is stored.
+    """A draft for a publisher. `created_at`: the stored time at which the event happened.
 
-    Or "now", a promise that it was never published before, as for `publish --created-at now`: for
-    what happens now. Keep such a draft: past the window in which ids are remembered, one that is
-    made anew is new money.
+    Give "now" for an event that happens now. It promises that the transaction was never published
+    before, as `publish --created-at now` does. Keep such a draft for retries: after the window in
+    which ids are remembered, a draft that is built again is new money.
 
-    Raises TypeError without either, and ValueError for a time without a time zone: nobody could say
-    which hour it means.
+    Raises TypeError without a created_at, and ValueError for a time without a time zone, which
+    could be any of several hours.
     """
     return Draft(
         transaction_id=transaction_id,
@@ -49,10 +49,10 @@ def _created_at(given: object) -> int:
     if isinstance(given, datetime):
         return microseconds(given)
     raise TypeError(
-        f"created_at is {given!r}: give the time at which the event was made, from where it is "
-        "stored. A draft that is made anew with the present is new money once ids are forgotten "
-        '(window_days). For what happens now, and was never published, say created_at="now", and '
-        "keep the draft over retries."
+        f"created_at is {given!r}: give the stored time at which the event happened. A draft that "
+        "is built again with the present time is new money once ids are forgotten (window_days). "
+        'For an event that happens now and was never published, give created_at="now", and keep '
+        "the draft for retries."
     )
 
 
@@ -76,14 +76,12 @@ def _entry(account: str, side: Side, amount: str | Decimal, currency: str) -> Dr
 def microseconds(time: datetime) -> int:
     """Microseconds since 1970. Raises ValueError for a time without a time zone."""
     if time.tzinfo is None:
-        raise ValueError(f"{time} has no time zone; say datetime(..., tzinfo=UTC).")
+        raise ValueError(f"{time} has no time zone; give datetime(..., tzinfo=UTC).")
     since = time - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def shown(micros: int) -> str:
+def rfc3339(micros: int) -> str:
     """RFC 3339 of microseconds since 1970, for people and JSON; years 1 to 9999."""
-    from datetime import timedelta
-
     time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
     return time.isoformat().replace("+00:00", "Z")

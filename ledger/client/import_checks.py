@@ -1,4 +1,4 @@
-"""What an import of reference data is checked for, given what is known and what came in between."""
+"""Checks of an import of reference data, against known items and concurrent imports."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,16 +12,16 @@ from ledger.domain.transaction import shown_time
 ENOUGH = 1_000_000
 """Units of an asset that one entry should be able to take."""
 
-Item = Asset | Account
+Importable = Asset | Account
 Problem = tuple[int, str]
 """A line's number and a sentence."""
 
 
 class Line(NamedTuple):
-    """An item and the number of its line; `reopens`: it says `"closed_at": null`."""
+    """An item and the number of its line; `reopens`: the line has `"closed_at": null`."""
 
     number: int
-    item: Item
+    item: Importable
     reopens: bool = False
 
 
@@ -30,42 +30,42 @@ class Stored(NamedTuple):
 
     offset: int
     at: int
-    item: Item
+    item: Importable
 
 
-def largest(asset: Asset) -> str:
-    """The largest amount that one entry takes of it, decimal text."""
+def largest_amount(asset: Asset) -> str:
+    """The largest amount of it in one entry, as decimal text."""
     return money.show(money.MAX_AMOUNT, asset.scale)
 
 
-def limit(asset: Asset) -> str | None:
-    """A sentence if one entry takes less than ENOUGH of it."""
+def small_limit(asset: Asset) -> str | None:
+    """A sentence if one entry takes less than ENOUGH units of it."""
     if money.MAX_AMOUNT // 10**asset.scale >= ENOUGH:
         return None
     fewer = max(each for each in range(19) if money.MAX_AMOUNT // 10**each >= ENOUGH)
     return (
-        f"{asset.code} has {asset.scale} decimals, so one entry takes {largest(asset)} at most. A "
-        "scale never changes: if that is too little, register another code, with "
-        f"{fewer} decimals or fewer ({largest(replace(asset, scale=fewer))})."
+        f"{asset.code} has {asset.scale} decimals, so one entry takes {largest_amount(asset)} at "
+        "most. A scale never changes: if that is too little, register another code, with "
+        f"{fewer} decimals or fewer ({largest_amount(replace(asset, scale=fewer))})."
     )
 
 
 class Checks:
-    """Lines one after the other, each given `known` and the lines before it."""
+    """Checks lines one after the other against `known` and the lines before."""
 
     def __init__(self, known: Reference) -> None:
         self._scales = dict(known.scales)
         self._spelt = {code.upper(): code for code in self._scales}
         self._accounts = dict(known.accounts)
         self.notes: list[Problem] = []
-        """What is no reason to refuse a line, but should be known."""
+        """Notes about lines that are not refused."""
 
     def problems(self, lines: Iterable[Line]) -> list[Problem]:
-        """What is wrong with each line, at most one thing."""
+        """The first problem of each bad line."""
         found = ((number, self._problem(number, item, reopens)) for number, item, reopens in lines)
         return [(number, sentence) for number, sentence in found if sentence]
 
-    def _problem(self, number: int, item: Item, reopens: bool) -> str | None:  # noqa: FBT001
+    def _problem(self, number: int, item: Importable, reopens: bool) -> str | None:  # noqa: FBT001
         if isinstance(item, Asset):
             return self._asset(number, item)
         return self._account(number, item, reopens=reopens)
@@ -76,18 +76,18 @@ class Checks:
             other = self._spelt.setdefault(code.upper(), code)
             if other != code:
                 return (
-                    f"{code} is {other} in other letters, and would be another asset. Use {other}, "
-                    "or a code that cannot be taken for it."
+                    f"{code} differs from {other} only in upper and lower case, and would be "
+                    f"another asset. Use {other}, or a code that cannot be taken for it."
                 )
             self._scales[code] = asset.scale
             return None
         official = ISO_SCALES.get(code, scale)
-        beside = f"ISO 4217 has {official}, but what was registered counts"
+        beside = f"ISO 4217 has {official}, but the registered number counts"
         if scale != asset.scale:
             return (
                 f"{code} has {scale} decimals{'' if official == scale else f' ({beside})'} and "
-                f"cannot get {asset.scale}: what was posted would change its worth. Register a new "
-                "code instead."
+                f"cannot get {asset.scale}: posted amounts would change their value. Register a "
+                "new code instead."
             )
         if official != scale:
             self.notes.append((number, f"{code} has {scale} decimals; {beside}."))
@@ -105,7 +105,7 @@ class Checks:
             if known.closed_at is not None and account.closed_at is None and not reopens:
                 return (
                     f"{code} is closed from {shown_time(known.closed_at)} on, and this line, "
-                    "without closed_at, would open it again. Repeat its closed_at, or say "
+                    "without closed_at, would open it again. Repeat its closed_at, or give "
                     '"closed_at": null to open it.'
                 )
             self.notes += ((number, each) for each in _changes(known, account))
@@ -114,7 +114,7 @@ class Checks:
 
 
 def _changes(known: Account, account: Account) -> Iterator[str]:
-    stays = "What was booked stays as it is; from now on entries are checked with this."
+    stays = "Earlier entries stay as they are; entries are checked with this from now on."
     if known.currency != account.currency:
         yield (
             f"{account.code}: currency was {known.currency or 'any'}, and is "
@@ -132,7 +132,7 @@ def _time(at: int | None) -> str:
 
 
 def closings(lines: Iterable[Line], known: Reference) -> list[Line]:
-    """Those that close an account, or close it at another time."""
+    """The lines that close an account, or change the time at which it is closed."""
     found = []
     for line in lines:
         if isinstance(line.item, Account) and line.item.closed_at is not None:
@@ -145,7 +145,7 @@ def closings(lines: Iterable[Line], known: Reference) -> list[Line]:
 def with_balance(
     lines: Iterable[Line], balances: Mapping[tuple[str, str], Balance], at: int
 ) -> list[Problem]:
-    """Which of them would close an account that is not at zero everywhere; balances as of `at`."""
+    """A problem for each line that would close an account with a balance; balances as of `at`."""
     held: dict[str, list[str]] = {}
     for (account, currency), found in sorted(balances.items()):
         if found.posted.strip("-0.") or found.pending.strip("-0.") or found.status != "reconciled":
@@ -162,18 +162,17 @@ def with_balance(
 def _would_close(code: str, held: list[str], at: int) -> str:
     return (
         f"{code} would be closed with a balance: {'; '.join(held)}, as of {shown_time(at)}. Bring "
-        "it to zero and wait until that is reconciled, or close it as it is with "
-        "--close-with-balance."
+        "it to zero and wait until that is reconciled, or close it with --close-with-balance."
     )
 
 
-def overtaken(
+def lost_lines(
     lines: Sequence[Line], offsets: Sequence[int], stored: Sequence[Stored], known: Reference
 ) -> tuple[list[Problem], list[Problem]]:
-    """Of lines appended at `offsets`: those that did not take effect, and notes about others.
+    """The lines, appended at `offsets`, that did not take effect, and notes about others.
 
-    `stored`: what the topic has from where `known` ends, ours and what somebody else appended at
-    the same time. Of an asset the first record counts, of an account the last.
+    `stored`: the records of the topic after `known`, both these lines and those of concurrent
+    imports. The first record of an asset counts, and the last one of an account.
     """
     own = set(offsets)
     first: dict[str, Stored] = {}
@@ -193,11 +192,11 @@ def overtaken(
     return lost, notes
 
 
-def _alike(item: Item) -> str:
+def _alike(item: Importable) -> str:
     return item.code if isinstance(item, Account) else item.code.upper()
 
 
-def _lost(item: Item, counts: Stored) -> str | None:
+def _lost(item: Importable, counts: Stored) -> str | None:
     assert isinstance(item, Asset)
     assert isinstance(counts.item, Asset)
     if counts.item.scale == item.scale:
@@ -209,20 +208,21 @@ def _lost(item: Item, counts: Stored) -> str | None:
     )
 
 
-def _beside(item: Item, other: Stored, offset: int) -> str | None:
+def _beside(item: Importable, other: Stored, offset: int) -> str | None:
     if isinstance(item, Asset) or isinstance(other.item, Asset):
         if item.code == other.item.code:
             return None
         return (
-            f"{item.code} is {other.item.code} in other letters, which another import registered "
-            f"at the same time ({_place(other)}). They are two assets; use one of them."
+            f"{item.code} differs only in upper and lower case from {other.item.code}, which "
+            f"another import registered at the same time ({_place(other)}). They are two assets; "
+            "use one of them."
         )
     if item == other.item:
         return None
     is_later = other.offset > offset
     counts = "after this line, and counts" if is_later else "before this line, which counts"
     return (
-        f"{item.code} was declared otherwise by another import at the same time: it came {counts} "
+        f"Another import declared {item.code} differently at the same time: it came {counts} "
         f"({_place(other)})."
     )
 

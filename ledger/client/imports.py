@@ -1,19 +1,26 @@
-"""Importing reference data: all lines checked, appended, read back, and awaited in every shard."""
+"""Import reference data: check all lines, append, read back, and wait for every shard."""
 
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiokafka import TopicPartition
 
 from ledger.client.balances import BalanceReader
+from ledger.client.batching import batches
 from ledger.client.bulk import Splitter
-from ledger.client.import_checks import Checks, Line, Problem, Stored, overtaken, with_balance
-from ledger.client.import_checks import closings as _closings
+from ledger.client.import_checks import (
+    Checks,
+    Line,
+    Problem,
+    Stored,
+    closings,
+    lost_lines,
+    with_balance,
+)
 from ledger.client.lines import (
     Malformed,
     check_names,
@@ -23,10 +30,12 @@ from ledger.client.lines import (
     text_of,
     time_of,
 )
-from ledger.client.outcomes import Standing, standing
+from ledger.client.outcomes import LastProgress, last_progress
 from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
 from ledger.client.reference import ClientReference
+from ledger.client.resource import AsyncResource
+from ledger.clock import now
 from ledger.domain import account as accounts
 from ledger.domain import names
 from ledger.domain.reference import MAX_CODE, Account, Asset, Item, Reference, asset_problem
@@ -41,13 +50,12 @@ from ledger.streaming.reference import item_of, key_and_row
 from ledger.streaming.topics import topics
 
 MAX_NAME = 1_000
-BATCH_BYTES = 256 * 1024
 
 log = logging.getLogger(__name__)
 
 
 def read_items(text: bytes, kind: str) -> tuple[list[Line], list[Problem]]:
-    """The assets or accounts in JSON Lines, by `kind` "asset" or "account", and the bad lines."""
+    """The items of `kind` "asset" or "account" in JSON Lines, and the problems of bad lines."""
     splitter = Splitter()
     items: list[Line] = []
     bad: list[Problem] = []
@@ -113,11 +121,11 @@ def _time(fields: dict[str, Any], name: str) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
-    """What became of an import.
+class ImportResult:
+    """The result of an import.
 
-    `count`: lines that took effect; `lost`: those that did not, for somebody else's record came
-    first; `behind`: shards that did not say in time that they decide with it.
+    `count`: lines that took effect; `lost`: those that did not, because another record came first;
+    `behind`: shards that do not decide with it yet.
     """
 
     count: int = 0
@@ -127,134 +135,117 @@ class Imported:
 
 
 def _counting(row: Mapping[str, Any]) -> Item:
-    """What a record of the topic tells of. Raises ValueError where that counts for nothing."""
+    """The item of a record of the topic. Raises ValueError if no reader accepts it."""
     item = item_of(row)
     if isinstance(item, Asset) and (problem := asset_problem(item.code, item.scale)):
         raise ValueError(f"{item.code[:MAX_CODE]!r} with {item.scale} decimals: {problem}")
     return item
 
 
-class Importer:
-    """Enter, `check`, `add`; an async context manager."""
+class Importer(AsyncResource):
+    """Checks and appends reference data; an async context manager."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._names = settings, topics(settings)
         self._log = Log(settings)
         self._reader = Reader(settings)
 
-    async def __aenter__(self) -> Self:
-        """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
+    async def _enter(self, stack: AsyncExitStack) -> None:
         names = self._names
         counts = await ledger_partitions(
             self._settings, names.transactions.name, names.reference.name
         )
         self._shards = counts[names.transactions.name]
         self._records = await Records.of(self._settings, "Reference", "Decision", "Progress")
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._log.close)
-            await stack.enter_async_context(self._reader)
-            follower = ClientReference(self._settings, self._records)
-            async with follower:
-                self._known = follower.known
-            self._open = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._open.aclose()
+        stack.push_async_callback(self._log.close)
+        await stack.enter_async_context(self._reader)
+        self._known = await self.read_again()
 
     def check(self, lines: Iterable[Line]) -> tuple[list[Problem], list[Problem]]:
-        """What is wrong with lines given what is known, earlier ones included; and notes."""
+        """The problems of lines, given what is known and the lines before; and notes."""
         checks = Checks(self._known)
         return checks.problems(lines), checks.notes
 
     async def check_closings(self, lines: Iterable[Line]) -> list[Problem]:
-        """Which lines would close an account that has a balance, or something pending, just now.
+        """A problem for each line that would close an account that has a balance now.
 
-        Raises LedgerError where balances cannot be read.
+        Raises LedgerError if balances cannot be read.
         """
-        closing = _closings(lines, self._known)
+        closing = closings(lines, self._known)
         if not closing:
             return []
         try:
             async with BalanceReader(
                 self._settings, accounts={line.item.code for line in closing}
             ) as reader:
-                at = time.time_ns() // 1_000
+                at = now()
                 return with_balance(closing, await reader.snapshot(), at)
         except Unavailable:
             raise
         except LedgerError as error:
             raise LedgerError(
-                f"An account's balance is looked at before it is closed. {error} Import as a user "
-                "who may read balances (the role finance), or close accounts whatever they hold "
-                "with --close-with-balance."
+                f"An account's balance is read before it is closed. {error} Import as a user who "
+                "may read balances (the role finance), or close accounts whatever they hold with "
+                "--close-with-balance."
             ) from error
 
-    async def add(self, lines: Sequence[Line], seconds: float) -> Imported:
-        """Append them, read back what counts, and wait until every shard decides with it.
+    async def add(self, lines: Sequence[Line], seconds: float) -> ImportResult:
+        """Append the lines, read back what counts, and wait until every shard decides with it.
 
-        Waits `seconds` at most. Raises Unavailable.
+        It waits for at most `seconds`. Raises Unavailable.
         """
         if not lines:
-            return Imported()
-        # Noted before: from here on each shard must say that it has moved.
-        progress = self._names.progress.name
-        shards = await standing(self._reader, self._records, progress, self._shards)
+            return ImportResult()
+        # Read before the append: each shard's next runs show whether it decides with the lines.
+        shards = await self._last_progress()
         offsets = await self._append([line.item for line in lines])
         stored = await self._read_back(offsets[-1] + 1)
-        lost, notes = overtaken(lines, offsets, stored, self._known)
-        behind = await self._taken_up(shards, offsets[-1] + 1, seconds)
-        return Imported(len(lines) - len(lost), lost, notes, behind)
+        lost, notes = lost_lines(lines, offsets, stored, self._known)
+        behind = await self._wait_for_shards(shards, offsets[-1] + 1, seconds)
+        return ImportResult(len(lines) - len(lost), lost, notes, behind)
 
     @property
     def known(self) -> Reference:
-        """What the topic said on entry."""
+        """The reference data on entry."""
         return self._known
 
     async def put(self, item: Item, seconds: float) -> tuple[int, list[int]]:
-        """Append one record and wait, `seconds` at most, until every shard decides with it.
+        """Append one record and wait, for at most `seconds`, until every shard decides with it.
 
-        Returns its offset and the shards that did not say so.
+        Returns its offset and the shards that do not decide with it yet.
         """
-        progress = self._names.progress.name
-        shards = await standing(self._reader, self._records, progress, self._shards)
+        shards = await self._last_progress()
         (offset,) = await self._append([item])
-        return offset, await self._taken_up(shards, offset + 1, seconds)
+        return offset, await self._wait_for_shards(shards, offset + 1, seconds)
 
     async def read_again(self) -> Reference:
-        """What the topic says now."""
+        """The present reference data."""
         async with ClientReference(self._settings, self._records) as follower:
             return follower.known
 
     async def end_of(self, shard: int) -> int:
-        """The position after the shard's last record. Raises LedgerError for no shard of ours."""
+        """The position after the shard's last record. Raises LedgerError for an unknown shard."""
         if not 0 <= shard < self._shards:
-            raise LedgerError(f"There is no shard {shard}: they are 0 to {self._shards - 1}.")
+            raise LedgerError(f"There is no shard {shard}: the shards are 0 to {self._shards - 1}.")
         partition = TopicPartition(self._names.transactions.name, shard)
         return (await self._reader.bounds([partition]))[partition][1]
 
+    async def _last_progress(self) -> list[LastProgress]:
+        progress = self._names.progress.name
+        return await last_progress(self._reader, self._records, progress, self._shards)
+
     async def _append(self, items: Sequence[Item]) -> list[int]:
-        """Returns their offsets."""
+        """Append the items; returns their offsets."""
+        rows = map(key_and_row, items)
+        records = [(key, self._records.codec.encode("Reference", row)) for key, row in rows]
         offsets: list[int] = []
-        size = 0
-        batch: list[tuple[bytes, bytes]] = []
-        for index, item in enumerate(items):
-            key, row = key_and_row(item)
-            batch.append((key, self._records.codec.encode("Reference", row)))
-            size += len(batch[-1][1])
-            if size > BATCH_BYTES or index + 1 == len(items):
-                offset = await self._log.append(self._names.reference.name, 0, batch)
-                offsets += range(offset, offset + len(batch))
-                batch, size = [], 0
+        for batch in batches(records, lambda pair: len(pair[0]) + len(pair[1])):
+            first = await self._log.append(self._names.reference.name, 0, batch)
+            offsets += range(first, first + len(batch))
         return offsets
 
     async def _read_back(self, end: int) -> list[Stored]:
-        """What the topic has between what is known and `end`."""
+        """The records of the topic after `known` and before `end`."""
         partition = TopicPartition(self._names.reference.name, 0)
         first, _ = (await self._reader.bounds([partition]))[partition]
         self._reader.assign({partition: max(first, self._known.offset)})
@@ -270,7 +261,10 @@ class Importer:
                     found.append(Stored(record.offset, record.timestamp * 1_000, item))
         return found
 
-    async def _taken_up(self, shards: list[Standing], position: int, seconds: float) -> list[int]:
+    async def _wait_for_shards(
+        self, shards: list[LastProgress], position: int, seconds: float
+    ) -> list[int]:
+        """The shards that do not decide with the reference data before `position` in time."""
         until = time.monotonic() + seconds
         behind = set(range(len(shards)))
         marks = [shard.watermark for shard in shards]

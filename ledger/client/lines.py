@@ -1,12 +1,12 @@
-"""A transaction as a JSON object, the form of `faust-ledger publish`: read exactly, or refused.
+"""Parses a transaction from a JSON object, the format of `faust-ledger publish`, or refuses it.
 
     {"transaction_id": "dep-1", "kind": "deposit", "effective_at": "2024-05-01T14:00:00Z",
      "entries": [{"account": "assets:cash", "side": "debit", "amount": "12.34", "currency": "CAD"},
                  {"account": "liabilities:deposits:2378", "side": "credit", "amount": "12.34",
                   "currency": "CAD"}]}
 
-Optional: description, ordering_key, created_at, reverses, metadata. A field that is not known is
-refused, so that a typing error in the name of an optional one is found.
+Optional: description, ordering_key, created_at, reverses, metadata. An unknown field is refused, so
+that a misspelt name of an optional field is found.
 """
 
 import json
@@ -20,9 +20,9 @@ from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft, DraftEntry
 
 MAX_LINE = 4 * 1024 * 1024
-"""Bytes of a line; a record of Kafka's is far smaller."""
+"""Bytes of a line; the largest record in Kafka is far smaller."""
 MAX_PATH = 100
-"""Characters of a field's name that a sentence repeats."""
+"""Characters of a field's name that a message repeats."""
 
 REQUIRED = ("transaction_id", "kind", "effective_at", "entries")
 OPTIONAL = ("description", "ordering_key", "created_at", "reverses", "metadata")
@@ -30,8 +30,8 @@ ENTRY = ("account", "side", "amount", "currency")
 
 # No library fits: ciso8601, pyRFC3339 and `fromisoformat` cut long fractions and know no year 0.
 _TIME = re.compile(
-    r"(?P<year>\d{4})(?P<date>-\d\d-\d\d)[Tt ](?P<clock>(?:[01]\d|2[0-3]):\d\d:\d\d)"
-    r"(?P<fraction>\.\d+)?(?P<zone>[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):\d\d:\d\d(?:\.(?P<fraction>\d+))?"
+    r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,20 +41,20 @@ _CYCLE = 146_097 * 86_400_000_000
 
 
 class Malformed(Exception):
-    """Carries a refusal to whoever reads the whole line."""
+    """Carries a refusal to the parser of the whole line."""
 
     def __init__(self, refused: Refused) -> None:
         self.refused = refused
 
 
 def read(line: bytes | str, *, created_at: int | None) -> Draft | Refused:
-    """The transaction in `line`; `created_at` (microseconds since 1970) is for one without."""
+    """The transaction in `line`; `created_at` (microseconds since 1970) is its default."""
     found = read_object(line)
     return found if isinstance(found, Refused) else draft_of(found, created_at=created_at)
 
 
 def read_object(line: bytes | str) -> dict[str, Any] | Refused:
-    """The JSON object in `line`: UTF-8, no name twice."""
+    """The JSON object in `line`, which is UTF-8 and has no name twice."""
     if len(line) > MAX_LINE:
         sentence = f"The line has more than {MAX_LINE} bytes; no transaction needs so many."
         return Refused(Reason.TOO_LARGE, sentence)
@@ -82,7 +82,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def draft_of(fields: Mapping[str, Any], *, created_at: int | None) -> Draft | Refused:
-    """The same from a parsed object. Without either, a missing created_at is refused."""
+    """The transaction in a parsed object; without a default a missing created_at is refused."""
     try:
         check_names(fields, required=REQUIRED, optional=OPTIONAL)
         return Draft(
@@ -103,7 +103,7 @@ def draft_of(fields: Mapping[str, Any], *, created_at: int | None) -> Draft | Re
 def check_names(
     fields: Mapping[str, Any], *, required: Iterable[str], optional: Iterable[str], where: str = ""
 ) -> None:
-    """Every required name is there and no unknown one, else raises Malformed."""
+    """Raises Malformed unless every required name is there, and no unknown one."""
     for name in required:
         if fields.get(name) is None:
             path = f"{where}{name}"
@@ -115,13 +115,13 @@ def check_names(
 
 
 def malformed(path: str, what: str) -> Malformed:
-    """To be raised: `path` names the field, `what` is the rest of the sentence."""
+    """An exception to raise: `path` names the field, `what` is the rest of the sentence."""
     path = path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}..."
     return Malformed(Refused(Reason.FIELD_MALFORMED, f"{path} {what}.", path))
 
 
 def text_of(fields: Mapping[str, Any], name: str, where: str = "") -> str:
-    """The string of that name, which is there. Raises Malformed."""
+    """The string of an existing field. Raises Malformed."""
     found = fields[name]
     if not isinstance(found, str):
         raise malformed(f"{where}{name}", f"is {_kind(found)} and must be a string in quotes")
@@ -129,7 +129,7 @@ def text_of(fields: Mapping[str, Any], name: str, where: str = "") -> str:
 
 
 def optional_text(fields: Mapping[str, Any], name: str) -> str | None:
-    """The string of that name, None where there is none. Raises Malformed."""
+    """The string of a field, None if it is missing. Raises Malformed."""
     return None if fields.get(name) is None else text_of(fields, name)
 
 
@@ -139,7 +139,7 @@ def _kind(found: object) -> str:
 
 
 def time_of(fields: Mapping[str, Any], name: str) -> int:
-    """The RFC 3339 time of that name, in microseconds since 1970. Raises Malformed."""
+    """The RFC 3339 time of a field, in microseconds since 1970. Raises Malformed."""
     found = parse_time(text_of(fields, name))
     if isinstance(found, str):
         raise malformed(name, found)
@@ -150,7 +150,7 @@ def _created_at(fields: Mapping[str, Any], default: int | None) -> int:
     if fields.get("created_at") is not None:
         return time_of(fields, "created_at")
     if default is None:
-        sentence = "created_at is missing; say when the producer made the transaction."
+        sentence = "created_at is missing; give the time when the producer made the transaction."
         raise Malformed(Refused(Reason.FIELD_MISSING, sentence, "created_at"))
     return default
 
@@ -193,17 +193,19 @@ def _metadata(found: Any) -> Mapping[str, str]:
 def parse_time(text: str) -> int | str:
     """Microseconds since 1970 of an RFC 3339 time, or what is wrong with it.
 
-    Years 0 to 9999; a leap second, and anything finer than a microsecond, is refused.
+    The years are 0 to 9999. Leap seconds and fractions of a microsecond are refused.
     """
     match = _TIME.fullmatch(text)
     if match is None:
         return "is not an RFC 3339 time with an offset, such as 2024-05-01T14:00:00Z"
-    year, date, clock, fraction, zone = match.groups(default="")
-    if len(fraction) > len(".123456"):
-        return f"is finer than a microsecond: {len(fraction) - 1} digits after the point"
-    year, cycles = (year, 0) if year != "0000" else ("0400", 1)
+    fraction = match["fraction"] or ""
+    if len(fraction) > 6:  # noqa: PLR2004 - the digits of a microsecond
+        return f"is finer than a microsecond: {len(fraction)} digits after the point"
+    # Python has no year 0, whose calendar is that of the year 400.
+    is_year_0 = text.startswith("0000")
     try:
-        found = datetime.fromisoformat(f"{year}{date}T{clock}{fraction}{zone.upper()}")
+        # It takes more forms than RFC 3339 has; the pattern refuses those.
+        time = datetime.fromisoformat(f"0400{text[4:]}".upper() if is_year_0 else text.upper())
     except ValueError:
-        return "names a day or an hour that there is not"
-    return (found - _EPOCH) // _MICROSECOND - cycles * _CYCLE
+        return "names a day or an hour that does not exist"
+    return (time - _EPOCH) // _MICROSECOND - is_year_0 * _CYCLE

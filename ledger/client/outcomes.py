@@ -1,19 +1,18 @@
-"""What became of transactions after they were published: decided, then reconciled.
+"""The outcomes of published transactions: how they were decided, and whether they are reconciled.
 
-Where to begin is noted before publishing: the last `Progress` of each shard is a watermark, so the
-decision log is folded from there by the chain rule and nothing is taken on trust.
+The last `Progress` of each shard is read before publishing. It is a watermark, from which the
+decision log is folded by the chain rule.
 """
 
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from aiokafka import ConsumerRecord, TopicPartition
 from pyroaring import BitMap64
 
-from ledger.client.lanes import Receipt
+from ledger.client.appender import Receipt
 from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.run import Refusal, Watermark
@@ -34,9 +33,9 @@ class OpenBreak(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of the transactions asked about; `breaks` are the open ones that touch them.
+    """Counts of the watched transactions; `breaks`: the open ones that touch them.
 
-    `voids`: records that void something; `voided`: those accepted, and void since.
+    `voids`: records that void another one; `voided`: transactions that were accepted, then voided.
     """
 
     accepted: int = 0
@@ -49,8 +48,8 @@ class Tally:
 
 
 @dataclass(slots=True)
-class _Shard:
-    """One shard's transactions and how far the ledger got with them; positions are offsets.
+class _ShardOutcomes:
+    """The transactions of one shard, and how far the ledger is with them; positions are offsets.
 
     `published` and `accepted` take a bit for each transaction of a bulk. `touching` has lists, as
     most stripes are touched by few, and a bitmap takes 400 bytes at least.
@@ -65,8 +64,8 @@ class _Shard:
     compared: int = 0
     open: set[OpenBreak] = field(default_factory=set)
 
-    def settled(self) -> bool:
-        """Whether all of them are decided, and those that count also compared."""
+    def is_finished(self) -> bool:
+        """Whether all of them are decided, and the accepted ones compared."""
         return self.watermark.end >= self.end and self.compared >= self.needed
 
     @property
@@ -75,15 +74,15 @@ class _Shard:
         return self.published.max() + 1 if self.published else 0
 
     def reconciled(self) -> int:
-        """How many are compared, and touch no stripe with an open break."""
+        """How many are compared and touch no stripe with an open break."""
         broken = BitMap64()
         for found in self.open:
             broken.update(self.touching.get((found.account, found.currency), ()))
         return (self.accepted - broken).range_cardinality(0, self.compared)
 
 
-class Outcomes:
-    """Enter before publishing, `add` every receipt, then `settle`; an async context manager."""
+class OutcomeWatch:
+    """Watches published transactions: enter it before publishing, `add` each receipt, `wait`."""
 
     def __init__(
         self, settings: Settings, *, on_refused: Callable[[int, Refusal], None] | None = None
@@ -91,70 +90,67 @@ class Outcomes:
         self._settings, self._on_refused = settings, on_refused
         self._names = topics(settings)
         self._reader = Reader(settings)
-        self._shards: list[_Shard] = []
+        self._shards: list[_ShardOutcomes] = []
         self._duplicates = self._rejected = self._voids = self._voided = 0
 
     async def __aenter__(self) -> Self:
-        """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
+        """Raises LedgerError, with what to do, when Kafka or the registry cannot be used."""
         names = (self._names.transactions.name, self._names.decisions.name)
         counts = await ledger_partitions(self._settings, *names)
         self._records = await Records.of(self._settings, "Decision", "Progress", "Break")
         async with self._reader as reader:
-            found = await standing(
+            found = await last_progress(
                 reader, self._records, self._names.progress.name, counts[names[0]]
             )
-        self._shards = [_Shard(*each, compared=each.watermark.end) for each in found]
+        self._shards = [_ShardOutcomes(*each, compared=each.watermark.end) for each in found]
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing is held open between `__aenter__` and `settle`."""
+    async def __aexit__(self, *error: object) -> None:
+        """Nothing is open between `__aenter__` and `wait`."""
 
     def add(self, receipt: Receipt) -> None:
-        """Ask about this one too."""
+        """Watch this transaction too."""
         self._shards[receipt.shard].published.add(receipt.offset)
 
-    async def settle(
+    async def wait(
         self, seconds: float | None = None, *, on_tally: Callable[[Tally], None] | None = None
     ) -> tuple[Tally, bool]:
-        """Wait until each is reconciled or refused; returns the tally, and whether all are.
+        """Wait until each is reconciled or refused, for at most `seconds`.
 
-        After `seconds` it returns what is known by then.
+        Returns the tally, and whether all of them are.
         """
         until = float("inf") if seconds is None else time.monotonic() + seconds
-        asked = {index: shard for index, shard in enumerate(self._shards) if shard.published}
-        if not asked:
+        watched = {index: shard for index, shard in enumerate(self._shards) if shard.published}
+        if not watched:
             return self._tally(), True
         async with self._reader as reader:
-            reader.assign(await self._starts(reader, asked))
-            while not all(shard.settled() for shard in asked.values()):
+            reader.assign(await self._starts(reader, watched))
+            while not all(shard.is_finished() for shard in watched.values()):
                 left = until - time.monotonic()
                 if left <= 0:
                     return self._tally(), False
                 await self._take(await reader.fetch(min(0.5, left)))
                 if on_tally is not None:
                     on_tally(self._tally())
-            await self._read_breaks(reader, asked)
+            await self._read_breaks(reader, watched)
         return self._tally(), True
 
-    async def _starts(self, reader: Reader, asked: dict[int, _Shard]) -> dict[TopicPartition, int]:
-        # Breaks are few, and one that was open before touches what came after.
-        breaks = [TopicPartition(self._names.breaks.name, index) for index in asked]
+    async def _starts(
+        self, reader: Reader, watched: dict[int, _ShardOutcomes]
+    ) -> dict[TopicPartition, int]:
+        # All breaks, which are few: an older open one touches later transactions too.
+        breaks = [TopicPartition(self._names.breaks.name, index) for index in watched]
         starts = {tp: first for tp, (first, _) in (await reader.bounds(breaks)).items()}
-        for index, shard in asked.items():
+        for index, shard in watched.items():
             decisions = TopicPartition(self._names.decisions.name, index)
             starts[decisions] = shard.watermark.decisions_offset
             starts[TopicPartition(self._names.progress.name, index)] = shard.progress_from
         return starts
 
-    async def _read_breaks(self, reader: Reader, asked: dict[int, _Shard]) -> None:
-        """A break is published before the progress that passes it: read what is there now."""
+    async def _read_breaks(self, reader: Reader, watched: dict[int, _ShardOutcomes]) -> None:
+        """Read the breaks: each is published before the progress that passes it."""
         name = self._names.breaks.name
-        ends = await reader.ends([TopicPartition(name, index) for index in asked])
+        ends = await reader.ends([TopicPartition(name, index) for index in watched])
         async for records in reader.until(ends):
             await self._take(records)
 
@@ -175,7 +171,7 @@ class Outcomes:
         for _, row in await self._records.decode("Break", by_topic.get(names.breaks.name, ())):
             _take_break(self._shards[row["shard"]], row)
 
-    def _take_run(self, shard: _Shard, run: ValidRun) -> None:
+    def _take_run(self, shard: _ShardOutcomes, run: ValidRun) -> None:
         ours, decision = shard.published, run.decision
         if not decision.voids and not ours.range_cardinality(decision.start, decision.end):
             return
@@ -197,7 +193,7 @@ class Outcomes:
                 if self._on_refused is not None:
                     self._on_refused(decision.shard, refusal)
 
-    def _take_voids(self, shard: _Shard, run: ValidRun) -> None:
+    def _take_voids(self, shard: _ShardOutcomes, run: ValidRun) -> None:
         for void in run.voided:
             offset = void.transaction.offsets[0]
             if offset in shard.accepted:
@@ -228,7 +224,7 @@ class Outcomes:
         )
 
 
-def _take_break(shard: _Shard, row: dict[str, Any]) -> None:
+def _take_break(shard: _ShardOutcomes, row: dict[str, Any]) -> None:
     found = OpenBreak(row["shard"], row["account"], row["currency"])
     if row["state"] == "open":
         shard.open.add(found)
@@ -236,15 +232,17 @@ def _take_break(shard: _Shard, row: dict[str, Any]) -> None:
         shard.open.discard(found)
 
 
-class Standing(NamedTuple):
-    """Where a shard stood: compared up to `watermark`; later progress comes at `progress_from`."""
+class LastProgress(NamedTuple):
+    """A shard is compared up to `watermark`; later progress follows at offset `progress_from`."""
 
     watermark: Watermark
     progress_from: int
 
 
-async def standing(reader: Reader, records: Records, topic: str, shards: int) -> list[Standing]:
-    """Each shard's last progress as a watermark: the start of the log where there is none."""
+async def last_progress(
+    reader: Reader, records: Records, topic: str, shards: int
+) -> list[LastProgress]:
+    """Each shard's last Progress record; the start of the log for a shard without one."""
     marks = [Watermark()] * shards
     bounds = await reader.bounds([TopicPartition(topic, shard) for shard in range(shards)])
     last = {tp: end - 1 for tp, (first, end) in bounds.items() if end > first}
@@ -253,5 +251,6 @@ async def standing(reader: Reader, records: Records, topic: str, shards: int) ->
         for _, row in await records.decode("Progress", fetched):
             marks[row["shard"]] = Watermark.of_progress(row)
     return [
-        Standing(mark, bounds[TopicPartition(topic, shard)][1]) for shard, mark in enumerate(marks)
+        LastProgress(mark, bounds[TopicPartition(topic, shard)][1])
+        for shard, mark in enumerate(marks)
     ]

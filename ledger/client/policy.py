@@ -1,15 +1,15 @@
-"""Changes of what a ledger decides by: its policy, and limits of a shard's clock.
+"""Changes of the policy of a ledger, and limits of a shard's clock.
 
-A change is a record of the reference topic. It counts from the position in each shard at which the
-shard's owner has read it, which the decision log records.
+A change is a record of the reference topic. In each shard it counts from the position at which the
+shard's owner has read it; the decision log records that position.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ledger.client.imports import Importer
+from ledger.clock import now
 from ledger.domain.policy import DAY
 from ledger.domain.reference import ClockLimit, PolicyChange, Reference
 from ledger.domain.transaction import shown_time
@@ -18,10 +18,10 @@ from ledger.streaming.reference import policy_from, policy_row
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """What counts now, by the settings' names, and since which offset of the reference topic.
+class PresentPolicy:
+    """The policy that counts, by the settings' names, and its offset in the reference topic.
 
-    `behind`: shards that did not say in time that they decide with it. `notes`: what to know.
+    `behind`: shards that do not decide by it yet. `notes`: its consequences.
     """
 
     policy: Mapping[str, Any]
@@ -30,33 +30,33 @@ class Changed:
     notes: list[str]
 
 
-def present(importer: Importer) -> Changed:
-    """What counts. Raises LedgerError for a ledger without a policy."""
+def present_policy(importer: Importer) -> PresentPolicy:
+    """The policy that counts. Raises LedgerError for a ledger without one."""
     known = importer.known
     if not known.policies:
         raise LedgerError("This ledger has no policy yet; `faust-ledger policy init` writes it.")
-    return Changed(_row(known), known.policies[-1][0], [], [])
+    return PresentPolicy(_row(known), known.policies[-1][0], [], [])
 
 
-async def change(
+async def change_policy(
     importer: Importer, changes: Mapping[str, Any], *, reason: str, seconds: float
-) -> Changed:
-    """Replace the present policy, by the settings' names, and wait until every shard has it.
+) -> PresentPolicy:
+    """Change the policy, by the settings' names, and wait until every shard decides by it.
 
-    Waits `seconds` at most. Raises LedgerError when somebody else replaced it meanwhile.
+    It waits for at most `seconds`. Raises LedgerError if another change came first.
     """
-    before = present(importer)
+    before = present_policy(importer)
     row = {**before.policy, **changes}
     item = PolicyChange(policy_from(row), row["shards"], before.offset, reason)
     offset, behind = await importer.put(item, seconds)
     known = await importer.read_again()
-    # Not by the last one: somebody may have replaced the one that came before ours since.
+    # Not by the last one: our policy may have been replaced since.
     if all(at != offset for at, _ in known.policies):
         raise LedgerError(
-            f"The policy was not changed: somebody else has changed it just now, to "
-            f"{_row(known)}. Look at that (`faust-ledger policy show`) and decide again."
+            f"The policy was not changed: another change came first and made it "
+            f"{_row(known)}. Check it (`faust-ledger policy show`) and try again."
         )
-    return Changed(_row(known), known.policies[-1][0], behind, _notes(before.policy, row))
+    return PresentPolicy(_row(known), known.policies[-1][0], behind, _notes(before.policy, row))
 
 
 async def limit_clock(
@@ -68,21 +68,21 @@ async def limit_clock(
     reason: str,
     seconds: float,
 ) -> tuple[ClockLimit, list[int]]:
-    """Have the shard's positions before `until` recorded at `at_most` (microseconds) at latest.
+    """Limit the recorded time of the shard's positions before `until` to `at_most` (microseconds).
 
-    Default: all that are in the log now, at the present. Returns the limit, and the shards that
-    did not say within `seconds` that they decide with it.
+    Default: all positions in the log, and the present. Returns the limit, and the shards that do
+    not decide with it after `seconds`.
     """
     end = await importer.end_of(shard)
     if until is not None and until > end:
         raise LedgerError(
-            f"Shard {shard} ends at {end}: a limit is about records that are in the log, not "
-            f"about those before {until} that are still to come. Set the broker's clock right."
+            f"Shard {shard} ends at {end}: a limit is for records that are in the log, and those "
+            f"up to {until} are not there yet. Set the broker's clock right."
         )
     limit = ClockLimit(
         shard,
         end if until is None else until,
-        time.time_ns() // 1_000 if at_most is None else at_most,
+        now() if at_most is None else at_most,
         reason,
     )
     _, behind = await importer.put(limit, seconds)
@@ -96,10 +96,10 @@ def _row(known: Reference) -> dict[str, Any]:
 def _notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     if after["window_days"] <= before["window_days"]:
         return []
-    since = time.time_ns() // 1_000 - 2 * before["window_days"] * DAY
+    since = now() - 2 * before["window_days"] * DAY
     note = (
         "Ids are remembered for twice the window, so those accepted before about "
         f"{shown_time(since)[:10]} may be forgotten. A transaction created before that stays "
-        "TOO_LATE: it could be a repetition, and nobody could tell."
+        "TOO_LATE, because it could be a repetition that is not recognised."
     )
     return [note]

@@ -1,30 +1,31 @@
-"""Publishing transactions: checked here by the rules of the service, then appended to the log."""
+"""Publish transactions: check them by the rules of the service, and append them to the log."""
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
-from types import TracebackType
 from typing import Self
 
-from ledger.client.lanes import RECORD_BYTES, Lane, Receipt
+from ledger.client.appender import RECORD_BYTES, PartitionAppender, Receipt
 from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
 from ledger.client.reference import ClientReference
+from ledger.clock import now
+from ledger.domain.checks import check_content, check_fields
 from ledger.domain.partition import partition_of
 from ledger.domain.refusal import Reason, Refused
-from ledger.domain.transaction import Draft, check_content, check_fields, ordering_key
+from ledger.domain.transaction import Draft, ordering_key
 from ledger.settings import Settings, load
 from ledger.streaming.log import Log
 from ledger.streaming.topics import topics
 
 MANY = 10_000
-"""Transactions of `publish_many` that may be under way at once."""
+"""Transactions of `publish_many` that may be pending at once."""
 CLOSE_SECONDS = 10
 FRESH_SECONDS = 1.0
 
-# What newer reference data may change.
+# Refusals that newer reference data may change.
 _BY_REFERENCE = frozenset(
     {
         Reason.UNKNOWN_CURRENCY,
@@ -36,16 +37,11 @@ _BY_REFERENCE = frozenset(
 )
 
 
-def present() -> int:
-    """This machine's clock, in microseconds since 1970."""
-    return time.time_ns() // 1_000
-
-
 class Publisher:
-    """Publishes from one event loop; use it as an async context manager and keep it.
+    """Publishes from one event loop; use one publisher for long, as an async context manager.
 
-    `settings` say where; `check` False leaves every check to the service. A transaction that Kafka
-    has not acknowledged for `timeout` seconds fails with PublishFailed; None waits for ever.
+    Without `check` all checks are left to the service. A transaction that Kafka has not
+    acknowledged after `timeout` seconds fails with PublishFailed; None waits without limit.
     """
 
     def __init__(
@@ -54,16 +50,16 @@ class Publisher:
         *,
         check: bool = True,
         timeout: float | None = 60.0,
-        clock: Callable[[], int] = present,
+        clock: Callable[[], int] = now,
     ) -> None:
         self._settings = settings or load()
         self._check, self._timeout, self._clock = check, timeout, clock
         self._log = Log(self._settings)
-        self._lanes: list[Lane] = []
+        self._appenders: list[PartitionAppender] = []
         self._refreshed = float("-inf")
 
     async def __aenter__(self) -> Self:
-        """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
+        """Raises LedgerError, with what to do, when Kafka or the registry cannot be used."""
         topic = topics(self._settings).transactions.name
         counts = await ledger_partitions(self._settings, topic)
         self._records = await Records.of(self._settings, "Transaction", "Reference")
@@ -72,21 +68,17 @@ class Publisher:
             if self._check:
                 await stack.enter_async_context(self._reference)
             self._open = stack.pop_all()
-        # The log knows its own number of shards; a setting could be another ledger's.
-        self._lanes = [
-            Lane(self._log, topic, shard, timeout=self._timeout) for shard in range(counts[topic])
+        # The number of shards is the topic's; a setting could be another ledger's.
+        self._appenders = [
+            PartitionAppender(self._log, topic, shard, timeout=self._timeout)
+            for shard in range(counts[topic])
         ]
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Waits for what is under way, unless an exception is on its way out."""
-        for lane in self._lanes if error else ():
-            lane.cancel()
+    async def __aexit__(self, *error: object) -> None:
+        """Wait for pending publications, or cancel them if the block raised."""
+        for appender in self._appenders if any(error) else ():
+            appender.cancel()
         await self.flush()
         await self._open.aclose()
         with suppress(TimeoutError):
@@ -96,29 +88,29 @@ class Publisher:
     @property
     def shards(self) -> int:
         """Number of shards of the ledger."""
-        return len(self._lanes)
+        return len(self._appenders)
 
     @property
     def window(self) -> int:
-        """How long the ledger remembers an id, in microseconds."""
+        """Microseconds for which the ledger remembers an id."""
         return self._reference.policy.window
 
     async def publish(self, draft: Draft) -> Receipt | Refused:
-        """Publish one and wait until Kafka has it. Raises PublishFailed."""
+        """Publish one, and wait until Kafka has it. Raises PublishFailed."""
         sent = await self.submit(draft)
         return sent if isinstance(sent, Refused) else await sent
 
     async def submit(self, draft: Draft) -> asyncio.Future[Receipt] | Refused:
-        """Publish one without waiting for Kafka; waits only when too much is under way.
+        """Publish one without waiting for Kafka, unless too much is pending.
 
-        Those of one ordering key reach the log in the order of the calls. The future's result is
-        the receipt; it raises PublishFailed.
+        Transactions with one ordering key reach the log in the order of the calls. The result of
+        the future is the receipt; it raises PublishFailed.
         """
         examined = await self._examine(draft)
         if isinstance(examined, Refused):
             return examined
         key, value = examined
-        return await self._lanes[partition_of(key, len(self._lanes))].put(key, value)
+        return await self._appenders[partition_of(key, self.shards)].put(key, value)
 
     async def publish_many(
         self, drafts: Iterable[Draft]
@@ -128,19 +120,19 @@ class Publisher:
         for draft in drafts:
             window.append((draft, await self.submit(draft)))
             if len(window) > MANY:
-                yield await _settled(*window.popleft())
+                yield await _acknowledged(*window.popleft())
         while window:
-            yield await _settled(*window.popleft())
+            yield await _acknowledged(*window.popleft())
 
     async def check(self, draft: Draft) -> Refused | None:
-        """What `publish` would refuse, with nothing sent."""
+        """The refusal that `publish` would return; nothing is sent."""
         examined = await self._examine(draft)
         return examined if isinstance(examined, Refused) else None
 
     async def flush(self) -> None:
-        """Return when everything submitted was acknowledged, or failed."""
-        for lane in self._lanes:
-            await lane.flush()
+        """Return when everything submitted was acknowledged or has failed."""
+        for appender in self._appenders:
+            await appender.flush()
 
     async def _examine(self, draft: Draft) -> tuple[bytes, bytes] | Refused:
         encoded = self._encode(draft)
@@ -152,29 +144,31 @@ class Publisher:
         return refused or encoded
 
     def _refusal(self, draft: Draft) -> Refused | None:
-        now = self._clock()
-        # Whether `reverses` names a transaction of before names had rules, the service knows.
+        recorded_at = self._clock()
+        # `accepted`: only the service knows which transactions are older than the rules for names.
         refused = check_fields(
-            draft, recorded_at=now, policy=self._reference.policy, accepted=lambda _: True
+            draft, recorded_at=recorded_at, policy=self._reference.policy, accepted=lambda _: True
         )
         if refused:
             return refused
         checked = check_content(
-            draft, recorded_at=now, reference=self._reference.known, policy=self._reference.policy
+            draft,
+            recorded_at=recorded_at,
+            reference=self._reference.known,
+            policy=self._reference.policy,
         )
         return checked if isinstance(checked, Refused) else None
 
     async def _refresh(self) -> bool:
-        """Read the reference data's newest, if that was not done just now."""
-        now = time.monotonic()
-        if now - self._refreshed < FRESH_SECONDS:
+        """Read the newest reference data, unless it was read just now."""
+        if time.monotonic() - self._refreshed < FRESH_SECONDS:
             return False
-        self._refreshed = now
+        self._refreshed = time.monotonic()
         await self._reference.catch_up()
         return True
 
     def _encode(self, draft: Draft) -> tuple[bytes, bytes] | Refused:
-        """Key and value of the record, or why there can be none."""
+        """Key and value of the record, or why it cannot be encoded."""
         try:
             key = ordering_key(draft).encode()
             value = self._records.codec.encode("Transaction", draft)
@@ -183,12 +177,12 @@ class Publisher:
             return Refused(Reason.FIELD_MALFORMED, sentence)
         limit = self._reference.policy.max_bytes if self._check else RECORD_BYTES
         if len(value) > limit or len(key) + len(value) > RECORD_BYTES:
-            sentence = f"The record has {len(value)} bytes; at most {limit} are taken."
+            sentence = f"The record has {len(value)} bytes; at most {limit} are accepted."
             return Refused(Reason.TOO_LARGE, sentence)
         return key, value
 
 
-async def _settled(
+async def _acknowledged(
     draft: Draft, sent: asyncio.Future[Receipt] | Refused
 ) -> tuple[Draft, Receipt | Refused]:
     return draft, sent if isinstance(sent, Refused) else await sent

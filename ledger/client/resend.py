@@ -1,9 +1,9 @@
-"""Refused records sent again, byte for byte: after what was wrong with them has been put right."""
+"""Send refused records again unchanged, after the reason of the refusal was fixed."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ledger.client.lanes import RECORD_BYTES, Lane, Receipt
+from ledger.client.appender import RECORD_BYTES, PartitionAppender, Receipt
 from ledger.client.reading import ledger_partitions
 from ledger.domain.partition import partition_of
 from ledger.settings import Settings
@@ -11,48 +11,51 @@ from ledger.streaming.log import Log
 from ledger.streaming.topics import topics
 
 
-class Original(NamedTuple):
+class RejectedRecord(NamedTuple):
     """Key and value as a producer wrote them."""
 
     key: bytes
     value: bytes
 
 
-def originals(rows: Iterable[dict[str, object]]) -> list[Original]:
-    """Of Reject rows, each distinct record once, in order.
+def distinct_records(rows: Iterable[dict[str, object]]) -> list[RejectedRecord]:
+    """Each distinct record of Reject rows once, in order.
 
-    Without those that nothing can make acceptable: no key, no value, or cut at the topic's limit.
-    So what was sent again and refused again does not double what the next attempt sends.
+    A record that was sent again and refused again is in two rows, and is sent once by the next
+    attempt. Records that can never be accepted are left out: those without a key or a value, and
+    those cut at the topic's limit.
     """
-    found: dict[Original, None] = {}
+    found: dict[RejectedRecord, None] = {}
     for row in rows:
         key, value = row["key"], row["value"]
         if not (isinstance(key, bytes) and isinstance(value, bytes) and key):
             continue
         if len(key) + len(value) <= RECORD_BYTES:
-            found[Original(key, value)] = None
+            found[RejectedRecord(key, value)] = None
     return list(found)
 
 
 async def resend(
     settings: Settings,
-    records: Iterable[Original],
+    records: Iterable[RejectedRecord],
     on_receipt: Callable[[Receipt], None],
     *,
     seconds: float | None,
 ) -> int:
-    """Append each to the partition of its key; returns how many. Raises PublishFailed."""
+    """Append each to the partition of its key; returns their number. Raises PublishFailed."""
     topic = topics(settings).transactions.name
     shards = (await ledger_partitions(settings, topic))[topic]
     log = Log(settings)
     try:
-        lanes = [Lane(log, topic, shard, timeout=seconds) for shard in range(shards)]
-        waiting = [
-            await lanes[partition_of(each.key, shards)].put(each.key, each.value)
+        appenders = [
+            PartitionAppender(log, topic, shard, timeout=seconds) for shard in range(shards)
+        ]
+        pending = [
+            await appenders[partition_of(each.key, shards)].put(each.key, each.value)
             for each in records
         ]
-        for future in waiting:
+        for future in pending:
             on_receipt(await future)
-        return len(waiting)
+        return len(pending)
     finally:
         await log.close()

@@ -1,7 +1,7 @@
-"""How many shards the ledger has: its policy says so, whatever is set or a topic has.
+"""The number of shards of the ledger, which its policy fixes.
 
-The policy is a record of `ledger.reference`; a ledger that is older, or only just made, has none,
-and then settings and topics are all there is to go by.
+The policy is a record of `ledger.reference`. An older ledger, and one that was only just created,
+has none; then the settings and topics count.
 """
 
 from contextlib import aclosing
@@ -22,7 +22,7 @@ from ledger.streaming.topics import topics
 async def as_founded(settings: Settings) -> Settings:
     """`settings` with the ledger's own number of shards.
 
-    Raises LedgerError where another one is set, Unavailable when Kafka does not answer.
+    Raises LedgerError if another one is set, Unavailable if Kafka does not answer.
     """
     name = topics(settings).reference.name
     async with TopicAdmin(settings) as broker:
@@ -35,9 +35,9 @@ async def as_founded(settings: Settings) -> Settings:
 
 
 async def policy_shards(settings: Settings) -> int | None:
-    """What the policy says; None where there is none, or this user may not read it.
+    """The policy's number of shards; None without a policy, or without the right to read it.
 
-    The topic must be there. Raises LedgerError when it cannot be read.
+    The topic must exist. Raises LedgerError if it cannot be read.
     """
     topic = topics(settings).reference.name
     records, known, log = Records.of_any_version(settings, "Reference"), Reference(), Log(settings)
@@ -46,7 +46,7 @@ async def policy_shards(settings: Settings) -> int | None:
             async for some in fetched:
                 for record, row in await records.decode("Reference", some, log_foreign=False):
                     take(known, record, row)
-                    # The same in every policy, and the first one is the first record, or near it.
+                    # Every policy has the same, and the first policy is near the first record.
                     if known.shards is not None:
                         return known.shards
     except TopicAuthorizationFailedError:
@@ -57,11 +57,11 @@ async def policy_shards(settings: Settings) -> int | None:
 
 
 def require_set_right(settings: Settings, shards: int) -> None:
-    """Raises LedgerError where somebody has set another number than the policy's."""
+    """Raises LedgerError if the setting differs from the policy."""
     if "shards" in settings.model_fields_set and settings.shards != shards:
         raise LedgerError(
-            f"The setting shards says {settings.shards}, and this ledger has {shards} by its "
-            f"policy (in {topics(settings).reference.name}). Nothing was sent or read: keys would "
-            "go to other shards. Take the setting away, for the policy counts; or is another "
-            f"ledger meant (the settings bootstrap_servers and prefix)? See {PAGE}"
+            f"The setting shards is {settings.shards}, and this ledger has {shards} by its policy "
+            f"(in {topics(settings).reference.name}). Nothing was sent or read: keys would go to "
+            "other shards. Remove the setting, because the policy counts; or check "
+            f"bootstrap_servers and prefix if another ledger is meant. See {PAGE}"
         )

@@ -1,8 +1,8 @@
-"""The way out for a decision that cannot be posted: leave to void it, and a record that asks to.
+"""Voiding an accepted transaction that cannot be posted: a leave, and a request.
 
-Leave is a record of the reference topic, which only those may write who may change what a ledger
-decides by. The record that asks goes through the shard like any other, and gets an outcome in the
-decision log; docs/runbooks/not-postable.md.
+The leave is a record of the reference topic, which needs the right to change the policy. The
+request is a record in the shard, and gets an outcome in the decision log like any other
+(docs/runbooks/not-postable.md).
 """
 
 import time
@@ -13,9 +13,10 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from ledger.client.imports import Importer
-from ledger.client.outcomes import Outcomes
+from ledger.client.outcomes import OutcomeWatch
 from ledger.client.publisher import Publisher
 from ledger.client.records import Records
+from ledger.clock import now
 from ledger.domain.decide import VOID
 from ledger.domain.reference import Leave, reason_problem
 from ledger.domain.refusal import Refused
@@ -28,13 +29,13 @@ from ledger.streaming.log import Log
 from ledger.streaming.topics import topics
 
 LEAVE = 3_600_000_000
-"""How long leave is for, microseconds: what is posted after all is not voided months later."""
+"""Microseconds for which a leave is valid, so that nothing is voided months later."""
 
 
-class Waiting(NamedTuple):
-    """An accepted transaction that is not posted yet; `run`: decision offset of its run.
+class Unposted(NamedTuple):
+    """An accepted transaction that is not posted yet; `run`: the decision offset of its run.
 
-    `recorded_until`: the shard's time, which may be ahead of the clocks, microseconds.
+    `recorded_until`: the shard's time in microseconds, which may be ahead of the clocks.
     """
 
     shard: int
@@ -44,7 +45,7 @@ class Waiting(NamedTuple):
 
     @property
     def offset(self) -> int:
-        """In its shard."""
+        """Its offset in its shard."""
         return self.content.offsets[0]
 
     @property
@@ -62,10 +63,10 @@ class Waiting(NamedTuple):
 
 @dataclass(slots=True)
 class Voids:
-    """What came of asking.
+    """The result of a request.
 
-    `voided`: how many are void now, those included that were before. `refused`: those that are
-    not, and why. `behind`: shards that did not say in time that they have the leave.
+    `voided`: how many are void now, including those that were before. `refused`: those that are
+    not, and why. `behind`: shards that have not read the leave yet.
     """
 
     voided: int = 0
@@ -73,12 +74,12 @@ class Voids:
     behind: list[int] = field(default_factory=list)
 
 
-async def waiting(
+async def unposted(
     settings: Settings, shard: int, posted: Watermark, wanted: Mapping[str, int] | set[int]
-) -> list[Waiting]:
-    """What the shard has accepted beyond `posted`, the general ledger's watermark of it.
+) -> list[Unposted]:
+    """Transactions that the shard accepted after `posted`, the general ledger's watermark.
 
-    Those at the offsets `wanted`, or those with other decimals than `wanted` says.
+    `wanted`: their offsets, or decimals by currency for those that have other decimals.
     """
     names, log = topics(settings), Log(settings)
     found = []
@@ -97,50 +98,50 @@ async def waiting(
 
 def _wanted(
     shard: int, run: int, content: Content, wanted: Mapping[str, int] | set[int]
-) -> list[Waiting]:
+) -> list[Unposted]:
     if isinstance(wanted, set):
         offsets = wanted & set(content.offsets)
-        return [Waiting(shard, run, content.part({each})) for each in sorted(offsets)]
+        return [Unposted(shard, run, content.part({each})) for each in sorted(offsets)]
     pairs = zip(content.currencies, content.scales, strict=True)
     if all(wanted.get(code, scale) == scale for code, scale in pairs):
         return []
-    each = (Waiting(shard, run, content.part({offset})) for offset in content.offsets)
-    return [one for one in each if one.mixed(wanted)]
+    found = (Unposted(shard, run, content.part({offset})) for offset in content.offsets)
+    return [each for each in found if each.mixed(wanted)]
 
 
-def require_waiting(
-    shard: int, offsets: Iterable[int], found: Sequence[Waiting], posted: Watermark
+def require_unposted(
+    shard: int, offsets: Iterable[int], found: Sequence[Unposted], posted: Watermark
 ) -> None:
     """Raises LedgerError for an offset that cannot be voided: posted, or never accepted."""
     for offset in set(offsets) - {each.offset for each in found}:
         if offset < posted.end:
             raise LedgerError(
-                f"Shard {shard} is posted up to position {posted.end}, so what is at {offset} is "
-                "in the general ledger, or was refused. Only what cannot be posted is voided; to "
-                "take back what is posted, publish a reversal. Nothing was changed."
+                f"Shard {shard} is posted up to position {posted.end}, so the transaction at "
+                f"{offset} is in the general ledger, or was refused. Only transactions that cannot "
+                "be posted are voided; publish a reversal of a posted one. Nothing was changed."
             )
         raise LedgerError(
-            f"No transaction was accepted at offset {offset} of shard {shard}: it was refused, is "
-            "a repetition, or is not decided yet (`faust-ledger rejects list`). Nothing was "
-            "changed."
+            f"No transaction was accepted at offset {offset} of shard {shard}: the record was "
+            "refused, is a repetition, or is not decided yet (`faust-ledger rejects list`). "
+            "Nothing was changed."
         )
 
 
 async def void(
-    settings: Settings, found: Sequence[Waiting], *, reason: str, seconds: float
+    settings: Settings, found: Sequence[Unposted], *, reason: str, seconds: float
 ) -> Voids:
-    """Give leave to void each, ask to, and wait, `seconds` at most, for what becomes of it.
+    """Record a leave to void each, request it, and wait for at most `seconds` for the outcomes.
 
-    Raises LedgerError for a reason that cannot be kept.
+    Raises LedgerError for an invalid reason.
     """
     if problem := reason_problem(reason):
         raise LedgerError(f"The reason {problem}. Nothing was changed.")
     made, until = Voids(), time.monotonic() + seconds
     async with Importer(settings) as importer:
         for each in found:
-            now = max(time.time_ns() // 1_000, each.recorded_until)
-            leave = Leave(each.shard, each.offset, each.run, reason, until=now + LEAVE)
-            # Half of it, for shards that decide nothing now are waited for as well.
+            at = max(now(), each.recorded_until)
+            leave = Leave(each.shard, each.offset, each.run, reason, until=at + LEAVE)
+            # Half of the time, because this waits for shards that decide nothing now, too.
             _, behind = await importer.put(leave, max(until - time.monotonic(), 0) / 2)
             made.behind = [shard for shard in behind if shard == each.shard]
             if made.behind:
@@ -149,30 +150,30 @@ async def void(
     def refused(_: int, refusal: Refusal) -> None:
         made.refused.append(refusal)
 
-    async with Outcomes(settings, on_refused=refused) as outcomes:
+    async with OutcomeWatch(settings, on_refused=refused) as outcomes:
         async with Publisher(settings, check=False) as publisher:
-            # A reversal before what it reverses, which else is REVERSED_ALREADY.
+            # A reversal first: what it reverses would be refused REVERSED_ALREADY.
             for each in reversed(found):
-                sent = await publisher.publish(asking(each, reason))
+                sent = await publisher.publish(void_request(each, reason))
                 if isinstance(sent, Refused):
                     raise LedgerError(f"Offset {each.offset}: {sent.sentence}")
                 outcomes.add(sent)
-        tally, _ = await outcomes.settle(max(until - time.monotonic(), 0))
+        tally, _ = await outcomes.wait(max(until - time.monotonic(), 0))
     made.voided = tally.voids + tally.duplicates
     return made
 
 
-def asking(each: Waiting, reason: str) -> Draft:
-    """The record that asks to void it: in its shard, for it has its ordering key."""
+def void_request(each: Unposted, reason: str) -> Draft:
+    """The request to void a transaction, with its ordering key and so in its shard."""
     content = each.content
-    now = time.time_ns() // 1_000
+    at = now()
     return Draft(
-        # With something that nobody can guess: an id that was used before would be ID_REUSED.
+        # An id that nobody can guess and use first, which would make this one ID_REUSED.
         transaction_id=f"{VOID}/{each.shard}/{each.offset}/{uuid4().hex}",
         kind=VOID,
         description=reason[:1_000],
-        effective_at=now,
-        created_at=now,
+        effective_at=at,
+        created_at=at,
         ordering_key=content.ordering_keys[0] or each.transaction_id,
         reverses=each.transaction_id,
         entries=[],

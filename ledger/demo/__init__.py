@@ -1,1 +1,1 @@
-"""A made-up day at a wealth manager, and showing what the ledger makes of it."""
+"""The demo: an invented day at a wealth manager."""

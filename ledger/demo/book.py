@@ -1,4 +1,4 @@
-"""What the clients of the demo's firm do, and what they own: nobody spends what is not there."""
+"""The business of the demo's firm: what clients do and own. Nobody spends more than they own."""
 
 from collections.abc import Callable
 from random import Random
@@ -13,11 +13,11 @@ Leg = tuple[str, str, int]
 
 SCALES = {each.code: each.scale for each in SECURITIES} | dict.fromkeys(RATES, CENTS)
 LEAST_CASH = 100_00
-"""Cents; with less a client does not trade."""
+"""Cents that a client must own to trade."""
 
 
 class Act(NamedTuple):
-    """Something that happened."""
+    """A business event and its entries."""
 
     kind: str
     description: str
@@ -25,7 +25,7 @@ class Act(NamedTuple):
 
 
 class Book:
-    """Everybody's balances as the acts made here leave them, in minor units on the debit side."""
+    """Generates acts and keeps all balances, in minor units on the debit side."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -37,14 +37,14 @@ class Book:
         }  # fmt: skip
 
     def enter(self, act: Act) -> Act:
-        """Move the balances."""
+        """Apply the act to the balances, and return it."""
         for account, currency, amount in act.legs:
             at = account, currency
             self._balances[at] = self._balances.get(at, 0) + amount
         return act
 
     def capital(self) -> Act:
-        """What the partners pay in before the first client comes."""
+        """The capital that the partners pay in first."""
         legs = [
             leg
             for currency, amount in CAPITAL.items()
@@ -53,18 +53,18 @@ class Book:
         return Act("capital", "Partners' capital", legs)
 
     def by(self, client: int) -> Act:
-        """Anything that the client may do now; a deposit where the means for it are missing."""
+        """A random act that the client can afford; a deposit if it cannot."""
         act = self._random.choices(list(self._acts), list(self._acts.values()))[0]
         return act(client) or self.deposit(client)
 
     def deposit(self, client: int) -> Act:
-        """Money comes in from the client's bank."""
+        """Money from the client's bank."""
         currency = self._random.choices(list(RATES), (7, 2, 1))[0]
         amount = self._random.randint(20, 1_200) * 10_00
         return self._money("deposit", "Deposit", client, currency, amount)
 
     def buy(self, client: int) -> Act | None:
-        """An order filled: money for securities, through the trading account of the currency."""
+        """A filled order: money for securities, through the trading account of the currency."""
         affordable = [each for each in SECURITIES if self._cash(client, each.currency)]
         if not affordable:
             return None
@@ -83,7 +83,7 @@ class Book:
         return self._fill("Sold", client, security, self._price(security), -sold) if sold else None
 
     def fee(self, client: int) -> Act | None:
-        """The firm's own income."""
+        """A fee, which is the firm's income."""
         currency = self._currency(client)
         if currency is None:
             return None
@@ -97,7 +97,7 @@ class Book:
             return None
         bought = self._random.choice([each for each in RATES if each != sold])
         amount = self._cash(client, sold) * self._random.randint(5, 40) // 100
-        # One per cent is the firm's, when it trades the rest with the street.
+        # The firm keeps one per cent.
         received = amount * RATES[sold] * 99 // (RATES[bought] * 100)
         cash = market.cash(client)
         legs = [
@@ -129,7 +129,7 @@ class Book:
         return self._money("dividend", what, client, security.currency, amount)
 
     def settlement(self) -> Act | None:
-        """The firm settles with the street what it bought and sold for its clients."""
+        """The settlement with the street of what the firm bought and sold for its clients."""
         legs = []
         for (account, currency), amount in sorted(self._balances.items()):
             if amount and account.startswith(market.TRADING):
@@ -158,7 +158,7 @@ class Book:
         return Act(kind, what, legs)
 
     def _cash(self, client: int, currency: str) -> int:
-        """What the client may spend, in cents; 0 for too little."""
+        """Cents that the client can spend; 0 below LEAST_CASH."""
         owned = -self._balances.get((market.cash(client), currency), 0)
         return owned if owned >= LEAST_CASH else 0
 
@@ -180,7 +180,7 @@ class Book:
 
 
 def move(currency: str, amount: int, *, debit: str, credit: str) -> list[Leg]:
-    """Two legs; an `amount` below zero goes the other way."""
+    """Two legs; a negative `amount` moves the other way."""
     return [(debit, currency, amount), (credit, currency, -amount)]
 
 

@@ -1,7 +1,7 @@
 """A seeded stream of transactions: the same seed, label and time give the same stream.
 
-Whatever a client does has the client's number as its ordering key, so the balance of a client's
-account moves in the order of this stream. A few transactions are bad, on purpose.
+The ordering key of a client's transactions is the client's number, so a client's balance moves in
+the order of the stream. A few transactions are wrong on purpose.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from ledger.domain.refusal import Reason
 from ledger.domain.transaction import Draft, DraftEntry
 
 FEWEST = 100
-"""A shorter stream has no room for everything that is to be shown."""
+"""A shorter stream has no room for everything that the demo shows."""
 FIRST_CLIENT = 1_001
 A_CLIENT_EACH = 25
 SETTLED_EVERY = 500
@@ -26,14 +26,14 @@ BETWEEN = 3_000_000
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A transaction and what the ledger must make of it."""
+    """A transaction and its expected outcome."""
 
     draft: Draft
     expected: Reason | Literal["accepted", "duplicate"] = "accepted"
 
     @property
     def clients(self) -> list[tuple[str, str]]:
-        """The balances (account, currency) that it moves and no other ordering key does."""
+        """The balances (account, currency) that only its ordering key moves."""
         if self.expected != "accepted":
             return []
         touched = ((entry["account"], entry["currency"]) for entry in self.draft["entries"])
@@ -41,10 +41,10 @@ class Made:
 
 
 def generate(count: int, *, seed: int, label: str, at: int) -> Iterator[Made]:
-    """`count` transactions, mistakes included, whose ids begin with `label`.
+    """`count` transactions, including mistakes, with ids that begin with `label`.
 
-    `at` is the present, in microseconds since 1970: when they are created, and about when the
-    last of them is effective.
+    `at` is the present in microseconds since 1970: all are created then, and the last ones are
+    effective about then.
     """
     if count < FEWEST:
         raise ValueError(f"a stream has at least {FEWEST} transactions, not {count}")
@@ -65,7 +65,7 @@ def generate(count: int, *, seed: int, label: str, at: int) -> Iterator[Made]:
 
 
 def _act(book: Book, number: int, count: int, clients: Sequence[int]) -> tuple[str, Act]:
-    """The ordering key and what happens: everybody deposits first, then anything may."""
+    """The ordering key and the act: first every client deposits, then acts are random."""
     if number == 0:
         return "street", book.capital()
     if number % SETTLED_EVERY == 0 or number == count - 1:
@@ -74,7 +74,7 @@ def _act(book: Book, number: int, count: int, clients: Sequence[int]) -> tuple[s
             return "street", act
     turn = number - 1
     client = clients[turn] if turn < len(clients) else clients[number * 7_919 % len(clients)]
-    # After the deposits one of each kind that a mistake is made of, whatever the seed.
+    # After the deposits, for any seed, one of each kind that the mistakes are made from.
     scripted = {len(clients): book.buy, len(clients) + 1: book.fee}
     act = book.deposit(client) if turn < len(clients) else scripted.get(turn, book.by)(client)
     return f"client-{client}", act or book.deposit(client)
@@ -105,14 +105,14 @@ def _entry(leg: Leg) -> DraftEntry:
 
 
 Mistake = Callable[[Sequence[Made], str], Made]
-"""Given what was made so far and a new id."""
+"""Takes the transactions so far, and a new id."""
 
 
 def _mistakes(count: int) -> Mapping[int, Mistake]:
-    """By number: over the second half, when there is something to get wrong."""
+    """The mistakes by number, spread over the second half."""
     kinds = (unbalanced, too_fine, misspelt, reversal, second_reversal, reused, repetition)
     step = count // 2 // (len(kinds) + 1)
-    # Numbers that are not those of settlements.
+    # None of these is the number of a settlement.
     return {count // 2 + index * step + 3: kind for index, kind in enumerate(kinds)}
 
 
@@ -126,7 +126,7 @@ def _but(draft: Draft, **changes: Any) -> Draft:
 
 
 def unbalanced(made: Sequence[Made], name: str) -> Made:
-    """An order fill that loses a cent."""
+    """An order fill with unequal sides."""
     draft = _last(made, "order_fill").draft
     first, *others = draft["entries"]
     scale = SCALES[first["currency"]]
@@ -144,7 +144,7 @@ def too_fine(made: Sequence[Made], name: str) -> Made:
 
 
 def misspelt(made: Sequence[Made], name: str) -> Made:
-    """An order fill in a security that nobody has registered."""
+    """An order fill in an unregistered security."""
     draft = _last(made, "order_fill").draft
     *others, taken, given = draft["entries"]
     entries = [*others, taken | {"currency": "XTSE:SHPO"}, given | {"currency": "XTSE:SHPO"}]
@@ -152,7 +152,7 @@ def misspelt(made: Sequence[Made], name: str) -> Made:
 
 
 def reversal(made: Sequence[Made], name: str) -> Made:
-    """A fee that is given back."""
+    """A reversal of a fee."""
     fee = _last(made, "fee")
     back: list[DraftEntry] = [
         entry | {"side": "credit" if entry["side"] == "debit" else "debit"}
@@ -166,18 +166,18 @@ def reversal(made: Sequence[Made], name: str) -> Made:
 
 
 def second_reversal(made: Sequence[Made], name: str) -> Made:
-    """The same fee given back once more."""
+    """A second reversal of the same fee."""
     draft = _last(made, "reversal").draft
     return Made(_but(draft, transaction_id=name), Reason.REVERSED_ALREADY)
 
 
 def reused(made: Sequence[Made], name: str) -> Made:
-    """Another deposit under the id of an earlier one; `name` stays unused."""
+    """Another deposit with the id of an earlier one; `name` stays unused."""
     draft = _last(made, "deposit").draft
     entries = [entry | {"amount": "999.00"} for entry in draft["entries"]]
     return Made(_but(draft, entries=entries), Reason.ID_REUSED)
 
 
 def repetition(made: Sequence[Made], name: str) -> Made:
-    """A deposit published once more, as by a producer that did not hear the answer."""
+    """A deposit published again, as by a producer that received no answer."""
     return Made(_last(made, "deposit").draft, "duplicate")

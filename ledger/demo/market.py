@@ -1,4 +1,4 @@
-"""What is traded in the demo, and the accounts that the firm keeps."""
+"""The securities, currencies and accounts of the demo's firm."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ CLIENTS = "liabilities:clients:"
 
 
 class Security(NamedTuple):
-    """Traded in `currency`; `price` is what one whole share or coin costs at first, in cents."""
+    """A security traded in `currency`; `price`: the first price of one share or coin, in cents."""
 
     code: str
     scale: int
@@ -38,30 +38,30 @@ SECURITIES = (
 RATES = {"CAD": 100, "USD": 136, "EUR": 148}
 
 
-# What the partners pay in, in cents.
+# The partners' capital in cents.
 CAPITAL = {"CAD": 5_000_000_00, "USD": 3_000_000_00, "EUR": 2_000_000_00}
 
 
 def assets() -> list[Asset]:
-    """What must be registered before it can be traded."""
+    """The assets to register before trading."""
     return [Asset(each.code, each.scale, each.name) for each in SECURITIES]
 
 
 def trading(currency: str) -> str:
-    """Between clients and the street: what was bought in `currency`, against what it cost."""
+    """The account between clients and the street for trades in `currency`."""
     return f"{TRADING}{currency}"
 
 
 def cash(client: int) -> str:
-    """What the firm owes a client in money."""
+    """The account of a client's money."""
     return f"{CLIENTS}{client}:cash"
 
 
 def savings(client: int) -> str:
-    """The client's money in a tax-free plan."""
+    """The account of a client's tax-free plan."""
     return f"{CLIENTS}{client}:tfsa"
 
 
 def holdings(client: int) -> str:
-    """What the firm holds for a client in securities."""
+    """The account of a client's securities."""
     return f"{CLIENTS}{client}:holdings"

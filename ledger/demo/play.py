@@ -1,22 +1,23 @@
-"""Publishing the stream: most of it at once, for the rate, then at a pace, for the latency."""
+"""Publish the stream: most of it at once, for the rate, and the rest at a pace, for the latency."""
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ledger.client.appender import Receipt
 from ledger.client.balances import BalanceReader
 from ledger.client.import_checks import Line
-from ledger.client.imports import Imported, Importer
-from ledger.client.lanes import Receipt
-from ledger.client.outcomes import Outcomes, Tally
+from ledger.client.imports import Importer, ImportResult
+from ledger.client.outcomes import OutcomeWatch, Tally
 from ledger.client.publisher import Publisher
+from ledger.client.resource import cancel
 from ledger.demo.generate import Made
 from ledger.demo.market import assets
-from ledger.demo.watch import Arrivals, Positions
+from ledger.demo.watch import Arrivals, ProgressCounter
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Refusal
 from ledger.errors import LedgerError
@@ -29,7 +30,7 @@ REFRESH_SECONDS = 0.1
 
 
 class Live(NamedTuple):
-    """How far it is, in transactions."""
+    """The progress, in transactions."""
 
     published: int
     decided: int
@@ -38,14 +39,14 @@ class Live(NamedTuple):
 
 @dataclass(slots=True)
 class Played:
-    """What was measured; times in seconds.
+    """The results; times in seconds.
 
-    `latencies`: of the paced part, from published to the reconciled balance out. `unexpected`:
-    outcomes by kind that are not what the stream was made for, with by how many they differ.
+    `latencies`: of the paced part, from publishing to the reconciled balance. `unexpected`: by kind
+    of outcome, how many more or fewer there are than the stream was generated for.
     """
 
     tally: Tally
-    settled: bool
+    finished: bool
     refusals: list[Refusal]
     bulk: int
     bulk_seconds: float
@@ -54,27 +55,27 @@ class Played:
 
     @property
     def well(self) -> bool:
-        """Whether everything came out as it should, in time and without a break."""
-        return self.settled and not (self.tally.breaks or self.unexpected)
+        """Whether all outcomes are as expected, in time and without a break."""
+        return self.finished and not (self.tally.breaks or self.unexpected)
 
 
 async def register_assets(settings: Settings, seconds: float) -> None:
-    """As `faust-ledger assets import`; returns when every shard decides with them."""
+    """Register the demo's assets; returns when every shard decides with them."""
     async with Importer(settings) as importer:
         lines = [Line(number, asset) for number, asset in enumerate(assets(), 1)]
         bad, _ = importer.check(lines)
-        imported = Imported() if bad else await importer.add(lines, seconds)
+        imported = ImportResult() if bad else await importer.add(lines, seconds)
         if bad := bad + imported.lost:
             raise LedgerError(f"The demo's assets cannot be registered: {bad[0][1]}")
         if behind := imported.behind:
             raise LedgerError(
                 f"Shards {behind} did not take up the demo's assets within {seconds:.0f} s; the "
-                "worker's log says why (`faust-ledger status` names it)."
+                "worker's log shows why (`faust-ledger status` names it)."
             )
 
 
 class Player:
-    """Publishes a stream and follows what becomes of it."""
+    """Publishes a stream and watches its outcomes."""
 
     def __init__(
         self, settings: Settings, *, seconds: float, on_live: Callable[[Live], None]
@@ -85,21 +86,21 @@ class Player:
         self._failures: list[BaseException] = []
 
     async def play(self, stream: Sequence[Made]) -> Played:
-        """Returns when all of it is reconciled or refused, or after `seconds`."""
+        """Publish the stream; returns when all is reconciled or refused, or after `seconds`."""
         async with AsyncExitStack() as stack:
-            enter = stack.enter_async_context
+            enter, refused = stack.enter_async_context, lambda _, each: self._refusals.append(each)
             reader = await enter(BalanceReader(self._settings))
             self._arrivals = Arrivals(reader, await reader.snapshot())
-            self._outcomes = await enter(Outcomes(self._settings, on_refused=self._refused))
-            # Without checks of its own: the mistakes are for the service to find.
+            self._outcomes = await enter(OutcomeWatch(self._settings, on_refused=refused))
+            # Without checks: the service is to find the mistakes.
             self._publisher = await enter(Publisher(self._settings, check=False))
-            self._positions = await enter(Positions(self._settings))
+            self._positions = await enter(ProgressCounter(self._settings))
             for work in (self._arrivals.follow(), self._show()):
                 task = asyncio.create_task(work)
-                stack.push_async_callback(_end, task)
-            return await self._both_parts(stream)
+                stack.push_async_callback(cancel, task)
+            return await self._publish_all(stream)
 
-    async def _both_parts(self, stream: Sequence[Made]) -> Played:
+    async def _publish_all(self, stream: Sequence[Made]) -> Played:
         paced = min(len(stream) // 5, PACED_AT_MOST)
         bulk, steady = stream[: len(stream) - paced], stream[len(stream) - paced :]
         began = time.monotonic()
@@ -107,18 +108,18 @@ class Player:
         for made in bulk:
             await self._publish(made)
         await self._publisher.flush()
-        await self._arrivals.all_out(until - time.monotonic())
+        await self._arrivals.wait(until - time.monotonic())
         bulk_seconds = self._arrivals.last - began
         self._arrivals.seconds.clear()
         await self._at_pace(steady)
         await self._publisher.flush()
-        tally, settled = await self._outcomes.settle(max(until - time.monotonic(), 1))
-        settled = await self._arrivals.all_out(until - time.monotonic()) and settled
-        self._say()
+        tally, finished = await self._outcomes.wait(max(until - time.monotonic(), 1))
+        finished = await self._arrivals.wait(until - time.monotonic()) and finished
+        self._report()
         if self._failures:
             raise self._failures[0]
         return Played(
-            tally, settled, self._refusals, len(bulk), bulk_seconds, self._arrivals.seconds,
+            tally, finished, self._refusals, len(bulk), bulk_seconds, self._arrivals.seconds,
             self._unexpected(stream, tally),
         )  # fmt: skip
 
@@ -146,9 +147,6 @@ class Player:
         self._published += 1
         self._outcomes.add(sent.result())
 
-    def _refused(self, _shard: int, refusal: Refusal) -> None:
-        self._refusals.append(refusal)
-
     def _unexpected(self, stream: Sequence[Made], tally: Tally) -> dict[str, int]:
         wanted = Counter(str(made.expected) for made in stream)
         found = Counter({"accepted": tally.accepted, "duplicate": tally.duplicates})
@@ -158,14 +156,8 @@ class Player:
 
     async def _show(self) -> None:
         while True:
-            self._say()
+            self._report()
             await asyncio.sleep(REFRESH_SECONDS)
 
-    def _say(self) -> None:
+    def _report(self) -> None:
         self._on_live(Live(self._published, self._positions.decided, self._positions.compared))
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

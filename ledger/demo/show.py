@@ -1,4 +1,4 @@
-"""What the demo prints: few lines, for somebody who sees all this for the first time."""
+"""The demo's output, for somebody who sees a ledger for the first time."""
 
 import time
 from collections import deque
@@ -10,40 +10,33 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from ledger import terminal
 from ledger.audit.findings import AuditReport
+from ledger.client.balances import BalanceKey
 from ledger.demo import market
 from ledger.demo.generate import Made
 from ledger.demo.play import PACE, Live, Played
 from ledger.domain.balance import Balance
 from ledger.domain.run import Refusal
-from ledger.terminal import plain_lines
+from ledger.terminal import plain_lines, print_table
 
 LINE_SECONDS = 2.0
 RATED_OVER = 10
 
-Key = tuple[str, str]
-
-
-def to_stdout() -> Console:
-    """Colours and bars on a terminal alone; a pipe has no width to fold to."""
-    return terminal.console()
-
 
 def progress_text(live: Live, rate: float, total: int) -> str:
-    """The three counts, and the reconciled a second just now."""
+    """The three counts, and the present rate of reconciled transactions."""
     text = f"{live.published:,} published, {live.decided:,} decided, {live.reconciled:,} reconciled"
     return text if live.reconciled >= total else f"{text} ({rate:,.0f}/s)"
 
 
 class Rate:
-    """Transactions a second over the last few looks."""
+    """Transactions a second over the last few calls."""
 
     def __init__(self) -> None:
         self._looks: deque[tuple[float, int]] = deque(maxlen=RATED_OVER)
 
     def after(self, count: int) -> float:
-        """With `count` done by now."""
+        """The rate now that `count` are done."""
         self._looks.append((time.monotonic(), count))
         (began, first), (now, last) = self._looks[0], self._looks[-1]
         return (last - first) / (now - began) if now > began else 0.0
@@ -51,42 +44,31 @@ class Rate:
 
 @contextmanager
 def following(console: Console, total: int) -> Iterator[Callable[[Live], None]]:
-    """A bar on a terminal, elsewhere a line every two seconds."""
-    rate = Rate()
-    if console.file.isatty():
-        columns = (BarColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task("", total=total)
+    """Shows progress: a bar on a terminal, otherwise a line every two seconds."""
+    rate, printed = Rate(), time.monotonic()
+    has_bar = console.file.isatty()
+    columns = (BarColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, disable=not has_bar) as progress:
+        task = progress.add_task("", total=total)
 
-            def move(live: Live) -> None:
-                text = progress_text(live, rate.after(live.reconciled), total)
-                progress.update(task, completed=live.reconciled, description=text)
+        def show(live: Live) -> None:
+            nonlocal printed
+            text = progress_text(live, rate.after(live.reconciled), total)
+            progress.update(task, completed=live.reconciled, description=text)
+            if not has_bar and time.monotonic() - printed >= LINE_SECONDS:
+                printed = time.monotonic()
+                line(console, text)
 
-            yield move
-        return
-    printed = [time.monotonic()]
-
-    def print_line(live: Live) -> None:
-        text = progress_text(live, rate.after(live.reconciled), total)
-        if time.monotonic() - printed[0] >= LINE_SECONDS:
-            printed[0] = time.monotonic()
-            line(console, text)
-
-    yield print_line
+        yield show
 
 
 def line(console: Console, text: str) -> None:
-    """As it is: not folded, no markup."""
+    """Print a line without folding and without markup."""
     console.print(Text(plain_lines(text)), soft_wrap=True)
 
 
-def table(console: Console, columns: Mapping[str, str], rows: Sequence[Sequence[str]]) -> None:
-    """`columns` by title, with "left", "right" or "prose"."""
-    terminal.print_table(columns, rows, console)
-
-
-def balances(console: Console, found: Mapping[Key, Balance], client: int) -> None:
-    """A dozen of them: the firm's own, and one client's."""
+def show_balances(console: Console, found: Mapping[BalanceKey, Balance], client: int) -> None:
+    """Print a dozen balances: the firm's own, and those of one client."""
     keys = interesting(found, client)
     line(console, f"\nBalances, {len(keys)} of {len(found):,}:")
     columns = {
@@ -97,11 +79,11 @@ def balances(console: Console, found: Mapping[Key, Balance], client: int) -> Non
         [each.account, each.posted, each.currency, f"{each.entries:,}", each.status]
         for each in map(found.__getitem__, keys)
     ]
-    table(console, columns, rows)
+    print_table(columns, rows, console)
 
 
-def interesting(found: Mapping[Key, Balance], client: int) -> list[Key]:
-    """Those of the wanted ones that there are."""
+def interesting(found: Mapping[BalanceKey, Balance], client: int) -> list[BalanceKey]:
+    """The keys of the balances to print, without those that do not exist."""
     wanted = [
         (market.BANK, "CAD"), (market.BANK, "USD"),
         (market.CUSTODY, "XTSE:SHOP"), (market.CUSTODY, "CRYPTO:BTC"),
@@ -113,8 +95,8 @@ def interesting(found: Mapping[Key, Balance], client: int) -> list[Key]:
     return [key for key in wanted if key in found]
 
 
-def busiest_client(stream: Sequence[Made], found: Mapping[Key, Balance]) -> int:
-    """The number of the client with most balances."""
+def busiest_client(stream: Sequence[Made], found: Mapping[BalanceKey, Balance]) -> int:
+    """The number of the client with the most balances."""
     counts: dict[int, int] = {}
     for account, _ in found:
         if account.startswith(market.CLIENTS):
@@ -127,15 +109,15 @@ def busiest_client(stream: Sequence[Made], found: Mapping[Key, Balance]) -> int:
     )
 
 
-def refusals(console: Console, refused: Sequence[Refusal]) -> None:
-    """Each with its reason."""
-    line(console, f"\nRefused, {len(refused)} that were made wrong on purpose:")
+def show_refusals(console: Console, refused: Sequence[Refusal]) -> None:
+    """Print each refusal with its reason."""
+    line(console, f"\nRefused, {len(refused)} that are wrong on purpose:")
     rows = [[each.code, each.transaction_id or "", each.reason] for each in refused]
-    table(console, {"code": "left", "transaction": "left", "reason": "prose"}, rows)
+    print_table({"code": "left", "transaction": "left", "reason": "prose"}, rows, console)
 
 
-def summary(console: Console, played: Played) -> None:
-    """What was measured."""
+def show_summary(console: Console, played: Played) -> None:
+    """Print what was measured."""
     tally, count = played.tally, len(played.refusals)
     line(console, "")
     line(
@@ -146,23 +128,23 @@ def summary(console: Console, played: Played) -> None:
     line(
         console,
         f"{played.bulk:,} published at once: {played.bulk / played.bulk_seconds:,.0f} a second, "
-        "from published to reconciled balance out",
+        "from publishing to the reconciled balance",
     )
     cuts = quantiles(played.latencies, n=100, method="inclusive")
     p50, p95, p99 = (1_000 * cuts[each - 1] for each in (50, 95, 99))
     line(
         console,
-        f"then {PACE} a second: reconciled balance out {p50:.0f} ms after publishing (median), "
+        f"then {PACE} a second: reconciled balance {p50:.0f} ms after publishing (median), "
         f"{p95:.0f} ms (95 %), {p99:.0f} ms (99 %)",
     )
 
 
-def verdict(console: Console, played: Played, report: AuditReport) -> None:
-    """The last line, and before it whatever is not as it should be."""
-    if not played.settled:
+def show_verdict(console: Console, played: Played, report: AuditReport) -> None:
+    """Print whatever is wrong, and the last line."""
+    if not played.finished:
         line(console, "The time is up, and not all of them are reconciled or refused yet.")
     for kind, by in played.unexpected.items():
-        line(console, f"Not as made: {by:+} {kind}")
+        line(console, f"Not as expected: {by:+} {kind}")
     for found in report.breaks:
         line(console, found.sentence)
     line(

@@ -1,4 +1,4 @@
-"""A running stack for as long as it is needed; what ran before goes on running."""
+"""A stack that runs for a while, and is afterwards as it was before."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from ledger.stack.record import Record
 
 
 @contextmanager
-def running(
+def running_stack(
     data_dir: Path,
     *,
     workers: int,
@@ -19,9 +19,9 @@ def running(
     meters: Meters | None = None,
     say: Callable[[str], None],
 ) -> Iterator[Record]:
-    """The stack, with at least so many workers; afterwards it is as it was before.
+    """The stack, with at least so many workers; afterwards it runs or is stopped as before.
 
-    With `keep` everything is left running. Raises StackError when something does not come up.
+    With `keep` everything stays running. Raises StackError when something does not start.
     """
     place = files.layout(data_dir)
     known = records.load(place)

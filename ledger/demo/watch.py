@@ -1,31 +1,27 @@
-"""Looking at the ledger from outside, as any app can: how far it is, and when balances come out."""
+"""Observe a ledger through its topics: its progress, and when balances are published."""
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing
-from types import TracebackType
-from typing import Self
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from ledger.client.balances import BalanceReader
-from ledger.client.outcomes import standing
+from ledger.client.balances import BalanceKey, BalanceReader
+from ledger.client.outcomes import last_progress
 from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
+from ledger.client.resource import AsyncResource
 from ledger.domain.balance import Balance
 from ledger.settings import Settings
 from ledger.streaming.follower import Follower
 from ledger.streaming.reader import Reader
 from ledger.streaming.topics import topics
 
-Key = tuple[str, str]
-"""Account and currency."""
 
-
-class Positions:
-    """How many transactions were decided and compared since this was entered."""
+class ProgressCounter(AsyncResource):
+    """Counts the transactions that are decided and compared since it was entered."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._names = settings, topics(settings)
@@ -33,42 +29,30 @@ class Positions:
         self._compared: list[int] = []
         self._before = 0
 
-    async def __aenter__(self) -> Self:
-        """Raises LedgerError, with what to do, when Kafka or the registry is not as it must be."""
+    async def _enter(self, stack: AsyncExitStack) -> None:
         progress, decisions = self._names.progress.name, self._names.decisions.name
         shards = (await ledger_partitions(self._settings, progress))[progress]
         self._records = await Records.of(self._settings, "Progress", "Decision")
-        async with AsyncExitStack() as stack:
-            reader = await stack.enter_async_context(Reader(self._settings))
-            marks = await standing(reader, self._records, progress, shards)
-            self._decided = [each.watermark.end for each in marks]
-            self._compared = list(self._decided)
-            self._before = sum(self._compared)
-            starts = {TopicPartition(progress, i): m.progress_from for i, m in enumerate(marks)}
-            for shard, mark in enumerate(marks):
-                starts[TopicPartition(decisions, shard)] = mark.watermark.decisions_offset
-            follower = Follower(reader, self._take)
-            stack.push_async_callback(follower.close)
-            follower.start(starts)
-            self._open = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._open.aclose()
+        reader = await stack.enter_async_context(Reader(self._settings))
+        marks = await last_progress(reader, self._records, progress, shards)
+        self._decided = [each.watermark.end for each in marks]
+        self._compared = list(self._decided)
+        self._before = sum(self._compared)
+        starts = {TopicPartition(progress, i): m.progress_from for i, m in enumerate(marks)}
+        for shard, mark in enumerate(marks):
+            starts[TopicPartition(decisions, shard)] = mark.watermark.decisions_offset
+        follower = Follower(reader, self._take)
+        stack.push_async_callback(follower.close)
+        follower.start(starts)
 
     @property
     def decided(self) -> int:
-        """Accepted, refused or recognised as a repetition."""
+        """Transactions accepted, refused or recognised as a repetition."""
         return sum(self._decided) - self._before
 
     @property
     def compared(self) -> int:
-        """Of those, the ones that the general ledger has agreed on, or that left it as it was."""
+        """Decided transactions up to which stream and general ledger are compared."""
         return sum(self._compared) - self._before
 
     async def _take(self, records: list[ConsumerRecord]) -> None:
@@ -82,30 +66,30 @@ class Positions:
 
 
 class Arrivals:
-    """When the reconciled balances that count a transaction came out on the public topic.
+    """Measures when the public topic has the reconciled balances that count a transaction.
 
-    Works for balances that one ordering key moves: the n-th entry is counted in the first one of
-    n entries. `seconds`: for each entry, from published to there.
+    It works for balances that are moved by one ordering key: the first balance of n entries counts
+    the n-th entry. `seconds`: for each entry, the time from publishing to that balance.
     """
 
-    def __init__(self, reader: BalanceReader, known: Mapping[Key, Balance]) -> None:
+    def __init__(self, reader: BalanceReader, known: Mapping[BalanceKey, Balance]) -> None:
         self._reader = reader
         self._entries = {key: balance.entries for key, balance in known.items()}
-        self._due: dict[Key, deque[tuple[int, float]]] = {}
+        self._due: dict[BalanceKey, deque[tuple[int, float]]] = {}
         self._moved = asyncio.Event()
         self.waiting = 0
         self.last = 0.0
         self.seconds: list[float] = []
 
-    def expect(self, keys: Iterable[Key], published: float) -> None:
-        """One more entry in each, published at that time of the monotonic clock."""
+    def expect(self, keys: Iterable[BalanceKey], published: float) -> None:
+        """Expect one more entry in each balance, published at that monotonic time."""
         for key in keys:
             self._entries[key] = self._entries.get(key, 0) + 1
             self._due.setdefault(key, deque()).append((self._entries[key], published))
             self.waiting += 1
 
     async def follow(self) -> None:
-        """For ever."""
+        """Take arrivals until it is cancelled."""
         async with aclosing(self._reader.follow()) as changes:
             async for balance in changes:
                 due = self._due.get((balance.account, balance.currency), ())
@@ -116,8 +100,8 @@ class Arrivals:
                     self.last = now
                 self._moved.set()
 
-    async def all_out(self, seconds: float) -> bool:
-        """Whether everything expected came out within `seconds`."""
+    async def wait(self, seconds: float) -> bool:
+        """Wait for everything expected, for at most `seconds`; returns whether it has arrived."""
         until = time.monotonic() + seconds
         while self.waiting and (left := until - time.monotonic()) > 0:
             self._moved.clear()

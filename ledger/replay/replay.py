@@ -105,7 +105,7 @@ async def _replayed(
 
 def span_text(span: Span) -> str:
     """The span in words."""
-    from ledger.client.drafts import shown as time
+    from ledger.client.drafts import rfc3339 as time
 
     start = "the beginning" if span.start is None else time(span.start)
     return f"{start} to {'the end' if span.end is None else time(span.end)}"

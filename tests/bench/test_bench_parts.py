@@ -1,4 +1,4 @@
-"""Parts of the bench that need no stack: what is published, and when."""
+"""Parts of the bench that need no stack: the generated load, its times, and the results."""
 
 import asyncio
 import itertools
@@ -9,16 +9,17 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from ledger.bench.cpu import between
-from ledger.bench.load import FEES, SAMPLED_EACH, Source, _ticks, account_of, sampled
+from ledger.bench.load import FEE_ACCOUNT, SAMPLED_EACH, Generator, _ticks, account_of, sampled
 from ledger.bench.pairs import Case, _to_fill
-from ledger.bench.run import FIRST, BenchFailed, as_fast_as_they_go, require_clean
+from ledger.bench.run import FIRST, BenchFailed, full_speed_phase, require_clean
 from ledger.bench.watch import PERCENTILES, histogram
 from ledger.domain import avro
+from ledger.domain.checks import check_content, check_fields
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Refused
-from ledger.domain.transaction import check_content, check_fields, ordering_key
+from ledger.domain.transaction import ordering_key
 from ledger.streaming.registry import HEADER, Codec
 from tests.builders import NOW
 
@@ -27,7 +28,7 @@ SHARDS = 4
 
 
 def source(label="bench-1", *, fees=False):
-    return Source(
+    return Generator(
         seed=1, label=label, accounts=ACCOUNTS, shards=SHARDS, codec=Codec({"Transaction": 1}),
         fees=fees,
     )  # fmt: skip
@@ -91,7 +92,7 @@ def test_as_fast_as_it_goes_all_go_out():
     assert sum(count for count, _ in _ticks(5_001, None, NOW, 2_000)) == 5_001
 
 
-def test_time_spent_is_told_apart_from_that_of_others():
+def test_cpu_time_of_other_programs_is_counted_separately():
     before = {"broker": 1.0, "stream": 2.0, "machine": 10.0}
     after = {"broker": 1.5, "stream": 4.0, "machine": 13.0}
     assert between(before, after) == {"broker": 0.5, "stream": 2.0, "elsewhere": 0.5}
@@ -110,7 +111,7 @@ def test_a_histogram_is_in_milliseconds_and_can_be_read_again():
 def test_fees_have_one_account_in_every_transaction():
     made = source(fees=True)
     found = [draft for _, _, draft in drafts(made.chunk(300, NOW)[0])]
-    assert {draft["entries"][1]["account"] for draft in found} == {FEES}
+    assert {draft["entries"][1]["account"] for draft in found} == {FEE_ACCOUNT}
     assert len({draft["entries"][0]["account"] for draft in found}) > ACCOUNTS / 2
 
 
@@ -135,7 +136,7 @@ def test_a_case_is_filled_to_the_last():
         {"accounts": 2, "reconciled": 2, "breaks": [{"account": "assets:x"}]},
     ],
 )
-def test_what_does_not_reconcile_is_no_result(found):
+def test_a_ledger_that_does_not_reconcile_gives_no_result(found):
     with pytest.raises(BenchFailed):
         require_clean(found)
 
@@ -151,13 +152,13 @@ class FixedSpeed:
         return SimpleNamespace(count=count, seconds=count / self.speed)
 
 
-def test_it_lasts_as_long_as_was_asked_for() -> None:
+def test_a_full_speed_phase_lasts_as_long_as_wanted() -> None:
     """Also where it goes faster than in the warm-up."""
     bench, said = FixedSpeed(20_000), list[str]()
-    phase = asyncio.run(as_fast_as_they_go(bench, 5_000, 10, said.append))  # type: ignore[arg-type]
+    phase = asyncio.run(full_speed_phase(bench, 5_000, 10, said.append))  # type: ignore[arg-type]
     assert bench.counts == [75_000, 300_000]
     assert phase.seconds == 15
-    assert said == [f"{count:,} transactions as fast as they go" for count in bench.counts]
+    assert said == [f"{count:,} transactions at full speed" for count in bench.counts]
     bench = FixedSpeed(5)
-    asyncio.run(as_fast_as_they_go(bench, 5, 10, said.append))  # type: ignore[arg-type]
+    asyncio.run(full_speed_phase(bench, 5, 10, said.append))  # type: ignore[arg-type]
     assert bench.counts == [FIRST]

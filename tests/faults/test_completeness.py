@@ -144,7 +144,7 @@ def test_one_shard_stopped(books):
         assert status == INCOMPLETE, words
         if words != ("balances",):
             assert cash_of(rows) == posted, words
-        assert "NOT COMPLETE: shard 1 is in up to position 2 of 6" in err
+        assert "NOT COMPLETE: shard 1 is counted up to position 2 of 6" in err
         assert "4 records wait" in err
         assert "shard 0" not in err
         for each in rows:

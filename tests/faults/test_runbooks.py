@@ -427,7 +427,7 @@ def test_reference_lost(ledger):
     until(lambda: "has no topic" in failed(world, "policy", "show"), "it is gone")
     world.run("topics", "create")
     assert "shard" in failed(world, "reference", "restore", old)
-    assert "nothing to keep" in failed(world, "reference", "save", copy)
+    assert "nothing to copy" in failed(world, "reference", "save", copy)
     assert copy.read_bytes() == good
     ledger.kafka(lambda admin: admin.delete_topics(["ledger.reference"]))
     until(lambda: "has no topic" in failed(world, "policy", "show"), "it is gone")

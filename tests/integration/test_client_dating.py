@@ -170,7 +170,7 @@ def test_without_it_an_older_ledger_asks_for_created_at(cli, publish, new_id, js
     for words in ((), ("--no-check",), ("--strict",)):
         found = publish(file, *words, code=1, **later)
         assert found.json["published"] == 0
-        assert "Line 1 says no created_at of its own." in found.err
+        assert "Line 1 has no created_at." in found.err
         assert "--created-at" in found.err
         assert "Nothing was sent." in found.err
     piped = cli("publish", "-", "--json", stdin=file.read_text(), **later)
@@ -242,11 +242,11 @@ def test_what_was_refused_too_early_is_not_new_when_its_time_has_come(
     long_ago(names[0])
     found = cli("rejects", "replay", *selected, "--json", code=1)
     assert (found.json["matching"], found.json["sent"]) == (2, 1)
-    assert f"{names[0]}: it is in the ledger since before the window" in found.err
+    assert f"{names[0]}: accepted before the window, and in the ledger" in found.err
     unknown = cli(
         "rejects", "replay", *selected, "--json",
         FAUST_LEDGER_DATABASE_URL=NO_DATABASE, PYTHONPATH=LATER, FAUST_LEDGER_TEST_LATER="40",
     )  # fmt: skip
     assert (unknown.json["matching"], unknown.json["sent"]) == (3, 0)
-    assert f"{names[1]}: it was refused TOO_EARLY, and whether" in unknown.err
+    assert f"{names[1]}: refused TOO_EARLY, and the general ledger" in unknown.err
     assert posted(account) == []

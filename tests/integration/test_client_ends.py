@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from ledger.cli.completeness import INCOMPLETE
-from ledger.client.ends import Waiting, ends, waiting
+from ledger.client.ends import FirstWaiting, first_waiting, log_ends
 from ledger.streaming import connection
 from ledger.streaming.topics import topics
 
@@ -30,9 +30,9 @@ async def transaction(settings, name):
 
 
 async def looked(settings, start):
-    read = await ends(settings)
+    read = await log_ends(settings)
     end = read.by_shard[SHARD]
-    found = await waiting(settings, {SHARD: (start, end)} if start < end else {})
+    found = await first_waiting(settings, {SHARD: (start, end)} if start < end else {})
     return end, found.get(SHARD)
 
 
@@ -55,10 +55,10 @@ def test_an_open_transaction_waits_and_an_aborted_one_does_not(stack, new_id, cl
         return start, held, answered, await looked(settings, start)
 
     start, held, answered, after = asyncio.run(scenario())
-    assert held == (start + 1, Waiting(None))
+    assert held == (start + 1, FirstWaiting(None))
     [missing] = answered.json["missing"]
     assert (missing["shard"], missing["position"], missing["waiting"]) == (SHARD, start, 1)
-    assert after == (start + 2, Waiting(False))
+    assert after == (start + 2, FirstWaiting(False))
     found = cli("trial-balance", "--json").json
     assert found["complete"]
     assert found["through"][str(SHARD)]["waiting"] == 0
@@ -68,9 +68,9 @@ def test_the_first_that_waits_is_found_with_its_time(stack):
     settings = stack.settings
 
     async def scenario():
-        read = await ends(settings)
+        read = await log_ends(settings)
         spans = {shard: (0, end) for shard, end in read.by_shard.items() if end}
-        return read, await waiting(settings, spans)
+        return read, await first_waiting(settings, spans)
 
     read, found = asyncio.run(scenario())
     assert sorted(read.by_shard) == list(range(settings.shards))
@@ -81,4 +81,4 @@ def test_the_first_that_waits_is_found_with_its_time(stack):
 
 def test_where_nobody_listens_it_is_not_known(stack):
     away = stack.settings.model_copy(update={"bootstrap_servers": "127.0.0.1:1"})
-    assert asyncio.run(waiting(away, {0: (0, 1)})) == {0: Waiting(None)}
+    assert asyncio.run(first_waiting(away, {0: (0, 1)})) == {0: FirstWaiting(None)}

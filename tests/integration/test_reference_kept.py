@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from ledger.client import kept
-from ledger.client.kept_file import read_copy
+from ledger.client import reference_copy
+from ledger.client.copy_file import CopiedRecord, read_copy
 from ledger.domain.reference import Asset
 from ledger.errors import LedgerError
 from ledger.settings import Settings
@@ -69,11 +69,11 @@ def write_in_a_transaction(settings: Settings, *, aborted: bool = False) -> None
     asyncio.run(scenario())
 
 
-def kept_now(settings: Settings, tmp_path: Path) -> list[kept.Kept]:
+def kept_now(settings: Settings, tmp_path: Path) -> list[CopiedRecord]:
     """What the topic has now, with offsets and times."""
     file = tmp_path / "looked.jsonl"
     file.unlink(missing_ok=True)
-    asyncio.run(kept.save(settings, file))
+    asyncio.run(reference_copy.save_copy(settings, file))
     return read_copy(file, name_of(settings))
 
 
@@ -105,11 +105,11 @@ def test_what_was_lost_is_written_back_to_the_byte(
 def test_what_was_interrupted_goes_on(elsewhere: Settings, tmp_path: Path) -> None:
     append(elsewhere, "KEPT")
     file = tmp_path / "copy.jsonl"
-    asyncio.run(kept.save(elsewhere, file))
+    asyncio.run(reference_copy.save_copy(elsewhere, file))
     before = read_copy(file, name_of(elsewhere))
     lose(elsewhere)
-    asyncio.run(kept._append(elsewhere, name_of(elsewhere), before[:7]))
-    done = asyncio.run(kept.restore(elsewhere, file))
+    asyncio.run(reference_copy._append(elsewhere, name_of(elsewhere), before[:7]))
+    done = asyncio.run(reference_copy.restore_copy(elsewhere, file))
     assert (done.records, done.written) == (len(before), len(before) - 7)
     assert kept_now(elsewhere, tmp_path) == before
 
@@ -117,17 +117,17 @@ def test_what_was_interrupted_goes_on(elsewhere: Settings, tmp_path: Path) -> No
 def test_a_topic_with_other_records_is_left_alone(elsewhere: Settings, tmp_path: Path) -> None:
     """A topic made anew keeps no good copy from being there, and takes none."""
     file = tmp_path / "copy.jsonl"
-    asyncio.run(kept.save(elsewhere, file))
+    asyncio.run(reference_copy.save_copy(elsewhere, file))
     good = file.read_bytes()
     lose(elsewhere)
-    with pytest.raises(LedgerError, match="has no records, so there is nothing to keep"):
-        asyncio.run(kept.save(elsewhere, file))
+    with pytest.raises(LedgerError, match="has no records, so there is nothing to copy"):
+        asyncio.run(reference_copy.save_copy(elsewhere, file))
     append(elsewhere, "OTHER")
-    with pytest.raises(LedgerError, match="the topic was made anew"):
-        asyncio.run(kept.save(elsewhere, file))
+    with pytest.raises(LedgerError, match="the topic was recreated"):
+        asyncio.run(reference_copy.save_copy(elsewhere, file))
     assert file.read_bytes() == good
     with pytest.raises(LedgerError, match=r"is not empty: it goes up to 1, with 1 records that"):
-        asyncio.run(kept.restore(elsewhere, file))
+        asyncio.run(reference_copy.restore_copy(elsewhere, file))
     assert [each.offset for each in kept_now(elsewhere, tmp_path)] == [0]
 
 
@@ -147,8 +147,8 @@ def test_a_copy_with_a_hole_says_that_it_cannot_be_restored(
     assert json.loads(said.out)["hole"] == hole
     assert f"No record has offset {hole}" in said.err
     lose(elsewhere)
-    with pytest.raises(LedgerError, match=rf"no record at offset {hole}.*without a gap"):
-        asyncio.run(kept.restore(elsewhere, file))
+    with pytest.raises(LedgerError, match=rf"no record at offset {hole}.*without gaps"):
+        asyncio.run(reference_copy.restore_copy(elsewhere, file))
     asyncio.run(topics.create(elsewhere))
     assert log_does(elsewhere, lambda log: log.bounds(name_of(elsewhere), 0)) == (0, 0)
 
@@ -157,8 +157,8 @@ def test_offsets_that_are_taken_and_show_no_record_are_seen(
     elsewhere: Settings, tmp_path: Path
 ) -> None:
     file = tmp_path / "copy.jsonl"
-    asyncio.run(kept.save(elsewhere, file))
+    asyncio.run(reference_copy.save_copy(elsewhere, file))
     lose(elsewhere)
     write_in_a_transaction(elsewhere, aborted=True)
     with pytest.raises(LedgerError, match=r"is not empty: it goes up to 2, with 0 records that"):
-        asyncio.run(kept.restore(elsewhere, file))
+        asyncio.run(reference_copy.restore_copy(elsewhere, file))

@@ -16,11 +16,12 @@ from ledger.client.balances import BalanceReader
 from ledger.client.beyond import recover
 from ledger.client.blocking import BlockingPublisher
 from ledger.client.imports import Importer
-from ledger.client.outcomes import Outcomes
+from ledger.client.outcomes import OutcomeWatch
 from ledger.client.past import Past
-from ledger.client.publisher import Publisher, present
-from ledger.client.resend import Original, resend
+from ledger.client.publisher import Publisher
+from ledger.client.resend import RejectedRecord, resend
 from ledger.client.shards import as_founded
+from ledger.clock import now
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import DAY
 from ledger.errors import LedgerError, Unavailable
@@ -151,9 +152,9 @@ def test_a_partition_added_to_the_transactions(elsewhere: Settings) -> None:
     words = "transactions has 3 partitions and the setting shards says 2"
     refused(entered(Publisher(elsewhere)), words)
     refused(entered(Publisher(elsewhere, check=False)), words)
-    refused(entered(Outcomes(elsewhere)), words)
+    refused(entered(OutcomeWatch(elsewhere)), words)
     refused(entered(Importer(elsewhere)), words)
-    refused(resend(elsewhere, [Original(b"k", b"v")], lambda receipt: None, seconds=5), words)
+    refused(resend(elsewhere, [RejectedRecord(b"k", b"v")], lambda receipt: None, seconds=5), words)
     with pytest.raises(LedgerError, match=words), BlockingPublisher(elsewhere):
         pass
     refused(require_topics(elsewhere), r"partitions is 3 and must be 2")
@@ -197,7 +198,7 @@ def test_the_policy_says_how_many_shards_there_are(
     }  # fmt: skip
     bare = Settings(**place, balance_partitions=3)
     wrong = Settings(**place, balance_partitions=3, shards=8)
-    words = r"shards says 8, and this ledger has 2 by its policy"
+    words = r"shards is 8, and this ledger has 2 by its policy"
 
     async def shards(settings: Settings) -> int:
         async with Publisher(settings, check=False) as publisher:
@@ -206,11 +207,11 @@ def test_the_policy_says_how_many_shards_there_are(
     assert asyncio.run(shards(bare)) == 2
     assert asyncio.run(as_founded(bare)).shards == 2
     for client in (
-        Publisher(wrong), Publisher(wrong, check=False), Outcomes(wrong), Importer(wrong),
+        Publisher(wrong), Publisher(wrong, check=False), OutcomeWatch(wrong), Importer(wrong),
         BalanceReader(wrong),
     ):  # fmt: skip
         refused(entered(client), words)
-    refused(resend(wrong, [Original(b"k", b"v")], lambda receipt: None, seconds=5), words)
+    refused(resend(wrong, [RejectedRecord(b"k", b"v")], lambda receipt: None, seconds=5), words)
     refused(as_founded(wrong), words)
     named = place | {"data_dir": tmp_path, "balance_partitions": 3}
     environment = {f"FAUST_LEDGER_{name.upper()}": str(value) for name, value in named.items()}
@@ -235,7 +236,7 @@ def test_how_long_ids_are_remembered_is_not_what_is_set_here(elsewhere: Settings
     def no_books() -> Any:
         raise LedgerError("no database here")
 
-    past = Past(elsewhere, no_books, clock=present)
+    past = Past(elsewhere, no_books, clock=now)
     assert past.window == 30 * DAY
     asyncio.run(past.find([]))
     assert past.window == 10 * DAY
@@ -247,7 +248,7 @@ def test_partitions_that_are_known_of_are_left_alone(elsewhere: Settings) -> Non
 
     async def scenario() -> int:
         await require_topics(ignoring)
-        async with Publisher(ignoring, check=False) as publisher, Outcomes(ignoring):
+        async with Publisher(ignoring, check=False) as publisher, OutcomeWatch(ignoring):
             return publisher.shards
 
     assert asyncio.run(scenario()) == 2
@@ -296,7 +297,7 @@ def test_a_topic_with_fewer_partitions(elsewhere: Settings) -> None:
     admin_does(elsewhere, lambda admin: admin.create_topics([NewTopic(name, 1, 1)]))
     until(lambda: (("decisions", "partitions"), "1", "2") in looked(elsewhere), "it is back")
     refused(require_topics(elsewhere), "partitions is 1 and must be 2")
-    refused(entered(Outcomes(elsewhere)), "decisions has 1 partitions and the setting shards")
+    refused(entered(OutcomeWatch(elsewhere)), "decisions has 1 partitions and the setting shards")
 
 
 def test_a_lookup_that_finds_nothing_holds_up_no_other(elsewhere: Settings) -> None:
@@ -340,7 +341,7 @@ def test_the_command_says_and_mends(
     done = json.loads(cli("topics", "create", "--json", **other).out)
     assert done["created"] == []
     assert [each["setting"] for each in done["mended"]] == ["retention.ms"]
-    assert cli("topics", "create", **other).err.startswith("All topics are there")
+    assert cli("topics", "create", **other).err.startswith("All topics exist")
     assert cli("topics", "check", **other).code == 0
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.client.past import dated
+from ledger.client.past import with_time_of
 from ledger.domain.decide import decide
 from ledger.domain.memory import Memory
 from ledger.domain.policy import DAY, Policy
@@ -42,5 +42,5 @@ def test_never_new(created, later, default, forgets, reads_posted):
         memory = kept.memory()
     made = draft(created_at=again + default)
     if reads_posted or again - seen.known_from > POLICY.window:
-        made = dated(made, Accepted(0, 0, seen.known_from), shards=1)
+        made = with_time_of(Accepted(0, 0, seen.known_from), made, shards=1)
     assert settled(made, again, memory, 1).decision.accepted == 0

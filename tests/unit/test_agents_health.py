@@ -158,7 +158,7 @@ def test_other_ends_are_put_into_words():
 def test_every_status_is_in_the_operations_page():
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     for status in Exit:
-        assert f"| {status.value} |" in page, status
+        assert f"- **{status.value}, " in page, status
 
 
 SESSION = 10

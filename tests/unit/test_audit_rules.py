@@ -570,7 +570,7 @@ def test_a_request_that_was_not_followed_and_one_that_was_followed_twice() -> No
         ({"run": 1}, BreakKind.RULE, "it names another"),
         ({"decimals": frozenset({("CAD", 3)})}, BreakKind.RULE, "[('CAD', 2)] are right"),
         ({"transaction_id": R}, BreakKind.DIFFERS, "its record does not ask for that"),
-        ({"amount": 1}, BreakKind.DIFFERS, "what it takes back is not what was accepted"),
+        ({"amount": 1}, BreakKind.DIFFERS, "with another content than was accepted"),
         ({"offset": 1}, BreakKind.DIFFERS, "was accepted in shard 0 at 0 last"),
     ],
 )

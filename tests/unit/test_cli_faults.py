@@ -1,4 +1,4 @@
-"""A command that fails in a way nobody foresaw: status 3, a sentence, and a trace in a file."""
+"""A command that raises an unexpected exception: status 3, a sentence, and a trace in a file."""
 
 import asyncio
 import errno
@@ -9,7 +9,7 @@ import sys
 import pytest
 import typer
 
-from ledger.cli.faults import KEPT
+from ledger.cli.faults import MAX_TRACES
 from ledger.cli.main import app
 from ledger.errors import LedgerError, Unavailable
 
@@ -64,7 +64,7 @@ def kept(home):
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_every_command_ends_with_3_and_says_what_to_report(words, planted, tmp_path):
+def test_every_command_exits_with_3_and_names_the_trace(words, planted, tmp_path):
     status, said = planted(words, KeyError(f"no {PASSWORD}"))
     assert status == 3
     [file] = kept(tmp_path)
@@ -93,14 +93,14 @@ def test_every_command_ends_with_3_and_says_what_to_report(words, planted, tmp_p
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_whatever_it_is(error, planted, tmp_path):
+def test_every_kind_of_exception_exits_with_3(error, planted, tmp_path):
     status, said = planted(("reconcile",), error)
     assert (status, said.count("\n")) == (3, 1)
     assert type(error).__name__ in said
     assert len(kept(tmp_path)) == 1
 
 
-def test_what_was_foreseen_has_its_own_words_and_no_trace(planted, tmp_path):
+def test_a_fault_of_ours_prints_its_message_and_no_trace(planted, tmp_path):
     assert planted(("verify",), Unavailable(f"{PASSWORD} is away.")) == (
         3, "postgresql://u:***@h/d is away.\n",
     )  # fmt: skip
@@ -109,7 +109,7 @@ def test_what_was_foreseen_has_its_own_words_and_no_trace(planted, tmp_path):
     assert kept(tmp_path) == []
 
 
-def test_the_place_is_in_our_own_code(planted):
+def test_the_message_names_a_place_in_our_own_code(planted):
     def fail(**given):
         from ledger.domain.account import normal_side
 
@@ -122,7 +122,7 @@ def test_the_place_is_in_our_own_code(planted):
     assert "KeyError in ledger/domain/account.py, line " in said
 
 
-def test_a_trace_on_the_terminal_where_it_is_asked_for_or_cannot_be_kept(
+def test_the_trace_is_printed_on_request_or_if_no_file_can_be_written(
     planted, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("FAUST_LEDGER_DEBUG", "1")
@@ -138,17 +138,17 @@ def test_a_trace_on_the_terminal_where_it_is_asked_for_or_cannot_be_kept(
     assert (status, said.startswith("Traceback")) == (3, True)
 
 
-def test_traces_do_not_fill_the_disk(planted, tmp_path):
+def test_old_traces_are_removed(planted, tmp_path):
     folder = tmp_path / ".local/state/faust-ledger/log"
     folder.mkdir(parents=True)
-    for each in range(2 * KEPT):
+    for each in range(2 * MAX_TRACES):
         (folder / f"fault-2000{each:02}.txt").touch()
     planted(("verify",), ValueError("x"))
-    assert len(kept(tmp_path)) == KEPT
+    assert len(kept(tmp_path)) == MAX_TRACES
     assert kept(tmp_path)[-1].read_text()
 
 
-def test_a_fault_of_the_whole_program_is_3_too(tmp_path):
+def test_an_exception_outside_of_a_command_exits_with_3(tmp_path):
     """Outside of any command, as in reading the options."""
     script = (
         "from ledger.cli import main\n"
@@ -175,8 +175,8 @@ def test_a_fault_of_the_whole_program_is_3_too(tmp_path):
         (("replay",), "Missing option"),
     ],
 )
-def test_wrong_usage_is_plain_lines(words, error, capsys, monkeypatch):
-    """Not in a frame that cuts paths."""
+def test_wrong_usage_prints_plain_lines(words, error, capsys, monkeypatch):
+    """Without a frame, which would cut paths."""
     monkeypatch.setenv("FAUST_LEDGER_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     with pytest.raises(SystemExit) as ending:
         typer.main.get_command(app)(list(words), prog_name="faust-ledger")

@@ -1,4 +1,4 @@
-"""A name that there is not is no empty answer: it is said, with what there is, the nearest first."""
+"""An unknown name is a usage error that lists the known names, the nearest first."""
 
 import pytest
 from typer.testing import CliRunner
@@ -29,19 +29,19 @@ TIMES = ["0000-01-01", "0000-12-31T23:59:59.999999Z", "0001-01-01T00:00:00+00:01
 
 @pytest.fixture(autouse=True)
 def nowhere(monkeypatch):
-    """What is wrong is known before anything is asked for."""
+    """Usage errors are found before anything is connected to."""
     monkeypatch.setenv("FAUST_LEDGER_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("FAUST_LEDGER_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
 
 
 @pytest.mark.parametrize(("words", "said"), WRONG)
-def test_a_name_that_there_is_not(words, said):
+def test_an_unknown_name_is_a_usage_error(words, said):
     found = CliRunner().invoke(app, words)
     assert (found.exit_code, found.stdout) == (2, "")
     assert said in found.stderr
 
 
-def test_what_there_is_is_listed():
+def test_the_known_names_are_listed():
     codes = CliRunner().invoke(app, ["rejects", "list", "--code", "x"]).stderr
     assert all(code in codes for code in Reason)
     types = CliRunner().invoke(app, ["balances", "--prefix", "x"]).stderr
@@ -54,13 +54,13 @@ def test_what_there_is_is_listed():
     [["trial-balance", "--as-of"], ["balances", "--as-of"], ["rejects", "replay", "--from"],
      ["replay", "--into", "x", "--from"], ["publish", "-", "--created-at"]],
 )  # fmt: skip
-def test_a_time_that_no_transaction_has(words, time):
+def test_a_time_outside_the_years_of_a_ledger_is_a_usage_error(words, time):
     found = CliRunner().invoke(app, [*words, time])
     assert (found.exit_code, found.stdout) == (2, "")
     assert "Error: Invalid value for" in found.stderr
 
 
-def test_ids_that_were_not_refused_are_named(monkeypatch):
+def test_unknown_ids_are_named(monkeypatch):
     async def found(settings, code):
         yield {"recorded_at": 0, "shard": 0, "offset": 1, "code": "TOO_LATE", "reason": "",
                "field": "", "transaction_id": "known", "key": b"k", "value": b"v"}  # fmt: skip
@@ -73,7 +73,7 @@ def test_ids_that_were_not_refused_are_named(monkeypatch):
     assert "1 refusals match" in ended.stdout
 
 
-def test_a_worker_that_there_is_not(tmp_path):
+def test_an_unknown_worker_is_a_usage_error(tmp_path):
     (tmp_path / "workers" / "worker-1").mkdir(parents=True)
     words = ["rebuild", "tables", "--worker", "wroker-1", "--data-dir", str(tmp_path)]
     found = CliRunner().invoke(app, words)

@@ -1,4 +1,4 @@
-"""How a command ends."""
+"""How a command exits."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ main.main()
 """
 
 
-def test_a_command_told_to_end_stops_what_it_has_started() -> None:
+def test_sigterm_runs_the_clean_up_of_a_command() -> None:
     command = subprocess.Popen(
         [sys.executable, "-c", STARTS_AND_STOPS], stdout=subprocess.PIPE, text=True
     )

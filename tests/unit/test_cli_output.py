@@ -1,4 +1,4 @@
-"""Commands: what they print, what they refuse before anything is reached, and their help."""
+"""Commands: their output, the usage errors that they find without connecting, and their help."""
 
 import asyncio
 import fcntl
@@ -16,16 +16,17 @@ import typer
 from typer.testing import CliRunner
 
 from ledger.cli import rejects, settings_command
-from ledger.cli.completeness import Statement
+from ledger.cli.completeness import CompletenessReport
 from ledger.cli.main import app
-from ledger.cli.output import plain, print_table, say, time_option
+from ledger.cli.output import print_note, time_option
 from ledger.cli.publish import _report
-from ledger.cli.read import as_row, totals, under
-from ledger.client.bulk import Counts
+from ledger.cli.read import as_row, is_under, totals
+from ledger.client.bulk import LineCounts
 from ledger.client.outcomes import Tally
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.gl.journal import BalanceRow
+from ledger.terminal import plain, print_table
 
 BALANCE = ["account", "currency", "posted", "pending", "debits", "credits", "entries", "status"]
 
@@ -39,7 +40,7 @@ def run(*words, **env):
     [
         (["publish"], "Exit codes"),
         (["balances"], "normal side"),
-        (["balances"], "4 the answer is there, and something is missing"),
+        (["balances"], "4 the balances are printed, and something is missing"),
         (["trial-balance"], "4 they do, and something is missing"),
         (["assets", "import"], "Exit codes"),
         (["accounts", "import"], "Exit codes"),
@@ -48,7 +49,7 @@ def run(*words, **env):
         (["settings"], "environment"),
     ],
 )
-def test_help(words, says):
+def test_help_has_what_a_reader_looks_for(words, says):
     found = run(*words, "--help")
     assert found.exit_code == 0
     assert says in " ".join(found.output.split())
@@ -81,7 +82,7 @@ def test_wrong_usage(words, tmp_path):
     assert run(*words, **place).exit_code == 2
 
 
-def test_times():
+def test_time_options_are_rfc_3339_or_a_date():
     assert time_option("1970-01-02", "--as-of") == 86_400_000_000
     assert time_option("1970-01-01T00:00:01+00:00", "--as-of") == 1_000_000
     with pytest.raises(typer.BadParameter):
@@ -95,15 +96,15 @@ def test_times():
 
 
 def test_a_prefix_is_whole_segments():
-    assert under("assets:cash:1", "assets")
-    assert under("assets:cash:1", "assets:cash")
-    assert under("assets:cash:1", "assets:cash:")
-    assert under("assets:cash:1", "assets:cash:1")
-    assert not under("assets:cash:1", "assets:c")
-    assert not under("assets:cash:1", "assets:cash:1:2")
+    assert is_under("assets:cash:1", "assets")
+    assert is_under("assets:cash:1", "assets:cash")
+    assert is_under("assets:cash:1", "assets:cash:")
+    assert is_under("assets:cash:1", "assets:cash:1")
+    assert not is_under("assets:cash:1", "assets:c")
+    assert not is_under("assets:cash:1", "assets:cash:1:2")
 
 
-def test_a_ledger_row():
+def test_a_balance_of_the_general_ledger_as_a_row():
     row = as_row(BalanceRow("liabilities:d:1", "CAD", 2, debits=250, credits=1_250, entries=3))
     assert list(row) == BALANCE
     assert row == {
@@ -130,18 +131,18 @@ def test_sums_by_currency():
     }
 
 
-def statement(*positions, as_of=None, by="effective", why=()):
-    return Statement(Completeness(Asked(as_of, by), 10**15, positions), list(why))
+def report(*positions, as_of=None, by="effective", why=()):
+    return CompletenessReport(Completeness(Asked(as_of, by), 10**15, positions), list(why))
 
 
-def test_an_answer_says_which_shards_lack_how_much():
-    rests, waits = Position(0, 9, 5, 9), Position(1, 40, 10**14, 57, True, 2 * 10**14)
-    assert statement(rests).sentences() == [
+def test_the_report_names_the_shards_that_lack_something():
+    level, behind = Position(0, 9, 5, 9), Position(1, 40, 10**14, 57, True, 2 * 10**14)
+    assert report(level).sentences() == [
         "Complete: everything that was in the log at 2001-09-09T01:46:40Z, all 1 shards."
     ]
-    found = statement(rests, waits)
+    found = report(level, behind)
     [sentence] = found.sentences()
-    assert sentence.startswith("NOT COMPLETE: shard 1 is in up to position 40 of 57 (recorded")
+    assert sentence.startswith("NOT COMPLETE: shard 1 is counted up to position 40 of 57 (recorded")
     assert "17 records wait" in sentence
     assert found.fields() == {
         "complete": False, "as_of": None, "missing": [
@@ -152,29 +153,29 @@ def test_an_answer_says_which_shards_lack_how_much():
     assert list(found.whole()["through"]) == ["0", "1"]
 
 
-def test_what_cannot_be_known_is_not_complete():
+def test_an_unknown_end_of_the_log_is_not_complete():
     unread = Position(0, 9, 10**14, None)
-    found = statement(unread, why=["Kafka is away."])
+    found = report(unread, why=["Kafka is away."])
     assert not found.complete
     assert found.whole()["unknown"] == ["Kafka is away."]
     assert found.sentences()[0] == "Whether this is complete is not known: Kafka is away."
-    proved = statement(unread, as_of=10**14, by="recorded", why=["Kafka is away."])
+    proved = report(unread, as_of=10**14, by="recorded", why=["Kafka is away."])
     assert proved.complete
     assert proved.whole()["unknown"] == []
 
 
-def test_publish_report():
-    counts = Counts(lines=5, published=3, refused=2)
+def test_the_publish_report_has_nulls_without_wait():
+    counts = LineCounts(lines=5, published=3, refused=2)
     names = ["lines", "published", "accepted", "rejected", "duplicates", "reconciled", "seconds"]
     names.append("voided")
-    unknown = _report(counts, None, 1.23456, waited=False)
+    unknown = _report(counts, None, 1.23456)
     assert list(unknown) == names
     assert list(unknown.values()) == [5, 3, None, 2, None, None, 1.235, None]
     tally = Tally(accepted=1, duplicates=1, rejected=1, reconciled=1, voided=2)
-    assert list(_report(counts, tally, 1, waited=True).values()) == [5, 3, 1, 3, 1, 1, 1, 2]
+    assert list(_report(counts, tally, 1).values()) == [5, 3, 1, 3, 1, 1, 1, 2]
 
 
-def test_rejects_as_json():
+def test_rejects_have_bytes_as_text_or_base64():
     row = {
         "code": "UNREADABLE", "reason": "No.", "field": "", "shard": 1, "offset": 2,
         "transaction_id": None, "recorded_at": 0, "key": "clé".encode(), "value": b"\x00\xff",
@@ -191,16 +192,16 @@ def test_rejects_as_json():
 PRINTING = """
 import os, signal
 from ledger.cli.output import print_json
-from ledger.cli.streams import prepare as buffer_output
+from ledger.cli.streams import open_streams
 signal.signal(signal.SIGUSR1, lambda signum, frame: os.write(2, b"!"))
-buffer_output()
+open_streams()
 print_json({"reason": "x" * 1_000_000})
 print_json({})
 """
 
 
 def waiting_in(pipe):
-    """Bytes in a pipe that nobody has read."""
+    """Unread bytes in a pipe."""
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
@@ -221,7 +222,7 @@ def test_a_signal_does_not_cut_a_long_line(unbuffered):
     assert (len(json.loads(long)["reason"]), short, end) == (1_000_000, b"{}", b"")
 
 
-def test_settings_say_where_they_are_from(tmp_path, monkeypatch):
+def test_settings_name_their_source(tmp_path, monkeypatch):
     stack = {
         "bootstrap_servers": "127.0.0.1:1234",
         "database_url": "postgresql+psycopg://ledger_owner:secret@127.0.0.1:1/ledger",
@@ -247,28 +248,28 @@ def test_settings_say_where_they_are_from(tmp_path, monkeypatch):
 def test_every_setting_is_listed():
     from ledger.settings import Settings
 
-    names = [row["name"] for row in settings_command.listed(None)]
+    names = [row["name"] for row in settings_command.setting_rows(None)]
     assert names == list(Settings.model_fields)
 
 
 HOSTILE = "a\x1b[2Jb\x9b31mc\u202ed\u2028e\rf\x07g\ud800h\ufeffi"
 
 
-def test_what_producers_write_does_not_speak_to_the_terminal(capsys):
+def test_control_characters_of_producers_are_spelt_out(capsys):
     """ESC and the control characters above 127, marks of direction, ends of lines of any kind."""
     plainly = r"a\x1b[2Jb\x9b31mc\u202ed\u2028e\rf\x07g\ud800h\ufeffi"
     assert plain(HOSTILE) == plainly
     assert plain("Žluťoučký 馬 🐎 [bold]") == "Žluťoučký 馬 🐎 [bold]"
     print_table({"transaction_id": "left"}, [[HOSTILE], ["[red]x"]])
-    say(f"one\n{HOSTILE}")
+    print_note(f"one\n{HOSTILE}")
     printed = capsys.readouterr()
     assert plainly in printed.out
     assert "[red]x" in printed.out
     assert printed.err == f"one\n{plainly}\n"
 
 
-def test_the_newest_rejects_are_not_kept_beside_all_others(monkeypatch):
-    """After a flood they are more than fit this machine."""
+def test_listing_the_newest_rejects_takes_little_memory(monkeypatch):
+    """After a flood all of them may not fit in memory."""
 
     async def found(settings, code):
         for offset in range(100_000):

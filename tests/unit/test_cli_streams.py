@@ -39,7 +39,7 @@ def closing(which, words, **options):
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """Where a command finds nothing of ours: what `closing` takes."""
+    """Options for `closing`: an empty home and working directory."""
     folder = tmp_path_factory.mktemp("elsewhere")
     return {"env": os.environ | AWAY | {"HOME": str(folder)}, "cwd": folder}
 
@@ -72,7 +72,7 @@ def is_open(number):
 import ledger.cli.main
 taken = [number for number in (0, 1, 2) if is_open(number)]
 from ledger.cli import streams
-streams.prepare()
+streams.open_streams()
 one = socket.socket()
 print("nowhere")
 sys.stdout.flush()
@@ -110,7 +110,7 @@ def test_a_reader_that_goes_ends_the_command_quietly(tmp_path):
 
 
 def test_a_reader_gone_before_the_end_of_a_table(tmp_path):
-    """rich would end with 1, which means that something was found."""
+    """rich would exit with 1, which means that something was found."""
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write) as gone:
@@ -133,11 +133,11 @@ def test_output_that_cannot_be_written_is_a_fault(words, tmp_path):
     assert found.stderr.count(b"\n") == 1
 
 
-def test_messages_that_nobody_can_read_end_nothing(tmp_path):
-    """stderr is full from the first message on; what is being done is done to its end."""
+def test_a_full_stderr_does_not_end_a_command(tmp_path):
+    """stderr is full from the first message on, and the command finishes."""
     command = (
         "from ledger.cli import main, output\n"
-        "def work():\n    output.say('one')\n    output.say('two')\n    print('done')\n"
+        "def work():\n    output.print_note('one')\n    output.print_note('two')\n    print('done')\n"
         "main.app = work\nmain.main()"
     )
     with Path("/dev/full").open("wb") as full:
@@ -154,8 +154,8 @@ NAME = "\u017dlu\u0165ou\u010dk\xfd"
 def work():
     output.print_table({"transaction_id": "left"}, [[NAME], ["\ud800"]])
     output.print_json({"transaction_id": NAME + " \ud800"})
-    output.tell("\u99ac")
-    output.say(NAME + " \ud800")
+    output.print_plain("\u99ac")
+    output.print_note(NAME + " \ud800")
 main.app = work
 main.main()
 """
@@ -171,7 +171,7 @@ main.main()
         ({"PYTHONIOENCODING": "utf-8:strict"}, False),
     ],
 )
-def test_what_cannot_be_encoded_is_spelt_out(environment, ascii_):
+def test_characters_that_cannot_be_encoded_are_spelt_out(environment, ascii_):
     found = subprocess.run(
         [sys.executable, "-c", PRINTING], capture_output=True, check=False, timeout=60,
         env=os.environ | environment,

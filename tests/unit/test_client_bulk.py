@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.client import lines
+from ledger.client.appender import PublishFailed, Receipt
 from ledger.client.bulk import Feed, Splitter, first_without_time, lines_of
-from ledger.client.lanes import PublishFailed, Receipt
 from ledger.domain.policy import DAY
 from ledger.domain.refusal import Reason, Refused
 from ledger.gl.journal import Accepted
@@ -32,7 +32,7 @@ def test_numbers_count_blank_lines_and_leave_them_out():
 
 
 @given(st.lists(st.sampled_from([b"a", b"bc", b"\n", b" ", b"\r\n", b""])), st.data())
-def test_wherever_the_chunks_end(parts, data):
+def test_lines_do_not_depend_on_where_chunks_end(parts, data):
     text = b"".join(parts)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)))))
     chunks = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
@@ -40,7 +40,7 @@ def test_wherever_the_chunks_end(parts, data):
     assert split(chunks) == expected
 
 
-def test_of_an_endless_line_only_enough_is_kept():
+def test_an_endless_line_takes_little_memory():
     splitter = Splitter()
     for _ in range(20):
         splitter.feed(b"x" * 1_000_000)
@@ -51,7 +51,7 @@ def test_of_an_endless_line_only_enough_is_kept():
     assert after == (2, b"next")
 
 
-def test_what_a_pipe_gives_comes_at_once():
+def test_lines_of_a_pipe_arrive_at_once():
     async def scenario():
         read, write = os.pipe()
         with os.fdopen(read, "rb") as source, os.fdopen(write, "wb", buffering=0) as sink:
@@ -129,7 +129,7 @@ def feed(**more):
     return made, refused, receipts
 
 
-def test_counts_and_tells():
+def test_good_and_bad_lines_are_counted_and_bad_ones_reported():
     made, refused, receipts = feed()
 
     async def scenario():
@@ -180,21 +180,21 @@ def test_an_id_of_another_shard_is_refused():
 
 
 @pytest.mark.parametrize("promised", [False, True])
-def test_where_the_past_cannot_be_known_it_takes_a_promise(promised):
+def test_without_the_general_ledger_lines_need_a_promise(promised):
     made, refused, _ = feed(past=FakePast(None), promised=promised)
     asyncio.run(made.publish([(1, line("new")), (2, line("own", created_at=OWN))]))
     assert refused == ([] if promised else [(1, Reason.FIELD_MISSING)])
     assert set(dates(made)) == ({"new", "own"} if promised else {"own"})
 
 
-def test_lines_with_times_of_their_own_ask_nobody():
+def test_lines_with_created_at_are_not_looked_up():
     past = FakePast({})
     made, _, _ = feed(past=past)
     asyncio.run(made.check([(1, line("own", created_at=OWN))]))
     assert past.asked == []
 
 
-def test_a_fault_is_raised_with_the_others_counted():
+def test_a_failure_is_raised_and_other_lines_are_counted():
     made, _, _ = feed()
 
     async def scenario():
@@ -217,5 +217,5 @@ def test_a_fault_is_raised_with_the_others_counted():
         (b'{"description": "the \\"created_at\\" of it", "created_at": "x"}', None),
     ],
 )
-def test_finds_the_first_line_without_a_time_of_its_own(text, number):
+def test_the_first_line_without_created_at_is_found(text, number):
     assert asyncio.run(first_without_time(io.BytesIO(text))) == number

@@ -5,7 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from ledger.client.import_checks import Line, Stored, largest, limit, overtaken, with_balance
+from ledger.client.import_checks import (
+    Line,
+    Stored,
+    largest_amount,
+    lost_lines,
+    small_limit,
+    with_balance,
+)
 from ledger.client.import_checks import closings as closings_of
 from ledger.client.imports import Importer, read_items
 from ledger.domain.balance import Balance
@@ -18,7 +25,7 @@ def jsonl(*rows):
     return "\n".join(json.dumps(row) for row in rows).encode()
 
 
-def test_assets():
+def test_assets_are_read():
     items, bad = read_items(
         jsonl({"code": "BTC", "scale": 8, "name": "Bitcoin"}, {"code": "VFV", "scale": 6}), "asset"
     )
@@ -26,7 +33,7 @@ def test_assets():
     assert bad == []
 
 
-def test_accounts():
+def test_accounts_are_read():
     row = {
         "account": "assets:custody:1",
         "name": "Vault",
@@ -98,17 +105,17 @@ def test_a_scale_never_changes():
     assert checked([(1, Asset("CAD", 2, "Dollar"))]) == ([], "", [])
 
 
-def test_what_was_registered_counts_and_not_what_iso_says_now():
+def test_the_registered_decimals_count_and_not_those_of_iso():
     made = importer()
     made._known.scales["JPY"] = 4
     lines = [Line(1, Asset("JPY", 4)), Line(2, Asset("JPY", 0))]
     [(number, sentence)], notes = made.check(lines)
     assert number == 2
-    assert "JPY has 4 decimals (ISO 4217 has 0, but what was registered counts)" in sentence
-    assert notes == [(1, "JPY has 4 decimals; ISO 4217 has 0, but what was registered counts.")]
+    assert "JPY has 4 decimals (ISO 4217 has 0, but the registered number counts)" in sentence
+    assert notes == [(1, "JPY has 4 decimals; ISO 4217 has 0, but the registered number counts.")]
 
 
-def test_a_currency_that_iso_has_no_more_stays_known():
+def test_a_currency_that_left_iso_4217_stays_known():
     made = importer()
     made._known.scales = {"OLD": 2}
     assert made.check([Line(1, Account("assets:a", currency="OLD"))]) == ([], [])
@@ -118,18 +125,18 @@ def test_codes_differ_by_more_than_their_case():
     items = [(1, Asset("cad", 2)), (2, Asset("btc", 8)), (3, Asset("New", 2)), (4, Asset("NEW", 2))]
     numbers, sentences, _ = checked(items, Asset("BTC", 8))
     assert numbers == [1, 2, 4]
-    assert "cad is CAD in other letters" in sentences
-    assert "NEW is New in other letters" in sentences
+    assert "cad differs from CAD only in upper and lower case" in sentences
+    assert "NEW differs from New only in upper and lower case" in sentences
     # Both were registered before there was this rule.
     assert checked([(1, Asset("btc", 8))], Asset("BTC", 8), Asset("btc", 8))[0] == []
 
 
-def test_an_account_names_a_currency_there_is():
+def test_the_currency_of_an_account_must_be_known():
     items = [(1, Account("assets:a", currency="BTC")), (2, Account("assets:b", currency="ZZZ"))]
     assert checked(items, Asset("BTC", 8))[0] == [2]
 
 
-def test_a_closed_account_is_opened_only_by_saying_so():
+def test_a_closed_account_is_opened_only_by_a_null():
     closed = Account("assets:a", closed_at=5)
     lines, bad = read_items(
         jsonl(
@@ -149,7 +156,7 @@ def test_a_closed_account_is_opened_only_by_saying_so():
     assert [number for number, _ in importer().check([Line(1, closed), lines[0]])[0]] == [1]
 
 
-def test_a_change_of_currency_or_opening_is_said():
+def test_a_change_of_currency_or_opening_is_noted():
     known = Account("assets:a", currency="CAD", opened_at=0)
     _, _, notes = checked(
         [(1, Account("assets:a", currency="USD")), (2, Account("assets:b"))], known
@@ -160,7 +167,7 @@ def test_a_change_of_currency_or_opening_is_said():
     assert checked([(1, known)], known) == ([], "", [])
 
 
-def test_what_closes_an_account():
+def test_the_lines_that_close_an_account():
     known = Reference(accounts={"assets:a": Account("assets:a", closed_at=5)})
     lines = [
         Line(1, Account("assets:a", closed_at=5)),
@@ -203,45 +210,45 @@ def stored(*items):
 
 def test_of_two_imports_of_an_asset_the_first_record_counts():
     line = Line(7, Asset("NEW", 6))
-    [(number, sentence)], _ = overtaken(
+    [(number, sentence)], _ = lost_lines(
         [line], [11], stored(Asset("NEW", 2), line.item), Reference()
     )
     assert number == 7
     assert "NEW has 2 decimals, and not the 6 of this line" in sentence
     assert "offset 10" in sentence
     assert "1970-01-01T00:00:10" in sentence
-    assert overtaken([line], [10], stored(line.item, Asset("NEW", 2)), Reference()) == ([], [])
-    assert overtaken([line], [11], stored(Asset("NEW", 6), line.item), Reference()) == ([], [])
+    assert lost_lines([line], [10], stored(line.item, Asset("NEW", 2)), Reference()) == ([], [])
+    assert lost_lines([line], [11], stored(Asset("NEW", 6), line.item), Reference()) == ([], [])
 
 
-def test_of_two_imports_of_an_account_the_last_counts_and_it_is_said():
+def test_of_two_imports_of_an_account_the_last_counts_and_a_note_names_it():
     line = Line(7, Account("assets:a", "A"))
     other = Account("assets:a", closed_at=5)
     for items, offset, counts in (
         ([other, line.item], 11, "before this line, which counts"),
         ([line.item, other], 10, "after this line, and counts"),
     ):
-        lost, [(number, sentence)] = overtaken([line], [offset], stored(*items), Reference())
+        lost, [(number, sentence)] = lost_lines([line], [offset], stored(*items), Reference())
         assert (lost, number) == ([], 7)
         assert counts in sentence
     same = stored(line.item, line.item, Account("assets:b"))
-    assert overtaken([line], [11], same, Reference()) == ([], [])
+    assert lost_lines([line], [11], same, Reference()) == ([], [])
 
 
-def test_codes_of_two_imports_that_differ_by_case_are_told():
+def test_codes_of_two_imports_that_differ_by_case_are_noted():
     line = Line(7, Asset("NEW", 6))
-    lost, [(number, sentence)] = overtaken(
+    lost, [(number, sentence)] = lost_lines(
         [line], [11], stored(Asset("New", 6), line.item), Reference()
     )
     assert (lost, number) == ([], 7)
-    assert "NEW is New in other letters" in sentence
+    assert "NEW differs only in upper and lower case from New" in sentence
 
 
 def test_the_largest_amount_of_an_asset():
-    assert largest(Asset("ETH", 18)) == "9.223372036854775807"
-    assert "12 decimals or fewer (9223372.036854775807)" in limit(Asset("ETH", 18))
-    assert limit(Asset("X", 13)) is not None
-    assert limit(Asset("X", 12)) is None
+    assert largest_amount(Asset("ETH", 18)) == "9.223372036854775807"
+    assert "12 decimals or fewer (9223372.036854775807)" in small_limit(Asset("ETH", 18))
+    assert small_limit(Asset("X", 13)) is not None
+    assert small_limit(Asset("X", 12)) is None
 
 
 @pytest.mark.parametrize(
@@ -252,7 +259,7 @@ def test_the_largest_amount_of_an_asset():
         (Account("assets:a"), b"account:assets:a"),
     ],
 )
-def test_a_record_goes_out_and_back(item, key):
+def test_an_item_survives_encoding_and_decoding(item, key):
     from ledger.domain import avro
 
     found, row = key_and_row(item)
@@ -260,7 +267,7 @@ def test_a_record_goes_out_and_back(item, key):
     assert item_of(avro.decode("Reference", avro.encode("Reference", row))) == item
 
 
-def test_what_is_neither_is_not_guessed_at():
+def test_an_unknown_type_is_an_error():
     row = SimpleNamespace(type="asset", code="X", name="", scale=None).__dict__
     with pytest.raises(ValueError, match="not a whole asset"):
         item_of(row)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.client import lines
-from ledger.client.drafts import microseconds, shown
+from ledger.client.drafts import microseconds, rfc3339
 from ledger.domain.refusal import Reason, Refused
 
 CREATED = 1_700_000_000_000_000
@@ -38,7 +38,7 @@ def read(found):
     return lines.read(json.dumps(found), created_at=CREATED)
 
 
-def test_a_whole_line():
+def test_every_field_of_a_line_is_read():
     draft = read(
         fields(
             description="Salary",
@@ -61,7 +61,7 @@ def test_a_whole_line():
     }
 
 
-def test_what_is_optional_may_be_absent_or_null():
+def test_optional_fields_may_be_absent_or_null():
     optional = dict.fromkeys(lines.OPTIONAL)
     assert read(fields()) == read(fields(**optional))
     draft = read(fields())
@@ -74,18 +74,18 @@ def test_what_is_optional_may_be_absent_or_null():
 
 @pytest.mark.parametrize("name", lines.REQUIRED)
 @pytest.mark.parametrize("null", [False, True])
-def test_missing(name, null):
+def test_a_missing_field_is_refused(name, null):
     refused = read(fields(**{name: None}) if null else without(fields(), name))
     assert (refused.reason, refused.field) == (Reason.FIELD_MISSING, name)
 
 
 @pytest.mark.parametrize("name", lines.ENTRY)
-def test_missing_in_an_entry(name):
+def test_a_missing_field_of_an_entry_is_refused(name):
     refused = read(fields(entries=[entry(), without(entry(), name)]))
     assert (refused.reason, refused.field) == (Reason.FIELD_MISSING, f"entries[1].{name}")
 
 
-def test_no_created_at_from_anywhere():
+def test_a_missing_created_at_without_a_default_is_refused():
     refused = lines.draft_of(fields(), created_at=None)
     assert (refused.reason, refused.field) == (Reason.FIELD_MISSING, "created_at")
 
@@ -113,7 +113,7 @@ def test_no_created_at_from_anywhere():
         ({"descripton": "typo"}, "descripton"),
     ],
 )
-def test_malformed(changes, field):
+def test_a_malformed_field_is_refused(changes, field):
     refused = read(fields(**changes))
     assert (refused.reason, refused.field) == (Reason.FIELD_MALFORMED, field)
 
@@ -129,18 +129,18 @@ def test_a_number_is_never_money(amount):
     "line",
     ["", "nope", "{", "[]", '"text"', "12", "null", "[" * 100_000, b"\xff\xfe{}", "1" * 5_000],
 )
-def test_unreadable(line):
+def test_a_line_without_a_json_object_is_refused(line):
     refused = lines.read(line, created_at=CREATED)
     assert isinstance(refused, Refused)
     assert refused.reason is Reason.UNREADABLE
 
 
-def test_too_long():
+def test_a_line_that_is_too_long_is_refused():
     refused = lines.read(b" " * (lines.MAX_LINE + 1), created_at=CREATED)
     assert refused.reason is Reason.TOO_LARGE
 
 
-def test_a_name_twice_is_refused_and_not_guessed_at():
+def test_a_name_twice_is_refused():
     line = json.dumps(fields()).replace('"amount": "12.34"', '"amount": "1", "amount": "2"', 1)
     refused = lines.read(line, created_at=CREATED)
     assert (refused.reason, refused.field) == (Reason.FIELD_MALFORMED, "amount")
@@ -166,12 +166,12 @@ def test_a_name_twice_is_refused_and_not_guessed_at():
         "",
     ],
 )
-def test_times_refused(text):
+def test_a_time_that_is_not_rfc_3339_is_refused(text):
     refused = read(fields(effective_at=text))
     assert (refused.reason, refused.field) == (Reason.FIELD_MALFORMED, "effective_at")
 
 
-def test_times_at_the_ends():
+def test_the_first_and_last_years_are_times():
     assert lines.parse_time("1970-01-01T00:00:00Z") == 0
     assert lines.parse_time("1970-01-01t00:00:00.000001z") == 1
     assert lines.parse_time("1970-01-01T01:00:00+01:00") == 0
@@ -184,8 +184,8 @@ def test_times_at_the_ends():
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_times_go_out_and_back(time):
-    assert lines.parse_time(shown(microseconds(time))) == microseconds(time)
+def test_a_time_survives_printing_and_parsing(time):
+    assert lines.parse_time(rfc3339(microseconds(time))) == microseconds(time)
 
 
 @given(
@@ -217,7 +217,7 @@ def test_a_long_line_of_many_names_is_refused_soon():
     assert time.monotonic() - began < 5
 
 
-def test_a_sentence_does_not_repeat_a_name_of_any_length():
+def test_a_message_cuts_a_long_name():
     found = lines.read(
         json.dumps({"x" * 1_000_000: 1} | dict.fromkeys(lines.REQUIRED, "a")), created_at=CREATED
     )

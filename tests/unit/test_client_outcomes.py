@@ -1,4 +1,4 @@
-"""What became of published transactions, folded from the decision log by the chain rule."""
+"""The outcomes of published transactions, folded from the decision log by the chain rule."""
 
 import asyncio
 from types import SimpleNamespace
@@ -7,8 +7,8 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.client.lanes import Receipt
-from ledger.client.outcomes import OpenBreak, Outcomes, _Shard
+from ledger.client.appender import Receipt
+from ledger.client.outcomes import OpenBreak, OutcomeWatch, _ShardOutcomes
 from ledger.client.records import Records
 from ledger.domain.refusal import Reason
 from ledger.domain.run import Watermark
@@ -37,9 +37,9 @@ def test_a_shard_ends_after_the_last_that_was_published(offsets):
 
 def outcomes(*offsets, shard=None):
     refused = []
-    made = Outcomes(Settings(), on_refused=lambda shard, refusal: refused.append(refusal))
+    made = OutcomeWatch(Settings(), on_refused=lambda shard, refusal: refused.append(refusal))
     made._records = Records(None, CODEC)
-    made._shards = [shard or _Shard(Watermark(), 0)]
+    made._shards = [shard or _ShardOutcomes(Watermark(), 0)]
     for offset in offsets:
         made.add(Receipt(0, offset))
     return made, refused
@@ -73,22 +73,22 @@ def first_run():
     return settle(numbered(drafts), memory=KeptMemory().memory())
 
 
-def test_counts_ours_and_no_others():
+def test_only_watched_transactions_are_counted():
     made, refused = outcomes(0, 1, 2)
     tally = take(made, decision(first_run(), 0))
     assert (tally.accepted, tally.duplicates, tally.rejected, tally.reconciled) == (1, 1, 1, 0)
     assert [each.code for each in refused] == [Reason.AMOUNT_NOT_POSITIVE]
-    assert not made._shards[0].settled()
+    assert not made._shards[0].is_finished()
     assert take(made, progress(1)).reconciled == 1
-    assert not made._shards[0].settled(), "the duplicate is not compared yet"
+    assert not made._shards[0].is_finished(), "the duplicate is not compared yet"
     take(made, progress(4))
-    assert made._shards[0].settled()
+    assert made._shards[0].is_finished()
 
 
 def test_all_refused_needs_no_reconciling():
     made, _ = outcomes(0)
     take(made, decision(settle(numbered([draft(amount="0")])), 0))
-    assert made._shards[0].settled()
+    assert made._shards[0].is_finished()
 
 
 def test_a_run_that_follows_another_is_dropped():
@@ -100,15 +100,15 @@ def test_a_run_that_follows_another_is_dropped():
     assert made._shards[0].watermark.end == 1
 
 
-def test_folds_on_from_the_last_progress():
+def test_it_folds_from_the_last_progress():
     before = settle(numbered([draft("a")]))
     mark = before.after(Watermark(), decisions_offset=7)
-    made, _ = outcomes(1, shard=_Shard(mark, 5, compared=1))
+    made, _ = outcomes(1, shard=_ShardOutcomes(mark, 5, compared=1))
     after = settle(numbered([draft("b")], start=1), watermark=mark)
     assert take(made, decision(after, 8)).accepted == 1
 
 
-def test_an_open_break_that_touches_one_is_told_of_and_it_is_not_reconciled():
+def test_an_open_break_that_touches_a_transaction_is_reported():
     made, _ = outcomes(0)
     take(made, decision(settle(numbered([draft("a")])), 0), progress(1))
     tally = take(made, broken("open"), broken("open", account="assets:elsewhere"))
@@ -126,7 +126,7 @@ def test_a_foreign_record_is_left_out():
     assert made._shards[0].compared == 0
 
 
-def test_what_was_voided_since_counts_no_more_and_who_asked_is_told():
+def test_a_voided_transaction_does_not_count_and_its_request_is_counted():
     kept, asked = KeptMemory(), draft("a")
     memory = kept.memory()
     first = settle(numbered([asked, draft("b", debit="assets:b")]), memory=memory)
@@ -142,6 +142,6 @@ def test_what_was_voided_since_counts_no_more_and_who_asked_is_told():
     other, _ = outcomes(2)
     tally = take(other, decision(first, 0), decision(second, 1), progress(2))
     assert (tally.accepted, tally.voided, tally.voids) == (0, 0, 1)
-    assert not other._shards[0].settled()
+    assert not other._shards[0].is_finished()
     take(other, progress(3))
-    assert other._shards[0].settled()
+    assert other._shards[0].is_finished()

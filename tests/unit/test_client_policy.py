@@ -1,18 +1,18 @@
-"""A change of the policy that lost is told so, whatever came after it."""
+"""A change of the policy that came second is an error, whatever came after it."""
 
 import asyncio
 from typing import Any
 
 import pytest
 
-from ledger.client.policy import change
+from ledger.client.policy import change_policy
 from ledger.domain.policy import DAY, Policy
 from ledger.domain.reference import PolicyChange, Reference
 from ledger.errors import LedgerError
 
 
 class Shared:
-    """An importer whose topic somebody else writes to as well, before and after it."""
+    """An importer whose topic another program writes to as well, before and after it."""
 
     def __init__(self, *, before: tuple[int, ...], after: tuple[int, ...]) -> None:
         self.known = Reference(scales={})
@@ -44,15 +44,15 @@ class Shared:
 
 def changed(**others: tuple[int, ...]) -> Any:
     importer: Any = Shared(**others)
-    return asyncio.run(change(importer, {"window_days": 60}, reason="a test", seconds=1))
+    return asyncio.run(change_policy(importer, {"window_days": 60}, reason="a test", seconds=1))
 
 
-def test_one_that_counts_is_said_to() -> None:
+def test_a_change_that_counts_is_returned() -> None:
     assert changed(before=(), after=()).policy["window_days"] == 60
     assert changed(before=(), after=(7,)).policy["window_days"] == 7
 
 
 @pytest.mark.parametrize("after", [(), (7,)])
-def test_one_that_lost_is_not(after: tuple[int, ...]) -> None:
+def test_a_change_that_came_second_is_an_error(after: tuple[int, ...]) -> None:
     with pytest.raises(LedgerError, match="The policy was not changed"):
         changed(before=(5,), after=after)

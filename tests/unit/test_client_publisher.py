@@ -16,8 +16,8 @@ from ledger.streaming.registry import Codec
 from tests.builders import CASH, DEPOSIT, NOW, draft, entry, pair
 
 
-class NoLane:
-    """Keeps what would be sent."""
+class FakeAppender:
+    """Keeps the records instead of appending them."""
 
     def __init__(self):
         self.sent = []
@@ -41,7 +41,7 @@ def publisher(*, check=True, lanes=1, arriving=(), **settings):
     made._reference = SimpleNamespace(
         known=known, catch_up=catch_up, policy=policy_of(made._settings)
     )
-    made._lanes = [NoLane() for _ in range(lanes)]
+    made._appenders = [FakeAppender() for _ in range(lanes)]
     return made
 
 
@@ -68,15 +68,15 @@ def refusal(made, found):
         ({"entries": pair() * 8_000}, Reason.TOO_LARGE),
     ],
 )
-def test_refuses_what_the_service_would(changes, reason):
+def test_it_refuses_what_the_service_would_refuse(changes, reason):
     assert refusal(publisher(), draft(**changes)).reason is reason
 
 
-def test_takes_what_is_good():
+def test_it_publishes_a_good_draft():
     assert refusal(publisher(), draft()) is None
 
 
-def test_without_checks_only_what_cannot_be_written_is_refused():
+def test_without_checks_only_what_cannot_be_encoded_is_refused():
     made = publisher(check=False)
     assert refusal(made, draft(entries=[], created_at=0)) is None
     assert refusal(made, draft(transaction_id="\ud800")).reason is Reason.FIELD_MALFORMED
@@ -85,12 +85,12 @@ def test_without_checks_only_what_cannot_be_written_is_refused():
     assert refusal(made, draft(description="x" * 1_100_000)).reason is Reason.TOO_LARGE
 
 
-def test_undeclared_accounts_are_refused_where_the_setting_says_so():
+def test_the_setting_refuses_undeclared_accounts():
     made = publisher(unknown_accounts="refuse")
     assert refusal(made, draft()).reason is Reason.ACCOUNT_UNKNOWN
 
 
-def test_reads_the_newest_reference_data_before_it_refuses_because_of_it():
+def test_it_reads_the_newest_reference_data_before_it_refuses_by_them():
     made = publisher(arriving=[Asset("BTC", 8)])
     assert refusal(made, draft(currency="BTC", amount="0.00000001")) is None
 
@@ -102,11 +102,11 @@ def test_key_and_partition_follow_the_ordering_key():
         await made.submit(draft("t", ordering_key="order-4711"))
         return made
 
-    lanes = asyncio.run(scenario())._lanes
+    lanes = asyncio.run(scenario())._appenders
     assert [key for key, _ in lanes[3].sent] == [b"order-4711", b"order-4711"]
 
 
-def test_publish_many_keeps_the_order_and_tells_of_each():
+def test_publish_many_yields_each_outcome_in_order():
     async def scenario():
         made = publisher()
         drafts = [draft("t-1"), draft("t-2", amount="0"), draft("t-3")]
@@ -139,8 +139,8 @@ def test_drafts_made_in_python():
         )  # fmt: skip
 
 
-def test_nobody_is_given_the_present_who_has_not_said_so():
-    """A program that makes its draft anew past the window would book the money twice."""
+def test_created_at_has_no_default():
+    """A program that builds a draft again after the window would book the money twice."""
     from datetime import UTC, datetime
     from time import time_ns
 
@@ -154,7 +154,7 @@ def test_nobody_is_given_the_present_who_has_not_said_so():
         {"created_at": 1_700_000_000},
         {"created_at": "then"},
     ):
-        with pytest.raises(TypeError, match=r'from where it is stored.*created_at="now"'):
+        with pytest.raises(TypeError, match=r'the stored time at which.*created_at="now"'):
             transaction(**made, **missing)
     before = time_ns() // 1_000
     assert before <= transaction(**made, created_at="now")["created_at"] <= time_ns() // 1_000

@@ -52,5 +52,5 @@ def test_the_policy_counts_whatever_all_topics_have():
 def test_another_setting_than_the_policy_is_refused():
     require_set_right(Settings(), 4)
     require_set_right(Settings(shards=4), 4)
-    with pytest.raises(LedgerError, match=r"shards says 8, and this ledger has 4 by its policy"):
+    with pytest.raises(LedgerError, match=r"shards is 8, and this ledger has 4 by its policy"):
         require_set_right(Settings(shards=8), 4)

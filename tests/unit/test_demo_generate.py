@@ -1,4 +1,4 @@
-"""The demo's stream: the domain makes of each transaction what the generator says it will."""
+"""The demo's stream: intake decides each transaction as the generator expects."""
 
 from collections import Counter
 from decimal import Decimal
@@ -57,7 +57,7 @@ def decided(made: list[Made]) -> dict[int, str]:
 
 
 def signed(made: list[Made]) -> dict[tuple[str, str], Decimal]:
-    """Balances on the debit side, of what is accepted."""
+    """Balances of the accepted transactions, on the debit side."""
     sums: dict[tuple[str, str], Decimal] = {}
     for each in made:
         for entry in each.draft["entries"] if each.expected == "accepted" else ():
@@ -69,12 +69,12 @@ def signed(made: list[Made]) -> dict[tuple[str, str], Decimal]:
 
 @pytest.mark.parametrize("count", [FEWEST, 501, 1_500])
 @pytest.mark.parametrize("seed", [1, 2, 1993])
-def test_intake_makes_of_each_what_was_meant(count, seed):
+def test_intake_decides_each_transaction_as_expected(count, seed):
     made = stream(count, seed=seed)
     assert decided(made) == {number: str(each.expected) for number, each in enumerate(made)}
 
 
-def test_every_kind_of_mistake_is_there_once():
+def test_the_stream_has_every_kind_of_mistake_once():
     found = Counter(made.expected for made in stream(FEWEST))
     assert found == {
         "accepted": FEWEST - 6, "duplicate": 1, Reason.NOT_BALANCED: 1, Reason.TOO_MANY_DECIMALS: 1,
@@ -82,7 +82,7 @@ def test_every_kind_of_mistake_is_there_once():
     }  # fmt: skip
 
 
-def test_every_kind_of_business_is_there():
+def test_the_stream_has_every_kind_of_business():
     kinds = {made.draft["kind"] for made in stream()}
     assert kinds == {
         "capital", "deposit", "order_fill", "fee", "exchange", "transfer", "dividend", "settlement",
@@ -113,12 +113,12 @@ def test_a_second_run_shares_no_transaction_with_the_first(other):
     assert first != second
 
 
-def test_ids_are_used_once_but_for_the_two_that_show_what_happens_otherwise():
+def test_ids_are_used_once_except_by_two_mistakes():
     twice = Counter(made.draft["transaction_id"] for made in stream())
     assert sum(count - 1 for count in twice.values()) == 2
 
 
-def test_nobody_spends_what_is_not_there():
+def test_nobody_spends_more_than_they_own():
     for (account, _), balance in signed(stream(5_000)).items():
         assert balance * (1 if accounts.normal_side(account) == "debit" else -1) >= 0
 
@@ -156,7 +156,7 @@ def test_one_ordering_key_moves_a_clients_balance():
     assert all(len(each) == 1 for each in keys.values())
 
 
-def test_every_entry_of_a_clients_balance_is_told_of():
+def test_the_generator_names_every_entry_of_a_clients_balance():
     made = [each for each in stream() if each.expected == "accepted"]
     told = Counter(key for each in made for key in each.clients)
     entries = Counter((e["account"], e["currency"]) for each in made for e in each.draft["entries"])

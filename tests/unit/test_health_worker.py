@@ -174,10 +174,10 @@ def test_a_port_in_use_is_an_error_with_the_fix(tmp_path):
 def test_a_full_disk_does_not_end_the_supervisor(tmp_path, caplog):
     (tmp_path / "workers").write_text("a file where a folder should be")
     supervisor = Supervisor(Settings(data_dir=tmp_path), "worker-1")
-    assert supervisor._say("http://127.0.0.1:1") == "http://127.0.0.1:1"
+    assert supervisor._publish_address("http://127.0.0.1:1") == "http://127.0.0.1:1"
     assert "cannot be written" in caplog.text
     (tmp_path / "workers").unlink()
-    assert supervisor._say("http://127.0.0.1:1") == ""
+    assert supervisor._publish_address("http://127.0.0.1:1") == ""
     assert read_address(tmp_path / "workers" / "worker-1", os.getpid()) == "http://127.0.0.1:1"
 
 

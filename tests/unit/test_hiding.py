@@ -37,7 +37,7 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("url", SHOWN)
-def test_an_address(url):
+def test_an_address_is_shown_without_its_password(url):
     assert shown_url(url) == SHOWN[url]
     assert readable(url) == (not SHOWN[url].endswith(("://***", "***")) or "=" in SHOWN[url])
 
@@ -53,7 +53,7 @@ def test_no_spelling_shows_the_password_that_sqlalchemy_reads(before, after):
 
 
 @given(st.text(alphabet="au:/@?#[]%=&0.,", max_size=20))
-def test_what_sqlalchemy_reads_as_a_password_is_not_shown(text):
+def test_a_password_as_sqlalchemy_parses_it_is_hidden(text):
     url = f"postgresql://{text}"
     try:
         found = make_url(url)
@@ -74,7 +74,7 @@ def test_what_sqlalchemy_reads_as_a_password_is_not_shown(text):
         ("passfile=/s/pgpass, 12:30", "passfile=/s/pgpass, 12:30"),
     ],
 )
-def test_a_message_of_a_library(text, shown):
+def test_passwords_in_a_message_of_a_library_are_hidden(text, shown):
     assert hidden(text) == shown
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ledger.client.resend import originals
+from ledger.client.resend import distinct_records
 from ledger.domain.decide import decide
 from ledger.domain.reference import Account, Asset, Reference
 from ledger.domain.run import Watermark
@@ -167,7 +167,7 @@ def test_each_refused_record_is_sent_once_and_hopeless_ones_never():
         {"key": None, "value": b"v"}, {"key": b"k", "value": None}, {"key": b"", "value": b"v"},
         {"key": b"k", "value": bytes(1 << 20)},
     ]  # fmt: skip
-    assert originals(rows) == [(b"k", b"v"), (b"k", b"w")]
+    assert distinct_records(rows) == [(b"k", b"v"), (b"k", b"w")]
 
 
 @pytest.mark.parametrize("name", ["public", "pg_mine", "Upper", "a b", "", "a;b", "1a", "x" * 51])

@@ -1,4 +1,4 @@
-"""Where settings come from: what is taken from the embedded stack, and what never is."""
+"""The sources of settings: which ones are taken from the embedded stack, and which never are."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_nobody_set_is_the_stacks(place: Path) -> None:
+def test_settings_that_are_not_set_are_those_of_the_stack(place: Path) -> None:
     found = load(place)
     assert found.kafka_password_file == Path("/secrets/admin.password")
     assert (found.kafka_user, found.shards) == ("admin", 4)
@@ -45,7 +45,7 @@ def test_another_server_is_not_given_the_stacks_user(
     assert found.registry_user == "admin", "the registry is still the stack's"
 
 
-def test_a_password_that_nobody_can_read_says_which_setting(place: Path) -> None:
+def test_an_unreadable_password_file_names_its_setting(place: Path) -> None:
     settings = load(place).model_copy(update={"ca_file": None})
     with pytest.raises(LedgerError, match="kafka_password_file"):
         connection.kafka(settings)
@@ -55,6 +55,6 @@ def test_a_password_that_nobody_can_read_says_which_setting(place: Path) -> None
         connection.kafka(settings.model_copy(update={"kafka_password_file": None}))
 
 
-def test_certificates_that_nobody_can_read_say_which_setting(tmp_path: Path) -> None:
+def test_unreadable_certificates_name_their_setting(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="ca_file"):
         connection.trust(tmp_path / "none.pem")

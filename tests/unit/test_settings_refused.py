@@ -1,4 +1,4 @@
-"""Settings that cannot be what is meant: refused by name, with the nearest; never passed over."""
+"""Wrong settings are refused by name, with the nearest known one, and never ignored."""
 
 import json
 import os
@@ -57,7 +57,7 @@ ENVIRONMENT = [
 
 
 @pytest.mark.parametrize(("name", "value", "said"), ENVIRONMENT)
-def test_a_variable(name, value, said, monkeypatch):
+def test_a_wrong_variable_is_refused(name, value, said, monkeypatch):
     monkeypatch.setenv(name, value)
     assert said in refusal()
 
@@ -70,7 +70,7 @@ FILES = [
     ("Shards = 4", "has 'Shards', which is no setting. Did you mean shards?"),
     (
         "[ledger]\nshards = 4",
-        "has 'ledger', which is no setting. Settings stand at the top, in no table.",
+        "has 'ledger', which is no setting. Settings are not in tables.",
     ),
     ('shards = "abc"', "setting shards in {file} ('abc') is refused"),
     ("shards = true", "setting shards in {file} (True) is refused: it is true or false"),
@@ -86,18 +86,18 @@ FILES = [
 
 
 @pytest.mark.parametrize(("text", "said"), FILES)
-def test_a_file(text, said, config):
+def test_a_wrong_file_is_refused(text, said, config):
     file = config(text)
     assert said.format(file=file) in refusal()
 
 
-def test_a_byte_order_mark_is_nothing(config):
+def test_a_byte_order_mark_is_ignored(config):
     config(b"\xef\xbb\xbfshards = 4\n")
     assert load().shards == 4
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_a_file_that_nobody_may_read(config):
+def test_an_unreadable_file_is_refused(config):
     config("shards = 4").chmod(0)
     assert "Permission denied" in refusal()
 
@@ -107,7 +107,7 @@ def test_a_loop_of_links_cannot_be_read(config, tmp_path):
     assert "cannot be read: Too many levels of symbolic links" in refusal()
 
 
-def test_the_working_directorys_file_that_leads_nowhere(tmp_path, monkeypatch):
+def test_a_broken_link_in_the_working_directory_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load().shards == 8, "there need be none"
     Path("faust-ledger.toml").symlink_to("nowhere")
@@ -119,7 +119,7 @@ def test_the_working_directorys_file_that_leads_nowhere(tmp_path, monkeypatch):
     ["FAUST_LEDGER_SERVICE_HOST", "FAUST_LEDGER_SERVICE_PORT_HTTP", "FAUST_LEDGER_PORT",
      "FAUST_LEDGER_PORT_80_TCP_ADDR", "FAUST_LEDGER_WORKER_SERVICE_PORT", "FAUST_LEDGER_WORKER_PORT"],
 )  # fmt: skip
-def test_what_kubernetes_says_of_a_service_is_none_of_ours(name, monkeypatch):
+def test_variables_of_kubernetes_for_a_service_are_ignored(name, monkeypatch):
     monkeypatch.setenv(name, "tcp://10.0.0.1:80")
     assert load().shards == 8
 
@@ -185,7 +185,7 @@ def test_an_address_that_cannot_be_read_shows_its_scheme_alone(name, url, monkey
 
 
 @pytest.mark.parametrize("servers", [f"u:{SECRET}@h:9092", f"h:9092,SASL_SSL://u:{SECRET}@h:9092"])
-def test_kafka_is_told_no_user_in_its_address(servers, monkeypatch):
+def test_a_user_in_the_address_of_kafka_is_refused(servers, monkeypatch):
     monkeypatch.setenv("FAUST_LEDGER_BOOTSTRAP_SERVERS", servers)
     said = refusal()
     assert "kafka_password_file" in said
@@ -225,13 +225,13 @@ def test_a_damaged_stacks_file_shows_no_password(tmp_path):
     assert SECRET not in str(found.value)
 
 
-def test_an_address_that_cannot_be_read_is_a_setting_to_mend():
+def test_an_unreadable_address_is_a_settings_error():
     with pytest.raises(SettingsError, match=r"address postgresql://\*\*\* cannot be read"):
         PostgresJournal("postgresql://u:pw")
 
 
-def test_a_data_directory_without_a_stack_is_no_other_ledger(tmp_path, monkeypatch):
-    """The default addresses are those of whatever runs on this machine."""
+def test_a_data_directory_without_a_stack_is_refused(tmp_path, monkeypatch):
+    """The default addresses could be those of another ledger on this machine."""
     monkeypatch.chdir(tmp_path)
     for words, more in (
         (["--data-dir", str(tmp_path)], {}),

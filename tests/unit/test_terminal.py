@@ -107,12 +107,12 @@ def test_tables_of_the_stack_are_whole_and_hold_no_markup():
 @pytest.mark.parametrize(
     "text", ["[red]x", "[/]", "[/nothing]", "[link=http://x]y", ":bank:", "a\\", "[b"]
 )
-def test_what_a_producer_wrote_is_no_markup(text, capsys):
+def test_texts_of_producers_are_no_markup(text, capsys):
     terminal.print_table({"description": "left", "what": "prose"}, [[text, text]])
     assert capsys.readouterr().out.splitlines()[1].split() == [text, text]
 
 
 @pytest.mark.parametrize("rows", [[], [["", ""]], [["x", ""]]])
-def test_little_or_nothing(rows, capsys):
+def test_a_table_may_have_no_rows_or_empty_cells(rows, capsys):
     terminal.print_table({"a": "left", "b": "prose"}, rows)
     assert len(capsys.readouterr().out.splitlines()) == 1 + len(rows)

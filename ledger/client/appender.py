@@ -1,4 +1,4 @@
-"""Appending to one partition: while a batch is on its way, the next one gathers."""
+"""Append to one partition: while a batch is being appended, the next one gathers."""
 
 import asyncio
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from ledger.streaming.topics import MIB
 
 RECORD_BYTES = MIB - 1024
 """Key and value of the largest record that the topic takes, alone in its batch."""
-BATCH_BYTES = 512 * 1024
+GATHERED_BYTES = 512 * 1024
 _OVERHEAD = 32
 
-# The next producer starts its numbers anew, so these do not come again.
+# The log replaces its producer after these, and a new producer numbers from the beginning.
 _RENEWED = (
     InvalidProducerEpoch,
     InvalidProducerIdMapping,
@@ -33,22 +33,22 @@ _RENEWED = (
 
 
 class PublishFailed(LedgerError):
-    """A transaction was not acknowledged; publishing it again with the same id is always safe."""
+    """A transaction was not acknowledged. It is always safe to publish it again with its id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The log has it, at this offset of this shard; the ledger's decision comes later."""
+    """The log has the transaction, at `offset` of `shard`; the ledger decides it later."""
 
     shard: int
     offset: int
 
 
-class Lane:
-    """One partition. Two batches at most are in memory: one on its way, one that gathers.
+class PartitionAppender:
+    """Appends to one partition in the order of calls, with at most two batches in memory.
 
-    A batch that fails is sent again, for `timeout` seconds in all, before the next one goes: order
-    is kept, and what the log then has twice the ledger recognises by its id.
+    A batch that fails is appended again, for `timeout` seconds in all, before the next one. If the
+    log then has a transaction twice, the ledger recognises it by its id.
     """
 
     def __init__(self, log: Log, topic: str, shard: int, *, timeout: float | None) -> None:
@@ -61,10 +61,10 @@ class Lane:
         self._task: asyncio.Task[None] | None = None
 
     async def put(self, key: bytes, value: bytes) -> asyncio.Future[Receipt]:
-        """Take the record in the order of calls, waiting for room; the future is its receipt."""
+        """Take a record, after waiting for room; the future is its receipt."""
         size = len(key) + len(value) + _OVERHEAD
         async with self._order:
-            while self._records and self._bytes + size > BATCH_BYTES:
+            while self._records and self._bytes + size > GATHERED_BYTES:
                 self._room.clear()
                 await self._room.wait()
             self._records.append((key, value))
@@ -126,12 +126,12 @@ class Lane:
             raise PublishFailed(_sentence(str(error))) from error
 
     async def flush(self) -> None:
-        """Return when everything taken was acknowledged, or failed."""
+        """Return when every record taken was acknowledged or has failed."""
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def cancel(self) -> None:
-        """Give up on what is under way."""
+        """Cancel pending appends."""
         if self._task is not None:
             self._task.cancel()
 
@@ -151,5 +151,5 @@ def _fail(futures: list[asyncio.Future[Receipt]], error: BaseException) -> None:
             future.cancel()
         else:
             future.set_exception(error)
-            # Known: whoever does not ask for this receipt is not told again in the log.
+            # Marked as retrieved: asyncio would log an error for a receipt that nobody awaits.
             future.exception()

@@ -1,21 +1,22 @@
-"""`faust-ledger verify`: double entry and the digest chain of the whole journal."""
+"""`faust-ledger verify`: check double entry and the digest chain of the whole journal."""
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ledger.cli.output import (
+    FINDINGS,
     OK,
-    REFUSED,
     AsJson,
     DataDir,
     meter,
     print_json,
-    print_table,
+    print_plain,
+    print_sums,
+    print_voids,
     run,
-    say_voids,
     settings_for,
-    tell,
 )
 
 if TYPE_CHECKING:
@@ -24,35 +25,31 @@ if TYPE_CHECKING:
     from ledger.settings import Settings
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    app.command()(verify)
+def print_findings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Check the journal for consistency and against the digests that were published.
 
+    The command checks that every transaction balances, that every stripe is the sum of its entries,
+    that the digest of every run matches its rows and follows the run before it, that the chain
+    reaches the head that each shard published last, and that every row of every table belongs to
+    a run of that chain. It finds an altered, extended or shortened journal even if the database
+    cannot be trusted.
 
-def verify(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Check the journal by itself and against what was published about it.
-
-    Every transaction balances; every stripe is the sum of its entries; every run's digest is
-    that of its rows, and follows the run before; the chain reaches the head that each shard last
-    published; every row of every table belongs to a run of that chain. An altered, extended or
-    shortened journal is found even if the database cannot be trusted.
-
-    Exit codes: 0 all is well, 1 there are findings, 3 a fault.
+    Exit codes: 0 no findings, 1 there are findings, 3 a fault.
     """
     settings = settings_for(data_dir)
-    # Read before the journal: it can only be behind, never ahead of it.
+    # The heads are read before the journal, so they can be behind it and never ahead.
     heads = run(published_heads(settings))
-    report = audited(settings, heads)
+    report = verified(settings, heads)
     if as_json:
         print_json(report)
     else:
         _print(report)
-    raise typer.Exit(REFUSED if report["findings"] else OK)
+    raise typer.Exit(FINDINGS if report["findings"] else OK)
 
 
 async def published_heads(settings: "Settings") -> "list[Watermark]":
-    """Each shard's last progress."""
-    from ledger.client.outcomes import standing
+    """The watermark of each shard's last Progress record."""
+    from ledger.client.outcomes import last_progress
     from ledger.client.reading import ledger_partitions
     from ledger.client.records import Records
     from ledger.streaming.reader import Reader
@@ -62,21 +59,20 @@ async def published_heads(settings: "Settings") -> "list[Watermark]":
     counts = await ledger_partitions(settings, name)
     records = await Records.of(settings, "Progress")
     async with Reader(settings) as reader:
-        return [each.watermark for each in await standing(reader, records, name, counts[name])]
+        return [each.watermark for each in await last_progress(reader, records, name, counts[name])]
 
 
-def audited(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
-    """What --json prints."""
+def verified(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
+    """The report as --json prints it."""
     from ledger.domain import money
     from ledger.gl.postgresql import PostgresJournal
     from ledger.gl.verify import verify_journal
 
-    journal = PostgresJournal(settings.database_url)
-    try:
-        with meter("Shards", len(heads)) as shown:
-            found = verify_journal(journal, heads, shown)
-    finally:
-        journal.close()
+    with (
+        closing(PostgresJournal(settings.database_url)) as journal,
+        meter("Shards", len(heads)) as shown,
+    ):
+        found = verify_journal(journal, heads, shown)
     return {
         "transactions": found.transactions,
         "runs": found.runs,
@@ -88,12 +84,12 @@ def audited(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
             }
             for currency, sides in found.sums.items()
         },
-        "findings": [_finding(each) for each in found.findings],
+        "findings": [_finding_row(each) for each in found.findings],
         "voided": [each.as_json() for each in found.voided],
     }
 
 
-def _finding(found: "JournalFinding") -> dict[str, Any]:
+def _finding_row(found: "JournalFinding") -> dict[str, Any]:
     row = found.row.as_json() if found.row else {"table": None, "key": None}
     return {"shard": found.shard, "offset": found.offset, "finding": found.sentence, **row}
 
@@ -103,9 +99,8 @@ def _print(report: dict[str, Any]) -> None:
         f"{report['transactions']:,} transactions in {report['runs']:,} runs of "
         f"{report['shards']} shards, {len(report['findings'])} findings"
     )
-    rows = [[code, each["debits"], each["credits"]] for code, each in report["currencies"].items()]
-    print_table({"currency": "left", "debits": "right", "credits": "right"}, rows)
-    say_voids(report["voided"])
+    print_sums(report["currencies"])
+    print_voids(report["voided"])
     for found in report["findings"]:
         where = "" if found["shard"] is None else f"shard {found['shard']}: "
-        tell(f"{where}{found['finding']}")
+        print_plain(f"{where}{found['finding']}")

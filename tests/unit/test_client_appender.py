@@ -1,11 +1,11 @@
-"""A lane keeps order, gathers while it sends, tries again, and gives up with a sentence."""
+"""An appender keeps order, gathers while it appends, retries, and fails with a sentence."""
 
 import asyncio
 
 import pytest
 from aiokafka.errors import OutOfOrderSequenceNumber, TopicAuthorizationFailedError
 
-from ledger.client.lanes import BATCH_BYTES, Lane, PublishFailed, Receipt
+from ledger.client.appender import GATHERED_BYTES, PartitionAppender, PublishFailed, Receipt
 from ledger.errors import Unavailable
 from ledger.streaming.log import AppendUnknown
 
@@ -29,8 +29,8 @@ class FakeLog:
         return first
 
 
-def lane(log, timeout=5.0):
-    return Lane(log, "ledger.transactions", 3, timeout=timeout)
+def appender_to(log, timeout=5.0):
+    return PartitionAppender(log, "ledger.transactions", 3, timeout=timeout)
 
 
 def unknown(cause):
@@ -39,16 +39,16 @@ def unknown(cause):
     return error
 
 
-def test_gathers_while_a_batch_is_on_its_way():
+def test_records_gather_while_a_batch_is_appended():
     async def scenario():
         log = FakeLog()
-        line = lane(log)
+        appender = appender_to(log)
         log.gate.clear()
-        futures = [await line.put(b"k", b"0")]
+        futures = [await appender.put(b"k", b"0")]
         await asyncio.sleep(0.01)
-        futures += [await line.put(b"k", b"%d" % index) for index in range(1, 5)]
+        futures += [await appender.put(b"k", b"%d" % index) for index in range(1, 5)]
         log.gate.set()
-        await line.flush()
+        await appender.flush()
         assert [[value for _, value in batch] for batch in log.batches] == [
             [b"0"],
             [b"1", b"2", b"3", b"4"],
@@ -60,23 +60,23 @@ def test_gathers_while_a_batch_is_on_its_way():
     asyncio.run(scenario())
 
 
-def test_waits_for_room_and_keeps_the_order_of_calls():
+def test_it_waits_for_room_and_keeps_the_order_of_calls():
     async def scenario():
         log = FakeLog()
-        line = lane(log)
+        appender = appender_to(log)
         log.gate.clear()
-        big = b"x" * (BATCH_BYTES // 2)
-        await line.put(b"k", b"first")
+        big = b"x" * (GATHERED_BYTES // 2)
+        await appender.put(b"k", b"first")
         await asyncio.sleep(0.01)
-        tasks = [asyncio.create_task(line.put(b"%d" % index, big)) for index in range(6)]
+        tasks = [asyncio.create_task(appender.put(b"%d" % index, big)) for index in range(6)]
         await asyncio.sleep(0.01)
         assert [task.done() for task in tasks] == [True] + [False] * 5
         log.gate.set()
         await asyncio.gather(*tasks)
-        await line.flush()
+        await appender.flush()
         sent = [key for batch in log.batches[1:] for key, _ in batch]
         assert sent == [b"%d" % index for index in range(6)]
-        assert all(sum(len(value) for _, value in batch) <= BATCH_BYTES for batch in log.batches)
+        assert all(sum(len(value) for _, value in batch) <= GATHERED_BYTES for batch in log.batches)
 
     asyncio.run(scenario())
 
@@ -84,9 +84,9 @@ def test_waits_for_room_and_keeps_the_order_of_calls():
 def test_a_record_bigger_than_a_batch_goes_alone():
     async def scenario():
         log = FakeLog()
-        line = lane(log)
-        await line.put(b"k", b"x" * (BATCH_BYTES + 1))
-        await line.flush()
+        appender = appender_to(log)
+        await appender.put(b"k", b"x" * (GATHERED_BYTES + 1))
+        await appender.flush()
         assert len(log.batches) == 1
 
     asyncio.run(scenario())
@@ -100,48 +100,48 @@ def test_a_record_bigger_than_a_batch_goes_alone():
         Unavailable("Kafka does not answer"),
     ],
 )
-def test_tries_again(error):
+def test_a_failed_batch_is_appended_again(error):
     async def scenario():
         log = FakeLog([error])
-        line = lane(log)
-        assert await (await line.put(b"k", b"v")) == Receipt(3, 100)
+        appender = appender_to(log)
+        assert await (await appender.put(b"k", b"v")) == Receipt(3, 100)
 
     asyncio.run(scenario())
 
 
-def test_gives_up_at_once_where_trying_again_is_of_no_use():
+def test_an_error_that_retries_cannot_change_fails_at_once():
     async def scenario():
         log = FakeLog([unknown(TopicAuthorizationFailedError("ledger.transactions"))])
-        line = lane(log)
+        appender = appender_to(log)
         with pytest.raises(PublishFailed, match="same transaction_id"):
-            await (await line.put(b"k", b"v"))
-        assert await (await line.put(b"k", b"next")) == Receipt(3, 100)
+            await (await appender.put(b"k", b"v"))
+        assert await (await appender.put(b"k", b"next")) == Receipt(3, 100)
 
     asyncio.run(scenario())
 
 
-def test_gives_up_when_the_time_is_up_and_goes_on():
+def test_a_timeout_fails_one_batch_and_the_next_one_is_appended():
     async def scenario():
         log = FakeLog([Unavailable("away")] * 50)
-        line = lane(log, timeout=0.2)
+        appender = appender_to(log, timeout=0.2)
         with pytest.raises(PublishFailed, match=r"within 0\.2 seconds"):
-            await (await line.put(b"k", b"v"))
+            await (await appender.put(b"k", b"v"))
         log.errors.clear()
-        assert await (await line.put(b"k", b"next")) == Receipt(3, 100)
+        assert await (await appender.put(b"k", b"next")) == Receipt(3, 100)
 
     asyncio.run(scenario())
 
 
-def test_a_cancelled_lane_cancels_what_is_under_way():
+def test_cancelling_cancels_pending_appends():
     async def scenario():
         log = FakeLog()
         log.gate.clear()
-        line = lane(log)
-        sent = await line.put(b"k", b"v")
+        appender = appender_to(log)
+        sent = await appender.put(b"k", b"v")
         await asyncio.sleep(0.01)
-        waiting = await line.put(b"k", b"w")
-        line.cancel()
-        await line.flush()
+        waiting = await appender.put(b"k", b"w")
+        appender.cancel()
+        await appender.flush()
         assert sent.cancelled()
         assert waiting.cancelled()
 

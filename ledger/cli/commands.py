@@ -1,0 +1,153 @@
+"""Every command of `faust-ledger`; a command's module is imported when the command is used."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+
+class Group(NamedTuple):
+    """A group of commands by name: each is a module of `ledger.cli`, and a function."""
+
+    help: str
+    commands: Mapping[str, str]
+
+
+PANELS: Mapping[str, Mapping[str, str | Group]] = {
+    "Begin": {
+        "demo": "demo.run_demo",
+        "up": "stack.up",
+        "down": "stack.down",
+        "status": "stack.status",
+        "doctor": "stack.doctor",
+    },
+    "Publish and read": {
+        "publish": "publish.publish",
+        "balances": "read.print_balances",
+        "trial-balance": "read.print_trial_balance",
+        "rejects": Group(
+            "List refused transactions, and send them again.",
+            {"list": "rejects.list_rejects", "replay": "rejects.replay_rejects"},
+        ),
+    },
+    "Check": {"reconcile": "reconcile.reconcile_ledger", "verify": "verify.print_findings"},
+    "What decisions depend on": {
+        "assets": Group(
+            "Register assets, such as shares and coins, beside those of ISO 4217.",
+            {"import": "imports.import_assets"},
+        ),
+        "accounts": Group(
+            "Declare accounts: their currency, opening and closing.",
+            {"import": "imports.import_accounts"},
+        ),
+        "policy": Group(
+            "Show and change the ledger's policy, such as how long it remembers ids.",
+            {
+                "init": "policy.init_policy",
+                "show": "policy.show_policy",
+                "set": "policy.set_policy",
+            },
+        ),
+        "clock": Group(
+            "Repair a shard after a broker's clock was ahead.",
+            {"limit": "policy.limit_shard_clock"},
+        ),
+        "reference": Group(
+            "Copy the reference data (assets, accounts, policy), and restore a copy.",
+            {
+                "save": "reference_copy.save_reference",
+                "restore": "reference_copy.restore_reference",
+            },
+        ),
+    },
+    "Repair": {
+        "replay": "replay.replay_to_shadow",
+        "rebuild": Group(
+            "Rebuild the general ledger, tables or balances.",
+            {
+                "ledger": "rebuild.build_ledger",
+                "tables": "rebuild.remove_tables",
+                "balances": "rebuild.republish_balances",
+            },
+        ),
+        "void": Group(
+            "List and void transactions that cannot be posted.",
+            {"list": "void.list_voids", "add": "void.add_voids"},
+        ),
+        "shadows": Group(
+            "List and drop the shadow ledgers that replay and rebuild make.",
+            {"list": "replay.list_shadows", "drop": "replay.drop_shadow"},
+        ),
+        "topics": Group(
+            "Check, create and repair the topics in Kafka.",
+            {
+                "check": "topics.check_topics",
+                "create": "topics.create_topics",
+                "recover": "topics.recover_records",
+            },
+        ),
+    },
+    "Run and measure": {
+        "worker": "worker.worker",
+        "settings": "settings_command.list_settings",
+        "bench": "bench.bench",
+    },
+}
+"""By panel, in the order of `faust-ledger --help`."""
+
+
+class LazyCommands(Mapping[str, Any]):
+    """Click's commands by name; looking one up imports its module."""
+
+    def __init__(
+        self, places: Mapping[str, str | Group], panels: Mapping[str, str] | None = None
+    ) -> None:
+        self._places, self._panels = places, panels or {}
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = command = _load(name, self._places[name])
+            command.rich_help_panel = self._panels.get(name)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def all_commands() -> LazyCommands:
+    """The commands and groups of the program."""
+    panels = {name: panel for panel, places in PANELS.items() for name in places}
+    return LazyCommands(
+        {name: place for places in PANELS.values() for name, place in places.items()}, panels
+    )
+
+
+def _load(name: str, place: str | Group) -> Any:
+    if isinstance(place, Group):
+        inner: Any = LazyCommands(place.commands)
+        return TyperGroup(name=name, help=place.help, no_args_is_help=True, commands=inner)
+    module, _, function = place.partition(".")
+    app = typer.Typer(add_completion=False)
+    app.command(name)(getattr(import_module(f"ledger.cli.{module}"), function))
+    command = typer.main.get_command(app)
+    command.help = reflowed(command.help)
+    return command
+
+
+def reflowed(text: str | None) -> str:
+    """`text` with one line for each paragraph, and nothing in it taken for markup."""
+    paragraphs = inspect.cleandoc(text or "").split("\n\n")
+    flowing = "\n\n".join(" ".join(each.split()) for each in paragraphs if each.strip())
+    if "[" not in flowing:
+        return flowing
+    # Imported only where there is markup to escape: it takes a tenth of the start-up time.
+    from rich.markup import escape
+
+    return escape(flowing)

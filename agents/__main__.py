@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from agents.runtime.runtime import Graph, Task
 from agents.runtime.topic_watch import TopicWatch, require_topics
 from ledger import settings as configuration
 from ledger.errors import LedgerError, Unavailable
+from ledger.health.application import LOOP_SECONDS, Health
 from ledger.health.exits import Exit
-from ledger.health.partitions import TURN_SECONDS, Health, here
+from ledger.health.partitions import current_partition
 from ledger.health.waiting import waited_for
 from ledger.hiding import log_to_stderr
 from ledger.settings import Settings
-from ledger.streaming.connection import why_away
+from ledger.streaming.connection import why_unavailable
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, codec_of
 from ledger.streaming.store import mend, require_room
@@ -61,7 +63,7 @@ def main() -> None:
     uvloop.install()
     health = Health()
     # What is asked for by no partition's own task is the application's.
-    here.set(health.own)
+    current_partition.set(health.own)
     answers = Answers(options.application, settings, health, data)
     answers.serve()
     # Measured: the collector's default takes 13 to 25 % of the stream application, and a look at
@@ -123,13 +125,13 @@ async def reach(settings: Settings, log: Log, topic: str) -> None:
     except TimeoutError as error:
         raise Unavailable(f"Kafka gave no answer within {REACH_SECONDS:.0f} s.") from error
     except Unavailable as error:
-        raise Unavailable(f"Kafka lets nobody in: {await why_away(settings)}") from error
+        raise Unavailable(f"Cannot connect to Kafka: {await why_unavailable(settings)}") from error
 
 
 def turn(loop: asyncio.AbstractEventLoop, health: Health) -> None:
     """Note now and then, on `loop`, that it turns."""
-    health.turn()
-    loop.call_later(TURN_SECONDS / 2, turn, loop, health)
+    health.loop.ran()
+    loop.call_later(LOOP_SECONDS / 2, turn, loop, health)
 
 
 def prepare_disk(data: Path) -> None:
@@ -155,7 +157,7 @@ def serve_stream(app: LedgerApp, answers: Answers) -> None:
     app.serve(wiring.stream(app.runtime, progress))
     watch = TopicWatch(app.runtime)
     app.serve(Graph(stages=(), tasks=(Task("looking at the topics", watch.look_on),)))
-    serve_figures(app, answers, progress)
+    serve_figures(app, answers, progress.end)
 
 
 def serve_posting(app: LedgerApp, answers: Answers) -> None:
@@ -168,9 +170,9 @@ def serve_posting(app: LedgerApp, answers: Answers) -> None:
     serve_figures(app, answers, None)
 
 
-def serve_figures(app: LedgerApp, answers: Answers, progress: Progress | None) -> None:
+def serve_figures(app: LedgerApp, answers: Answers, compared: Callable[[int], int] | None) -> None:
     """Keep the figures of the health answers up to date."""
-    figures = Figures(app.runtime, progress)
+    figures = Figures(app.runtime, compared)
     answers.add(figures)
     app.serve(Graph(stages=(), tasks=(Task("looking up figures", figures.look_on),)))
 

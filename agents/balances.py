@@ -14,12 +14,12 @@ from agents.runtime.runtime import Runtime
 from ledger.domain.fold import Row
 from ledger.domain.run import Stripe
 from ledger.domain.sums import Incoming, Sums
-from ledger.health.partitions import here
+from ledger.health.partitions import current_partition
 from ledger.health.waiting import waited_for
 from ledger.streaming import messages
 from ledger.streaming.account_store import AccountStore
 from ledger.streaming.coalescer import Coalescer
-from ledger.streaming.log import portions, say_dropped
+from ledger.streaming.log import log_dropped, portions
 from ledger.streaming.stripe_rows import RowCodec, message_key, named_by
 
 CACHED = 12_000
@@ -185,7 +185,7 @@ class BalancesPart:
             stripe, shard = named
             row = self._rows.decode(record.value or b"")
         except ValueError as error:
-            say_dropped(record, error)
+            log_dropped(record, error)
             if named is not None:
                 self._sums.add_foreign(*named)
             return None
@@ -230,7 +230,7 @@ class BalancesPart:
 
     async def _publish_due(self) -> None:
         # The task is of whoever has woken it; what it waits for is this partition's.
-        here.set(self._runtime.health.at(self.tp))
+        current_partition.set(self._runtime.health.at(self.tp))
         try:
             async with self._lock:
                 if self.is_open():

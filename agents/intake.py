@@ -12,25 +12,27 @@ from typing import Protocol
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents.reference import ReferenceFollower
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
-from ledger.domain.intake import Memory, Received, Settled, Voidable, cut, decide
+from ledger.domain.decide import Decided, Received, cut, decide
+from ledger.domain.memory import Memory, Voidable
 from ledger.domain.reference import Leave
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Content, Watermark, voids_of
 from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken, Unavailable
-from ledger.health.partitions import asking, here
+from ledger.health.partitions import current_partition, waiting_for
 from ledger.health.waiting import waited_for
 from ledger.streaming.accepted import AcceptedIds
+from ledger.streaming.coalescer import Coalescer
 from ledger.streaming.decisions import (
     decision_in,
     require_known,
     require_settled,
     valid_runs,
 )
+from ledger.streaming.reference_follower import ReferenceFollower
 from ledger.streaming.transactions import TransactionReader
 
 DECODED = 64
@@ -109,7 +111,10 @@ class IntakeShard:
         self._ids = AcceptedIds(runtime.data / "intake" / str(shard))
         self._log_end = 0
         self._lock = asyncio.Lock()
-        self._noting: asyncio.Task[None] | None = None
+        self._noting = Coalescer(
+            self._note, name=f"reference data {shard}",
+            fault=lambda error: runtime.fail(error, f"noting reference data in {shard}"),
+        )  # fmt: skip
         self._was_opened = False
         self._leaves_read: dict[int, tuple[int, Voidable | None]] = {}
 
@@ -163,14 +168,12 @@ class IntakeShard:
 
         In a task of its own: a shard that waits holds up neither the others nor the reading.
         """
-        if self._noting is None or self._noting.done():
-            work = self._runtime.guarded(self._note(), f"noting reference data in {self._shard}")
-            self._noting = asyncio.create_task(work, name=f"reference data {self._shard}")
+        self._noting.wake()
 
     async def _note(self) -> None:
         tp = TP(self._runtime.topics.transactions.name, self._shard)
         place = self._runtime.health.at(tp)
-        here.set(place)
+        current_partition.set(place)
         async with self._lock:
             # Assigned, not reading already: what moves while it is opened is noted after that.
             if not self._was_opened or not self._runtime.membership.is_assigned(tp):
@@ -264,7 +267,7 @@ class IntakeShard:
         value = self._runtime.codec.encode("Decision", settled.decision.row())
         topic = self._runtime.topics.decisions.name
         try:
-            with asking("append decisions"):
+            with waiting_for("append decisions"):
                 offset = await self._runtime.log.append(topic, self._shard, [(None, value)])
         except Unavailable as error:
             log.warning("A decision may or may not be in the log, which is read now: %s", error)
@@ -332,8 +335,8 @@ class IntakeShard:
         # Asked at the append too; but a run that is decided in vain is decided again at once.
         self._runtime.log.require_lease()
 
-    def _count(self, settled: Settled) -> None:
-        counts, outcomes = self._runtime.health.transactions, settled.outcomes
+    def _count(self, settled: Decided) -> None:
+        counts, outcomes = self._runtime.health.counts.transactions, settled.outcomes
         counts["accepted", ""] += len(settled.content.offsets)
         counts["duplicate", ""] += len(outcomes.duplicates)
         if settled.decision.voids:
@@ -381,5 +384,5 @@ class IntakeShard:
 
     async def _reach(self, offset: int) -> None:
         if self._reference.data.offset < offset:
-            with asking("read the reference data that it was decided with"):
+            with waiting_for("read the reference data that it was decided with"):
                 await self._reference.reached(offset, self._shard)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from agents.runtime.runtime import Runtime
 from ledger.health.waiting import waited_for
+from ledger.streaming.coalescer import Coalescer
 from ledger.streaming.messages import Message
-from ledger.streaming.progress import compared, last_said
+from ledger.streaming.progress import compared, last_published
 
 
 class Progress:
@@ -17,7 +19,7 @@ class Progress:
         self._ends = dict.fromkeys(range(runtime.settings.shards), 0)
         self._listeners: list[Callable[[int], None]] = []
         self._unpublished: dict[int, tuple[Message, int]] = {}
-        self._publishing: dict[int, asyncio.Task[None]] = {}
+        self._publishing: dict[int, Coalescer] = {}
         self._loading: dict[int, asyncio.Task[None]] = {}
         self._following: asyncio.Task[None] | None = None
 
@@ -36,15 +38,17 @@ class Progress:
         published as such, and no balance falls back. Of several that wait only the last counts.
         """
         self._unpublished[shard] = progress, end
-        if shard not in self._publishing or self._publishing[shard].done():
-            work = self._runtime.guarded(self._publish_waiting(shard), "publishing progress")
-            self._publishing[shard] = asyncio.ensure_future(work)
+        if shard not in self._publishing:
+            self._publishing[shard] = Coalescer(
+                partial(self._publish_waiting, shard), name=f"progress {shard}",
+                fault=lambda error: self._runtime.fail(error, "publishing progress"),
+            )  # fmt: skip
+        self._publishing[shard].wake()
 
     async def _publish_waiting(self, shard: int) -> None:
-        while shard in self._unpublished:
-            progress, end = self._unpublished.pop(shard)
-            await self._runtime.log.append_absolute(self._topic, shard, [progress])
-            self._move(shard, end)
+        progress, end = self._unpublished.pop(shard)
+        await self._runtime.log.append_absolute(self._topic, shard, [progress])
+        self._move(shard, end)
 
     def _move(self, shard: int, end: int) -> None:
         if end > self._ends[shard]:
@@ -83,7 +87,7 @@ class Progress:
     async def _follow(self, shards: list[int]) -> None:
         async def follow() -> None:
             async for records in self._runtime.log.follow_last(self._topic, shards):
-                if mark := last_said(self._runtime.codec, records):
+                if mark := last_published(self._runtime.codec, records):
                     self._move(records[-1].partition, mark.end)
 
         if shards:

@@ -17,9 +17,9 @@ from agents.intake import Intake
 from agents.posting import PostingStage
 from agents.progress import Progress
 from agents.reconciliation import Reconciliation
-from agents.reference import ReferenceFollower
 from agents.runtime.runtime import Graph, Runtime, Task
 from ledger.gl.journal import Journal
+from ledger.streaming.reference_follower import ReferenceFollower
 
 
 def stream(runtime: Runtime, progress: Progress) -> Graph:

@@ -13,7 +13,8 @@ from ledger.audit.ids import Ids
 from ledger.audit.judge import ACCEPTED, DUPLICATE, VOID
 from ledger.audit.original import Original
 from ledger.audit.verdicts import Verdicts
-from ledger.domain.intake import Memory, Received, decide
+from ledger.domain.decide import Received, decide
+from ledger.domain.memory import Memory
 from ledger.domain.policy import LONG_AGO
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Content, Decision, Outcomes, Refusal, Watermark, voids_of

@@ -12,7 +12,8 @@ from typing import Any
 from ledger.domain import avro
 from ledger.domain.account import Side
 from ledger.domain.balance import Totals
-from ledger.domain.intake import VOID, Memory, Received, Seen, Voidable, decide
+from ledger.domain.decide import VOID, Received, decide
+from ledger.domain.memory import AcceptedId, Memory, Voidable
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Account, Asset, Reference
@@ -134,7 +135,7 @@ class KeptMemory:
     """Accepted ids in dictionaries: what intake's table is, for tests."""
 
     def __init__(self) -> None:
-        self.ids: dict[str, Seen] = {}
+        self.ids: dict[str, AcceptedId] = {}
         self.reversals: dict[str, int] = {}
         self.voided: set[int] = set()
         self.voidable: dict[str, Voidable] = {}
@@ -150,7 +151,7 @@ class KeptMemory:
 
     def keep(self, learnt: Memory) -> None:
         """Take what a run added."""
-        self.ids |= {name: Seen.unpack(packed) for name, packed in learnt.ids.items()}
+        self.ids |= {name: AcceptedId.unpack(packed) for name, packed in learnt.ids.items()}
         self.reversals.update(learnt.reversals)
         self.voided = set(learnt.voided)
 

@@ -13,7 +13,8 @@ from ledger.audit.known import Noted
 from ledger.audit.original import LogCheck, Original
 from ledger.audit.verdicts import Verdicts
 from ledger.domain import avro
-from ledger.domain.intake import Memory, Received, Seen, Voidable, decide
+from ledger.domain.decide import Received, decide
+from ledger.domain.memory import AcceptedId, Memory, Voidable
 from ledger.domain.policy import DAY, LONG_AGO, MINUTE, Policy
 from ledger.domain.reference import (
     Account,
@@ -54,7 +55,7 @@ class Ledger:
         self.reference = Reference(scales={})
         self.log: list[Received] = []
         self.settled: list[Settled] = []
-        self.ids: dict[str, Seen] = {}
+        self.ids: dict[str, AcceptedId] = {}
         self.reversals: dict[str, int] = {}
         self.scales: dict[str, int] = {}
         self.voided: set[int] = set()
@@ -112,7 +113,7 @@ class Ledger:
             shown, shard=0, shards=SHARDS, end=len(self.log), watermark=self.mark, memory=memory,
             reference=reference, policy=reference.policy,
         )  # fmt: skip
-        self.ids |= {name: Seen.unpack(packed) for name, packed in memory.ids.items()}
+        self.ids |= {name: AcceptedId.unpack(packed) for name, packed in memory.ids.items()}
         self.reversals |= memory.reversals
         self.voided = set(memory.voided)
         columns = made.content

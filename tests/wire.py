@@ -26,8 +26,9 @@ from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 from ledger.domain.run import Watermark
 from ledger.domain.transaction import Draft, ordering_key
+from ledger.domain.valid_run import ValidRun
 from ledger.settings import Settings
-from ledger.streaming.decisions import ValidRun, valid_runs
+from ledger.streaming.decisions import valid_runs
 from ledger.streaming.registry import HEADER, Codec, known_ids
 from ledger.streaming.topics import topics
 from tests import builders

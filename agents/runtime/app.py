@@ -18,8 +18,8 @@ from agents.runtime.runtime import Graph, Runtime, Stage, Task
 from agents.runtime.stages import Stages
 from agents.runtime.transport import Runs, RunTransport
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.health.application import Health
 from ledger.health.exits import Exit
-from ledger.health.partitions import Health
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.log import Log
@@ -110,7 +110,7 @@ def lease(membership: Membership, health: Health, session_seconds: int) -> None:
     age = membership.unconfirmed()
     if age <= session_seconds:
         return
-    if health.slept_for(session_seconds / 2, within=age):
+    if health.loop.stood_still(session_seconds / 2, within=age):
         raise LeaseLost(f"No heartbeat was confirmed for {age:.0f} s.")
     raise Unavailable(
         f"The broker has not confirmed this worker's membership for {age:.0f} s. Nothing is "

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from agents.progress import Progress
 from agents.runtime.runtime import Runtime
-from ledger.health.partitions import TURN_SECONDS, Health, State, rows, sentences, shown
-from ledger.health.server import Answer, Served, as_json, as_metrics, leave_address
+from ledger.health.application import LOOP_SECONDS, Health
+from ledger.health.partitions import State
+from ledger.health.rows import partition_rows, reasons, status_row
+from ledger.health.server import Answer, HealthServer, json_answer, metrics_answer, write_address
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 
@@ -59,11 +60,12 @@ class Ages:
 class Figures:
     """What is asked of Kafka now and then, so that lag shows also where nothing moves.
 
-    `progress`: None in an application that compares nothing.
+    `compared`: the position of a shard before which everything is compared; None in an application
+    that compares nothing.
     """
 
-    def __init__(self, runtime: Runtime, progress: Progress | None) -> None:
-        self._runtime, self._progress = runtime, progress
+    def __init__(self, runtime: Runtime, compared: Callable[[int], int] | None) -> None:
+        self._runtime, self._compared = runtime, compared
         self._log = Log(runtime.settings)
         self.ends: Ends = {}
         self.ages: dict[int, Ages] = {}
@@ -80,13 +82,13 @@ class Figures:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        tps = sorted(TP(*tp) for tp in list(self._runtime.health.places))
+        tps = sorted(TP(*tp) for tp in list(self._runtime.health.partitions))
         found = await self._log.ends(tps)
         self.ends, self.looked = found, time.time()
         transactions = self._runtime.topics.transactions.name
         for tp, end in found.items():
-            if tp.topic == transactions and self._progress is not None:
-                await self._note_age(tp, end, self._progress.end(tp.partition))
+            if tp.topic == transactions and self._compared is not None:
+                await self._note_age(tp, end, self._compared(tp.partition))
         owned = {tp.partition for tp in found if tp.topic == transactions}
         self.ages = {shard: ages for shard, ages in self.ages.items() if shard in owned}
 
@@ -114,9 +116,9 @@ class Figures:
 
     def oldest(self) -> Iterator[tuple[int, float]]:
         """Shard, seconds that its oldest transaction not compared has waited."""
-        if self._progress is not None:
+        if self._compared is not None:
             for shard, ages in list(self.ages.items()):
-                yield shard, ages.age(time.time(), self._progress.end(shard))
+                yield shard, ages.age(time.time(), self._compared(shard))
 
 
 class Answers:
@@ -139,28 +141,29 @@ class Answers:
     def serve(self) -> None:
         """Listen on a free port of 127.0.0.1, which the supervisor finds in the data directory."""
         routes = {"/live": self.live, "/ready": self.ready, "/metrics": self.metrics}
-        served = Served("127.0.0.1", 0, routes)
+        served = HealthServer("127.0.0.1", 0, routes)
         served.start()
-        leave_address(self._data, served.url)
+        write_address(self._data, served.url)
 
     async def live(self) -> Answer:
         """Whether the loop of the agents turns: infrastructure that is away is no matter."""
-        seconds = self._health.unturned()
-        return as_json(seconds < LIVE_SECONDS, {"live": seconds < LIVE_SECONDS, "seconds": seconds})
+        seconds = self._health.loop.still_seconds()
+        live = seconds < LIVE_SECONDS
+        return json_answer({"live": live, "seconds": seconds}, ok=live)
 
     async def ready(self) -> Answer:
         """Whether it makes progress, and what does not and why."""
         found = self.report()
-        return as_json(bool(found["ready"]), found)
+        return json_answer(found, ok=bool(found["ready"]))
 
     async def metrics(self) -> Answer:
         """In Prometheus's text format."""
-        return as_metrics(generate_latest(self._registry))
+        return metrics_answer(generate_latest(self._registry))
 
     def report(self) -> dict[str, Any]:
         """{"application", "pid", "ready", "why", "alarms", "membership", "own", "partitions"}."""
         health = self._health
-        partitions, own = rows(health), shown(health.own.says(), health.clock())
+        partitions, own = partition_rows(health), status_row(health.own.status(), health.clock())
         membership = self._membership()
         lags = self._figures.lags() if self._figures else {}
         for row in partitions:
@@ -169,7 +172,7 @@ class Answers:
         if own["state"] != State.GOING_ON:
             why.append(f"waiting for {own['seconds']:.0f} s to {own['doing']}: {own['why']}")
         alarms = list(health.alarms)
-        why += sentences(partitions) + alarms
+        why += reasons(partitions) + alarms
         return {
             "application": self._name,
             "pid": os.getpid(),
@@ -183,16 +186,16 @@ class Answers:
 
     def _membership(self) -> dict[str, Any]:
         health = self._health
-        age = self._figures.unconfirmed() if self._figures and health.member else 0.0
-        seconds = health.clock() - health.member_since
+        age = self._figures.unconfirmed() if self._figures and health.membership.member else 0.0
+        seconds = health.clock() - health.membership.since
         why = ""
-        if not health.member:
+        if not health.membership.member:
             why = f"it has no partitions for {seconds:.0f} s: the group shares them out"
         elif age > self._settings.session_timeout_seconds / LEASE_PART:
             why = f"the broker has not confirmed this worker's membership for {age:.0f} s"
-        elif health.unturned() > 2 * TURN_SECONDS:
-            why = f"its loop has not turned for {health.unturned():.0f} s"
-        return {"member": health.member, "seconds": round(seconds, 1),
+        elif health.loop.still_seconds() > 2 * LOOP_SECONDS:
+            why = f"its loop has not turned for {health.loop.still_seconds():.0f} s"
+        return {"member": health.membership.member, "seconds": round(seconds, 1),
                 "unconfirmed_seconds": round(age, 1), "why": why}  # fmt: skip
 
     def collect(self) -> Iterator[Metric]:
@@ -206,7 +209,11 @@ class Answers:
             "membership_unconfirmed_seconds", "Since the broker last confirmed the membership.",
             report["membership"]["unconfirmed_seconds"],
         )  # fmt: skip
-        yield _one("loop_still_seconds", "Since the loop of the agents turned.", health.unturned())
+        yield _one(
+            "loop_still_seconds",
+            "Since the loop of the agents turned.",
+            health.loop.still_seconds(),
+        )
         yield _one(
             "topic_differences", "Settings of topics that are not as they must be.",
             float(len(health.alarms)),
@@ -214,7 +221,7 @@ class Answers:
         yield _one("disk_free_bytes", "Room for its tables.", _free(self._data))
         yield from _of_partitions(report["partitions"])
         runs = _counter("runs", "Runs taken.", ["stage"])
-        for stage, number in health.runs.copy().items():
+        for stage, number in health.counts.runs.copy().items():
             runs.add_metric([stage], number)
         yield runs
         waits = _counter("waits", "Times that something outside had to be waited for.", ["stage"])
@@ -227,7 +234,7 @@ class Answers:
     def _of_shards(self) -> Iterator[Metric]:
         health = self._health
         settled = _counter("transactions", "Records decided, by outcome.", ["outcome", "code"])
-        for (outcome, code), number in health.transactions.copy().items():
+        for (outcome, code), number in health.counts.transactions.copy().items():
             settled.add_metric([outcome, code], number)
         yield settled
         oldest = _gauge(
@@ -237,7 +244,7 @@ class Answers:
             oldest.add_metric([str(shard)], age)
         yield oldest
         breaks = _gauge("breaks_open", "Stripes on which the two sides differ.", ["shard"])
-        for shard, number in health.breaks.copy().items():
+        for shard, number in health.counts.breaks.copy().items():
             breaks.add_metric([str(shard)], number)
         yield breaks
 

@@ -19,7 +19,7 @@ from faust.types import TP
 from agents.runtime.runs import Run, joined
 from agents.runtime.runtime import Runtime
 from ledger.errors import InvariantBroken
-from ledger.health.partitions import here
+from ledger.health.partitions import current_partition
 
 FULL_BYTES = 2 * 1024 * 1024
 """Of memory, waiting in one lane; beyond it nothing is fetched for it until they are taken."""
@@ -79,16 +79,16 @@ class Lane:
 
     async def _work(self) -> None:
         place = self._runtime.health.at(self._tp)
-        here.set(place)
+        current_partition.set(place)
         waiting, full = self._waiting, self._full
         self._forget()
         if full and self._runtime.membership.is_open(self._tp):
             self._runtime.membership.resume({self._tp})
         for run in joined(waiting):
             if not self._stopped:
-                place.takes()
+                place.run_started()
                 await self._take_one(run)
-                place.rests()
+                place.run_finished()
 
     async def _take_one(self, run: Run) -> None:
         membership, health = self._runtime.membership, self._runtime.health
@@ -106,7 +106,7 @@ class Lane:
             self._runtime.fail(error, f"taking {where} from {run.start}")
         else:
             membership.done(self._tp, position)
-            health.runs[health.stage(self._tp.topic)] += 1
+            health.counts.runs[health.stage(self._tp.topic)] += 1
 
 
 class Lanes:

@@ -1,13 +1,9 @@
 """How records reach the agents: in runs, from positions that the agents' own state names.
 
-Faust delivers one record an event, about 65 µs each, and books acked offsets one by one in a way
-that can commit past work not done (https://github.com/faust-streaming/faust/issues/606). Here one
-event carries every record that was fetched from a partition, and Kafka's committed offset is only
-a hint for people who watch the lag: where to read from is asked of whoever owns the state.
-
-Each run says where in the log it starts and ends. The labels are made in the thread that fetches,
-at the very point where aiokafka moves its own position, so that a run lost anywhere on its way to
-the agent shows as a gap there, and holes in the offsets (control records) do not.
+Faust delivers one record an event, about 65 µs each, and its bookkeeping of acknowledged offsets
+can commit past work that was not done: https://github.com/faust-streaming/faust/issues/606. Here
+one event carries every record that was fetched, and Kafka's committed offset is only a hint for
+people who watch the lag: the owner of the state says where to read from.
 """
 
 import asyncio
@@ -20,13 +16,13 @@ from faust.types import TP, ConsumerMessage
 from agents.runtime.run_thread import OutOfRange, RunThread
 from agents.runtime.runs import Run
 from ledger.errors import InvariantBroken
-from ledger.health.partitions import here
+from ledger.health.partitions import current_partition
 from ledger.health.waiting import waited_for
-from ledger.streaming.log import out_of_reach
+from ledger.streaming.reader import out_of_reach
 
 
 class RunConsumer(driver.Consumer):
-    """Hands runs on; opens each partition's state, by itself, before it reads from it."""
+    """Passes runs to the agents; opens the state of each partition before it reads from it."""
 
     def _new_consumer_thread(self) -> RunThread:
         return RunThread(self, loop=self.loop, beacon=self.beacon)
@@ -42,7 +38,7 @@ class RunConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Called when a rebalance is over: open what is owned, in the background.
 
-        A partition whose state must wait for something, the database say, keeps no other waiting.
+        A partition whose state must wait, for the database say, keeps no other waiting.
         """
         assignment = self.assignment()
         self.pause_partitions(assignment)
@@ -58,7 +54,7 @@ class RunConsumer(driver.Consumer):
 
     async def _open(self, tp: TP) -> None:
         place = self.app.runtime.health.at(tp)
-        here.set(place)
+        current_partition.set(place)
         try:
             offset = await self.app.stages.open(tp)
             await self._check_bounds(tp, offset)
@@ -121,7 +117,7 @@ class RunConsumer(driver.Consumer):
         for run in runs:
             # Not whether it is active now, or fetched for an older generation: what was read after
             # a seek is handed on, or the last run of a burst could be lost with nothing behind it
-            # to show the gap. What is not open will be sought again when it opens.
+            # to show the gap. The opening of what is not open will seek again.
             if run.tp in self.opened:
                 by_topic.setdefault(run.tp.topic, []).append(run)
         # One event for all of a topic: handed over one by one, the first partition's run would be
@@ -132,7 +128,7 @@ class RunConsumer(driver.Consumer):
             tp, last = together[0].tp, together[0].records[-1]
             # Faust would drop what it takes for a repetition; the first one's stands for them all.
             self._read_offset[tp] = None
-            # Without generation_id the stream drops the event without a word.
+            # Without generation_id the stream silently drops the event.
             yield tp, ConsumerMessage(
                 tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type,
                 (), None, together, None, 0, 0, tp,
@@ -157,9 +153,9 @@ class RunConsumer(driver.Consumer):
         await self._thread.seek_to(tp, position)
 
     def reopen(self, tp: TP) -> bool:
-        """Ask whoever has its state where to read on: something beneath it has changed.
+        """Ask the owner of its state where to read on: something beneath it has changed.
 
-        If that is not there to be read any more it stays closed, with an alarm. False: it is being
+        A partition that no longer holds that offset stays closed, with an alarm. False: it is being
         opened already, or is another worker's.
         """
         opening = self._opening.get(tp)
@@ -186,7 +182,7 @@ class RunConsumer(driver.Consumer):
             self._hints[tp] = self.positions[tp] = position
 
     def ack(self, message: Any) -> bool:
-        """Faust acks events by itself when a stream moves on; of runs only `done` counts."""
+        """Faust acknowledges events when a stream moves on; only `done` counts."""
         return False
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:

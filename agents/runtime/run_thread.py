@@ -19,7 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from agents.runtime.runs import Run, joined
-from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
+from ledger.streaming import patches
 
 FETCH_WAIT_MS = 100
 """How long a broker holds an empty fetch, and so how long a partition that was just opened, or
@@ -37,14 +37,13 @@ class OutOfRange(Exception):
 class RunThread(driver.AIOKafkaConsumerThread):
     """Fetches, labels what was fetched, and knows how old the last heartbeat is.
 
-    What a fetch brings leaves aiokafka at once. It would keep it until asked, and as long as one
-    partition's records wait it sends no fetch to that broker for up to 100 ms
+    What a fetch brings leaves aiokafka at once. It would keep it until asked, and while the records
+    of one partition wait it sends no fetch to that broker for up to 100 ms
     (`Fetcher._get_actions_per_node`, prefetch_backoff): every record would wait for whatever
     keeps the agents' loop busy.
 
     The next fetch waits until the agents have taken what the last one brought: what waits is
-    bounded, and a busy loop is not disturbed by records that it has no time for (measured at 5,000
-    transactions a second: a third of the latency).
+    bounded, and a busy loop is not disturbed by records that it has no time for.
     """
 
     def __post_init__(self) -> None:
@@ -60,6 +59,7 @@ class RunThread(driver.AIOKafkaConsumerThread):
         self._arrival = asyncio.Event()
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        patches.install()
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         # Faust reads what a producer's Kafka transaction has not committed, or has aborted.
@@ -68,17 +68,24 @@ class RunThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         await super().on_start()
-        consumer = self._ensure_consumer()
-        fetch = consumer._fetcher._proc_fetch_request
+        self._fetch_into_runs()
+        self._time_heartbeats()
+        # aiokafka leaves the group when nobody asks for records.
+        self._polling.enter_context(self._ensure_consumer()._subscription.fetch_context())
+
+    def _fetch_into_runs(self) -> None:
+        """Have what each fetch brings passed on at once, and the next one wait for room."""
+        fetcher = self._ensure_consumer()._fetcher
+        fetch = fetcher._proc_fetch_request
 
         async def fetch_and_hand_on(assignment: Any, node_id: Any, request: Any) -> bool:
             try:
                 if await fetch(assignment, node_id, request):
-                    self._hand_on(consumer._fetcher._records)
+                    self._hand_on(fetcher._records)
             except Exception as error:
-                # It would end aiokafka's fetching, without a word.
+                # It would silently end aiokafka's fetching.
                 self._pass_on(error)
-            # Cleared before it is looked: what the agents take from here on sets it again.
+            # Cleared before the check: what the agents take from here on sets it again.
             self._room.clear()
             # aiokafka cancels a fetch when it closes, and then awaits it without expecting that.
             with suppress(asyncio.CancelledError):
@@ -87,15 +94,18 @@ class RunThread(driver.AIOKafkaConsumerThread):
                     self._room.clear()
             # aiokafka does this in a callback a turn later. Woken meanwhile by something else, its
             # loop takes the node for busy, has nothing left to wait for and sleeps for 200 ms.
-            consumer._fetcher._in_flight.discard(node_id)
+            fetcher._in_flight.discard(node_id)
             return False
 
-        consumer._fetcher._proc_fetch_request = fetch_and_hand_on
-        # aiokafka leaves the group when nobody asks for records.
-        self._polling.enter_context(consumer._subscription.fetch_context())
-        # aiokafka keeps the time of the last heartbeat in a local variable of its own loop, and
-        # sends none while it joins: the broker then counts the request to join as the sign of life.
-        coordinator = consumer._coordinator
+        fetcher._proc_fetch_request = fetch_and_hand_on
+
+    def _time_heartbeats(self) -> None:
+        """Note when the broker confirms the membership.
+
+        aiokafka keeps the time of the last heartbeat in a local variable of its own loop, and sends
+        none while it joins: the broker then counts the request to join as the sign of life.
+        """
+        coordinator = self._ensure_consumer()._coordinator
         beat, join = coordinator._do_heartbeat, coordinator._do_rejoin_group
 
         async def timed_beat() -> bool:
@@ -234,7 +244,7 @@ class RunThread(driver.AIOKafkaConsumerThread):
 
 
 def drop_headers(records: Iterable[ConsumerRecord]) -> None:
-    """Nobody who takes runs reads them, and a mebibyte of small ones is thirty in memory."""
+    """No agent reads headers, and a mebibyte of small ones takes thirty in memory."""
     for record in records:
         if record.headers:
             record.headers = ()

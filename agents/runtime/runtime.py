@@ -7,7 +7,7 @@ from typing import Protocol
 
 from agents.runtime.membership import Membership
 from agents.runtime.runs import Run
-from ledger.health.partitions import Health
+from ledger.health.application import Health
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec

@@ -7,8 +7,8 @@ import time
 from agents.runtime.runtime import Runtime
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
-from ledger.streaming.topic_look import Broker
-from ledger.streaming.topic_rules import MISSING, Difference, told
+from ledger.streaming.topic_look import TopicAdmin
+from ledger.streaming.topic_rules import MISSING, TopicDifference, told
 from ledger.streaming.topics import look
 
 LOOK_SECONDS = 5.0
@@ -25,7 +25,7 @@ async def require_topics(settings: Settings) -> None:
     What this user may not look at is a warning. Raises Unavailable while Kafka does not answer.
     """
     until = time.monotonic() + APPEAR_SECONDS
-    async with Broker(settings) as broker:
+    async with TopicAdmin(settings) as broker:
         while True:
             found, hidden = await look(settings, broker=broker)
             missing = [each for each in found if each.setting == MISSING]
@@ -50,7 +50,7 @@ class TopicWatch:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._known: dict[tuple[str, str], Difference] = {}
+        self._known: dict[tuple[str, str], TopicDifference] = {}
 
     async def look_on(self) -> None:
         """Nothing that fails here stops the application: the alarms stay as they were.
@@ -60,7 +60,7 @@ class TopicWatch:
         settings = self._runtime.settings
         while True:
             try:
-                async with Broker(settings) as broker:
+                async with TopicAdmin(settings) as broker:
                     while True:
                         self.note((await look(settings, broker=broker))[0])
                         await asyncio.sleep(LOOK_SECONDS)
@@ -70,7 +70,7 @@ class TopicWatch:
                 log.exception("The topics' settings could not be looked at")
             await asyncio.sleep(LOOK_SECONDS)
 
-    def note(self, found: list[Difference]) -> None:
+    def note(self, found: list[TopicDifference]) -> None:
         """Alarm about what is new, and log what is over."""
         now = {(each.topic, each.setting): each for each in found if not each.ignored}
         for key in now.keys() - self._known.keys():

@@ -19,7 +19,7 @@ from ledger.bench import child
 from ledger.domain import money
 from ledger.domain.partition import partition_of
 from ledger.domain.transaction import Draft, DraftEntry
-from ledger.streaming import batches as _batches  # noqa: F401 - packs faster
+from ledger.streaming import patches
 from ledger.streaming.registry import Codec
 
 SAMPLED_EACH = 20
@@ -193,6 +193,7 @@ def _now() -> int:
 async def main() -> None:
     """Until there are no more orders."""
     needs = child.needs()
+    patches.install()
     producer = AIOKafkaProducer(
         bootstrap_servers=needs["bootstrap_servers"], acks="all", enable_idempotence=True,
         compression_type="lz4", max_batch_size=1 << 20,

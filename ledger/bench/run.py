@@ -16,11 +16,11 @@ from ledger.bench import comparators
 from ledger.bench.child import Child, Row
 from ledger.bench.cpu import Clock, between
 from ledger.bench.watch import Watch
-from ledger.client.reading import Reader
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.stack import stack
 from ledger.stack.record import Record
+from ledger.streaming.reader import Reader
 from ledger.streaming.registry import codec_of
 from ledger.streaming.topics import topics
 

@@ -13,7 +13,8 @@ import faust
 
 from ledger.bench import child
 from ledger.domain import avro
-from ledger.domain.intake import Memory, Received, Seen, decide
+from ledger.domain.decide import Received, decide
+from ledger.domain.memory import AcceptedId, Memory
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.domain.run import Watermark
@@ -29,7 +30,7 @@ class Single:
         self._needs, self._shards = needs, int(needs["shards"])
         self._journal = PostgresJournal(needs["database_url"])
         self._marks: dict[int, Watermark] = {}
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, AcceptedId] = {}
         self._reversals: dict[str, int] = {}
         self._posted = 0
         self._reference, self._policy = Reference(), Policy()
@@ -80,7 +81,7 @@ class Single:
             [received], shard=shard, shards=self._shards, end=offset + 1, watermark=before,
             memory=memory, reference=self._reference, policy=self._policy,
         )  # fmt: skip
-        self._seen |= {name: Seen.unpack(packed) for name, packed in memory.ids.items()}
+        self._seen |= {name: AcceptedId.unpack(packed) for name, packed in memory.ids.items()}
         self._reversals |= memory.reversals
         content = settled.content
         for legs in content.legs():

@@ -13,9 +13,9 @@ from hdrh.histogram import HdrHistogram
 
 from ledger.bench.child import Row
 from ledger.bench.load import account_of, sampled
-from ledger.client.reading import Reader
 from ledger.errors import LedgerError
 from ledger.settings import Settings
+from ledger.streaming.reader import Reader
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 
@@ -59,7 +59,7 @@ class Watch:
                 for partition in range(topic.partitions)
             ]
             bounds = await reader.bounds(wanted)
-            reader.place({tp: first for tp, (first, _) in bounds.items()})
+            reader.assign({tp: first for tp, (first, _) in bounds.items()})
             async for records in reader.until({tp: end for tp, (_, end) in bounds.items()}):
                 self._take(records)
             self._task = asyncio.create_task(self._follow())

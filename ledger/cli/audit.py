@@ -53,8 +53,9 @@ def verify(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 async def published_heads(settings: "Settings") -> "list[Watermark]":
     """Each shard's last progress."""
     from ledger.client.outcomes import standing
-    from ledger.client.reading import Reader, ledger_partitions
+    from ledger.client.reading import ledger_partitions
     from ledger.client.records import Records
+    from ledger.streaming.reader import Reader
     from ledger.streaming.topics import topics
 
     name = topics(settings).progress.name

@@ -256,8 +256,9 @@ async def refused(
 async def _rejects(settings: "Settings", code: str | None) -> AsyncIterator[dict[str, Any]]:
     from aiokafka import TopicPartition
 
-    from ledger.client.reading import Reader, partition_counts
+    from ledger.client.reading import partition_counts
     from ledger.client.records import Records
+    from ledger.streaming.reader import Reader
     from ledger.streaming.topics import topics
 
     name = topics(settings).rejects.name
@@ -266,7 +267,7 @@ async def _rejects(settings: "Settings", code: str | None) -> AsyncIterator[dict
     last: dict[int, int] = {}
     async with Reader(settings) as reader:
         bounds = await reader.bounds(TopicPartition(name, each) for each in range(counts[name]))
-        reader.place({tp: first for tp, (first, _) in bounds.items()})
+        reader.assign({tp: first for tp, (first, _) in bounds.items()})
         async for fetched in reader.until({tp: end for tp, (_, end) in bounds.items()}):
             for _, row in await records.decode("Reject", fetched):
                 # They come in order; after a crash the same ones may come again.

@@ -37,7 +37,7 @@ def port_option(name: str) -> Any:
         min=1,
         max=65535,
         show_default=False,
-        help=f"Where {name} listens on 127.0.0.1. Default: as before; at first, a free port.",
+        help=f"Port of {name} on 127.0.0.1. Default: as before; for the first `up`, a free one.",
     )
 
 
@@ -58,7 +58,7 @@ def directory(data_dir: Path | None) -> Path:
 
 
 def teller(console: Console) -> Callable[[str], None]:
-    """Prints a line of progress."""
+    """A function that prints a line of progress."""
     return lambda line: console.print(Text(plain(line)), soft_wrap=True)
 
 
@@ -79,7 +79,7 @@ def up(
             min=1,
             max=MOST_CENTRES,
             show_default=False,
-            help="Kafka brokers, each with a rack and workers of its own. Fixed at first. "
+            help="Kafka brokers, each with a rack and workers of its own. Fixed by the first `up`. "
             "Default: 1.",
         ),
     ] = None,
@@ -88,22 +88,22 @@ def up(
         typer.Option(
             "--secure",
             show_default=False,
-            help="TLS and passwords everywhere, and rights by role. Fixed at first.",
+            help="TLS and passwords everywhere, and rights by role. Fixed by the first `up`.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start Kafka, the schema registry, PostgreSQL and workers; return when all are ready.
 
-    What runs already is left alone, what has died is started. The first time, about 210 MB are
-    downloaded; after that no network is needed.
+    Whatever runs already is left alone, and whatever has died is started. The first `up` downloads
+    about 210 MB; later ones need no network.
     """
     place = directory(data_dir)
     from ledger.stack import stack
     from ledger.stack.identity import Ports, Shape
     from ledger.stack.progress import shown
 
-    # Progress is for people and goes to stderr, where it is in no program's way.
+    # Progress is for people: it goes to stderr, and stdout stays readable for programs.
     console = errors()
     with shown(console) as meters:
         record = stack.up(
@@ -115,13 +115,16 @@ def up(
             say=teller(console),
         )
     if as_json:
-        print(json.dumps(addresses(record)))
+        print(json.dumps(up_json(record)))
     else:
-        show_addresses(record)
+        # Never folded, so that an address can be copied.
+        for name, value in up_json(record).items():
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            tell(f"{name.replace('_', ' '):<18} {text or 'none'}")
 
 
-def addresses(record: "Record") -> dict[str, object]:
-    """What `up --json` prints; `workers` are the pids of their supervisors."""
+def up_json(record: "Record") -> dict[str, object]:
+    """Addresses and workers of a stack; `workers` are the pids of their supervisors."""
     return {
         **{name: record.addresses[name] for name in SHOWN},
         "data_dir": str(record.data_dir),
@@ -129,15 +132,8 @@ def addresses(record: "Record") -> dict[str, object]:
     }
 
 
-def show_addresses(record: "Record") -> None:
-    """The same for people; lines that a terminal's width does not cut, to copy from."""
-    for name, value in addresses(record).items():
-        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        tell(f"{name.replace('_', ' '):<18} {text or 'none'}")
-
-
 def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Stop workers, registry, Kafka and PostgreSQL, in that order. The data stays."""
+    """Stop the workers, the registry, Kafka and PostgreSQL, in that order. The data stays."""
     place = directory(data_dir)
     from ledger.stack import stack
 
@@ -147,38 +143,38 @@ def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Show what runs, and for each shard whether it makes progress or why not.
+    """Show what runs, and whether each shard makes progress or why not.
 
     Exit code 1 unless all is well.
     """
     place = directory(data_dir)
-    from ledger.health import status as looking
+    from ledger.health.status import partitions_table, parts_table, read_status, status_json
 
-    found = looking.look(place)
+    found = read_status(place)
     if as_json:
-        print(json.dumps(looking.as_json(found)))
+        print(json.dumps(status_json(found)))
     else:
         tell(found.data_dir)
-        if found.seen:
-            print_whole(looking.as_table(found))
+        if found.parts:
+            print_whole(parts_table(found))
         else:
-            tell("no stack here: `faust-ledger up` makes one")
+            tell("no stack here: `faust-ledger up` creates one")
         if found.workers:
-            print_whole(looking.shards_table(found))
-    raise typer.Exit(0 if found.well else 1)
+            print_whole(partitions_table(found))
+    raise typer.Exit(0 if found.ok else 1)
 
 
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Look for what is wrong or soon will be, and say what to do.
+    """Find what is wrong, or soon will be, and suggest the fix.
 
-    Exit code 1 when something is.
+    Exit code 1 when something is wrong.
     """
     place = directory(data_dir)
-    from ledger.health import doctor as looking
+    from ledger.health.doctor import examine, findings_json, findings_table
 
-    findings = looking.examine(place)
+    findings = examine(place)
     if as_json:
-        print(json.dumps(looking.as_json(findings)))
+        print(json.dumps(findings_json(findings)))
     else:
-        print_whole(looking.as_table(findings))
+        print_whole(findings_table(findings))
     raise typer.Exit(0 if all(each.well for each in findings) else 1)

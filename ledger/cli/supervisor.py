@@ -12,7 +12,7 @@ from types import FrameType
 
 from ledger.errors import LedgerError
 from ledger.health.exits import meaning_of
-from ledger.health.server import Served, leave_address
+from ledger.health.server import HealthServer, write_address
 from ledger.health.worker import Child, WorkerHealth
 from ledger.settings import Settings
 from ledger.stack.environment import INTERPRETER, outward
@@ -65,7 +65,7 @@ class Supervisor:
         url = self._serve(health)
         try:
             while not self.stopping:
-                health.turned = time.monotonic()
+                health.checked = time.monotonic()
                 url = url and self._say(url)
                 for child in self.children:
                     self._tend(child, read)
@@ -77,21 +77,21 @@ class Supervisor:
 
     def _serve(self, health: WorkerHealth) -> str:
         host, port = self.settings.health_host, self.settings.health_port
-        served = Served(host, port, health.routes())
+        server = HealthServer(host, port, health.routes())
         try:
-            served.start()
+            server.start()
         except OSError as error:
             raise LedgerError(
                 f"This worker cannot answer on {host}:{port} ({error.strerror}). Set health_port "
                 "to a port of its own, or to 0 for any that is free."
             ) from error
-        return served.url
+        return server.url
 
     def _say(self, url: str) -> str:
         """Where it answers; "" once that is written: a full disk must not end this process."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            leave_address(self.folder, url)
+            write_address(self.folder, url)
         except OSError as error:
             if time.monotonic() > self.complained + MAX_PAUSE:
                 self.complained = time.monotonic()

@@ -16,7 +16,7 @@ from ledger.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from ledger.streaming.topic_rules import Difference
+    from ledger.streaming.topic_rules import TopicDifference
 
 FIELDS = ("topic", "setting", "has", "must", "why", "command")
 
@@ -90,7 +90,7 @@ def recover(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         print(f"{done.partitions} partitions beyond the ledger's, {done.appended} records moved")
 
 
-def _print(found: "list[Difference]", hidden: list[str]) -> None:
+def _print(found: "list[TopicDifference]", hidden: list[str]) -> None:
     for each in found:
         ignored = " (ignored, as added_partitions says)" if each.ignored else ""
         print(f"{each.topic}: {each.setting} is {each.has} and must be {each.must}{ignored}")
@@ -101,5 +101,5 @@ def _print(found: "list[Difference]", hidden: list[str]) -> None:
         say("All topics are as they must be.")
 
 
-def _row(found: "Difference") -> dict[str, Any]:
+def _row(found: "TopicDifference") -> dict[str, Any]:
     return {name: getattr(found, name) for name in FIELDS}

@@ -9,12 +9,14 @@ from typing import Self
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from ledger.client.reading import Follower, Reader, ledger_partitions
+from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 from ledger.health.waiting import waited_for
 from ledger.settings import Settings, load
+from ledger.streaming.follower import Follower
+from ledger.streaming.reader import Reader
 from ledger.streaming.topics import topics
 
 Key = tuple[str, str]

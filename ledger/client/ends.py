@@ -15,7 +15,6 @@ from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.domain.run import Watermark
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
-from ledger.streaming import batches as _batches  # noqa: F401 - reads what aiokafka cannot
 from ledger.streaming import connection
 from ledger.streaming.topics import topics
 

@@ -24,9 +24,9 @@ from ledger.client.lines import (
     time_of,
 )
 from ledger.client.outcomes import Standing, standing
-from ledger.client.reading import Reader, ledger_partitions
+from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
-from ledger.client.reference import ReferenceFollower
+from ledger.client.reference import ClientReference
 from ledger.domain import account as accounts
 from ledger.domain import names
 from ledger.domain.reference import MAX_CODE, Account, Asset, Item, Reference, asset_problem
@@ -36,6 +36,7 @@ from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming.decisions import valid_runs
 from ledger.streaming.log import Log
+from ledger.streaming.reader import Reader
 from ledger.streaming.reference import item_of, key_and_row
 from ledger.streaming.topics import topics
 
@@ -152,7 +153,7 @@ class Importer:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._log.close)
             await stack.enter_async_context(self._reader)
-            follower = ReferenceFollower(self._settings, self._records)
+            follower = ClientReference(self._settings, self._records)
             async with follower:
                 self._known = follower.known
             self._open = stack.pop_all()
@@ -227,7 +228,7 @@ class Importer:
 
     async def read_again(self) -> Reference:
         """What the topic says now."""
-        async with ReferenceFollower(self._settings, self._records) as follower:
+        async with ClientReference(self._settings, self._records) as follower:
             return follower.known
 
     async def end_of(self, shard: int) -> int:
@@ -256,7 +257,7 @@ class Importer:
         """What the topic has between what is known and `end`."""
         partition = TopicPartition(self._names.reference.name, 0)
         first, _ = (await self._reader.bounds([partition]))[partition]
-        self._reader.place({partition: max(first, self._known.offset)})
+        self._reader.assign({partition: max(first, self._known.offset)})
         found = []
         async for records in self._reader.until({partition: end}):
             for record, row in await self._records.decode("Reference", records):
@@ -274,7 +275,7 @@ class Importer:
         behind = set(range(len(shards)))
         marks = [shard.watermark for shard in shards]
         name = self._names.decisions.name
-        self._reader.place(
+        self._reader.assign(
             {TopicPartition(name, index): mark.decisions_offset for index, mark in enumerate(marks)}
         )
         while behind and (left := until - time.monotonic()) > 0:

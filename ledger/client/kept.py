@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from ledger.client.kept_file import Kept, digest_of, older_copy, read_copy, write_copy
 from ledger.client.outcomes import standing
-from ledger.client.reading import Reader, ledger_partitions
+from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.reference import NO_RECORDS, digest_after
 from ledger.domain.run import Decision, Watermark
@@ -22,6 +22,7 @@ from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.decisions import decision_in, valid_runs
 from ledger.streaming.log import PORTION, Log
+from ledger.streaming.reader import Reader
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 
@@ -173,7 +174,7 @@ async def named_by_shards(settings: Settings) -> dict[int, Named]:
             tp: min(max(first, marks[tp.partition].decisions_offset - 1), end)
             for tp, (first, end) in bounds.items()
         }
-        reader.place(starts)
+        reader.assign(starts)
         found: dict[int, Named] = {}
         async for fetched in reader.until({tp: end for tp, (_, end) in bounds.items()}):
             for record in fetched:

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple, Self
 from aiokafka import ConsumerRecord, TopicPartition
 
 from ledger.client.lanes import Receipt
-from ledger.client.reading import Reader, ledger_partitions
+from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.run import Refusal, Watermark
 from ledger.domain.valid_run import ValidRun
 from ledger.settings import Settings
 from ledger.streaming.decisions import valid_runs
+from ledger.streaming.reader import Reader
 from ledger.streaming.topics import topics
 
 
@@ -152,7 +153,7 @@ class Outcomes:
         if not asked:
             return self._tally(), True
         async with self._reader as reader:
-            reader.place(await self._starts(reader, asked))
+            reader.assign(await self._starts(reader, asked))
             while not all(shard.settled() for shard in asked.values()):
                 left = until - time.monotonic()
                 if left <= 0:
@@ -270,7 +271,7 @@ async def standing(reader: Reader, records: Records, topic: str, shards: int) ->
     marks = [Watermark()] * shards
     bounds = await reader.bounds([TopicPartition(topic, shard) for shard in range(shards)])
     last = {tp: end - 1 for tp, (first, end) in bounds.items() if end > first}
-    reader.place(last)
+    reader.assign(last)
     async for fetched in reader.until({tp: offset + 1 for tp, offset in last.items()}):
         for _, row in await records.decode("Progress", fetched):
             marks[row["shard"]] = Watermark.of_progress(row)

@@ -11,7 +11,7 @@ from typing import Self
 from ledger.client.lanes import RECORD_BYTES, Lane, Receipt
 from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
-from ledger.client.reference import ReferenceFollower
+from ledger.client.reference import ClientReference
 from ledger.domain.partition import partition_of
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft, check_content, check_fields, ordering_key
@@ -68,7 +68,7 @@ class Publisher:
         counts = await ledger_partitions(self._settings, topic)
         self._records = await Records.of(self._settings, "Transaction", "Reference")
         async with AsyncExitStack() as stack:
-            self._reference = ReferenceFollower(self._settings, self._records)
+            self._reference = ClientReference(self._settings, self._records)
             if self._check:
                 await stack.enter_async_context(self._reference)
             self._open = stack.pop_all()

@@ -1,45 +1,43 @@
 """Reference data, as a client needs it to check what the service will check."""
 
-import logging
-from contextlib import AsyncExitStack
+import asyncio
 from types import TracebackType
 from typing import Self
 
-from aiokafka import ConsumerRecord, TopicPartition
-
-from ledger.client.reading import Follower, Reader
 from ledger.client.records import Records
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.health.waiting import waited_for
 from ledger.settings import Settings
-from ledger.streaming.reference import policy_of, policy_or_first, take
+from ledger.streaming.log import Log
+from ledger.streaming.reference import policy_of, policy_or_first
+from ledger.streaming.reference_follower import ReferenceReader
 from ledger.streaming.topics import topics
 
-IDLE_FETCH_MS = 500
 
-log = logging.getLogger(__name__)
+class ClientReference:
+    """`known` is read to the topic's end on entry and followed from then on.
 
-
-class ReferenceFollower:
-    """`known` is read to the topic's end on entry and followed from then on."""
+    Records that count for nothing stay in the topic for ever: the service reports them when it
+    reads them, and an import what it finds beside its own. Here they are logged for debugging only.
+    """
 
     def __init__(self, settings: Settings, records: Records) -> None:
         self.known = Reference()
         self._settings = settings
-        self._records = records
-        self._partition = TopicPartition(topics(settings).reference.name, 0)
-        self._reader = Reader(settings, fetch_wait_ms=IDLE_FETCH_MS)
-        self._follower = Follower(self._reader, self._take)
+        self._log = Log(settings)
+        self._topic = topics(settings).reference.name
+        self._reader = ReferenceReader(self._log, records.codec, self._topic, self.known)
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._reader)
-            stack.push_async_callback(self._follower.close)
-            bounds = await self._reader.bounds([self._partition])
-            self._follower.start({tp: first for tp, (first, _) in bounds.items()})
-            await self.catch_up()
-            self._open = stack.pop_all()
+        try:
+            self.known.offset, _ = await self._log.bounds(self._topic, 0)
+            await self._reader.read_on()
+        except BaseException:
+            await self._log.close()
+            raise
+        following = waited_for(self._reader.follow_on, "follow the reference data", endless=True)
+        self._following = asyncio.create_task(following, name="follow reference data")
         return self
 
     async def __aexit__(
@@ -48,7 +46,9 @@ class ReferenceFollower:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._open.aclose()
+        self._following.cancel()
+        await asyncio.gather(self._following, return_exceptions=True)
+        await self._log.close()
 
     @property
     def policy(self) -> Policy:
@@ -56,19 +56,13 @@ class ReferenceFollower:
         return policy_or_first(self.known, self._settings)
 
     async def catch_up(self) -> None:
-        """Return once everything that is in the topic now is in `known`."""
-        await self._follower.caught_up()
+        """Return once everything that is in the topic now is in `known`.
 
-    async def _take(self, records: list[ConsumerRecord]) -> None:
-        rows = await waited_for(
-            lambda: self._records.decode("Reference", records, tell=False), "read reference data"
-        )
-        for record, row in rows:
-            if (why := take(self.known, record, row)) is not None:
-                # It stays in the topic for ever, and nobody can mend it in each command anew: the
-                # service says so when it reads it, and an import of what it finds beside its own.
-                log.debug("Reference data at %s is ignored: %s", record.offset, why)
-        self.known.offset = records[-1].offset + 1
+        Raises what ended the following.
+        """
+        if self._following.done():
+            self._following.result()
+        await self._reader.read_on()
 
 
 async def shortest_window(settings: Settings) -> int:
@@ -77,6 +71,6 @@ async def shortest_window(settings: Settings) -> int:
     Raises LedgerError when Kafka or the registry is not as it must be.
     """
     records = await Records.of(settings, "Reference")
-    async with ReferenceFollower(settings, records) as follower:
+    async with ClientReference(settings, records) as follower:
         windows = [policy.window for _, policy in follower.known.policies]
     return min(windows, default=policy_of(settings).window)

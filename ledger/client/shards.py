@@ -14,7 +14,7 @@ from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 from ledger.streaming.reference import take
-from ledger.streaming.topic_look import Broker
+from ledger.streaming.topic_look import TopicAdmin
 from ledger.streaming.topic_rules import PAGE
 from ledger.streaming.topics import topics
 
@@ -25,7 +25,7 @@ async def as_founded(settings: Settings) -> Settings:
     Raises LedgerError where another one is set, Unavailable when Kafka does not answer.
     """
     name = topics(settings).reference.name
-    async with Broker(settings) as broker:
+    async with TopicAdmin(settings) as broker:
         there, _ = await broker.partitions([name])
     shards = await policy_shards(settings) if name in there else None
     if shards is None:
@@ -44,7 +44,7 @@ async def policy_shards(settings: Settings) -> int | None:
     try:
         async with aclosing(log.read(topic, 0, *await log.bounds(topic, 0))) as fetched:  # type: ignore[type-var]
             async for some in fetched:
-                for record, row in await records.decode("Reference", some, tell=False):
+                for record, row in await records.decode("Reference", some, log_foreign=False):
                     take(known, record, row)
                     # The same in every policy, and the first one is the first record, or near it.
                     if known.shards is not None:

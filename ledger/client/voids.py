@@ -16,7 +16,7 @@ from ledger.client.imports import Importer
 from ledger.client.outcomes import Outcomes
 from ledger.client.publisher import Publisher
 from ledger.client.records import Records
-from ledger.domain.intake import VOID
+from ledger.domain.decide import VOID
 from ledger.domain.reference import Leave, reason_problem
 from ledger.domain.refusal import Refused
 from ledger.domain.run import Content, Refusal, Watermark

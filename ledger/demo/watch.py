@@ -12,10 +12,12 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from ledger.client.balances import BalanceReader
 from ledger.client.outcomes import standing
-from ledger.client.reading import Follower, Reader, ledger_partitions
+from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.balance import Balance
 from ledger.settings import Settings
+from ledger.streaming.follower import Follower
+from ledger.streaming.reader import Reader
 from ledger.streaming.topics import topics
 
 Key = tuple[str, str]

@@ -48,7 +48,7 @@ def _columns(name: str) -> dict[str, tuple[Schema, Schema]]:
 
 
 def encode_columns(name: str, columns: Mapping[str, Sequence[Any]]) -> bytes:
-    """As `encode`, of a record of arrays: a column that says one thing only is encoded once."""
+    """As `encode`, of a record of arrays: a column of one value only is encoded once."""
     out = io.BytesIO()
     write = fastavro.schemaless_writer
     for column, (array, item) in _columns(name).items():
@@ -64,8 +64,8 @@ def encode_columns(name: str, columns: Mapping[str, Sequence[Any]]) -> bytes:
 
 
 UNUSUAL = 0x81
-"""In a number's first byte: more bytes of it follow, or it is below zero. Readers by hand leave
-such a record to fastavro."""
+"""In a number's first byte: more bytes of it follow, or it is below zero. The fast paths leave such
+a record to fastavro."""
 _BITS = 14
 _MORE = 1 << _BITS
 _GOES_ON = [bytes((each & 0x7F | 0x80, each >> 7 | 0x80)) for each in range(_MORE)]
@@ -75,7 +75,7 @@ _ENDS = [bytes((each & 0x7F | 0x80, each >> 7)) if each >> 7 else bytes((each,))
 
 
 def long(number: int) -> bytes:
-    """An Avro int or long, not below zero: for what is encoded by hand because there is so much."""
+    """An Avro int or long, not below zero: for the fast paths of what there is much of."""
     left = number << 1
     return _ENDS[left] if left < _MORE else _varint(left)
 

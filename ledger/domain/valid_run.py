@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from ledger.domain.intake import Settled
+from ledger.domain.decide import Decided
 from ledger.domain.run import Content, Decision, Outcomes, Stripe, Voided, Watermark, voids_of
 
 STRIPE_BYTES = 100
@@ -22,7 +22,7 @@ class ValidRun:
     after: Watermark
 
     @classmethod
-    def of(cls, settled: Settled, decisions_offset: int, before: Watermark) -> Self:
+    def of(cls, settled: Decided, decisions_offset: int, before: Watermark) -> Self:
         """A run that was just appended after `before`."""
         after = settled.decision.after(before, decisions_offset=decisions_offset)
         made = cls(settled.decision, decisions_offset, before, after)

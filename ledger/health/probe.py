@@ -1,71 +1,69 @@
-"""Asking a worker how it is, as `up`, `status` and `doctor` do."""
+"""Asks a worker for its health, as `up`, `status` and `doctor` do."""
 
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from ledger.health.server import address_in
-from ledger.stack import parts
-from ledger.stack.files import Layout
-from ledger.stack.parts import Part
+from ledger.health.server import read_address
 
 ANSWER_SECONDS = 6.0
 """More than a worker takes to find out that its applications do not answer."""
 
-Health = Mapping[str, Any]
-"""What /ready says."""
+Report = Mapping[str, Any]
+"""What a worker answers at /ready."""
 
 
-def ask(place: Layout, part: Part) -> Health | str:
-    """What the worker says of itself; a sentence when it says nothing."""
-    if (stopped := held(part)) is not None:
+def ask(folder: Path, process: psutil.Process | None) -> Report | str:
+    """What the worker with this folder and process answers; a sentence where it does not."""
+    if process is None:
+        return "it does not run"
+    if (stopped := stopped_process(process)) is not None:
         return stopped
-    address = address_in(place.worker(part.name), part.pid)
+    address = read_address(folder, process.pid)
     if address is None:
-        return "it has not said yet where it answers"
-    # A proxy that the environment names is for the world outside, not for 127.0.0.1.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        return "it has not written its address yet"
     try:
-        with opener.open(f"{address}/ready", timeout=ANSWER_SECONDS) as response:
-            body = response.read()
-    except urllib.error.HTTPError as error:
-        body = error.read()
+        found: Report = json.loads(_fetch(f"{address}/ready"))
     except OSError as error:
-        # Asked again: it may have been stopped just after it was looked at.
+        # It may have been stopped just after the first look.
         silent = f"it does not answer at {address}: {getattr(error, 'reason', error)}"
-        return held(part) or silent
-    try:
-        found: Health = json.loads(body)
+        return stopped_process(process) or silent
     except ValueError:
-        return f"it answers nonsense at {address}"
+        return f"its answer at {address} is not JSON"
     return found
 
 
-def missing(place: Layout, part: Part) -> str | None:
-    """None when the worker makes progress; else why it does not."""
-    return trouble(ask(place, part))
+def _fetch(url: str) -> bytes:
+    # Proxies of the environment are not for 127.0.0.1.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=ANSWER_SECONDS) as response:
+            body: bytes = response.read()
+    except urllib.error.HTTPError as error:
+        body = error.read()
+    return body
 
 
-def trouble(said: Health | str) -> str | None:
-    """What `ask` gave, as `missing` says it."""
-    if isinstance(said, str):
-        return said
-    return None if said["ready"] else "; ".join(said["why"])
+def problem(answer: Report | str) -> str | None:
+    """Why a worker makes no progress, from what `ask` returned; None if it does."""
+    if isinstance(answer, str):
+        return answer
+    return None if answer["ready"] else "; ".join(answer["why"])
 
 
-def held(part: Part) -> str | None:
-    """That somebody has stopped a process of the part (SIGSTOP), or None."""
-    top = parts.process_of(part)
+def stopped_process(top: psutil.Process | None) -> str | None:
+    """That `top` or one below it is stopped (SIGSTOP); None if all run or none is left."""
     try:
         for each in (top, *top.children(recursive=True)) if top else ():
             if each.status() == psutil.STATUS_STOPPED:
                 return (
                     f"process {each.pid} is stopped (SIGSTOP) and neither runs nor ends: "
-                    f"`kill -CONT {each.pid}` lets it go on"
+                    f"`kill -CONT {each.pid}` resumes it"
                 )
     except psutil.NoSuchProcess:
         return None

@@ -1,4 +1,4 @@
-"""Answers over HTTP from a thread with a loop of its own, however busy the process is otherwise."""
+"""HTTP answers from a thread with an event loop of its own, however busy the process is."""
 
 import asyncio
 import json
@@ -11,51 +11,50 @@ from typing import Any, NamedTuple
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-ADDRESS = "health.json"
+ADDRESS_FILE = "health.json"
 START_SECONDS = 10.0
-WELL, UNWELL = 200, 503
+OK, NOT_OK = 200, 503
 
 
 class Answer(NamedTuple):
-    """What a route says."""
+    """One HTTP response."""
 
     status: int
     content_type: str
     body: bytes
 
 
-def as_json(well: bool, found: Mapping[str, Any]) -> Answer:  # noqa: FBT001 - the answer's first word
-    """One object; 200 when it is well, 503 otherwise."""
-    body = json.dumps(found).encode() + b"\n"
-    return Answer(WELL if well else UNWELL, "application/json", body)
+Route = Callable[[], Awaitable[Answer]]
 
 
-def as_metrics(text: bytes) -> Answer:
-    """What prometheus_client made."""
-    return Answer(WELL, CONTENT_TYPE_LATEST, text)
+def json_answer(content: Mapping[str, Any], *, ok: bool) -> Answer:
+    """A JSON object, with status 200 or 503."""
+    return Answer(OK if ok else NOT_OK, "application/json", json.dumps(content).encode() + b"\n")
 
 
-def leave_address(folder: Path, url: str) -> None:
-    """Say below `folder` where this process answers. Raises OSError when it cannot be written."""
-    partial = folder / f".{ADDRESS}"
+def metrics_answer(text: bytes) -> Answer:
+    """Metrics in Prometheus's text format."""
+    return Answer(OK, CONTENT_TYPE_LATEST, text)
+
+
+def write_address(folder: Path, url: str) -> None:
+    """Write to `folder` where this process answers. Raises OSError when that fails."""
+    partial = folder / f".{ADDRESS_FILE}"
     partial.write_text(json.dumps({"pid": os.getpid(), "url": url}))
-    partial.replace(folder / ADDRESS)
+    partial.replace(folder / ADDRESS_FILE)
 
 
-def address_in(folder: Path, pid: int) -> str | None:
-    """Where the process `pid` answers; None if it has not said so, or another one has."""
+def read_address(folder: Path, pid: int) -> str | None:
+    """Where the process `pid` answers; None if it has not written that, or another process has."""
     try:
-        said = json.loads((folder / ADDRESS).read_text())
-        return str(said["url"]) if said["pid"] == pid else None
+        found = json.loads((folder / ADDRESS_FILE).read_text())
+        return str(found["url"]) if found["pid"] == pid else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-Route = Callable[[], Awaitable[Answer]]
-
-
-class Served:
-    """`routes` by path, on `host`:`port` until the process ends; port 0 takes a free one."""
+class HealthServer:
+    """Serves `routes`, by path, on `host`:`port` until the process ends; port 0 is any free one."""
 
     def __init__(self, host: str, port: int, routes: Mapping[str, Route]) -> None:
         self._host, self.port, self._routes = host, port, routes
@@ -64,12 +63,12 @@ class Served:
 
     @property
     def url(self) -> str:
-        """For clients on this machine."""
-        anywhere = self._host in ("0.0.0.0", "::", "")  # noqa: S104 - said, not bound to
+        """Its address for clients on this machine."""
+        anywhere = self._host in ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound to
         return f"http://{'127.0.0.1' if anywhere else self._host}:{self.port}"
 
     def start(self) -> None:
-        """Return once it listens. Raises OSError when the port cannot be had."""
+        """Return once it listens. Raises OSError when the port is not available."""
         threading.Thread(target=self._run, name="health", daemon=True).start()
         self._listening.wait(START_SECONDS)
         if self._error is not None:
@@ -81,7 +80,7 @@ class Served:
     async def _serve(self) -> None:
         app = web.Application()
         for path, route in self._routes.items():
-            app.router.add_get(path, self._answering(route))
+            app.router.add_get(path, _responding(route))
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         try:
@@ -95,10 +94,10 @@ class Served:
             self._listening.set()
         await asyncio.Event().wait()
 
-    @staticmethod
-    def _answering(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def answer(request: web.Request) -> web.Response:
-            status, content_type, body = await route()
-            return web.Response(status=status, body=body, headers={"Content-Type": content_type})
 
-        return answer
+def _responding(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def respond(request: web.Request) -> web.Response:
+        status, content_type, body = await route()
+        return web.Response(status=status, body=body, headers={"Content-Type": content_type})
+
+    return respond

@@ -1,7 +1,7 @@
-"""What runs, and whether it really answers."""
+"""What `status` shows: every part of a stack, and the partitions of its workers."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,21 +12,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from ledger.health import probe
-from ledger.health.partitions import alike, spans
-from ledger.health.probe import Health
+from ledger.health.probe import Report
+from ledger.health.rows import grouped, spans
 from ledger.stack import cache, files, identity, parts
 from ledger.stack import record as records
-from ledger.stack.files import Layout
 from ledger.stack.parts import Part
 from ledger.stack.services import services
 from ledger.terminal import plain
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One part: sizes in bytes, times in seconds; `trouble` None when it answers.
+class PartStatus:
+    """One part; sizes in bytes, times in seconds.
 
-    And for a worker, when it makes progress.
+    `trouble` is None for a service that answers, and for a worker that makes progress.
     """
 
     name: str
@@ -40,30 +39,30 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Status:
-    """All of one data directory."""
+class StackStatus:
+    """Everything in one data directory."""
 
     data_dir: str
-    seen: tuple[Seen, ...]
-    workers: Mapping[str, Health | None] = field(default_factory=dict)
-    """What each of them says of itself; None for one that says nothing."""
+    parts: tuple[PartStatus, ...]
+    workers: Mapping[str, Report | None] = field(default_factory=dict)
+    """What each worker answers at /ready; None for one that does not answer."""
 
     @property
-    def well(self) -> bool:
-        """Whether there is a stack, all of it runs and answers, and every shard goes on."""
-        return bool(self.seen) and all(each.running and not each.trouble for each in self.seen)
+    def ok(self) -> bool:
+        """Whether there is a stack, all of it runs and answers, and every shard makes progress."""
+        return bool(self.parts) and all(each.running and not each.trouble for each in self.parts)
 
 
-def look(data_dir: Path) -> Status:
-    """Probe every part and worker; no stack at all is an empty status, which is not well."""
+def read_status(data_dir: Path) -> StackStatus:
+    """Ask every service and worker; without a stack the status is empty, which is not ok."""
     place = files.layout(data_dir)
     files.require_own(place)
     me = identity.load(place)
     if me is None:
-        return Status(str(place.root), ())
+        return StackStatus(str(place.root), ())
     record = records.load(place) or records.new(place, me)
-    seen = [
-        see(
+    found = [
+        part_status(
             service.name,
             record.part(service.name) or service.find(),
             service.missing,
@@ -72,39 +71,41 @@ def look(data_dir: Path) -> Status:
         )
         for service in services(place, me, cache.cache_dir())
     ]
-    said = {part.name: asked(place, part) for part in record.workers}
-    seen += [
-        see(part.name, part, partial(probe.trouble, said[part.name]), port=None, log=part.log)
+    answers = {
+        part.name: probe.ask(place.worker(part.name), parts.process_of(part))
+        for part in record.workers
+    }
+    found += [
+        part_status(
+            part.name, part, partial(probe.problem, answers[part.name]), port=None, log=part.log
+        )
         for part in record.workers
     ]
-    healths = {name: None if isinstance(each, str) else each for name, each in said.items()}
-    return Status(str(place.root), tuple(seen), healths)
+    reports = {name: None if isinstance(each, str) else each for name, each in answers.items()}
+    return StackStatus(str(place.root), tuple(found), reports)
 
 
-def asked(place: Layout, part: Part) -> Health | str:
-    """What a worker says, or why it says nothing."""
-    return probe.ask(place, part) if parts.running(part) else "it does not run"
-
-
-def see(name: str, part: Part | None, missing: parts.Check, *, port: int | None, log: Path) -> Seen:
-    """One part's process and what it answers."""
+def part_status(
+    name: str, part: Part | None, problem: Callable[[], str | None], *, port: int | None, log: Path
+) -> PartStatus:
+    """One part's process, and its problem if it has one."""
     process = parts.process_of(part) if part else None
     if part is None or process is None:
-        return Seen(name, False, None, port, None, None, "it does not run", str(log))
-    return Seen(
+        return PartStatus(name, False, None, port, None, None, "it does not run", str(log))
+    return PartStatus(
         name,
         True,
         part.pid,
         part.port,
         memory(process),
         time.time() - part.started,
-        probe.held(part) or missing(),
+        probe.stopped_process(process) or problem(),
         str(log),
     )
 
 
 def memory(top: psutil.Process) -> int:
-    """Resident bytes of a process and what it started, their shared pages counted once."""
+    """Resident bytes of a process and those below it, their shared pages counted once."""
     own, shared = 0, 0
     for each in (top, *top.children(recursive=True)):
         try:
@@ -117,23 +118,23 @@ def memory(top: psutil.Process) -> int:
     return own + shared
 
 
-def as_json(status: Status) -> dict[str, Any]:
-    """{"data_dir", "ok", "parts": {name: {...}}, "workers": {name: what /ready says, or null}}."""
+def status_json(status: StackStatus) -> dict[str, Any]:
+    """{"data_dir", "ok", "parts": {name: {...}}, "workers": {name: answer at /ready, or null}}."""
     return {
         "data_dir": status.data_dir,
-        "ok": status.well,
-        "parts": {each.name: asdict(each) for each in status.seen},
+        "ok": status.ok,
+        "parts": {each.name: asdict(each) for each in status.parts},
         "workers": status.workers,
     }
 
 
-def as_table(status: Status) -> Table:
-    """For people, its last column in sentences."""
+def parts_table(status: StackStatus) -> Table:
+    """A row for each part, the last column in sentences."""
     table = Table()
     for column in ("part", "state", "pid", "port", "memory", "up for", ""):
         right = column in ("pid", "port", "memory")
         table.add_column(column, justify="right" if right else "left", no_wrap=bool(column))
-    for each in status.seen:
+    for each in status.parts:
         state = "down" if not each.running else "trouble" if each.trouble else "well"
         colour = {"down": "red", "trouble": "yellow", "well": "green"}[state]
         detail = f"{each.trouble}; log: {each.log}" if each.trouble else ""
@@ -143,32 +144,31 @@ def as_table(status: Status) -> Table:
             str(each.pid or ""),
             str(each.port or ""),
             "" if each.rss is None else f"{each.rss / 1e6:.0f} MB",
-            lasted(each.uptime),
+            duration(each.uptime),
             escape(plain(detail)),
         )
     return table
 
 
-def shards_table(status: Status) -> Table:
-    """Each stage's partitions at each worker, those that do the same in one row."""
+def partitions_table(status: StackStatus) -> Table:
+    """Each stage's partitions at each worker; those in the same state share a row."""
     table = Table(box=None, pad_edge=False)
     for column in ("worker", "stage", "partitions", "state", "lag", ""):
         table.add_column(column, no_wrap=bool(column))
-    for name, said in status.workers.items():
-        for application in said["applications"].values() if said else ():
-            for row in together(application["partitions"]):
-                table.add_row(name, *(escape(plain(each)) for each in row))
+    for name, report in status.workers.items():
+        for row in _partitions(report) if report else ():
+            table.add_row(name, *(escape(plain(each)) for each in row))
     return table
 
 
-def together(partitions: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str, str, str]]:
-    """Stage, numbers, state, records behind, why."""
-    for (stage, state, why), found in alike(partitions).items():
-        lag = sum(row["lag"] or 0 for row in found)
-        yield stage, spans(row["partition"] for row in found), state, f"{lag:,}", why
+def _partitions(report: Report) -> Iterator[tuple[str, str, str, str, str]]:
+    for application in report["applications"].values():
+        for (stage, state, why), rows in grouped(application["partitions"]).items():
+            lag = sum(row["lag"] or 0 for row in rows)
+            yield stage, spans(row["partition"] for row in rows), state, f"{lag:,}", why
 
 
-def lasted(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
     """A duration in its two biggest units."""
     if seconds is None:
         return ""

@@ -1,9 +1,9 @@
-"""What a worker says of itself: of both its applications, also of one that is not there."""
+"""Health of a worker: of both its applications, running or not."""
 
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -15,16 +15,26 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.parser import text_string_to_metric_families
 
 from ledger.health.exits import advice_of, meaning_of
-from ledger.health.server import UNWELL, WELL, Answer, Route, address_in, as_json, as_metrics
+from ledger.health.server import (
+    NOT_OK,
+    OK,
+    Answer,
+    Route,
+    json_answer,
+    metrics_answer,
+    read_address,
+)
 
 ANSWER_SECONDS = 2.0
 STILL_SECONDS = 30.0
-"""A supervisor that has not looked after its applications for so long will not do it again."""
+"""A supervisor that has not checked its applications for so long will not do it again."""
+Answers = list[tuple[int, bytes]]
+"""Status and body from each application; (0, b"") where there is no answer."""
 
 
 @dataclass
 class Child:
-    """One application's process, or when to start it again; times in monotonic seconds."""
+    """One application's process, and when to start it again; times in monotonic seconds."""
 
     application: str
     process: Popen[bytes] | None = None
@@ -32,12 +42,12 @@ class Child:
     pause: float = 0.0
     due: float = 0.0
     ends: int = 0
-    """How often it has ended, with `status` the last time, at `ended`."""
+    """How often it has ended; the last time with `status`, at `ended`."""
     status: int | None = None
     ended: float = 0.0
 
-    def said(self) -> dict[str, Any] | None:
-        """How it ended last, for people and programs."""
+    def last_exit(self) -> dict[str, Any] | None:
+        """How it ended last; None if it never has."""
         if self.status is None:
             return None
         return {
@@ -47,15 +57,14 @@ class Child:
             "seconds": round(time.monotonic() - self.ended, 1),
         }
 
-    def without_answer(self) -> str:
-        """Why it says nothing itself."""
+    def silence(self) -> str:
+        """Why it gives no answer."""
         before = f" It ended with {self.status}: {meaning_of(self.status)}" if self.status else ""
         now, process = time.monotonic(), self.process
         if process is None:
             return f"it does not run, and starts again in {max(self.due - now, 0):.0f} s.{before}"
-        return (
-            f"process {process.pid}, started {now - self.started:.0f} s ago, says nothing.{before}"
-        )
+        age = now - self.started
+        return f"process {process.pid}, started {age:.0f} s ago, does not answer.{before}"
 
 
 class WorkerHealth:
@@ -63,45 +72,41 @@ class WorkerHealth:
 
     def __init__(self, name: str, folder: Path, children: Sequence[Child]) -> None:
         self._name, self._folder, self._children = name, folder, children
-        self.turned = time.monotonic()
+        self.checked = time.monotonic()
+        """When the supervisor last checked its applications."""
 
     def routes(self) -> dict[str, Route]:
-        """By path."""
+        """Its answers, by path."""
         return {"/live": self.live, "/ready": self.ready, "/metrics": self.metrics}
 
     async def live(self) -> Answer:
-        """Whether the supervisor looks after its applications, and their loops turn."""
-        found = await self._asked("/live")
-        still = time.monotonic() - self.turned
-        # One that is being started again, or has not got to answering yet, is looked after.
-        bad = [
+        """Whether the supervisor checks its applications, and their event loops run."""
+        answers = await self._ask("/live")
+        still = time.monotonic() - self.checked
+        # One without an address is starting, and the supervisor watches it.
+        dead = [
             child.application
-            for child, (status, _) in zip(self._children, found, strict=True)
-            if status != WELL and self._address(child) is not None
+            for child, (status, _) in zip(self._children, answers, strict=True)
+            if status != OK and self._address(child) is not None
         ]
-        well = still < STILL_SECONDS and not bad
-        return as_json(well, {"live": well, "still_seconds": round(still, 1), "dead": bad})
+        live = still < STILL_SECONDS and not dead
+        return json_answer({"live": live, "still_seconds": round(still, 1), "dead": dead}, ok=live)
 
     async def ready(self) -> Answer:
         """Whether both applications make progress."""
-        applications: dict[str, Any] = {}
-        for child, (_, body) in zip(self._children, await self._asked("/ready"), strict=True):
-            found = json.loads(body) if body else {
-                "application": child.application, "ready": False, "partitions": [],
-                "why": [child.without_answer()],
-            }  # fmt: skip
-            found |= {"restarts": child.ends, "last_exit": child.said()}
-            applications[child.application] = found
-        why = [f"{name}: {each}" for name, found in applications.items() for each in found["why"]]
-        return as_json(
-            not why,
-            {"worker": self._name, "ready": not why, "why": why, "applications": applications},
-        )
+        answers = await self._ask("/ready")
+        found = {
+            child.application: _ready(child, body)
+            for child, (_, body) in zip(self._children, answers, strict=True)
+        }
+        why = [f"{name}: {each}" for name, report in found.items() for each in report["why"]]
+        report = {"worker": self._name, "ready": not why, "why": why, "applications": found}
+        return json_answer(report, ok=not why)
 
     async def metrics(self) -> Answer:
-        """Those of both applications, each with its name, and the supervisor's."""
+        """Metrics of both applications, each with a label that names it, and of the supervisor."""
         families: dict[str, Metric] = {}
-        for child, (_, body) in zip(self._children, await self._asked("/metrics"), strict=True):
+        for child, (_, body) in zip(self._children, await self._ask("/metrics"), strict=True):
             for family in text_string_to_metric_families(body.decode()):
                 known = families.setdefault(
                     family.name, Metric(family.name, family.documentation, family.type)
@@ -110,16 +115,16 @@ class WorkerHealth:
                     labels = {"application": child.application, **sample.labels}
                     known.samples.append(sample._replace(labels=labels))
         registry = CollectorRegistry()
-        registry.register(_Given([*families.values(), *self._own()]))
-        return as_metrics(generate_latest(registry))
+        registry.register(_Families([*families.values(), *self._of_processes()]))
+        return metrics_answer(generate_latest(registry))
 
-    def _own(self) -> Iterator[Metric]:
+    def _of_processes(self) -> Iterator[Metric]:
         running = GaugeMetricFamily(
-            "faust_ledger_application_running", "1 while its process is there.",
+            "faust_ledger_application_running", "1 while its process runs.",
             labels=["application"],
         )  # fmt: skip
         ends = CounterMetricFamily(
-            "faust_ledger_application_ends", "Times that its process ended by itself.",
+            "faust_ledger_application_ends", "How often its process has ended by itself.",
             labels=["application"],
         )  # fmt: skip
         status = GaugeMetricFamily(
@@ -137,10 +142,9 @@ class WorkerHealth:
         process = child.process
         if process is None:
             return None
-        return address_in(self._folder / child.application, process.pid)
+        return read_address(self._folder / child.application, process.pid)
 
-    async def _asked(self, path: str) -> list[tuple[int, bytes]]:
-        """Each application's answer; (0, b"") for none."""
+    async def _ask(self, path: str) -> Answers:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             return await asyncio.gather(*(
@@ -148,14 +152,22 @@ class WorkerHealth:
             ))  # fmt: skip
 
 
-class _Given:
-    """A collector of what is there already."""
+class _Families:
+    """A collector of finished metric families."""
 
     def __init__(self, families: Sequence[Metric]) -> None:
         self._families = families
 
     def collect(self) -> Sequence[Metric]:
         return self._families
+
+
+def _ready(child: Child, body: bytes) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(body) if body else {
+        "application": child.application, "ready": False, "partitions": [],
+        "why": [child.silence()],
+    }  # fmt: skip
+    return {**found, "restarts": child.ends, "last_exit": child.last_exit()}
 
 
 async def _answer(
@@ -165,7 +177,7 @@ async def _answer(
         return 0, b""
     try:
         async with session.get(f"{address}{path}") as response:
-            known = response.status in (WELL, UNWELL)
+            known = response.status in (OK, NOT_OK)
             return (response.status, await response.read()) if known else (0, b"")
     except (aiohttp.ClientError, OSError, TimeoutError):
         return 0, b""

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord
 
-from ledger.domain.intake import Received, Voidable, decide
+from ledger.domain.decide import Received, decide
+from ledger.domain.memory import Voidable
 from ledger.domain.reference import Leave, Reference
 from ledger.domain.run import Content, Outcomes, Voided
 from ledger.domain.valid_run import ValidRun

@@ -12,7 +12,8 @@ from ledger.audit.stated import Holding as Stated
 from ledger.domain.balance import AccountStripes, Balance
 from ledger.domain.partition import partition_of
 from ledger.domain.run import Stripe
-from ledger.streaming.log import Record, portions
+from ledger.streaming.append_queue import Record
+from ledger.streaming.log import portions
 
 PAUSE_SECONDS = 0.25
 

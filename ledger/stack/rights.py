@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator
 
 from ledger.errors import LedgerError
+from ledger.health.findings import Finding
 from ledger.settings import Settings
-from ledger.stack.patient import Finding
 
 ASK_SECONDS = 20
 NAME = "rights"

@@ -50,9 +50,14 @@ def scale(
     record = replace(record, workers=tuple(sorted(record.workers, key=number_of)))
     records.save(place, record)
     for part in record.workers:
-        parts.await_ready(part, partial(probe.missing, place, part), seconds=READY_SECONDS)
+        parts.await_ready(part, partial(missing, place, part), seconds=READY_SECONDS)
         say(f"{part.name} is ready (pid {part.pid})")
     return record
+
+
+def missing(place: Layout, part: Part) -> str | None:
+    """Why the worker is not ready; None when it is."""
+    return probe.problem(probe.ask(place.worker(part.name), parts.process_of(part)))
 
 
 def living(place: Layout, record: Record) -> dict[str, Part]:

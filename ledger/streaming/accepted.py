@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ledger.domain.intake import Memory, Seen, Voidable
+from ledger.domain.memory import AcceptedId, Memory, Voidable
 from ledger.domain.policy import LONG_AGO, Policy
 from ledger.domain.run import Content, Watermark
 from ledger.domain.valid_run import ValidRun
@@ -28,7 +28,7 @@ FORGOTTEN_AT_ONCE = 100_000
 """Keys in one write, and those of one run more."""
 
 
-class Mark(NamedTuple):
+class AcceptedMark(NamedTuple):
     """How far a shard's decisions are known, and with what reference data the last was made.
 
     `floor`: the time from which on every accepted id is remembered, microseconds.
@@ -39,10 +39,10 @@ class Mark(NamedTuple):
     reference_digest: bytes = b""
     floor: int = LONG_AGO
 
-    def after(self, run: ValidRun, policy: Policy) -> "Mark":
+    def after(self, run: ValidRun, policy: Policy) -> "AcceptedMark":
         """Once `run`, decided by `policy`, is known."""
         decision = run.decision
-        return Mark(
+        return AcceptedMark(
             run.after,
             decision.reference_offset,
             decision.reference_digest,
@@ -71,16 +71,16 @@ class AcceptedIds:
         """How far the decisions are known."""
         return self.mark.watermark
 
-    def _read_mark(self) -> Mark:
+    def _read_mark(self) -> AcceptedMark:
         held = self._store.get(MARK)
         if held is None:
-            return Mark()
+            return AcceptedMark()
         if len(held) != _MARK.size:
             # Of a version before 0.2, which knew less: all of it is in the decision log.
             self._forget_everything()
-            return Mark()
+            return AcceptedMark()
         *watermark, offset, digest, floor = _MARK.unpack(held)
-        return Mark(Watermark(*watermark), offset, digest.rstrip(_NONE) and digest, floor)
+        return AcceptedMark(Watermark(*watermark), offset, digest.rstrip(_NONE) and digest, floor)
 
     def _forget_everything(self) -> None:
         while keys := [key for key, _ in islice(self._store.scan(), FORGOTTEN_AT_ONCE)]:
@@ -91,15 +91,15 @@ class AcceptedIds:
         """Give the files back."""
         self._store.close()
 
-    def find(self, transaction_id: str) -> Seen | None:
+    def find(self, transaction_id: str) -> AcceptedId | None:
         """What is remembered of an accepted transaction."""
         return self.find_all([transaction_id])[transaction_id]
 
-    def find_all(self, transaction_ids: Sequence[str]) -> dict[str, Seen | None]:
+    def find_all(self, transaction_ids: Sequence[str]) -> dict[str, AcceptedId | None]:
         """The same of many together."""
         keys = [b"t" + each.encode("utf-8", "surrogatepass") for each in transaction_ids]
         held = self._store.get_all(keys)
-        seen = (None if each is None else Seen.unpack(each) for each in held)
+        seen = (None if each is None else AcceptedId.unpack(each) for each in held)
         return dict(zip(transaction_ids, seen, strict=True))
 
     def find_reversal(self, transaction_id: str) -> int | None:

@@ -1,29 +1,18 @@
-"""Record batches: read as the broker lets them through, and packed in a tenth of the time.
+"""Record batches, read as brokers let them through.
 
-A broker that stores a batch as it came looks at its frame, and that each record's parts fit; not at
-what a header is called, nor at how a record numbers itself. aiokafka takes headers' names for UTF-8
-and those numbers for offsets: with the first it can read no further, for ever; with the second one
-offset would name two records.
-
-aiokafka packs with lz4's level 9, without a setting for it: Java's default, which Java takes for
-the fast one. Level 1 takes a tenth of the time and leaves a tenth more
-(https://github.com/aio-libs/aiokafka/issues/1028). What builds batches is compiled, in a module
-that has a name of its own for the function.
-
-Importing this module has all of the process read and pack so.
+A broker that stores a batch as it came checks its frame, and that the parts of each record fit; not
+what a header is called, nor how a record numbers itself. Read by aiokafka alone, a header's name
+that is not UTF-8 stops the consumer for ever, and with records that number themselves wrongly one
+offset could name two records. `patches.install` makes aiokafka read with this.
 """
 
 import struct
-import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from aiokafka.codec import lz4_encode
-from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
+from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint
 
@@ -43,7 +32,7 @@ class Plain(NamedTuple):
     checksum: None = None
 
 
-class Batch:
+class FetchedBatch:
     """A batch of aiokafka's; its records have ascending offsets, within the batch's own span."""
 
     def __init__(self, batch: Any, raw: memoryview) -> None:
@@ -69,7 +58,7 @@ class Batch:
         return iter(records)
 
 
-class Batches:
+class FetchedBatches:
     """What a fetch brought of a partition."""
 
     def __init__(self, fetched: bytes) -> None:
@@ -77,14 +66,14 @@ class Batches:
         self.has_next = self._batches.has_next
         self.size_in_bytes = self._batches.size_in_bytes
 
-    def next_batch(self) -> Batch | None:
+    def next_batch(self) -> FetchedBatch | None:
         """The next one; None after the last."""
         batch = self._batches.next_batch()
         if batch is None:
             return None
         start = self._at
         self._at += _FRAME.size + _FRAME.unpack_from(self._fetched, start)[1]
-        return Batch(batch, self._fetched[start : self._at])
+        return FetchedBatch(batch, self._fetched[start : self._at])
 
 
 def _is_ascending(offsets: Sequence[int], first: int, end: int) -> bool:
@@ -139,7 +128,3 @@ def _bytes(body: bytes, at: int) -> tuple[bytes | None, int]:
     if at + length > len(body):
         raise ValueError(f"{length} bytes go beyond the record")
     return body[at : at + length], at + length
-
-
-fetcher.MemoryRecords = Batches
-vars(sys.modules[DefaultRecordBatchBuilder.__module__])["lz4_encode"] = partial(lz4_encode, level=1)

@@ -1,71 +1,32 @@
-"""How every client of Kafka and of the registry connects: where to, trusting whom, and as whom."""
+"""How every client of Kafka and of the registry connects: where to, trusting whom, and as whom.
+
+No client of Kafka is made without `kafka`, so none is made without the patches.
+"""
 
 import ssl
-from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
-from aiokafka.conn import AIOKafkaConnection, CloseReason, create_conn
-from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed
-from schema_registry.client import AsyncSchemaRegistryClient, SchemaRegistryClient
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaError, SaslAuthenticationFailed
 
 from ledger.errors import LedgerError
 from ledger.settings import Settings
+from ledger.streaming import patches
 
 REGISTRY_SECONDS = 10
 REASON_SECONDS = 5
-C = TypeVar("C", SchemaRegistryClient, AsyncSchemaRegistryClient)
 SCRAM = "SCRAM-SHA-512"
 
 
-_close = AIOKafkaConnection.close
-
-
-def _close_at_once(
-    self: AIOKafkaConnection, reason: Any = None, exc: BaseException | None = None
-) -> Any:
-    """As aiokafka's, but over TLS without waiting for the broker's farewell.
-
-    uvloop waits up to 30 s for it, and a broker says nothing while it holds an open fetch of this
-    connection (https://github.com/MagicStack/uvloop/issues/471). Whatever had to be answered has
-    been when a connection is closed.
-    """
-    if self._writer is not None and self._security_protocol.endswith("SSL"):
-        self._writer.transport.abort()
-    return _close(self, reason, exc)
-
-
-AIOKafkaConnection.close = _close_at_once
-
-
-def _broken_where_closed(send: Callable[..., Any]) -> Callable[..., Any]:
-    """As aiokafka's, but what uvloop has closed by itself is a broken connection.
-
-    After a write that failed uvloop raises RuntimeError where asyncio raises nothing or OSError
-    (https://github.com/aio-libs/aiokafka/issues/1038). It ends whichever task of aiokafka's it
-    meets; where that is the one that asks for metadata, whoever waits for a coordinator or a
-    leader waits for ever, without a word.
-    """
-
-    @wraps(send)
-    def sent(self: AIOKafkaConnection, *args: Any, **options: Any) -> Any:
-        try:
-            return send(self, *args, **options)
-        except RuntimeError as error:
-            self.close(reason=CloseReason.CONNECTION_BROKEN)
-            raise KafkaConnectionError(f"Connection at {self.host}:{self.port} broken") from error
-
-    return sent
-
-
-AIOKafkaConnection.send = _broken_where_closed(AIOKafkaConnection.send)
-AIOKafkaConnection._send_sasl_token = _broken_where_closed(AIOKafkaConnection._send_sasl_token)
-
-
 def kafka(settings: Settings) -> dict[str, Any]:
-    """What any client of aiokafka is given. Raises LedgerError for a password nobody can read."""
+    """The parameters of any client of aiokafka, which is patched for them: see `patches`.
+
+    Raises LedgerError for a password nobody can read, and as `patches.install`.
+    """
+    patches.install()
     given: dict[str, Any] = {"bootstrap_servers": settings.bootstrap_servers.split(",")}
     if settings.kafka_security_protocol == "SASL_SSL":
         given |= {
@@ -79,7 +40,7 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def registry(settings: Settings) -> dict[str, Any]:
-    """What a client of httpx is given. Raises LedgerError as `kafka` does."""
+    """The parameters of a client of httpx. Raises LedgerError as `kafka` does."""
     given: dict[str, Any] = {"base_url": settings.registry_url, "timeout": REGISTRY_SECONDS}
     if settings.registry_url.startswith("https:"):
         given["verify"] = trust(settings.ca_file)
@@ -88,16 +49,8 @@ def registry(settings: Settings) -> dict[str, Any]:
     return given
 
 
-def schemas(settings: Settings, kind: type[C]) -> C:
-    """The registry's own client. Raises LedgerError as `kafka` does."""
-    client = kind(settings.registry_url, auth=_registry_auth(settings))
-    # Its own `ca_location` counts only beside a client's certificate (2.6.1, _get_client_kwargs).
-    client.client_kwargs["verify"] = trust(settings.ca_file)
-    return client
-
-
 def _registry_auth(settings: Settings) -> httpx.BasicAuth | None:
-    """Who we are to it; None where it asks nobody."""
+    """The user and password for it; None where it asks for none."""
     if not settings.registry_user:
         return None
     password = _password("registry", settings.registry_password_file)
@@ -131,10 +84,10 @@ def _password(of: str, file: Path | None) -> str:
         ) from error
 
 
-async def why_away(settings: Settings) -> str:
-    """Why no broker lets us in, in a sentence: what aiokafka logs and does not raise.
+async def why_unavailable(settings: Settings) -> str:
+    """Why no broker can be connected to, in a sentence: what aiokafka logs and does not raise.
 
-    Its bootstrap tries every address and says only that none answered.
+    Its bootstrap tries every address and raises only that none answered.
     """
     given = kafka(settings)
     reasons = {}

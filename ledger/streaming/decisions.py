@@ -8,7 +8,8 @@ from aiokafka import ConsumerRecord
 from ledger.domain.run import Decision, Voided, Watermark
 from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken
-from ledger.streaming.log import Log, out_of_reach, say_dropped
+from ledger.streaming.log import Log, log_dropped
+from ledger.streaming.reader import out_of_reach
 from ledger.streaming.registry import Codec
 
 LOOKED_AT = 16
@@ -31,7 +32,7 @@ def valid_runs(
         try:
             decision = Decision(**codec.decode("Decision", record.value or b""))
         except (ValueError, TypeError) as error:
-            say_dropped(record, error)
+            log_dropped(record, error)
             continue
         if decision.shard != record.partition or not decision.continues(watermark):
             log.warning("Dropped a run at %s: it does not follow %s", record.offset, watermark.end)

@@ -1,8 +1,8 @@
 """What a ledger begins with: its policy and the currencies of ISO 4217, as reference data.
 
-Written when a ledger is made and when it is upgraded, by whoever may write reference data. What is
-there stays: a currency that was registered, or posted, keeps its decimals whatever a newer table of
-currencies says.
+Written when a ledger is made and when it is upgraded, by a user who may write reference data. What
+is there stays: a currency that was registered, or posted, keeps its decimals whatever a newer table
+of currencies has.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from ledger.streaming.topics import topics
 
 
 async def read_reference(log: Log, codec: Codec, topic: str) -> Reference:
-    """What the whole topic says, without a currency that is not in it."""
+    """The reference data of the whole topic, without currencies that are not in it."""
     reference = Reference(scales={})
     async for records in log.read(topic, 0, 0):
         for record in records:

@@ -11,7 +11,7 @@ from ledger.domain import avro
 from ledger.domain.balance import Balance, Totals
 from ledger.domain.compare import Difference, Posted
 from ledger.domain.run import Refusal, Stripe, Watermark
-from ledger.streaming.log import say_dropped
+from ledger.streaming.log import log_dropped
 from ledger.streaming.registry import Codec
 from ledger.streaming.stripe_rows import message_key
 
@@ -125,7 +125,7 @@ def posted_in(codec: Codec, record: ConsumerRecord) -> Posted | None:
     except ValueError as error:
         why = str(error)
     if why is not None:
-        say_dropped(record, why)
+        log_dropped(record, why)
         return None
     return Posted(
         record.offset + 1, row["after"], row["decisions_offset"], row["end"], row["digest"],

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from aiokafka import ConsumerRecord
 
 from ledger.domain.run import Watermark
-from ledger.streaming.log import Log, say_dropped
+from ledger.streaming.log import Log, log_dropped
 from ledger.streaming.registry import Codec
 
 LOOKED_BACK = 16
@@ -18,7 +18,7 @@ async def compared(
     """By shard; those of which nothing was said yet are left out."""
     found = {}
     for record in await log_.last_of(topic, shards):
-        mark = last_said(codec, [record])
+        mark = last_published(codec, [record])
         if mark is None:
             mark = await _further_back(log_, codec, record)
         if mark is not None:
@@ -26,7 +26,7 @@ async def compared(
     return found
 
 
-def last_said(codec: Codec, records: Sequence[ConsumerRecord]) -> Watermark | None:
+def last_published(codec: Codec, records: Sequence[ConsumerRecord]) -> Watermark | None:
     """What the last of `records` that is one of ours says of its partition's shard."""
     for record in reversed(records):
         try:
@@ -36,7 +36,7 @@ def last_said(codec: Codec, records: Sequence[ConsumerRecord]) -> Watermark | No
             why = f"it speaks of shard {row['shard']}"
         except ValueError as error:
             why = str(error)
-        say_dropped(record, why)
+        log_dropped(record, why)
     return None
 
 
@@ -48,7 +48,7 @@ async def _further_back(log_: Log, codec: Codec, last: ConsumerRecord) -> Waterm
         found = [
             mark
             async for records in log_.read(topic, shard, start, end)
-            if (mark := last_said(codec, records)) is not None
+            if (mark := last_published(codec, records)) is not None
         ]
         if found:
             return found[-1]

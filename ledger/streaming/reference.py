@@ -94,7 +94,7 @@ def take(reference: Reference, record: ConsumerRecord, row: Mapping[str, Any] | 
 
 
 def item_of(row: Mapping[str, Any]) -> Item:
-    """What a Reference record tells of. Raises ValueError for what is incomplete or unknown."""
+    """The item in a Reference record. Raises ValueError for what is incomplete or unknown."""
     kind = row["type"]
     if kind == "asset" and row["scale"] is not None:
         return Asset(row["code"], row["scale"], row["name"])

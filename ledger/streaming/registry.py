@@ -2,23 +2,28 @@
 
 Subjects follow the TopicNameStrategy, `<topic>-value`. Compatibility is FULL_TRANSITIVE: a new
 reader reads everything ever written, and everybody's old reader reads what a new writer writes.
+
+It is asked over HTTP as it is. The libraries for it parse every schema that they receive, and a
+foreign one must be checked before that (`writers.py`).
+https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 """
 
+import json
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import httpx
 from fastavro.types import Schema
-from schema_registry.client import SchemaRegistryClient, schema
-from schema_registry.client.errors import ClientError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 import schemas
 from ledger.domain import avro
 from ledger.errors import LedgerError, Unavailable
-from ledger.hiding import hidden
+from ledger.hiding import hidden, shown_url
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.topics import topics
@@ -26,8 +31,17 @@ from ledger.streaming.writers import readable_or_error, schema_in
 
 COMPATIBILITY = "FULL_TRANSITIVE"
 HEADER = struct.Struct(">bI")
-NOT_FOUND = 404
-SERVER_ERROR = 500
+NOT_FOUND, CONFLICT, UNPROCESSABLE = 404, 409, 422
+CHANGE_IT = "Change it in a compatible way (schemas/README.md), or register it under a new topic."
+RIGHTS = "Is the setting registry_url right, and may the user do that? See docs/security.md."
+JSON = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+
+retried = retry(
+    retry=retry_if_exception_type(Unavailable),
+    wait=wait_random_exponential(multiplier=0.1, max=2),
+    stop=stop_after_delay(30),
+    reraise=True,
+)
 
 
 def subject_of(topic: str) -> str:
@@ -35,66 +49,155 @@ def subject_of(topic: str) -> str:
     return f"{topic}-value"
 
 
-def register_all(settings: Settings) -> dict[str, int]:
-    """Register every topic's schema under its subject; returns the ids by record name.
+class Registry:
+    """A client of the registry, with the schemas that it has looked up, by id.
 
-    A schema already registered keeps its id. Raises LedgerError when the registry refuses a
-    schema as incompatible with what was there, Unavailable when it does not answer.
+    Every method raises Unavailable when the registry does not answer.
     """
-    client = connection.schemas(settings, SchemaRegistryClient)
-    ids = {}
-    for topic in topics(settings).all():
-        if topic.schema is not None:
-            ids[topic.schema] = _register(client, subject_of(topic.name), topic.schema)
-    return ids
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._writers: dict[int, Schema] = {}
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(**connection.registry(self._settings))
+
+    @cached_property
+    def _blocking(self) -> httpx.Client:
+        return httpx.Client(**connection.registry(self._settings))
+
+    async def get(self, path: str) -> Any:
+        """What the registry has at `path`, as JSON; None for nothing."""
+        with self._answering():
+            return _found(await self._client.get(path))
+
+    async def learn(self, schema_id: int) -> None:
+        """Look a schema up for `writer`, if that was not done before. Raises as `writer`."""
+        if schema_id not in self._writers:
+            self._keep(schema_id, await self.get(f"schemas/ids/{schema_id}"))
+
+    def writer(self, schema_id: int) -> Schema:
+        """The schema of an id, ready to read with; blocks where it was not looked up before.
+
+        Raises ValueError for one that the registry does not know, or that nobody reads with.
+        """
+        if schema_id not in self._writers:
+            with self._answering():
+                found = _found(self._blocking.get(f"schemas/ids/{schema_id}"))
+            self._keep(schema_id, found)
+        return self._writers[schema_id]
+
+    def _keep(self, schema_id: int, found: Any) -> None:
+        if found is None:
+            raise ValueError(f"the registry knows no schema {schema_id}")
+        self._writers[schema_id] = readable_or_error(schema_in(found), schema_id)
+
+    def ids(self, names: Collection[str] | None = None) -> dict[str, int]:
+        """The ids of our schemas `names`, or of all, by record name; blocks.
+
+        Raises LedgerError for one that is not registered.
+        """
+        ids = {}
+        for subject, name in self._subjects(names):
+            found = self._id_of(subject, name)
+            if found is None:
+                raise LedgerError(
+                    f"Schema {name} is not registered under {subject} in this version. Run "
+                    "`faust-ledger up`, or register schemas/ with your registry, and start again; "
+                    "a client that is newer than its ledger waits for that."
+                )
+            ids[name] = found
+        return ids
+
+    def register(self) -> dict[str, int]:
+        """Register all our schemas; returns the ids by record name. Blocks.
+
+        A schema already registered keeps its id. Raises LedgerError for one that is refused.
+        """
+        return {name: self._register(subject, name) for subject, name in self._subjects(None)}
+
+    def _subjects(self, names: Collection[str] | None) -> Iterator[tuple[str, str]]:
+        for topic in topics(self._settings).all():
+            if topic.schema is not None and (names is None or topic.schema in names):
+                yield subject_of(topic.name), topic.schema
+
+    @retried
+    def _register(self, subject: str, name: str) -> int:
+        known = self._id_of(subject, name)
+        if known is not None:
+            return known
+        level = self._send("PUT", f"config/{subject}", {"compatibility": COMPATIBILITY})
+        self._taken(level, subject, name)
+        answer = self._send("POST", f"subjects/{subject}/versions", _body(name))
+        return int(self._taken(answer, subject, name)["id"])
+
+    def _id_of(self, subject: str, name: str) -> int | None:
+        answer = self._send("POST", f"subjects/{subject}", _body(name))
+        found = None if answer.status_code == NOT_FOUND else self._taken(answer, subject, name)
+        return None if found is None else int(found["id"])
+
+    def _send(self, method: str, path: str, body: dict[str, str]) -> httpx.Response:
+        with self._answering():
+            return self._blocking.request(method, path, content=json.dumps(body), headers=JSON)
+
+    def _taken(self, answer: httpx.Response, subject: str, name: str) -> Any:
+        """The answer of a registry that accepts a schema. Raises LedgerError for a refusal."""
+        if answer.is_client_error:
+            wrong = answer.status_code in (CONFLICT, UNPROCESSABLE)
+            raise LedgerError(
+                f"The registry refuses schema {name} under {subject}: {_why(answer)}. "
+                + (CHANGE_IT if wrong else RIGHTS)
+            )
+        with self._answering():
+            return answer.raise_for_status().json()
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.HTTPError, ValueError) as error:
+            # ValueError: a proxy in front of the registry answers in HTML.
+            raise Unavailable(
+                f"The schema registry at {shown_url(self._settings.registry_url)} does not answer: "
+                f"{hidden(repr(error))}. Is it up (`faust-ledger status`), and is the setting "
+                "registry_url right?"
+            ) from error
+
+
+def _body(name: str) -> dict[str, str]:
+    return {"schema": json.dumps(schemas.load(name)), "schemaType": "AVRO"}
+
+
+def _found(answer: httpx.Response) -> Any:
+    return None if answer.status_code == NOT_FOUND else answer.raise_for_status().json()
+
+
+def _why(answer: httpx.Response) -> str:
+    """The status, and the registry's own sentence where it has one."""
+    try:
+        sentence = f": {answer.json()['message']}"
+    except (ValueError, LookupError, TypeError):
+        sentence = ""
+    return hidden(f"{answer.status_code} {answer.reason_phrase}{sentence}")
+
+
+def register_all(settings: Settings) -> dict[str, int]:
+    """Register every topic's schema under its subject; as `Registry.register`."""
+    return Registry(settings).register()
 
 
 def known_ids(settings: Settings) -> dict[str, int]:
-    """The ids of our schemas, by record name; a worker registers nothing.
+    """The ids of our schemas, by record name; a worker registers nothing. As `Registry.ids`."""
+    return retried(Registry(settings).ids)()
 
-    Raises LedgerError for one that is not registered.
+
+def codec_of(settings: Settings) -> "Codec":
+    """A codec that also reads what older and newer versions of ours write.
+
+    Raises as `known_ids` does.
     """
-    client = connection.schemas(settings, SchemaRegistryClient)
-    ids = {}
-    for topic in topics(settings).all():
-        if topic.schema is not None:
-            ids[topic.schema] = _register(
-                client, subject_of(topic.name), topic.schema, look_only=True
-            )
-    return ids
-
-
-@retry(
-    retry=retry_if_exception_type(Unavailable),
-    wait=wait_random_exponential(multiplier=0.1, max=2),
-    stop=stop_after_delay(30),
-    reraise=True,
-)
-def _register(
-    client: SchemaRegistryClient, subject: str, name: str, *, look_only: bool = False
-) -> int:
-    try:
-        ours = schema.AvroSchema(schemas.load(name))
-        known = client.check_version(subject, ours)
-        if known is not None:
-            return int(known.schema_id)
-        if look_only:
-            raise LedgerError(
-                f"Schema {name} is not registered under {subject} in this version. Run "
-                "`faust-ledger up`, or register schemas/ with your registry, and start again."
-            )
-        client.update_compatibility(level=COMPATIBILITY, subject=subject)
-        return int(client.register(subject, ours))
-    except ClientError as error:
-        if error.http_code is not None and error.http_code < SERVER_ERROR:
-            raise LedgerError(
-                f"The registry refuses schema {name} under {subject}: {hidden(error.message)}. "
-                "Change it "
-                "in a compatible way (schemas/README.md), or register it under a new topic."
-            ) from error
-        raise Unavailable(f"The schema registry fails: {hidden(str(error))}") from error
-    except httpx.HTTPError as error:
-        raise Unavailable(f"The schema registry does not answer: {hidden(str(error))}") from error
+    return Codec(known_ids(settings), Registry(settings).writer)
 
 
 def _unknown(schema_id: int) -> Schema:
@@ -105,13 +208,12 @@ def _unknown(schema_id: int) -> Schema:
 class Codec:
     """Writes and reads our own records as the registry's wire format: 0, schema id, Avro binary.
 
-    `look_up` gives the schema of an id that is not this version's, once; it raises ValueError for
-    one that nobody knows, Unavailable to be asked again.
+    `look_up` gives the schema of an id that is not this version's; it raises ValueError for one
+    that nobody knows, Unavailable to be asked again.
     """
 
     ids: dict[str, int]
     look_up: Callable[[int], Schema] = _unknown
-    _writers: dict[int, Schema] = field(default_factory=dict)
 
     def head(self, name: str) -> bytes:
         """What a record of ours begins with."""
@@ -123,38 +225,17 @@ class Codec:
 
     def decode(self, name: str, value: bytes) -> dict[str, Any]:
         """Raises ValueError for what no version of ours wrote, Unavailable as `look_up` does."""
-        if len(value) < HEADER.size or value[0]:
-            raise ValueError("it is not framed for the schema registry")
-        schema_id = HEADER.unpack_from(value)[1]
+        schema_id = schema_id_of(value)
         if schema_id == self.ids[name]:
             return avro.decode(name, value, HEADER.size)
-        if schema_id not in self._writers:
-            self._writers[schema_id] = self.look_up(schema_id)
-        writer = self._writers[schema_id]
+        writer = self.look_up(schema_id)
         row: dict[str, Any] = avro.decode_as(writer, value, HEADER.size, avro.parsed(name))
         return row
 
 
-def codec_of(settings: Settings) -> Codec:
-    """A codec that also reads what older and newer versions of ours write.
-
-    Raises as `known_ids` does.
-    """
-    client = httpx.Client(**connection.registry(settings))
-
-    def look_up(schema_id: int) -> Schema:
-        try:
-            answer = client.get(f"schemas/ids/{schema_id}")
-            found = None
-            if answer.status_code != NOT_FOUND:
-                found = answer.raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
-            # ValueError: what stands before the registry says in HTML that it is away.
-            raise Unavailable(
-                f"The schema registry does not answer: {hidden(repr(error))}"
-            ) from error
-        if found is None:
-            raise ValueError(f"the registry knows no schema {schema_id}")
-        return readable_or_error(schema_in(found), schema_id)
-
-    return Codec(known_ids(settings), look_up)
+def schema_id_of(value: bytes) -> int:
+    """The id of the schema that `value` names. Raises ValueError for what names none."""
+    if len(value) < HEADER.size or value[0]:
+        raise ValueError("it is not framed for the schema registry")
+    found: int = HEADER.unpack_from(value)[1]
+    return found

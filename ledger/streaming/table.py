@@ -13,7 +13,7 @@ from aiokafka import ConsumerRecord
 
 from ledger.errors import LedgerError
 from ledger.health.waiting import waited_for
-from ledger.streaming.log import Log, portions, say_dropped
+from ledger.streaming.log import Log, log_dropped, portions
 from ledger.streaming.store import Store
 
 _RESTORED = b"\x00changelog"
@@ -84,7 +84,7 @@ class ChangelogTable:
         try:
             return self._version(record.key or b"", record.value or b"")
         except ValueError as error:
-            say_dropped(record, error)
+            log_dropped(record, error)
             return None
 
     def _ours(self, key: bytes, newer: Mapping[bytes, bytes]) -> bytes | None:

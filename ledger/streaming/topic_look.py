@@ -1,4 +1,4 @@
-"""Topics as the broker has them: read whole, and single settings set."""
+"""Topics as the broker has them: described, and single settings altered."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from aiokafka.protocol.types import Array, Boolean, Int8, Int16, Int32, Schema, 
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import connection
-from ledger.streaming.topic_rules import Has, rules
+from ledger.streaming.topic_rules import ActualTopic, rules
 
 if TYPE_CHECKING:
     from ledger.streaming.topics import Topic
@@ -78,15 +78,18 @@ class AlterSome(Request[AlterSomeConfigs]):
 
 
 @dataclass
-class Seen:
-    """Topics by name; one that is not there is in none. `hidden`: this user may not look at it."""
+class TopicsFound:
+    """Existing topics by name. `hidden`: those that this user may not describe."""
 
-    topics: dict[str, Has] = field(default_factory=dict)
+    topics: dict[str, ActualTopic] = field(default_factory=dict)
     hidden: list[str] = field(default_factory=list)
 
 
-class Broker:
-    """Asks any broker about topics; an async context manager. Every call raises Unavailable."""
+class TopicAdmin:
+    """Describes and alters topics, at any broker; an async context manager.
+
+    Every call raises Unavailable.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -98,27 +101,27 @@ class Broker:
             await self._client.bootstrap()
         except (KafkaError, OSError) as error:
             await self._client.close()
-            why = await connection.why_away(self._settings)
+            why = await connection.why_unavailable(self._settings)
             raise Unavailable(
-                f"Kafka at {self._settings.bootstrap_servers} lets nobody in: {why}"
+                f"Cannot connect to Kafka at {self._settings.bootstrap_servers}: {why}"
             ) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def look(self, wanted: "Iterable[Topic]") -> Seen:
+    async def look(self, wanted: "Iterable[Topic]") -> TopicsFound:
         """Partitions, copies and settings of these topics."""
         known = {topic.name: topic for topic in wanted}
         shapes, hidden = await self._shapes(known)
         configs = await self._configs([known[name] for name in shapes])
-        seen = Seen(hidden=hidden + [name for name in shapes if name not in configs])
+        seen = TopicsFound(hidden=hidden + [name for name in shapes if name not in configs])
         for name, (partitions, copies) in shapes.items():
-            seen.topics[name] = Has(partitions, copies, configs.get(name))
+            seen.topics[name] = ActualTopic(partitions, copies, configs.get(name))
         return seen
 
     async def partitions(self, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
-        """How many each topic has that is there; and those that this user may not look at."""
+        """How many each existing topic has; and the topics that this user may not describe."""
         shapes, hidden = await self._shapes(names)
         return {name: partitions for name, (partitions, _) in shapes.items()}, hidden
 
@@ -136,7 +139,7 @@ class Broker:
         return shapes, hidden
 
     async def _configs(self, wanted: "list[Topic]") -> dict[str, dict[str, str | None]]:
-        """Of those that this user may look at."""
+        """The settings of the topics that this user may describe."""
         if not wanted:
             return {}
         names = [(TOPIC_RESOURCE, each.name, list(rules(each, 1))) for each in wanted]
@@ -146,7 +149,7 @@ class Broker:
             if code == TopicAuthorizationFailedError.errno:
                 continue
             if code == UnknownTopicOrPartitionError.errno:
-                raise Unavailable(f"{name} was removed while it was looked at.")
+                raise Unavailable(f"{name} was removed while it was described.")
             _require(code, message, f"The settings of {name} cannot be read")
             found[name] = {entry[0]: entry[1] for entry in entries}
         return found

@@ -23,7 +23,7 @@ IN_SYNC = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Has:
+class ActualTopic:
     """A topic as the broker has it.
 
     `copies`: the fewest of any partition. `config`: effective values, the broker's defaults
@@ -38,7 +38,7 @@ class Has:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TopicRule:
     """One setting: `value` mends it, `must` says what is right, `holds` decides."""
 
     value: str
@@ -50,7 +50,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TopicDifference:
     """One setting of one topic that is not as it must be; `mend` is the value that mends it.
 
     `mend` is None where no setting of the topic does. `ignored`: more partitions, and the settings
@@ -73,7 +73,7 @@ class Difference:
         )
 
 
-def rules(topic: "Topic", copies: int) -> dict[str, Rule]:
+def rules(topic: "Topic", copies: int) -> dict[str, TopicRule]:
     """By setting, of a topic with so many copies of each partition."""
     found = {
         name: _exactly(value, _WHY[name, value] if (name, value) in _WHY else _WHY[name, ""])
@@ -83,13 +83,13 @@ def rules(topic: "Topic", copies: int) -> dict[str, Rule]:
     size = int(topic.config["max.message.bytes"])
     if not topic.foreign:
         found["max.message.bytes"] = _at_least(size, "a larger batch would be refused")
-        found["compression.type"] = Rule(
+        found["compression.type"] = TopicRule(
             "producer", "producer or uncompressed", "readers may not know the broker's compression",
             {"producer", "uncompressed"}.__contains__,
         )  # fmt: skip
     found["segment.bytes"] = _at_least(size, "no batch may be larger than a segment")
     enough = min(IN_SYNC, copies)
-    found["min.insync.replicas"] = Rule(
+    found["min.insync.replicas"] = TopicRule(
         str(enough), f"from {enough} to {copies}",
         "what was acknowledged is on so many brokers, and none can be appended above all of them",
         lambda has: enough <= int(has) <= copies,
@@ -103,7 +103,7 @@ def rules(topic: "Topic", copies: int) -> dict[str, Rule]:
         )
     else:
         for name in ("local.retention.ms", "local.retention.bytes"):
-            found[name] = Rule(
+            found[name] = TopicRule(
                 "-2", "-2 or -1", "the brokers' own disks keep the whole record",
                 {"-1", "-2"}.__contains__, newer=True,
             )  # fmt: skip
@@ -122,8 +122,8 @@ _WHY = {
 }  # fmt: skip
 
 
-def _exactly(value: str, why: str) -> Rule:
-    return Rule(value, value, why, lambda has: _same(has, value))
+def _exactly(value: str, why: str) -> TopicRule:
+    return TopicRule(value, value, why, lambda has: _same(has, value))
 
 
 def _same(has: str, value: str) -> bool:
@@ -131,13 +131,18 @@ def _same(has: str, value: str) -> bool:
     return set(has.replace(" ", "").split(",")) == set(value.split(","))
 
 
-def _at_least(value: int, why: str) -> Rule:
-    return Rule(str(value), f"at least {value}", why, lambda has: int(has) >= value)
+def _at_least(value: int, why: str) -> TopicRule:
+    return TopicRule(str(value), f"at least {value}", why, lambda has: int(has) >= value)
 
 
 def differences(
-    topic: "Topic", has: Has | None, *, copies: int, servers: str, ignore_added: bool = False
-) -> list[Difference]:
+    topic: "Topic",
+    has: ActualTopic | None,
+    *,
+    copies: int,
+    servers: str,
+    ignore_added: bool = False,
+) -> list[TopicDifference]:
     """How a topic differs from what it must be; `has` None for one that is not there.
 
     `copies`: those that the settings ask for. `servers`: for the commands. `ignore_added`: the
@@ -146,7 +151,7 @@ def differences(
     if has is None:
         missing = "nothing of what it held can be read"
         command = f"if it was lost, {LOST_PAGE}; in a new ledger, `faust-ledger topics create`"
-        return [Difference(topic.name, MISSING, "missing", "there", missing, command)]
+        return [TopicDifference(topic.name, MISSING, "missing", "there", missing, command)]
     return [
         *_of_partitions(topic, has, ignore_added=ignore_added),
         *_of_copies(topic, has, copies, servers),
@@ -154,7 +159,9 @@ def differences(
     ]
 
 
-def _of_partitions(topic: "Topic", has: Has, *, ignore_added: bool) -> Iterator[Difference]:
+def _of_partitions(
+    topic: "Topic", has: ActualTopic, *, ignore_added: bool
+) -> Iterator[TopicDifference]:
     if has.partitions == topic.partitions:
         return
     if has.partitions < topic.partitions:
@@ -165,22 +172,24 @@ def _of_partitions(topic: "Topic", has: Has, *, ignore_added: bool) -> Iterator[
             "and what is in the partitions beyond is nobody's"
         )
     stray = f", with {has.stray} records beyond" if has.stray else ""
-    yield Difference(
+    yield TopicDifference(
         topic.name, PARTITIONS, f"{has.partitions}{stray}", str(topic.partitions), why, PAGE,
         ignored=ignore_added and has.partitions > topic.partitions and not has.stray,
     )  # fmt: skip
 
 
-def _of_copies(topic: "Topic", has: Has, copies: int, servers: str) -> Iterator[Difference]:
+def _of_copies(
+    topic: "Topic", has: ActualTopic, copies: int, servers: str
+) -> Iterator[TopicDifference]:
     if has.copies < copies:
-        yield Difference(
+        yield TopicDifference(
             topic.name, COPIES, str(has.copies), f"at least {copies}",
             "the loss of a broker's disk must lose nothing",
             f"kafka-reassign-partitions.sh --bootstrap-server {servers}, see {PAGE}",
         )  # fmt: skip
 
 
-def _of_config(topic: "Topic", has: Has, servers: str) -> Iterator[Difference]:
+def _of_config(topic: "Topic", has: ActualTopic, servers: str) -> Iterator[TopicDifference]:
     if has.config is None:
         return
     for name, rule in rules(topic, has.copies).items():
@@ -188,7 +197,7 @@ def _of_config(topic: "Topic", has: Has, servers: str) -> Iterator[Difference]:
         if value is None and rule.newer:
             continue
         if value is None or not _holds(rule, value):
-            yield Difference(
+            yield TopicDifference(
                 topic.name, name, "not set" if value is None else value, rule.must, rule.why,
                 f"kafka-configs.sh --bootstrap-server {servers} --alter --entity-type topics "
                 f"--entity-name {topic.name} --add-config {name}={rule.value}",
@@ -196,14 +205,14 @@ def _of_config(topic: "Topic", has: Has, servers: str) -> Iterator[Difference]:
             )  # fmt: skip
 
 
-def _holds(rule: Rule, value: str) -> bool:
+def _holds(rule: TopicRule, value: str) -> bool:
     try:
         return rule.holds(value)
     except ValueError:
         return False
 
 
-def told(found: list[Difference]) -> str:
+def told(found: list[TopicDifference]) -> str:
     """One message of all of them, for a person."""
     lines = "\n".join(f"  {each}" for each in found)
     hint = (

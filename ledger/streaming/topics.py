@@ -12,12 +12,12 @@ from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.log import Log
-from ledger.streaming.topic_look import Broker, Seen
+from ledger.streaming.topic_look import TopicAdmin, TopicsFound
 from ledger.streaming.topic_rules import (
     MISSING,
     PAGE,
     PARTITIONS,
-    Difference,
+    TopicDifference,
     differences,
     rules,
     told,
@@ -84,7 +84,7 @@ def topics(settings: Settings) -> Topics:
 
     # The broker's clock, so that recorded_at is the same on every replay. The broker unpacks what
     # producers compress: the size limit then holds for what a worker has to hold in memory, where
-    # a compressed batch of a mebibyte could be gigabytes (measured: 30 MB of zeros pass as zstd).
+    # a compressed batch of a mebibyte could be gigabytes.
     unpacked = {"compression.type": "uncompressed"}
     taken = FOREVER | unpacked | {"message.timestamp.type": "LogAppendTime"}
     return Topics(
@@ -108,7 +108,7 @@ class Changes:
     """What was done to the topics: names of those created, and the settings that were mended."""
 
     created: list[str]
-    mended: list[Difference]
+    mended: list[TopicDifference]
 
 
 async def bring_about(settings: Settings) -> Changes:
@@ -119,9 +119,9 @@ async def bring_about(settings: Settings) -> Changes:
     when Kafka does not answer.
     """
     created: list[str] = []
-    mended: dict[tuple[str, str], Difference] = {}
+    mended: dict[tuple[str, str], TopicDifference] = {}
     until = time.monotonic() + VISIBLE_SECONDS
-    async with Broker(settings) as broker:
+    async with TopicAdmin(settings) as broker:
         # Again until it shows: one that was just deleted is still seen for a moment, and what was
         # just made or set is not seen yet.
         while wrong := await _differing_still(settings, broker):
@@ -139,7 +139,7 @@ async def bring_about(settings: Settings) -> Changes:
     return Changes(created, list(mended.values()))
 
 
-async def _differing_still(settings: Settings, broker: Broker) -> list[Difference]:
+async def _differing_still(settings: Settings, broker: TopicAdmin) -> list[TopicDifference]:
     """All but partitions, whose number must be right."""
     seen = await broker.look(topics(settings).all())
     if seen.hidden:
@@ -151,7 +151,7 @@ async def _differing_still(settings: Settings, broker: Broker) -> list[Differenc
     return [each for each in differing(settings, seen) if each.setting != PARTITIONS]
 
 
-def _changes(mendable: Iterable[Difference]) -> dict[str, dict[str, str]]:
+def _changes(mendable: Iterable[TopicDifference]) -> dict[str, dict[str, str]]:
     changes: dict[str, dict[str, str]] = {}
     for each in mendable:
         changes.setdefault(each.topic, {})[each.setting] = str(each.mend)
@@ -168,10 +168,10 @@ def create_all(settings: Settings) -> list[str]:
     return asyncio.run(create(settings))
 
 
-def differing(settings: Settings, seen: Seen) -> list[Difference]:
+def differing(settings: Settings, seen: TopicsFound) -> list[TopicDifference]:
     """How the topics differ from what the ledger of `settings` rests on, in the order of the flow.
 
-    Without what this user may not look at.
+    Without those that this user may not describe.
     """
     return [
         found
@@ -186,14 +186,14 @@ def differing(settings: Settings, seen: Seen) -> list[Difference]:
 
 
 async def look(
-    settings: Settings, *, broker: Broker | None = None
-) -> tuple[list[Difference], list[str]]:
-    """The differences, and the topics that this user may not look at, in whole or in part.
+    settings: Settings, *, broker: TopicAdmin | None = None
+) -> tuple[list[TopicDifference], list[str]]:
+    """The differences, and the topics that this user may not describe, in whole or in part.
 
     Raises Unavailable when Kafka does not answer.
     """
     if broker is None:
-        async with Broker(settings) as opened:
+        async with TopicAdmin(settings) as opened:
             return await look(settings, broker=opened)
     seen = await broker.look(topics(settings).all())
     for topic in topics(settings).all():
@@ -214,7 +214,7 @@ async def _records_in(settings: Settings, topic: str, partitions: Iterable[int])
     return sum(end - first for first, end in held)
 
 
-def _require_partitions(settings: Settings, seen: Seen) -> None:
+def _require_partitions(settings: Settings, seen: TopicsFound) -> None:
     for topic in topics(settings).all():
         has = seen.topics.get(topic.name)
         if has is None or has.partitions == topic.partitions:
@@ -252,7 +252,7 @@ async def _create(settings: Settings, names: list[str]) -> None:
 
 
 def _config(topic: Topic, copies: int) -> dict[str, str]:
-    """All that matters said outright, whatever the broker's defaults are or become."""
+    """All settings that matter, explicitly, whatever the broker's defaults are or become."""
     given = {
         name: rule.value
         for name, rule in rules(topic, copies).items()

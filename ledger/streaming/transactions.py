@@ -2,7 +2,7 @@
 
 Any four bytes are a schema id, so what is asked of the registry is bounded: whether there are new
 versions of our subject, once for all records that wait to know; and, of ids that are none of
-those, a few a second, which only tells one refusal from another.
+those, a few a second, which only distinguishes two refusals.
 """
 
 import asyncio
@@ -10,20 +10,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 from fastavro.types import Schema
 
 from ledger.domain import avro, published
 from ledger.domain.refusal import Reason, Refused
-from ledger.errors import Unavailable
 from ledger.settings import Settings
-from ledger.streaming import connection
-from ledger.streaming.registry import HEADER, NOT_FOUND, subject_of
+from ledger.streaming.registry import HEADER, Registry, subject_of
 from ledger.streaming.topics import topics
 from ledger.streaming.writers import readable, schema_in
 
 LOOKS_APART = 0.1
-"""Seconds from one look at our subject's versions to the next."""
+"""Seconds between two lookups of our subject's versions."""
 QUESTIONS, QUESTIONS_A_SECOND = 16, 2
 """About ids that are not ours: so many at once, and then more. Each is milliseconds of Python."""
 FOREIGN_KEPT = 65_536
@@ -38,8 +35,8 @@ UNFRAMED = Refused(
 class Subject:
     """The versions of our schema in the registry, by id. Others' schemas are never parsed."""
 
-    def __init__(self, client: httpx.AsyncClient, subject: str) -> None:
-        self._client, self.name = client, subject
+    def __init__(self, registry: Registry, subject: str) -> None:
+        self._registry, self.name = registry, subject
         self.known: dict[int, Schema | Refused] = {}
         self._versions: set[int] = set()
         self._looking = asyncio.Lock()
@@ -60,30 +57,23 @@ class Subject:
                 self._done = self._begun
 
     async def _learn(self) -> None:
-        versions = await self.get(f"subjects/{self.name}/versions") or []
+        versions = await self._registry.get(f"subjects/{self.name}/versions") or []
         for version in versions:
             if version not in self._versions:
-                found = await self.get(f"subjects/{self.name}/versions/{version}")
+                found = await self._registry.get(f"subjects/{self.name}/versions/{version}")
                 if found is not None:
                     self._take(found)
                     self._versions.add(version)
+
+    async def has(self, schema_id: int) -> bool:
+        """Whether the registry has the schema, under whatever subject; it is not read."""
+        return await self._registry.get(f"schemas/ids/{schema_id}") is not None
 
     def _take(self, found: Mapping[str, Any]) -> None:
         schema_id = int(found["id"])
         readable_ = readable(schema_in(found), schema_id, read_as="Transaction")
         ours = avro.parsed("Transaction")
         self.known[schema_id] = ours if readable_ == ours else readable_
-
-    async def get(self, path: str) -> Any:
-        """What the registry has there, None for nothing."""
-        try:
-            answer = await self._client.get(path)
-            if answer.status_code == NOT_FOUND:
-                return None
-            return answer.raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
-            # ValueError: what stands before the registry says in HTML that it is away.
-            raise Unavailable(f"The schema registry does not answer: {error!r}") from error
 
 
 class Foreign:
@@ -106,7 +96,7 @@ class Foreign:
         self._counted = now
         asked = unsure[: int(self._left)]
         self._left -= len(asked)
-        found = await asyncio.gather(*(self._subject.get(f"schemas/ids/{each}") for each in asked))
+        found = await asyncio.gather(*map(self._subject.has, asked))
         if len(self._known) < FOREIGN_KEPT:
             self._known |= {each for each, there in zip(asked, found, strict=True) if there}
 
@@ -125,9 +115,8 @@ class TransactionReader:
     @classmethod
     def of(cls, settings: Settings) -> "TransactionReader":
         """A reader of the transactions topic that `settings` name."""
-        # One client that keeps its connections.
-        client = httpx.AsyncClient(**connection.registry(settings))
-        subject = Subject(client, subject_of(topics(settings).transactions.name))
+        name = subject_of(topics(settings).transactions.name)
+        subject = Subject(Registry(settings), name)
         return cls(subject, settings.max_transaction_bytes)
 
     async def prepare(self, values: Iterable[bytes | None]) -> None:

@@ -1,8 +1,8 @@
-"""Schemas that others wrote with: which of them are read at all, for what they let a value do.
+"""Schemas that others wrote with: which of them are safe to read with.
 
-Whoever may register a compatible version of our schema chooses what a worker's decoder walks
-through. Measured with fastavro: a record that contains itself overflows the C stack at some 30,000
-levels, and a list of items that take no bytes runs for ever on ten bytes.
+Anybody who may register a compatible version of our schema chooses what a worker's decoder walks
+through. In fastavro a record that contains itself overflows the C stack at some 30,000 levels, and
+a list of items that take no bytes runs for ever on ten bytes.
 """
 
 import json
@@ -28,8 +28,8 @@ HARMLESS = frozenset({"uuid"})
 def readable(writer: Any, schema_id: int, *, read_as: str | None = None) -> Schema | Refused:
     """The schema ready to read with, or why nothing is read with it.
 
-    `read_as` names the schema of ours that its values become: what says another unit in a field of
-    that is refused, for it would be read as ours.
+    `read_as` names the schema of ours that its values become: a field in another unit
+    is refused, for it would be read as ours.
     """
     try:
         why = _Walk.over(writer).why(read_as)
@@ -51,7 +51,7 @@ def readable_or_error(writer: Any, schema_id: int) -> Schema:
 
 
 def schema_in(answer: Any) -> Any:
-    """The schema in what a registry says of an id or a version, as JSON; its text where it is none.
+    """The schema in the registry's answer, as JSON; as text where it is none.
 
     Raises ValueError for an answer without one.
     """

@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from psycopg import sql
 from sqlalchemy import make_url
 
-from ledger.health import causes
+from ledger.health.checks.topics import Positions, read_positions
 from ledger.settings import Settings
 from ledger.stack import files, identity, postgres
 from ledger.stack.prepare import prepare
@@ -59,9 +59,9 @@ class Another:
             self.supervisor.wait(60)
             self.supervisor = None
 
-    def known(self) -> causes.Known:
+    def known(self) -> Positions:
         """What its topics and its database have."""
-        return asyncio.run(causes._known(self.settings))
+        return asyncio.run(read_positions(self.settings))
 
     def publish(self) -> None:
         """One transaction in each shard; returns once they are compared."""

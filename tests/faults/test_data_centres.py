@@ -34,7 +34,7 @@ from ledger.client.reading import ledger_partitions
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import access, connection
-from ledger.streaming.topic_look import Broker
+from ledger.streaming.topic_look import TopicAdmin
 from ledger.streaming.topics import bring_about, topics
 from ledger.streaming.topics import look as topics_look
 from tests.faults.conftest import PLAN, Ledger, opened, times
@@ -352,7 +352,7 @@ def test_who_sees_the_settings_of_topics(
         assert found == [], "three copies, of which two are in sync, and all else as it must be"
         assert sorted(hidden) == ([] if role in ("finance", "service") else sorted(names))
         await require_topics(settings)
-        async with Broker(settings) as broker:
+        async with TopicAdmin(settings) as broker:
             with pytest.raises(LedgerError, match="TopicAuthorizationFailed"):
                 await broker.alter({names[0]: {"retention.ms": "5"}})
 
@@ -399,9 +399,9 @@ def test_nobody_comes_in_without_a_name(centres: Ledger, tmp_path: Path) -> None
         for how, stranger in strangers.items():
             came = not await refused(read(stranger, "ledger.balances"), KafkaConnectionError)
             assert not came, f"somebody came in {how}"
-        why = await connection.why_away(strangers["with a wrong password"])
+        why = await connection.why_unavailable(strangers["with a wrong password"])
         assert "does not let user admin in with this password" in why
-        assert "not trusted" in await connection.why_away(
+        assert "not trusted" in await connection.why_unavailable(
             strangers["trusting the system's authorities"]
         )
 

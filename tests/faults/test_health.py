@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg import sql
 
-from ledger.health import causes
+from ledger.health.checks.database import database
 from ledger.stack import files, identity, postgres
 from ledger.streaming.topics import topics
 from tests.faults.another import WORKER, Another, another
@@ -208,7 +208,7 @@ def test_application_stopped(ledger: Ledger) -> None:
 
 def of_database(world: World) -> str:
     """What `doctor` finds amiss with it."""
-    return "; ".join(each.detail for each in causes.of_database(world.settings) if not each.well)
+    return "; ".join(each.detail for each in database(world.settings) if not each.well)
 
 
 @pytest.mark.fault(

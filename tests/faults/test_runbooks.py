@@ -29,7 +29,7 @@ from ledger.stack import postgres
 from ledger.streaming import connection
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, known_ids
-from ledger.streaming.topic_look import Broker
+from ledger.streaming.topic_look import TopicAdmin
 from tests.builders import draft
 from tests.faults.conftest import long
 from tests.faults.runbook import follow
@@ -119,7 +119,7 @@ class Ledger:
         """Settings of topics, as somebody with Kafka's tools would."""
 
         async def work():
-            async with Broker(self.world.settings) as broker:
+            async with TopicAdmin(self.world.settings) as broker:
                 await broker.alter(changes)
 
         asyncio.run(work())

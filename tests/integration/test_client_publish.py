@@ -16,11 +16,11 @@ from ledger.client import (
     debit,
     transaction,
 )
-from ledger.client.reading import Reader
 from ledger.domain import avro
 from ledger.domain.partition import partition_of
 from ledger.domain.refusal import Reason
 from ledger.errors import LedgerError, Unavailable
+from ledger.streaming.reader import Reader
 from ledger.streaming.registry import HEADER
 from ledger.streaming.topics import topics
 
@@ -44,7 +44,7 @@ async def read_back(settings, receipts):
     async with Reader(settings) as reader:
         for receipt in receipts:
             tp = TopicPartition(topic, receipt.shard)
-            reader.place({tp: receipt.offset})
+            reader.assign({tp: receipt.offset})
             async for records in reader.until({tp: receipt.offset + 1}):
                 found |= {Receipt(each.partition, each.offset): each for each in records}
     return [found[receipt] for receipt in receipts]

@@ -21,7 +21,8 @@ from agents.runtime.app import LedgerApp
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import RECORD_BYTES, Run
 from agents.runtime.runtime import Graph
-from ledger.health.partitions import Health, Place
+from ledger.health.application import Health
+from ledger.health.partitions import PartitionHealth
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import Topic
 from tests.conftest import Stack
@@ -29,7 +30,7 @@ from tests.conftest import Stack
 SECONDS = 60
 
 
-class NotingPlace(Place):
+class NotingPlace(PartitionHealth):
     """A partition's place; `moved` is set when it is open."""
 
     def __init__(self, clock: Callable[[], float], moved: asyncio.Event) -> None:

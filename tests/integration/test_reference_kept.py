@@ -21,7 +21,7 @@ from ledger.streaming.founding import found
 from ledger.streaming.log import Log
 from ledger.streaming.reference import key_and_row
 from ledger.streaming.registry import codec_of, register_all
-from ledger.streaming.topic_look import Broker
+from ledger.streaming.topic_look import TopicAdmin
 from tests.conftest import Finished, Stack
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ def lose(settings: Settings) -> None:
     admin_does(settings, lambda admin: admin.delete_topics([name]))
 
     async def there() -> bool:
-        async with Broker(settings) as broker:
+        async with TopicAdmin(settings) as broker:
             return name in (await broker.partitions([name]))[0]
 
     until(lambda: not asyncio.run(there()), "it is gone")

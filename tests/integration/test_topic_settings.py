@@ -29,9 +29,10 @@ from ledger.settings import Settings
 from ledger.stack.prepare import prepare
 from ledger.streaming import topics
 from ledger.streaming.founding import found
-from ledger.streaming.log import LOOKUP_SECONDS, Log
+from ledger.streaming.log import Log
+from ledger.streaming.reader import LOOKUP_SECONDS
 from ledger.streaming.registry import codec_of, register_all
-from ledger.streaming.topic_look import Broker
+from ledger.streaming.topic_look import TopicAdmin
 from tests.conftest import Finished, Stack
 
 SOON_SECONDS = 10.0
@@ -79,7 +80,7 @@ def alter(settings: Settings, changes: dict[str, dict[str, str]]) -> None:
     """As somebody with kafka-configs.sh would."""
 
     async def scenario() -> None:
-        async with Broker(settings) as broker:
+        async with TopicAdmin(settings) as broker:
             await broker.alter({f"{settings.prefix}.{name}": to for name, to in changes.items()})
 
     asyncio.run(scenario())

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.domain.balance import NOTHING, Holding, Totals, totals_after
+from ledger.domain.balance import NOTHING, AccountStripes, Totals, totals_after
 from ledger.domain.run import Stripe
 from tests.builders import content, stripe
 
@@ -105,9 +105,9 @@ def told(draw: Callable[..., Any]) -> list[Said]:
     return said
 
 
-def take(holding: Holding, shard: int, said: Said) -> bool:
+def take(holding: AccountStripes, shard: int, said: Said) -> bool:
     how, totals = said
-    return holding.hear(shard, totals) if how == "live" else holding.settle(shard, totals)
+    return holding.decide(shard, totals) if how == "live" else holding.reconcile(shard, totals)
 
 
 def last(messages: list[Said], how: str) -> Totals:
@@ -119,7 +119,7 @@ def last(messages: list[Said], how: str) -> Totals:
 
 
 def balance_from(shards: list[list[Said]]) -> Any:
-    holding = Holding(2)
+    holding = AccountStripes(2)
     for shard, messages in enumerate(shards):
         for each in messages:
             take(holding, shard, each)
@@ -144,7 +144,7 @@ def test_order_and_repetition_make_no_difference(said: list[Said], data: Any) ->
 
 @given(st.lists(told(), min_size=1, max_size=3), st.data())
 def test_the_version_strictly_rises_with_each_change(shards: list[list[Said]], data: Any) -> None:
-    holding = Holding(2)
+    holding = AccountStripes(2)
     before = holding.balance("assets:a", "CAD")
     for shard in data.draw(st.lists(st.integers(0, len(shards) - 1), min_size=1, max_size=20)):
         news = take(holding, shard, data.draw(st.sampled_from(shards[shard])))
@@ -159,12 +159,12 @@ def test_the_version_strictly_rises_with_each_change(shards: list[list[Said]], d
 @given(st.lists(told(), max_size=4))
 def test_a_balance_is_the_sum_of_its_stripes(shards: list[list[Said]]) -> None:
     """However often it was put away and taken out again in between."""
-    holding = Holding(0)
+    holding = AccountStripes(0)
     for shard, messages in enumerate(shards):
         for each in messages:
             take(holding, shard, each)
     ahead = holding.ahead
-    holding = Holding.decode(holding.encode())
+    holding = AccountStripes.decode(holding.encode())
     holding.ahead = ahead
     balance = holding.balance("liabilities:a", "CAD")
     settled = [last(each, "settled") for each in shards]

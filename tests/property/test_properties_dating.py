@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.client.past import dated
-from ledger.domain.intake import Memory, decide
+from ledger.domain.decide import decide
+from ledger.domain.memory import Memory
 from ledger.domain.policy import DAY, Policy
 from ledger.domain.reference import Reference
 from ledger.domain.run import Watermark

@@ -23,13 +23,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import schemas
-from ledger.streaming.messages import Messages, balance
 from ledger.cli.output import time_option
 from ledger.client.imports import read_items
 from ledger.client.lines import parse_time, read
 from ledger.domain import account, avro, money
-from ledger.domain.balance import Balance, Holding, Totals
-from ledger.domain.reconcile import Difference
+from ledger.domain.balance import AccountStripes, Balance, Totals
+from ledger.domain.compare import Difference, Mark
+from ledger.domain.fold import Row
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Content, Outcomes, Refusal, Stripe, Watermark
@@ -38,11 +38,12 @@ from ledger.settings import Settings
 from ledger.settings import load as load_settings
 from ledger.stack import identity, record
 from ledger.stack.files import layout
-from ledger.streaming.batches import Batches, read_again
+from ledger.streaming.batches import FetchedBatches, read_again
 from ledger.streaming.decisions import valid_runs
+from ledger.streaming.messages import Messages, balance
 from ledger.streaming.reference import item_of
 from ledger.streaming.registry import Codec
-from ledger.streaming.stripe_rows import Mark, Row, Rows, key_of, stripe_of
+from ledger.streaming.stripe_rows import RowCodec, decode_mark, encode_mark, key_of, stripe_of
 from ledger.streaming.writers import readable, schema_in
 from tests.builders import (
     CASH,
@@ -94,7 +95,7 @@ ROWS: dict[str, list[bytes]] = {
     "Break": [Messages(CODEC, 3).break_(SIDES, (1, 2), state="open", detected_at=NOW)[1]],
     "Reject": [Messages(CODEC, 3).reject(
         Refusal(1, NOW, "t", "UNREADABLE", "", "why", b"k", b"v" * 40))[1]],
-    "Stripe": [Rows(CODEC).encode(Row(2, totals(1), totals(1), broken=False))],
+    "Stripe": [RowCodec(CODEC).encode(Row(2, totals(1), totals(1), broken=False))],
     "Transaction": [wire(each, CODEC.ids["Transaction"]) for each in MADE],
 }  # fmt: skip
 
@@ -157,7 +158,7 @@ def test_records_of_every_topic(name: str, chance: Random) -> None:
     # What was read can be written again.
     CODEC.encode(name, row)
     if name == "Stripe":
-        refused_or(Rows(CODEC).decode, ValueError, value)
+        refused_or(RowCodec(CODEC).decode, ValueError, value)
 
 
 @pytest.mark.parametrize(
@@ -300,14 +301,14 @@ def test_batches_of_records(chance: Random) -> None:
     spoilt = spoilt[:8] + struct.pack(">i", len(spoilt) - 12) + spoilt[12:]
     own = CorruptRecordException
     refused_or(read_again, own, spoilt)
-    records = refused_or(lambda: list(Batches(spoilt).next_batch() or ()), own)
+    records = refused_or(lambda: list(FetchedBatches(spoilt).next_batch() or ()), own)
     if records is not None:
         offsets = [each.offset for each in records]
         assert offsets == sorted(set(offsets))
         assert all(0 <= offset < 4 for offset in offsets)
 
 
-HELD = Holding(2)
+HELD = AccountStripes(2)
 HELD.settle(3, Totals(5, 0, 1, 9))
 
 
@@ -316,8 +317,8 @@ HELD.settle(3, Totals(5, 0, 1, 9))
 def test_rows_of_tables(chance: Random) -> None:
     """Of a disk that lost its mind; RocksDB's own sums find nearly all of that first."""
     refused_or(stripe_of, ValueError, damaged(chance, key_of(Stripe(CASH, "CAD"))))
-    refused_or(Mark.decode, ValueError, damaged(chance, Mark().encode()))
-    held = refused_or(Holding.decode, ValueError, damaged(chance, HELD.encode()))
+    refused_or(decode_mark, ValueError, damaged(chance, encode_mark(Mark())))
+    held = refused_or(AccountStripes.decode, ValueError, damaged(chance, HELD.encode()))
     if held is not None:
         refused_or(held.latest, ValueError, 3)
     refused_or(Totals.read, ValueError, damaged(chance, b"5 0 1 9").decode(errors="replace"))
@@ -402,5 +403,5 @@ def test_what_is_good_is_read() -> None:
     assert isinstance(read(LINE, created_at=NOW), dict)
     assert [len(read_items(ITEMS, kind)[0]) for kind in ("asset", "account")] == [1, 1]
     chance = Random(1)
-    assert len(list(Batches(batch(chance)).next_batch() or ())) > 0
+    assert len(list(FetchedBatches(batch(chance)).next_batch() or ())) > 0
     assert fastavro.parse_schema(schemas.load("Transaction"))

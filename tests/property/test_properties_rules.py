@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ledger.audit.findings import Kind
 from ledger.audit.judge import ACCEPTED, DUPLICATE
-from ledger.domain.intake import Received
+from ledger.domain.decide import Received
 from ledger.domain.policy import DAY, MINUTE, Policy
 from ledger.domain.reference import Account, Asset, ClockLimit, PolicyChange
 from ledger.domain.refusal import Reason

@@ -7,24 +7,25 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from agents.balances import BalancesPart
+from agents.folding import Folding
 from agents.intake import IntakeShard
 from agents.posting import PostingShard
 from agents.reconciliation import ReconciliationShard
-from agents.reference import ReferenceFollower
 from agents.runtime import app
 from agents.runtime.run_consumer import RunConsumer
 from agents.runtime.runs import Run
-from ledger.domain import fold, intake, transaction
+from ledger.domain import decide, fold, reversal, transaction
 from ledger.domain.balance import AccountStripes
 from ledger.domain.compare import Comparison
 from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
 from ledger.domain.sums import Sums
 from ledger.gl.memory import MemoryJournal
-from ledger.health.partitions import Place
+from ledger.health.partitions import PartitionHealth
 from ledger.streaming import stripe_rows
-from ledger.streaming.accepted import Mark as IntakeMark
+from ledger.streaming.accepted import AcceptedMark
 from ledger.streaming.log import Log
+from ledger.streaming.reference_follower import ReferenceFollower
 from ledger.streaming.table import ChangelogTable
 from tests.simulation.process import Process
 
@@ -78,16 +79,16 @@ MUTANTS = {
         ReconciliationShard, "_start_over", "await self._publisher.stripes(", "_ = ("
     ),
     "an opened shard does not fold what the log has beyond": Mutant(
-        ReconciliationShard, "_catch_up", "await self._fold_all(", "_ = ("
+        Folding, "catch_up", "await self._fold_all(", "_ = ("
     ),
     "an opened shard does not tell how far it is compared": Mutant(
-        ReconciliationShard, "_start_over", "self._publish_progress()", "pass"
+        ReconciliationShard, "_start_over", "self._comparing.publish_progress()", "pass"
     ),
     "an opened poster does not say what was posted": Mutant(
         PostingShard, "open", "if snapshot.watermark.decisions_offset >", "if False and None >"
     ),
     "a database that was put back is not looked at": Mutant(
-        PostingShard, "look", "if found != known and", "if False and"
+        PostingShard, "note_position", "if found != known and", "if False and"
     ),
     "the journal posts whatever it is told": Mutant(
         MemoryJournal, "post_all", "!= before", "is None"
@@ -112,7 +113,7 @@ MUTANTS = {
         Process, "lose_unflushed", "undo.pop()", "{key: was for key, was in undo.pop().items() if key != b'w'}"
     ),
     "an open partition says that it is being opened": Mutant(
-        Place, "opened", "self._set(State.GOING_ON)", "pass"
+        PartitionHealth, "opened", "self._set(State.GOING_ON)", "pass"
     ),
     "nobody asks for the lease": Mutant(
         app, "lease", "raise LeaseLost", "return None and"
@@ -121,7 +122,7 @@ MUTANTS = {
         IntakeShard, "_reach", "if self._reference.data.offset < offset:", "if False:"
     ),
     "new reference data is not put on record": Mutant(
-        IntakeShard, "reference_moved", "if self._noting is None or self._noting.done():", "if False:"
+        IntakeShard, "reference_moved", "self._noting.wake()", "pass"
     ),
     "the last registration of an asset decides its decimals": Mutant(
         Reference, "_add_asset", "if item.code not in self.registered:", "if True:"
@@ -139,7 +140,7 @@ MUTANTS = {
         ReferenceFollower, "_require_settings", "contradictions(self._settings, self.data)", "[]"
     ),
     "since when every id is remembered is forgotten": Mutant(
-        IntakeMark, "after", "policy.floor_after(self.floor, decision.recorded_until)", "self.floor"
+        AcceptedMark, "after", "policy.floor_after(self.floor, decision.recorded_until)", "self.floor"
     ),
     "what is older than every id remembered is new": Mutant(
         transaction, "_check_times", 'if draft["created_at"] < floor:', "if False:"
@@ -158,7 +159,7 @@ MUTANTS = {
         "void",
     ),
     "a poster speaks of what reconciliation counts still": Mutant(
-        PostingShard, "_say", "if watermark.decisions_offset < self._silent_until:", "if False:", "void"
+        PostingShard, "_publish", "if watermark.decisions_offset < self._silent_until:", "if False:", "void"
     ),
     "an opened poster forgets that it left something out": Mutant(
         PostingShard, "_left_out_until", "default=0)", "default=0) * 0", "void"
@@ -179,10 +180,10 @@ MUTANTS = {
         IntakeShard, "_catch_up", "run.outcomes, run.voided)", "run.outcomes)", "void"
     ),
     "what is void is a repetition when it comes again": Mutant(
-        intake, "_known_again", "if known.offset in memory.voided:", "if False:", "void"
+        decide, "_known_again", "if known.offset in memory.voided:", "if False:", "void"
     ),
     "a reversal that is void still reverses": Mutant(
-        intake, "_check_taken_back", "or reversed_at in memory.voided", "or False", "void"
+        reversal, "_check_taken_back", "or reversed_at in memory.voided", "or False", "void"
     ),
 }  # fmt: skip
 

@@ -18,7 +18,8 @@ from agents.runtime.runs import Run, joined
 from agents.runtime.runtime import Runtime
 from agents.runtime.stages import Stages
 from ledger.gl.journal import JournalUnavailable
-from ledger.health.partitions import Health, here
+from ledger.health.application import Health
+from ledger.health.partitions import current_partition
 from ledger.settings import Settings
 from ledger.streaming.table import Overtaken
 from tests.simulation.kafka import SimLog
@@ -286,6 +287,7 @@ class SimApp:
 
         return take
 
+
 class FaultyJournal:
     """The shared MemoryJournal as one process reaches it."""
 
@@ -355,7 +357,7 @@ class Process:
 
     def _start(self):
         self.app = app = SimApp(self)
-        here.set(app.runtime.health.own)
+        current_partition.set(app.runtime.health.own)
         if self.kind == "stream":
             app.serve(wiring.stream(app.runtime, Progress(app.runtime)))
         else:

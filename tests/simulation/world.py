@@ -11,16 +11,16 @@ import tenacity.wait
 from faust.types import TP
 
 import schemas  # noqa: F401 - read before the clock is replaced
-from agents import balances, intake, posting, reconciliation
+from agents import balances, comparing, folding, intake, poster, posting, reconciliation
 from ledger.domain import compare, sums
 from ledger.domain.policy import DAY, Policy
 from ledger.domain.reference import Account, Asset, ClockLimit, Leave, PolicyChange
 from ledger.domain.transaction import ordering_key
 from ledger.gl.journal import NotPostable
 from ledger.gl.memory import MemoryJournal
-from ledger.health.partitions import rows, sentences
+from ledger.health.rows import partition_rows, reasons
 from ledger.settings import Settings
-from ledger.streaming import accepted, account_store, log, table
+from ledger.streaming import accepted, account_store, append_queue, table
 from ledger.streaming.reference import key_and_row
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
@@ -324,7 +324,7 @@ class World:
             f"{process}: {sentence}"
             for group in self.groups.values()
             for process in group.live()
-            for sentence in sentences(rows(process.app.runtime.health))
+            for sentence in reasons(partition_rows(process.app.runtime.health))
         ]
 
     def _unsettled(self):
@@ -575,9 +575,9 @@ STRIKES = (
 )
 SMALL = (
     (balances, "CACHED", 2), (sums, "MAX_AHEAD", 3),
-    (balances, "RESTORED_AT_ONCE", 2), (reconciliation, "CACHED", 2), (reconciliation, "FOLD_BYTES", 1),
-    (reconciliation, "SCANNED_BEYOND", 1), (posting, "POST_BYTES", 1), (compare, "MAX_WAITING", 3),
-    (log, "TOGETHER_BYTES", 1),
+    (balances, "RESTORED_AT_ONCE", 2), (comparing, "CACHED", 2), (folding, "FOLD_BYTES", 1),
+    (reconciliation, "SCANNED_BEYOND", 1), (posting, "POST_BYTES", 1), (poster, "POST_BYTES", 1), (compare, "MAX_WAITING", 3),
+    (append_queue, "TOGETHER_BYTES", 1),
 )  # fmt: skip
 """Limits that are never reached otherwise."""
 SETTINGS = {
@@ -611,7 +611,7 @@ class patched:
         self._places = [
             (account_store, "Store", MemoryStore), (accepted, "Store", MemoryStore),
             (table, "Store", MemoryStore), (balances, "time", clock), (account_store, "time", clock),
-            (reconciliation, "time", clock), (intake, "TransactionReader", KnownReader),
+            (comparing, "time", clock), (intake, "TransactionReader", KnownReader),
             (intake, "time", clock),
         ]  # fmt: skip
         self._places.append((account_store, "KEPT_EACH", world.random.choice((0.0, 0.2, 1.0))))

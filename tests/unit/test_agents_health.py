@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agents.runtime.app import LeaseLost, LedgerApp, exit_of
-from agents.runtime.health import Ages, Told
+from agents.runtime.app import LeaseLost, exit_of, lease
+from agents.runtime.health import Ages, Answers
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.health.application import Health
 from ledger.health.exits import Exit, advice_of, meaning_of
-from ledger.health.partitions import Health
 from ledger.settings import Settings
 from ledger.streaming.table import Overtaken
 
@@ -40,7 +40,7 @@ def health(clock):
 
 @pytest.fixture
 def told(health, tmp_path):
-    return Told("stream", Settings(), health, tmp_path)
+    return Answers("stream", Settings(), health, tmp_path)
 
 
 def ready(told):
@@ -88,20 +88,20 @@ def test_ready_is_200_only_when_every_partition_goes_on(told, health, clock):
 
 
 def test_live_is_about_the_loop_alone(told, health, clock):
-    health.turn()
+    health.loop.ran()
     assert asyncio.run(told.live()).status == 200
     clock.now += 31
     assert asyncio.run(told.live()).status == 503
-    health.turn()
+    health.loop.ran()
     assert asyncio.run(told.live()).status == 200
 
 
 def test_metrics_say_the_same(told, health, clock):
     health.assign([("ledger.transactions", 4), ("ledger.posted", 4)])
     health.at(("ledger.transactions", 4)).opened()
-    health.transactions["refused", "NOT_BALANCED"] += 2
-    health.runs["intake"] += 3
-    health.breaks[4] = 1
+    health.counts.transactions["refused", "NOT_BALANCED"] += 2
+    health.counts.runs["intake"] += 3
+    health.counts.breaks[4] = 1
     clock.now += 7
     found = samples(told)
     assert found["faust_ledger_ready",] == 0
@@ -151,7 +151,7 @@ def test_each_end_has_a_status_of_its_own(error, status):
 
 def test_other_ends_are_put_into_words():
     assert meaning_of(-9) == "It was ended by signal 9."
-    assert meaning_of(1) == "It ended of itself."
+    assert meaning_of(1) == "It ended by itself."
     assert "log" in advice_of(1)
 
 
@@ -161,34 +161,35 @@ def test_every_status_is_in_the_operations_page():
         assert f"| {status.value} |" in page, status
 
 
-class App:
-    ledger, _consumer = Settings(session_timeout_seconds=10), True
-    age = 0.0
+SESSION = 10
 
-    def __init__(self, health):
-        self.health, self.consumer = health, self
+
+class Confirmed:
+    """A membership, confirmed `age` seconds ago."""
+
+    age = 0.0
 
     def unconfirmed(self):
         return self.age
 
 
 def test_a_broker_that_is_away_is_waited_for_and_a_worker_that_was_paused_ends(health, clock):
-    app = App(health)
-    health.turn()
-    LedgerApp.lease(app)
+    membership = Confirmed()
+    health.loop.ran()
+    lease(membership, health, SESSION)
     for _ in range(24):
         clock.now += 0.5
-        health.turn()
-    app.age = 12.0
+        health.loop.ran()
+    membership.age = 12.0
     with pytest.raises(Unavailable, match="for 12 s"):
-        LedgerApp.lease(app)
+        lease(membership, health, SESSION)
     clock.now += 6
-    app.age = 18.0
+    membership.age = 18.0
     with pytest.raises(LeaseLost):
-        LedgerApp.lease(app)
+        lease(membership, health, SESSION)
     # It has woken up; that it slept is not forgotten before somebody has confirmed it.
-    health.turn()
+    health.loop.ran()
     with pytest.raises(LeaseLost):
-        LedgerApp.lease(app)
-    app.age = 0.1
-    LedgerApp.lease(app)
+        lease(membership, health, SESSION)
+    membership.age = 0.1
+    lease(membership, health, SESSION)

@@ -1,15 +1,18 @@
 """Lanes of a stage start together, and one that is held up does not hold up the others for ever."""
 
 import asyncio
+import dataclasses
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from agents.runtime import lanes
-from agents.runtime.lanes import FULL_BYTES, Gap, Lane, Stage
+from agents.runtime.lanes import FULL_BYTES, Gap, Lanes
 from agents.runtime.runs import Run, joined
 from ledger.errors import InvariantBroken
-from ledger.health.partitions import Health, State
+from ledger.health.application import Health
+from ledger.health.partitions import State
+from tests.runtimes import runtime
 
 
 def record(offset: int, size: int = 1) -> ConsumerRecord:
@@ -39,22 +42,18 @@ class Consumer:
         self.paused += [("resume", tp.partition) for tp in tps]
 
 
-class App:
-    def __init__(self):
-        self.consumer, self.faults, self.health = Consumer(), [], Health()
-        self.health.assign(self.consumer.opened)
-
-    def fault(self, error, doing):
-        self.faults.append(error)
-
-
 class World:
     """Four lanes; `gates` hold partitions back, `taken` is what each took, in order."""
 
     def __init__(self):
-        self.app, self.stage, self.taken = App(), Stage(), []
+        self.consumer, self.faults, self.taken = Consumer(), [], []
+        self.health = Health()
+        self.health.assign(self.consumer.opened)
+        made = runtime(None, codec=None, consumer=self.consumer, health=self.health)
+        fail = lambda error, doing: self.faults.append(error)  # noqa: E731
+        self.together = Lanes(dataclasses.replace(made, fail=fail), self.take)
         self.gates = {partition: asyncio.Event() for partition in range(4)}
-        self.lanes = [Lane(self.app, TP("t", each), self.take, self.stage) for each in range(4)]
+        self.lanes = [self.together.lane(TP("t", each)) for each in range(4)]
         self.raises = None
         self.takes = asyncio.Queue()
 
@@ -68,7 +67,7 @@ class World:
 
     def put(self, partition, start, end, size=1):
         self.lanes[partition].put(run(start, end, partition, size))
-        self.stage.start()
+        self.together.start()
 
 
 async def turns(count: int = 20) -> None:
@@ -90,7 +89,7 @@ def test_what_one_fetch_brought_starts_together():
             world.lanes[partition].put(run(0, 1, partition))
         await turns()
         assert world.taken == []
-        world.stage.start()
+        world.together.start()
         await turns()
         assert world.taken == [(0, 0, 1), (1, 0, 1), (2, 0, 1)]
 
@@ -111,7 +110,7 @@ def test_what_comes_meanwhile_starts_together_and_as_one():
             gate.set()
         await turns()
         assert sorted(world.taken[1:]) == [(0, 1, 3), (1, 1, 3), (2, 1, 3)]
-        assert world.app.consumer.done_at == {0: 3, 1: 3, 2: 3}
+        assert world.consumer.done_at == {0: 3, 1: 3, 2: 3}
 
     asyncio.run(story())
 
@@ -129,10 +128,10 @@ def test_a_lane_that_is_held_up_is_not_waited_for(monkeypatch):
         world.put(1, 1, 2)
         async with asyncio.timeout(5):
             assert await world.takes.get() == 1
-        assert 0 not in world.app.consumer.done_at
+        assert 0 not in world.consumer.done_at
         world.gates[0].set()
         await turns()
-        assert world.app.consumer.done_at == {0: 1, 1: 2}
+        assert world.consumer.done_at == {0: 1, 1: 2}
 
     asyncio.run(story())
 
@@ -145,7 +144,7 @@ def test_a_gap_is_read_again_and_a_broken_invariant_stops_one_lane():
         world.raises = Gap(7)
         world.put(0, 9, 10)
         await turns()
-        assert world.app.consumer.rewound == {0: 7}
+        assert world.consumer.rewound == {0: 7}
         world.raises = InvariantBroken("no")
         world.put(1, 0, 1)
         await turns()
@@ -154,19 +153,19 @@ def test_a_gap_is_read_again_and_a_broken_invariant_stops_one_lane():
         world.put(2, 0, 1)
         await turns()
         assert [each for each in world.taken if each[0] == 1] == [(1, 0, 1)]
-        assert world.app.consumer.done_at == {2: 1}
-        assert world.app.consumer.paused == [("pause", 1)]
-        says = world.app.health.at(TP("t", 1)).says()
+        assert world.consumer.done_at == {2: 1}
+        assert world.consumer.paused == [("pause", 1)]
+        says = world.health.at(TP("t", 1)).status()
         assert (says.state, says.why) == (State.STOPPED, "no")
-        assert world.app.health.runs["t"] == 1
+        assert world.health.counts.runs["t"] == 1
         world.lanes[1].clear()
         world.put(1, 1, 2)
         await turns()
-        assert world.app.consumer.done_at == {1: 2, 2: 1}
+        assert world.consumer.done_at == {1: 2, 2: 1}
         world.raises = ValueError("ours")
         world.put(3, 0, 1)
         await turns()
-        assert [type(each) for each in world.app.faults] == [ValueError]
+        assert [type(each) for each in world.faults] == [ValueError]
 
     asyncio.run(story())
 
@@ -177,10 +176,10 @@ def test_a_full_lane_is_not_fetched_from_until_it_is_taken():
         world.put(0, 0, 1)
         await turns()
         world.put(0, 1, 3, size=FULL_BYTES)
-        assert world.app.consumer.paused == [("pause", 0)]
+        assert world.consumer.paused == [("pause", 0)]
         world.gates[0].set()
         await turns()
-        assert world.app.consumer.paused == [("pause", 0), ("resume", 0)]
+        assert world.consumer.paused == [("pause", 0), ("resume", 0)]
         assert world.taken == [(0, 0, 1), (0, 1, 3)]
 
     asyncio.run(story())

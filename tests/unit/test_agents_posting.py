@@ -5,13 +5,13 @@ import threading
 
 import pytest
 
-from agents import posting as module
-from agents.posting import Poster
+from agents import poster as module
+from agents.poster import Poster
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl.journal import JournalUnavailable, Posting
 from ledger.gl.memory import MemoryJournal
-from ledger.health.partitions import HANGING_SECONDS, Place, State, here
+from ledger.health.partitions import HANGING_SECONDS, PartitionHealth, State, current_partition
 from tests.integration.gl_runs import Chain, moved
 
 
@@ -112,17 +112,17 @@ def test_a_look_that_hangs_is_seen_and_finds_every_shard():
 
     async def story():
         now = 0.0
-        place, journal = Place(lambda: now, state=State.GOING_ON), Hanging()
-        here.set(place)
+        place, journal = PartitionHealth(lambda: now, state=State.GOING_ON), Hanging()
+        current_partition.set(place)
         poster = Poster(journal)
         look = asyncio.ensure_future(poster.look())
         await asyncio.to_thread(journal.under_way.wait, 10)
-        assert place.says().state is State.GOING_ON
+        assert place.status().state is State.GOING_ON
         now = HANGING_SECONDS + 1
-        assert place.says()[:3] == (State.WAITING, 0.0, "ask the general ledger's database")
+        assert place.status()[:3] == (State.WAITING, 0.0, "ask the general ledger's database")
         journal.gate.set()
         assert await look == {}
-        assert place.says().state is State.GOING_ON
+        assert place.status().state is State.GOING_ON
         await poster.post(posting(2), 10)
         assert await poster.look() == {2: journal.watermark(2)}
 

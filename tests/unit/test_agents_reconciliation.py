@@ -1,15 +1,14 @@
 """What a shard does with posted messages that did not come in order."""
 
 import asyncio
-from types import SimpleNamespace
 
 from faust.types import TP
 
-from agents.reconciliation import ReconciliationShard, Room
+from agents.reconciliation import ReconciliationShard
+from agents.runtime.room import Room
 from agents.runtime.runs import Run
-from ledger.settings import Settings
 from ledger.streaming.registry import Codec
-from ledger.streaming.topics import topics
+from tests.runtimes import runtime
 
 POSTED = TP("posted", 0)
 
@@ -28,10 +27,8 @@ class Consumer:
 
 def test_what_was_read_again_is_taken_behind_a_run_with_a_gap(tmp_path):
     consumer = Consumer(Run(POSTED, 2, 3, []), Run(POSTED, 0, 3, [], seek=1))
-    app = SimpleNamespace(
-        codec=Codec({"Stripe": 1}), data=tmp_path, log_=None, names=topics(Settings()), consumer=consumer
-    )  # fmt: skip
-    shard = ReconciliationShard(app, 0, Room())
-    consumer.into = shard._posted
-    assert asyncio.run(shard.take_posted(Run(POSTED, 1, 2, []))) == 3
+    made = runtime(tmp_path, codec=Codec({"Stripe": 1}), consumer=consumer)
+    shard = ReconciliationShard(made, 0, None, None, Room(1))
+    consumer.into = shard._comparing._posted
+    assert asyncio.run(shard.take(Run(POSTED, 1, 2, []))) == 3
     assert consumer.asked == [(1, 0), (2, 0)]

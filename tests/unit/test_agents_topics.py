@@ -1,17 +1,16 @@
 """Partitions beyond the ledger's belong to nobody; what differs of a topic is an alarm while it does."""
 
-from types import SimpleNamespace
-
 import pytest
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 
-from agents.runtime.app import new_app
+from agents.runtime.app import LedgerApp
 from agents.runtime.assignor import Ours
 from agents.runtime.topic_watch import TopicWatch
-from ledger.health.partitions import Health
+from ledger.health.application import Health
 from ledger.settings import Settings
 from ledger.streaming.registry import Codec
-from ledger.streaming.topic_rules import Difference
+from ledger.streaming.topic_rules import TopicDifference
+from tests.runtimes import runtime
 
 SETTINGS = Settings(shards=4, balance_partitions=3)
 STREAM = ("ledger.transactions", "ledger.posted", "ledger.stripes")
@@ -30,7 +29,7 @@ class Cluster:
 
 def shared_out(tmp_path, cluster, workers=2):
     """Partitions by worker and topic."""
-    app = new_app("stream", SETTINGS, Codec({}), tmp_path)
+    app = LedgerApp("stream", SETTINGS, Codec({}), tmp_path)
     assignor = app.assignor
     members = {
         f"w{each}": ConsumerProtocolMemberMetadata(
@@ -71,10 +70,12 @@ def test_a_topic_that_is_not_there_is_nobodys():
 
 def test_what_differs_is_an_alarm_until_it_is_mended(caplog):
     health = Health()
-    watch = TopicWatch(SimpleNamespace(health=health))
-    one = Difference("ledger.decisions", "retention.ms", "5", "-1", "it is lost", "alter it", "-1")
-    two = Difference("ledger.posted", "partitions", "5", "4", "nobody's", "see the page")
-    known = Difference("ledger.posted", "partitions", "5", "4", "x", "y", ignored=True)
+    watch = TopicWatch(runtime(None, codec=None, health=health))
+    one = TopicDifference(
+        "ledger.decisions", "retention.ms", "5", "-1", "it is lost", "alter it", "-1"
+    )
+    two = TopicDifference("ledger.posted", "partitions", "5", "4", "nobody's", "see the page")
+    known = TopicDifference("ledger.posted", "partitions", "5", "4", "x", "y", ignored=True)
     watch.note([one, known])
     assert health.alarms == (str(one),)
     assert [record.levelname for record in caplog.records] == ["CRITICAL"]

@@ -2,30 +2,34 @@
 
 import asyncio
 from collections import defaultdict
-from types import SimpleNamespace
 
 import pytest
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents import posting
 from agents.intake import IntakeShard
-from agents.posting import Poster, PostingShard
-from agents.reconciliation import ReconciliationShard, Room, ScalesMixed, _totals
+from agents.poster import Poster
+from agents.posting import PostingShard
+from agents.publisher import ShardPublisher
+from agents.reconciliation import ReconciliationShard
+from agents.runtime.room import Room
 from agents.runtime.runs import Run
 from ledger.domain.balance import NOTHING, Totals
+from ledger.domain.compare import Comparison, Mark
+from ledger.domain.fold import NO_ROW, Row, ScalesMixed, fold
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Leave
 from ledger.domain.run import Outcomes, Stripe, Watermark
+from ledger.domain.valid_run import ValidRun
 from ledger.gl.journal import NotPostable, Superseded
 from ledger.gl.memory import MemoryJournal
-from ledger.health.partitions import Health
 from ledger.settings import Settings
-from ledger.streaming.decisions import ValidRun
+from ledger.streaming import messages
+from ledger.streaming.messages import posted_in
 from ledger.streaming.registry import Codec
-from ledger.streaming.stripe_rows import Mark, Row
 from ledger.streaming.topics import topics
 from tests.integration.gl_runs import CASH, DEPOSIT, Chain, Leg, made, moved, void_of, without
+from tests.runtimes import runtime
 
 CODEC = Codec({"Decision": 1, "Posted": 2, "Progress": 3, "Stripe": 4})
 NAMES = topics(Settings())
@@ -91,9 +95,7 @@ class World:
 
     def __init__(self, journal=None):
         self.log, self.consumer, self.chain = Log(), Consumer(), Chain(outcomes=Outcomes().encode())
-        self.app = SimpleNamespace(
-            log_=self.log, codec=CODEC, names=NAMES, consumer=self.consumer, health=Health(),
-        )  # fmt: skip
+        self.app = runtime(None, codec=CODEC, log=self.log, consumer=self.consumer)
         self.journal = journal or Picky()
         self.shard = PostingShard(self.app, 0, Poster(self.journal))
 
@@ -350,10 +352,11 @@ class Folding:
 
     def __init__(self, tmp_path):
         self.log = Log()
-        app = SimpleNamespace(
-            codec=CODEC, data=tmp_path, log_=self.log, names=NAMES, consumer=Consumer()
-        )
-        self.shard, self.rows, self.mark = ReconciliationShard(app, 0, Room()), {}, Watermark()
+        self.consumer = Consumer()
+        made = runtime(tmp_path, codec=CODEC, log=self.log, consumer=self.consumer)
+        publisher = ShardPublisher(made, 0, None)
+        self.shard = ReconciliationShard(made, 0, None, publisher, Room(1))
+        self.rows, self.mark, self.ahead = {}, Watermark(), []
 
     def put(self, run):
         self.log.put(NAMES.decisions.name, CODEC.encode("Decision", run.decision.row()))
@@ -363,8 +366,11 @@ class Folding:
         return made
 
     def fold(self, run):
-        self.rows |= self.shard._fold_one(run, self.rows)
-        self.shard.mark = Mark(stream=run.after)
+        def rows_of(stripes):
+            return [self.rows.get(stripe, NO_ROW) for stripe in stripes]
+
+        self.rows |= fold([run], rows_of, 0, self.ahead).rows
+        self.shard.state.mark = Mark(stream=run.after)
 
     def totals(self):
         return {stripe: row.live for stripe, row in self.rows.items()}
@@ -398,10 +404,10 @@ def test_mixed_decimals_stop_it_until_they_are_void_further_on(tmp_path):
     folding.fold(runs[0])
     with pytest.raises(ScalesMixed, match=r"CAD had 2 decimals and has 4 .* \[1\]"):
         folding.fold(runs[1])
-    folding.shard._ahead = list(runs[3].voided)
+    folding.ahead = list(runs[3].voided)
     for run in runs[1:]:
         folding.fold(run)
-    folding.shard._ahead = []
+    folding.ahead = []
     assert folding.rows[CAD_CASH] == Row(2, Totals(3, 0, 2, 3), NOTHING, broken=False)
     folding.fold(folding.put(chain.run(moved(5, 1))))
 
@@ -418,7 +424,7 @@ def test_a_shard_that_could_not_be_opened_for_them_is_opened_by_a_void(tmp_path)
     with pytest.raises(ScalesMixed):
         asyncio.run(shard.open())
     shard.offer(run)
-    assert folding.shard._app.consumer.opened == [TP(NAMES.posted.name, 0)]
+    assert folding.consumer.opened == [TP(NAMES.posted.name, 0)]
 
 
 # Intake.
@@ -429,8 +435,8 @@ class Leaving:
 
     def __init__(self, tmp_path):
         self.log, self.chain, self.before = Log(), Chain(outcomes=Outcomes().encode()), Watermark()
-        app = SimpleNamespace(codec=CODEC, data=tmp_path, log_=self.log, names=NAMES)
-        self.shard = IntakeShard(app, 0, None, None, lambda: 0)
+        made = runtime(tmp_path, codec=CODEC, log=self.log)
+        self.shard = IntakeShard(made, 0, None, None, None, lambda: 0)
 
     def decide(self, *transactions, known=True, **each):
         run = self.chain.run(*transactions, **each)
@@ -511,25 +517,19 @@ def test_it_looks_ahead_for_what_mixes_decimals_and_only_then(tmp_path):
     first, mixed = chain.run(moved(0, 1)), chain.run(odd)
     runs = [folding.put(first), folding.put(mixed)]
 
-    async def fold(runs):
-        for run in runs:
-            folding.fold(run)
-
-    folding.shard._fold = fold
-    asyncio.run(folding.shard._fold_all(runs[:1]))
+    assert asyncio.run(folding.shard.folding._folded(runs[:1])).rows[CAD_CASH].live.entries == 1
     assert folding.log.read_from == []
     with pytest.raises(ScalesMixed):
-        asyncio.run(folding.shard._fold_all(runs[1:]))
-    assert folding.shard._ahead == []
+        asyncio.run(folding.shard.folding._folded(runs))
+    assert folding.log.read_from == [0]
     runs.append(folding.put(chain.run(end=4, voided=[void_of(mixed, 1, at=3, scales=[2, 2])])))
-    asyncio.run(folding.shard._fold_all(runs[1:]))
-    assert folding.totals()[CAD_CASH] == Totals(1, 0, 1, 3)
-    assert folding.shard._ahead == []
+    folded = asyncio.run(folding.shard.folding._folded(runs))
+    assert folded.rows[CAD_CASH].live == Totals(1, 0, 1, 3)
 
 
-def test_many_stripes_are_said_in_parts_and_heard_as_one(tmp_path, monkeypatch):
-    """After a silence all that was touched meanwhile is said at once, and a message has a limit."""
-    monkeypatch.setattr(posting, "SAID_STRIPES", 2)
+def test_many_stripes_are_published_in_parts_and_compared_as_one(monkeypatch):
+    """After a silence all that was touched meanwhile is published at once; a message has a limit."""
+    monkeypatch.setattr(messages, "POSTED_STRIPES", 2)
 
     async def story():
         world = World()
@@ -539,17 +539,18 @@ def test_many_stripes_are_said_in_parts_and_heard_as_one(tmp_path, monkeypatch):
         return world
 
     world = asyncio.run(story())
-    rows = [CODEC.decode("Posted", each.value) for each in world.log.records[NAMES.posted.name]]
+    records = world.log.records[NAMES.posted.name]
+    rows = [CODEC.decode("Posted", each.value) for each in records]
     assert [(len(row["accounts"]), row["more"]) for row in rows] == [
         (2, True),
         (2, True),
         (1, False),
     ]
-    shard = Folding(tmp_path).shard
-    # One that died after its first message says everything again.
-    heard = [shard._whole(row, _totals(row)) for row in [rows[0], *rows]]
-    assert heard[:3] == [None] * 3
-    assert heard[3] == world.journal.snapshot(0, 0).totals
-    other = rows[0] | {"digest": bytes(32)}
-    assert shard._whole(other, _totals(other)) is None
-    assert shard._whole(rows[2], _totals(rows[2])) == _totals(rows[2])
+    comparison = Comparison(Mark(), {})
+    parts = [posted_in(CODEC, each) for each in records]
+    # One that died after its first message publishes everything again.
+    whole = [comparison.whole(each) for each in [parts[0], *parts]]
+    assert whole[:3] == [None] * 3
+    assert whole[3].totals == world.journal.snapshot(0, 0).totals
+    assert comparison.whole(parts[0]._replace(digest=bytes(32))) is None
+    assert comparison.whole(parts[2]) == parts[2]

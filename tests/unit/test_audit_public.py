@@ -17,7 +17,7 @@ from ledger.audit.stated import (
 )
 from ledger.domain import avro
 from ledger.domain.balance import NOTHING, Totals
-from ledger.domain.balance import Holding as AgentsHolding
+from ledger.domain.balance import AccountStripes as AgentsHolding
 from ledger.domain.run import Stripe, Watermark
 from ledger.gl.journal import PostedRun
 
@@ -53,7 +53,7 @@ class Side:
     def publish(self, stripe: Stripe) -> None:
         made = AgentsHolding(self.holdings[stripe].scale)
         for shard, row in self.holdings[stripe].parts.items():
-            made.settle(shard, row.live)
+            made.reconcile(shard, row.live)
         take_balance(self.balances, made.balance(*stripe)._asdict())
 
     def pending(self) -> set[Stripe]:
@@ -208,7 +208,7 @@ def balance(stripe: Stripe, *parts: Totals, status: str = "reconciled") -> dict[
     """The public balance of what was compared."""
     made = AgentsHolding(2)
     for shard, totals in enumerate(parts):
-        made.settle(shard, totals)
+        made.reconcile(shard, totals)
     return made.balance(*stripe)._replace(status=status)._asdict()
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from types import SimpleNamespace
+import json
 from typing import NamedTuple
 
 import fastavro
@@ -10,7 +10,8 @@ import fastavro
 import schemas
 from ledger.client.records import Records
 from ledger.domain import avro
-from ledger.streaming.registry import HEADER, Codec
+from ledger.settings import Settings
+from ledger.streaming.registry import HEADER, Codec, Registry
 
 ROW = {
     "account": "assets:cash", "currency": "CAD", "scale": 2, "posted": "1.00", "pending": "0.00",
@@ -27,17 +28,18 @@ class Record(NamedTuple):
     offset: int = 0
 
 
-class Registry:
+class Asked(Registry):
     """Knows schema 99: ours with a field more."""
 
     def __init__(self):
+        super().__init__(Settings())
         self.schema = copy.deepcopy(schemas.load("Balance"))
         self.schema["fields"].insert(0, {"name": "branch", "type": "string", "default": ""})
         self.asked = []
 
-    async def get_by_id(self, schema_id):
-        self.asked.append(schema_id)
-        return SimpleNamespace(raw_schema=self.schema) if schema_id == 99 else None
+    async def get(self, path):
+        self.asked.append(path)
+        return {"schema": json.dumps(self.schema)} if path == "schemas/ids/99" else None
 
     def newer(self):
         import io
@@ -49,20 +51,20 @@ class Registry:
 
 
 def decode(registry, *values):
-    records = Records(registry, Codec({"Balance": 5}))
+    records = Records(registry, Codec({"Balance": 5}, registry.writer))
     return asyncio.run(records.decode("Balance", [Record(value) for value in values]))
 
 
 def test_reads_its_own_and_a_newer_version():
-    registry = Registry()
+    registry = Asked()
     own = avro.encode("Balance", ROW, HEADER.pack(0, 5))
     found = decode(registry, own, registry.newer(), registry.newer(), own)
     assert [row for _, row in found] == [ROW] * 4
-    assert registry.asked == [99], "looked up once"
+    assert registry.asked == ["schemas/ids/99"], "looked up once"
 
 
 def test_leaves_out_what_is_not_ours():
     own = avro.encode("Balance", ROW, HEADER.pack(0, 5))
     unknown = HEADER.pack(0, 98) + own[5:]
-    found = decode(Registry(), None, b"", b"text!", own[:-1], unknown, b"\x01" + own[1:], own)
+    found = decode(Asked(), None, b"", b"text!", own[:-1], unknown, b"\x01" + own[1:], own)
     assert len(found) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from ledger.client.imports import Importer
 from ledger.client.records import Records
-from ledger.client.reference import ReferenceFollower
+from ledger.client.reference import ClientReference
 from ledger.domain import avro
 from ledger.domain.reference import Asset, Reference
 from ledger.settings import Settings
@@ -29,14 +29,7 @@ class Record(NamedTuple):
     timestamp: int = 5
 
 
-class NoRegistry:
-    """Knows no schema."""
-
-    async def get_by_id(self, schema_id: int) -> None:
-        return None
-
-
-RECORDS: Any = Records(NoRegistry(), Codec({"Reference": 5}))  # type: ignore[arg-type]
+RECORDS: Any = Records(None, Codec({"Reference": 5}))  # type: ignore[arg-type]
 
 
 def encoded(asset: Asset) -> bytes:
@@ -62,17 +55,17 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_a_command_that_only_reads_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    follower = ReferenceFollower(Settings(), RECORDS)
-    asyncio.run(follower._take(TOPIC))  # type: ignore[arg-type]
+    reference = ClientReference(Settings(), RECORDS)
+    reference._reader._add(TOPIC)  # type: ignore[arg-type]
     assert said(caplog) == []
-    assert follower.known.scales["BTC"] == 8
-    assert follower.known.scales["ETH"] == 8
-    assert follower.known.offset == 5
+    assert reference.known.scales["BTC"] == 8
+    assert reference.known.scales["ETH"] == 8
+    assert reference.known.offset == 5
     caplog.set_level(logging.DEBUG)
-    asyncio.run(ReferenceFollower(Settings(), RECORDS)._take(TOPIC))  # type: ignore[arg-type]
+    ClientReference(Settings(), RECORDS)._reader._add(TOPIC)  # type: ignore[arg-type]
     ignored = [each.message for each in caplog.records if "ignored" in each.message]
     assert [each.split(" is ")[0] for each in ignored] == [
-        "Reference data at 1", "Reference data at 3",
+        "Reference data at 1", "Reference data at 2", "Reference data at 3",
     ]  # fmt: skip
 
 
@@ -89,7 +82,7 @@ def test_an_import_says_what_it_finds_beside_its_own(caplog: pytest.LogCaptureFi
     made: Any = Importer(Settings())
     made._known, made._records = Reference(offset=2), RECORDS
     made._reader = SimpleNamespace(
-        bounds=bounds, until=until, place=lambda starts: placed.extend(starts.values())
+        bounds=bounds, until=until, assign=lambda starts: placed.extend(starts.values())
     )
     found = asyncio.run(made._read_back(5))
     assert [(each.offset, each.item.code) for each in found] == [(4, "ETH")]

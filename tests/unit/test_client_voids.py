@@ -7,7 +7,7 @@ import pytest
 from ledger.cli.output import say_voids
 from ledger.cli.void import _waiting_row
 from ledger.client.voids import Waiting, _wanted, asking, require_waiting, void
-from ledger.domain.intake import check_key
+from ledger.domain.decide import check_key
 from ledger.domain.policy import DAY, Policy
 from ledger.domain.run import Watermark
 from ledger.domain.transaction import check_fields

@@ -9,7 +9,8 @@ from ledger.demo import market
 from ledger.demo.book import rounded
 from ledger.demo.generate import FEWEST, Made, generate
 from ledger.domain import account as accounts
-from ledger.domain.intake import Memory, Received, decide
+from ledger.domain.decide import Received, decide
+from ledger.domain.memory import Memory
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference

@@ -6,10 +6,10 @@ import fastavro
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.streaming import messages
 from ledger.domain import avro
 from ledger.domain.balance import Balance
 from ledger.domain.run import Content, Outcomes, Refusal
+from ledger.streaming import messages
 from ledger.streaming.registry import Codec
 
 LONGS = st.integers(0, 2**63 - 1)

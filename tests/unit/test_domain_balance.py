@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.domain.balance import NOTHING, Holding, Totals, totals_after
+from ledger.domain.balance import NOTHING, AccountStripes, Totals, totals_after
 from tests.builders import CASH, DEPOSIT, content, stripe, totals
 
 RUN = content(
@@ -53,14 +53,14 @@ MORE = totals(900, 200, 4, 12)
 
 def holding(
     *parts: tuple[Totals | None, Totals | None], broken: bool = False, scale: int = 2
-) -> Holding:
+) -> AccountStripes:
     """Of each shard what is reconciled, and what is decided."""
-    made = Holding(scale)
+    made = AccountStripes(scale)
     for shard, (settled, live) in enumerate(parts):
         if settled:
-            made.settle(shard, settled)
+            made.reconcile(shard, settled)
         if live:
-            made.hear(shard, live)
+            made.decide(shard, live)
     made.broken = frozenset({0} if broken else ())
     return made
 
@@ -79,7 +79,7 @@ def holding(
     ],
 )
 def test_a_balance_is_the_sum_of_its_stripes(
-    held: Holding, posted: str, pending: str, entries: int, status: str
+    held: AccountStripes, posted: str, pending: str, entries: int, status: str
 ) -> None:
     balance = held.balance(CASH, "CAD")
     assert (balance.posted, balance.pending, balance.entries, balance.status) == (
@@ -103,27 +103,27 @@ def test_a_balance_outgrows_64_bits_exactly() -> None:
 
 def test_what_is_known_changes_nothing() -> None:
     held = holding((MORE, None))
-    assert not held.settle(0, MORE)
-    assert not held.settle(0, ONE)
-    assert not held.hear(0, MORE)
-    assert not held.hear(0, ONE)
+    assert not held.reconcile(0, MORE)
+    assert not held.reconcile(0, ONE)
+    assert not held.decide(0, MORE)
+    assert not held.decide(0, ONE)
     assert held.balance(CASH, "CAD") == holding((MORE, None)).balance(CASH, "CAD")
 
 
 def test_what_settles_is_ahead_no_longer() -> None:
     held = holding((ONE, MORE))
     assert held.latest(0) == MORE
-    assert held.settle(0, MORE)
+    assert held.reconcile(0, MORE)
     assert not held.ahead
-    held.hear(0, totals(1000, 200, 5, 20))
-    assert held.settle(0, totals(950, 200, 5, 15))
+    held.decide(0, totals(1000, 200, 5, 20))
+    assert held.reconcile(0, totals(950, 200, 5, 15))
     assert held.ahead == {0: totals(1000, 200, 5, 20)}
 
 
 def test_a_holding_is_kept_as_far_as_it_is_reconciled() -> None:
     held = holding((ONE, MORE), (None, ONE), (MORE, None), broken=True, scale=8)
-    kept = Holding.decode(held.encode())
+    kept = AccountStripes.decode(held.encode())
     same = holding((ONE, None), (None, None), (MORE, None), broken=True, scale=8)
     assert kept.balance(CASH, "CAD") == same.balance(CASH, "CAD")
     assert kept.encode() == held.encode()
-    assert Holding.decode(Holding(0).encode()).balance(CASH, "CAD").posted == "0"
+    assert AccountStripes.decode(AccountStripes(0).encode()).balance(CASH, "CAD").posted == "0"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ledger.domain.balance import NOTHING, Totals, taken_back, totals_after
-from ledger.domain.intake import Memory
+from ledger.domain.memory import Memory
 from ledger.domain.policy import Policy
 from ledger.domain.run import (
     Content,
@@ -19,8 +19,8 @@ from ledger.domain.run import (
     voids_of,
 )
 from ledger.domain.transaction import Draft
+from ledger.domain.valid_run import ValidRun
 from ledger.streaming.accepted import AcceptedIds
-from ledger.streaming.decisions import ValidRun
 from tests.builders import (
     CASH,
     DEPOSIT,

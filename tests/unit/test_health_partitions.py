@@ -1,4 +1,4 @@
-"""What a partition is said to do, and why it does not go on."""
+"""The state of a partition, and why it makes no progress."""
 
 import asyncio
 
@@ -6,18 +6,15 @@ import pytest
 
 from ledger.errors import Unavailable
 from ledger.health import waiting
+from ledger.health.application import LOOP_SECONDS, Health
 from ledger.health.partitions import (
     HANGING_SECONDS,
-    TURN_SECONDS,
-    UNHEARD,
-    Health,
+    NO_ANSWER,
     State,
-    asking,
-    here,
-    rows,
-    sentences,
-    spans,
+    current_partition,
+    waiting_for,
 )
+from ledger.health.rows import partition_rows, reasons, spans
 from ledger.health.waiting import waited_for
 
 TP = ("t", 3)
@@ -45,48 +42,48 @@ def health(clock):
 
 
 @pytest.fixture
-def place(health):
-    token = here.set(health.at(TP))
+def partition(health):
+    token = current_partition.set(health.at(TP))
     yield health.at(TP)
-    here.reset(token)
+    current_partition.reset(token)
 
 
-def test_a_partition_opens_goes_on_and_is_somebody_elses(health, place, clock):
-    assert (place.says().state, place.says().since) == (State.OPENING, 1000.0)
-    with asking("restore what it had"):
-        assert place.says().doing == "restore what it had"
+def test_a_partition_opens_goes_on_and_is_revoked(health, partition, clock):
+    assert (partition.status().state, partition.status().since) == (State.OPENING, 1000.0)
+    with waiting_for("restore what it had"):
+        assert partition.status().doing == "restore what it had"
     clock.now += 3
-    place.opened()
-    assert place.says() == (State.GOING_ON, 1003.0, "", "")
+    partition.opened()
+    assert partition.status() == (State.GOING_ON, 1003.0, "", "")
     health.revoke()
-    assert not health.member
+    assert not health.membership.member
     health.assign([("t", 4)])
-    assert [row["partition"] for row in rows(health)] == [4]
-    # What its last run still does is seen by nobody.
+    assert [row["partition"] for row in partition_rows(health)] == [4]
+    # What its last run still does is not reported.
     health.at(TP).stop("late")
-    assert [row["state"] for row in rows(health)] == ["opening"]
+    assert [row["state"] for row in partition_rows(health)] == ["opening"]
 
 
-def test_what_stopped_it_first_counts_until_it_is_opened_again(health, place, clock):
-    place.opened()
-    place.stop("the first")
+def test_the_first_reason_to_stop_is_kept_until_it_is_opened_again(health, partition, clock):
+    partition.opened()
+    partition.stop("the first")
     clock.now += 10
-    place.stop("what follows from it")
-    with asking("do something"):
-        assert place.says() == (State.STOPPED, 1000.0, "", "the first")
+    partition.stop("what follows from it")
+    with waiting_for("do something"):
+        assert partition.status() == (State.STOPPED, 1000.0, "", "the first")
     health.assign([TP])
-    assert place.says().state == State.OPENING
+    assert partition.status().state == State.OPENING
 
 
-def test_what_is_away_is_waited_for_from_the_first_failure_on(place, clock, monkeypatch):
-    place.opened()
+def test_a_partition_waits_from_the_first_failure_of_a_request(partition, clock, monkeypatch):
+    partition.opened()
     seen = []
 
     async def story():
         answers = [Unavailable("it is away"), Unavailable("it is still away"), None]
 
         async def attempt():
-            seen.append(place.says())
+            seen.append(partition.status())
             clock.now += 2
             answer = answers.pop(0)
             if answer:
@@ -99,77 +96,77 @@ def test_what_is_away_is_waited_for_from_the_first_failure_on(place, clock, monk
     assert [each.state for each in seen] == [State.GOING_ON, State.WAITING, State.WAITING]
     assert seen[1] == (State.WAITING, 1002.0, "reach it", "it is away")
     assert seen[2] == (State.WAITING, 1002.0, "reach it", "it is still away")
-    assert place.says().state == State.GOING_ON
-    assert place.waits == 1
+    assert partition.status().state == State.GOING_ON
+    assert partition.waits == 1
 
 
-def test_what_hangs_is_waited_for_too(place, clock):
-    place.opened()
-    with asking("post to shard 3"):
+def test_a_partition_waits_for_a_request_or_a_run_that_hangs(partition, clock):
+    partition.opened()
+    with waiting_for("post to shard 3"):
         clock.now += HANGING_SECONDS
-        assert place.says().state == State.GOING_ON
+        assert partition.status().state == State.GOING_ON
         clock.now += 1
-        assert place.says() == (State.WAITING, 1000.0, "post to shard 3", UNHEARD)
-    assert place.says().state == State.GOING_ON
-    place.takes()
+        assert partition.status() == (State.WAITING, 1000.0, "post to shard 3", NO_ANSWER)
+    assert partition.status().state == State.GOING_ON
+    partition.run_started()
     clock.now += HANGING_SECONDS + 1
-    assert place.says().state == State.WAITING
-    place.rests()
-    assert place.says().state == State.GOING_ON
+    assert partition.status().state == State.WAITING
+    partition.run_finished()
+    assert partition.status().state == State.GOING_ON
 
 
-def test_what_never_comes_back_fails_only_for_a_while(place, clock):
-    place.opened()
-    with asking("follow", endless=True) as asked:
+def test_an_endless_request_waits_only_for_a_while_after_a_failure(partition, clock):
+    partition.opened()
+    with waiting_for("follow", endless=True) as request:
         clock.now += 100
-        assert place.says().state == State.GOING_ON
-        asked.failed(Unavailable("away"))
-        assert place.says().state == State.WAITING
+        assert partition.status().state == State.GOING_ON
+        request.failed(Unavailable("away"))
+        assert partition.status().state == State.WAITING
         clock.now += HANGING_SECONDS + 1
-        assert place.says().state == State.GOING_ON
-        asked.failed(Unavailable("away"))
-        assert place.says().since == clock.now
-    assert place.waits == 2
+        assert partition.status().state == State.GOING_ON
+        request.failed(Unavailable("away"))
+        assert partition.status().since == clock.now
+    assert partition.waits == 2
 
 
-def test_what_is_asked_for_by_nobody_is_nobodys_wait(health, place):
-    place.opened()
-    token = here.set(None)
-    with asking("anything") as asked:
-        asked.failed(Unavailable("away"))
-        assert place.says().state == State.GOING_ON
-    here.reset(token)
+def test_a_request_of_no_partition_is_no_partitions_wait(health, partition):
+    partition.opened()
+    token = current_partition.set(None)
+    with waiting_for("anything") as request:
+        request.failed(Unavailable("away"))
+        assert partition.status().state == State.GOING_ON
+    current_partition.reset(token)
 
 
-def test_waits_are_counted_though_the_partition_leaves(health, place):
-    with asking("x") as asked:
-        asked.failed(Unavailable("away"))
+def test_waits_of_a_partition_are_counted_after_it_is_revoked(health, partition):
+    with waiting_for("x") as request:
+        request.failed(Unavailable("away"))
     assert health.waits()["taker"] == 1
     health.assign([])
     assert health.waits()["taker"] == 1
 
 
-def test_a_loop_that_stood_still_is_known_for_a_while(health, clock):
-    health.turn()
-    clock.now += TURN_SECONDS
-    health.turn()
-    assert not health.slept_for(3, within=100)
+def test_a_pause_of_the_loop_is_remembered_for_a_while(health, clock):
+    health.loop.ran()
+    clock.now += LOOP_SECONDS
+    health.loop.ran()
+    assert not health.loop.stood_still(3, within=100)
     clock.now += 4
-    assert health.slept_for(3, within=100)
-    health.turn()
-    assert health.slept_for(3, within=10)
+    assert health.loop.stood_still(3, within=100)
+    health.loop.ran()
+    assert health.loop.stood_still(3, within=10)
     clock.now += 2
-    health.turn()
+    health.loop.ran()
     clock.now += 11
-    assert not health.slept_for(30, within=10)
+    assert not health.loop.stood_still(30, within=10)
 
 
-def test_sentences_say_alike_partitions_together():
+def test_partitions_with_the_same_reason_share_a_sentence():
     def row(partition, state, why, seconds=1.0):
         return {"stage": "posting", "partition": partition, "state": state, "seconds": seconds,
                 "doing": f"post to shard {partition}" if state == "waiting" else "", "why": why}  # fmt: skip
 
-    found = sentences(
+    found = reasons(
         [row(0, "waiting", "away", 2.0), row(1, "waiting", "away", 9.0), row(2, "going on", ""),
          row(5, "stopped", "It was cut.")]
     )  # fmt: skip

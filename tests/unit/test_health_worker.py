@@ -1,4 +1,4 @@
-"""What a supervisor answers for its worker, with real servers in the place of applications."""
+"""What a supervisor answers for its worker; real servers stand for its applications."""
 
 import asyncio
 import json
@@ -15,7 +15,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ledger.cli.supervisor import Supervisor
 from ledger.errors import LedgerError
-from ledger.health.server import Served, address_in, as_json, as_metrics, leave_address
+from ledger.health.server import (
+    HealthServer,
+    json_answer,
+    metrics_answer,
+    read_address,
+    write_address,
+)
 from ledger.health.worker import Child, WorkerHealth
 from ledger.settings import Settings
 
@@ -35,21 +41,23 @@ class Application:
     def __init__(self, folder, name, why=()):
         self.name, self.why = name, list(why)
         folder.mkdir()
-        served = Served("127.0.0.1", 0, {
+        server = HealthServer("127.0.0.1", 0, {
             "/live": self.live, "/ready": self.ready, "/metrics": self.metrics,
         })  # fmt: skip
-        served.start()
-        leave_address(folder, served.url)
+        server.start()
+        write_address(folder, server.url)
 
     async def live(self):
-        return as_json(True, {"live": True})
+        return json_answer({"live": True}, ok=True)
 
     async def ready(self):
         found = {"ready": not self.why, "why": self.why, "partitions": []}
-        return as_json(not self.why, found)
+        return json_answer(found, ok=not self.why)
 
     async def metrics(self):
-        return as_metrics(b"# HELP runs_total Runs.\n# TYPE runs_total counter\nruns_total 3.0\n")
+        return metrics_answer(
+            b"# HELP runs_total Runs.\n# TYPE runs_total counter\nruns_total 3.0\n"
+        )
 
 
 @pytest.fixture
@@ -65,9 +73,9 @@ def worker(tmp_path, children):
     made.applications = [
         Application(tmp_path / each.application, each.application) for each in children
     ]
-    served = Served("127.0.0.1", 0, made.routes())
-    served.start()
-    return SimpleNamespace(url=served.url, health=made, applications=made.applications)
+    server = HealthServer("127.0.0.1", 0, made.routes())
+    server.start()
+    return SimpleNamespace(url=server.url, health=made, applications=made.applications)
 
 
 def test_it_is_ready_when_both_applications_are(worker):
@@ -81,7 +89,7 @@ def test_it_is_ready_when_both_applications_are(worker):
     assert get(f"{worker.url}/live")[0] == 200
 
 
-def test_an_application_that_is_not_there_is_told_of(worker, children):
+def test_an_application_that_does_not_run_is_reported(worker, children):
     children[0].process, children[0].due = None, time.monotonic() + 3
     children[0].status, children[0].ends = 74, 2
     code, body = get(f"{worker.url}/ready")
@@ -94,7 +102,7 @@ def test_an_application_that_is_not_there_is_told_of(worker, children):
     assert said["applications"]["stream"]["restarts"] == 2
     assert said["applications"]["stream"]["last_exit"]["status"] == 74
     assert said["applications"]["posting"]["ready"]
-    # It is looked after: to restart the worker would not help.
+    # The supervisor restarts it: to restart the worker would not help.
     assert get(f"{worker.url}/live")[0] == 200
     found = samples(worker)
     assert found["faust_ledger_application_running", "stream"] == 0
@@ -115,22 +123,22 @@ def samples(worker):
     }
 
 
-def test_metrics_of_both_are_told_apart(worker):
+def test_metrics_of_both_have_a_label_each(worker):
     found = samples(worker)
     assert found["runs_total", "stream"] == found["runs_total", "posting"] == 3
 
 
-def test_a_supervisor_that_stands_still_is_not_live(worker):
-    worker.health.turned -= 60
+def test_a_supervisor_that_hangs_is_not_live(worker):
+    worker.health.checked -= 60
     code, body = get(f"{worker.url}/live")
     assert (code, json.loads(body)["live"]) == (503, False)
 
 
-def test_an_address_of_another_process_is_none(tmp_path):
-    leave_address(tmp_path, "http://127.0.0.1:1")
-    assert address_in(tmp_path, os.getpid()) == "http://127.0.0.1:1"
-    assert address_in(tmp_path, 1) is None
-    assert address_in(tmp_path / "nowhere", 1) is None
+def test_an_address_of_another_process_is_not_read(tmp_path):
+    write_address(tmp_path, "http://127.0.0.1:1")
+    assert read_address(tmp_path, os.getpid()) == "http://127.0.0.1:1"
+    assert read_address(tmp_path, 1) is None
+    assert read_address(tmp_path / "nowhere", 1) is None
 
 
 def test_it_answers_while_the_rest_of_the_process_is_busy(worker):
@@ -154,7 +162,7 @@ def test_it_answers_while_the_rest_of_the_process_is_busy(worker):
             each.join()
 
 
-def test_a_port_that_is_taken_is_an_error_with_what_to_do(tmp_path):
+def test_a_port_in_use_is_an_error_with_the_fix(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = Settings(data_dir=tmp_path, health_port=port)
@@ -163,17 +171,17 @@ def test_a_port_that_is_taken_is_an_error_with_what_to_do(tmp_path):
             supervisor._serve(WorkerHealth("worker-1", tmp_path, []))
 
 
-def test_a_disk_that_takes_no_address_does_not_end_the_supervisor(tmp_path, caplog):
+def test_a_full_disk_does_not_end_the_supervisor(tmp_path, caplog):
     (tmp_path / "workers").write_text("a file where a folder should be")
     supervisor = Supervisor(Settings(data_dir=tmp_path), "worker-1")
     assert supervisor._say("http://127.0.0.1:1") == "http://127.0.0.1:1"
     assert "cannot be written" in caplog.text
     (tmp_path / "workers").unlink()
     assert supervisor._say("http://127.0.0.1:1") == ""
-    assert address_in(tmp_path / "workers" / "worker-1", os.getpid()) == "http://127.0.0.1:1"
+    assert read_address(tmp_path / "workers" / "worker-1", os.getpid()) == "http://127.0.0.1:1"
 
 
-def test_nothing_of_it_needs_a_loop_of_the_callers(children, tmp_path):
+def test_it_answers_before_its_applications_do(children, tmp_path):
     answer = asyncio.run(WorkerHealth("w", tmp_path, children).ready())
     assert answer.status == 503
-    assert "says nothing" in json.loads(answer.body)["why"][0]
+    assert "does not answer" in json.loads(answer.body)["why"][0]

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from ledger.client.resend import originals
-from ledger.domain.intake import decide
+from ledger.domain.decide import decide
 from ledger.domain.reference import Account, Asset, Reference
 from ledger.domain.run import Watermark
+from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken, LedgerError
 from ledger.gl import shadows
 from ledger.replay import tables
@@ -18,8 +19,8 @@ from ledger.replay.again import BY_REFERENCE, BY_RULES, Judge, ReferenceData
 from ledger.replay.compare import merged
 from ledger.replay.shadow import Span
 from ledger.settings import Settings
-from ledger.streaming.decisions import ValidRun, require_known
-from ledger.streaming.log import out_of_reach
+from ledger.streaming.decisions import require_known
+from ledger.streaming.reader import out_of_reach
 from ledger.streaming.reference import key_and_row, policy_of
 from ledger.streaming.store import Store
 from ledger.streaming.table import ChangelogTable, begin_anew

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from ledger.cli.main import app
 from ledger.errors import LedgerError, SettingsError
 from ledger.gl.postgresql import PostgresJournal
-from ledger.health.causes import of_database
+from ledger.health.checks.database import database
 from ledger.health.exits import Exit
 from ledger.settings import Settings, load
 
@@ -205,7 +205,7 @@ def test_no_message_shows_a_password(url, monkeypatch, tmp_path):
         assert found.exit_code == 3, found.output
         assert SECRET not in found.output
         assert found.stderr.count("\n") == 1, found.output
-    assert SECRET not in repr(list(of_database(load())))
+    assert SECRET not in repr(list(database(load())))
     for file in tmp_path.rglob("fault-*"):
         assert SECRET not in file.read_text()
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import StackError
-from ledger.health import probe
-from ledger.health.server import ADDRESS
+from ledger.health.server import ADDRESS_FILE
 from ledger.settings import Settings
 from ledger.stack import files, identity, parts, record, workers
 from ledger.stack.files import Layout
@@ -114,10 +113,10 @@ def test_an_address_from_an_earlier_life_does_not_count(
     place: Layout, empty: Record, program: list[str]
 ) -> None:
     (part,) = scaled(place, empty, 1, program).workers
-    assert probe.missing(place, part) is None
-    said = place.worker(part.name) / ADDRESS
+    assert workers.missing(place, part) is None
+    said = place.worker(part.name) / ADDRESS_FILE
     said.write_text(said.read_text().replace(str(part.pid), "1"))
-    assert "has not said" in (probe.missing(place, part) or "")
+    assert "has not written its address" in (workers.missing(place, part) or "")
 
 
 def test_a_worker_that_is_held_is_not_asked(
@@ -126,10 +125,10 @@ def test_a_worker_that_is_held_is_not_asked(
     (part,) = scaled(place, empty, 1, program).workers
     os.kill(part.pid, signal.SIGSTOP)
     try:
-        assert f"kill -CONT {part.pid}" in (probe.missing(place, part) or "")
+        assert f"kill -CONT {part.pid}" in (workers.missing(place, part) or "")
     finally:
         os.kill(part.pid, signal.SIGCONT)
-    assert probe.missing(place, part) is None
+    assert workers.missing(place, part) is None
 
 
 def test_a_worker_is_given_this_stacks_addresses(

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ledger.domain.intake import Seen
+from ledger.domain.memory import AcceptedId
 from ledger.domain.policy import Policy
 from ledger.domain.run import Content
+from ledger.domain.valid_run import ValidRun
 from ledger.streaming import accepted
-from ledger.streaming.accepted import MARK, AcceptedIds
-from ledger.streaming.accepted import Mark as IntakeMark
-from ledger.streaming.decisions import ValidRun
+from ledger.streaming.accepted import MARK, AcceptedIds, AcceptedMark
 from ledger.streaming.store import Store
 from tests.builders import content, run_of
 
@@ -89,7 +88,7 @@ def test_an_id_used_again_past_the_window_stays_when_its_first_use_is_forgotten(
     ids.add("again", at=115)
     ids.add(at=122)
     assert not ids.knows("once")
-    assert ids.table.find("again") == Seen(1, 115 * SECOND, b"f" * 16, b"m" * 16, 115, False)
+    assert ids.table.find("again") == AcceptedId(1, 115 * SECOND, b"f" * 16, b"m" * 16, 115, False)
     ids.add(at=136)
     assert ids.keys() == set()
 
@@ -97,7 +96,9 @@ def test_an_id_used_again_past_the_window_stays_when_its_first_use_is_forgotten(
 def test_an_id_used_again_in_the_run_that_forgets_its_first_use_stays(ids: Ids) -> None:
     ids.add("again", at=100, reverses="again")
     ids.add("again", at=1_000, reverses="again")
-    assert ids.table.find("again") == Seen(1, 1_000 * SECOND, b"f" * 16, b"m" * 16, 1_000, False)
+    assert ids.table.find("again") == AcceptedId(
+        1, 1_000 * SECOND, b"f" * 16, b"m" * 16, 1_000, False
+    )
     assert ids.table.find_reversal("again") == 1
 
 
@@ -129,7 +130,7 @@ def test_a_table_of_a_version_before_is_made_anew(tmp_path: Path) -> None:
     store.write([(MARK, bytes(struct.calcsize(">qq32sqq"))), (b"told", bytes(48))])
     store.close()
     made = AcceptedIds(tmp_path / "ids")
-    assert made.mark == IntakeMark()
+    assert made.mark == AcceptedMark()
     assert made.find("old") is None
     assert list(made._store.scan()) == []
     made.close()

@@ -1,4 +1,4 @@
-"""Batches that a broker lets through and aiokafka, by itself, could not read, or read wrongly."""
+"""FetchedBatches that a broker lets through and aiokafka, by itself, could not read, or read wrongly."""
 
 import struct
 from random import Random
@@ -15,7 +15,8 @@ from faust.types import TP
 
 from agents.runtime.run_thread import drop_headers
 from agents.runtime.runs import RECORD_BYTES, Run
-from ledger.streaming.batches import Batches, read_again
+from ledger.streaming import patches
+from ledger.streaming.batches import FetchedBatches, read_again
 from tests.hostile.raw import batch, record
 
 NAME = b"\xff\xfe"
@@ -25,15 +26,20 @@ HEAD = 61
 
 
 def read(*batches: bytes, base: int = 0) -> list[Any]:
-    found = Batches(b"".join(struct.pack(">q", base) + each[8:] for each in batches))
+    found = FetchedBatches(b"".join(struct.pack(">q", base) + each[8:] for each in batches))
     records = []
     while found.has_next():
         records += list(found.next_batch() or ())
     return [(each.offset, each.key, each.value) for each in records]
 
 
+@pytest.fixture(autouse=True)
+def patched() -> None:
+    patches.install()
+
+
 def test_aiokafka_reads_with_it() -> None:
-    assert fetcher.MemoryRecords is Batches
+    assert fetcher.MemoryRecords is FetchedBatches
 
 
 def test_batches_are_packed_at_the_fast_level() -> None:
@@ -108,7 +114,7 @@ def test_what_no_broker_lets_through_is_corrupt(broken: bytes) -> None:
 def test_a_consumer_goes_on_behind_it() -> None:
     records = fetcher.PartitionRecords(
         TopicPartition("t", 0),
-        Batches(batch([record(0, b"a", b"1", [(NAME, b"x")]), record(0, b"b", b"2")])),
+        FetchedBatches(batch([record(0, b"a", b"1", [(NAME, b"x")]), record(0, b"b", b"2")])),
         [], 0, None, None, True, 1,
     )  # fmt: skip
     assert [each.offset for each in records] == [0, 1]
@@ -118,7 +124,7 @@ def test_a_consumer_goes_on_behind_it() -> None:
 def test_what_a_run_weighs_has_its_keys_and_no_headers() -> None:
     small = [(b"", None)] * 10_000
     [fetched] = fetcher.PartitionRecords(
-        TopicPartition("t", 0), Batches(batch([record(0, b"k" * 500, b"v" * 50, small)])),
+        TopicPartition("t", 0), FetchedBatches(batch([record(0, b"k" * 500, b"v" * 50, small)])),
         [], 0, None, None, True, 1,
     )  # fmt: skip
     assert len(fetched.headers) == 10_000

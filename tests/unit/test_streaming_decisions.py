@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord
 
-from ledger.domain.intake import decide
+from ledger.domain.decide import decide
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.domain.run import Watermark
+from ledger.domain.valid_run import STRIPE_BYTES, ValidRun
 from ledger.errors import InvariantBroken
-from ledger.streaming.decisions import STRIPE_BYTES, ValidRun, portions, require_settled
+from ledger.streaming.decisions import portions, require_settled
 from tests.builders import draft, no_memory, numbered
 
 

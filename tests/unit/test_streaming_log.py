@@ -1,13 +1,9 @@
 """Appends to one partition: one batch on its way, what comes meanwhile together after it."""
 
 import asyncio
-from contextlib import asynccontextmanager
 
-import pytest
-
-from ledger.errors import Unavailable
 from ledger.settings import Settings
-from ledger.streaming import log as module
+from ledger.streaming import append_queue
 from ledger.streaming.log import AppendUnknown, Log
 
 
@@ -80,7 +76,7 @@ def test_a_batch_that_failed_is_unknown_to_all_that_were_in_it_and_to_nobody_els
 
 
 def test_only_so_much_goes_together(monkeypatch):
-    monkeypatch.setattr(module, "TOGETHER_BYTES", 5)
+    monkeypatch.setattr(append_queue, "TOGETHER_BYTES", 5)
 
     async def story():
         broker = Broker()
@@ -105,49 +101,5 @@ def test_one_that_was_given_up_does_not_hold_up_the_rest():
         await asyncio.sleep(0)
         broker.gate.set()
         assert await asyncio.gather(first, third) == [100, 102]
-
-    asyncio.run(story())
-
-
-class Silent(Log):
-    """Its broker held records, and answers no more."""
-
-    def __init__(self):
-        super().__init__(Settings(bootstrap_servers="nowhere:1"))
-        self.asked = 0
-
-    @asynccontextmanager
-    async def _reader(self, wait_ms=0):
-        yield SilentReader()
-
-    async def bounds(self, topic, partition):
-        self.asked += 1
-        if self.asked > 1:
-            raise Unavailable("gone")
-        return 0, 10
-
-
-class SilentReader:
-    def assign(self, tps):
-        pass
-
-    def seek(self, tp, offset):
-        pass
-
-    async def position(self, tp):
-        return 0
-
-    async def getmany(self, tp, timeout_ms):
-        await asyncio.sleep(0)
-        return {}
-
-
-def test_reading_ends_where_a_broker_that_said_nothing_is_away(monkeypatch):
-    monkeypatch.setattr(module, "SILENT_SECONDS", 0.0)
-
-    async def story():
-        with pytest.raises(Unavailable):
-            async for _ in Silent().read("t", 0, 0):
-                pass
 
     asyncio.run(story())

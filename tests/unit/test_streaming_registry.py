@@ -1,44 +1,140 @@
-"""The codec of our own records, whatever version of ours wrote them."""
+"""The registry's client, and the codec of our own records, whatever version wrote them."""
 
+import asyncio
 import io
+import json
 from typing import Any
 
 import fastavro
+import httpx
 import pytest
 
 import schemas
 from ledger.domain import avro
-from ledger.domain.refusal import Refused
 from ledger.domain.run import Content, Decision
-from ledger.streaming.registry import HEADER, Codec
-from ledger.streaming.writers import readable
+from ledger.errors import LedgerError, Unavailable
+from ledger.settings import Settings
+from ledger.streaming.registry import HEADER, Codec, Registry
 from tests.builders import run_of
+
+OURS = {"schema": json.dumps(schemas.load("Progress"))}
+PROGRESS = {
+    "shard": 3, "end": 9, "decisions_offset": 4, "digest": bytes(32), "recorded_until": 5,
+    "open_breaks": 0,
+}  # fmt: skip
+
+
+class Answers:
+    """A registry that answers from `known`, by method and path, and notes what it was asked."""
+
+    def __init__(self, known: dict[str, tuple[int, Any]]) -> None:
+        self.known, self.asked = known, list[str]()
+        self.registry = Registry(Settings(prefix="p"))
+        transport = httpx.MockTransport(self.answer)
+        self.registry._blocking = httpx.Client(transport=transport, base_url="http://registry")
+        self.registry._client = httpx.AsyncClient(
+            transport=httpx.MockTransport(self.answer_later), base_url="http://registry"
+        )
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        asked = f"{request.method} {request.url.path.lstrip('/')}"
+        self.asked.append(asked)
+        status, body = self.known.get(asked, (404, {"error_code": 40403}))
+        if isinstance(body, str):
+            return httpx.Response(status, text=body)
+        return httpx.Response(status, json=body)
+
+    async def answer_later(self, request: httpx.Request) -> httpx.Response:
+        return self.answer(request)
 
 
 def test_a_codec_reads_what_another_version_wrote() -> None:
-    """An id that is not this version's is looked up once."""
-    asked = []
-
-    def look_up(schema_id: int) -> Any:
-        asked.append(schema_id)
-        found = readable(schemas.load("Progress"), schema_id)
-        assert not isinstance(found, Refused)
-        return found
-
-    row = {
-        "shard": 3,
-        "end": 9,
-        "decisions_offset": 4,
-        "digest": bytes(32),
-        "recorded_until": 5,
-        "open_breaks": 0,
-    }
-    value = Codec({"Progress": 1}).encode("Progress", row)
-    newer = Codec({"Progress": 2}, look_up)
-    assert newer.decode("Progress", value) == newer.decode("Progress", value) == row
-    assert asked == [1]
+    """An id that is not this version's is looked up once, whoever asks first."""
+    asked = Answers({"GET schemas/ids/1": (200, OURS)})
+    value = Codec({"Progress": 1}).encode("Progress", PROGRESS)
+    newer = Codec({"Progress": 2}, asked.registry.writer)
+    assert newer.decode("Progress", value) == newer.decode("Progress", value) == PROGRESS
+    asyncio.run(asked.registry.learn(1))
+    assert asked.asked == ["GET schemas/ids/1"]
     with pytest.raises(ValueError, match="not this version's"):
         Codec({"Progress": 2}).decode("Progress", value)
+
+
+def test_what_is_learnt_is_not_asked_for_again() -> None:
+    asked = Answers({"GET schemas/ids/1": (200, OURS)})
+    asyncio.run(asked.registry.learn(1))
+    value = Codec({"Progress": 1}).encode("Progress", PROGRESS)
+    assert Codec({"Progress": 2}, asked.registry.writer).decode("Progress", value) == PROGRESS
+    assert asked.asked == ["GET schemas/ids/1"]
+
+
+def test_a_schema_that_nobody_knows_is_no_answer_for_ever() -> None:
+    """It may be registered yet."""
+    asked = Answers({})
+    for _ in range(2):
+        with pytest.raises(ValueError, match="knows no schema 7"):
+            asked.registry.writer(7)
+        with pytest.raises(ValueError, match="knows no schema 7"):
+            asyncio.run(asked.registry.learn(7))
+    assert len(asked.asked) == 4
+
+
+@pytest.mark.parametrize("answer", [(503, {}), (200, "<html>away</html>"), (401, {})])
+def test_a_registry_that_does_not_answer_is_waited_for(answer: tuple[int, Any]) -> None:
+    asked = Answers({"GET schemas/ids/1": answer})
+    with pytest.raises(Unavailable, match="does not answer"):
+        asked.registry.writer(1)
+    with pytest.raises(Unavailable, match="does not answer"):
+        asyncio.run(asked.registry.get("schemas/ids/1"))
+
+
+def answers_for(topic: str, **known: tuple[int, Any]) -> Answers:
+    subject = f"p.{topic}-value"
+    paths = {
+        "look": f"POST subjects/{subject}",
+        "level": f"PUT config/{subject}",
+        "register": f"POST subjects/{subject}/versions",
+    }
+    return Answers({paths[each]: answer for each, answer in known.items()})
+
+
+def test_an_id_that_is_there_is_only_looked_up() -> None:
+    asked = answers_for("progress", look=(200, {"id": 5}))
+    assert asked.registry.ids(["Progress"]) == {"Progress": 5}
+    assert asked.registry._register("p.progress-value", "Progress") == 5
+    assert asked.asked == ["POST subjects/p.progress-value"] * 2
+
+
+def test_a_schema_that_is_not_registered_says_what_to_do() -> None:
+    with pytest.raises(
+        LedgerError, match=r"not registered under p\.progress-value .*`faust-ledger up`"
+    ):
+        Answers({}).registry.ids(["Progress"])
+
+
+def test_registering_sets_the_level_first() -> None:
+    asked = answers_for(
+        "progress", level=(200, {"compatibility": "FULL_TRANSITIVE"}),
+        register=(200, {"id": 8}),
+    )  # fmt: skip
+    assert asked.registry._register("p.progress-value", "Progress") == 8
+    assert asked.asked == [
+        "POST subjects/p.progress-value", "PUT config/p.progress-value",
+        "POST subjects/p.progress-value/versions",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "match"),
+    [
+        ((409, {"message": "field end is gone"}), "refuses schema Progress .*gone.*compatible way"),
+        ((403, "no"), "refuses schema Progress under p.progress-value: 403 .*security.md"),
+    ],
+)
+def test_a_refusal_says_why_and_what_to_do(answer: tuple[int, Any], match: str) -> None:
+    asked = answers_for("progress", level=(200, {}), register=answer)
+    with pytest.raises(LedgerError, match=match):
+        asked.registry._register("p.progress-value", "Progress")
 
 
 def test_a_decision_of_a_version_before_has_no_digest_of_its_reference_data() -> None:

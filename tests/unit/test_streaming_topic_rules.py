@@ -5,21 +5,21 @@ from dataclasses import replace
 import pytest
 
 from ledger.settings import Settings
-from ledger.streaming.topic_look import Seen
-from ledger.streaming.topic_rules import Has, differences, rules, told
+from ledger.streaming.topic_look import TopicsFound
+from ledger.streaming.topic_rules import ActualTopic, differences, rules, told
 from ledger.streaming.topics import Topic, differing, topics
 
 SETTINGS = Settings(shards=4, balance_partitions=3, bootstrap_servers="broker:1")
 NAMES = topics(SETTINGS)
 
 
-def right(topic: Topic, copies: int = 1) -> Has:
+def right(topic: Topic, copies: int = 1) -> ActualTopic:
     """As a broker of today has it."""
     config: dict[str, str | None] = {
         name: rule.value for name, rule in rules(topic, copies).items()
     }
     config |= {"segment.bytes": str(1024**3), "segment.ms": "604800000"}
-    return Has(topic.partitions, copies, config)
+    return ActualTopic(topic.partitions, copies, config)
 
 
 def changed(topic: Topic, copies: int = 1, **config: str | None) -> list[tuple[str, str, str]]:
@@ -99,7 +99,9 @@ def test_a_setting_that_an_older_broker_does_not_know_is_no_difference() -> None
 def test_more_and_fewer_partitions_fewer_copies_and_no_topic() -> None:
     topic, has = NAMES.transactions, right(NAMES.transactions)
 
-    def found(has: Has | None, copies: int = 1, *, ignore: bool = False) -> list[tuple[str, ...]]:
+    def found(
+        has: ActualTopic | None, copies: int = 1, *, ignore: bool = False
+    ) -> list[tuple[str, ...]]:
         told = differences(topic, has, copies=copies, servers="b", ignore_added=ignore)
         assert all(each.mend is None for each in told)
         return [(each.setting, each.has, each.must) for each in told if not each.ignored]
@@ -132,18 +134,18 @@ def test_a_difference_says_where_what_why_and_how_to_mend_it() -> None:
 
 def test_what_a_user_may_not_look_at_is_no_difference() -> None:
     there = {topic.name: right(topic) for topic in NAMES.all()}
-    assert differing(SETTINGS, Seen(there)) == []
+    assert differing(SETTINGS, TopicsFound(there)) == []
     del there["ledger.posted"]
-    assert [each.topic for each in differing(SETTINGS, Seen(there))] == ["ledger.posted"]
-    assert differing(SETTINGS, Seen(there, ["ledger.posted"])) == []
+    assert [each.topic for each in differing(SETTINGS, TopicsFound(there))] == ["ledger.posted"]
+    assert differing(SETTINGS, TopicsFound(there, ["ledger.posted"])) == []
     shapes = {name: replace(has, config=None) for name, has in there.items()}
-    assert differing(SETTINGS, Seen(shapes, [topic.name for topic in NAMES.all()])) == []
+    assert differing(SETTINGS, TopicsFound(shapes, [topic.name for topic in NAMES.all()])) == []
 
 
 def test_the_settings_of_another_ledger_differ_everywhere() -> None:
     other = SETTINGS.model_copy(update={"shards": 8})
     there = {topic.name: right(topic) for topic in NAMES.all()}
-    found = {each.topic for each in differing(other, Seen(there))}
+    found = {each.topic for each in differing(other, TopicsFound(there))}
     assert found == {f"ledger.{name}" for name in (
         "transactions", "decisions", "posted", "stripes-changelog", "breaks", "rejects", "progress",
     )}  # fmt: skip

@@ -11,6 +11,8 @@ import pytest
 import schemas
 from ledger.domain.refusal import Reason, Refused
 from ledger.errors import Unavailable
+from ledger.settings import Settings
+from ledger.streaming.registry import Registry
 from ledger.streaming.transactions import QUESTIONS, Subject, TransactionReader
 from tests.builders import draft, wire
 from tests.integration.bad_input import VERSIONS, encode_as
@@ -19,7 +21,7 @@ OURS, NEWER, ELSEWHERE = 4, 9, 70
 SUBJECT = "ledger.transactions-value"
 
 
-class Registry:
+class Answers:
     """Answers as the registry does, and counts what it was asked."""
 
     def __init__(self) -> None:
@@ -52,9 +54,10 @@ class Registry:
         return sum(count for path, count in self.asked.items() if path.startswith(what))
 
 
-def reader_of(registry: Registry) -> TransactionReader:
+def reader_of(registry: Answers) -> TransactionReader:
     transport = httpx.MockTransport(registry.answer)
-    client = httpx.AsyncClient(transport=transport, base_url="http://registry")
+    client = Registry(Settings())
+    client._client = httpx.AsyncClient(transport=transport, base_url="http://registry")
     return TransactionReader(Subject(client, SUBJECT), 262_144)
 
 
@@ -70,7 +73,7 @@ def reason_of(reader: TransactionReader, value: bytes) -> Reason:
 
 def test_ids_that_nobody_knows_cost_a_look_and_a_few_questions() -> None:
     """However many there are, in however many runs."""
-    registry = Registry()
+    registry = Answers()
 
     async def flood() -> TransactionReader:
         reader = reader_of(registry)
@@ -88,7 +91,7 @@ def test_ids_that_nobody_knows_cost_a_look_and_a_few_questions() -> None:
 
 
 def test_a_known_schema_is_asked_about_once() -> None:
-    registry = Registry()
+    registry = Answers()
 
     async def twice() -> None:
         reader = reader_of(registry)
@@ -101,7 +104,7 @@ def test_a_known_schema_is_asked_about_once() -> None:
 
 
 def test_what_is_registered_elsewhere_is_foreign_until_it_is_ours() -> None:
-    registry = Registry()
+    registry = Answers()
 
     async def tell() -> list[Any]:
         reader = reader_of(registry)
@@ -121,7 +124,7 @@ def test_what_is_registered_elsewhere_is_foreign_until_it_is_ours() -> None:
 
 def test_a_version_registered_just_before_its_first_record_is_known() -> None:
     """A look that began before it was there does not answer for that record."""
-    registry = Registry()
+    registry = Answers()
 
     async def race() -> Any:
         reader = reader_of(registry)
@@ -140,7 +143,7 @@ def test_a_version_registered_just_before_its_first_record_is_known() -> None:
 
 
 def test_a_registry_that_is_away_is_no_answer() -> None:
-    registry = Registry()
+    registry = Answers()
 
     async def ask() -> Any:
         reader = reader_of(registry)
@@ -155,7 +158,7 @@ def test_a_registry_that_is_away_is_no_answer() -> None:
 
 
 def test_an_unfit_version_of_ours_is_not_looked_up_again() -> None:
-    registry = Registry()
+    registry = Answers()
     ours = schemas.load("Transaction")
     millis = {"type": "long", "logicalType": "timestamp-millis"}
     fields = [
@@ -175,7 +178,7 @@ def test_an_unfit_version_of_ours_is_not_looked_up_again() -> None:
 
 def test_a_record_cut_within_what_is_not_read_is_unreadable() -> None:
     """A producer that is ahead of this service writes a field that is skipped here."""
-    registry = Registry()
+    registry = Answers()
     newer = VERSIONS["newer"]
     registry.versions[2] = (NEWER, newer)
     whole = encode_as(newer, {**draft(), "channel": "x" * 30}, NEWER)

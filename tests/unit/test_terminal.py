@@ -12,7 +12,7 @@ import pytest
 
 from ledger import terminal
 from ledger.health import doctor, status
-from ledger.stack.patient import Finding
+from ledger.health.findings import Finding
 
 ACCOUNT = "assets:custody:" + "very-long-name-of-a-client-with-accounts:" * 3 + "1"
 AMOUNTS = ("11111111.10", "123456789012345678901234567890.123456789012345678")
@@ -95,12 +95,12 @@ PATH = "/a/path/that/is/longer/than/any/terminal" * 10
 def test_tables_of_the_stack_are_whole_and_hold_no_markup():
     hostile = f"it hangs [red]{PATH}[/] \x1b[2J"
     finding = Finding(f"[bold]{PATH}", False, hostile, f"read {PATH}")
-    found = printed(doctor.as_table([finding]))
+    found = printed(doctor.findings_table([finding]))
     assert found.splitlines()[1].split() == [
         "look", f"[bold]{PATH}", "it", "hangs", f"[red]{PATH}[/]", r"\x1b[2J", "read", PATH,
     ]  # fmt: skip
-    seen = status.Seen("postgres", True, 1, 2, 3_000_000, 4.0, hostile, PATH)
-    rows = printed(status.as_table(status.Status("/d", (seen,)))).splitlines()
+    seen = status.PartStatus("postgres", True, 1, 2, 3_000_000, 4.0, hostile, PATH)
+    rows = printed(status.parts_table(status.StackStatus("/d", (seen,)))).splitlines()
     assert f"it hangs [red]{PATH}[/] \\x1b[2J; log: {PATH}" in rows[3]
 
 

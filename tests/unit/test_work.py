@@ -7,6 +7,7 @@ at is what our own code asks of it and of its tables.
 import asyncio
 import time
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,24 +16,27 @@ from faust.types import TP
 
 from agents.balances import BalancesPart
 from agents.intake import DECODED, IntakeShard
-from agents.posting import Poster, PostingShard
-from agents.reconciliation import ReconciliationShard, Room
+from agents.poster import Poster
+from agents.posting import PostingShard
+from agents.publisher import ShardPublisher
+from agents.reconciliation import ReconciliationShard
+from agents.runtime.room import Room
 from agents.runtime.runs import Run
-from ledger.domain import avro, intake, published
+from ledger.domain import avro, decide, published
 from ledger.domain.balance import NOTHING, Totals
+from ledger.domain.fold import Row
 from ledger.domain.reference import Reference
 from ledger.domain.run import Content, Outcomes, Stripe
+from ledger.domain.valid_run import ValidRun
 from ledger.gl.memory import MemoryJournal
-from ledger.health.partitions import Health
 from ledger.settings import Settings
-from ledger.streaming.decisions import ValidRun
 from ledger.streaming.registry import Codec
 from ledger.streaming.store import Store
-from ledger.streaming.stripe_rows import Row, Rows
+from ledger.streaming.stripe_rows import RowCodec
 from ledger.streaming.table import Overtaken
-from ledger.streaming.topics import topics
 from tests.builders import NOW, KnownReader, draft, wire
 from tests.integration.gl_runs import Chain, moved
+from tests.runtimes import runtime
 
 SHARDS = 1
 PARTS = 2
@@ -74,6 +78,9 @@ class Kafka:
 
     append_absolute = append
 
+    def require_lease(self):
+        pass
+
     async def last_of(self, topic, partitions):
         return []
 
@@ -89,9 +96,12 @@ class Kafka:
             ]
 
 
-class Compared:
+class Progress:
     def __init__(self):
-        self.position, self.said = 0, 0
+        self.position = 0
+
+    def on_move(self, listener):
+        pass
 
     async def loaded(self, generation):
         pass
@@ -99,17 +109,53 @@ class Compared:
     def end(self, shard):
         return self.position
 
-    def say(self, shard, progress, end):
-        self.said += 1
+    def publish(self, shard, progress, end):
+        pass
+
+
+class Consumer:
+    """Every partition is this process's, and open."""
+
+    def __init__(self, opened):
+        self.opened = opened
+
+    def assignment(self):
+        return self.opened
+
+    def reached(self, tp, position):
+        pass
+
+
+class Receiver:
+    """What stages hand on, in order."""
+
+    def __init__(self):
+        self.runs, self.rows = [], []
+
+    async def has_room(self, shard):
+        pass
+
+    def offer(self, shard, run):
+        self.runs.append(run)
+
+    def receive(self, *rows):
+        self.rows.append(rows)
 
 
 class App(SimpleNamespace):
-    """As much of a LedgerApp as the agents' parts ask for."""
+    """A runtime, and what the parts of its stages are made with."""
 
-    health, lease = Health(), staticmethod(lambda: None)
+    def intake(self):
+        reader = KnownReader.of(self.runtime.settings)
+        reference = SimpleNamespace(data=Reference(), require_whole=lambda: None)
+        return IntakeShard(self.runtime, 0, reader, reference, self.receiver, lambda: 0)
 
-    def fault(self, error, doing):
-        raise AssertionError(doing) from error
+    def fold(self):
+        publisher = ShardPublisher(self.runtime, 0, self.receiver)
+        return ReconciliationShard(self.runtime, 0, self.progress, publisher, Room(1 << 30))
+
+    def part(self, partition):
+        return BalancesPart(self.runtime, partition, self.progress)
 
 
 @pytest.fixture
@@ -154,15 +200,13 @@ def counted(monkeypatch):
 @pytest.fixture
 def app(tmp_path):
     settings = Settings(shards=SHARDS, balance_partitions=PARTS)
-    names = topics(settings)
+    opened = {TP("ledger.stripes", each) for each in range(PARTS)} | {TP("ledger.transactions", 0)}
+    log = Kafka()
+    made = runtime(
+        tmp_path, codec=CODEC, log=log, consumer=Consumer(opened), settings=settings
+    )  # fmt: skip
     return App(
-        ledger=settings, names=names, codec=CODEC, data=tmp_path, log_=Kafka(),
-        compared=Compared(), shards=lambda: {0},
-        consumer=SimpleNamespace(
-            opened={TP(names.stripes.name, each) for each in range(PARTS)},
-            reached=lambda tp, position: None,
-        ),
-        consumer_generation_id=1,
+        runtime=made, names=made.topics, log_=log, progress=Progress(), receiver=Receiver()
     )  # fmt: skip
 
 
@@ -179,30 +223,20 @@ def transactions():
 
 
 async def compare_up_to(position, app, *parts):
-    """The shard is compared so far, and the parts have said what follows."""
-    app.compared.position = position
+    """The shard is compared so far, and the parts have published what follows."""
+    app.progress.position = position
     for part in parts:
         part.wake()
-        await part._saying
+        await part._publishing.idle()
 
 
 async def flowed(app, counted):
     """A run through intake, the fold and the balances; the counts of each of them."""
-    settled, told = [], []
-
-    async def room(shard):
-        pass
-
-    app.room, app.settled = room, lambda shard, run: settled.append(run)
-    app.told = lambda *rows: told.append(rows)
-    reader = KnownReader.of(app.ledger)
-    reference = SimpleNamespace(data=Reference(), require_whole=lambda: None)
-    intake = IntakeShard(app, 0, reader, reference, lambda: 0)
-    fold = ReconciliationShard(app, 0, Room())
-    parts = [BalancesPart(app, each) for each in range(PARTS)]
+    intake, fold = app.intake(), app.fold()
+    parts = [app.part(each) for each in range(PARTS)]
     for each in (intake, fold, *parts):
         await each.open()
-    settled.clear()
+    app.receiver.runs.clear()
     app.log_.topics.clear()
     app.log_.of(app.names.decisions.name).append([(None, b"reference")])
 
@@ -212,14 +246,14 @@ async def flowed(app, counted):
     after_intake = Counter(counted)
 
     counted.clear()
-    for run in settled:
+    for run in app.receiver.runs:
         fold.offer(run)
-    await fold._folding
+    await fold.folding._folding.idle()
     after_fold = Counter(counted)
 
     counted.clear()
-    for partition, shard, first, rows in told:
-        parts[partition].tell(shard, first, rows)
+    for partition, shard, first, rows in app.receiver.rows:
+        parts[partition].receive(shard, first, rows)
     await compare_up_to(TRANSACTIONS, app, *parts)
     return after_intake, after_fold, Counter(counted)
 
@@ -262,12 +296,11 @@ def test_the_fold(app, work):
 @pytest.mark.parametrize(("full", "again"), [(21, 0), (20, 20)])
 def test_accounts_that_are_hardly_shared_are_not_cached(app, counted, monkeypatch, full, again):
     """Not what a run of them that is full has touched; and nothing older stays in their place."""
-    monkeypatch.setattr(intake, "APART_STRIPES", full)
-    app.told = lambda *_: None
+    monkeypatch.setattr(decide, "SPARSE_STRIPES", full)
     looked_up, entries = [], []
 
     async def story():
-        fold, chain = ReconciliationShard(app, 0, Room()), Chain(0)
+        fold, chain = app.fold(), Chain(0)
         await fold.open()
         for start in (0, 10, 20):
             before, each = chain.watermark, range(10)
@@ -278,9 +311,9 @@ def test_accounts_that_are_hardly_shared_are_not_cached(app, counted, monkeypatc
             valid.__dict__["outcomes"] = Outcomes()
             counted.clear()
             fold.offer(valid)
-            await fold._folding
+            await fold.folding._folding.idle()
             looked_up.append(counted["looked up"])
-            entries.append(fold._row(Stripe("assets:a:3", "CAD")).live.entries)
+            entries.append(fold.state.table.rows([Stripe("assets:a:3", "CAD")])[0].live.entries)
 
     asyncio.run(story())
     assert looked_up == [20, again, again]
@@ -297,7 +330,7 @@ def test_a_posting(app, counted):
               for start in (0, 3)]  # fmt: skip
 
     async def story():
-        shard = PostingShard(app, 0, Poster(journal))
+        shard = PostingShard(app.runtime, 0, Poster(journal))
         await shard.open()
         counted.clear()
         records = [ConsumerRecord("d", 0, offset, 0, 0, None, value, None, 0, 0, ())
@@ -335,16 +368,16 @@ def test_what_is_late_does_not_keep_the_table_from_being_written(app, counted):
     writes = []
 
     async def story():
-        part = BalancesPart(app, 0)
+        part = app.part(0)
         await part.open()
-        part.tell(0, 0, rows)
+        part.receive(0, 0, rows)
         append = app.log_.append_absolute
 
         async def appending(*said):
             writes.append(counted["write"])
             if len(writes) < 5:
                 place = 1_000 * len(writes)
-                part.tell(0, place, {Stripe(f"assets:late:{place}", "CAD"): row_of(place)})
+                part.receive(0, place, {Stripe(f"assets:late:{place}", "CAD"): row_of(place)})
                 part.note_late(time.monotonic() + 1_000)
             return await append(*said)
 
@@ -360,17 +393,17 @@ def test_what_was_handed_on_is_not_read(app):
     """Else, under load, all of it would be fetched: there is always more."""
 
     async def story():
-        part = BalancesPart(app, 0)
+        part = app.part(0)
         await part.open()
         for first in (0, 1, 20):
-            part.tell(0, first, {Stripe("assets:a", "CAD"): row_of(first)})
-        assert part.goes_on_told()
-        assert await part.skip_told() == 2
-        assert not part.goes_on_told(), "somebody else's records are next"
-        part._read = 20
-        assert part.goes_on_told()
-        assert await part.skip_told() == 21
-        assert part.goes_on_told(), "nothing comes yet"
+            part.receive(0, first, {Stripe("assets:a", "CAD"): row_of(first)})
+        assert part.goes_on_received()
+        assert await part.skip_received() == 2
+        assert not part.goes_on_received(), "somebody else's records are next"
+        part._sums.reach(20)
+        assert part.goes_on_received()
+        assert await part.skip_received() == 21
+        assert part.goes_on_received(), "nothing comes yet"
 
     asyncio.run(story())
 
@@ -382,21 +415,21 @@ def test_what_was_appended_together_waits_together(app):
         return [
             ConsumerRecord(
                 "s", 0, place, log_time, 0, b"assets:%d CAD 0" % place,
-                Rows(CODEC).encode(row_of(place)), None, 0, 0, (),
+                RowCodec(CODEC).encode(row_of(place)), None, 0, 0, (),
             )
             for place in range(first, first + 5)
         ]  # fmt: skip
 
     async def story():
-        part = BalancesPart(app, 0)
+        part = app.part(0)
         await part.open()
         await part.take(Run(part.tp, 0, 10, appended(0, 7) + appended(5, 8)))
-        waiting = part._ahead[0].told
+        waiting = part._sums._backlogs[0].batches
         assert [(each.place, each.end, len(each.totals)) for each in waiting] == [
             (0, 5, 5), (5, 10, 5),
         ]  # fmt: skip
         await compare_up_to(5, app, part)
-        assert part._settled() == 5
+        assert part._sums.reconciled() == 5
 
     asyncio.run(story())
 
@@ -405,15 +438,15 @@ def test_a_position_is_not_beyond_what_waits(app):
     """Told before this part was open, and so read in the log after what was told later."""
 
     async def story():
-        part = BalancesPart(app, 0)
+        part = app.part(0)
         await part.open()
-        part.tell(0, 1, {Stripe("assets:b", "CAD"): row_of(71)})
-        row = Rows(CODEC).encode(row_of(70))
+        part.receive(0, 1, {Stripe("assets:b", "CAD"): row_of(71)})
+        row = RowCodec(CODEC).encode(row_of(70))
         record = ConsumerRecord("s", 0, 0, 0, 0, b"assets:a CAD 0", row, None, 0, 0, ())
         await part.take(Run(part.tp, 0, 2, [record]))
-        assert part._settled() == 0
+        assert part._sums.reconciled() == 0
         await compare_up_to(71, app, part)
-        assert part._settled() == 1
+        assert part._sums.reconciled() == 1
 
     asyncio.run(story())
 
@@ -422,12 +455,12 @@ def test_a_position_is_not_beyond_what_was_read(app, counted):
     """Told by this process, far beyond: what other workers said before it is still to be read."""
 
     async def story():
-        part = BalancesPart(app, 0)
+        part = app.part(0)
         await part.open()
-        part.tell(0, 1_000, {Stripe("assets:a", "CAD"): row_of(70)})
-        assert part._settled() == 0
+        part.receive(0, 1_000, {Stripe("assets:a", "CAD"): row_of(70)})
+        assert part._sums.reconciled() == 0
         await compare_up_to(100, app, part)
-        assert part._settled() == 0
+        assert part._sums.reconciled() == 0
 
     asyncio.run(story())
 
@@ -436,10 +469,10 @@ def test_a_position_is_not_beyond_what_was_read(app, counted):
 def test_a_fold_overtaken_in_a_rebalance_ends_no_process(app, rebalanced):
     """It waited to be written; meanwhile another worker had the shard, and wrote further."""
     faults = []
-    app.fault = lambda error, doing: faults.append(error)
+    app.runtime = replace(app.runtime, fail=lambda error, doing: faults.append(error))
 
     async def story():
-        fold = ReconciliationShard(app, 0, Room())
+        fold = app.fold()
         await fold.open()
 
         async def overtaken(runs):
@@ -447,9 +480,9 @@ def test_a_fold_overtaken_in_a_rebalance_ends_no_process(app, rebalanced):
                 fold.clear()
             raise Overtaken("others were ahead")
 
-        fold._fold_in_order = overtaken
+        fold.folding._fold_in_order = overtaken
         fold.offer(SimpleNamespace(weight=1))
-        await fold._folding
+        await fold.folding._folding.idle()
         await fold.open()
 
     asyncio.run(story())

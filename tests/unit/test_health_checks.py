@@ -1,12 +1,14 @@
-"""What `doctor` makes of what workers, the database and the topics say."""
+"""What `doctor` finds in the answers of workers, the database and the topics."""
 
 from dataclasses import replace
 
 import pytest
 
 from ledger.domain.run import Watermark
-from ledger.health import causes
-from ledger.health.causes import Known, judged
+from ledger.health.checks.database import role
+from ledger.health.checks.processes import application
+from ledger.health.checks.topics import Positions, losses
+from ledger.health.rows import reasons
 from ledger.settings import Settings
 from ledger.streaming.topics import topics
 
@@ -14,10 +16,10 @@ NAMES = topics(Settings(shards=3))
 AT = Watermark(10, 100, b"d" * 32, 1)
 
 
-def known(**changes):
+def positions(**changes):
     """Three shards of which all is posted and compared up to `AT`."""
     shards = range(3)
-    whole = Known(
+    whole = Positions(
         transactions=dict.fromkeys(shards, (0, 100)),
         decisions=dict.fromkeys(shards, (0, 10)),
         compared=dict.fromkeys(shards, AT),
@@ -28,13 +30,13 @@ def known(**changes):
     return replace(whole, **{name: getattr(whole, name) | each for name, each in changes.items()})
 
 
-def test_a_ledger_that_is_whole_is_well_and_so_is_one_that_is_behind_or_new():
-    assert list(judged(known(), NAMES)) == []
-    assert list(judged(known(decisions={0: (0, 90)}, transactions={0: (0, 900)}), NAMES)) == []
+def test_a_whole_ledger_has_lost_nothing_nor_has_one_that_is_behind_or_new():
+    assert list(losses(positions(), NAMES)) == []
+    assert list(losses(positions(decisions={0: (0, 90)}, transactions={0: (0, 900)}), NAMES)) == []
     # Posted and not compared yet.
-    assert list(judged(known(compared={0: Watermark(4, 40)}), NAMES)) == []
-    new = Known(dict.fromkeys(range(3), (0, 0)), dict.fromkeys(range(3), (0, 0)), {}, {})
-    assert list(judged(new, NAMES)) == []
+    assert list(losses(positions(compared={0: Watermark(4, 40)}), NAMES)) == []
+    new = Positions(dict.fromkeys(range(3), (0, 0)), dict.fromkeys(range(3), (0, 0)), {}, {})
+    assert list(losses(new, NAMES)) == []
 
 
 @pytest.mark.parametrize(
@@ -54,8 +56,8 @@ def test_a_ledger_that_is_whole_is_well_and_so_is_one_that_is_behind_or_new():
         ),
     ],
 )
-def test_each_cause_is_named_with_its_shards_and_what_to_do(changes, words):
-    found = list(judged(known(**changes), NAMES))
+def test_each_loss_names_its_shards_and_the_fix(changes, words):
+    found = list(losses(positions(**changes), NAMES))
     assert len(found) == 1, found
     assert words in found[0].detail
     assert "shards 0, 2, as 0: " in found[0].detail
@@ -63,42 +65,47 @@ def test_each_cause_is_named_with_its_shards_and_what_to_do(changes, words):
     assert found[0].advice
 
 
-def said(**changes):
-    return {"ready": True, "why": [], "last_exit": None, "restarts": 0} | changes
+def report(**changes):
+    return {
+        "ready": True, "why": [], "partitions": [], "last_exit": None, "restarts": 0,
+    } | changes  # fmt: skip
 
 
-def test_reference_data_that_begins_late_is_named():
-    (found,) = judged(replace(known(), reference=(2, 4)), NAMES)
+def test_deleted_reference_data_is_a_loss():
+    (found,) = losses(replace(positions(), reference=(2, 4)), NAMES)
     assert "reference: it begins at 2" in found.detail
     assert "topic-lost.md" in found.advice
 
 
 def test_an_alarm_has_its_own_advice():
     alarm = "ledger.decisions: retention.ms is 5"
-    (found,) = causes._of_application("w", said(ready=False, why=[alarm], alarms=[alarm]))
+    (found,) = application("w", report(ready=False, why=[alarm], alarms=[alarm]))
     assert "topic-settings.md" in found.advice
 
 
-def test_an_application_says_why_and_how_it_ended():
+def test_an_application_that_makes_no_progress_and_how_it_ended():
     ended = {"status": 74, "seconds": 9.0, "meaning": "The disk.", "advice": "make room"}
+    row = {"stage": "posting", "partition": 0, "state": "stopped", "seconds": 1.0, "doing": "",
+           "why": "no"}  # fmt: skip
     found = list(
-        causes._of_application("w", said(ready=False, why=["posting 0: stopped for 1 s: no"],
-                                         last_exit=ended, restarts=3))
+        application("w", report(ready=False, why=reasons([row]), partitions=[row],
+                                last_exit=ended, restarts=3))
     )  # fmt: skip
     assert [each.well for each in found] == [False, False]
     assert found[0].detail == "ended with 74 9 s ago, 3 times in all: The disk."
     assert found[0].advice == "make room"
-    assert "as it says" in found[1].advice
-    waiting = list(causes._of_application("w", said(ready=False, why=["waiting for 3 s to x: y"])))
+    assert found[1].detail == "posting 0: stopped for 1 s: no"
+    assert "`faust-ledger down` and `up`" in found[1].advice
+    waiting = list(application("w", report(ready=False, why=["waiting for 3 s to x: y"])))
     assert "by itself" in waiting[0].advice
 
 
-def test_an_end_that_is_over_is_told_for_an_hour_and_is_well():
+def test_an_application_that_recovered_is_reported_for_an_hour():
     ended = {"status": 75, "seconds": 60.0, "meaning": "Replaced.", "advice": "nothing"}
-    (told,) = causes._of_application("w", said(last_exit=ended))
-    assert told.well
-    assert list(causes._of_application("w", said(last_exit=ended | {"seconds": 4000.0}))) == []
-    assert list(causes._of_application("w", said(last_exit=ended | {"status": -9}))) == []
+    (found,) = application("w", report(last_exit=ended))
+    assert found.well
+    assert list(application("w", report(last_exit=ended | {"seconds": 4000.0}))) == []
+    assert list(application("w", report(last_exit=ended | {"status": -9}))) == []
 
 
 @pytest.mark.parametrize(
@@ -110,11 +117,11 @@ def test_an_end_that_is_over_is_told_for_an_hour_and_is_well():
         'FATAL:  database "ledger" does not exist',
     ],
 )
-def test_what_postgresql_says_to_the_role_is_passed_on_with_what_to_do(words):
-    (found,) = causes._of_role(words + "\nmore")
+def test_an_error_of_postgresql_for_the_role_has_a_fix(words):
+    (found,) = role(words + "\nmore")
     assert found.detail == words
     assert found.advice
 
 
-def test_a_server_that_is_away_is_found_elsewhere():
-    assert list(causes._of_role("connection timeout expired")) == []
+def test_an_unavailable_server_is_no_finding_of_the_role():
+    assert list(role("connection timeout expired")) == []

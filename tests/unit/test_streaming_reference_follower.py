@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from agents import reference as module
-from agents.reference import ReferenceFollower
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Account, Asset, Item, PolicyChange, Reference
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
 from ledger.settings import Settings
+from ledger.streaming import reference_follower as module
 from ledger.streaming.founding import missing
 from ledger.streaming.reference import contradictions, key_and_row, policy_of, take
+from ledger.streaming.reference_follower import ReferenceFollower
 from ledger.streaming.registry import Codec
 
 CODEC = Codec({"Reference": 1})

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.domain import avro
-from ledger.domain.intake import Received
+from ledger.domain.decide import Received
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import DAY, MINUTE, Policy
 from ledger.domain.reference import Account, Asset, Reference

@@ -2,8 +2,9 @@
 
 import pytest
 
-from ledger.domain import intake
-from ledger.domain.intake import FINGERPRINT, Memory, Seen, cut
+from ledger.domain import decide
+from ledger.domain.decide import cut
+from ledger.domain.memory import FINGERPRINT, AcceptedId, Memory
 from ledger.domain.policy import DAY, MINUTE, Policy
 from ledger.domain.reference import Account, Asset
 from ledger.domain.run import NO_DIGEST, Outcomes, Watermark
@@ -437,7 +438,7 @@ def test_a_run_is_cut_by_count_and_by_size() -> None:
 
 
 def test_a_run_of_many_stripes_ends_before_its_records_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "RUN_STRIPES", 4)
+    monkeypatch.setattr(decide, "RUN_STRIPES", 4)
     accounts = [f"assets:a:{number}" for number in range(6)]
     drafts = [draft(f"t-{name}", debit=name) for name in accounts]
     records = [each._replace(offset=10 * each.offset) for each in numbered(drafts)]
@@ -451,7 +452,7 @@ def test_a_run_of_many_stripes_ends_before_its_records_do(monkeypatch: pytest.Mo
 def test_accounts_that_are_hardly_shared_make_a_shorter_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(intake, "APART_STRIPES", 4)
+    monkeypatch.setattr(decide, "SPARSE_STRIPES", 4)
     apart = [draft(f"t-{n}", debit=f"assets:a:{n}", credit=f"assets:b:{n}") for n in range(6)]
     assert settle(numbered(apart)).accepted == 2
     shared = [draft(f"t-{n}", debit=f"assets:a:{n}") for n in range(6)]
@@ -498,7 +499,7 @@ def test_what_is_older_than_every_id_remembered_is_never_new(created_at: int, ve
 
 def test_an_id_from_before_that_counts_as_forgotten() -> None:
     """Whether its row is there still is a matter of when the table was tidied up."""
-    known = Seen(3, NOW - 6 * DAY, b"f" * 16, b"m" * 16, NOW - 6 * DAY, reverses=False)
+    known = AcceptedId(3, NOW - 6 * DAY, b"f" * 16, b"m" * 16, NOW - 6 * DAY, reverses=False)
     memory = Memory(lambda _: known, lambda _: None, floor=NOW - 5 * DAY)
     made = [draft("t-1"), reversal(draft("t-1"))]
     found = verdicts(settle(numbered(made), memory=memory, policy=Policy(window=90 * DAY)))

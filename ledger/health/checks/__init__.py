@@ -1,0 +1,1 @@
+"""What `doctor` checks; each check yields findings and changes nothing."""

@@ -144,6 +144,15 @@ def test_rows_of_a_predecessor_that_was_ahead_wait_until_they_are_reached() -> N
     assert step.compared == Compared(3, 30, {A: total(25), B: total(15), C: total(5)}, [])
 
 
+def test_a_row_is_ahead_from_the_position_of_the_mark_on() -> None:
+    comparison = Comparison(mark(1), rows(a=10))
+    assert comparison.add_posted(posted(0, 1, a=9)) is None
+    add_run(comparison, 2, a=10)
+    step = comparison.add_posted(posted(1, 2, a=10))
+    assert step is not None
+    assert step.compared == Compared(2, 20, {A: total(10)}, [])
+
+
 def test_a_row_ahead_that_a_run_brings_up_waits_too() -> None:
     """All was compared according to the mark; A has been folded up to run 4."""
     comparison = Comparison(mark(2, 2), {})

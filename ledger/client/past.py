@@ -13,12 +13,13 @@ from typing import Protocol
 from ledger.client.drafts import rfc3339
 from ledger.client.ends import completeness_of, log_ends, nothing_before
 from ledger.client.reference import shortest_window
+from ledger.domain.checks import MAX_ID
 from ledger.domain.completeness import Asked
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import DAY
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Watermark
-from ledger.domain.transaction import MAX_ID, Draft, ordering_key
+from ledger.domain.transaction import Draft, ordering_key
 from ledger.errors import LedgerError
 from ledger.gl.journal import Accepted
 from ledger.settings import Settings

@@ -12,9 +12,10 @@ from ledger.client.reading import ledger_partitions
 from ledger.client.records import Records
 from ledger.client.reference import ClientReference
 from ledger.clock import now
+from ledger.domain.checks import check_content, check_fields
 from ledger.domain.partition import partition_of
 from ledger.domain.refusal import Reason, Refused
-from ledger.domain.transaction import Draft, check_content, check_fields, ordering_key
+from ledger.domain.transaction import Draft, ordering_key
 from ledger.settings import Settings, load
 from ledger.streaming.log import Log
 from ledger.streaming.topics import topics

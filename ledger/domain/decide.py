@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from ledger.domain.checks import check_content, check_fields
 from ledger.domain.memory import AcceptedId, Memory, Voidable
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import Policy
@@ -23,16 +24,7 @@ from ledger.domain.run import (
     Watermark,
     voids_encoded,
 )
-from ledger.domain.transaction import (
-    Draft,
-    Entry,
-    check_content,
-    check_fields,
-    fingerprint,
-    metadata_text,
-    mirror,
-    ordering_key,
-)
+from ledger.domain.transaction import Draft, Entry, fingerprint, metadata_text, mirror, ordering_key
 
 VOID = "ledger.void"
 """The kind of a record without entries that asks to void what it reverses."""

@@ -4,9 +4,10 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Self
 
+from ledger.domain.checks import NO_SCALES
 from ledger.domain.policy import LONG_AGO
 from ledger.domain.run import Content, Outcomes, Voided
-from ledger.domain.transaction import NO_SCALES, Entry, mirror
+from ledger.domain.transaction import Entry, mirror
 
 FINGERPRINT = 16
 _ACCEPTED = struct.Struct(">qq16s16sq?")

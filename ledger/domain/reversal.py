@@ -1,18 +1,11 @@
 """Taking back: what may be reversed, and what may be voided."""
 
+from ledger.domain.checks import MAX_ID, check_accounts
 from ledger.domain.memory import AcceptedId, Memory, Voidable
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Reason, Refused
-from ledger.domain.transaction import (
-    MAX_ID,
-    Draft,
-    Entry,
-    check_accounts,
-    legs,
-    ordering_key,
-    shown_time,
-)
+from ledger.domain.transaction import Draft, Entry, legs, ordering_key, shown_time
 
 
 def was_voided(name: str, known: AcceptedId, field: str) -> Refused:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from ledger.domain import money
 from ledger.domain.balance import NOTHING, Totals
+from ledger.domain.checks import MIN_ENTRIES
 from ledger.domain.run import Stripe
-from ledger.domain.transaction import MIN_ENTRIES
 from ledger.gl.books import LOWEST_OFFSET, Books, Snapshot
 from ledger.gl.rows import JournalFinding, PostedTransaction, PostedVoid, RowKey
 

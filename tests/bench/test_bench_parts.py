@@ -14,11 +14,12 @@ from ledger.bench.pairs import Case, _to_fill
 from ledger.bench.run import FIRST, BenchFailed, full_speed_phase, require_clean
 from ledger.bench.watch import PERCENTILES, histogram
 from ledger.domain import avro
+from ledger.domain.checks import check_content, check_fields
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Refused
-from ledger.domain.transaction import check_content, check_fields, ordering_key
+from ledger.domain.transaction import ordering_key
 from ledger.streaming.registry import HEADER, Codec
 from tests.builders import NOW
 

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.domain import avro
+from ledger.domain.checks import check_content, check_fields
 from ledger.domain.decide import Received
 from ledger.domain.partition import partition_of
 from ledger.domain.policy import DAY, MINUTE, Policy
 from ledger.domain.reference import Account, Asset, Reference
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Decision, Watermark
-from ledger.domain.transaction import Draft, check_content, check_fields
+from ledger.domain.transaction import Draft
 from tests.builders import (
     CASH,
     DEPOSIT,

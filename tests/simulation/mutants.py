@@ -14,7 +14,7 @@ from agents.reconciliation import ReconciliationShard
 from agents.runtime import app
 from agents.runtime.run_consumer import RunConsumer
 from agents.runtime.runs import Run
-from ledger.domain import decide, fold, reversal, transaction
+from ledger.domain import checks, decide, fold, reversal
 from ledger.domain.balance import AccountStripes
 from ledger.domain.compare import Comparison
 from ledger.domain.reference import Reference
@@ -143,7 +143,7 @@ MUTANTS = {
         AcceptedMark, "after", "policy.floor_after(self.floor, decision.recorded_until)", "self.floor"
     ),
     "what is older than every id remembered is new": Mutant(
-        transaction, "_check_times", 'if draft["created_at"] < floor:', "if False:"
+        checks, "_check_times", 'if draft["created_at"] < floor:', "if False:"
     ),
     "ids are remembered by the policy of today": Mutant(
         IntakeShard, "_keep", "policy_at(run.decision.reference_offset)", "policy"

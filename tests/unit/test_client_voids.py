@@ -7,10 +7,10 @@ import pytest
 from ledger.cli.output import print_voids
 from ledger.cli.void import _row
 from ledger.client.voids import Unposted, _wanted, require_unposted, void, void_request
+from ledger.domain.checks import check_fields
 from ledger.domain.decide import check_key
 from ledger.domain.policy import DAY, Policy
 from ledger.domain.run import Watermark
-from ledger.domain.transaction import check_fields
 from ledger.errors import LedgerError
 from ledger.gl.journal import PostedVoid
 from ledger.settings import Settings

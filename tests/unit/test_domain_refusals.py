@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from ledger.domain.account import MAX_ACCOUNT
+from ledger.domain.checks import check_content
 from ledger.domain.policy import DAY, MINUTE, Policy
 from ledger.domain.reference import Account, Asset
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Watermark
-from ledger.domain.transaction import EARLIEST, LATEST, Draft, check_content
+from ledger.domain.transaction import EARLIEST, LATEST, Draft
 from tests.builders import (
     CASH,
     DEPOSIT,

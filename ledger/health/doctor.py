@@ -23,10 +23,10 @@ def examine(data_dir: Path) -> list[Finding]:
     place = files.layout(data_dir)
     try:
         files.require_own(place)
-        me = identity.load(place)
+        me = identity.load_identity(place)
     except (StackError, OSError) as error:
         return [Finding("data directory", False, f"{error}", "do as it says")]
-    installation = Installation(place, cache.cache_dir(), me, records.load(place))
+    installation = Installation(place, cache.cache_dir(), me, records.load_record(place))
     return [finding for check in CHECKS for finding in check(installation)]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.property.test_properties_intake import DRAFTS, right
+from tests.property.test_properties_decide import DRAFTS, right
 
 from ledger.audit.findings import BreakKind
 from ledger.audit.judge import ACCEPTED, DUPLICATE

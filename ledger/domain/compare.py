@@ -50,7 +50,7 @@ class Compared(NamedTuple):
 
 
 @dataclass(slots=True)
-class Sides:
+class TwoSides:
     """Where a shard's two sides stand; positions are offsets of the decision log.
 
     `compared`: every run before it was compared; `end`: the position in the transactions there.
@@ -192,7 +192,7 @@ class Comparison:
         """
         self.position = mark.posted
         self._posted = mark.posted
-        self._sides = Sides(mark.compared.decisions_offset, mark.compared.end)
+        self._sides = TwoSides(mark.compared.decisions_offset, mark.compared.end)
         self._watermarks = {mark.stream.decisions_offset: mark.stream}
         self._received: deque[Posted] = deque()
         self._parts: _Parts | None = None

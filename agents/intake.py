@@ -3,23 +3,22 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from operator import attrgetter
 from typing import Protocol
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from agents.leaves import Leaves
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
 from ledger.domain.decide import Decided, Received, cut, decide
-from ledger.domain.memory import Memory, Voidable
-from ledger.domain.reference import Leave
+from ledger.domain.memory import Memory
 from ledger.domain.refusal import Refused
-from ledger.domain.run import Content, Watermark, voids_of
+from ledger.domain.run import voids_of
 from ledger.domain.valid_run import ValidRun
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.health.partitions import current_partition, waiting_for
@@ -116,7 +115,7 @@ class IntakeShard:
             fault=lambda error: runtime.fail(error, f"noting reference data in {shard}"),
         )  # fmt: skip
         self._was_opened = False
-        self._leaves_read: dict[int, tuple[int, Voidable | None]] = {}
+        self._leaves = Leaves(runtime, shard, self._ids)
 
     @property
     def recorded_until(self) -> int:
@@ -251,7 +250,7 @@ class IntakeShard:
         await waited_for(self._leased, "have its membership confirmed")
         await self._require_reference()
         ids, reference = self._ids, self._reference.data
-        voidable = await self._read_leaves(reference.leaves.get(self._shard, {}))
+        voidable = await self._leaves.voidable(reference.leaves.get(self._shard, {}))
         memory = ids.memory(reference.scales, voidable)
         self._reader.max_bytes = reference.policy.max_bytes
         settled = decide(
@@ -278,58 +277,6 @@ class IntakeShard:
         self._log_end = offset + 1
         self._keep(memory, ValidRun.of(settled, offset, ids.watermark))
         self._count(settled)
-
-    async def _read_leaves(self, leaves: Mapping[int, Leave]) -> dict[str, Voidable]:
-        """The transactions that may be voided, by id; each is read once, and not if it is void."""
-        found, end = dict[str, Voidable](), self._ids.watermark.decisions_offset
-        for leave in sorted(leaves.values(), key=attrgetter("offset")):
-            # An owner that was paused may not know the run yet: it reads that before it decides.
-            if leave.offset in self._ids.voided or leave.run >= end:
-                continue
-            at, voidable = self._leaves_read.get(leave.offset, (-1, None))
-            if at != leave.at:
-                voidable = await self._read_leave(leave)
-            if voidable is not None:
-                found[voidable.content.transaction_ids[0]] = voidable
-        return found
-
-    async def _read_leave(self, leave: Leave) -> Voidable | None:
-        read = partial(self._voidable_by, leave)
-        voidable = await waited_for(read, f"read what may be voided in shard {self._shard}")
-        self._leaves_read[leave.offset] = leave.at, voidable
-        if voidable is None:
-            log.critical(
-                "The leave at %s of the reference data, to void offset %s of shard %s, counts "
-                "for nothing: no run that counts, at decision offset %s, has accepted it.",
-                leave.at, leave.offset, leave.shard, leave.run,
-            )  # fmt: skip
-        return voidable
-
-    async def _voidable_by(self, leave: Leave) -> Voidable | None:
-        """What it may void; None unless the run that it names is one of the shard's chain."""
-        known, log_, topic = (
-            self._ids.watermark,
-            self._runtime.log,
-            self._runtime.topics.decisions.name,
-        )
-        first, _ = await log_.bounds(topic, self._shard)
-        if leave.run < first:
-            return None
-        mark, named = Watermark(), None
-        async for records in log_.read(topic, self._shard, leave.run, known.decisions_offset):
-            if named is None:
-                named = decision_in(self._runtime.codec, records[0])
-                if named is None or records[0].offset != leave.run:
-                    return None
-                mark = Watermark(leave.run, named.start, named.follows)
-            for run in valid_runs(self._runtime.codec, records, mark):
-                mark = run.after
-        if named is None or mark != known:
-            return None
-        content = Content.decode(named.content).part({leave.offset})
-        if not content.offsets:
-            return None
-        return Voidable(leave.run, leave.at, leave.reason, content, leave.until)
 
     async def _leased(self) -> None:
         # Asked at the append too; but a run that is decided in vain is decided again at once.

@@ -70,7 +70,7 @@ async def _measured(record: Record, name: str, needs: Row, order: Row) -> Row:
 def empty_database(record: Record, settings: Settings) -> Iterator[str]:
     """The posting service's URL of an empty general ledger, which is dropped afterwards."""
     place = files.layout(record.data_dir)
-    me = identity.load(place)
+    me = identity.load_identity(place)
     if me is None:
         raise LedgerError(f"{record.data_dir} is not the data directory of a stack.")
     name = sql.Identifier(COMPARATOR_DATABASE)

@@ -24,7 +24,7 @@ def running_stack(
     With `keep` everything stays running. Raises StackError when something does not start.
     """
     place = files.layout(data_dir)
-    known = records.load(place)
+    known = records.load_record(place)
     services = sum(map(parts.running, known.parts)) if known else 0
     ran = sum(map(parts.running, known.workers)) if known else 0
     try:

@@ -112,7 +112,7 @@ class ScaleChanged(ValueError):
     """An asset's scale never changes: it would change the worth of what was posted."""
 
 
-class Overtaken(ValueError):
+class StalePolicy(ValueError):
     """A policy replaces another one than the one that counts: somebody else was first."""
 
 
@@ -171,8 +171,8 @@ class Reference:
         """Take what is new. The first asset of a code and the last account of a code count.
 
         A policy's record is the one at `offset`. Raises ScaleChanged for an asset
-        registered with another scale, Overtaken for a policy that replaces another one than the
-        present, and ValueError for an asset that cannot be registered or a leave whose reason
+        registered with another scale, StalePolicy for a policy that replaces another one than
+        the present, and ValueError for an asset that cannot be registered or a leave whose reason
         cannot be kept: the database would not take its postings.
         """
         for item in items:
@@ -207,7 +207,9 @@ class Reference:
     def _change_policy(self, item: PolicyChange) -> None:
         last = self.policies[-1][0] if self.policies else -1
         if item.follows != last:
-            raise Overtaken(f"it replaces the policy at {item.follows}, and that at {last} counts")
+            raise StalePolicy(
+                f"it replaces the policy at {item.follows}, and that at {last} counts"
+            )
         if self.shards not in (None, item.shards):
             raise ValueError(f"it says {item.shards} shards, and the ledger has {self.shards}")
         self.shards = item.shards

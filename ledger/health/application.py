@@ -36,7 +36,7 @@ class LoopHealth:
         return self.still_seconds() > seconds or self._clock() - self._stood_still < within
 
 
-class Membership(NamedTuple):
+class Member(NamedTuple):
     """Whether the process has partitions of its consumer group; `since` in the clock's seconds."""
 
     member: bool
@@ -66,7 +66,7 @@ class Health:
         """By topic and number."""
         self.stages: dict[str, str] = {}
         """By the topic that a stage reads."""
-        self.membership = Membership(member=False, since=clock())
+        self.membership = Member(member=False, since=clock())
         self.loop = LoopHealth(clock)
         self.counts = Counts()
         self.alarms: tuple[str, ...] = ()
@@ -90,11 +90,11 @@ class Health:
         for tp in wanted:
             self.partitions.setdefault(tp, PartitionHealth(self.clock)).opening()
         self.counts.breaks.clear()
-        self.membership = Membership(member=True, since=self.clock())
+        self.membership = Member(member=True, since=self.clock())
 
     def revoke(self) -> None:
         """The group rebalances, and this process has no partitions until it is assigned some."""
-        self.membership = Membership(member=False, since=self.clock())
+        self.membership = Member(member=False, since=self.clock())
 
     def waits(self) -> Mapping[str, int]:
         """How often a request to something outside had to be repeated, by stage."""

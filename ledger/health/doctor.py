@@ -9,11 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from ledger.errors import StackError
-from ledger.health.checks import database, directory, machine, processes, topics
+from ledger.health.checks import database, directory, machine, processes, rights, topics
 from ledger.health.checks.installation import Installation
 from ledger.health.findings import Finding
 from ledger.settings import load as load_settings
-from ledger.stack import cache, files, identity, postgres, rights
+from ledger.stack import cache, files, identity, postgres
 from ledger.stack import record as records
 from ledger.terminal import plain
 
@@ -23,10 +23,10 @@ def examine(data_dir: Path) -> list[Finding]:
     place = files.layout(data_dir)
     try:
         files.require_own(place)
-        me = identity.load(place)
+        me = identity.load_identity(place)
     except (StackError, OSError) as error:
         return [Finding("data directory", False, f"{error}", "do as it says")]
-    installation = Installation(place, cache.cache_dir(), me, records.load(place))
+    installation = Installation(place, cache.cache_dir(), me, records.load_record(place))
     return [finding for check in CHECKS for finding in check(installation)]
 
 

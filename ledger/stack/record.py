@@ -36,12 +36,12 @@ class Record:
         return replace(self, parts=tuple(part for part in self.parts if part.name != name))
 
 
-def new(place: Layout, identity: Identity) -> Record:
+def new_record(place: Layout, identity: Identity) -> Record:
     """The record of a stack in which nothing runs."""
     return Record(place.root, credentials.connection_settings(place, identity, "admin"))
 
 
-def save(place: Layout, record: Record) -> None:
+def save_record(place: Layout, record: Record) -> None:
     """Write the record, mode 0600, all or nothing."""
     text = {
         **record.addresses,
@@ -52,7 +52,7 @@ def save(place: Layout, record: Record) -> None:
     write_private(place.stack_file, json.dumps(text, indent=2))
 
 
-def load(place: Layout) -> Record | None:
+def load_record(place: Layout) -> Record | None:
     """The record; None when it is missing or unreadable, as `up` can recreate it."""
     try:
         stored = json.loads(place.stack_file.read_text())

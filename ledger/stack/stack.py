@@ -44,7 +44,7 @@ def up(
     not come up and why; what did come up keeps running.
     """
     place = files.layout(data_dir)
-    files.create(place)
+    files.create_directories(place)
     with locked(place, say):
         record = start_services(place, wanted or Ports(), shape, meters=meters, say=say)
         prepare(settings_of(record), say=say)
@@ -54,7 +54,7 @@ def up(
 
 def wanted_workers(place: Layout, record: Record, count: int | None) -> int | None:
     """`count`; without one, of a stack of several data centres, at least one in each."""
-    me = identity.load(place)
+    me = identity.load_identity(place)
     if count is None and me is not None and me.data_centres > 1:
         return max(workers.count_of(record, workers.living(place, record), None), me.data_centres)
     return count
@@ -73,11 +73,11 @@ def start_services(
     cache.provide(cached, meters)
     for name in cache.PROGRAMS:
         AotCache(cached, name).install()
-    known = records.load(place)
+    known = records.load_record(place)
     require_not_moving(known, wanted)
     # Not `load`: it reads the record, which a crash of the disk may have left unreadable.
     me = identity.load_or_create(place, wanted, Settings(data_dir=place.root), shape)
-    record = records.new(place, me)
+    record = records.new_record(place, me)
     if known is not None:
         record = replace(record, parts=known.parts, workers=known.workers)
     _, *brokers, _ = services(place, me, cached)
@@ -87,7 +87,7 @@ def start_services(
     for service in (database, *brokers, registry):
         require_place(record, service, place)
     # Only now: a port that cannot be had is not to be remembered.
-    identity.save(place, me)
+    identity.save_identity(place, me)
     credentials.write_credentials(place, me)
     record = ensure_running(place, record, database, say)
     for broker in brokers:
@@ -127,7 +127,7 @@ def ensure_running(place: Layout, record: Record, service: Service, say: Say) ->
             say(f"starting {service.name} on port {service.port}")
             part = service.start()
         record = record.with_part(part)
-    records.save(place, record)
+    records.save_record(place, record)
     return record
 
 
@@ -154,9 +154,9 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
     if not place.identity_file.exists():
         return []
     with locked(place, say):
-        me = identity.load(place)
+        me = identity.load_identity(place)
         assert me is not None, "the file was there"
-        record = records.load(place) or records.new(place, me)
+        record = records.load_record(place) or records.new_record(place, me)
         stopped = [part.name for part in workers.living(place, record).values()]
         record = workers.scale(place, record, 0, say=say)
         database, *brokers, registry = services(place, me, cache.cache_dir())
@@ -175,7 +175,7 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
                     stop_service(part, service, say)
                     stopped.append(service.name)
                 record = record.without(service.name)
-                records.save(place, record)
+                records.save_record(place, record)
     return stopped
 
 

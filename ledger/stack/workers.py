@@ -46,9 +46,9 @@ def scale(
             say(f"starting {name}")
             part = start(place, name, program)
             record = replace(record, workers=(*record.workers, part))
-            records.save(place, record)
+            records.save_record(place, record)
     record = replace(record, workers=tuple(sorted(record.workers, key=number_of)))
-    records.save(place, record)
+    records.save_record(place, record)
     for part in record.workers:
         parts.await_ready(part, partial(missing, place, part), seconds=READY_SECONDS)
         say(f"{part.name} is ready (pid {part.pid})")
@@ -89,7 +89,7 @@ def arguments(place: Layout, name: str) -> list[str]:
 
 def environment(place: Layout) -> dict[str, str]:
     """This stack's addresses, whatever the environment or a configuration file say."""
-    me = identity.load(place)
+    me = identity.load_identity(place)
     assert me is not None, "a stack without an identity has no workers"
     own = credentials.connection_settings(place, me, "service")
     mine = {f"FAUST_LEDGER_{name.upper()}" for name in FROM_STACK}

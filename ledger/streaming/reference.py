@@ -12,10 +12,10 @@ from ledger.domain.reference import (
     ClockLimit,
     Item,
     Leave,
-    Overtaken,
     PolicyChange,
     Reference,
     ScaleChanged,
+    StalePolicy,
 )
 from ledger.settings import Settings
 from ledger.streaming.registry import Codec
@@ -85,7 +85,7 @@ def take(reference: Reference, record: ConsumerRecord, row: Mapping[str, Any] | 
         if row is None:
             return "it is no Reference record"
         reference.add([item_of(row)])
-    except (ScaleChanged, Overtaken, ValueError) as error:
+    except (ScaleChanged, StalePolicy, ValueError) as error:
         return str(error)
     else:
         return None

@@ -76,7 +76,7 @@ class Another:
     def on_database(self, *statements: str) -> None:
         """As the superuser, from another database; `{name}` is this one's, `{old}` its backup's."""
         place = files.layout(self.commands.data_dir)
-        me = identity.load(place)
+        me = identity.load_identity(place)
         assert me is not None
         name = self.settings.prefix
         with postgres.connect(place, me) as connection:

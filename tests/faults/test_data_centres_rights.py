@@ -64,7 +64,7 @@ def test_doctor_names_it_and_up_takes_it_back(centres: Ledger) -> None:
     world = centres.world
     assert named(world) == []
     settings, place = world.settings, files.layout(world.data_dir)
-    me = identity.load(place)
+    me = identity.load_identity(place)
     assert me is not None
     with postgres.connect(place, me, postgres.DATABASE) as superuser:
         for statement in GRANTED:

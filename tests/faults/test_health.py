@@ -86,7 +86,7 @@ def live(world: World) -> bool:
 def as_superuser(world: World, *statements: sql.Composed | sql.SQL) -> None:
     """On the embedded database."""
     place = files.layout(world.data_dir)
-    me = identity.load(place)
+    me = identity.load_identity(place)
     assert me is not None
     with postgres.connect(place, me, "ledger") as connection:
         for each in statements:

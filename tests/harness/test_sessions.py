@@ -21,12 +21,12 @@ from tests import warden
 
 def test_that_hangs():
     place = files.layout(warden.new_place())
-    files.create(place)
-    me = identity.load_or_create(place, identity.Ports(), Settings(data_dir=place.root))
-    identity.save(place, me)
+    files.create_directories(place)
+    me = identity.establish(place, identity.Ports(), Settings(data_dir=place.root))
+    identity.save_identity(place, me)
     part = postgres.start(place, me)
     parts.await_ready(part, lambda: postgres.missing(place, me), seconds=postgres.READY_SECONDS)
-    record.save(place, record.new(place, me).with_part(part))
+    record.save_record(place, record.new_record(place, me).with_part(part))
     said = Path({file!r})
     said.with_suffix(".part").write_text(f"{{place.root}} {{part.pid}}")
     said.with_suffix(".part").rename(said)

@@ -66,7 +66,7 @@ class Database:
 def embedded(directory: Path) -> Iterator[str]:
     """A server of our own; the superuser's address of its database postgres."""
     place = files.layout(directory / "stack")
-    files.create(place)
+    files.create_directories(place)
     identity = new_identity(place, Ports(), 8, Shape())
     part = postgres.start(place, identity)
     try:

@@ -79,7 +79,7 @@ def test_no_other_folder_was_opened(surroundings: Surroundings, home: Path) -> N
 
 
 def test_what_runs_has_an_environment_of_our_own_making(surroundings: Surroundings) -> None:
-    known = record.load(files.layout(surroundings.data_dir))
+    known = record.load_record(files.layout(surroundings.data_dir))
     assert known is not None
     processes = [psutil.Process(part.pid) for part in (*known.parts, *known.workers)]
     processes += [each for top in processes for each in top.children(recursive=True)]

@@ -84,7 +84,7 @@ def up(data_dir: Path, addresses: Json) -> Json:
 
 
 def on_record(data_dir: Path) -> Record:
-    known = record.load(files.layout(data_dir))
+    known = record.load_record(files.layout(data_dir))
     assert known is not None
     return known
 

@@ -388,9 +388,9 @@ def test_stored_addresses(place: Path, chance: Random) -> None:
     for file in (at.stack_file, at.identity_file):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(spoilt)
-    found = soon(record.load, at)
+    found = soon(record.load_record, at)
     assert found is None or isinstance(found, record.Record)
-    refused_or(identity.load, LedgerError, at)
+    refused_or(identity.load_identity, LedgerError, at)
     refused_or(load_settings, LedgerError, place)
 
 

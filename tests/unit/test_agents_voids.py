@@ -455,7 +455,7 @@ class Leaving:
         ids.write(memory, run, Policy())
 
     def read(self, *leaves):
-        found = asyncio.run(self.shard._read_leaves({each.offset: each for each in leaves}))
+        found = asyncio.run(self.shard._leaves.voidable({each.offset: each for each in leaves}))
         return {name: (each.run, each.authority) for name, each in found.items()}
 
 
@@ -470,7 +470,7 @@ def test_a_leave_is_read_once_and_not_where_it_is_void_already(tmp_path):
     leaving.decide(voided=[void_of(first, 0, at=2)], end=3)
     assert leaving.read(*leaves) == {"t-1": (0, 8)}
     # After a restart too: an old leave must not have the whole log read again.
-    leaving.shard._leaves_read.clear()
+    leaving.shard._leaves._read.clear()
     assert leaving.read(leaves[0]) == {}
     assert leaving.log.read_from == []
 

@@ -15,14 +15,14 @@ from ledger.stack.files import Layout
 @pytest.fixture
 def place(tmp_path: Path) -> Layout:
     made = files.layout(tmp_path / "ledger")
-    files.create(made)
+    files.create_directories(made)
     return made
 
 
 def test_a_certificate_is_trusted_by_its_authority_alone(place: Layout, tmp_path: Path) -> None:
     certificates.ensure_certificates(place, ["kafka-1"])
     other = files.layout(tmp_path / "other")
-    files.create(other)
+    files.create_directories(other)
     certificates.ensure_certificates(other, ["kafka-1"])
     assert shaken(place, place.ca_file) is None
     assert "unable to get local issuer" in str(shaken(place, other.ca_file))

@@ -16,14 +16,14 @@ from ledger.stack.parts import Part
 @pytest.fixture
 def place(tmp_path: Path) -> Layout:
     made = files.layout(tmp_path / "ledger")
-    files.create(made)
+    files.create_directories(made)
     return made
 
 
 def established(place: Layout, wanted: Ports | None = None, shards: int | None = None) -> Identity:
     settings = Settings() if shards is None else Settings(shards=shards)
     me = identity.load_or_create(place, wanted or Ports(), settings)
-    identity.save(place, me)
+    identity.save_identity(place, me)
     return me
 
 
@@ -53,11 +53,11 @@ def test_the_number_of_shards_is_fixed(place: Layout) -> None:
 
 def test_data_centres_and_security_are_fixed(place: Layout) -> None:
     me = identity.load_or_create(place, Ports(), Settings(), Shape(3, True))
-    identity.save(place, me)
+    identity.save_identity(place, me)
     assert [broker.name for broker in me.brokers] == ["kafka-1", "kafka-2", "kafka-3"]
     assert me.copies == 3
     assert identity.load_or_create(place, Ports(), Settings(), Shape(3, True)) == me
-    assert identity.load(place) == me
+    assert identity.load_identity(place) == me
     with pytest.raises(StackError, match="created with 3 data centres and 1"):
         identity.load_or_create(place, Ports(), Settings(), Shape(1, None))
     with pytest.raises(StackError, match="created with --secure"):
@@ -86,7 +86,7 @@ def test_an_unreadable_identity_says_what_to_do(place: Layout) -> None:
 
 def test_secrets_are_for_the_owner_alone(place: Layout) -> None:
     me = established(place)
-    record.save(place, record.new(place, me))
+    record.save_record(place, record.new_record(place, me))
     for file in (place.identity_file, place.stack_file):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in place.root.glob("*.part")] == []
@@ -97,10 +97,10 @@ def test_a_record_survives_and_settings_read_it(place: Layout, tmp_path: Path) -
     part = Part("kafka", 1, 2.5, me.kafka_ports[0], tmp_path / "kafka.log")
     worker = Part("worker-1", 3, 4.5, None, tmp_path / "worker-1.log")
     written = record.Record(
-        **{**vars(record.new(place, me)), "parts": (part,), "workers": (worker,)}
+        **{**vars(record.new_record(place, me)), "parts": (part,), "workers": (worker,)}
     )
-    record.save(place, written)
-    assert record.load(place) == written
+    record.save_record(place, written)
+    assert record.load_record(place) == written
     seen = load(place.root)
     assert seen.bootstrap_servers == f"127.0.0.1:{me.kafka_ports[0]}"
     assert f"@127.0.0.1:{me.postgres_port}/ledger" in seen.database_url
@@ -111,7 +111,7 @@ def test_a_record_survives_and_settings_read_it(place: Layout, tmp_path: Path) -
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"parts": 1}', '{"parts": {}, "workers": [1]}'])
 def test_a_half_written_record_is_no_record(place: Layout, text: str) -> None:
     place.stack_file.write_text(text)
-    assert record.load(place) is None
+    assert record.load_record(place) is None
 
 
 def test_a_log_is_quoted_from_its_end(tmp_path: Path) -> None:
@@ -124,4 +124,4 @@ def test_a_log_is_quoted_from_its_end(tmp_path: Path) -> None:
 def test_a_data_directory_that_cannot_be_made_is_a_stack_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StackError, match="cannot be used"):
-        files.create(files.layout(tmp_path / "file" / "ledger"))
+        files.create_directories(files.layout(tmp_path / "file" / "ledger"))

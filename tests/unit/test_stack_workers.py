@@ -40,7 +40,7 @@ server.serve_forever()
 @pytest.fixture
 def place(tmp_path: Path) -> Layout:
     made = files.layout(tmp_path / "ledger")
-    files.create(made)
+    files.create_directories(made)
     return made
 
 
@@ -55,8 +55,8 @@ def program(tmp_path: Path) -> list[str]:
 def empty(place: Layout) -> Iterator[Record]:
     """A record without workers; those that a test starts are stopped."""
     me = identity.load_or_create(place, Ports(), Settings())
-    identity.save(place, me)
-    yield record.new(place, me)
+    identity.save_identity(place, me)
+    yield record.new_record(place, me)
     workers.stop_all(workers.found(place), print)
 
 
@@ -77,7 +77,7 @@ def test_more_and_fewer(place: Layout, empty: Record, program: list[str]) -> Non
     one = scaled(place, three, 1, program)
     assert one.workers == two.workers[:1]
     assert len(workers.found(place)) == 1
-    assert record.load(place) == one
+    assert record.load_record(place) == one
     assert names(scaled(place, one, 0, program)) == []
 
 

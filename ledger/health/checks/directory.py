@@ -57,7 +57,7 @@ def secrecy(installation: Installation) -> Iterator[Finding]:
     root = installation.place.root
     if not root.exists():
         return
-    if (found := root.stat()).st_mode & files.OTHERS:
+    if (found := root.stat()).st_mode & files.OTHERS_BITS:
         detail = f"{root} is open to other users (mode {_mode(found)})"
         advice = f"chmod 700 {root}; the next `faust-ledger up` closes everything below it as well"
         yield Finding(NAME, False, detail, advice)
@@ -80,7 +80,7 @@ def stack_file(installation: Installation) -> Iterator[Finding]:
     """Whether clients are given the addresses on which the stack listens."""
     if installation.me is None:
         return
-    own = records.new(installation.place, installation.me).addresses
+    own = records.new_record(installation.place, installation.me).addresses
     known = installation.record.addresses if installation.record else None
     yield Finding(
         "addresses",

@@ -1,4 +1,4 @@
-"""What `doctor` finds of rights beyond the ledger's rules, in the database and in Kafka."""
+"""Checks of rights beyond the ledger's rules, in the database and in Kafka."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from ledger.health.findings import Finding
 from ledger.settings import Settings
 
 WAIT_SECONDS = 20
-RIGHTS = "rights"
+RIGHTS_CHECK = "rights"
 OWNER = (
     "SELECT tableowner, schemaname FROM pg_tables WHERE tablename = 'shards'"
     " AND schemaname = current_schema()"
@@ -33,15 +33,17 @@ def database_rights(settings: Settings) -> Iterator[Finding]:
                 return
             found = rights.excess_rights(run, wanted, owner=known[0], schema=known[1])
     except (DBAPIError, LedgerError):
-        # Another examination reports a database that cannot be reached.
+        # Another check reports a database that cannot be reached.
         return
     finally:
         made.dispose()
     for each in found:
         advice = f"`faust-ledger up`, or as a superuser of the database: {each.command};"
-        yield Finding(RIGHTS, False, each.what, advice)
+        yield Finding(RIGHTS_CHECK, False, each.what, advice)
     if not found:
-        yield Finding(RIGHTS, True, f"{', '.join(wanted)} have the intended rights in the database")
+        yield Finding(
+            RIGHTS_CHECK, True, f"{', '.join(wanted)} have the intended rights in the database"
+        )
 
 
 def kafka_rights(settings: Settings) -> Iterator[Finding]:
@@ -55,6 +57,8 @@ def kafka_rights(settings: Settings) -> Iterator[Finding]:
     except (LedgerError, TimeoutError):
         return
     for rule in found:
-        yield Finding(RIGHTS, False, access.described(rule), "`faust-ledger up`, or that command")
+        yield Finding(
+            RIGHTS_CHECK, False, access.described(rule), "`faust-ledger up`, or that command"
+        )
     if not found:
-        yield Finding(RIGHTS, True, "the ledger's users have the intended rights in Kafka")
+        yield Finding(RIGHTS_CHECK, True, "the ledger's users have the intended rights in Kafka")

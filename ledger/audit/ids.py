@@ -11,7 +11,7 @@ from ledger.audit.chain import AcceptedTransaction
 _PACKED = struct.Struct(">Hqqqqq?")
 
 
-class AcceptedId(NamedTuple):
+class KnownId(NamedTuple):
     """An accepted transaction, packed in 43 bytes; times in microseconds since 1970.
 
     `known_from`: from when on its id is remembered. `content`, `entries`: hashes of what a
@@ -54,7 +54,7 @@ class Ids:
 
     def accept(
         self, shard: int, accepted: AcceptedTransaction, draft: Mapping[str, Any]
-    ) -> AcceptedId | None:
+    ) -> KnownId | None:
         """Add an accepted transaction; returns the one accepted before with its id, if any."""
         name, key = accepted.transaction_id, short(accepted.transaction_id)
         known = self._accepted.get(key)
@@ -68,12 +68,12 @@ class Ids:
             entries_hash(accepted.ordering_key or name, accepted.entries),
             accepted.reverses != "",
         )
-        return None if known is None else AcceptedId.unpack(known)
+        return None if known is None else KnownId.unpack(known)
 
-    def find(self, transaction_id: str) -> AcceptedId | None:
+    def find(self, transaction_id: str) -> KnownId | None:
         """The transaction accepted last with that id."""
         known = self._accepted.get(short(transaction_id))
-        return None if known is None else AcceptedId.unpack(known)
+        return None if known is None else KnownId.unpack(known)
 
 
 @lru_cache(maxsize=16)
@@ -87,7 +87,7 @@ def short(transaction_id: str) -> bytes:
 
 
 def content_hash(draft: Mapping[str, Any]) -> int:
-    """Of all texts that a repetition repeats; its time is in `AcceptedId`."""
+    """Of all texts that a repetition repeats; its time is in `KnownId`."""
     metadata = draft["metadata"]
     return hash((
         draft["kind"],

@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 
 from ledger.audit import rules
 from ledger.audit.chain import AcceptedTransaction, Void
-from ledger.audit.ids import AcceptedId, Ids, entries_hash, short
+from ledger.audit.ids import Ids, KnownId, entries_hash, short
 from ledger.audit.log_records import LogRecord, asks_to_void
 from ledger.audit.reference import ReferenceAt
 from ledger.audit.rules import Draft, SignedEntry, Unsure, Wrong
@@ -108,7 +108,7 @@ class Judge:
         why = f"its id was accepted at offset {seen.offset} with other content"
         return Verdict.of(wrong or Wrong("ID_REUSED", why))
 
-    def _is_remembered(self, seen: AcceptedId, recorded_at: int) -> bool:
+    def _is_remembered(self, seen: KnownId, recorded_at: int) -> bool:
         known_from = seen.known_from
         return known_from >= self.floor and recorded_at - known_from <= self._known.policy.window
 
@@ -153,7 +153,7 @@ class Judge:
             others = (*others, VOID)
         return Verdict(tuple(dict.fromkeys((code, *others))), why)
 
-    def _void_verdict(self, name: str, of: AcceptedId | None, recorded_at: int) -> tuple[str, str]:
+    def _void_verdict(self, name: str, of: KnownId | None, recorded_at: int) -> tuple[str, str]:
         leave = None if of is None else self._known.leaves.get(of.offset)
         if of is None or leave is None:
             # The id may have been used again since: the leave is then for its earlier use.
@@ -187,7 +187,7 @@ class Judge:
         """Add a void, for the records after it."""
         self._voided.add(void.accepted.offset)
 
-    def _taken_back(self, name: str, of: AcceptedId) -> Wrong | None:
+    def _taken_back(self, name: str, of: KnownId) -> Wrong | None:
         if of.offset in self._voided:
             return Wrong(VOIDED, f"{name!r} was voided")
         at = self._reversed.get(short(name), -1)
@@ -233,7 +233,7 @@ class Judge:
             if currency not in self._scales:
                 self._scales[currency] = scale
 
-    def _find(self, name: str) -> AcceptedId | None:
+    def _find(self, name: str) -> KnownId | None:
         """The transaction that this shard accepted with that id."""
         seen = self._ids.find(name)
         return None if seen is None or seen.shard != self._shard else seen
@@ -249,7 +249,7 @@ def _malformed(draft: Draft) -> tuple[str, ...]:
     return (rules.MALFORMED,) if wrong and wrong.code == rules.MALFORMED else ()
 
 
-def _mirrored(draft: Draft, entries: Sequence[SignedEntry], of: AcceptedId) -> Wrong | None:
+def _mirrored(draft: Draft, entries: Sequence[SignedEntry], of: KnownId) -> Wrong | None:
     mirrored = [(account, currency, -minor) for account, currency, minor in entries]
     if entries_hash(rules.ordering_key_of(draft), mirrored) == of.entries:
         return None

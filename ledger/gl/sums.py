@@ -12,7 +12,7 @@ from ledger.gl.books import LOWEST_OFFSET, Books, Snapshot
 from ledger.gl.rows import JournalFinding, PostedTransaction, PostedVoid, RowKey
 
 
-class Sides(NamedTuple):
+class CurrencySums(NamedTuple):
     """Debits and credits of the whole journal in one currency, minor units."""
 
     scale: int
@@ -24,7 +24,7 @@ class Sides(NamedTuple):
 class DoubleEntry:
     """Sums by currency, the number of transactions, and findings on those that do not balance."""
 
-    sums: Mapping[str, Sides]
+    sums: Mapping[str, CurrencySums]
     transactions: int
     findings: list[JournalFinding]
 
@@ -32,7 +32,7 @@ class DoubleEntry:
 def double_entry(books: Books, voids: Iterable[PostedVoid] = ()) -> DoubleEntry:
     """Debits and credits of every transaction that is not void, and of all of them together."""
     voided = {(each.shard, each.offset) for each in voids}
-    sums: dict[str, Sides] = {}
+    sums: dict[str, CurrencySums] = {}
     findings: list[JournalFinding] = []
     count = 0
     for shard in books.watermarks():
@@ -42,22 +42,22 @@ def double_entry(books: Books, voids: Iterable[PostedVoid] = ()) -> DoubleEntry:
             count += 1
             sides = _sides(transaction)
             for currency, (scale, debits, credits) in sides.items():
-                known = sums.get(currency, Sides(scale, 0, 0))
-                sums[currency] = Sides(scale, known.debits + debits, known.credits + credits)
+                known = sums.get(currency, CurrencySums(scale, 0, 0))
+                sums[currency] = CurrencySums(scale, known.debits + debits, known.credits + credits)
             findings += _imbalance(transaction, sides)
     return DoubleEntry(dict(sorted(sums.items())), count, findings)
 
 
-def _sides(transaction: PostedTransaction) -> dict[str, Sides]:
-    sides: dict[str, Sides] = {}
+def _sides(transaction: PostedTransaction) -> dict[str, CurrencySums]:
+    sides: dict[str, CurrencySums] = {}
     for _, currency, scale, amount in transaction.entries:
-        _, debits, credits = sides.get(currency, Sides(scale, 0, 0))
-        sides[currency] = Sides(scale, debits + max(amount, 0), credits + max(-amount, 0))
+        _, debits, credits = sides.get(currency, CurrencySums(scale, 0, 0))
+        sides[currency] = CurrencySums(scale, debits + max(amount, 0), credits + max(-amount, 0))
     return sides
 
 
 def _imbalance(
-    transaction: PostedTransaction, sides: Mapping[str, Sides]
+    transaction: PostedTransaction, sides: Mapping[str, CurrencySums]
 ) -> Iterator[JournalFinding]:
     name = f"Transaction {transaction.transaction_id!r} at offset {transaction.offset}"
     row = RowKey.of("entries", shard=transaction.shard, log_offset=transaction.offset)

@@ -13,7 +13,7 @@ from ledger.gl.books import LOWEST_OFFSET, Books
 from ledger.gl.chain import verify_chain
 from ledger.gl.rows import JournalFinding, PostedRun, PostedVoid, RowKey
 from ledger.gl.scales import Scales
-from ledger.gl.sums import DoubleEntry, Sides, double_entry, stripes_against_entries
+from ledger.gl.sums import CurrencySums, DoubleEntry, double_entry, stripes_against_entries
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Verified:
 
     transactions: int = 0
     runs: int = 0
-    sums: Mapping[str, Sides] = field(default_factory=dict)
+    sums: Mapping[str, CurrencySums] = field(default_factory=dict)
     findings: list[JournalFinding] = field(default_factory=list)
     voided: Sequence[PostedVoid] = ()
 

@@ -67,7 +67,7 @@ class LedgerDifference(NamedTuple):
 
 
 @dataclass(slots=True)
-class Differences:
+class ComparisonResult:
     """The result of comparing; `not_posted`: transactions not yet posted to the live ledger."""
 
     same: int = 0
@@ -85,7 +85,9 @@ class Differences:
 class ShardComparison:
     """One shard of both ledgers, over the runs between two watermarks of the shadow."""
 
-    def __init__(self, live: SqlBooks, shadow: SqlBooks, shard: int, found: Differences) -> None:
+    def __init__(
+        self, live: SqlBooks, shadow: SqlBooks, shard: int, found: ComparisonResult
+    ) -> None:
         self._live, self._shadow, self._shard, self._found = live, shadow, shard, found
 
     def compare(self, start: Watermark, end: Watermark) -> None:

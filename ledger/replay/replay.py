@@ -9,7 +9,7 @@ from typing import Any
 from ledger.audit.reading import OnProgress, Sources
 from ledger.gl.postgresql import PostgresBooks, PostgresJournal, shadows
 from ledger.replay.again import DecisionReplay, ReferenceHistory
-from ledger.replay.compare import Differences, ShardComparison
+from ledger.replay.compare import ComparisonResult, ShardComparison
 from ledger.replay.shadow import Built, ShardBuild, Span
 from ledger.settings import Settings
 from ledger.streaming.transactions import TransactionReader
@@ -21,7 +21,7 @@ class ReplayReport:
 
     name: str
     built: list[Built] = field(default_factory=list)
-    compared: Differences = field(default_factory=Differences)
+    compared: ComparisonResult = field(default_factory=ComparisonResult)
 
     @property
     def transactions(self) -> int:

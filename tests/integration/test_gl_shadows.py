@@ -12,7 +12,7 @@ from ledger.errors import InvariantBroken, LedgerError
 from ledger.gl.journal import JournalUnavailable, PostingRun
 from ledger.gl.opening import Opening
 from ledger.gl.postgresql import PostgresJournal, shadows
-from ledger.replay.compare import Differences, ShardComparison
+from ledger.replay.compare import ComparisonResult, ShardComparison
 from tests.integration.gl_runs import CASH, DEPOSIT, Chain, moved, void_of, without
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def posted(journal: PostgresJournal, runs: list[tuple[Watermark, PostingRun]]) -
 
 def compared(
     live: PostgresJournal, shadow: PostgresJournal, start: Watermark, end: Watermark
-) -> Differences:
-    found = Differences()
+) -> ComparisonResult:
+    found = ComparisonResult()
     ShardComparison(live, shadow, 0, found).compare(start, end)
     return found
 

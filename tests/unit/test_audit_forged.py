@@ -1,4 +1,4 @@
-"""Forged runs through all checks of a shard: decimals, reference data made up, texts without end."""
+"""Forged runs through all checks of a shard: decimals, reference data, long texts."""
 
 from ledger.audit.findings import BreakKind
 from ledger.audit.ids import Ids

@@ -45,7 +45,7 @@ def only(breaks: Sequence[Break]) -> Break:
 
 
 def named(found: Break, offset: int, right: str, said: str) -> None:
-    """The break says all of that, for programs and for people."""
+    """The break has all of that, for programs and for people."""
     assert (found.kind, found.between) == (BreakKind.RULE, (Party.LOG, Party.DECISIONS))
     assert found.stream is not None
     assert found.ledger is not None
@@ -450,7 +450,7 @@ def test_a_run_without_reference_digest_after_one_with_it_is_a_break() -> None:
 
 
 def reference_break(ledger: Ledger, **changes: Any) -> Break:
-    """Of a ledger whose second run's head says something else."""
+    """The break of a ledger whose second run has another head."""
     ledger.settled[1] = replace(ledger.settled[1], head=ledger.settled[1].head._replace(**changes))
     found = ledger.breaks(BreakKind.REFERENCE)[0]
     assert found.between == (Party.REFERENCE, Party.DECISIONS)

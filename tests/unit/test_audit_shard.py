@@ -114,7 +114,7 @@ class World:
         self.follow_to(mark)
 
     def follow_to(self, mark: Watermark) -> None:
-        """Everybody says that they are there."""
+        """Move every party's position to there."""
         self.compared = self.posted = mark
         self.mark[:2] = [mark, mark]
 
@@ -151,7 +151,7 @@ class World:
         return self.findings.breaks()
 
     def original(self, offset: int, **changes: Any) -> None:
-        """Change what the log says at an offset."""
+        """Change the log's record at an offset."""
         at = next(i for i, each in enumerate(self.originals) if each.offset == offset)
         made = {**self.originals[at].draft, **changes}
         self.originals[at] = self.originals[at]._replace(draft=made)
@@ -165,7 +165,7 @@ def _numbers(mark: Watermark) -> tuple[Any, ...]:
     return mark.decisions_offset, mark.end, mark.digest, mark.recorded_until
 
 
-def told(breaks: Sequence[Break]) -> set[tuple[BreakKind, Party]]:
+def kinds_and_parties(breaks: Sequence[Break]) -> set[tuple[BreakKind, Party]]:
     """Kinds, and who disagrees with what is believed."""
     return {(each.kind, each.between[1]) for each in breaks}
 
@@ -290,19 +290,19 @@ def test_a_stripe_of_the_database_off_by_one(world: World) -> None:
 
 def test_a_missing_and_an_extra_stripe_of_the_database(world: World) -> None:
     world.database[stripe("assets:ghost")] = world.database.pop(LAST)
-    assert told(world.audit()) == {
+    assert kinds_and_parties(world.audit()) == {
         (BreakKind.MISSING, Party.DATABASE), (BreakKind.EXTRA, Party.DATABASE)
     }  # fmt: skip
 
 
 def test_a_database_at_another_chain(world: World) -> None:
     world.posted = dataclasses.replace(world.posted, digest=b"x" * 32)
-    assert told(world.audit()) == {(BreakKind.POSITION, Party.DATABASE)}
+    assert kinds_and_parties(world.audit()) == {(BreakKind.POSITION, Party.DATABASE)}
 
 
 def test_a_database_ahead_of_the_decisions(world: World) -> None:
     world.decisions.pop()
-    kinds = told(world.audit())
+    kinds = kinds_and_parties(world.audit())
     assert (BreakKind.POSITION, Party.DATABASE) in kinds
     assert (BreakKind.POSITION, Party.TABLE) in kinds
     assert (BreakKind.POSITION, Party.PROGRESS) in kinds
@@ -323,12 +323,15 @@ def test_a_stale_row_of_the_table(world: World) -> None:
 def test_a_row_of_the_table_off_by_one_at_its_own_offset(world: World) -> None:
     scale, live, posted, broken = world.rows[LAST]
     world.rows[LAST] = (scale, live._replace(debits=1), posted, broken)
-    assert told(world.audit()) == {(BreakKind.DIFFERS, Party.TABLE)}
+    assert kinds_and_parties(world.audit()) == {(BreakKind.DIFFERS, Party.TABLE)}
 
 
 def test_a_missing_and_an_extra_row_of_the_table(world: World) -> None:
     world.rows[stripe("assets:ghost")] = world.rows.pop(LAST)
-    assert told(world.audit()) == {(BreakKind.MISSING, Party.TABLE), (BreakKind.EXTRA, Party.TABLE)}
+    assert kinds_and_parties(world.audit()) == {
+        (BreakKind.MISSING, Party.TABLE),
+        (BreakKind.EXTRA, Party.TABLE),
+    }
 
 
 def test_a_table_that_is_behind_is_compared_where_it_is(world: World) -> None:
@@ -342,7 +345,7 @@ def test_a_table_that_is_behind_is_compared_where_it_is(world: World) -> None:
 
 def test_a_table_that_miscounts_its_breaks(world: World) -> None:
     world.mark[3] = 1
-    assert told(world.audit()) == {(BreakKind.DIFFERS, Party.TABLE)}
+    assert kinds_and_parties(world.audit()) == {(BreakKind.DIFFERS, Party.TABLE)}
 
 
 def test_a_stripe_topic_that_lost_one_or_is_behind_progress(world: World) -> None:
@@ -350,7 +353,7 @@ def test_a_stripe_topic_that_lost_one_or_is_behind_progress(world: World) -> Non
     cash = Stripe(CASH, "CAD")
     before = totals_after(Content.decode(world.decisions[0]["content"]), {})[cash]
     world.stripes[cash] = TableRow(2, before, before, False)
-    assert told(world.audit()) == {
+    assert kinds_and_parties(world.audit()) == {
         (BreakKind.MISSING, Party.STRIPES),
         (BreakKind.DIFFERS, Party.STRIPES),
     }
@@ -363,7 +366,7 @@ def test_a_stripe_not_yet_compared_is_compared_by_its_live_totals(world: World) 
         again = World()
         again.compared = Watermark()
         again.stripes[cash] = TableRow(2, world.database[cash]._replace(**changes), before, False)
-        assert told(again.audit()) == found
+        assert kinds_and_parties(again.audit()) == found
 
 
 def test_a_stripe_that_was_compared_with_other_totals(world: World) -> None:
@@ -371,7 +374,7 @@ def test_a_stripe_that_was_compared_with_other_totals(world: World) -> None:
     before = totals_after(Content.decode(world.decisions[0]["content"]), {})[cash]
     forged = before._replace(debits=before.debits + 1)
     world.stripes[cash] = TableRow(2, world.database[cash], forged, False)
-    assert told(world.audit()) == {(BreakKind.DIFFERS, Party.STRIPES)}
+    assert kinds_and_parties(world.audit()) == {(BreakKind.DIFFERS, Party.STRIPES)}
 
 
 # The log and the decisions.
@@ -379,7 +382,7 @@ def test_a_stripe_that_was_compared_with_other_totals(world: World) -> None:
 
 def test_an_undecided_offset(world: World) -> None:
     world.decide_again(0, outcomes=lambda rest: rest.refused.clear())
-    assert (BreakKind.UNDECIDED, Party.DECISIONS) in told(world.audit())
+    assert (BreakKind.UNDECIDED, Party.DECISIONS) in kinds_and_parties(world.audit())
 
 
 def test_an_offset_decided_twice(world: World) -> None:
@@ -390,7 +393,7 @@ def test_an_offset_decided_twice(world: World) -> None:
 
 def test_a_decision_without_a_record(world: World) -> None:
     world.decide_again(1, outcomes=lambda rest: rest.duplicates.append(99))
-    assert (BreakKind.EXTRA, Party.DECISIONS) in told(world.audit())
+    assert (BreakKind.EXTRA, Party.DECISIONS) in kinds_and_parties(world.audit())
 
 
 def test_a_repetition_of_no_accepted_transaction_is_a_break(world: World) -> None:
@@ -427,7 +430,7 @@ def test_what_was_accepted_is_what_was_written(world: World, changes: dict[str, 
 def test_a_time_of_the_log_that_the_decision_changed(world: World) -> None:
     at = world.originals[7]
     world.originals[7] = at._replace(taken_at=at.taken_at + 1000)
-    assert told(world.audit()) == {(BreakKind.DIFFERS, Party.DECISIONS)}
+    assert kinds_and_parties(world.audit()) == {(BreakKind.DIFFERS, Party.DECISIONS)}
 
 
 def test_an_accepted_transaction_that_does_not_balance(world: World) -> None:
@@ -435,17 +438,17 @@ def test_an_accepted_transaction_that_does_not_balance(world: World) -> None:
         content.entry_amounts[0] += 1
 
     world.decide_again(3, content=forge)
-    assert (BreakKind.UNBALANCED, Party.DECISIONS) in told(world.audit())
+    assert (BreakKind.UNBALANCED, Party.DECISIONS) in kinds_and_parties(world.audit())
 
 
 def test_a_refusal_that_keeps_another_value(world: World) -> None:
     world.originals[2] = world.originals[2]._replace(value=wire(draft("t-other")))
-    assert told(world.audit()) == {(BreakKind.DIFFERS, Party.DECISIONS)}
+    assert kinds_and_parties(world.audit()) == {(BreakKind.DIFFERS, Party.DECISIONS)}
 
 
 def test_a_run_that_contradicts_itself(world: World) -> None:
     world.decide_again(3, content=lambda content: content.entry_counts.append(2))
-    assert (BreakKind.CHAIN, Party.DECISIONS) in told(world.audit())
+    assert (BreakKind.CHAIN, Party.DECISIONS) in kinds_and_parties(world.audit())
 
 
 def test_an_id_accepted_twice_in_one_shard(world: World) -> None:
@@ -483,14 +486,14 @@ def test_a_run_that_does_not_follow_is_dropped_by_everybody(world: World) -> Non
 
 def test_a_broken_chain(world: World) -> None:
     world.decisions[1]["follows"] = b"x" * 32
-    kinds = told(world.audit())
+    kinds = kinds_and_parties(world.audit())
     assert (BreakKind.CHAIN, Party.DECISIONS) in kinds
     assert (BreakKind.POSITION, Party.DATABASE) in kinds
 
 
 def test_a_log_that_was_cut_off(world: World) -> None:
     world.written = 3
-    assert told(world.audit()) == {(BreakKind.POSITION, Party.DECISIONS)}
+    assert kinds_and_parties(world.audit()) == {(BreakKind.POSITION, Party.DECISIONS)}
 
 
 def test_many_breaks_of_a_kind_are_counted(world: World) -> None:

@@ -150,7 +150,7 @@ def test_a_row_that_hides_what_is_posted(
     if not was_posted or upto < 4 or decisions_offset != 2:
         assert ("voids", 0) in world.verify()
     else:
-        # The run is there, and what it took back is in the log alone: the sums tell.
+        # The run is there, and what it voided is in the log alone: the sums differ.
         assert any(table == "stripes" for table, _ in world.verify())
 
 

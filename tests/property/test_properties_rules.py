@@ -6,7 +6,6 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.property.test_properties_decide import DRAFTS, right
 
 from ledger.audit.findings import BreakKind
 from ledger.audit.judge import ACCEPTED, DUPLICATE
@@ -16,6 +15,7 @@ from ledger.domain.reference import Account, Asset, ClockLimit, PolicyChange
 from ledger.domain.refusal import Reason
 from tests.audited import AuditedLog
 from tests.builders import CASH, DEPOSIT, FEES, NOW, received, reversal, unreadable
+from tests.property.test_properties_decide import DRAFTS, right
 from tests.reference_topic import founded
 
 POLICY = Policy(window=2 * DAY, max_bytes=1_000)

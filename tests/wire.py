@@ -125,7 +125,7 @@ class Wire:
             bootstrap_servers=self.settings.bootstrap_servers,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=50,
+            fetch_max_wait_ms=100,
         )
         await self._consumer.start()
         self._stack.push_async_callback(self._consumer.stop)

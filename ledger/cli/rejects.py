@@ -243,7 +243,7 @@ async def refused(
 async def _rejects(settings: "Settings", code: str | None) -> AsyncIterator[dict[str, Any]]:
     from aiokafka import TopicPartition
 
-    from ledger.client.reading import partition_counts
+    from ledger.client.partitions import partition_counts
     from ledger.client.records import Records
     from ledger.streaming.reader import Reader
     from ledger.streaming.topics import topics

@@ -6,28 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from ledger.cli.output import errors, print_plain
-from ledger.settings import Settings
+from ledger.cli.output import AsJson, DataDir, errors, print_plain
 from ledger.terminal import plain, print_whole
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ledger.stack.record import Record
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        envvar="FAUST_LEDGER_DATA_DIR",
-        show_default=False,
-        help="Where the stack keeps its data. Default: the setting data_dir.",
-    ),
-]
 MOST_CENTRES = 9
 SHOWN = ("bootstrap_servers", "registry_url", "database_url")
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for programs.")]
 
 
 def port_option(name: str) -> Any:
@@ -43,14 +32,17 @@ def port_option(name: str) -> Any:
 
 def directory(data_dir: Path | None) -> Path:
     """The option, else the setting; `StackError` when the stack's packages are not installed."""
+    from ledger.settings import Settings
     from ledger.stack import extra
 
     extra.require_packages()
     return data_dir or Settings().data_dir
 
 
-def teller(console: Console) -> Callable[[str], None]:
+def teller(console: "Console") -> Callable[[str], None]:
     """A function that prints a line of progress."""
+    from rich.text import Text
+
     return lambda line: console.print(Text(plain(line)), soft_wrap=True)
 
 

@@ -50,7 +50,7 @@ def print_findings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 async def published_heads(settings: "Settings") -> "list[Watermark]":
     """The watermark of each shard's last Progress record."""
     from ledger.client.outcomes import last_progress
-    from ledger.client.reading import ledger_partitions
+    from ledger.client.partitions import ledger_partitions
     from ledger.client.records import Records
     from ledger.streaming.reader import Reader
     from ledger.streaming.topics import topics

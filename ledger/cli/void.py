@@ -57,7 +57,7 @@ def list_voids(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 async def _list(settings: "Settings") -> "tuple[list[dict[str, Any]], list[PostedVoid]]":
     """The transactions that wait with other decimals, as rows, and those that are void."""
-    from ledger.client.reading import ledger_partitions
+    from ledger.client.partitions import ledger_partitions
     from ledger.client.voids import unposted
     from ledger.domain.run import Watermark
     from ledger.gl.postgresql import PostgresJournal

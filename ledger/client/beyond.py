@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import KafkaError
 
-from ledger.client.reading import ledger_partitions, partition_counts
+from ledger.client.partitions import ledger_partitions, partition_counts
 from ledger.domain.partition import partition_of
 from ledger.errors import Unavailable
 from ledger.settings import Settings

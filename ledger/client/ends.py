@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 
-from ledger.client.reading import partition_counts
+from ledger.client.partitions import partition_counts
 from ledger.clock import now
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.domain.run import Watermark

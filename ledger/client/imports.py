@@ -31,7 +31,7 @@ from ledger.client.lines import (
     time_of,
 )
 from ledger.client.outcomes import LastProgress, last_progress
-from ledger.client.reading import ledger_partitions
+from ledger.client.partitions import ledger_partitions
 from ledger.client.records import Records
 from ledger.client.reference import ClientReference
 from ledger.client.resource import AsyncResource

@@ -13,7 +13,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from pyroaring import BitMap64
 
 from ledger.client.appender import Receipt
-from ledger.client.reading import ledger_partitions
+from ledger.client.partitions import ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.run import Refusal, Watermark
 from ledger.domain.valid_run import ValidRun

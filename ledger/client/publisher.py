@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Self
 
 from ledger.client.appender import RECORD_BYTES, PartitionAppender, Receipt
-from ledger.client.reading import ledger_partitions
+from ledger.client.partitions import ledger_partitions
 from ledger.client.records import Records
 from ledger.client.reference import ClientReference
 from ledger.clock import now

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from ledger.client.batching import batches
 from ledger.client.copy_file import CopiedRecord, digests_of, older_copy, read_copy, write_copy
 from ledger.client.outcomes import last_progress
-from ledger.client.reading import ledger_partitions
+from ledger.client.partitions import ledger_partitions
 from ledger.client.records import Records
 from ledger.domain.run import Decision, Watermark
 from ledger.errors import LedgerError, Unavailable

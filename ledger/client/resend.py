@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ledger.client.appender import RECORD_BYTES, PartitionAppender, Receipt
-from ledger.client.reading import ledger_partitions
+from ledger.client.partitions import ledger_partitions
 from ledger.domain.partition import partition_of
 from ledger.settings import Settings
 from ledger.streaming.log import Log

@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from ledger.client.balances import BalanceKey, BalanceReader
 from ledger.client.outcomes import last_progress
-from ledger.client.reading import ledger_partitions
+from ledger.client.partitions import ledger_partitions
 from ledger.client.records import Records
 from ledger.client.resource import AsyncResource
 from ledger.domain.balance import Balance

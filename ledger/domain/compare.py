@@ -148,6 +148,15 @@ class Posted(NamedTuple):
     has_more: bool
 
 
+class _Parts(NamedTuple):
+    """The parts of a posted message that are there; the first is at `place` of its topic."""
+
+    place: int
+    name: object
+    at: int
+    totals: dict[Stripe, Totals]
+
+
 class Mark(NamedTuple):
     """Where a shard's table of stripes stands.
 
@@ -186,7 +195,7 @@ class Comparison:
         self._sides = Sides(mark.compared.decisions_offset, mark.compared.end)
         self._watermarks = {mark.stream.decisions_offset: mark.stream}
         self._received: deque[Posted] = deque()
-        self._parts: tuple[object, dict[Stripe, Totals]] = (None, {})
+        self._parts: _Parts | None = None
         self._ahead: dict[Stripe, Totals] | None = {}
         if mark.stream.decisions_offset > mark.compared.decisions_offset:
             totals = {stripe: row.live for stripe, row in uncompared.items()}
@@ -217,7 +226,7 @@ class Comparison:
                 f"A posting is missing: {error}. Restart the posting application of this shard: "
                 "it publishes again everything after what was compared."
             ) from error
-        self.position = posted.next_offset
+        self.reach(posted.next_offset)
         return self._step(compared)
 
     def whole(self, posted: Posted) -> Posted | None:
@@ -225,11 +234,20 @@ class Comparison:
 
         What an application that died has published in part is published again, whole.
         """
-        name = posted.after, posted.at, posted.digest
-        known = self._parts[1] if self._parts[0] == name else {}
-        totals = known | posted.totals
-        self._parts = (name, totals) if posted.has_more else (None, {})
-        return None if posted.has_more else posted._replace(totals=totals)
+        name, parts = (posted.after, posted.at, posted.digest), self._parts
+        if parts is not None and parts.name == name:
+            whole = parts._replace(totals=parts.totals | posted.totals)
+        else:
+            whole = _Parts(posted.next_offset - 1, name, posted.at, posted.totals)
+        if posted.has_more:
+            self._parts = whole
+            return None
+        if parts is not None and parts.at > posted.at:
+            # A late one, of an application that was replaced, between two parts of another: after
+            # a restart it is read again with them.
+            return posted._replace(next_offset=parts.place)
+        self._parts = None
+        return posted._replace(totals=whole.totals)
 
     def reach(self, position: int) -> None:
         """Posted messages were read up to `position`; some may not have counted."""

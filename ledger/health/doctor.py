@@ -9,11 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from ledger.errors import StackError
-from ledger.health.checks import database, directory, machine, processes, topics
+from ledger.health.checks import database, directory, machine, processes, rights, topics
 from ledger.health.checks.installation import Installation
 from ledger.health.findings import Finding
 from ledger.settings import load as load_settings
-from ledger.stack import cache, files, identity, postgres, rights
+from ledger.stack import cache, files, identity, postgres
 from ledger.stack import record as records
 from ledger.terminal import plain
 

@@ -19,19 +19,9 @@ class Exit(IntEnum):
     SETTINGS = 78
     """EX_CONFIG: the settings, the schemas or the topics are not those of this ledger."""
 
-    @property
-    def meaning(self) -> str:
-        """What happened, and what happens next."""
-        return _MEANINGS[self]
-
-    @property
-    def advice(self) -> str:
-        """What an operator does about it."""
-        return _ADVICE[self]
-
 
 _RESTARTS = "The supervisor restarts it"
-_MEANINGS = {
+_MEANINGS: dict[int, str] = {
     Exit.DAMAGED: "A table's files are damaged. Their content is in Kafka and is read again.",
     Exit.FAULT: "A fault of the program; nothing was acknowledged that was not done.",
     Exit.BROKEN: "The ledger's state contradicts itself in more than one shard.",
@@ -39,7 +29,7 @@ _MEANINGS = {
     Exit.REPLACED: "It was paused or cut off for longer than its session, and replaced.",
     Exit.SETTINGS: "The settings, schemas or topics are not those of this ledger.",
 }
-_ADVICE = {
+_ADVICE: dict[int, str] = {
     Exit.DAMAGED: f"{_RESTARTS}, and it restores them; if it happens again, check the disk",
     Exit.FAULT: f"{_RESTARTS}; if it keeps ending, keep the log above and report it",
     Exit.BROKEN: "follow its log; `faust-ledger reconcile --full` shows the differences",
@@ -53,10 +43,9 @@ def meaning_of(status: int) -> str:
     """The meaning of any status of a process; a negative one is the number of a signal."""
     if status < 0:
         return f"It was ended by signal {-status}."
-    return Exit(status).meaning if status in set(Exit) else "It ended by itself."
+    return _MEANINGS.get(status, "It ended by itself.")
 
 
 def advice_of(status: int) -> str:
     """What an operator does about any status of a process."""
-    known = status in set(Exit)
-    return Exit(status).advice if known else f"{_RESTARTS}; its log says why it ended"
+    return _ADVICE.get(status, f"{_RESTARTS}; its log says why it ended")

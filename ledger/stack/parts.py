@@ -31,7 +31,7 @@ ROTATE_BYTES = 16 * 1024 * 1024
 # How often it is looked at what a starting process does.
 LOOK_SECONDS = 5.0
 # Of one processor; a process that uses less waits for something.
-IDLE_SHARE = 0.2
+IDLE_SHARE = 0.1
 # However much it works.
 MOST_SECONDS = 900.0
 

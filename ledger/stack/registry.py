@@ -11,7 +11,7 @@ from ledger.stack.environment import for_programs
 from ledger.stack.files import Layout
 from ledger.stack.identity import USERS, Identity
 from ledger.stack.parts import Part, spawn
-from ledger.stack.ports import HOST
+from ledger.stack.ports import HOST, is_open
 
 NAME = "registry"
 DATABASE = "registry"
@@ -116,8 +116,10 @@ def start(place: Layout, identity: Identity, home: Path, aot: AotCache) -> Part:
     )
 
 
-def missing(settings: Settings) -> str | None:
+def missing(settings: Settings, port: int) -> str | None:
     """None when the registry lists its subjects, which takes it to its database and back."""
+    if not is_open(port):
+        return f"nothing listens on port {port}"
     # Imported here: `down` and `--help` need none of it.
     import httpx
 

@@ -89,7 +89,7 @@ def of_registry(place: Layout, me: Identity, cache: Path) -> Service:
         start=lambda: registry.start(
             place, me, registry_dir(cache), AotCache(cache, REGISTRY_NAME)
         ),
-        missing=lambda: registry.missing(credentials.admin_settings(place, me)),
+        missing=lambda: registry.missing(credentials.admin_settings(place, me), me.registry_port),
         ready_seconds=registry.READY_SECONDS,
         stop_signal=signal.SIGTERM,
         stop_seconds=registry.STOP_SECONDS,

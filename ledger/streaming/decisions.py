@@ -45,7 +45,7 @@ def valid_runs(
 async def require_known(log_: Log, codec: Codec, topic: str, shard: int, known: Watermark) -> None:
     """Raises InvariantBroken when this is not the log in which `known` was reached.
 
-    A topic that was made anew may have grown past the position meanwhile: its runs would follow
+    A topic that was recreated may have grown past the position meanwhile: its runs would follow
     nothing, and be dropped one by one without an alarm. Where `known` is the start of what the
     log still holds there is nothing to compare.
     """
@@ -62,7 +62,7 @@ async def require_known(log_: Log, codec: Codec, topic: str, shard: int, known: 
                 return
     raise InvariantBroken(
         f"{topic}[{shard}] has another run at {last} than the one with digest "
-        f"{known.digest.hex()[:16]}... that was followed: the topic was made anew, or this state "
+        f"{known.digest.hex()[:16]}... that was followed: the topic was recreated, or this state "
         "is another ledger's. This shard waits, the others go on. What to do: "
         "docs/runbooks/topic-lost.md"
     )
@@ -95,7 +95,7 @@ async def require_settled(
 
     `recorded_at`: when a record counts as recorded, by shard, offset and the log's own time.
 
-    A topic that was made anew may have grown past the position meanwhile: what it holds before
+    A topic that was recreated may have grown past the position meanwhile: what it holds before
     that would never be read, without an alarm. The broker's times tell.
     """
     first, end = await log_.bounds(topic, shard)
@@ -108,7 +108,7 @@ async def require_settled(
             if at > known.recorded_until:
                 raise InvariantBroken(
                     f"{topic}[{shard}] has at {record.offset} a younger record than the one that "
-                    "was decided there: the topic was made anew. This shard waits, the others go "
+                    "was decided there: the topic was recreated. This shard waits, the others go "
                     "on. What to do: docs/runbooks/topic-lost.md"
                 )
 

@@ -25,8 +25,8 @@ SILENT_SECONDS = 10.0
 LOOKUP_SECONDS = 15.0
 """A lookup without an answer has failed after this time; aiokafka would wait for 40 s."""
 
-NAMED = 3
-"""Partitions that a sentence about a lookup names."""
+FEW = 3
+"""Partitions that an error names."""
 
 Offsets = Mapping[TopicPartition, int]
 log = logging.getLogger(__name__)
@@ -172,18 +172,16 @@ class Reader:
 
     @asynccontextmanager
     async def _asking(self, what: str, partitions: list[TopicPartition]) -> AsyncIterator[None]:
-        names = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in partitions[:NAMED])
-        more = f" and {len(partitions) - NAMED} more" if partitions[NAMED:] else ""
+        asked = f"{what} of {_names(partitions[:FEW])}{', ...' if partitions[FEW:] else ''}"
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
                 yield
         except TimeoutError as error:
             raise Unavailable(
-                f"{self._where} did not answer within {LOOKUP_SECONDS:.0f} s: {what} of "
-                f"{names}{more}."
+                f"{self._where} did not answer within {LOOKUP_SECONDS:.0f} s: {asked}."
             ) from error
         except (KafkaError, OSError) as error:
-            raise Unavailable(f"{self._where}: {what} of {names}{more}: {error}") from error
+            raise Unavailable(f"{self._where}: {asked}: {error}") from error
 
     async def _missing(self, wanted: list[TopicPartition]) -> list[TopicPartition]:
         """Those that Kafka does not have: aiokafka would wait for them, and others with them."""
@@ -202,12 +200,16 @@ def _unknown(consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> list[
     return [tp for tp in tps if tp.partition not in (consumer.partitions_for_topic(tp.topic) or ())]
 
 
+def _names(partitions: list[TopicPartition]) -> str:
+    return ", ".join(f"{tp.topic}[{tp.partition}]" for tp in partitions)
+
+
 def _require_there(missing: list[TopicPartition]) -> None:
     if missing:
-        names = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in missing)
         raise PartitionMissing(
-            f"Kafka has no {names}: the topic was deleted, or has fewer partitions than are asked "
-            "for. `faust-ledger topics check` compares, see docs/runbooks/topic-settings.md."
+            f"Kafka has no {_names(missing)}: the topic was deleted, or has fewer partitions "
+            "than are asked for. `faust-ledger topics check` compares, see "
+            "docs/runbooks/topic-settings.md."
         )
 
 

@@ -65,7 +65,9 @@ class Registry:
 
     @cached_property
     def _blocking(self) -> httpx.Client:
-        return httpx.Client(**connection.registry(self._settings))
+        # Used once at the start and then hardly ever: it keeps no connection open.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        return httpx.Client(**connection.registry(self._settings), limits=limits)
 
     async def get(self, path: str) -> Any:
         """What the registry has at `path`, as JSON; None for nothing."""

@@ -28,7 +28,7 @@ from aiokafka.errors import (
 from agents.runtime.topic_watch import require_topics
 from ledger.cli.completeness import INCOMPLETE
 from ledger.client.ends import _appended, _consumer
-from ledger.client.reading import ledger_partitions
+from ledger.client.partitions import ledger_partitions
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import access, connection

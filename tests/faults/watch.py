@@ -161,7 +161,7 @@ class Watch:
     async def _follow_on(self) -> None:
         consumer = AIOKafkaConsumer(
             **connection.kafka(self.settings),
-            enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=50,
+            enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=100,
         )  # fmt: skip
         await consumer.start()
         try:

@@ -29,8 +29,8 @@ from tests.conftest import Stack
 from tests.waiting import PATIENCE
 
 
-class NotingPlace(PartitionHealth):
-    """A partition's place; `moved` is set when it is open."""
+class NotingPartition(PartitionHealth):
+    """Sets `moved` when the partition is open."""
 
     def __init__(self, clock: Callable[[], float], moved: asyncio.Event) -> None:
         super().__init__(clock)
@@ -42,11 +42,11 @@ class NotingPlace(PartitionHealth):
 
 
 class NotingHealth(Health):
-    """Each partition has a place of its own, so that its opening sets `moved`."""
+    """Of partitions that set `moved` when they are open."""
 
     def __init__(self, topic: str, partitions: Iterable[int], moved: asyncio.Event) -> None:
         super().__init__()
-        self.places = {(topic, each): NotingPlace(self.clock, moved) for each in partitions}
+        self.partitions = {(topic, each): NotingPartition(self.clock, moved) for each in partitions}
 
 
 class FaultsKept(LedgerApp):

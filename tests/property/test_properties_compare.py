@@ -88,6 +88,7 @@ class World:
         self.comparison = Comparison(Mark(), {})
         self.ledger = Ledger()
         self.topic: list[Posted] = []
+        self.whole: list[Posted] = []
         self.published_until = 0
         self.was_compared = [0]
         self.corrupted: dict[Stripe, int] = {}
@@ -188,26 +189,26 @@ class World:
             self.catch_up(self.compared, parts)
 
     def publish(self, after: int, parts: int = 1, *, whole: bool = True) -> None:
-        """In parts; not `whole` when it dies before the last one."""
+        """In parts; not `whole` when it dies before the last one.
+
+        Between two parts a message may come late that a worker published which was replaced.
+        """
         at = self.after(self.ledger.position)
+        name = after, at.decisions_offset, at.end, at.digest
         rows = list(self.ledger.snapshot(self.after(after).end).items())
-        for part in range(parts):
-            totals = dict(rows[part::parts])
+        late = self.whole[-1:]
+        for part in range(parts if whole else parts - 1):
             more = part < parts - 1
-            if more or whole:
-                self.topic.append(
-                    Posted(
-                        len(self.topic) + 1,
-                        after,
-                        at.decisions_offset,
-                        at.end,
-                        at.digest,
-                        totals,
-                        more,
-                    )
-                )
+            self.append(Posted(0, *name, dict(rows[part::parts]), more))
+            if more and late:
+                self.append(late[0])
+        if whole and parts == 1:
+            self.whole.append(self.topic[-1])
         if whole:
             self.published_until = self.ledger.position
+
+    def append(self, posted: Posted) -> None:
+        self.topic.append(posted._replace(next_offset=len(self.topic) + 1))
 
     def catch_up(self, compared: int, parts: int = 1, *, whole: bool = True) -> None:
         if self.ledger.position > compared:
@@ -224,8 +225,7 @@ class World:
     def repeat(self, pick: int) -> None:
         """A message comes twice; of one in parts that part alone, which changes nothing."""
         if self.topic:
-            again = self.topic[pick % len(self.topic)]
-            self.topic.append(again._replace(next_offset=len(self.topic) + 1))
+            self.append(self.topic[pick % len(self.topic)])
 
     def corrupt(self, pick: int, part: int, by: int) -> None:
         """A number changes, or a whole row is lost."""

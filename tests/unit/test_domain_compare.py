@@ -79,10 +79,11 @@ def test_any_difference_is_one(stream: Totals | None, ledger: Totals | None) -> 
 
 def test_differences_are_sorted() -> None:
     sides = Sides(0, 0)
-    sides.add_stream(side(1, a=1, b=2, c=3))
+    names = [stripe(f"assets:{number}") for number in range(20)]
+    sides.add_stream(Side(1, 10, dict.fromkeys(reversed(names), total(1))))
     compared = sides.add_ledger(0, side(1))
     assert compared is not None
-    assert [each.stripe for each in compared.differences] == sorted([A, B, C])
+    assert [each.stripe for each in compared.differences] == sorted(names)
 
 
 def test_a_repeat_changes_nothing() -> None:
@@ -157,3 +158,11 @@ def test_a_long_lag_is_bounded_and_ends_in_a_comparison(
     assert ends[-1] == 100
     assert not sides.stream
     assert not sides.ledger
+
+
+def test_what_is_added_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "MAX_WAITING", 1)
+    sides, added = Sides(0, 0), [side(at, a=at) for at in range(1, 4)]
+    for each in added:
+        sides.add_stream(each)
+    assert added == [side(at, a=at) for at in range(1, 4)]

@@ -144,6 +144,15 @@ def test_rows_of_a_predecessor_that_was_ahead_wait_until_they_are_reached() -> N
     assert step.compared == Compared(3, 30, {A: total(25), B: total(15), C: total(5)}, [])
 
 
+def test_a_row_is_ahead_from_the_position_of_the_mark_on() -> None:
+    comparison = Comparison(mark(1), rows(a=10))
+    assert comparison.add_posted(posted(0, 1, a=9)) is None
+    add_run(comparison, 2, a=10)
+    step = comparison.add_posted(posted(1, 2, a=10))
+    assert step is not None
+    assert step.compared == Compared(2, 20, {A: total(10)}, [])
+
+
 def test_a_row_ahead_that_a_run_brings_up_waits_too() -> None:
     """All was compared according to the mark; A has been folded up to run 4."""
     comparison = Comparison(mark(2, 2), {})
@@ -249,7 +258,8 @@ def test_what_was_published_in_part_is_published_again_whole(other: Posted) -> N
     comparison = Comparison(Mark(), {})
     assert comparison.whole(posted(0, 3, a=3)._replace(has_more=True)) is None
     assert comparison.whole(other) == other
-    assert comparison.whole(posted(0, 3, b=4)) == posted(0, 3, b=4)
+    again = [posted(0, 3, a=3)._replace(has_more=True), posted(0, 3, b=4)]
+    assert [comparison.whole(each) for each in again] == [None, posted(0, 3, a=3, b=4)]
 
 
 def test_parts_of_another_chain_are_not_put_together() -> None:
@@ -257,6 +267,46 @@ def test_parts_of_another_chain_are_not_put_together() -> None:
     assert comparison.whole(posted(0, 3, a=3)._replace(has_more=True)) is None
     other = posted(0, 3, b=4)._replace(digest=bytes(32))
     assert comparison.whole(other) == other
+
+
+def test_a_late_message_between_the_parts_of_another_does_not_lose_them() -> None:
+    """It is of a worker that was replaced."""
+    comparison = Comparison(Mark(), {})
+    assert comparison.whole(posted(0, 3, a=3)._replace(has_more=True)) is None
+    late = posted(0, 2, place=3, a=3)
+    assert comparison.whole(late) == late._replace(next_offset=2)
+    assert comparison.whole(posted(0, 3, b=4)) == posted(0, 3, a=3, b=4)
+
+
+def test_parts_that_wait_are_read_again_after_a_restart() -> None:
+    comparison = Comparison(Mark(), {})
+    add_run(comparison, 1, a=3)
+    parts = posted(0, 2, place=4, b=15)._replace(has_more=True), posted(0, 2, place=6, c=16)
+    assert comparison.whole(parts[0]) is None
+    late = comparison.whole(posted(0, 1, place=5, a=3))
+    assert late is not None
+    message = comparison.whole(parts[1])
+    assert message is not None
+    step = comparison.add_posted(late)
+    assert step is not None
+    assert step.posted == 4
+    assert comparison.add_posted(message) is None
+    assert comparison.position == 7
+    step = add_run(comparison, 2, b=15, c=16)
+    assert step is not None
+    assert step.posted == 7
+
+
+def test_parts_that_were_never_completed_are_not_waited_for() -> None:
+    """The application died, and publishes once more what it posted, and more."""
+    comparison = Comparison(Mark(), {})
+    assert comparison.whole(posted(0, 1, place=4, b=4)._replace(has_more=True)) is None
+    message = posted(0, 2, place=5, a=15, b=4)
+    assert comparison.whole(message) == message
+    add_run(comparison, 2, a=15, b=4)
+    step = comparison.add_posted(message)
+    assert step is not None
+    assert step.posted == 6
 
 
 # What was compared before.

@@ -119,6 +119,22 @@ def test_a_long_wait_keeps_the_latest_of_each_stripe(monkeypatch: pytest.MonkeyP
     assert ends == sorted(ends)
 
 
+def test_what_of_a_long_wait_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_AHEAD", 3)
+    both = Batch(0, 0.0, 4, {A: total(3), B: total(2)})
+    waiting = backlog(both, batch(2, 5), batch(3, 7))
+    assert list(waiting.batches) == [Batch(0, 0.0, 4, {B: total(2)}), batch(3, 7)]
+
+
+def test_what_left_does_not_count_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_AHEAD", 3)
+    waiting = backlog(batch(0, 3), batch(1, 5))
+    list(waiting.take_compared(6, LATER))
+    for place in (2, 3, 4):
+        waiting.add(batch(place, place + 10))
+    assert places(waiting.batches) == [2, 3, 4]
+
+
 # Sums.
 
 

@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 
 from ledger.domain.run import Watermark
+from ledger.health.checks import directory
 from ledger.health.checks.database import role
+from ledger.health.checks.installation import Installation
 from ledger.health.checks.processes import application
 from ledger.health.checks.topics import Positions, losses
 from ledger.health.rows import reasons
 from ledger.settings import Settings
+from ledger.stack import files
 from ledger.streaming.topics import topics
 
 NAMES = topics(Settings(shards=3))
@@ -125,3 +128,42 @@ def test_an_error_of_postgresql_for_the_role_has_a_fix(words):
 
 def test_an_unavailable_server_is_no_finding_of_the_role():
     assert list(role("connection timeout expired")) == []
+
+
+@pytest.fixture
+def installation(tmp_path):
+    """A data directory of this user without a stack, and an empty cache."""
+    data_dir, cache = tmp_path / "data", tmp_path / "cache"
+    for each in (data_dir, cache):
+        each.mkdir(mode=0o700)
+    return Installation(files.layout(data_dir), cache, me=None, record=None)
+
+
+def amiss(check, installation):
+    return [(each.name, each.advice) for each in check(installation) if not each.well]
+
+
+def test_a_data_directory_that_others_can_read_is_named_with_the_fix(installation):
+    place = installation.place
+    place.identity_file.touch(mode=0o600)
+    assert amiss(directory.secrecy, installation) == []
+    place.root.chmod(0o755)
+    place.identity_file.chmod(0o640)
+    open_directory, open_file = amiss(directory.secrecy, installation)
+    assert f"chmod 700 {place.root}" in open_directory[1]
+    assert open_file[0] == place.identity_file.name
+    assert f"chmod 600 {place.identity_file}" in open_file[1]
+
+
+def test_files_of_a_crash_are_leftovers(installation):
+    assert amiss(directory.leftovers, installation) == []
+    left = installation.place.root / f".stack.json.1{files.PARTIAL}"
+    left.touch()
+    (finding,) = directory.leftovers(installation)
+    assert (finding.well, finding.detail) == (False, str(left))
+
+
+def test_a_data_directory_that_does_not_exist_is_well(installation):
+    installation.place.root.rmdir()
+    for check in (directory.ownership, directory.secrecy, directory.database_version):
+        assert amiss(check, installation) == []

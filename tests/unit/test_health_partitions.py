@@ -80,7 +80,7 @@ def test_a_partition_waits_from_the_first_failure_of_a_request(partition, clock,
     seen = []
 
     async def story():
-        answers = [Unavailable("it is away"), Unavailable("it is still away"), None]
+        answers = [Unavailable("it is down"), Unavailable("it is still down"), None]
 
         async def attempt():
             seen.append(partition.status())
@@ -94,8 +94,8 @@ def test_a_partition_waits_from_the_first_failure_of_a_request(partition, clock,
     monkeypatch.setattr(waiting, "wait_random_exponential", lambda **_: lambda state: 0)
     asyncio.run(story())
     assert [each.state for each in seen] == [State.GOING_ON, State.WAITING, State.WAITING]
-    assert seen[1] == (State.WAITING, 1002.0, "reach it", "it is away")
-    assert seen[2] == (State.WAITING, 1002.0, "reach it", "it is still away")
+    assert seen[1] == (State.WAITING, 1002.0, "reach it", "it is down")
+    assert seen[2] == (State.WAITING, 1002.0, "reach it", "it is still down")
     assert partition.status().state == State.GOING_ON
     assert partition.waits == 1
 
@@ -120,11 +120,11 @@ def test_an_endless_request_waits_only_for_a_while_after_a_failure(partition, cl
     with waiting_for("follow", endless=True) as request:
         clock.now += 100
         assert partition.status().state == State.GOING_ON
-        request.failed(Unavailable("away"))
+        request.failed(Unavailable("down"))
         assert partition.status().state == State.WAITING
         clock.now += HANGING_SECONDS + 1
         assert partition.status().state == State.GOING_ON
-        request.failed(Unavailable("away"))
+        request.failed(Unavailable("down"))
         assert partition.status().since == clock.now
     assert partition.waits == 2
 
@@ -133,14 +133,14 @@ def test_a_request_of_no_partition_is_no_partitions_wait(health, partition):
     partition.opened()
     token = current_partition.set(None)
     with waiting_for("anything") as request:
-        request.failed(Unavailable("away"))
+        request.failed(Unavailable("down"))
         assert partition.status().state == State.GOING_ON
     current_partition.reset(token)
 
 
 def test_waits_of_a_partition_are_counted_after_it_is_revoked(health, partition):
     with waiting_for("x") as request:
-        request.failed(Unavailable("away"))
+        request.failed(Unavailable("down"))
     assert health.waits()["taker"] == 1
     health.assign([])
     assert health.waits()["taker"] == 1
@@ -167,11 +167,11 @@ def test_partitions_with_the_same_reason_share_a_sentence():
                 "doing": f"post to shard {partition}" if state == "waiting" else "", "why": why}  # fmt: skip
 
     found = reasons(
-        [row(0, "waiting", "away", 2.0), row(1, "waiting", "away", 9.0), row(2, "going on", ""),
+        [row(0, "waiting", "down", 2.0), row(1, "waiting", "down", 9.0), row(2, "going on", ""),
          row(5, "stopped", "It was cut.")]
     )  # fmt: skip
     assert found == [
-        "posting 0-1: waiting for 9 s, to post to shard 0: away",
+        "posting 0-1: waiting for 9 s, to post to shard 0: down",
         "posting 5: stopped for 1 s: It was cut.",
     ]
     assert spans([7, 0, 2, 1, 9, 10]) == "0-2, 7, 9-10"

@@ -68,7 +68,7 @@ def children():
 
 @pytest.fixture
 def worker(tmp_path, children):
-    """The address of a worker of two applications that go on."""
+    """The address of a worker of two applications that make progress."""
     made = WorkerHealth("worker-1", tmp_path, children)
     made.applications = [
         Application(tmp_path / each.application, each.application) for each in children
@@ -83,9 +83,9 @@ def test_it_is_ready_when_both_applications_are(worker):
     assert (code, json.loads(body)["why"]) == (200, [])
     worker.applications[1].why = ["posting 0: stopped for 1 s: It was cut."]
     code, body = get(f"{worker.url}/ready")
-    said = json.loads(body)
-    assert (code, said["ready"]) == (503, False)
-    assert said["why"] == ["posting: posting 0: stopped for 1 s: It was cut."]
+    report = json.loads(body)
+    assert (code, report["ready"]) == (503, False)
+    assert report["why"] == ["posting: posting 0: stopped for 1 s: It was cut."]
     assert get(f"{worker.url}/live")[0] == 200
 
 
@@ -93,15 +93,15 @@ def test_an_application_that_does_not_run_is_reported(worker, children):
     children[0].process, children[0].due = None, time.monotonic() + 3
     children[0].status, children[0].ends = 74, 2
     code, body = get(f"{worker.url}/ready")
-    said = json.loads(body)
+    report = json.loads(body)
     assert code == 503
     assert (
         "it does not run, and starts again in 3 s. It ended with 74: The worker's disk"
-        in said["why"][0]
+        in report["why"][0]
     )
-    assert said["applications"]["stream"]["restarts"] == 2
-    assert said["applications"]["stream"]["last_exit"]["status"] == 74
-    assert said["applications"]["posting"]["ready"]
+    assert report["applications"]["stream"]["restarts"] == 2
+    assert report["applications"]["stream"]["last_exit"]["status"] == 74
+    assert report["applications"]["posting"]["ready"]
     # The supervisor restarts it: to restart the worker would not help.
     assert get(f"{worker.url}/live")[0] == 200
     found = samples(worker)

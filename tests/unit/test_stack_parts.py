@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,26 @@ def test_one_that_is_not_ready_in_time_is_reported_with_what_is_missing(launch: 
     part = launch(SLEEP)
     with pytest.raises(StackError, match=r"not ready after 0 s: no answer"):
         parts.await_ready(part, lambda: "no answer", seconds=0.2)
+
+
+BUSY = "while True: pass"
+
+
+def test_one_that_works_is_waited_for(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine it gets little time for it."""
+    monkeypatch.setattr(parts, "IDLE_SHARE", 0.01)
+    part, since = launch(BUSY), time.monotonic()
+    parts.await_ready(
+        part, lambda: None if time.monotonic() - since > 2 else "no answer", seconds=0.5
+    )
+
+
+def test_one_that_works_for_ever_is_given_up(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "MOST_SECONDS", 0.3)
+    with pytest.raises(StackError, match=r"not ready after 0 s: no answer"):
+        parts.await_ready(launch(BUSY), lambda: "no answer", seconds=60)
 
 
 def test_a_program_that_is_not_there_is_a_stack_error(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.client.reading import _of_ledger
+from ledger.client.partitions import _of_ledger
 from ledger.client.shards import require_set_right
 from ledger.errors import LedgerError
 from ledger.settings import Settings

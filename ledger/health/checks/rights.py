@@ -1,4 +1,4 @@
-"""What `doctor` finds of rights beyond the ledger's rules, in the database and in Kafka."""
+"""Checks of rights beyond the ledger's rules, in the database and in Kafka."""
 
 import asyncio
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def database_rights(settings: Settings) -> Iterator[Finding]:
                 return
             found = rights.excess_rights(run, wanted, owner=known[0], schema=known[1])
     except (DBAPIError, LedgerError):
-        # Another examination reports a database that cannot be reached.
+        # Another check reports a database that cannot be reached.
         return
     finally:
         made.dispose()

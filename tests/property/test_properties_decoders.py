@@ -309,7 +309,7 @@ def test_batches_of_records(chance: Random) -> None:
 
 
 HELD = AccountStripes(2)
-HELD.settle(3, Totals(5, 0, 1, 9))
+HELD.reconcile(3, Totals(5, 0, 1, 9))
 
 
 @MORE

@@ -8,9 +8,11 @@ import sys
 
 if "agents" in sys.orig_argv and "stream" in sys.orig_argv:
     import asyncio
+    from typing import Any
 
     from agents.balances import BalancesPart
     from agents.runtime.runs import Run
+    from ledger.streaming.account_store import AccountStore
 
     SECONDS = 0.3
     take = BalancesPart.take
@@ -20,10 +22,10 @@ if "agents" in sys.orig_argv and "stream" in sys.orig_argv:
         return await take(self, run)
 
     BalancesPart.take = take_late  # type: ignore[method-assign]
-    keep = BalancesPart._keep
+    write_due = AccountStore.write_due
 
-    def keep_on_disk(self: BalancesPart, position: tuple[bytes, bytes]) -> None:
-        keep(self, position)
+    def write_to_disk(self: AccountStore, *what: Any) -> None:
+        write_due(self, *what)
         self._store._db.flush()
 
-    BalancesPart._keep = keep_on_disk  # type: ignore[method-assign]
+    AccountStore.write_due = write_to_disk  # type: ignore[method-assign]

@@ -56,7 +56,8 @@ class Balances:
         part = self._parts[run.tp.partition]
         position = await part.take(run)
         if self._has_all_shards and part.goes_on_received():
-            self._runtime.membership.pause({run.tp})
+            # Until `read_on` looks again: what comes was received from this process.
+            self._runtime.membership.pause(run.tp, self)
         return position
 
     def clear(self) -> None:
@@ -80,7 +81,8 @@ class Balances:
                 if self._has_all_shards and (position := await part.skip_received()):
                     await membership.skip(part.tp, position)
                 await part.write_at_rest()
-            membership.resume({part.tp for part in self._open_parts()})
+            for part in self._open_parts():
+                membership.resume(part.tp, self)
 
     async def note_late(self) -> None:
         """Without end: publish as pending what has waited longer than usual.

@@ -23,7 +23,8 @@ CACHED = 84_000
 class ShardState:
     """What folding and comparing share of one shard: its rows, and where its two sides stand.
 
-    Whoever changes it holds `lock`. `is_stopped`: it goes no further until it is opened again.
+    Whoever changes the rows, the mark or the comparison holds `lock`. `is_stopped`: the shard goes
+    no further until it is opened again.
     """
 
     def __init__(self, runtime: Runtime, shard: int) -> None:
@@ -48,7 +49,10 @@ class Comparing:
         self._posted: deque[Run] = deque()
 
     async def take(self, run: Run) -> int:
-        """Compare what was posted; while a fold waits for Kafka, right after it."""
+        """Compare what was posted, or leave it to a fold that is under way.
+
+        Returns the position up to which `posted` was read; a restart reads from `Mark.posted`.
+        """
         state = self._state
         if state.is_stopped:
             raise InvariantBroken("It has stopped; this log has the reason, further up.")

@@ -44,25 +44,25 @@ class Folding:
         self._publisher, self._room = publisher, room
         self._offered: list[ValidRun] = []
         self._folding = Coalescer(self._fold_offered, name=f"fold {state.shard}")
-        self._is_taking = False
+        self._is_open = False
 
     def open(self) -> None:
         """From here on what is offered waits: what came before is in the log."""
-        self._is_taking = True
+        self._is_open = True
 
     def clear(self) -> None:
         """Take no more: what is decided from here on is read from the log at the next opening."""
-        self._is_taking = False
+        self._is_open = False
         self._give_back(self._take_offered())
 
     @property
-    def is_taking(self) -> bool:
+    def accepts_offers(self) -> bool:
         """Whether what is offered is taken."""
-        return self._is_taking and not self._state.is_stopped
+        return self._is_open and not self._state.is_stopped
 
     def offer(self, run: ValidRun) -> None:
         """Fold `run` soon."""
-        if self.is_taking:
+        if self.accepts_offers:
             self._offered.append(run)
             self._room.take(run.weight)
             self._folding.wake()
@@ -99,7 +99,7 @@ class Folding:
             place.stop(str(error))
             log.critical("Shard %s is not folded or compared any more: %s", state.shard, error)
         except Exception as error:
-            if isinstance(error, Overtaken) and not self._is_taking:
+            if isinstance(error, Overtaken) and not self._is_open:
                 # Others had it in a rebalance while this waited to be written: whoever opens it
                 # next, this worker too, starts from what is there.
                 log.warning("Shard %s: what was folded before a rebalance is dropped", state.shard)

@@ -27,8 +27,8 @@ from ledger.streaming.accepted import AcceptedIds
 from ledger.streaming.coalescer import Coalescer
 from ledger.streaming.decisions import (
     decision_in,
+    require_decided,
     require_known,
-    require_settled,
     valid_runs,
 )
 from ledger.streaming.reference_follower import ReferenceFollower
@@ -141,13 +141,13 @@ class IntakeShard:
         async with self._lock:
             await waited_for(self._require_known, f"look for shard {self._shard}'s decisions")
             await waited_for(self._catch_up, f"open shard {self._shard}")
-            await waited_for(self._require_settled, f"look for shard {self._shard}'s transactions")
+            await waited_for(self._require_decided, f"look for shard {self._shard}'s transactions")
             self._was_opened = True
             await self._note_reference()
             return self._ids.watermark.end
 
     async def take(self, run: Run) -> int:
-        """Settle a run, in slices of bounded size."""
+        """Decide what was fetched, as one or more runs of bounded size."""
         async with self._lock:
             records = run.from_position(self._ids.watermark.end)
             if records is None:
@@ -159,7 +159,7 @@ class IntakeShard:
             for index, part in enumerate(slices):
                 last = index + 1 == len(slices)
                 end = run.end if last else slices[index + 1][0].offset
-                await self._settle_in_time(part, end)
+                await self._decide_in_time(part, end)
             return self._ids.watermark.end
 
     def reference_moved(self) -> None:
@@ -205,13 +205,13 @@ class IntakeShard:
         at = record.timestamp * 1000
         return self._reference.data.recorded_at(self._shard, record.offset, at)
 
-    async def _settle_in_time(self, records: Sequence[ConsumerRecord], end: int) -> None:
-        """`_settle`, but what a clock ahead of everybody's has stamped waits."""
+    async def _decide_in_time(self, records: Sequence[ConsumerRecord], end: int) -> None:
+        """`_decide_until`, but what a clock ahead of everybody's has stamped waits."""
         while (at := self._ahead(records)) is not None:
-            await self._settle(records[:at], records[at].offset)
+            await self._decide_until(records[:at], records[at].offset)
             records = records[at:]
             await waited_for(partial(self._require_time, records[0]), "agree on the time")
-        await self._settle(records, end)
+        await self._decide_until(records, end)
 
     def _ahead(self, records: Sequence[ConsumerRecord]) -> int | None:
         """The first of them that is recorded later than it may be."""
@@ -238,8 +238,8 @@ class IntakeShard:
         present = max(time.time_ns() // 1_000, self._others_until())
         return present + self._runtime.settings.clock_ahead_seconds * 1_000_000
 
-    async def _settle(self, records: Sequence[ConsumerRecord], end: int) -> None:
-        """Until the positions before `end` are settled, by this owner or by another one."""
+    async def _decide_until(self, records: Sequence[ConsumerRecord], end: int) -> None:
+        """Until the positions before `end` are decided, by this owner or by another one."""
         while (start := self._ids.watermark.end) < end:
             await self._append_run([each for each in records if each.offset >= start], end)
 
@@ -253,7 +253,7 @@ class IntakeShard:
         voidable = await self._leaves.voidable(reference.leaves.get(self._shard, {}))
         memory = ids.memory(reference.scales, voidable)
         self._reader.max_bytes = reference.policy.max_bytes
-        settled = decide(
+        decided = decide(
             self._received(records, memory),
             shard=self._shard,
             shards=self._runtime.settings.shards,
@@ -263,7 +263,7 @@ class IntakeShard:
             reference=reference,
             policy=reference.policy,
         )
-        value = self._runtime.codec.encode("Decision", settled.decision.row())
+        value = self._runtime.codec.encode("Decision", decided.decision.row())
         topic = self._runtime.topics.decisions.name
         try:
             with waiting_for("append decisions"):
@@ -275,24 +275,24 @@ class IntakeShard:
             await waited_for(self._catch_up, f"read what landed in shard {self._shard}")
             return
         self._log_end = offset + 1
-        self._keep(memory, ValidRun.of(settled, offset, ids.watermark))
-        self._count(settled)
+        self._remember_and_offer(memory, ValidRun.of(decided, offset, ids.watermark))
+        self._count(decided)
 
     async def _leased(self) -> None:
         # Asked at the append too; but a run that is decided in vain is decided again at once.
         self._runtime.log.require_lease()
 
-    def _count(self, settled: Decided) -> None:
-        counts, outcomes = self._runtime.health.counts.transactions, settled.outcomes
-        counts["accepted", ""] += len(settled.content.offsets)
+    def _count(self, decided: Decided) -> None:
+        counts, outcomes = self._runtime.health.counts.transactions, decided.outcomes
+        counts["accepted", ""] += len(decided.content.offsets)
         counts["duplicate", ""] += len(outcomes.duplicates)
-        if settled.decision.voids:
-            counts["voided", ""] += len(voids_of(settled.decision.voids))
+        if decided.decision.voids:
+            counts["voided", ""] += len(voids_of(decided.decision.voids))
         for refusal in outcomes.refused:
             counts["refused", refusal.code] += 1
 
-    def _keep(self, memory: Memory, run: ValidRun) -> None:
-        """Remember what a run in the log has settled, and hand it on."""
+    def _remember_and_offer(self, memory: Memory, run: ValidRun) -> None:
+        """Remember what a run in the log has decided, and offer it to reconciliation."""
         policy = self._reference.data.policy_at(run.decision.reference_offset)
         self._ids.write(memory, run, policy)
         self._receiver.offer(self._shard, run)
@@ -301,10 +301,10 @@ class IntakeShard:
         log_, topic = self._runtime.log, self._runtime.topics.decisions.name
         await require_known(log_, self._runtime.codec, topic, self._shard, self._ids.watermark)
 
-    async def _require_settled(self) -> None:
+    async def _require_decided(self) -> None:
         log_, topic = self._runtime.log, self._runtime.topics.transactions.name
         limit = self._reference.data.recorded_at
-        await require_settled(log_, topic, self._shard, self._ids.watermark, limit)
+        await require_decided(log_, topic, self._shard, self._ids.watermark, limit)
 
     async def _catch_up(self) -> None:
         """Fold what the decision log has beyond the table."""
@@ -315,7 +315,7 @@ class IntakeShard:
                 await self._reach(run.decision.reference_offset)
                 memory = ids.memory()
                 memory.remember(run.content, run.outcomes, run.voided)
-                self._keep(memory, run)
+                self._remember_and_offer(memory, run)
                 await self._receiver.has_room(self._shard)
         self._log_end = end
         await self._require_reference()

@@ -75,7 +75,13 @@ class PostingStage:
 
 
 class PostingShard:
-    """One shard's postings; the database says how far they are."""
+    """One shard's postings. All of its places are positions in the decision log.
+
+    `_watermark`: up to where the database has posted. `_read`: up to where decisions were read.
+    `_published`: up to where totals were published. `_silent_until`: before it nothing is
+    published, for a void is still ahead. `_looked`: up to where voids were looked for, and `_voids`
+    what was found. `_is_stuck`: a decision could not be posted. `_must_reopen`: a void may free it.
+    """
 
     def __init__(self, runtime: Runtime, shard: int, poster: Poster) -> None:
         self._runtime, self._shard, self._poster = runtime, shard, poster
@@ -84,7 +90,7 @@ class PostingShard:
         self._lock = asyncio.Lock()
         self._published = Watermark()
         self._silent_until = 0
-        self._is_stuck = self._may_go_on = False
+        self._is_stuck = self._must_reopen = False
         self._voids: dict[int, tuple[int, Voided]] = {}
         self._looked = Watermark()
 
@@ -100,7 +106,7 @@ class PostingShard:
             )
             # A restored database posts again what was compared before, and that is published again.
             self._published = min(known, snapshot.watermark, key=attrgetter("decisions_offset"))
-            self._is_stuck = self._may_go_on = False
+            self._is_stuck = self._must_reopen = False
             self._voids, self._looked = {}, snapshot.watermark
             if snapshot.watermark.decisions_offset > known.decisions_offset:
                 await self._publish(snapshot)
@@ -157,7 +163,7 @@ class PostingShard:
             try:
                 await self._post(runs)
             except NotPostable:
-                if not await self._found_voids():
+                if not await self._look_ahead_for_voids():
                     self._is_stuck = True
                     raise
             else:
@@ -168,16 +174,16 @@ class PostingShard:
         tp = TP(self._runtime.topics.decisions.name, self._shard)
         if self._is_stuck and not self._lock.locked() and self._runtime.membership.is_assigned(tp):
             try:
-                self._may_go_on |= await self._found_voids()
+                self._must_reopen |= await self._look_ahead_for_voids()
             except (Unavailable, InvariantBroken) as error:
                 log.info("Voids of shard %s could not be looked for: %s", self._shard, error)
                 return
-            if self._may_go_on and self._runtime.membership.reopen(tp):
+            if self._must_reopen and self._runtime.membership.reopen(tp):
                 log.warning("Shard %s: what could not be posted may be void: it goes on",
                             self._shard)  # fmt: skip
 
-    async def _found_voids(self) -> bool:
-        """Whether the log ahead voids something that is not known to be void yet."""
+    async def _look_ahead_for_voids(self) -> bool:
+        """Read what the log ahead voids; returns whether any of it is new."""
         log_, topic = self._runtime.log, self._runtime.topics.decisions.name
         # What was looked through is not again: a shard that is stuck for long has much before it.
         start = max(self._looked, self._watermark, key=attrgetter("decisions_offset"))
@@ -216,6 +222,7 @@ class PostingShard:
         self._silent_until = max([self._silent_until, *left_out])
         was_silent = self._published.decisions_offset != before.decisions_offset
         self._watermark = snapshot.watermark
+        # After a silence, of everything since: one posting's totals are of its own stripes.
         if was_silent and self._watermark.decisions_offset >= self._silent_until:
             snapshot = await self._snapshot(self._published.end)
         # 3 Publish the totals that the database has now.

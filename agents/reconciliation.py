@@ -92,7 +92,7 @@ class ReconciliationShard:
             try:
                 await self._open()
             except BaseException as error:
-                # Where it is a void that is missing, that opens it again.
+                # A later void can cure mixed scales: `offer` sees it and opens the shard again.
                 state.is_stopped = isinstance(error, ScalesMixed)
                 self.clear()
                 raise
@@ -110,7 +110,7 @@ class ReconciliationShard:
         await self._progress.loaded(membership.generation)
         state.mark = await waited_for(state.table.open, f"restore the stripes of shard {shard}")
         await waited_for(self._require_known, f"look for the decisions of shard {shard}")
-        await waited_for(self._start_over, f"read what shard {shard} has not compared")
+        await waited_for(self._republish_uncompared, f"read what shard {shard} has not compared")
         await waited_for(self.folding.catch_up, f"fold the decisions of shard {shard}")
         state.comparison.caught_up()
 
@@ -119,8 +119,11 @@ class ReconciliationShard:
         stream = self.state.mark.stream
         await require_known(runtime.log, runtime.codec, topic, self._shard, stream)
 
-    async def _start_over(self) -> None:
-        """Publish again the rows that are not compared: who wrote them may not have got to it."""
+    async def _republish_uncompared(self) -> None:
+        """Publish again the rows that are not compared, and compare from them on.
+
+        A predecessor may have ended between writing rows and publishing them.
+        """
         state = self.state
         rows = await self._uncompared()
         await self._publisher.stripes(rows, state.table.encode(rows))
@@ -154,12 +157,12 @@ class ReconciliationShard:
         self._comparing.clear()
 
     async def take(self, run: Run) -> int:
-        """Compare what was posted; returns the position to read `posted` from after a restart."""
+        """Compare what was posted; returns the position up to which `posted` was read."""
         return await self._comparing.take(run)
 
     async def has_room(self) -> None:
         """Return when more may be offered."""
-        if self.folding.is_taking:
+        if self.folding.accepts_offers:
             with waiting_for("have room in reconciliation"):
                 # A table that takes long to restore must not use up the room of the others.
                 await self._opened.wait()

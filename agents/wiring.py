@@ -6,10 +6,12 @@
                  reconciliation ─► stripes, progress, rejects, breaks
                       │ receive
                       ▼
-                   balances ─► balances
+                   balances ─► ledger.balances
 
-An arrow into a topic is an append; `offer` and `receive` hand on within the process what is in
-decisions and stripes already, and a shard of another worker is read from there instead.
+An arrow into a topic is an append. `offer` and `receive` hand on within the process what is in
+decisions and stripes already; rows of another worker's shards reach balances through the stripes
+topic alone. Reconciliation subscribes to posted, balances to stripes. Two links go back: intake
+waits until reconciliation has room, and `progress` calls balances when a shard is compared further.
 """
 
 from agents.balances import Balances

@@ -59,7 +59,7 @@ class Lane:
         self._bytes += run.size
         if self._bytes > FULL_BYTES and not self._full:
             self._full = True
-            self._runtime.membership.pause({self._tp})
+            self._runtime.membership.pause(self._tp, self)
         self._lanes.ready(self)
 
     def start(self) -> asyncio.Task[None]:
@@ -82,8 +82,8 @@ class Lane:
         current_partition.set(place)
         waiting, full = self._waiting, self._full
         self._forget()
-        if full and self._runtime.membership.is_open(self._tp):
-            self._runtime.membership.resume({self._tp})
+        if full:
+            self._runtime.membership.resume(self._tp, self)
         for run in joined(waiting):
             if not self._stopped:
                 place.run_started()
@@ -99,7 +99,7 @@ class Lane:
             await membership.rewind(run, gap.position)
         except InvariantBroken as error:
             self._stopped = True
-            membership.pause({self._tp})
+            membership.pause(self._tp, self)
             health.at(self._tp).stop(str(error))
             log.critical("%s is stopped: %s", where, error)
         except Exception as error:

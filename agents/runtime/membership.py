@@ -1,7 +1,6 @@
 """Which partitions this process owns, and where reading each of them stands."""
 
 import asyncio
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
@@ -20,6 +19,7 @@ class Membership:
     def __init__(self, app: Any, transactions: str) -> None:
         self._app, self._transactions = app, transactions
         self._rebalanced = asyncio.Event()
+        self._paused: dict[TP, set[object]] = {}
 
     @property
     def _consumer(self) -> "RunConsumer":
@@ -64,13 +64,23 @@ class Membership:
         """Effects are durable up to `position`, though no run of `tp` has just been taken."""
         self._consumer.reached(tp, position)
 
-    def pause(self, tps: Iterable[TP]) -> None:
-        """Fetch nothing more from them."""
-        self._consumer.pause_partitions(tps)
+    def pause(self, tp: TP, owner: object) -> None:
+        """Fetch nothing more from `tp`, until each owner of a pause has resumed it."""
+        self._paused.setdefault(tp, set()).add(owner)
+        self._consumer.pause_partitions({tp})
 
-    def resume(self, tps: Iterable[TP]) -> None:
-        """Fetch from them again."""
-        self._consumer.resume_partitions(tps)
+    def resume(self, tp: TP, owner: object) -> None:
+        """Fetch from `tp` again, unless it is paused for another owner, or not open."""
+        owners = self._paused.get(tp, set())
+        if owner not in owners:
+            return
+        owners.discard(owner)
+        if not owners and self.is_open(tp):
+            self._consumer.resume_partitions({tp})
+
+    def opened(self, tp: TP) -> None:
+        """It was opened, and is fetched from: pauses of before no longer count."""
+        self._paused.pop(tp, None)
 
     def positions(self) -> dict[TP, int]:
         """Up to where the effects of each open partition are durable; a copy."""

@@ -73,6 +73,7 @@ class RunConsumer(driver.Consumer):
             return
         self.opened.add(tp)
         self.positions[tp] = offset
+        self.app.runtime.membership.opened(tp)
         self.resume_partitions({tp})
         place.opened()
 

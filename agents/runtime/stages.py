@@ -15,8 +15,17 @@ class Stages:
         self._lanes: dict[str, Lanes] = {}
 
     def add(self, stage: Stage) -> Lanes:
-        """A stage with lanes of its own, which are returned."""
+        """A stage with lanes of its own, which are returned.
+
+        Raises ValueError for a second stage of one topic: only one of them would get its runs.
+        """
         topic = stage.topic.name
+        if topic in self._stages:
+            taken = self._stages[topic].name
+            raise ValueError(
+                f"{topic} has a stage already, {taken}. A second one belongs in an application of "
+                "its own; or it reads the topic itself, with Log.read."
+            )
         self._stages[topic] = stage
         self._lanes[topic] = lanes = Lanes(self._runtime, stage.take)
         self._runtime.health.stages[topic] = stage.name

@@ -27,7 +27,7 @@ class Watermark:
     """How far somebody got in a shard.
 
     `decisions_offset`: next offset of the decision log. `end`: position in the transactions
-    before which everything is settled. `digest`: of the last run, 32 bytes. `recorded_until`:
+    before which everything is decided. `digest`: of the last run, 32 bytes. `recorded_until`:
     running maximum of recorded_at, microseconds since 1970.
     """
 
@@ -230,7 +230,7 @@ def voids_encoded(voided: Iterable[Voided]) -> bytes:
 
 @dataclass(frozen=True)
 class Decision:
-    """A run [start, end) of a shard, settled (schemas/Decision.avsc)."""
+    """A run [start, end) of a shard, decided (schemas/Decision.avsc)."""
 
     shard: int
     start: int

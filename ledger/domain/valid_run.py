@@ -22,11 +22,11 @@ class ValidRun:
     after: Watermark
 
     @classmethod
-    def of(cls, settled: Decided, decisions_offset: int, before: Watermark) -> Self:
+    def of(cls, decided: Decided, decisions_offset: int, before: Watermark) -> Self:
         """A run that was just appended after `before`."""
-        after = settled.decision.after(before, decisions_offset=decisions_offset)
-        made = cls(settled.decision, decisions_offset, before, after)
-        made.__dict__.update(content=settled.content, outcomes=settled.outcomes)
+        after = decided.decision.after(before, decisions_offset=decisions_offset)
+        made = cls(decided.decision, decisions_offset, before, after)
+        made.__dict__.update(content=decided.content, outcomes=decided.outcomes)
         return made
 
     @property

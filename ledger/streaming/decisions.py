@@ -84,7 +84,7 @@ async def voids_ahead(
     return found, watermark
 
 
-async def require_settled(
+async def require_decided(
     log_: Log,
     topic: str,
     shard: int,

@@ -49,7 +49,7 @@ MUTANTS = {
     ),
     "intake marks a run as settled before it is appended": Mutant(
         IntakeShard, "_append_run", "    try:\n",
-        "    self._ids.write(memory, ValidRun.of(settled, self._log_end, ids.watermark),"
+        "    self._ids.write(memory, ValidRun.of(decided, self._log_end, ids.watermark),"
         " reference.policy)\n    try:\n",
     ),
     "intake forgets the ids of before a crash": Mutant(
@@ -76,13 +76,13 @@ MUTANTS = {
         stripe_rows, "key_of", "{stripe.currency}", "CAD"
     ),
     "an opened shard does not say again what it applied": Mutant(
-        ReconciliationShard, "_start_over", "await self._publisher.stripes(", "_ = ("
+        ReconciliationShard, "_republish_uncompared", "await self._publisher.stripes(", "_ = ("
     ),
     "an opened shard does not fold what the log has beyond": Mutant(
         Folding, "catch_up", "await self._fold_all(", "_ = ("
     ),
     "an opened shard does not tell how far it is compared": Mutant(
-        ReconciliationShard, "_start_over", "self._comparing.publish_progress()", "pass"
+        ReconciliationShard, "_republish_uncompared", "self._comparing.publish_progress()", "pass"
     ),
     "an opened poster does not say what was posted": Mutant(
         PostingShard, "open", "if snapshot.watermark.decisions_offset >", "if False and None >"
@@ -146,7 +146,7 @@ MUTANTS = {
         checks, "_check_times", 'if draft["created_at"] < floor:', "if False:"
     ),
     "ids are remembered by the policy of today": Mutant(
-        IntakeShard, "_keep", "policy_at(run.decision.reference_offset)", "policy"
+        IntakeShard, "_remember_and_offer", "policy_at(run.decision.reference_offset)", "policy"
     ),
     "a clock that is ahead is believed": Mutant(
         IntakeShard, "_ahead", "if not records or", "if True or"
@@ -165,7 +165,7 @@ MUTANTS = {
         PostingShard, "_left_out_until", "default=0)", "default=0) * 0", "void"
     ),
     "a poster that stopped does not look for voids": Mutant(
-        PostingShard, "look_for_voids", "if self._may_go_on and", "if False and", "void"
+        PostingShard, "look_for_voids", "if self._must_reopen and", "if False and", "void"
     ),
     "a lane that stopped stays so": Mutant(
         RunConsumer, "_open", "self.app.stages.clear_lane(tp)", "pass", "void"

@@ -13,7 +13,7 @@ from ledger.domain.reference import Reference
 from ledger.domain.run import Watermark
 from ledger.domain.valid_run import STRIPE_BYTES, ValidRun
 from ledger.errors import InvariantBroken
-from ledger.streaming.decisions import portions, require_settled
+from ledger.streaming.decisions import portions, require_decided
 from tests.builders import draft, no_memory, numbered
 
 
@@ -82,11 +82,11 @@ class Topic:
     ],
 )
 def test_what_was_decided_is_there(topic: Any) -> None:
-    asyncio.run(require_settled(topic, "t", 0, Watermark(end=2, recorded_until=20_000)))
+    asyncio.run(require_decided(topic, "t", 0, Watermark(end=2, recorded_until=20_000)))
 
 
 @pytest.mark.parametrize("times", [{0: 21, 1: 22, 2: 23}, {0: 21, 2: 30}])
 def test_a_topic_that_was_made_anew_is_not_taken_for_the_old_one(times: dict[int, int]) -> None:
     topic: Any = Topic(times)
     with pytest.raises(InvariantBroken, match=r"t\[0\] has at 0 a younger record"):
-        asyncio.run(require_settled(topic, "t", 0, Watermark(end=2, recorded_until=20_000)))
+        asyncio.run(require_decided(topic, "t", 0, Watermark(end=2, recorded_until=20_000)))

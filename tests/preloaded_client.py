@@ -11,7 +11,7 @@ import socket
 import sys
 
 OWN = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "FORCE_COLOR", "NO_COLOR", "TERM",
-       "COLUMNS", "LINES")  # fmt: skip
+       "GITHUB_ACTIONS", "PY_COLORS")  # fmt: skip
 """How variables begin of which Python or a library takes note when it starts."""
 
 

@@ -73,7 +73,7 @@ def admin_settings(place: Layout, me: Identity) -> Settings:
 def database_url(place: Layout, me: Identity, role: str) -> str:
     """The ledger's database for SQLAlchemy; the URL names the file with the role's password."""
     query = {"passfile": str(place.passfile), **postgres.tls(place, me)}
-    return URL.create(
+    address = URL.create(
         "postgresql+psycopg",
         username=role,
         host=HOST,
@@ -81,3 +81,6 @@ def database_url(place: Layout, me: Identity, role: str) -> str:
         database=postgres.DATABASE,
         query=query,
     ).render_as_string()
+    # SQLAlchemy writes a blank as "+", which libpq takes for a plus; both read "%20".
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}://{rest.replace('+', '%20')}"

@@ -203,11 +203,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     with lasting(request.session, kept, below="" if kept else AWKWARD) as made:
         place = files.layout(made.data_dir)
         if not place.identity_file.exists():
-<<<<<<< HEAD
-            files.create(place)
-=======
             files.create_directories(place)
->>>>>>> main
             me = identity.load_or_create(place, identity.Ports(), Settings(data_dir=made.data_dir))
             # One new cluster in 64 is named so.
             identity.save_identity(place, replace(me, cluster_id="-" + me.cluster_id[1:]))

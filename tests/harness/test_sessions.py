@@ -22,7 +22,7 @@ from tests import warden
 def test_that_hangs():
     place = files.layout(warden.new_place())
     files.create_directories(place)
-    me = identity.establish(place, identity.Ports(), Settings(data_dir=place.root))
+    me = identity.load_or_create(place, identity.Ports(), Settings(data_dir=place.root))
     identity.save_identity(place, me)
     part = postgres.start(place, me)
     parts.await_ready(part, lambda: postgres.missing(place, me), seconds=postgres.READY_SECONDS)

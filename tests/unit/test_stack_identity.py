@@ -1,13 +1,17 @@
 """What a data directory keeps for life, and how it is written."""
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import make_url
 
 from ledger.errors import StackError
 from ledger.settings import Settings, load
 from ledger.stack import files, identity, record
+from ledger.stack.credentials import database_url
 from ledger.stack.files import Layout
 from ledger.stack.identity import Identity, Ports, Shape
 from ledger.stack.parts import Part
@@ -106,6 +110,20 @@ def test_a_record_survives_and_settings_read_it(place: Layout, tmp_path: Path) -
     assert f"@127.0.0.1:{me.postgres_port}/ledger" in seen.database_url
     assert me.passwords["ledger_owner"] not in place.stack_file.read_text()
     assert seen.registry_url.endswith("/apis/ccompat/v7")
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_libpq_and_sqlalchemy_read_the_same_of_the_databases_address(
+    tmp_path: Path, *, secure: bool
+) -> None:
+    """A blank in the data directory: SQLAlchemy writes it as a plus, which libpq takes for one."""
+    place = files.layout(tmp_path / "é a+b,c%20")
+    files.create_directories(place)
+    me = replace(established(place), secure=secure)
+    address = database_url(place, me, "ledger_owner")
+    found = conninfo_to_dict(address.replace("+psycopg", ""))
+    assert found["passfile"] == str(place.passfile)
+    assert {each: found[each] for each in make_url(address).query} == make_url(address).query
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"parts": 1}', '{"parts": {}, "workers": [1]}'])

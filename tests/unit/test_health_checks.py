@@ -118,6 +118,7 @@ def test_an_application_that_recovered_is_reported_for_an_hour():
         'FATAL:  too many connections for role "ledger_service"',
         'FATAL:  role "ledger_service" is not permitted to log in',
         'FATAL:  database "ledger" does not exist',
+        "connection failed: fe_sendauth: no password supplied",
     ],
 )
 def test_an_error_of_postgresql_for_the_role_has_a_fix(words):

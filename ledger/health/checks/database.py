@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ledger.errors import InvariantBroken
+from ledger.errors import LedgerError
 from ledger.health.findings import Finding
-from ledger.hiding import shown_url
 from ledger.settings import Settings
 
 NAME = "general ledger"
@@ -13,6 +12,8 @@ CONNECT_SECONDS = 5
 TAKEN = "every connection is in use: end some (pg_stat_activity), or raise the limit"
 ROLE_ADVICE = {
     "password authentication failed": "the password is wrong: `faust-ledger up` sets the embedded "
+    "stack's again; on a database of your own correct service_database_url",
+    "no password supplied": "the password is missing: `faust-ledger up` writes the embedded "
     "stack's again; on a database of your own correct service_database_url",
     "too many connections for role": TAKEN,
     "too many clients": TAKEN,
@@ -33,40 +34,29 @@ def database(settings: Settings) -> Iterator[Finding]:
 
     Nothing where the server itself does not answer: another check finds that.
     """
-    import psycopg
+    from sqlalchemy.exc import OperationalError
 
     try:
         yield _tables(_read_tables(settings))
-    except psycopg.OperationalError as error:
-        yield from role(str(error).strip())
-    except psycopg.ProgrammingError as error:
-        if error.sqlstate is not None:
-            raise
-        # The driver's own error, for an address that it cannot read; its text repeats parts of it.
-        address = shown_url(settings.service_database_url)
-        advice = "correct the setting service_database_url"
-        yield Finding(NAME, False, f"its address {address} cannot be read", advice)
-    except InvariantBroken as error:
+    except OperationalError as error:
+        yield from role(str(error.orig).strip())
+    except LedgerError as error:
         yield Finding(NAME, False, str(error), "do as it says")
 
 
 def _read_tables(settings: Settings) -> list[tuple[Any, ...]]:
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-
-    from ledger.gl.postgresql import session
+    from ledger.gl.postgresql.connection import engine
     from ledger.gl.tables import metadata
 
-    address = settings.service_database_url.replace("+psycopg", "", 1)
-    given = {**conninfo_to_dict(address), "connect_timeout": CONNECT_SECONDS}
-    given["options"] = f"-c search_path=public {given.get('options', '')}"
-    with session.connected(psycopg.Connection, **given) as connection:
-        session.configure_session(connection, {})
-        connection.execute(f"SET statement_timeout = '{CONNECT_SECONDS}s'")
-        found: list[tuple[Any, ...]] = connection.execute(
-            TABLES, [sorted(metadata.tables)]
-        ).fetchall()
-    return found
+    made = engine(
+        settings.service_database_url, seconds=CONNECT_SECONDS, idle_seconds=CONNECT_SECONDS
+    )
+    try:
+        with made.connect() as connection:
+            rows = connection.exec_driver_sql(TABLES, (sorted(metadata.tables),))
+            return [tuple(row) for row in rows]
+    finally:
+        made.dispose()
 
 
 def _tables(rows: list[tuple[Any, ...]]) -> Finding:

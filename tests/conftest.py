@@ -44,7 +44,8 @@ STARTED = "ledgers"
 """Of a process's output: how many ledgers it has started."""
 QUICK = "-XX:TieredStopAtLevel=1"
 """For brokers that live for minutes: compiling well takes more time than it saves."""
-_failed = pytest.StashKey[bool]()
+FAILED = pytest.StashKey[bool]()
+"""Of a test: whether it has, as far as it has come."""
 _started = pytest.StashKey[int]()
 
 
@@ -93,7 +94,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Whether a test has failed is to be known when it is torn down."""
     report: pytest.TestReport = yield
-    item.stash[_failed] = item.stash.get(_failed, False) or report.failed
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
     return report
 
 
@@ -108,7 +109,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return
     if group_of(nextitem.nodeid) != group_of(item.nodeid):
         stop_ledgers(item, LEDGERS)
-    elif item.stash.get(_failed, False) and folder_of(item.nodeid) in ("faults", "hostile"):
+    elif item.stash.get(FAILED, False) and folder_of(item.nodeid) in ("faults", "hostile"):
         stop_ledgers(item, (*OF_ONE_FILE, *LEDGERS))
 
 

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import pytest
 from sqlalchemy import make_url
 
+from tests.conftest import FAILED
 from tests.faults.conftest import Ledger, times
 from tests.faults.world import SESSION_SECONDS
 from tests.integration.tcp_proxy import Proxy
@@ -24,11 +25,12 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def whole(ledger: Ledger) -> Iterator[None]:
+def whole(ledger: Ledger, request: pytest.FixtureRequest) -> Iterator[None]:
     """Whatever an earlier fault has left; and two workers for the next."""
     ledger.both_work()
     yield
-    ledger.both_work()
+    if not request.node.stash[FAILED]:
+        ledger.both_work()
 
 
 @contextmanager

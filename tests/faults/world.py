@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 import tomllib
 import urllib.error
 import urllib.request
@@ -23,6 +24,8 @@ from tests.waiting import PATIENCE, until
 
 SESSION_SECONDS = 6
 """The shortest that the settings take: what waits for it in a test waits less."""
+START_SECONDS = 10
+"""After which a process that was started has its own arguments."""
 COMMAND_SECONDS = 3 * PATIENCE
 """A stack of three data centres that starts on a slow machine takes the most."""
 
@@ -177,21 +180,29 @@ class World:
         return [top.pid, *(each.pid for each in top.children(recursive=True))]
 
     def ready(self, *workers: str) -> None:
-        """Wait until these workers say that they are ready; one that has ended never will."""
+        """Wait until these workers say that they are ready; one that does not run never will."""
         for worker in workers:
+            since = time.monotonic()
             until(
                 lambda worker=worker: self.health(worker).get("ready"),
                 f"{worker} ready",
-                lost=lambda worker=worker: "" if self.lives(worker) else f"{worker} has ended",
+                lost=lambda worker=worker, since=since: (
+                    f"{worker} does not run"
+                    if time.monotonic() - since > START_SECONDS and not self.runs(worker)
+                    else ""
+                ),
             )
 
-    def lives(self, worker: str) -> bool:
-        """Whether its supervisor does, whoever started it, or has not said yet where it answers."""
-        try:
-            file = self.data_dir / "workers" / worker / "health.json"
-            return not gone(json.loads(file.read_text())["pid"])
-        except (OSError, ValueError):
-            return True
+    def runs(self, worker: str) -> bool:
+        """Whether its supervisor does, whoever started it."""
+        for process in psutil.process_iter():
+            try:
+                words = process.cmdline()
+            except psutil.Error:
+                continue
+            if "agents" not in words and {"worker", worker, str(self.data_dir)} <= {*words}:
+                return True
+        return False
 
     def whole(self, count: int) -> bool:
         """Whether all services run, and so many workers and no more, each of them ready."""

@@ -12,6 +12,7 @@ from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
 from ledger.domain.fold import Row
+from ledger.domain.portions import portions
 from ledger.domain.run import Stripe
 from ledger.domain.sums import Incoming, Sums
 from ledger.health.partitions import current_partition
@@ -19,7 +20,7 @@ from ledger.health.waiting import waited_for
 from ledger.streaming import messages
 from ledger.streaming.account_store import AccountStore
 from ledger.streaming.coalescer import Coalescer
-from ledger.streaming.log import log_dropped, portions
+from ledger.streaming.log import PORTION, log_dropped
 from ledger.streaming.stripe_rows import RowCodec, message_key, named_by
 
 CACHED = 12_000
@@ -144,7 +145,7 @@ class BalancesPart:
                 self._forget()
         sums.reach(end)
         if restoring:
-            for stripes in portions(self._store.scan()):
+            for stripes in portions(self._store.scan(), count=PORTION):
                 await self._publish(stripes)
                 self._forget()
         await self._publish_all()
@@ -250,7 +251,7 @@ class BalancesPart:
         # 2 Rows that an older record came after, so that compaction keeps the newest.
         await self._publish_rows(due.stale)
         # 3 Balances.
-        for part in portions(due.changed | due.late):
+        for part in portions(due.changed | due.late, count=PORTION):
             await self._publish(part)
         self._store.unwritten |= due.changed
         # 4 Now and then the store.

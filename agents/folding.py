@@ -10,11 +10,11 @@ from agents.runtime.room import Room
 from agents.runtime.runtime import Runtime
 from ledger.domain.decide import is_sparse
 from ledger.domain.fold import Folded, ScalesMixed, fold
-from ledger.domain.valid_run import ValidRun
+from ledger.domain.portions import portions
+from ledger.domain.valid_run import ValidRun, weight_of
 from ledger.errors import InvariantBroken
 from ledger.health.partitions import current_partition, waiting_for
 from ledger.health.waiting import waited_for
-from ledger.streaming import decisions
 from ledger.streaming.coalescer import Coalescer
 from ledger.streaming.decisions import valid_runs, voids_ahead
 from ledger.streaming.table import Overtaken
@@ -123,7 +123,7 @@ class Folding:
             await self._fold_all(valid_runs(runtime.codec, records, state.mark.stream))
 
     async def _fold_all(self, runs: Iterable[ValidRun]) -> None:
-        for portion in decisions.portions(runs, FOLD_BYTES):
+        for portion in portions(runs, size=FOLD_BYTES, weight=weight_of):
             await self._fold(portion)
 
     async def _fold(self, runs: Sequence[ValidRun]) -> None:

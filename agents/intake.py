@@ -15,8 +15,9 @@ from agents.leaves import Leaves
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
-from ledger.domain.decide import Decided, Received, cut, decide
+from ledger.domain.decide import Decided, Received, decide
 from ledger.domain.memory import Memory
+from ledger.domain.portions import portions
 from ledger.domain.refusal import Refused
 from ledger.domain.run import voids_of
 from ledger.domain.valid_run import ValidRun
@@ -155,7 +156,11 @@ class IntakeShard:
             values = [record.value for record in records]
             await waited_for(lambda: self._reader.prepare(values), "look up schemas")
             limits = self._runtime.settings
-            slices = list(cut(records, count=limits.max_run_records, size=limits.max_run_bytes))
+            slices = list(
+                portions(
+                    records, count=limits.max_run_records, size=limits.max_run_bytes, weight=_bytes
+                )
+            )
             for index, part in enumerate(slices):
                 last = index + 1 == len(slices)
                 end = run.end if last else slices[index + 1][0].offset
@@ -333,3 +338,7 @@ class IntakeShard:
         if self._reference.data.offset < offset:
             with waiting_for("read the reference data that it was decided with"):
                 await self._reference.reached(offset, self._shard)
+
+
+def _bytes(record: ConsumerRecord) -> int:
+    return len(record.value or b"") + len(record.key or b"")

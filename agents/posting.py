@@ -11,8 +11,9 @@ from agents.poster import POST_BYTES, Poster
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
+from ledger.domain.portions import portions
 from ledger.domain.run import Voided, Watermark
-from ledger.domain.valid_run import ValidRun
+from ledger.domain.valid_run import ValidRun, weight_of
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.gl.journal import (
     Journal,
@@ -25,7 +26,6 @@ from ledger.gl.journal import (
 )
 from ledger.health.waiting import waited_for
 from ledger.streaming.decisions import (
-    portions,
     require_known,
     valid_runs,
     voids_ahead,
@@ -153,7 +153,7 @@ class PostingShard:
             if run.start > self._read:
                 raise Gap(self._read)
             runs = valid_runs(self._runtime.codec, run.records, self._watermark)
-            for part in portions(runs, POST_BYTES):
+            for part in portions(runs, size=POST_BYTES, weight=weight_of):
                 await self._post_or_leave_out(part)
             self._read = max(run.end, self._read)
             return self._read

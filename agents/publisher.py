@@ -8,11 +8,11 @@ from agents.runtime.runtime import Runtime
 from ledger.domain.compare import Difference, Mark
 from ledger.domain.fold import Row
 from ledger.domain.partition import partition_of
+from ledger.domain.portions import portions
 from ledger.domain.run import Stripe
 from ledger.domain.valid_run import ValidRun
-from ledger.streaming.log import portions
-from ledger.streaming.messages import Message, Messages
-from ledger.streaming.messages import portions as message_portions
+from ledger.streaming.log import PORTION
+from ledger.streaming.messages import PORTION_BYTES, Message, Messages
 from ledger.streaming.stripe_rows import message_key
 
 
@@ -33,7 +33,9 @@ class ShardPublisher:
     async def refusals(self, runs: Sequence[ValidRun]) -> None:
         """The refused records of `runs`, with their original bytes."""
         refused = (refusal for run in runs for refusal in run.outcomes.refused)
-        for records in message_portions(map(self._messages.reject, refused)):
+        for records in portions(
+            map(self._messages.reject, refused), size=PORTION_BYTES, weight=_value_bytes
+        ):
             await self._append(self._runtime.topics.rejects.name, records)
 
     async def breaks(
@@ -58,7 +60,7 @@ class ShardPublisher:
             *(
                 self._stripes_of(partition, {stripe: rows[stripe] for stripe in part}, values)
                 for partition, stripes in by_partition.items()
-                for part in portions(stripes)
+                for part in portions(stripes, count=PORTION)
             )
         )
 
@@ -76,3 +78,7 @@ class ShardPublisher:
 
     async def _append(self, topic: str, records: Sequence[Message]) -> None:
         await self._runtime.log.append_absolute(topic, self._shard, records)
+
+
+def _value_bytes(message: Message) -> int:
+    return len(message[1])

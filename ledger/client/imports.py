@@ -10,7 +10,6 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from ledger.client.balances import BalanceReader
-from ledger.client.batching import batches
 from ledger.client.bulk import Splitter
 from ledger.client.import_checks import (
     Checks,
@@ -38,13 +37,14 @@ from ledger.client.resource import AsyncResource
 from ledger.clock import now
 from ledger.domain import account as accounts
 from ledger.domain import names
+from ledger.domain.portions import portions
 from ledger.domain.reference import MAX_CODE, Account, Asset, Item, Reference, asset_problem
 from ledger.domain.refusal import Refused
 from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming.decisions import valid_runs
-from ledger.streaming.log import Log
+from ledger.streaming.log import PORTION, SMALL_BATCH_BYTES, Log
 from ledger.streaming.reader import Reader
 from ledger.streaming.reference import item_of, key_and_row
 from ledger.streaming.topics import topics
@@ -239,7 +239,12 @@ class Importer(AsyncResource):
         rows = map(key_and_row, items)
         records = [(key, self._records.codec.encode("Reference", row)) for key, row in rows]
         offsets: list[int] = []
-        for batch in batches(records, lambda pair: len(pair[0]) + len(pair[1])):
+        for batch in portions(
+            records,
+            count=PORTION,
+            size=SMALL_BATCH_BYTES,
+            weight=lambda pair: len(pair[0]) + len(pair[1]),
+        ):
             first = await self._log.append(self._names.reference.name, 0, batch)
             offsets += range(first, first + len(batch))
         return offsets

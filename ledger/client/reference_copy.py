@@ -11,17 +11,17 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from ledger.client.batching import batches
 from ledger.client.copy_file import CopiedRecord, digests_of, older_copy, read_copy, write_copy
 from ledger.client.outcomes import last_progress
 from ledger.client.partitions import ledger_partitions
 from ledger.client.records import Records
+from ledger.domain.portions import portions
 from ledger.domain.run import Decision, Watermark
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.decisions import decision_in, valid_runs
-from ledger.streaming.log import Log
+from ledger.streaming.log import PORTION, SMALL_BATCH_BYTES, Log
 from ledger.streaming.reader import Reader
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
@@ -224,7 +224,7 @@ async def _append(settings: Settings, name: str, records: Sequence[CopiedRecord]
     )  # fmt: skip
     try:
         await producer.start()
-        for some in batches(records, lambda each: len(each.key or b"") + len(each.value or b"")):
+        for some in portions(records, count=PORTION, size=SMALL_BATCH_BYTES, weight=_bytes):
             batch = producer.create_batch()
             for each in some:
                 given = batch.append(key=each.key, value=each.value, timestamp=each.timestamp)
@@ -246,3 +246,7 @@ async def _append(settings: Settings, name: str, records: Sequence[CopiedRecord]
         ) from error
     finally:
         await producer.stop()
+
+
+def _bytes(record: CopiedRecord) -> int:
+    return len(record.key or b"") + len(record.value or b"")

@@ -3,9 +3,9 @@
 A pure function of the records, what was accepted before, the reference data and the policy.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 from ledger.domain.checks import check_content, check_fields
 from ledger.domain.memory import AcceptedId, Memory, Voidable
@@ -294,26 +294,3 @@ def _refusal(record: Received, recorded_at: int, refused: Refused) -> Refusal:
         key=record.key and record.key[:KEPT_BYTES],
         value=record.value and record.value[:KEPT_BYTES],
     )
-
-
-class Sized(Protocol):
-    """A record of the log, as far as its size goes."""
-
-    key: bytes | None
-    value: bytes | None
-
-
-R = TypeVar("R", bound=Sized)
-
-
-def cut(records: Sequence[R], *, count: int, size: int) -> Iterator[Sequence[R]]:
-    """Slices of at most `count` records, and of `size` bytes unless one record alone is bigger."""
-    start = held = 0
-    for index, record in enumerate(records):
-        length = len(record.value or b"") + len(record.key or b"")
-        if index > start and (index - start >= count or held + length > size):
-            yield records[start:index]
-            start, held = index, 0
-        held += length
-    if start < len(records):
-        yield records[start:]

@@ -11,9 +11,10 @@ from ledger.audit.reading import PublicTopics, Sources
 from ledger.audit.stated import StripedAccount
 from ledger.domain.balance import AccountStripes, Balance
 from ledger.domain.partition import partition_of
+from ledger.domain.portions import portions
 from ledger.domain.run import Stripe
 from ledger.streaming.append_queue import Record
-from ledger.streaming.log import portions
+from ledger.streaming.log import PORTION
 
 
 class Outcome(NamedTuple):
@@ -60,7 +61,7 @@ async def _publish(sources: Sources, public: PublicTopics, wrong: Iterable[Strip
         partition = partition_of(stripe.account.encode(), topic.partitions)
         parts.setdefault(partition, []).extend(records)
     for partition, records in parts.items():
-        for portion in portions(records):
+        for portion in portions(records, count=PORTION):
             await sources.log.append_absolute(topic.name, partition, portion)
 
 

@@ -119,20 +119,3 @@ def decision_in(codec: Codec, record: ConsumerRecord) -> Decision | None:
         return Decision(**codec.decode("Decision", record.value or b""))
     except (ValueError, TypeError):
         return None
-
-
-def portions(runs: Iterable[ValidRun], size: int) -> Iterator[list[ValidRun]]:
-    """Lists of runs that weigh `size` bytes at most, or of a single one that weighs more.
-
-    By weight and not by transactions: a thousand accounts may be opened by one of them.
-    """
-    portion: list[ValidRun] = []
-    held = 0
-    for run in runs:
-        if portion and held + run.weight > size:
-            yield portion
-            portion, held = [], 0
-        portion.append(run)
-        held += run.weight
-    if portion:
-        yield portion

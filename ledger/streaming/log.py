@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from itertools import islice
 from typing import TypeVar
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -33,6 +32,8 @@ from ledger.streaming.reader import (
 
 BATCH_BYTES = 16 * 1024 * 1024
 """Largest record batch; a run's changelog is one batch, so that it is there whole or not at all."""
+SMALL_BATCH_BYTES = 256 * 1024
+"""Of a record batch that every topic takes, whatever its limit."""
 PORTION = 10_000
 """Rows that fit one record batch, whatever is in them."""
 FOLLOW_WAIT_MS = 500
@@ -47,13 +48,6 @@ Records = Iterable[Record]
 T = TypeVar("T")
 TP = TypeVar("TP", bound=tuple[str, int])
 log = logging.getLogger(__name__)
-
-
-def portions(rows: Iterable[T]) -> Iterator[list[T]]:
-    """As many as fit one record batch."""
-    left = iter(rows)
-    while portion := list(islice(left, PORTION)):
-        yield portion
 
 
 def log_dropped(record: ConsumerRecord, why: object) -> None:

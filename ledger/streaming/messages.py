@@ -1,6 +1,6 @@
 """What stages publish of a shard, as Kafka records: (key, value)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -139,20 +139,6 @@ def _totals(row: Mapping[str, Sequence[str]]) -> dict[Stripe, Totals]:
     ]
     stripes = map(Stripe, row["accounts"], row["currencies"])
     return dict(zip(stripes, map(Totals, *columns), strict=True))
-
-
-def portions(messages: Iterable[Message]) -> Iterator[list[Message]]:
-    """Lists that each fit one record batch."""
-    part: list[Message] = []
-    held = 0
-    for message in messages:
-        if part and held + len(message[1]) > PORTION_BYTES:
-            yield part
-            part, held = [], 0
-        part.append(message)
-        held += len(message[1])
-    if part:
-        yield part
 
 
 def _texts(totals: Totals) -> dict[str, str | int]:

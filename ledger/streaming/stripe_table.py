@@ -7,8 +7,9 @@ from typing import cast
 
 from ledger.domain.compare import Mark
 from ledger.domain.fold import NO_ROW, Row
+from ledger.domain.portions import portions
 from ledger.domain.run import Stripe
-from ledger.streaming.log import Log, portions
+from ledger.streaming.log import PORTION, Log
 from ledger.streaming.registry import Codec
 from ledger.streaming.stripe_rows import (
     MARK,
@@ -56,7 +57,7 @@ class StripeTable:
     def held(self, stripes: Iterable[Stripe]) -> Iterator[tuple[Stripe, Row]]:
         """Those of `stripes` that are in the table, some at a time."""
         keys = dict.fromkeys(map(key_of, stripes))
-        parts = map(self._table.held, portions(keys))
+        parts = map(self._table.held, portions(keys, count=PORTION))
         return self._decoded(chain.from_iterable(part.items() for part in parts))
 
     def scan(self) -> Iterator[tuple[Stripe, Row]]:

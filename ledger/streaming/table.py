@@ -11,9 +11,10 @@ from pathlib import Path
 
 from aiokafka import ConsumerRecord
 
+from ledger.domain.portions import portions
 from ledger.errors import LedgerError
 from ledger.health.waiting import waited_for
-from ledger.streaming.log import Log, log_dropped, portions
+from ledger.streaming.log import PORTION, Log, log_dropped
 from ledger.streaming.store import Store
 
 _RESTORED = b"\x00changelog"
@@ -92,7 +93,7 @@ class ChangelogTable:
 
     async def _say_stale(self) -> None:
         """What an older record came after, and whoever wrote it did not get to saying again."""
-        for keys in portions(sorted(self._stale)):
+        for keys in portions(sorted(self._stale), count=PORTION):
             await self.write(self.held(keys))
         self._stale.clear()
 

@@ -3,7 +3,6 @@
 import pytest
 
 from ledger.domain import decide
-from ledger.domain.decide import cut
 from ledger.domain.memory import FINGERPRINT, AcceptedId, Memory
 from ledger.domain.policy import DAY, MINUTE, Policy
 from ledger.domain.reference import Account, Asset
@@ -423,18 +422,6 @@ def test_memory_keeps_what_it_finds_and_what_it_learns_apart() -> None:
     known = memory.seen("t-0")
     assert known is not None
     assert (known.offset, known.known_from, memory.known_until) == (0, NOW, NOW)
-
-
-def test_a_run_is_cut_by_count_and_by_size() -> None:
-    records = [received(unreadable(), n, key=b"k", value=b"v" * 9) for n in range(5)]
-    big = received(unreadable(), 5, value=b"v" * 100)
-    offsets = lambda slices: [[each.offset for each in one] for one in slices]  # noqa: E731
-    assert offsets(cut(records, count=2, size=1_000)) == [[0, 1], [2, 3], [4]]
-    assert offsets(cut(records, count=9, size=20)) == [[0, 1], [2, 3], [4]]
-    assert offsets(cut(records, count=9, size=19)) == [[0], [1], [2], [3], [4]]
-    assert offsets(cut([big, *records[:2], big], count=9, size=50)) == [[5], [0, 1], [5]]
-    assert offsets(cut([received(unreadable(), 1)], count=1, size=1)) == [[1]]
-    assert offsets(cut([], count=9, size=9)) == []
 
 
 def test_a_run_of_many_stripes_ends_before_its_records_do(monkeypatch: pytest.MonkeyPatch) -> None:

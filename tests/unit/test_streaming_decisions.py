@@ -9,11 +9,12 @@ from aiokafka import ConsumerRecord
 
 from ledger.domain.decide import decide
 from ledger.domain.policy import Policy
+from ledger.domain.portions import portions
 from ledger.domain.reference import Reference
 from ledger.domain.run import Watermark
-from ledger.domain.valid_run import STRIPE_BYTES, ValidRun
+from ledger.domain.valid_run import STRIPE_BYTES, ValidRun, weight_of
 from ledger.errors import InvariantBroken
-from ledger.streaming.decisions import portions, require_decided
+from ledger.streaming.decisions import require_decided
 from tests.builders import draft, no_memory, numbered
 
 
@@ -46,12 +47,15 @@ def test_portions_are_by_weight_and_hold_one_run_at_least() -> None:
     assert heavy > 50 * STRIPE_BYTES
 
     def cut(size: int) -> list[list[int]]:
-        return [[run.decisions_offset for run in part] for part in portions(runs, size)]
+        return [
+            [run.decisions_offset for run in part]
+            for part in portions(runs, size=size, weight=weight_of)
+        ]
 
     assert cut(2 * light) == [[0, 1], [2], [3, 4]]
     assert cut(1) == [[0], [1], [2], [3], [4]]
     assert cut(10 * heavy) == [[0, 1, 2, 3, 4]]
-    assert list(portions([], 1)) == []
+    assert list(portions([], size=1, weight=weight_of)) == []
 
 
 class Topic:

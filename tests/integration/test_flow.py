@@ -253,6 +253,7 @@ def readme_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.traces
 @pytest.mark.parametrize("command", commands())
 def test_the_readme_does_what_it_says(cli: Cli, readme_directory: Path, command: str) -> None:
     words = shlex.split(command, comments=True)[1:]

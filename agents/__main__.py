@@ -20,7 +20,7 @@ from agents import wiring
 from agents.progress import Progress
 from agents.runtime.app import LedgerApp, exit_of
 from agents.runtime.health import Answers, Figures
-from agents.runtime.runtime import Graph, Task
+from agents.runtime.runtime import Task
 from agents.runtime.topic_watch import TopicWatch, require_topics
 from ledger import settings as configuration
 from ledger.errors import LedgerError, Unavailable
@@ -156,7 +156,7 @@ def serve_stream(app: LedgerApp, answers: Answers) -> None:
     progress = Progress(app.runtime)
     app.serve(wiring.stream(app.runtime, progress))
     watch = TopicWatch(app.runtime)
-    app.serve(Graph(stages=(), tasks=(Task("looking at the topics", watch.look_on),)))
+    app.do(Task("looking at the topics", watch.look_on))
     serve_figures(app, answers, progress.end)
 
 
@@ -174,7 +174,7 @@ def serve_figures(app: LedgerApp, answers: Answers, compared: Callable[[int], in
     """Keep the figures of the health answers up to date."""
     figures = Figures(app.runtime, compared)
     answers.add(figures)
-    app.serve(Graph(stages=(), tasks=(Task("looking up figures", figures.look_on),)))
+    app.do(Task("looking up figures", figures.look_on))
 
 
 class Sparing(logging.Filter):

@@ -141,7 +141,7 @@ class BalancesPart:
             sums.reconcile(self._progress.end, time.monotonic())
             if restoring:
                 changed = sums.take_changed()
-                self._store.write((stripe, sums.account(stripe, 0)) for stripe in changed)
+                self._store.write((stripe, sums.account(stripe)) for stripe in changed)
                 self._forget()
         sums.reach(end)
         if restoring:
@@ -282,8 +282,8 @@ class BalancesPart:
         self._sums.forget_received()
         # Not with what changed meanwhile and is not published: after a crash nobody would do it.
         if not self._sums.is_changed:
-            accounts = {each: self._sums.account(each, 0) for each in self._store.unwritten}
-            self._store.write_due(accounts, reconciled, seen)
+            unwritten = ((each, self._sums.account(each)) for each in self._store.unwritten)
+            self._store.write_due(unwritten, reconciled, seen)
 
     async def write_at_rest(self) -> None:
         """What nothing came after is written too."""

@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
 from typing import Protocol
 
 from aiokafka import ConsumerRecord
@@ -56,13 +55,10 @@ class Intake:
 
     name = "intake"
 
-    def __init__(
-        self, runtime: Runtime, reference: ReferenceFollower, receiver: Receiver,
-        reader: TransactionReader | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, runtime: Runtime, reference: ReferenceFollower, receiver: Receiver) -> None:
         self._runtime, self._reference, self._receiver = runtime, reference, receiver
         self.topic = runtime.topics.transactions
-        self._reader = reader or TransactionReader.of(runtime.settings)
+        self._reader = TransactionReader.of(runtime.settings)
         self._shards: dict[int, IntakeShard] = {}
         reference.on_move(self._reference_moved)
 
@@ -126,7 +122,7 @@ class IntakeShard:
     async def require_reference(self) -> None:
         """Raises InvariantBroken when there are less reference data than the last run names.
 
-        Before anything waits for them: a topic that was made anew has no policy to wait for.
+        Before anything waits for them: a topic that was recreated has no policy to wait for.
         """
         await waited_for(self._look_at_last_run, f"look for shard {self._shard}'s reference data")
 
@@ -196,9 +192,9 @@ class IntakeShard:
 
     def _received(self, records: Iterable[ConsumerRecord], memory: Memory) -> Iterator[Received]:
         """Decoded a few at a time, as they are decided: a draft is a kilobyte."""
-        decode, left = self._reader.decode, iter(records)
+        decode = self._reader.decode
         limited = self._shard in self._reference.data.clocks
-        while part := list(islice(left, DECODED)):
+        for part in portions(records, count=DECODED):
             drafts = [decode(record.value) for record in part]
             ids = [each["transaction_id"] for each in drafts if not isinstance(each, Refused)]
             memory.found = self._ids.find_all(ids)

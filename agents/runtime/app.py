@@ -55,9 +55,7 @@ class LedgerApp(faust.App):
             lease(membership, health, settings.session_timeout_seconds)
 
         log_ = Log(settings, lease=require_lease)
-        self.runtime = Runtime(
-            settings, names, log_, codec, data, health, membership, self.fault
-        )  # fmt: skip
+        self.runtime = Runtime(settings, names, log_, codec, data, health, membership, self.fault)
         self.stages = Stages(self.runtime)
 
     def serve(self, graph: Graph) -> None:
@@ -65,7 +63,7 @@ class LedgerApp(faust.App):
         for stage in graph.stages:
             self._serve(stage)
         for task in graph.tasks:
-            self._do(task)
+            self.do(task)
 
     def _serve(self, stage: Stage) -> None:
         lanes = self.stages.add(stage)
@@ -77,7 +75,9 @@ class LedgerApp(faust.App):
 
         self.agent(self.topic(stage.topic.name, schema=Runs()), name=stage.name)(agent)
 
-    def _do(self, task: Task) -> None:
+    def do(self, task: Task) -> None:
+        """Do a task beside the stages."""
+
         async def guarded() -> None:
             await self.runtime.guarded(task.work(), task.doing)
 
@@ -163,7 +163,7 @@ def _options(name: str, settings: Settings, data: Path) -> Mapping[str, Any]:
         "consumer_auto_offset_reset": "none",
         "consumer_group_instance_id": member,
         "PartitionAssignor": Assignor,
-        # A topic that was made anew is found, and alarmed about, though nothing is written to it.
+        # A topic that was recreated is found, and alarmed about, though nothing is written to it.
         "consumer_metadata_max_age_ms": 30_000,
         "consumer_max_fetch_size": 512 * 1024,
         "broker_max_poll_records": None,

@@ -5,11 +5,11 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from itertools import islice
 from typing import Self
 
 from ledger.client.appender import Receipt
 from ledger.client.publisher import MANY, Publisher
+from ledger.domain.portions import portions
 from ledger.domain.refusal import Refused
 from ledger.domain.transaction import Draft
 from ledger.settings import Settings
@@ -85,9 +85,8 @@ class BlockingPublisher:
 
         It takes `drafts` in lists of up to 500; `submit` transactions that arrive one by one.
         """
-        drafts = iter(drafts)
         window: deque[tuple[list[Draft], Future[list[Receipt | Refused]]]] = deque()
-        while chunk := list(islice(drafts, CHUNK)):
+        for chunk in portions(drafts, count=CHUNK):
             future = asyncio.run_coroutine_threadsafe(self._publish_all(chunk), self._loop)
             window.append((chunk, future))
             while len(window) > MANY // CHUNK or (window and window[0][1].done()):

@@ -1,10 +1,10 @@
 """Reference data, as a client needs it to check what the service will check."""
 
 import asyncio
-from types import TracebackType
-from typing import Self
+from contextlib import AsyncExitStack
 
 from ledger.client.records import Records
+from ledger.client.resource import AsyncResource
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.health.waiting import waited_for
@@ -15,7 +15,7 @@ from ledger.streaming.reference_follower import ReferenceReader
 from ledger.streaming.topics import topics
 
 
-class ClientReference:
+class ClientReference(AsyncResource):
     """`known` is read to the topic's end on entry and followed from then on.
 
     Records that count for nothing stay in the topic for ever: the service reports them when it
@@ -29,26 +29,17 @@ class ClientReference:
         self._topic = topics(settings).reference.name
         self._reader = ReferenceReader(self._log, records.codec, self._topic, self.known)
 
-    async def __aenter__(self) -> Self:
-        try:
-            self.known.offset, _ = await self._log.bounds(self._topic, 0)
-            await self._reader.read_on()
-        except BaseException:
-            await self._log.close()
-            raise
+    async def _enter(self, stack: AsyncExitStack) -> None:
+        stack.push_async_callback(self._log.close)
+        self.known.offset, _ = await self._log.bounds(self._topic, 0)
+        await self._reader.read_on()
         following = waited_for(self._reader.follow_on, "follow the reference data", endless=True)
         self._following = asyncio.create_task(following, name="follow reference data")
-        return self
+        stack.push_async_callback(self._stop_following)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def _stop_following(self) -> None:
         self._following.cancel()
         await asyncio.gather(self._following, return_exceptions=True)
-        await self._log.close()
 
     @property
     def policy(self) -> Policy:

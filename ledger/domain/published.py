@@ -1,4 +1,4 @@
-"""Published transactions read by hand: of all that is done to one, reading it cost the most.
+"""The fast path for decoding published transactions, which is most of the work on each.
 
 What is usual under schemas/Transaction.avsc as it stands; fastavro has the rest, and takes two
 thirds longer.

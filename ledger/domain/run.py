@@ -133,7 +133,7 @@ class _Refusal(NamedTuple):
 class Refusal(_Refusal):
     """A refused record as the decision log keeps it (schemas/Outcomes.avsc).
 
-    Encoded by hand, and once for both who say it: a flood is of these.
+    Encoded on a fast path, and once for both topics that have it: a flood is of these.
     """
 
     @property
@@ -145,7 +145,7 @@ class Refusal(_Refusal):
     @property
     def why(self) -> bytes:
         """The Avro binary of its id, code, field and reason."""
-        # By hand too: cached_property takes a lock, a microsecond each, until Python 3.12.
+        # Not cached_property, which takes a lock, a microsecond each, until Python 3.12.
         known: bytes | None = self.__dict__.get("_why")
         if known is None:
             _, _, name, code, field, reason, _, _ = self

@@ -188,7 +188,7 @@ class Sums:
 
     def add_foreign(self, stripe: Stripe, shard: int) -> None:
         """A record that none of ours wrote has the key of a row: compaction would keep it."""
-        if self.account(stripe, 0).latest(shard).offset >= 0:
+        if self.account(stripe).latest(shard).offset >= 0:
             self._stale.add((stripe, shard))
 
     def _wait(self, place: int, shard: int, totals: dict[Stripe, Totals], now: float) -> None:
@@ -222,9 +222,7 @@ class Sums:
 
     def forget_received(self) -> None:
         """Forget what was received and is read by now."""
-        self._received = {
-            first: end for first, end in self._received.items() if end > self.read
-        }  # fmt: skip
+        self._received = {first: end for first, end in self._received.items() if end > self.read}
 
     def reconciled(self) -> int:
         """The position before which every record is reconciled and published."""
@@ -284,16 +282,16 @@ class Sums:
 
     def balance(self, stripe: Stripe) -> Balance:
         """What the account's stripes add up to."""
-        return self.account(stripe, 0).balance(*stripe)
+        return self.account(stripe).balance(*stripe)
 
     def row(self, stripe: Stripe, shard: int) -> Row:
         """The newest row of a stripe."""
-        account = self.account(stripe, 0)
+        account = self.account(stripe)
         return Row(
             account.scale, account.latest(shard), account.posted(shard), shard in account.broken
         )
 
-    def account(self, stripe: Stripe, scale: int) -> AccountStripes:
+    def account(self, stripe: Stripe, scale: int = 0) -> AccountStripes:
         """The stripes of an account; `scale` if it is new."""
         account = self._accounts.get(stripe)
         if account is None:

@@ -1,7 +1,7 @@
 """Accounts on this disk: what is reconciled of each, and the position where that stands."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ledger.domain.balance import AccountStripes
@@ -65,11 +65,10 @@ class AccountStore:
         return len(self.unwritten) > self._limit or (overdue and bool(self.unwritten))
 
     def write_due(
-        self, accounts: Mapping[Stripe, AccountStripes], reconciled: int, seen: int
+        self, unwritten: Iterable[tuple[Stripe, AccountStripes]], reconciled: int, seen: int
     ) -> None:
-        """The unwritten accounts, out of `accounts`, and the positions, in one write."""
-        rows = _rows((stripe, accounts[stripe]) for stripe in self.unwritten)
-        self._store.write([*rows, _positions(reconciled, seen)])
+        """The unwritten accounts and the positions, in one write."""
+        self._store.write([*_rows(unwritten), _positions(reconciled, seen)])
         self.unwritten.clear()
         self._written_at = time.monotonic()
 

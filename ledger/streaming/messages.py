@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from aiokafka import ConsumerRecord
@@ -10,6 +9,7 @@ from aiokafka import ConsumerRecord
 from ledger.domain import avro
 from ledger.domain.balance import Balance, Totals
 from ledger.domain.compare import Difference, Posted
+from ledger.domain.portions import portions
 from ledger.domain.run import Refusal, Stripe, Watermark
 from ledger.streaming.log import log_dropped
 from ledger.streaming.registry import Codec
@@ -93,12 +93,11 @@ def posted_parts(
         "end": watermark.end,
         "digest": watermark.digest,
     }
-    left = iter(totals.items())
-    parts = [dict(islice(left, POSTED_STRIPES))]
-    while part := dict(islice(left, POSTED_STRIPES)):
-        parts.append(part)
+    # A run without entries is a message too: its position counts.
+    parts = list(portions(totals.items(), count=POSTED_STRIPES)) or [[]]
     for number, part in enumerate(parts, 1):
-        yield None, codec.encode("Posted", row | _columns(part) | {"more": number < len(parts)})
+        columns = _columns(dict(part))
+        yield None, codec.encode("Posted", row | columns | {"more": number < len(parts)})
 
 
 def _columns(totals: Mapping[Stripe, Totals]) -> dict[str, list[Any]]:

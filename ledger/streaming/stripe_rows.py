@@ -20,7 +20,7 @@ class RowCodec:
         self._codec, self._head = codec, codec.head("Stripe")
 
     def encode(self, row: Row) -> bytes:
-        """By hand: there are nearly two for each transaction."""
+        """Fast path: there are nearly two for each transaction."""
         return b"".join((
             self._head, avro.long(row.scale), avro.text(row.live.text()),
             avro.text(row.posted.text()), b"\1" if row.broken else b"\0",
@@ -36,7 +36,7 @@ class RowCodec:
         return Row(row["scale"], live, posted, row["broken"])
 
     def _usual(self, value: bytes) -> Row:
-        """By hand, in three fifths of the time; raises for what the codec is to read, or refuse."""
+        """Fast path; raises for anything unusual, which the codec reads or refuses."""
         at = len(self._head)
         scale, live_length = value[at], value[at + 1]
         live_end = at + 2 + (live_length >> 1)

@@ -253,7 +253,7 @@ class SimApp:
     """As much of a LedgerApp as the consumer and the stages ask for; the methods are its own."""
 
     should_stop = False
-    serve, _serve, _do = LedgerApp.serve, LedgerApp._serve, LedgerApp._do
+    serve, _serve, do = LedgerApp.serve, LedgerApp._serve, LedgerApp.do
 
     def __init__(self, process):
         world = process.world

@@ -1,4 +1,4 @@
-"""A stage's Runtime without Faust: what is beneath it is the test's."""
+"""A stage's Runtime without Faust, and a clock: what is beneath them is the test's."""
 
 from types import SimpleNamespace
 
@@ -7,6 +7,16 @@ from agents.runtime.runtime import Runtime
 from ledger.health.application import Health
 from ledger.settings import Settings
 from ledger.streaming.topics import topics
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self, now=1000.0):
+        self.now = now
+
+    def __call__(self):
+        return self.now
 
 
 def runtime(data, *, codec, log=None, consumer=None, settings=None, health=None):

@@ -14,20 +14,14 @@ from ledger.health.application import Health
 from ledger.health.exits import Exit
 from ledger.settings import Settings
 from ledger.streaming.table import Overtaken
+from tests.runtimes import Clock
 
 ORDER = ("outcome", "code", "stage", "shard", "partition", "state")
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

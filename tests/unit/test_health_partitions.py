@@ -16,16 +16,9 @@ from ledger.health.partitions import (
 )
 from ledger.health.rows import partition_rows, reasons, spans
 from ledger.health.waiting import waited_for
+from tests.runtimes import Clock
 
 TP = ("t", 3)
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from agents.progress import Progress
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
+from ledger.domain.covered import Compared, Covered
 from ledger.domain.fold import Row
 from ledger.domain.portions import portions
 from ledger.domain.run import Stripe
@@ -24,11 +25,15 @@ from ledger.streaming import messages
 from ledger.streaming.account_store import AccountStore
 from ledger.streaming.coalescer import Coalescer
 from ledger.streaming.log import PORTION, log_dropped
+from ledger.streaming.messages import Message
 from ledger.streaming.stripe_rows import RowCodec, message_key, named_by
 
 CACHED = 12_000
 """Accounts kept decoded by this process, about 1 KB each, and as many again that are to be written;
 the stores have them all."""
+COVERED_EACH = 10.0
+"""Seconds after which coverage is published again: a worker that was replaced may have written an
+older one after it, and compaction keeps the last."""
 RESTORED_AT_ONCE = 50_000
 """Records caught up with in memory; for more, the store is filled first and then read through."""
 
@@ -45,6 +50,7 @@ class BalancesPart:
         self._store = AccountStore(folder, limit=self._cached)
         self._sums = Sums(self._store.accounts, 0, 0)
         self._lock = asyncio.Lock()
+        self._covered, self._covered_at, self._published_end = Covered(), 0.0, 0
         self._publishing = Coalescer(self._publish_due, name=f"balances {partition}")
 
     # Opening.
@@ -59,7 +65,11 @@ class BalancesPart:
     async def _catch_up(self) -> None:
         sums = self._sums = Sums(self._store.accounts, *self._store.open())
         log, topic = self._runtime.log, self.tp.topic
+        # Before the end is looked up: rows are published before their runs are compared.
+        self._covered.open(self._progress.ends())
         _, end = await log.bounds(topic, self._partition)
+        balances = self._runtime.topics.balances.name
+        _, self._published_end = await log.bounds(balances, self._partition)
         restoring = self._store.is_restoring or end - sums.read > RESTORED_AT_ONCE
         if restoring:
             self._store.begin_restoring()
@@ -79,6 +89,8 @@ class BalancesPart:
         if restoring:
             # Last: what was seen up to here is not looked for again, older rows that came late too.
             self._store.finish_restoring(sums.reconciled(), sums.read)
+        # Of a stripe that moved since it was compared, the topic may have the newest row alone.
+        sums.note_unclear()
 
     # Rows.
 
@@ -88,6 +100,8 @@ class BalancesPart:
             records = run.from_position(self._sums.read)
             if records is None:
                 raise Gap(self._sums.read)
+            if len(records) < run.end - max(run.start, self._sums.read):
+                self._covered.note_hole()
             self._add(records)
             self._sums.reach(run.end)
         self._wake_if_due()
@@ -95,6 +109,9 @@ class BalancesPart:
 
     def receive(self, shard: int, first: int, rows: Mapping[Stripe, Row]) -> None:
         """Add what this process has appended at offset `first`, ahead of reading it."""
+        if not self.is_open():
+            self._covered.miss(first + len(rows))
+            return
         self._sums.receive(first, shard, rows, time.monotonic())
         self._wake_if_due()
 
@@ -150,6 +167,30 @@ class BalancesPart:
         if self._sums.is_due(shard, self._progress.end(shard)):
             self.wake()
 
+    @property
+    def has_hole(self) -> bool:
+        """Whether records were missing in what was read last."""
+        return self._covered.has_hole
+
+    async def cover(self, compared: Compared, end: int | None) -> Message | None:
+        """How much of each shard the balances contain now; None if no more than before.
+
+        `end`: where the stripes ended after `compared`; None where all shards are this process's.
+        """
+        async with self._lock:
+            if not self.is_open():
+                return None
+            self._covered.note(compared, end)
+            again = time.monotonic() - self._covered_at > COVERED_EACH
+            if (ends := self._covered.take(self._sums, again=again)) is None:
+                return None
+            self._covered_at = time.monotonic()
+            self._sums.reconcile(self._progress.end, time.monotonic())
+            await self._publish_all()
+            return messages.coverage(
+                self._runtime.codec, self._partition, self._published_end, ends
+            )
+
     def _wake_if_due(self) -> None:
         if self._sums.has_work(self._progress.end):
             self.wake()
@@ -201,7 +242,8 @@ class BalancesPart:
         records = [messages.balance(head, self._sums.balance(stripe)) for stripe in stripes]
         topic = self._runtime.topics.balances.name
         if records:
-            await self._runtime.log.append_absolute(topic, self._partition, records)
+            first = await self._runtime.log.append_absolute(topic, self._partition, records)
+            self._published_end = max(first + len(records), self._published_end)
 
     # The store.
 

@@ -45,7 +45,7 @@ class Backlog:
     def __init__(self) -> None:
         self.batches: deque[Batch] = deque()
         self._held, self._limit = 0, MAX_AHEAD
-        self._late = 0
+        self._late = self.unclear = 0
         self._usual = self._reconciled_at = 0.0
 
     def add(self, batch: Batch) -> None:
@@ -68,7 +68,16 @@ class Backlog:
             if totals:
                 latest.appendleft(batch._replace(totals=totals))
         self.batches, self._held, self._late = latest, len(seen), 0
+        self.note_unclear()
         self._limit = max(MAX_AHEAD, 2 * len(seen))
+
+    def note_unclear(self) -> None:
+        """Of a stripe an earlier total is missing; what waits must be compared to have it.
+
+        `unclear`: the position before which what is compared need not be contained.
+        """
+        if self.batches:
+            self.unclear = max(self.batches[-1].end, self.unclear)
 
     def is_due(self, end: int) -> bool:
         """Whether something is compared at `end`."""
@@ -173,6 +182,8 @@ class Sums:
             if place >= self._seen:
                 # Later and older: of a worker that was replaced. Compaction keeps the last.
                 self._stale.add((stripe, shard))
+            if shard in self._backlogs:
+                self._backlogs[shard].note_unclear()
             return False
         if (shard in account.broken) != row.broken:
             account.broken ^= {shard}
@@ -245,6 +256,16 @@ class Sums:
         """Whether something of the shard is compared at `end` and not published."""
         backlog = self._backlogs.get(shard)
         return backlog is not None and backlog.is_due(end)
+
+    def note_unclear(self) -> None:
+        """Records may be missing that newer ones have replaced in the topic."""
+        for backlog in self._backlogs.values():
+            backlog.note_unclear()
+
+    def contains(self, shard: int, end: int) -> bool:
+        """Whether all rows of the shard before `end` count, if all were read or received."""
+        backlog = self._backlogs.get(shard)
+        return backlog is None or end >= backlog.unclear
 
     def has_work(self, end_of: EndOf) -> bool:
         """Whether something is to be published."""

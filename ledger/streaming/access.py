@@ -23,14 +23,14 @@ ROLES = ("producer", "backend", "finance", "service")
 EVERYBODY = "*"
 READ = {
     "producer": ("decisions", "progress", "breaks", "rejects", "reference"),
-    "backend": ("balances", "breaks", "progress", "reference"),
+    "backend": ("balances", "coverage", "breaks", "progress", "reference"),
 }
 """By role, the topics that it reads; finance and the service read all."""
 WRITTEN = {
     "producer": ("transactions",),
     "finance": ("reference",),
     "service": ("decisions", "posted", "stripes", "stripes_changelog", "balances", "breaks",
-                "rejects", "progress"),
+                "rejects", "progress", "coverage"),
 }  # fmt: skip
 """By role, the topics that it writes."""
 

@@ -147,3 +147,9 @@ def _texts(totals: Totals) -> dict[str, str | int]:
         "entries": totals.entries,
         "offset": totals.offset,
     }
+
+
+def coverage(codec: Codec, partition: int, offset: int, ends: list[int]) -> Message:
+    """How much of each shard the balances of a partition before `offset` contain."""
+    value = {"partition": partition, "offset": offset, "ends": ends}
+    return str(partition).encode(), codec.encode("Coverage", value)

@@ -58,6 +58,7 @@ class Topics:
     breaks: Topic
     rejects: Topic
     progress: Topic
+    coverage: Topic
     reference: Topic
 
     def all(self) -> list[Topic]:
@@ -97,6 +98,8 @@ def topics(settings: Settings) -> Topics:
         breaks=topic("breaks", shards, "Break", 16 * MIB, FOREVER),
         rejects=topic("rejects", shards, "Reject", 16 * MIB, FOREVER),
         progress=topic("progress", shards, "Progress", MIB, COMPACT),
+        # One partition: a process publishes for all of its partitions at once.
+        coverage=topic("coverage", 1, "Coverage", MIB, COMPACT),
         # Part of the record: decisions name a position in it and a digest of what is before that,
         # and the first record of an asset decides its decimals for ever.
         reference=topic("reference", 1, "Reference", MIB, FOREVER | unpacked, foreign=True),

@@ -171,6 +171,13 @@ class SimLog(Log):
         self._reach(where)
         return 0, where.end
 
+    async def ends(self, tps):
+        await self._process.wait(self._world.latency())
+        found = {tp: self._world.partition(*tp) for tp in tps}
+        for where in found.values():
+            self._reach(where)
+        return {tp: where.end for tp, where in found.items()}
+
     async def last_of(self, topic, partitions):
         wheres = [self._world.partition(topic, each) for each in partitions]
         await self._process.wait(self._world.latency())

@@ -18,9 +18,10 @@ from agents.summing import BalancesPart
 from ledger.domain import checks, decide, fold, reversal
 from ledger.domain.balance import AccountStripes
 from ledger.domain.compare import Comparison
+from ledger.domain.covered import Covered
 from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
-from ledger.domain.sums import Sums
+from ledger.domain.sums import Backlog, Sums
 from ledger.gl.memory import MemoryJournal
 from ledger.health.partitions import PartitionHealth
 from ledger.streaming import stripe_rows
@@ -185,6 +186,30 @@ MUTANTS = {
     ),
     "a reversal that is void still reverses": Mutant(
         reversal, "_check_taken_back", "or reversed_at in memory.voided", "or False", "void"
+    ),
+    "coverage counts what was published while it was opened": Mutant(
+        Covered, "note", "self._wait(self._missed, own)", "self._wait(0, own)"
+    ),
+    "coverage counts what another process has published": Mutant(
+        Covered, "note", "self._wait(end, others)", "self._wait(0, others)"
+    ),
+    "coverage counts totals that later ones have replaced": Mutant(
+        Backlog, "_keep_latest", "self.note_unclear()", "pass"
+    ),
+    "coverage counts what compaction has left out before it was opened": Mutant(
+        BalancesPart, "_catch_up", "sums.note_unclear()", "pass"
+    ),
+    "coverage counts what a newer row was received before": Mutant(
+        Sums, "_is_ahead", "self._backlogs[shard].note_unclear()", "pass"
+    ),
+    "coverage counts what compaction has left out meanwhile": Mutant(
+        Covered, "note_hole", "self.has_hole, self._hole, self._hole_noted = True, None, False", "pass"
+    ),
+    "coverage is published before its balances": Mutant(
+        BalancesPart, "cover", "await self._publish_all()", "pass"
+    ),
+    "coverage is published once": Mutant(
+        BalancesPart, "cover", "time.monotonic() - self._covered_at > COVERED_EACH", "False"
     ),
 }  # fmt: skip
 

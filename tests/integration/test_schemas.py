@@ -34,6 +34,7 @@ RECORDS = {
     "breaks": "Break",
     "rejects": "Reject",
     "progress": "Progress",
+    "coverage": "Coverage",
     "reference": "Reference",
 }
 """By topic; the subject is the topic's name and `-value`."""

@@ -32,7 +32,7 @@ def test_a_backend_reads_no_transactions() -> None:
         for topic in topics(SETTINGS).all()
         if allowed("backend", Operation.READ, topic.name)
     }
-    assert seen == {"balances", "breaks", "progress", "reference"}
+    assert seen == {"balances", "coverage", "breaks", "progress", "reference"}
 
 
 def test_who_starts_on_topics_or_answers_for_them_sees_their_settings() -> None:

@@ -19,6 +19,9 @@ READ_SECONDS = 1.0
 """How often the stripes topic is read where all of it was received from this process."""
 COVERAGE_SECONDS = 0.02
 """Between two records of coverage of a partition."""
+COVERED_EACH = 10.0
+"""Seconds after which coverage is published again, and what others have published is looked at: a
+worker that was replaced may have written older records last, and compaction keeps those."""
 
 
 class Balances:
@@ -90,29 +93,25 @@ class Balances:
 
     async def publish_coverage(self) -> None:
         """Without end: publish how much of each shard the balances contain."""
-        topic, membership = self._runtime.topics.coverage.name, self._runtime.membership
+        membership = self._runtime.membership
+        looked = 0.0
         while True:
             await self._uncovered.wait()
             self._uncovered.clear()
             # In this order: what is compared by then is in the stripes topic before its end.
             compared = Compared(self._progress.ends(), membership.shards())
             parts = list(self._open_parts())
+            again = time.monotonic() - looked > COVERED_EACH
+            looked = time.monotonic() if again else looked
+            tps = [part.public_tp for part in parts if again]
             if len(compared.own) < len(compared.ends) or any(each.has_hole for each in parts):
-                ends = await self._stripes_ends(parts)
-            else:
-                ends = {}
-            records = [
-                record
-                for part in parts
-                if (record := await part.cover(compared, ends.get(part.tp)))
-            ]
-            if records:
-                await self._runtime.log.append_absolute(topic, 0, records)
+                tps += [part.tp for part in parts]
+            ends = await self._ends(tps) if tps else {}
+            await asyncio.gather(*(part.cover(compared, ends, again=again) for part in parts))
             await asyncio.sleep(COVERAGE_SECONDS)
 
-    async def _stripes_ends(self, parts: Sequence[BalancesPart]) -> dict[TP, int]:
-        log, tps = self._runtime.log, [part.tp for part in parts]
-        return await waited_for(lambda: log.ends(tps), "look up where the stripes end")
+    async def _ends(self, tps: Sequence[TP]) -> dict[TP, int]:
+        return await waited_for(lambda: self._runtime.log.ends(tps), "look up where topics end")
 
     def _open_parts(self) -> Iterator["BalancesPart"]:
         # Of a partition that was lost its new owner publishes.

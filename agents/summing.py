@@ -11,6 +11,7 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from agents.progress import Progress
+from agents.public_balances import PublicBalances
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
@@ -25,15 +26,11 @@ from ledger.streaming import messages
 from ledger.streaming.account_store import AccountStore
 from ledger.streaming.coalescer import Coalescer
 from ledger.streaming.log import PORTION, log_dropped
-from ledger.streaming.messages import Message
 from ledger.streaming.stripe_rows import RowCodec, message_key, named_by
 
 CACHED = 12_000
 """Accounts kept decoded by this process, about 1 KB each, and as many again that are to be written;
 the stores have them all."""
-COVERED_EACH = 10.0
-"""Seconds after which coverage is published again: a worker that was replaced may have written an
-older one after it, and compaction keeps the last."""
 RESTORED_AT_ONCE = 50_000
 """Records caught up with in memory; for more, the store is filled first and then read through."""
 
@@ -50,7 +47,9 @@ class BalancesPart:
         self._store = AccountStore(folder, limit=self._cached)
         self._sums = Sums(self._store.accounts, 0, 0)
         self._lock = asyncio.Lock()
-        self._covered, self._covered_at, self._published_end = Covered(), 0.0, 0
+        self._covered = Covered()
+        self._public = PublicBalances(runtime, partition)
+        self._hidden: dict[Stripe, int] = {}
         self._publishing = Coalescer(self._publish_due, name=f"balances {partition}")
 
     # Opening.
@@ -58,6 +57,9 @@ class BalancesPart:
     async def open(self) -> int:
         """Restore silently, then publish each balance once; never a partial sum."""
         async with self._lock:
+            # Before progress is read: whoever published there counted on what that has.
+            await waited_for(self._public.open, f"look up the balances of {self._partition}")
+            self._hidden.clear()
             await self._progress.loaded(self._runtime.membership.generation)
             await waited_for(self._catch_up, f"restore the balances of {self._partition}")
             return self._sums.read
@@ -68,8 +70,6 @@ class BalancesPart:
         # Before the end is looked up: rows are published before their runs are compared.
         self._covered.open(self._progress.ends())
         _, end = await log.bounds(topic, self._partition)
-        balances = self._runtime.topics.balances.name
-        _, self._published_end = await log.bounds(balances, self._partition)
         restoring = self._store.is_restoring or end - sums.read > RESTORED_AT_ONCE
         if restoring:
             self._store.begin_restoring()
@@ -172,24 +172,56 @@ class BalancesPart:
         """Whether records were missing in what was read last."""
         return self._covered.has_hole
 
-    async def cover(self, compared: Compared, end: int | None) -> Message | None:
-        """How much of each shard the balances contain now; None if no more than before.
+    @property
+    def public_tp(self) -> TP:
+        """The partition of the balances topic."""
+        return TP(self._runtime.topics.balances.name, self._partition)
 
-        `end`: where the stripes ended after `compared`; None where all shards are this process's.
+    async def cover(self, compared: Compared, ends: Mapping[TP, int], *, again: bool) -> None:
+        """Publish how much of each shard the balances contain now, if it is more than before.
+
+        `ends`: where topics ended after `compared`, those that were looked up. `again`: also if it
+        is no more.
         """
         async with self._lock:
             if not self.is_open():
-                return None
-            self._covered.note(compared, end)
-            again = time.monotonic() - self._covered_at > COVERED_EACH
-            if (ends := self._covered.take(self._sums, again=again)) is None:
-                return None
-            self._covered_at = time.monotonic()
+                return
+            self._public.note_end(ends.get(self.public_tp, 0))
+            self._covered.note(compared, ends.get(self.tp))
+            positions = self._covered.take(self._sums, again=again)
+            if positions is None:
+                return
+            # 1 Balances that are due.
             self._sums.reconcile(self._progress.end, time.monotonic())
             await self._publish_all()
-            return messages.coverage(
-                self._runtime.codec, self._partition, self._published_end, ends
-            )
+            # 2 Balances that another worker's older one came after.
+            await self._publish_over_foreign()
+            # 3 Coverage, unless another worker's balance hides one of ours.
+            if self._hidden:
+                self._covered.take_back()
+            else:
+                await self._public.cover(positions)
+
+    async def _publish_over_foreign(self) -> None:
+        sums, again = self._sums, set[Stripe]()
+
+        def look(record: ConsumerRecord) -> None:
+            stripe, version = messages.balance_named(self._runtime.codec, record)
+            if stripe is None:
+                return
+            ours = sums.balance(stripe).version if sums.knows(stripe) else -1
+            if version is None:
+                self._hidden.pop(stripe, None)
+            elif version > ours:
+                self._hidden[stripe] = max(version, self._hidden.get(stripe, 0))
+            if ours >= 0 and (version is None or version <= ours):
+                again.add(stripe)
+
+        await self._public.look(look)
+        await self._publish(again)
+        for stripe, version in list(self._hidden.items()):
+            if sums.knows(stripe) and sums.balance(stripe).version >= version:
+                del self._hidden[stripe]
 
     def _wake_if_due(self) -> None:
         if self._sums.has_work(self._progress.end):
@@ -240,10 +272,8 @@ class BalancesPart:
     async def _publish(self, stripes: Iterable[Stripe]) -> None:
         head = self._runtime.codec.head("Balance")
         records = [messages.balance(head, self._sums.balance(stripe)) for stripe in stripes]
-        topic = self._runtime.topics.balances.name
         if records:
-            first = await self._runtime.log.append_absolute(topic, self._partition, records)
-            self._published_end = max(first + len(records), self._published_end)
+            await self._public.append(records)
 
     # The store.
 

@@ -99,3 +99,7 @@ class Covered:
             return None
         self._published = list(self._ends)
         return self._published
+
+    def take_back(self) -> None:
+        """What was taken could not be published: it is to be taken again."""
+        self._published = []

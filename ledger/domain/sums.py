@@ -320,6 +320,10 @@ class Sums:
             account = self._accounts[stripe] = held or AccountStripes(scale)
         return account
 
+    def knows(self, stripe: Stripe) -> bool:
+        """Whether there is such an account."""
+        return stripe in self._accounts or self._held_of([stripe])[0] is not None
+
     def _look_up(self, rows: Mapping[Stripe, Row]) -> None:
         """Have the account of each: one look at the store."""
         unknown = [stripe for stripe in rows if stripe not in self._accounts]

@@ -153,3 +153,28 @@ def coverage(codec: Codec, partition: int, offset: int, ends: list[int]) -> Mess
     """How much of each shard the balances of a partition before `offset` contain."""
     value = {"partition": partition, "offset": offset, "ends": ends}
     return str(partition).encode(), codec.encode("Coverage", value)
+
+
+def balance_named(codec: Codec, record: ConsumerRecord) -> tuple[Stripe | None, int | None]:
+    """Whose balance a record of the balances topic is, and its version.
+
+    None for a key that is no account's, and for the version of a record that is no balance.
+    """
+    try:
+        account, _, currency = (record.key or b"").decode().partition(" ")
+    except ValueError:
+        return None, None
+    try:
+        row = codec.decode("Balance", record.value or b"")
+    except ValueError:
+        return Stripe(account, currency), None
+    return Stripe(account, currency), int(row["version"])
+
+
+def covered_until(codec: Codec, record: ConsumerRecord) -> int:
+    """The offset of a record of coverage; 0 for a record that is none."""
+    try:
+        return int(codec.decode("Coverage", record.value or b"")["offset"])
+    except ValueError as error:
+        log_dropped(record, error)
+        return 0

@@ -98,8 +98,7 @@ def topics(settings: Settings) -> Topics:
         breaks=topic("breaks", shards, "Break", 16 * MIB, FOREVER),
         rejects=topic("rejects", shards, "Reject", 16 * MIB, FOREVER),
         progress=topic("progress", shards, "Progress", MIB, COMPACT),
-        # One partition: a process publishes for all of its partitions at once.
-        coverage=topic("coverage", 1, "Coverage", MIB, COMPACT),
+        coverage=topic("coverage", accounts, "Coverage", MIB, COMPACT),
         # Part of the record: decisions name a position in it and a digest of what is before that,
         # and the first record of an asset decides its decimals for ever.
         reference=topic("reference", 1, "Reference", MIB, FOREVER | unpacked, foreign=True),

@@ -32,7 +32,7 @@ TOPICS: dict[str, tuple[str, int, dict[str, str]]] = {
     "breaks": ("shards", 16, KEPT | PRODUCERS_TIME),
     # The newest of each key is enough.
     "progress": ("shards", 1, COMPACTED | PRODUCERS_TIME),
-    "coverage": ("one", 1, COMPACTED | PRODUCERS_TIME),
+    "coverage": ("accounts", 1, COMPACTED | PRODUCERS_TIME),
     "stripes-changelog": ("shards", 16, COMPACTED | PRODUCERS_TIME),
     "stripes": ("accounts", 16, COMPACTED | PRODUCERS_TIME),
     "balances": ("accounts", 16, COMPACTED | PRODUCERS_TIME),

@@ -6,6 +6,7 @@ import textwrap
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from agents.balances import Balances
 from agents.clock_limit import ClockLimit
 from agents.deciding import IntakeShard
 from agents.folding import Folding
@@ -209,7 +210,7 @@ MUTANTS = {
         BalancesPart, "cover", "await self._publish_all()", "pass"
     ),
     "coverage is published once": Mutant(
-        BalancesPart, "cover", "time.monotonic() - self._covered_at > COVERED_EACH", "False"
+        Balances, "publish_coverage", "time.monotonic() - looked > COVERED_EACH", "False"
     ),
 }  # fmt: skip
 

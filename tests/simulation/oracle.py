@@ -35,6 +35,8 @@ class Oracle:
         self.compared, self.last_progress = [0] * shards, [0] * shards
         self.rejects = set()
         self.balances, self.versions = {}, {}
+        # By key: what compaction keeps.
+        self.last = {}
         # By partition of the balances: all that were ever there, and what their coverage says.
         self.published = defaultdict(list)
         self.covered = {}
@@ -323,6 +325,7 @@ class Oracle:
         minor = *(int(row[each].replace(".", "")) for each in ("debits", "credits")), row["entries"]
         self._check(minor in self._sums(key), "a balance that never was reconciled", row)
         self._check(row["status"] != "break", "a break in", row)
+        self.last[key] = row
         self.published[record.partition].append((record.offset, key, minor, row["version"]))
         newest = self.balances.get(key)
         if newest is None or row["version"] >= newest["version"]:
@@ -388,6 +391,8 @@ class Oracle:
             last = [model.history[key][-1] for model in self.shards if key in model.history]
             debits, credits, entries = (sum(each[index] for each in last) for index in range(3))
             offsets = sum(each[3] + 1 for each in last)
+            if self.last.get(key) != self.balances.get(key):
+                return f"the balance of {key} that came last is {self.last.get(key)}"
             said = self.balances.get(key)
             scale = self._known_at(1 << 60).scales[key[1]]
             wanted = (

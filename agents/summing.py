@@ -206,15 +206,18 @@ class BalancesPart:
         sums, again = self._sums, set[Stripe]()
 
         def look(record: ConsumerRecord) -> None:
-            stripe, version = messages.balance_named(self._runtime.codec, record)
+            stripe, theirs = messages.balance_in(self._runtime.codec, record)
             if stripe is None:
                 return
-            ours = sums.balance(stripe).version if sums.knows(stripe) else -1
-            if version is None:
+            ours = sums.balance(stripe) if sums.knows(stripe) else None
+            if theirs is None:
                 self._hidden.pop(stripe, None)
-            elif version > ours:
-                self._hidden[stripe] = max(version, self._hidden.get(stripe, 0))
-            if ours >= 0 and (version is None or version <= ours):
+            elif ours is None or theirs.version > ours.version:
+                self._hidden[stripe] = max(theirs.version, self._hidden.get(stripe, 0))
+                return
+            if theirs == ours:
+                again.discard(stripe)
+            elif ours is not None:
                 again.add(stripe)
 
         await self._public.look(look)

@@ -155,10 +155,10 @@ def coverage(codec: Codec, partition: int, offset: int, ends: list[int]) -> Mess
     return str(partition).encode(), codec.encode("Coverage", value)
 
 
-def balance_named(codec: Codec, record: ConsumerRecord) -> tuple[Stripe | None, int | None]:
-    """Whose balance a record of the balances topic is, and its version.
+def balance_in(codec: Codec, record: ConsumerRecord) -> tuple[Stripe | None, Balance | None]:
+    """Whose balance a record of the balances topic is, and what it says.
 
-    None for a key that is no account's, and for the version of a record that is no balance.
+    None for a key that is no account's, and for a record that is no balance.
     """
     try:
         account, _, currency = (record.key or b"").decode().partition(" ")
@@ -168,7 +168,7 @@ def balance_named(codec: Codec, record: ConsumerRecord) -> tuple[Stripe | None, 
         row = codec.decode("Balance", record.value or b"")
     except ValueError:
         return Stripe(account, currency), None
-    return Stripe(account, currency), int(row["version"])
+    return Stripe(account, currency), Balance(**row)
 
 
 def covered_until(codec: Codec, record: ConsumerRecord) -> int:

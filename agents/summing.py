@@ -188,12 +188,12 @@ class BalancesPart:
                 return
             self._public.note_end(ends.get(self.public_tp, 0))
             self._covered.note(compared, ends.get(self.tp))
+            self._sums.reconcile(self._progress.end, time.monotonic())
             positions = self._covered.take(self._sums, again=again)
+            # 1 Balances that are due.
+            await self._publish_all()
             if positions is None:
                 return
-            # 1 Balances that are due.
-            self._sums.reconcile(self._progress.end, time.monotonic())
-            await self._publish_all()
             # 2 Balances that another worker's older one came after.
             await self._publish_over_foreign()
             # 3 Coverage, unless another worker's balance hides one of ours.

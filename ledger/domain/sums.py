@@ -263,9 +263,15 @@ class Sums:
             backlog.note_unclear()
 
     def contains(self, shard: int, end: int) -> bool:
-        """Whether all rows of the shard before `end` count, if all were read or received."""
+        """Whether all rows of the shard before `end` are reconciled, if all were read or received.
+
+        The shard is compared at `end`, and `reconcile` has been called since.
+        """
         backlog = self._backlogs.get(shard)
-        return backlog is None or end >= backlog.unclear
+        # A row may wait behind those of later runs: a worker that was replaced has published it.
+        return backlog is None or (
+            end >= backlog.unclear and not any(batch.end <= end for batch in backlog.batches)
+        )
 
     def has_work(self, end_of: EndOf) -> bool:
         """Whether something is to be published."""

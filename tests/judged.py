@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from ledger.audit.chain import AcceptedTransaction, Chain, ChainedRun, RefusedRecord
+from ledger.audit.chain import Chain, ChainedRun, RefusedRecord
 from ledger.audit.content import minor_units
 from ledger.audit.findings import Break, BreakKind, Findings
 from ledger.audit.ids import Ids
@@ -30,6 +30,7 @@ from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Content, Decision, Watermark
 from ledger.domain.transaction import Draft, metadata_text
 from ledger.gl.journal import PostedRun
+from ledger.gl.rows import PostedTransaction
 from ledger.streaming.reference import key_and_row
 from tests.builders import (
     NOW,
@@ -197,7 +198,7 @@ class Ledger:
             run, transactions=accepted, duplicates=duplicates, refused=refused, voids=voids
         )
 
-    def _accepted(self, record: Received, run: ChainedRun) -> AcceptedTransaction:
+    def _accepted(self, record: Received, run: ChainedRun) -> PostedTransaction:
         made = record.draft
         assert not isinstance(made, Refused)
         legs = []
@@ -207,8 +208,8 @@ class Ledger:
             sign = 1 if each["side"] == "debit" else -1
             legs.append((each["account"], each["currency"], scale, sign * minor))
         until = [each.recorded_at for each in self.log[: record.offset + 1]]
-        return AcceptedTransaction(
-            record.offset, made["transaction_id"], made["kind"], made["description"],
+        return PostedTransaction(
+            0, record.offset, made["transaction_id"], made["kind"], made["description"],
             made["effective_at"], min(max(until), run.head.recorded_until), made["created_at"],
             made["ordering_key"] or "", made["reverses"] or "", metadata_text(made["metadata"]),
             legs,

@@ -7,11 +7,11 @@ from decimal import Context, Decimal
 from typing import Any
 
 from ledger.audit import rules
-from ledger.audit.chain import AcceptedTransaction
+from ledger.gl.rows import PostedTransaction
 
 _PLAIN = re.compile(r"[0-9]{1,64}(?:\.[0-9]{1,64})?")
 _EXACT = Context(prec=1_000)
-_TIMES_AND_TEXTS = AcceptedTransaction._fields[1:9]
+_TIMES_AND_TEXTS = PostedTransaction._fields[2:10]
 
 
 def minor_units(text: str, scale: int) -> int | None:
@@ -54,11 +54,11 @@ def _leg(entry: Mapping[str, str], scales: Mapping[str, int]) -> tuple[str, str,
     return entry["account"], currency, amount
 
 
-def decided_content(accepted: AcceptedTransaction) -> dict[str, Any]:
+def decided_content(accepted: PostedTransaction) -> dict[str, Any]:
     """The content that the decision has, in the same form."""
     entries = accepted.entries
     return {
-        **dict(zip(_TIMES_AND_TEXTS, accepted[1:9], strict=True)),
+        **dict(zip(_TIMES_AND_TEXTS, accepted[2:10], strict=True)),
         "metadata": metadata_in(accepted.metadata),
         "entries": [(account, currency, amount) for account, currency, _, amount in entries],
     }

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from ledger.audit.chain import AcceptedTransaction, ChainedRun, RefusedRecord, Void
+from ledger.audit.chain import ChainedRun, RefusedRecord, Void
 from ledger.audit.content import decided_content, metadata_in, minor_units, published_content
 from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.audit.ids import Ids
@@ -18,6 +18,7 @@ from ledger.audit.log_records import (
 )
 from ledger.audit.rules import FEWEST
 from ledger.audit.verdicts import Verdicts
+from ledger.gl.rows import PostedTransaction
 
 _BETWEEN = (Party.LOG, Party.DECISIONS)
 _REPETITION = "a repetition"
@@ -95,7 +96,7 @@ class LogCheck:
                     f"The record at offset {record.offset} was passed over: neither accepted nor "
                     "refused nor recognised as a repetition.",
                 )  # fmt: skip
-            case AcceptedTransaction():
+            case PostedTransaction():
                 self._check_accepted(record, decided)
             case RefusedRecord():
                 if (decided.key, decided.value) != (_kept(record.key), _kept(record.value)):
@@ -109,7 +110,7 @@ class LogCheck:
             case _:
                 self._check_repetition(record)
 
-    def _check_accepted(self, record: LogRecord, accepted: AcceptedTransaction) -> None:
+    def _check_accepted(self, record: LogRecord, accepted: PostedTransaction) -> None:
         self._check_balance(accepted)
         draft = record.draft
         if not isinstance(draft, dict):
@@ -123,7 +124,7 @@ class LogCheck:
             self._learn_scales(accepted)
         if not self._is_as_written(record, accepted, scales):
             self._compare(record, accepted, scales)
-        known = self._ids.accept(self._shard, accepted, draft)
+        known = self._ids.accept(accepted, draft)
         if known is not None:
             self._add(
                 BreakKind.ID_TWICE, accepted,
@@ -133,7 +134,7 @@ class LogCheck:
             )  # fmt: skip
 
     def _is_as_written(
-        self, record: LogRecord, accepted: AcceptedTransaction, scales: Mapping[str, int]
+        self, record: LogRecord, accepted: PostedTransaction, scales: Mapping[str, int]
     ) -> bool:
         """Whether `_compare` would find nothing; takes a tenth of its time."""
         draft: Any = record.draft
@@ -143,14 +144,14 @@ class LogCheck:
             draft["created_at"], key or "", draft["reverses"] or "",
         )  # fmt: skip
         return (
-            accepted[1:9] == heads
+            accepted[2:10] == heads
             and record.key == (key or name).encode()
             and draft["metadata"] == metadata_in(accepted.metadata)
             and _are_as_written(draft["entries"], accepted.entries, scales)
         )
 
     def _compare(
-        self, record: LogRecord, accepted: AcceptedTransaction, scales: Mapping[str, int]
+        self, record: LogRecord, accepted: PostedTransaction, scales: Mapping[str, int]
     ) -> None:
         draft: Any = record.draft
         published = published_content(draft, self._recorded_at, scales)
@@ -163,7 +164,7 @@ class LogCheck:
             sides = ({name: side[name] for name in names} for side in (published, decided))
             self._differs(accepted, *sides)
 
-    def _learn_scales(self, accepted: AcceptedTransaction) -> None:
+    def _learn_scales(self, accepted: PostedTransaction) -> None:
         for _, currency, scale, _ in accepted.entries:
             known = self._ids.scales.setdefault(currency, scale)
             if known != scale:
@@ -173,7 +174,7 @@ class LogCheck:
                     f"{known}.",
                 )  # fmt: skip
 
-    def _check_balance(self, accepted: AcceptedTransaction) -> None:
+    def _check_balance(self, accepted: PostedTransaction) -> None:
         if len(accepted.entries) == FEWEST:
             (_, currency, _, debit), (_, other, _, credit) = accepted.entries
             if currency == other and debit == -credit != 0:
@@ -231,7 +232,7 @@ class LogCheck:
 
     def _differs(
         self,
-        accepted: AcceptedTransaction,
+        accepted: PostedTransaction,
         published: Mapping[str, Any],
         decided: Mapping[str, Any],
     ) -> None:

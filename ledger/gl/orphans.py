@@ -94,8 +94,8 @@ def miscounted(shard: int, run: RunCount, present: int) -> JournalFinding:
     """A run that does not have as many transactions as it accepted."""
     what = (
         f" accepted {run.accepted} transactions, and the journal has {present} at its positions "
-        f"{run.start} to {run.end - 1}: some were added or removed. `faust-ledger reconcile --full` "
-        "names them."
+        f"{run.start} to {run.end - 1}: some were added or removed. `faust-ledger "
+        "reconcile --full` names them."
     )
     return _about("runs", what, shard=shard, decisions_offset=run.decisions_offset)
 

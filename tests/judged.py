@@ -29,8 +29,7 @@ from ledger.domain.reference import (
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Content, Decision, Watermark
 from ledger.domain.transaction import Draft, metadata_text
-from ledger.gl.journal import PostedRun
-from ledger.gl.rows import PostedTransaction
+from ledger.gl.rows import PostedRun, PostedTransaction
 from ledger.streaming.reference import key_and_row
 from tests.builders import (
     NOW,

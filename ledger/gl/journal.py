@@ -1,4 +1,4 @@
-"""Posting to a general ledger in any database; and the names that its users need."""
+"""Posting to a general ledger in any database."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,29 +7,7 @@ from typing import NamedTuple, Protocol
 from ledger.domain.balance import Totals
 from ledger.domain.run import Content, Decision, Stripe, Voided, Watermark
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
-from ledger.gl.books import Accepted, BalanceRow, BalanceSnapshot, Books, Snapshot, TimeAxis
-from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedVoid, RowKey
-
-__all__ = [
-    "Accepted",
-    "BalanceRow",
-    "BalanceSnapshot",
-    "Books",
-    "Journal",
-    "JournalFinding",
-    "JournalUnavailable",
-    "NotPostable",
-    "PostedRun",
-    "PostedTransaction",
-    "PostedVoid",
-    "Posting",
-    "PostingRun",
-    "Prepared",
-    "RowKey",
-    "Snapshot",
-    "Superseded",
-    "TimeAxis",
-]
+from ledger.gl.books import Books
 
 
 class JournalUnavailable(Unavailable):

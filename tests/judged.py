@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from ledger.audit.chain import Chain, ChainedRun, RefusedRecord
+from ledger.audit.chain import Chain, ChainedRun
 from ledger.audit.content import minor_units
 from ledger.audit.findings import Break, BreakKind, Findings
 from ledger.audit.ids import Ids
@@ -27,7 +27,7 @@ from ledger.domain.reference import (
     Reference,
 )
 from ledger.domain.refusal import Reason, Refused
-from ledger.domain.run import Content, Decision, Watermark
+from ledger.domain.run import Content, Decision, Refusal, Watermark
 from ledger.domain.transaction import Draft, metadata_text
 from ledger.gl.rows import PostedRun, PostedTransaction
 from ledger.streaming.reference import key_and_row
@@ -192,7 +192,9 @@ class Ledger:
         elif said == "duplicate":
             duplicates.append(offset)
         else:
-            refused.append(RefusedRecord(offset, record.key, record.value, said))
+            refused.append(
+                Refusal(offset, record.recorded_at, None, said, "", "", record.key, record.value)
+            )
         self.settled[at] = replace(
             run, transactions=accepted, duplicates=duplicates, refused=refused, voids=voids
         )

@@ -9,21 +9,12 @@ from typing import Any, NamedTuple
 
 from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.domain import avro
-from ledger.domain.run import Stripe, Watermark
+from ledger.domain.run import Refusal, Stripe
 from ledger.gl.posting import TRANSACTION_COLUMNS
 from ledger.gl.rows import PostedRun, PostedTransaction
 
 _NUMBERS = struct.Struct(">iqqqqq")
 _BETWEEN = (Party.LOG, Party.DECISIONS)
-
-
-class RefusedRecord(NamedTuple):
-    """A refused record: its offset, key and value as received, and the refusal's code."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    code: str = ""
 
 
 class Void(NamedTuple):
@@ -50,13 +41,8 @@ class ChainedRun:
     head: PostedRun
     transactions: Sequence[PostedTransaction]
     duplicates: Sequence[int]
-    refused: Sequence[RefusedRecord]
+    refused: Sequence[Refusal]
     voids: Sequence[Void] = ()
-
-    def watermark(self) -> Watermark:
-        """The position at its end."""
-        head = self.head
-        return Watermark(head.decisions_offset + 1, head.end, head.digest, head.recorded_until)
 
 
 def run_digest(run: Mapping[str, Any]) -> bytes:
@@ -131,10 +117,7 @@ class Chain:
         if len(transactions) != head.accepted or head.end < head.start:
             raise ValueError(f"{head.accepted} accepted, {len(transactions)} in its content")
         outcomes = avro.decode("Outcomes", run["outcomes"])
-        refused = [
-            RefusedRecord(each["offset"], each["key"], each["value"], each["code"])
-            for each in outcomes["refused"]
-        ]
+        refused = [Refusal(**each) for each in outcomes["refused"]]
         voids = list(voids_in(self._shard, run.get("voids", b"")))
         return ChainedRun(head, transactions, outcomes["duplicates"], refused, voids)
 

@@ -69,9 +69,8 @@ class ShardFold:
             self._take_back(step) if isinstance(step, Void) else self._count(step)
             for statement in self._statements.pop(step.offset, ()):
                 self._compare(statement)
-        watermark = run.watermark()
-        self._end = watermark.end
-        self._reach(watermark)
+        self._end = run.head.end
+        self._reach(run.head.after)
 
     def _count(self, transaction: PostedTransaction) -> None:
         sums, offset = self.sums, transaction.offset

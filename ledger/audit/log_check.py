@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from ledger.audit.chain import ChainedRun, RefusedRecord, Void
+from ledger.audit.chain import ChainedRun, Void
 from ledger.audit.content import CONTENT, decided_content, published_content
 from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.audit.ids import Ids
@@ -18,6 +18,7 @@ from ledger.audit.log_records import (
 )
 from ledger.audit.rules import FEWEST
 from ledger.audit.verdicts import Verdicts
+from ledger.domain.run import Refusal
 from ledger.gl.rows import PostedTransaction
 
 _BETWEEN = (Party.LOG, Party.DECISIONS)
@@ -98,7 +99,7 @@ class LogCheck:
                 )  # fmt: skip
             case PostedTransaction():
                 self._check_accepted(record, decided)
-            case RefusedRecord():
+            case Refusal():
                 if (decided.key, decided.value) != (_kept(record.key), _kept(record.value)):
                     self._add(
                         BreakKind.DIFFERS, None,

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ledger.audit.chain import RefusedRecord, Void, stripes_of
-from ledger.domain.run import Stripe
+from ledger.audit.chain import Void, stripes_of
+from ledger.domain.run import Refusal, Stripe
 from ledger.gl.rows import PostedTransaction
 
-Decided = PostedTransaction | RefusedRecord | Void | str
+Decided = PostedTransaction | Refusal | Void | str
 """The decision about a record; a text for a repetition."""
 VOID_KIND = "ledger.void"
 REFUSAL_BYTES = 1_048_576
@@ -46,7 +46,7 @@ def shown_decision(decided: Decided) -> str:
     match decided:
         case PostedTransaction():
             return f"accepted as {decided.transaction_id!r}"
-        case RefusedRecord():
+        case Refusal():
             return "refused"
         case Void():
             return f"the void of {decided.accepted.transaction_id!r}"

@@ -3,7 +3,7 @@
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from ledger.audit.chain import RefusedRecord, Void
+from ledger.audit.chain import Void
 from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.audit.ids import Ids
 from ledger.audit.judge import (
@@ -18,6 +18,7 @@ from ledger.audit.judge import (
 )
 from ledger.audit.log_records import Decided, LogRecord, stripes_decided
 from ledger.audit.reference import ReferenceAt, ReferenceRecord, scales_of_old
+from ledger.domain.run import Refusal
 from ledger.gl.rows import PostedRun, PostedTransaction
 
 _SCHEMA = slice(1, 5)
@@ -205,7 +206,7 @@ def _outcome_of(decided: Decided) -> str:
     match decided:
         case PostedTransaction():
             return ACCEPTED
-        case RefusedRecord():
+        case Refusal():
             return decided.code
         case Void():
             return VOID

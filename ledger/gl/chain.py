@@ -100,7 +100,7 @@ def verify_chain(
         if not linked:
             findings.append(_unlinked(run, tail))
         findings += _check_content(books, run, scales, voided)
-        tail = Watermark(run.decisions_offset + 1, run.end, run.digest, run.recorded_until)
+        tail = run.after
         before = tail if linked else before
         findings += _check_head(shard, tail, published.pop(tail.decisions_offset, set()))
     findings += [*_check_end(shard, tail, last), *_check_rest(books, shard, last)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Content, Decision, Stripe, Voided, Watermark
@@ -20,6 +20,16 @@ class NotPostable(InvariantBroken):
 
 class Superseded(LedgerError):
     """Another writer has posted to the shard: its watermark is not the one that was expected."""
+
+    @classmethod
+    def of(cls, posting: "Posting") -> Self:
+        """A posting that does not follow the shard's watermark."""
+        before = posting.before
+        return cls(
+            f"Shard {posting.shard} is not posted up to decision offset {before.decisions_offset}, "
+            f"end {before.end}, as this writer believed: another one has posted since. Nothing was "
+            "posted. Read the watermark and go on from there, or give the shard up."
+        )
 
 
 @dataclass(frozen=True, slots=True)

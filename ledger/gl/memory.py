@@ -66,13 +66,9 @@ class MemoryJournal(Journal):
     def post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
         scales = scales_together(prepared)
         with self._lock:
-            for shard, before, _ in (each.posting for each in prepared):
-                if (known := self._shards[shard].watermark) != before:
-                    raise Superseded(
-                        f"Shard {shard} is posted up to {known.end}, not {before.end}: another "
-                        "writer has posted since. Nothing was posted. Read the watermark and go on "
-                        "from there, or give the shard up."
-                    )
+            for posting in (each.posting for each in prepared):
+                if self._shards[posting.shard].watermark != posting.before:
+                    raise Superseded.of(posting)
             for code, scale in scales.items():
                 same_scale(code, scale, self._scales.get(code, scale))
             # From here on nothing fails: all of it is posted, or none.

@@ -122,25 +122,21 @@ def move_shards(
     """
     # In order of shard, so that two writers of the same ones cannot deadlock.
     moves = [
-        (each.posting.shard, each.posting.before, each.after, driver.cursor())
+        (each.posting, each.after, driver.cursor())
         for each in sorted(prepared, key=lambda each: each.posting.shard)
     ]
     known = driver.cursor()
     with driver.pipeline():
         driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-        for shard, before, after, moved in moves:
+        for (shard, before, _), after, moved in moves:
             statement = _INSERT_SHARD if before == Watermark() else _MOVE_SHARD
             moved.execute(statement, _move_arguments(shard, before, after))
         if scales:
             driver.execute(_INSERT_CURRENCIES, _codes(scales))
             known.execute(_SELECT_CURRENCIES, _codes(scales))
-    for shard, before, _, moved in moves:
+    for posting, _, moved in moves:
         if moved.rowcount != 1:
-            raise Superseded(
-                f"Shard {shard} is not posted up to decision offset {before.decisions_offset}, end "
-                f"{before.end}, as this writer believed: another one has posted since. Nothing was "
-                "posted. Read the watermark and go on from there, or give the shard up."
-            )
+            raise Superseded.of(posting)
     for code, scale in known.fetchall() if scales else ():
         same_scale(code, scales[code], scale)
 

@@ -4,7 +4,7 @@ Rows at positions that are not posted are looked up by ranges of the primary key
 journal costs no more than a small one; the other checks read tables from end to end.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
 from typing import Any
 
@@ -21,9 +21,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from ledger.domain.run import Watermark
 from ledger.gl import orphans
 from ledger.gl.orphans import NAMED_ROWS, RECENT_RUNS, PostedPositions, RunCount, limited, recent
+from ledger.gl.reads import read_watermarks
 from ledger.gl.rows import JournalFinding, RowKey
 from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions, voids
 
@@ -33,19 +33,13 @@ _EARLIEST = 946_684_800_000_000
 
 
 def find_orphans(
-    connection: Connection,
-    count: int,
-    marks: Mapping[int, Watermark],
-    *,
-    whole: bool,
-    rules: Iterable[JournalFinding],
+    connection: Connection, count: int, *, whole: bool, rules: Iterable[JournalFinding]
 ) -> list[JournalFinding]:
     """As `Books.orphans`; the connection must be in a repeatable read.
 
-    `marks`: by shard, its watermark. `rules`: findings on the database's own rules, read only if
-    `whole`.
+    `rules`: findings on the database's own rules, read only if `whole`.
     """
-    posted = PostedPositions(count, marks)
+    posted = PostedPositions(count, read_watermarks(connection))
     parts: list[Iterable[JournalFinding]] = [
         posted.shards_beyond(),
         _at_no_end(connection, posted),

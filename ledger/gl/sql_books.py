@@ -5,44 +5,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Unpack
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Engine,
-    Select,
-    case,
-    exists,
-    func,
-    or_,
-    select,
-)
+from sqlalchemy import Column, Connection, Engine, Select, case, func, select
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl.books import (
-    Accepted,
-    BalanceQuery,
-    BalanceRow,
-    BalanceSnapshot,
-    Books,
-    Snapshot,
-    TimeAxis,
-)
+from ledger.gl.books import Accepted, BalanceQuery, BalanceSnapshot, Books, Snapshot
 from ledger.gl.orphan_rows import find_orphans
+from ledger.gl.reads import CREDIT, DEBIT, VOIDED, parts, read_balances, read_voids, read_watermarks
 from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedVoid
-from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions, voids
+from ledger.gl.tables import currencies, entries, runs, stripes, transactions
 
 _PAGE = 1_000
-# Oracle takes no more in one list.
-_NAMES_AT_ONCE = 1_000
-
-_DEBIT = case((entries.c.side == "D", entries.c.amount), else_=0)
-_CREDIT = case((entries.c.side == "C", entries.c.amount), else_=0)
-_WATERMARKS = select(shards).order_by(shards.c.shard)
-_VOIDED = exists().where(
-    voids.c.shard == entries.c.shard, voids.c.log_offset == entries.c.log_offset
-)
 _TOTALS = (stripes.c.debits, stripes.c.credits, stripes.c.entries, stripes.c.last_offset)
 
 
@@ -64,24 +37,24 @@ class SqlBooks(Books):
 
     def watermark(self, shard: int) -> Watermark:
         with self._reading(self._marks) as connection:
-            return _watermarks(connection, shard).get(shard, Watermark())
+            return read_watermarks(connection, shard).get(shard, Watermark())
 
     def watermarks(self) -> Mapping[int, Watermark]:
         with self._reading(self._marks) as connection:
-            return _watermarks(connection)
+            return read_watermarks(connection)
 
     def snapshot(self, shard: int, since: int) -> Snapshot:
         query = select(stripes.c.account, stripes.c.currency, *_TOTALS).where(
             stripes.c.shard == shard, stripes.c.last_offset >= since
         )
         with self._reading() as connection:
-            head = _watermarks(connection, shard).get(shard, Watermark())
+            head = read_watermarks(connection, shard).get(shard, Watermark())
             rows = connection.execute(query)
             return Snapshot(head, {Stripe(*row[:2]): Totals(*row[2:]) for row in rows})
 
     def balance_snapshot(self, **query: Unpack[BalanceQuery]) -> BalanceSnapshot:
         with self._reading() as connection:
-            return BalanceSnapshot(_watermarks(connection), _balances(connection, query))
+            return BalanceSnapshot(read_watermarks(connection), read_balances(connection, query))
 
     def scales(self) -> Mapping[str, int]:
         with self._reading() as connection:
@@ -93,7 +66,7 @@ class SqlBooks(Books):
         names = ("transaction_id", "shard", "log_offset", "created_at", "recorded_at")
         query = select(*(columns[name] for name in names))
         with self._reading() as connection:
-            for part in _parts(ids):
+            for part in parts(ids):
                 rows = connection.execute(query.where(columns.transaction_id.in_(part)))
                 for name, shard, offset, created_at, recorded_at in rows:
                     known_from = max(created_at, recorded_at)
@@ -163,7 +136,7 @@ class SqlBooks(Books):
 
     def voids(self, shard: int | None = None) -> list[PostedVoid]:
         with self._reading() as connection:
-            return _voids(connection, shard)
+            return read_voids(connection, shard)
 
     def stripes(self) -> Iterator[tuple[int, Stripe, Totals]]:
         """By account, currency and shard; the connection is busy until the end."""
@@ -175,18 +148,18 @@ class SqlBooks(Books):
 
     def orphans(self, shards: int, *, whole: bool = True) -> list[JournalFinding]:
         with self._reading() as connection:
-            rules, marks = self.broken_rules(connection), _watermarks(connection)
-            return find_orphans(connection, shards, marks, whole=whole, rules=rules)
+            rules = self.broken_rules(connection)
+            return find_orphans(connection, shards, whole=whole, rules=rules)
 
     def totals_before(self, shard: int, end: int) -> dict[Stripe, Totals]:
         """The sums of the shard's entries at positions before `end`, without those void by now."""
         key = (entries.c.account, entries.c.currency)
-        sums = (func.sum(_DEBIT), func.sum(_CREDIT), func.count(), func.max(entries.c.log_offset))
+        sums = (func.sum(DEBIT), func.sum(CREDIT), func.count(), func.max(entries.c.log_offset))
         query = select(*key, *sums).group_by(*key)
         query = query.where(entries.c.shard == shard, entries.c.log_offset < end)
         with self._reading() as connection:
-            found = _voids(connection, shard)
-            rows = connection.execute(query.where(~_VOIDED) if found else query)
+            found = read_voids(connection, shard)
+            rows = connection.execute(query.where(~VOIDED) if found else query)
             totals = {
                 Stripe(account, currency): Totals(int(debits), int(credits), count, last)
                 for account, currency, debits, credits, count, last in rows
@@ -198,75 +171,3 @@ class SqlBooks(Books):
 
     def close(self) -> None:
         self._read.dispose()
-
-
-def _watermarks(connection: Connection, shard: int | None = None) -> dict[int, Watermark]:
-    """By shard, of all or of one."""
-    query = _WATERMARKS if shard is None else _WATERMARKS.where(shards.c.shard == shard)
-    return {
-        row.shard: Watermark(
-            row.decisions_offset, row.end_offset, bytes(row.digest), row.recorded_until
-        )
-        for row in connection.execute(query)
-    }
-
-
-def _voids(connection: Connection, shard: int | None) -> list[PostedVoid]:
-    query = select(voids).order_by(voids.c.shard, voids.c.log_offset)
-    rows = connection.execute(query if shard is None else query.where(voids.c.shard == shard))
-    return [PostedVoid._make((*row[:8], bytes(row[8]), bool(row[9]))) for row in rows]
-
-
-def _balances(connection: Connection, asked: BalanceQuery) -> list[BalanceRow]:
-    """Several queries for many accounts: the connection must be in a repeatable read."""
-    accounts, prefix, as_of = asked.get("accounts"), asked.get("prefix"), asked.get("as_of")
-    account = stripes.c.account if as_of is None else entries.c.account
-    query = _stripe_sums() if as_of is None else _entry_sums(as_of, asked.get("by", "effective"))
-    # Nearly never true; without voids entries are summed as if there were no such table.
-    if as_of is not None and connection.execute(select(voids.c.shard).limit(1)).first():
-        query = query.where(~_VOIDED)
-    if prefix is not None:
-        query = query.where(_is_under(account, prefix))
-    queries = [query]
-    if accounts is not None:
-        queries = [query.where(account.in_(part)) for part in _parts(accounts)]
-    return [
-        BalanceRow(account, currency, scale, int(debits), int(credits), int(count))
-        for each in queries
-        for account, currency, scale, debits, credits, count in connection.execute(each)
-    ]
-
-
-def _parts(names: Sequence[str]) -> Iterator[list[str]]:
-    """The names, sorted, each once, as many at once as a query takes."""
-    once = sorted(set(names))
-    return (once[at : at + _NAMES_AT_ONCE] for at in range(0, len(once), _NAMES_AT_ONCE))
-
-
-def _is_under(account: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
-    """The account `prefix` itself and those below it, by whole segments of the path."""
-    return or_(account == prefix, account.startswith(f"{prefix}:", autoescape=True))
-
-
-def _stripe_sums() -> Select[Any]:
-    key = (stripes.c.account, stripes.c.currency, currencies.c.scale)
-    sums = map(func.sum, (stripes.c.debits, stripes.c.credits, stripes.c.entries))
-    joined = stripes.join(currencies, currencies.c.code == stripes.c.currency)
-    return select(*key, *sums).select_from(joined).group_by(*key).order_by(*key[:2])
-
-
-def _entry_sums(as_of: int, by: TimeAxis) -> Select[Any]:
-    time = transactions.c.effective_at if by == "effective" else transactions.c.recorded_at
-    key = (entries.c.account, entries.c.currency, currencies.c.scale)
-    joined = entries.join(currencies, currencies.c.code == entries.c.currency).join(
-        transactions,
-        (transactions.c.shard == entries.c.shard)
-        & (transactions.c.log_offset == entries.c.log_offset),
-    )
-    return (
-        select(*key, func.sum(_DEBIT), func.sum(_CREDIT), func.count())
-        .select_from(joined)
-        .where(time < as_of)
-        .group_by(*key)
-        .order_by(*key[:2])
-    )

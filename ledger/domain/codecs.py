@@ -11,7 +11,7 @@ times from 1978 to 3111.
 """
 
 import linecache
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -37,7 +37,7 @@ def encoder(
     `classes`: of the schema's records, in their order. `more`: a field that the class lacks, which
     is a third argument.
     """
-    return _Encoder(schema, classes, through or {}, more).made()
+    return _Encoder(schema, classes, through or {}, more).function()
 
 
 def decoder(
@@ -48,35 +48,28 @@ def decoder(
     None where it is not: cut short, too long or no UTF-8 included. `classes`: of the schema's
     records, in their order, each a NamedTuple or a TypedDict.
     """
-    return _Decoder(schema, classes, through or {}, "").made()
+    return _Decoder(schema, classes, through or {}).function()
 
 
 class _Function:
     """The source of a function of a schema, and the objects that it names."""
 
-    head: str
-
     def __init__(
-        self, schema: Mapping[str, Any], classes: tuple[type, ...], through: Through, more: str
+        self, schema: Mapping[str, Any], classes: Sequence[type], through: Through, more: str = ""
     ) -> None:
-        self.schema, self.classes, self.more = schema, iter(classes), more
+        self.schema, self.classes, self.more = schema, list(classes), more
         self.names: dict[str, Any] = {f"through_{name}": each for name, each in through.items()}
         self.lines: list[str] = []
-        self.depth = 1
-        self.count = 0
+        self.depth, self.count = 1, 0
 
-    def made(self) -> Callable[..., Any]:
-        self.write()
+    def compiled(self, arguments: str) -> Callable[..., Any]:
         name = f"<{type(self).__name__} of {self.schema['name']}.avsc>"
-        source = "\n".join([f"def made({self.head}):", *self.lines, ""])
+        source = "\n".join([f"def made({arguments}):", *self.lines, ""])
         # A traceback shows the lines, as it does those of a file.
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
         exec(compile(source, name, "exec"), self.names)  # noqa: S102 - of our own schemas alone
         function: Callable[..., Any] = self.names["made"]
         return function
-
-    def write(self) -> None:
-        raise NotImplementedError
 
     def add(self, *lines: str) -> None:
         self.lines += ["    " * self.depth + line for line in lines]
@@ -98,7 +91,9 @@ class _Function:
 
     def next_class(self, record: Mapping[str, Any]) -> tuple[type, list[str]]:
         """The class of a schema's record, and its fields. Raises LedgerError."""
-        made = next(self.classes)
+        if not self.classes:
+            raise self.unknown(f"record {record['name']}")
+        made = self.classes.pop(0)
         has = [*getattr(made, "_fields", made.__annotations__)]
         given = [*has, self.more] if self.more and record is self.schema else has
         wanted = [each["name"] for each in record["fields"]]
@@ -113,96 +108,77 @@ class _Function:
 
     def unknown(self, kind: object) -> LedgerError:
         return LedgerError(
-            f"schemas/{self.schema['name']}.avsc has type {kind}, which ledger/domain/codecs.py "
-            f"does not write {type(self).__name__.strip('_').lower()}s for. Add it there, or use "
-            "ledger/domain/avro.py for this record."
+            f"schemas/{self.schema['name']}.avsc has type {kind}, for which "
+            "ledger/domain/codecs.py has no code or no class here. Add it, or encode and decode "
+            "this record with ledger/domain/avro.py."
         )
 
 
 class _Encoder(_Function):
-    head = "row, head=b''"
+    def function(self) -> Callable[..., Any]:
+        self.names |= {name: getattr(avro, name) for name in ("ENDS", "MORE", "long", "remembered")}
+        pieces = self._record(self.schema, "row")
+        self.add(f"return b''.join((head, {', '.join(pieces)}))")
+        return self.compiled(f"row, head=b''{self.more and f', {self.more}=None'}")
 
-    def write(self) -> None:
-        self.names |= {
-            "ENDS": avro.ENDS, "MORE": avro.MORE, "long": avro.long, "remembered": avro.remembered
-        }  # fmt: skip
-        self.head += f", {self.more}=None" if self.more else ""
-        self.pieces = ["head"]
-        has_list = any("items" in each["type"] for each in self.schema["fields"])
-        if has_list:
-            self.add("parts = []")
-        self._record(self.schema, "row")
-        if has_list:
-            self._flush()
-            self.add("return b''.join(parts)")
-        else:
-            self.add(f"return b''.join(({', '.join(self.pieces)},))")
-
-    def _flush(self) -> None:
-        if self.pieces:
-            self.add(f"parts += ({', '.join(self.pieces)},)")
-            self.pieces = []
-
-    def _record(self, record: Mapping[str, Any], row: str) -> None:
+    def _record(self, record: Mapping[str, Any], row: str) -> list[str]:
+        """The expressions that are joined; what they need before is added to the lines."""
         made, has = self.next_class(record)
         names = {name: self.new() for name in has}
         if issubclass(made, tuple):
             self.add(f"{', '.join(names.values())}, = {row}")
         else:
             self.add(*(f"{names[name]} = {row}.{name}" for name in has))
+        pieces = []
         for each in record["fields"]:
             name = each["name"]
             value = names.get(name, name)
             if f"through_{name}" in self.names:
                 value = f"through_{name}({value})"
-            self._value(each["type"], value)
+            pieces += self._value(each["type"], value)
+        return pieces
 
-    def _value(self, kind: Any, value: str) -> None:
+    def _value(self, kind: Any, value: str) -> list[str]:
         match kind:
             case "string":
                 text = self.new()
                 self.add(f"{text} = {value}.encode()")
-                self.pieces += [_size(text), text]
+                pieces = [_size(text), text]
             case "bytes":
-                self.pieces += [_size(value), value]
+                pieces = [_size(value), value]
             case "int" | "long":
-                self.pieces.append(f"ENDS[n] if 0 <= (n := {value} << 1) < MORE else long({value})")
+                pieces = [f"ENDS[n] if 0 <= (n := {value} << 1) < MORE else long({value})"]
+            case {"type": "long", "logicalType": "timestamp-micros"}:
+                pieces = [f"remembered({value})"]
             case "boolean":
-                self.pieces.append(rf"b'\1' if {value} else b'\0'")
+                pieces = [rf"b'\1' if {value} else b'\0'"]
             case ["null", some]:
-                self._optional(some, value)
+                pieces = self._optional(some, value)
             case {"type": "array", "items": str()}:
                 # Here fastavro is as fast: it goes through one schema, many times.
                 write = self.new(partial(avro.encode_as, parse_schema(kind)))
-                self.pieces.append(rf"{write}({value}) if {value} else b'\0'")
+                pieces = [rf"{write}({value}) if {value} else b'\0'"]
             case {"type": "array", "items": items}:
-                self._array(items, value)
+                pieces = self._array(items, value)
             case {"type": "record"}:
-                self._record(kind, value)
-            case {"type": "long", "logicalType": "timestamp-micros"}:
-                self.pieces.append(f"remembered({value})")
+                pieces = self._record(kind, value)
             case _:
                 raise self.unknown(kind)
+        return pieces
 
-    def _optional(self, some: Any, value: str) -> None:
-        before, self.pieces = self.pieces, []
+    def _optional(self, some: Any, value: str) -> list[str]:
         piece = self.new()
         self.add(rf"{piece} = b'\0'")
         with self.under(f"if {value} is not None:"):
-            self._value(some, value)
-            self.add(rf"{piece} = b'\2' + ({') + ('.join(self.pieces)})")
-        self.pieces = [*before, piece]
+            self.add(rf"{piece} = b'\2' + ({') + ('.join(self._value(some, value))})")
+        return [piece]
 
-    def _array(self, items: Any, value: str) -> None:
-        self.pieces.append(_size(value))
-        self._flush()
-        item = self.new()
+    def _array(self, items: Any, value: str) -> list[str]:
+        made, item = self.new(), self.new()
+        self.add(f"{made} = []")
         with self.under(f"for {item} in {value}:"):
-            self._value(items, item)
-            self._flush()
-        with self.under(f"if {value}:"):
-            self.pieces = [r"b'\0'"]
-            self._flush()
+            self.add(f"{made} += ({', '.join(self._value(items, item))},)")
+        return [_size(value), f"*{made}", rf"b'\0' if {value} else b''"]
 
 
 def _size(value: str) -> str:
@@ -210,9 +186,7 @@ def _size(value: str) -> str:
 
 
 class _Decoder(_Function):
-    head = "value, at"
-
-    def write(self) -> None:
+    def function(self) -> Callable[..., Any]:
         self.names |= {"new": tuple.__new__, "of_bytes": int.from_bytes}
         self.add("eight = time = None", "try:")
         self.depth += 1
@@ -222,6 +196,7 @@ class _Decoder(_Function):
         self.depth -= 1
         # No slice is too short unnoticed: the byte after it is looked at, or the length of all.
         self.add("except (IndexError, ValueError):", "    return None")
+        return self.compiled("value, at")
 
     def _value(self, kind: Any, into: str) -> None:
         match kind:

@@ -58,8 +58,7 @@ def _check_texts(draft: Draft, accepted: Callable[[str], object]) -> Refused | N
     description = draft["description"]
     if description and (refused := _check_text("description", description, MAX_DESCRIPTION)):
         return refused
-    metadata = draft["metadata"]
-    return _check_metadata(metadata) if metadata else None
+    return _check_metadata(draft["metadata"]) if draft["metadata"] else None
 
 
 def _is_of_old(refused: Refused, reverses: str | None, accepted: Callable[[str], object]) -> bool:
@@ -100,10 +99,9 @@ def _check_metadata(metadata: Mapping[str, str]) -> Refused | None:
     if len(metadata) > MAX_METADATA:
         sentence = f"metadata has {len(metadata)} pairs; at most {MAX_METADATA} are taken."
         return Refused(Reason.FIELD_TOO_LONG, sentence, "metadata")
-    for name, text in metadata.items():
-        if not name or _CONTROL.search(name + text):
-            sentence = "metadata has an empty name or a control character; remove it."
-            return Refused(Reason.FIELD_MALFORMED, sentence, "metadata")
+    if not all(metadata) or _CONTROL.search("".join((*metadata, *metadata.values()))):
+        sentence = "metadata has an empty name or a control character; remove it."
+        return Refused(Reason.FIELD_MALFORMED, sentence, "metadata")
     size = len(metadata_text(metadata).encode())
     if size > MAX_METADATA_BYTES:
         sentence = f"metadata has {size} bytes as JSON; at most {MAX_METADATA_BYTES} are taken."

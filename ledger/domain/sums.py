@@ -7,7 +7,7 @@ stripes whose balance changed, is late, or whose newest row must be published ag
 from bisect import insort
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, islice
+from itertools import groupby, islice, takewhile
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -93,13 +93,10 @@ class Backlog:
         since = now - max(after, min(2 * self._usual, MAX_PENDING))
         if not self.batches or self._reconciled_at > since:
             return []
-        late: list[Stripe] = []
-        for batch in islice(self.batches, self._late, None):
-            if batch.since > since:
-                break
-            late += batch.totals
-            self._late += 1
-        return late
+        waiting = islice(self.batches, self._late, None)
+        late = list(takewhile(lambda batch: batch.since <= since, waiting))
+        self._late += len(late)
+        return [stripe for batch in late for stripe in batch.totals]
 
 
 class Incoming(NamedTuple):

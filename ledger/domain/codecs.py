@@ -7,7 +7,7 @@ are a LedgerError at import.
 
 A decoder reads what is usual and returns None for anything else, which fastavro reads or refuses.
 Usual are texts of up to 8,191 bytes, numbers from 0 to 63, up to 63 items of a list or map, and
-times from 1978 to 3111.
+times from 1978 to 3111. What a table alone keeps is no Avro, and packed beside the table.
 """
 
 import linecache

@@ -80,7 +80,6 @@ class Reader:
         await self.close()
 
     async def close(self) -> None:
-        """Leave the brokers."""
         await stop_quietly(self._consumer)
 
     async def bounds(

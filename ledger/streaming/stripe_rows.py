@@ -1,6 +1,7 @@
 """Stripes as bytes, the same in the table, its changelog and the stripes topic."""
 
 import struct
+from operator import attrgetter
 
 import schemas
 from ledger.domain.balance import Totals
@@ -15,6 +16,7 @@ _encode = encoder(schemas.load("Stripe"), Row, through=dict.fromkeys(_TOTALS, To
 _usual = decoder(schemas.load("Stripe"), Row, through=dict.fromkeys(_TOTALS, Totals.read))
 MARK = b"w"
 _MARK = struct.Struct(">qq32sqqq32sqqq")
+_fields = attrgetter("decisions_offset", "end", "digest", "recorded_until")
 
 
 class RowCodec:
@@ -60,15 +62,6 @@ def decode_mark(text: bytes) -> Mark:
         raise ValueError(f"a mark has {_MARK.size} bytes, not {len(text)}")
     fields = _MARK.unpack(text)
     return Mark(Watermark(*fields[:4]), Watermark(*fields[4:8]), *fields[8:])
-
-
-def _fields(watermark: Watermark) -> tuple[int, int, bytes, int]:
-    return (
-        watermark.decisions_offset,
-        watermark.end,
-        watermark.digest,
-        watermark.recorded_until,
-    )
 
 
 def key_of(stripe: Stripe) -> bytes:

@@ -189,9 +189,7 @@ class Comparison:
         self._parts: Posted | None = None
         self._ahead: dict[Stripe, Totals] | None = {}
         if mark.stream.decisions_offset > mark.compared.decisions_offset:
-            totals = {stripe: row.live for stripe, row in uncompared.items()}
-            if (side := self._side(mark.stream, totals)) is not None:
-                self._sides.add_stream(side)
+            self.add_run(mark.stream, {stripe: row.live for stripe, row in uncompared.items()})
 
     def caught_up(self) -> None:
         """The decision log was folded to its end: no row can be ahead of it."""

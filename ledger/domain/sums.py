@@ -44,8 +44,7 @@ class Backlog:
 
     def __init__(self) -> None:
         self.batches: deque[Batch] = deque()
-        self._held, self._limit = 0, MAX_AHEAD
-        self._late = 0
+        self._held, self._late, self._limit = 0, 0, MAX_AHEAD
         self._usual = self._reconciled_at = 0.0
 
     def add(self, batch: Batch) -> None:
@@ -148,7 +147,6 @@ class Sums:
 
     def receive(self, first: int, shard: int, rows: Mapping[Stripe, Row], now: float) -> None:
         """Take what this process has appended from offset `first` on, ahead of reading it."""
-        end = first + len(rows)
         unknown = [stripe for stripe in rows if stripe not in self._accounts]
         for stripe, held in zip(unknown, self._held_of(unknown), strict=True):
             self._accounts[stripe] = held or AccountStripes(rows[stripe].scale)
@@ -159,7 +157,7 @@ class Sums:
         }
         if totals:
             self._wait(first, shard, totals, now)
-        self._received[first] = end
+        self._received[first] = end = first + len(rows)
         self._received_end = max(end, self._received_end)
 
     def _is_ahead(self, place: int, shard: int, stripe: Stripe, row: Row) -> bool:
@@ -241,9 +239,7 @@ class Sums:
 
     def has_work(self, end_of: EndOf) -> bool:
         """Whether something is to be published."""
-        return self.has_due or any(
-            each.is_due(end_of(shard)) for shard, each in self._backlogs.items()
-        )
+        return self.has_due or any(self.is_due(shard, end_of(shard)) for shard in self._backlogs)
 
     def note_late(self, now: float, after: float) -> None:
         """What has waited longer than usual, and `after` seconds, is to be published as pending."""
@@ -279,9 +275,8 @@ class Sums:
     def row(self, stripe: Stripe, shard: int) -> Row:
         """The newest row of a stripe."""
         account = self.account(stripe)
-        return Row(
-            account.scale, account.latest(shard), account.posted(shard), shard in account.broken
-        )
+        live, posted = account.latest(shard), account.posted(shard)
+        return Row(account.scale, live, posted, shard in account.broken)
 
     def account(self, stripe: Stripe, scale: int = 0) -> AccountStripes:
         """The stripes of an account; `scale` if it is new."""

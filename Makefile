@@ -22,7 +22,7 @@ faults: install  ## every fault on real processes under load; writes docs/fault-
 
 fuzz: install  ## hostile input for an hour or so: FAUST_LEDGER_FUZZ_EXAMPLES a decoder, FAUST_LEDGER_HOSTILE_RECORDS
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -o faulthandler_timeout=0 \
-	  tests/property/test_properties_decoders.py tests/property/test_properties_published.py
+	  tests/property/test_properties_decoders.py tests/property/test_properties_codecs.py
 	FAUST_LEDGER_ALTERATIONS=$${FAUST_LEDGER_ALTERATIONS:-50000} \
 	  FAUST_LEDGER_ALTERATIONS_SEED=$${FAUST_LEDGER_ALTERATIONS_SEED:-$$(date +%s)} \
 	  $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/integration/test_gl_alterations.py

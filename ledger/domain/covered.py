@@ -2,7 +2,7 @@
 
 A run's stripes are published before the run is compared. So whoever knows that a shard is compared
 up to a position, and then has every stripe that was published by now, has everything of the shard
-before that position; unless a newer row has replaced one in between (`Sums.contains`).
+before that position; unless a newer row has replaced one in between (`Sums.contained`).
 """
 
 from collections.abc import Iterable
@@ -93,8 +93,7 @@ class Covered:
             sums.note_unclear()
             self._hole, self._hole_noted, self.has_hole = None, False, False
         for shard, position in enumerate(self._known):
-            if position > self._ends[shard] and sums.contains(shard, position):
-                self._ends[shard] = position
+            self._ends[shard] = max(sums.contained(shard, position), self._ends[shard])
         if self._ends == self._published and not again:
             return None
         self._published = list(self._ends)

@@ -45,7 +45,7 @@ class Backlog:
     def __init__(self) -> None:
         self.batches: deque[Batch] = deque()
         self._held, self._late, self._limit = 0, 0, MAX_AHEAD
-        self.unclear = 0
+        self._whole = self._unclear = 0
         self._usual = self._reconciled_at = 0.0
 
     def add(self, batch: Batch) -> None:
@@ -72,12 +72,22 @@ class Backlog:
         self._limit = max(MAX_AHEAD, 2 * len(seen))
 
     def note_unclear(self) -> None:
-        """Of a stripe an earlier total is missing; what waits must be compared to have it.
-
-        `unclear`: the position before which what is compared need not be contained.
-        """
+        """Of a stripe an earlier total is missing: what waits must be compared to have it."""
         if self.batches:
-            self.unclear = max(self.batches[-1].end, self.unclear)
+            self._unclear = max(self.batches[-1].end, self._unclear)
+
+    def contained(self, end: int) -> int:
+        """The position up to which every row is taken, where the shard is compared at `end`.
+
+        Rows of several runs that were folded together have totals at the end of the last one alone.
+        So where rows wait, it is the end of those that were taken last.
+        """
+        if not self.batches:
+            self._whole = max(end, self._whole)
+        # A row may wait behind those of later runs: a worker that was replaced has published it.
+        if self._whole < self._unclear or any(each.end <= self._whole for each in self.batches):
+            return 0
+        return min(end, self._whole)
 
     def is_due(self, end: int) -> bool:
         """Whether something is compared at `end`."""
@@ -91,6 +101,7 @@ class Backlog:
         while batches and batches[0].end <= end:
             self._late = max(self._late - 1, 0)
             self._held -= len(batches[0].totals)
+            self._whole = max(batches[0].end, self._whole)
             yield batches.popleft()
 
     def take_late(self, now: float, after: float) -> list[Stripe]:
@@ -254,16 +265,13 @@ class Sums:
         for backlog in self._backlogs.values():
             backlog.note_unclear()
 
-    def contains(self, shard: int, end: int) -> bool:
-        """Whether all rows of the shard before `end` are reconciled, if all were read or received.
+    def contained(self, shard: int, end: int) -> int:
+        """The position up to which the shard's rows are reconciled, if all were read or received.
 
-        The shard is compared at `end`, and `reconcile` has been called since.
+        The shard is compared at `end`, and `reconcile` was called since. 0 where it is not known.
         """
         backlog = self._backlogs.get(shard)
-        # A row may wait behind those of later runs: a worker that was replaced has published it.
-        return backlog is None or (
-            end >= backlog.unclear and not any(batch.end <= end for batch in backlog.batches)
-        )
+        return end if backlog is None else backlog.contained(end)
 
     def has_work(self, end_of: EndOf) -> bool:
         """Whether something is to be published."""

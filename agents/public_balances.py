@@ -52,6 +52,11 @@ class PublicBalances:
             self._foreign.append((self.end, end))
             self.end = end
 
+    @property
+    def has_foreign(self) -> bool:
+        """Whether there is something for `look` to pass on."""
+        return bool(self._foreign)
+
     async def look(self, take: Callable[[ConsumerRecord], None]) -> None:
         """Pass on what others have appended between our records since this was called last."""
         while self._foreign:

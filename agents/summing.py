@@ -6,6 +6,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
@@ -203,28 +204,31 @@ class BalancesPart:
                 await self._public.cover(positions)
 
     async def _publish_over_foreign(self) -> None:
-        sums, again = self._sums, set[Stripe]()
-
-        def look(record: ConsumerRecord) -> None:
-            stripe, theirs = messages.balance_in(self._runtime.codec, record)
-            if stripe is None:
-                return
-            ours = sums.balance(stripe) if sums.knows(stripe) else None
-            if theirs is None:
-                self._hidden.pop(stripe, None)
-            elif ours is None or theirs.version > ours.version:
-                self._hidden[stripe] = max(theirs.version, self._hidden.get(stripe, 0))
-                return
-            if theirs == ours:
-                again.discard(stripe)
-            elif ours is not None:
-                again.add(stripe)
-
-        await self._public.look(look)
-        await self._publish(again)
+        sums = self._sums
+        # Others may append while this publishes.
+        while self._public.has_foreign:
+            again = set[Stripe]()
+            await self._public.look(partial(self._look_at_foreign, again))
+            await self._publish(again)
         for stripe, version in list(self._hidden.items()):
             if sums.knows(stripe) and sums.balance(stripe).version >= version:
                 del self._hidden[stripe]
+
+    def _look_at_foreign(self, again: set[Stripe], record: ConsumerRecord) -> None:
+        """Note what hides ours, and put into `again` what ours must come after."""
+        stripe, theirs = messages.balance_in(self._runtime.codec, record)
+        if stripe is None:
+            return
+        ours = self._sums.balance(stripe) if self._sums.knows(stripe) else None
+        if theirs is None:
+            self._hidden.pop(stripe, None)
+        elif ours is None or theirs.version > ours.version:
+            self._hidden[stripe] = max(theirs.version, self._hidden.get(stripe, 0))
+            return
+        if theirs == ours:
+            again.discard(stripe)
+        elif ours is not None:
+            again.add(stripe)
 
     def _wake_if_due(self) -> None:
         if self._sums.has_work(self._progress.end):

@@ -6,12 +6,14 @@ such a worker has published with a higher version, because it knew of progress f
 owner's balance until the owner's is higher.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from aiokafka import ConsumerRecord
 
 from agents.runtime.runtime import Runtime
+from ledger.domain.run import Stripe
+from ledger.domain.sums import Sums
 from ledger.health.waiting import waited_for
 from ledger.streaming import messages
 from ledger.streaming.messages import Message
@@ -24,6 +26,7 @@ class PublicBalances:
         self._runtime, self._partition = runtime, partition
         self._topic, self._coverage = runtime.topics.balances.name, runtime.topics.coverage.name
         self._foreign: list[tuple[int, int]] = []
+        self._hidden: dict[Stripe, int] = {}
         self.end = 0
 
     async def open(self) -> None:
@@ -32,6 +35,7 @@ class PublicBalances:
         first, end = await log.bounds(self._topic, self._partition)
         for record in await log.last_of(self._coverage, [self._partition]):
             first = max(messages.covered_until(codec, record), first)
+        self._hidden.clear()
         self._foreign, self.end = [(first, end)] if first < end else [], end
 
     async def append(self, records: Sequence[Message]) -> None:
@@ -52,20 +56,47 @@ class PublicBalances:
             self._foreign.append((self.end, end))
             self.end = end
 
-    @property
-    def has_foreign(self) -> bool:
-        """Whether there is something for `look` to pass on."""
-        return bool(self._foreign)
+    async def outrank(
+        self,
+        sums: Sums,
+        publish: Callable[[set[Stripe]], Awaitable[None]],
+        forget: Callable[[], None],
+    ) -> bool:
+        """Publish ours again where another's older balance came last.
 
-    async def look(self, take: Callable[[ConsumerRecord], None]) -> None:
-        """Pass on what others have appended between our records since this was called last."""
+        False while a balance of somebody else has a higher version than ours. `forget` is called
+        now and then, for `sums` keeps what was looked up.
+        """
+        # Others may append while this publishes.
         while self._foreign:
-            await waited_for(partial(self._read, take), f"read {self._topic}")
+            again = set[Stripe]()
+            await waited_for(partial(self._look, sums, again, forget), f"read {self._topic}")
             self._foreign.pop(0)
+            await publish(again)
+        for stripe, version in list(self._hidden.items()):
+            if sums.knows(stripe) and sums.balance(stripe).version >= version:
+                del self._hidden[stripe]
+        return not self._hidden
 
-    async def _read(self, take: Callable[[ConsumerRecord], None]) -> None:
+    async def _look(self, sums: Sums, again: set[Stripe], forget: Callable[[], None]) -> None:
         start, end = self._foreign[0]
         async for records in self._runtime.log.read(self._topic, self._partition, start, end):
             for record in records:
-                take(record)
+                self._look_at(sums, record, again)
             self._foreign[0] = records[-1].offset + 1, end
+            forget()
+
+    def _look_at(self, sums: Sums, record: ConsumerRecord, again: set[Stripe]) -> None:
+        stripe, theirs = messages.balance_in(self._runtime.codec, record)
+        if stripe is None:
+            return
+        ours = sums.balance(stripe) if sums.knows(stripe) else None
+        if theirs is None:
+            self._hidden.pop(stripe, None)
+        elif ours is None or theirs.version > ours.version:
+            self._hidden[stripe] = max(theirs.version, self._hidden.get(stripe, 0))
+            return
+        if theirs == ours:
+            again.discard(stripe)
+        elif ours is not None:
+            again.add(stripe)

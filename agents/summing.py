@@ -6,7 +6,6 @@
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
@@ -50,7 +49,6 @@ class BalancesPart:
         self._lock = asyncio.Lock()
         self._covered = Covered()
         self._public = PublicBalances(runtime, partition)
-        self._hidden: dict[Stripe, int] = {}
         self._publishing = Coalescer(self._publish_due, name=f"balances {partition}")
 
     # Opening.
@@ -60,7 +58,6 @@ class BalancesPart:
         async with self._lock:
             # Before progress is read: whoever published there counted on what that has.
             await waited_for(self._public.open, f"look up the balances of {self._partition}")
-            self._hidden.clear()
             await self._progress.loaded(self._runtime.membership.generation)
             await waited_for(self._catch_up, f"restore the balances of {self._partition}")
             return self._sums.read
@@ -196,39 +193,11 @@ class BalancesPart:
             if positions is None:
                 return
             # 2 Balances that another worker's older one came after.
-            await self._publish_over_foreign()
-            # 3 Coverage, unless another worker's balance hides one of ours.
-            if self._hidden:
-                self._covered.take_back()
-            else:
+            if await self._public.outrank(self._sums, self._publish, self._forget):
+                # 3 Coverage, unless another worker's balance hides one of ours.
                 await self._public.cover(positions)
-
-    async def _publish_over_foreign(self) -> None:
-        sums = self._sums
-        # Others may append while this publishes.
-        while self._public.has_foreign:
-            again = set[Stripe]()
-            await self._public.look(partial(self._look_at_foreign, again))
-            await self._publish(again)
-        for stripe, version in list(self._hidden.items()):
-            if sums.knows(stripe) and sums.balance(stripe).version >= version:
-                del self._hidden[stripe]
-
-    def _look_at_foreign(self, again: set[Stripe], record: ConsumerRecord) -> None:
-        """Note what hides ours, and put into `again` what ours must come after."""
-        stripe, theirs = messages.balance_in(self._runtime.codec, record)
-        if stripe is None:
-            return
-        ours = self._sums.balance(stripe) if self._sums.knows(stripe) else None
-        if theirs is None:
-            self._hidden.pop(stripe, None)
-        elif ours is None or theirs.version > ours.version:
-            self._hidden[stripe] = max(theirs.version, self._hidden.get(stripe, 0))
-            return
-        if theirs == ours:
-            again.discard(stripe)
-        elif ours is not None:
-            again.add(stripe)
+            else:
+                self._covered.take_back()
 
     def _wake_if_due(self) -> None:
         if self._sums.has_work(self._progress.end):

@@ -27,7 +27,7 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
     "Publish and read": {
         "publish": "publish.publish",
         "balances": "read.print_balances",
-        "trial-balance": "read.print_trial_balance",
+        "trial-balance": "trial_balance.print_trial_balance",
         "rejects": Group(
             "List refused transactions, and send them again.",
             {"list": "rejects.list_rejects", "replay": "rejects.replay_rejects"},

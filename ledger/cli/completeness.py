@@ -115,7 +115,7 @@ def _shard(found: Completeness, each: Position) -> dict[str, Any]:
 
 
 def print_completeness(report: CompletenessReport, *, as_json: bool) -> None:
-    """Print it below the answer; with --json, what is missing goes to stderr."""
+    """Print it below a table; in a format for programs, what is missing goes to stderr."""
     for sentence in report.sentences():
         if not as_json:
             print(sentence)
@@ -144,8 +144,8 @@ async def of_ledger(
 
 
 async def of_stream(
-    settings: "Settings", read: Callable[[], Awaitable[list[dict[str, Any]]]]
-) -> tuple[list[dict[str, Any]], CompletenessReport]:
+    settings: "Settings", read: Callable[[], Awaitable[T]]
+) -> tuple[T, CompletenessReport]:
     """The result of `read`, from the live balances, and its completeness.
 
     What is compared and published is counted. Waits as `of_ledger` does.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from ledger.clock import now
 from ledger.errors import SettingsError
 from ledger.hiding import hidden
 from ledger.terminal import console, plain_lines, print_table
@@ -165,20 +166,29 @@ def meter(what: str, total: int | None, *, in_bytes: bool = False) -> Iterator[M
 
 
 def time_option(text: str, name: str) -> int:
-    """Microseconds since 1970 of the option `name`: RFC 3339, or a date for its first instant, UTC.
+    """Microseconds since 1970 of the option `name`: RFC 3339, now, or a date for its start in UTC.
 
     Anything else, and a time outside the years of a ledger, is a usage error.
     """
+    if text == "now":
+        return now()
     from ledger.client.lines import parse_time
-    from ledger.domain.transaction import EARLIEST, LATEST
 
     found = parse_time(text if "T" in text.upper() or " " in text else f"{text}T00:00:00Z")
     if isinstance(found, str):
-        raise typer.BadParameter(f"{text!r} {found}; or give a date, 2024-05-01.", param_hint=name)
-    if not EARLIEST <= found <= LATEST:
+        sentence = f"{text!r} {found}; or give a date, 2024-05-01, or now."
+        raise typer.BadParameter(sentence, param_hint=name)
+    return micros_in_range(found, text, name)
+
+
+def micros_in_range(micros: int, text: str, name: str) -> int:
+    """`micros`, which `text` of the option `name` gave; a usage error outside a ledger's years."""
+    from ledger.domain.transaction import EARLIEST, LATEST
+
+    if not EARLIEST <= micros <= LATEST:
         sentence = f"{text!r} is out of range: a ledger takes the years 1900 to 2199."
         raise typer.BadParameter(sentence, param_hint=name)
-    return found
+    return micros
 
 
 def optional_time(text: str | None, name: str) -> int | None:
@@ -192,15 +202,20 @@ def require_order(start: int | None, end: int | None) -> None:
         raise typer.BadParameter("is not after --from, so nothing is between.", param_hint="--to")
 
 
-def require_choice(given: str, known: Collection[str], name: str, what: str) -> None:
-    """A usage error unless `given`, a value of the option `name`, is in `known`, called `what`."""
+def require_choice(
+    given: str, known: Collection[str], name: str, what: str, *, listed: bool = True
+) -> None:
+    """A usage error unless `given`, a value of the option `name`, is in `known`, called `what`.
+
+    The message has the known ones, if they are to be `listed`.
+    """
     if given in known:
         return
     from ledger.settings_sources import nearest
 
-    alike = nearest(given, known)
+    rest = f" There are: {', '.join(known)}." if listed else ""
     raise typer.BadParameter(
-        f"{given!r} is no {what}.{alike} There are: {', '.join(known)}.", param_hint=name
+        f"{given!r} is no {what}.{nearest(given, known)}{rest}", param_hint=name
     )
 
 

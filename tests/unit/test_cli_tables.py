@@ -28,7 +28,7 @@ COLUMNS = [
     Column("posted", "posted", "amount"),
     Column("pending", "pending", "amount", drop=1, if_zero=True),
     Column("debits", "debits", "amount", drop=3),
-    Column("credits", "credits", "amount", drop=4),
+    Column("credits", "credits", "amount", drop=3),
     Column("entries", "entries", "count", drop=2),
     Column("status", "status", "text"),
 ]
@@ -55,7 +55,7 @@ def shown(rows, width, columns=COLUMNS, *, on_terminal=True):
         (144, []),
         (143, ["pending"]),
         (134, ["pending", "entries"]),
-        (120, ["pending", "debits", "entries"]),
+        (120, ["pending", "debits", "credits", "entries"]),
         (80, ["pending", "debits", "credits", "entries"]),
         (60, ["pending", "debits", "credits", "entries"]),
     ],

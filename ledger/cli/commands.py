@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import typer
 
+from ledger.cli.completion import BY_OPTION
 from ledger.cli.help import Command, CommandGroup
 
 
@@ -140,7 +141,18 @@ def _load(name: str, place: str | Group) -> Any:
     app.command(name, cls=Command)(getattr(import_module(f"ledger.cli.{module}"), function))
     command = typer.main.get_command(app)
     command.help = reflowed(command.help)
+    for param in command.params:
+        _complete_values(param)
     return command
+
+
+def _complete_values(param: Any) -> None:
+    """Let the shell complete an option's values by its name, unless the option itself does."""
+    for name in param.opts:
+        if name in BY_OPTION and param._custom_shell_complete is None:
+            # typer has no public way once an option is made.
+            complete = typer.main.get_param_completion(BY_OPTION[name])
+            typer.core._typer_param_setup_autocompletion_compat(param, autocompletion=complete)
 
 
 def reflowed(text: str | None) -> str:

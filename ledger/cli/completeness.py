@@ -1,6 +1,5 @@
 """Whether balances and the trial balance count everything, and if not, which shards lack what."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -133,6 +132,8 @@ async def of_ledger(
 
     Waits up to PATIENCE_SECONDS for what the log has and the general ledger does not have yet.
     """
+    import asyncio
+
     from ledger.client.ends import completeness_of
 
     ends, why = await _log_ends(settings, asked)
@@ -150,6 +151,8 @@ async def of_stream(
 
     What is compared and published is counted. Waits as `of_ledger` does.
     """
+    import asyncio
+
     from ledger.client.ends import completeness_of
 
     asked = Asked()
@@ -174,6 +177,8 @@ async def _log_ends(settings: "Settings", asked: Asked) -> "tuple[LogEnds | None
     For a recorded time that has only just passed it first waits until the brokers' clocks have
     passed it too.
     """
+    import asyncio
+
     from ledger.client.ends import CLOCK_MARGIN, log_ends
 
     since = now() - (asked.as_of or 0)
@@ -222,6 +227,8 @@ async def _until_published(sources: "Sources") -> list[str]:
 
 async def _poll(look: Callable[[], Awaitable[T]], is_done: Callable[[T], bool]) -> T:
     """The first result of `look` that is done, or the one after PATIENCE_SECONDS."""
+    import asyncio
+
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         found = await look()

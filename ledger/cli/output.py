@@ -53,8 +53,8 @@ Reason = Annotated[
 
 def settings_for(data_dir: Path | None) -> "Settings":
     """The settings of this command. Loopback addresses are excluded from an HTTP proxy."""
+    from ledger.proxies import around_proxies
     from ledger.settings import STACK_FILE, load
-    from ledger.stack.prepare import around_proxies
 
     os.environ.update(around_proxies())
     settings = load(data_dir)

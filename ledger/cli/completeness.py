@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ledger.cli.output import open_sources, print_note
+from ledger.cli.output import open_stream, print_note
 from ledger.clock import now
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.errors import LedgerError
 
 if TYPE_CHECKING:
-    from ledger.audit.reading import Sources
+    from ledger.audit.reading import StreamSources
     from ledger.client.ends import LogEnds
     from ledger.domain.run import Watermark
     from ledger.gl.books import BalanceSnapshot
@@ -159,7 +159,7 @@ async def of_stream(
     ends, why = await _log_ends(settings, asked)
     marks: Marks = {}
     if ends is not None:
-        async with open_sources(settings) as sources:
+        async with open_stream(settings) as sources:
             try:
                 async with asyncio.timeout(3 * PATIENCE_SECONDS):
                     look = partial(_compared, sources)
@@ -207,11 +207,11 @@ async def _until_level(
     )
 
 
-async def _compared(sources: "Sources") -> Marks:
+async def _compared(sources: "StreamSources") -> Marks:
     return dict(enumerate(await sources.progress()))
 
 
-async def _until_published(sources: "Sources") -> list[str]:
+async def _until_published(sources: "StreamSources") -> list[str]:
     """Wait until every stripe is in a published balance; a sentence if some are not in time."""
     ends = await sources.stripes_ends()
 

@@ -27,7 +27,7 @@ from ledger.terminal import console, plain_lines, print_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ledger.audit.reading import Sources
+    from ledger.audit.reading import Sources, StreamSources
     from ledger.domain.run import Refusal
     from ledger.settings import Settings
 
@@ -95,6 +95,19 @@ async def open_sources(settings: "Settings") -> "AsyncIterator[Sources]":
 
     settings = await as_founded(settings)
     sources = Sources.of(settings, PostgresJournal(settings.database_url))
+    try:
+        yield sources
+    finally:
+        await sources.close()
+
+
+@asynccontextmanager
+async def open_stream(settings: "Settings") -> "AsyncIterator[StreamSources]":
+    """The positions that the topics have, without the general ledger."""
+    from ledger.audit.reading import StreamSources
+    from ledger.client.shards import as_founded
+
+    sources = StreamSources.of_progress(await as_founded(settings))
     try:
         yield sources
     finally:

@@ -139,14 +139,6 @@ def print_rows(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) ->
     )
 
 
-def print_sums(sums: Mapping[str, Mapping[str, str]]) -> None:
-    """Print debits and credits by currency."""
-    print_rows(
-        {"currency": "left", "debits": "right", "credits": "right"},
-        [{"currency": code, **sides} for code, sides in sums.items()],
-    )
-
-
 def errors() -> "Console":
     """A rich console on stderr."""
     return console(sys.stderr)

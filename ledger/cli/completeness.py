@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ledger.cli.output import open_stream, print_note
+from ledger.cli.output import open_stream, print_note, print_sentence
 from ledger.clock import now
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.errors import LedgerError
@@ -117,7 +117,7 @@ def print_completeness(report: CompletenessReport, *, as_json: bool) -> None:
     """Print it below a table; in a format for programs, what is missing goes to stderr."""
     for sentence in report.sentences():
         if not as_json:
-            print(sentence)
+            print_sentence(sentence)
         elif not report.complete:
             print_note(sentence)
 

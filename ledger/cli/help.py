@@ -1,14 +1,14 @@
 """The text of --help: plain, in groups, folded to a terminal and not at all in a pipe."""
 
 import re
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from ledger.terminal import columns_of, folded
 
 NAMES = 32
 """Columns for the names of options; the help of a longer one begins on the next line."""
@@ -35,8 +35,8 @@ class CommandGroup(TyperGroup):
 
 
 def width() -> int:
-    """Columns of the terminal, at least 20; of a pipe more than any line has."""
-    return max(shutil.get_terminal_size().columns, 20) if sys.stdout.isatty() else 1_000_000
+    """Columns of the terminal; of a pipe more than any line has."""
+    return columns_of(sys.stdout)
 
 
 def _lines(command: Any, ctx: Any) -> Iterator[str]:
@@ -44,7 +44,7 @@ def _lines(command: Any, ctx: Any) -> Iterator[str]:
     yield " ".join(command.get_usage(ctx).split())
     for paragraph in (command.help or "").split("\n\n"):
         yield ""
-        yield from _folded(paragraph, width())
+        yield from folded(paragraph, width())
     params = [each for each in command.get_params(ctx) if not getattr(each, "hidden", False)]
     for title, kind in (("Arguments", "argument"), ("Options", "option")):
         rows = [_described(each, ctx) for each in params if each.param_type_name == kind]
@@ -80,17 +80,13 @@ def _section(title: str, rows: Sequence[Row], indent: int) -> Iterator[str]:
     yield ""
     yield typer.style(f"{title}:", bold=True)
     for name, text in rows:
-        first, *others = _folded(text, width() - indent) or [""]
+        first, *others = folded(text, width() - indent) or [""]
         if len(name) > _room():
             yield f"  {name}"
             yield f"{'':{indent}}{first}"
         else:
             yield f"{f'  {name}':{indent}}{first}".rstrip()
         yield from (f"{'':{indent}}{each}" for each in others)
-
-
-def _folded(text: str, columns: int) -> list[str]:
-    return textwrap.wrap(text, columns, break_long_words=False, break_on_hyphens=False)
 
 
 def _described(param: Any, ctx: Any) -> tuple[str, str]:

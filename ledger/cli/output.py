@@ -15,14 +15,14 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 
 from ledger.clock import now
 from ledger.errors import SettingsError
 from ledger.hiding import hidden
-from ledger.terminal import console, plain_lines, print_table
+from ledger.terminal import columns_of, console, folded, plain_lines, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -129,6 +129,12 @@ def print_note(text: str) -> None:
     """Print lines on stderr, without passwords or control characters."""
     # Not typer's echo, which writes UTF-8 where ASCII was asked for.
     print(plain_lines(hidden(text)), file=sys.stderr, flush=True)
+
+
+def print_sentence(text: str, file: TextIO | None = None) -> None:
+    """Print a sentence on `file` or stdout, folded between words on a terminal."""
+    out = sys.stdout if file is None else file
+    print(*folded(plain_lines(text), columns_of(out)), sep="\n", file=out, flush=file is not None)
 
 
 def print_rows(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from ledger.cli.output import (
     AsJson,
     DataDir,
     print_note,
+    print_sentence,
     require_choice,
     run,
     settings_for,
@@ -166,7 +167,7 @@ def print_moment(moment: Moment, form: Format | None) -> None:
     if moment.sentence is None:
         return
     if form is Format.TABLE:
-        print(moment.sentence)
+        print_sentence(moment.sentence)
     elif moment.is_date:
         print_note(moment.sentence)
 

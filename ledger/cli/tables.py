@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from ledger.cli.output import print_json, print_note
+from ledger.cli.output import print_json, print_note, print_sentence
 from ledger.terminal import UNLIMITED, console, plain, print_table, total_width, widths_of
 
 if TYPE_CHECKING:
@@ -110,9 +110,10 @@ def _print_table(columns: Sequence[Column], rows: Sequence[Row], on: "Console") 
     )
     left_out = [each.title for each in columns if each not in kept]
     if left_out:
-        print_note(
+        print_sentence(
             f"Left out because the terminal is narrow: {', '.join(left_out)}. --format csv and a "
-            "wider terminal have them."
+            "wider terminal have them.",
+            sys.stderr,
         )
 
 

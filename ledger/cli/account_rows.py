@@ -8,7 +8,7 @@ from ledger.domain.account import on_normal_side
 
 if TYPE_CHECKING:
     from ledger.domain.balance import Balance
-    from ledger.gl.journal import BalanceRow
+    from ledger.gl.books import BalanceRow
 
 WORST_FIRST = ("break", "pending", "posted", "reconciled")
 """Statuses; a sum has the worst of what it sums."""

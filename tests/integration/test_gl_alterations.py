@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.integration.gl_database"]
 
 SHARDS = 4
-COUNT = int(os.environ.get("FAUST_LEDGER_ALTERATIONS", "800"))
+COUNT = int(os.environ.get("FAUST_LEDGER_ALTERATIONS", "2000"))
 SEED = int(os.environ.get("FAUST_LEDGER_ALTERATIONS_SEED", "20261130"))
 REFUSED = ("42501", "22", "23")
 """The states of a statement that the database refuses: no right to it, a value, a rule."""

@@ -11,6 +11,7 @@ from agents.clock_limit import ClockLimit
 from agents.deciding import IntakeShard
 from agents.folding import Folding
 from agents.posting import PostingShard
+from agents.public_balances import PublicBalances
 from agents.reconciliation import ReconciliationShard
 from agents.runtime import app
 from agents.runtime.run_consumer import RunConsumer
@@ -197,9 +198,6 @@ MUTANTS = {
     "coverage counts totals that later ones have replaced": Mutant(
         Backlog, "_keep_latest", "self.note_unclear()", "pass"
     ),
-    "coverage counts what compaction has left out before it was opened": Mutant(
-        BalancesPart, "_catch_up", "sums.note_unclear()", "pass"
-    ),
     "coverage counts what a newer row was received before": Mutant(
         Sums, "_is_ahead", "self._backlogs[shard].note_unclear()", "pass"
     ),
@@ -208,6 +206,18 @@ MUTANTS = {
     ),
     "coverage is published before its balances": Mutant(
         BalancesPart, "cover", "await self._publish_all()", "pass"
+    ),
+    "an older balance that came last stays": Mutant(
+        PublicBalances, "_look_at", "again.add(stripe)", "pass"
+    ),
+    "a balance of a worker that was replaced hides what is covered": Mutant(
+        PublicBalances, "outrank", "return not self._hidden", "return True"
+    ),
+    "coverage counts rows that were folded together": Mutant(
+        Backlog, "contained", "return min(end, self._whole)", "return end"
+    ),
+    "coverage counts a row that waits behind later ones": Mutant(
+        Backlog, "contained", "any(each.end <= self._whole for each in self.batches)", "False"
     ),
     "coverage is published once": Mutant(
         Balances, "publish_coverage", "time.monotonic() - looked > COVERED_EACH", "False"

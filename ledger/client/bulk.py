@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ledger.client import lines
-from ledger.client.appender import Receipt
 from ledger.client.past import Past, already_in_ledger, with_time_of
 from ledger.client.publisher import Publisher
+from ledger.client.receipt import Receipt
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft
 from ledger.gl.journal import Accepted

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Self
 from aiokafka import ConsumerRecord, TopicPartition
 from pyroaring import BitMap64
 
-from ledger.client.appender import Receipt
 from ledger.client.partitions import ledger_partitions
+from ledger.client.receipt import Receipt
 from ledger.client.records import Records
 from ledger.domain.run import Refusal, Watermark
 from ledger.domain.valid_run import ValidRun

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ledger.client.appender import RECORD_BYTES, PartitionAppender, Receipt
+from ledger.client.appender import PartitionAppender
+from ledger.client.checking import RECORD_BYTES
 from ledger.client.partitions import ledger_partitions
+from ledger.client.receipt import Receipt
 from ledger.domain.partition import partition_of
 from ledger.settings import Settings
 from ledger.streaming.log import Log

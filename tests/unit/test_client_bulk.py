@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.client import lines
-from ledger.client.appender import PublishFailed, Receipt
 from ledger.client.bulk import Feed, Splitter, first_without_time, lines_of
+from ledger.client.receipt import PublishFailed, Receipt
 from ledger.domain.policy import DAY
 from ledger.domain.refusal import Reason, Refused
 from ledger.gl.journal import Accepted

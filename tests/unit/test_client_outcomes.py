@@ -7,8 +7,8 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.client.appender import Receipt
 from ledger.client.outcomes import OpenBreak, OutcomeWatch, _ShardOutcomes
+from ledger.client.receipt import Receipt
 from ledger.client.records import Records
 from ledger.domain.refusal import Reason
 from ledger.domain.run import Watermark

@@ -26,6 +26,7 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
     },
     "Publish and read": {
         "publish": "publish.publish",
+        "check": "check.check",
         "balances": "read.print_balances",
         "trial-balance": "read.print_trial_balance",
         "rejects": Group(

@@ -7,7 +7,8 @@ from ledger.cli.output import print_note
 from ledger.clock import now
 
 if TYPE_CHECKING:
-    from ledger.cli.publish import Input, PublishRequest
+    from ledger.cli.line_input import Input
+    from ledger.cli.publish import PublishRequest
     from ledger.client.past import Past
     from ledger.settings import Settings
 
@@ -48,8 +49,8 @@ async def is_undatable(request: "PublishRequest", source: "Input", past: "Past")
     why = _too_old(source, past.window) if request.check else None
     if why is None and is_known:
         return False
-    number = await first_without_time(source.stream)
-    source.stream.seek(0)
+    number = await first_without_time(source.lines())
+    source.rewind()
     if number is None:
         return False
     if why:

@@ -219,7 +219,7 @@ def test_incident(ledger):
 def test_rejects(ledger):
     # One of them twice, as a producer does that tries again.
     rows = ledger.publish(2, "RUNBOOK.COIN", "--no-check")
-    ledger.publish_rows(rows[:1], "--no-check", "--wait")
+    ledger.publish_rows(rows[:1], "--no-check", "--wait", code=1)
     ledger.follow("rejects.md")
     ledger.entry.times += 1
 

@@ -226,7 +226,7 @@ def test_a_files_own_time_makes_publishing_it_again_a_repetition(
     assert refused.json["published"] == 0
     assert "--created-at now" in refused.err
     # Without the check here, the service says the same.
-    unchecked = publish("--no-check", age=31 * day)
+    unchecked = publish("--no-check", age=31 * day, code=1)
     assert (unchecked.json["published"], unchecked.json["rejected"]) == (1, 1)
     assert "TOO_LATE" in unchecked.err
 

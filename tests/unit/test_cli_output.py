@@ -19,7 +19,7 @@ from ledger.cli import rejects, settings_command
 from ledger.cli.completeness import CompletenessReport
 from ledger.cli.main import app
 from ledger.cli.output import print_note, time_option
-from ledger.cli.publish import _report
+from ledger.cli.publish_report import summary_of
 from ledger.cli.read import as_row, is_under, totals
 from ledger.client.bulk import LineCounts
 from ledger.client.outcomes import Tally
@@ -165,14 +165,17 @@ def test_an_unknown_end_of_the_log_is_not_complete():
 
 
 def test_the_publish_report_has_nulls_without_wait():
-    counts = LineCounts(lines=5, published=3, refused=2)
+    counts = LineCounts(lines=8, published=6, refused=2)
     names = ["lines", "published", "accepted", "rejected", "duplicates", "reconciled", "seconds"]
-    names.append("voided")
-    unknown = _report(counts, None, 1.23456)
+    names += ["voided", "not_sent", "refused_by_ledger", "undecided"]
+    unknown = summary_of(counts, None, 1.23456)
     assert list(unknown) == names
-    assert list(unknown.values()) == [5, 3, None, 2, None, None, 1.235, None]
+    assert list(unknown.values()) == [8, 6, None, 2, None, None, 1.235, None, 2, None, None]
     tally = Tally(accepted=1, duplicates=1, rejected=1, reconciled=1, voided=2)
-    assert list(_report(counts, tally, 1).values()) == [5, 3, 1, 3, 1, 1, 1, 2]
+    known = summary_of(counts, tally, 1)
+    assert list(known.values()) == [8, 6, 1, 3, 1, 1, 1, 2, 2, 1, 1]
+    once = ("not_sent", "accepted", "duplicates", "refused_by_ledger", "voided", "undecided")
+    assert sum(known[name] for name in once) == known["lines"]
 
 
 def test_rejects_have_bytes_as_text_or_base64():

@@ -31,7 +31,7 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "trial-balance": "read.print_trial_balance",
         "rejects": Group(
             "List refused transactions, and send them again.",
-            {"list": "rejects.list_rejects", "replay": "rejects.replay_rejects"},
+            {"list": "rejects.list_rejects", "replay": "rejects_replay.replay_rejects"},
         ),
     },
     "Check": {"reconcile": "reconcile.reconcile_ledger", "verify": "verify.print_findings"},

@@ -1,5 +1,6 @@
 """Whether lines without created_at may be given one: only if no repetition can be new money."""
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from ledger.clock import now
 if TYPE_CHECKING:
     from ledger.cli.line_input import Input
     from ledger.cli.publish import PublishRequest
-    from ledger.client.past import Past
+    from ledger.client.past import IdLookup, Past
     from ledger.settings import Settings
 
 TOO_OLD = (
@@ -21,9 +22,15 @@ TOO_OLD = (
 
 def open_past(settings: "Settings", stack: AsyncExitStack) -> "Past":
     """The `Past` of this ledger; it connects to the database at the first question."""
+    from ledger.client.past import Past
+
+    return Past(settings, connector(settings, stack), clock=now)
+
+
+def connector(settings: "Settings", stack: AsyncExitStack) -> "Callable[[], IdLookup]":
+    """What connects to the general ledger, or raises LedgerError; `stack` closes the connection."""
     from sqlalchemy.exc import ArgumentError
 
-    from ledger.client.past import Past
     from ledger.gl.journal import JournalUnavailable
     from ledger.gl.postgresql import PostgresJournal
 
@@ -35,7 +42,7 @@ def open_past(settings: "Settings", stack: AsyncExitStack) -> "Past":
         stack.callback(found.close)
         return found
 
-    return Past(settings, journal, clock=now)
+    return journal
 
 
 async def is_undatable(request: "PublishRequest", source: "Input", past: "Past") -> bool:

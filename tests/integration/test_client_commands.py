@@ -17,6 +17,7 @@ from tests.commands import faust_ledger, interpreted
 from tests.waiting import PATIENCE
 
 CASH = "assets:cash:command-tests"
+NO_DATABASE = "postgresql+psycopg://nobody@127.0.0.1:1/none"
 COUNTS = ("lines", "published", "accepted", "rejected", "duplicates", "reconciled")
 
 
@@ -158,6 +159,42 @@ def test_csv_is_published_as_json_lines_are(cli, new_id, tmp_path):
     assert [row["posted"] for row in cli("balances", account, "--json").rows] == ["1234.50"]
     again = cli(*words, "--allow-rejects")
     assert counts(again.json) == (2, 1, 0, 1, 1, 0)
+
+
+def test_refusals_are_listed_with_the_transaction_and_whether_it_was_accepted_since(
+    publish, cli, new_id, jsonl
+):
+    account, mended, left = f"liabilities:{new_id('rejects')}", new_id(), new_id()
+    metadata = {"producer": new_id("team")}
+    wrong = [line(name, account, "1.234", metadata=metadata) for name in (mended, left)]
+    words = ("--wait", "--timeout", PATIENCE)
+    publish(wrong, "--no-check", *words, code=1)
+    publish([line(mended, account, "1.23")], *words)
+    listed = ("rejects", "list", "--producer", metadata["producer"])
+    first, second = cli(*listed, "--json").rows
+    assert [first["transaction_id"], second["transaction_id"]] == [mended, left]
+    assert (first["accepted_since"], second["accepted_since"]) == (True, False)
+    assert first["accepted"]["offset"] > first["offset"]
+    assert second["accepted"] is None
+    assert second["transaction"]["entries"] == wrong[1]["entries"]
+    assert second["transaction"]["metadata"] == metadata
+    assert second["value_base64"], "as before"
+    # What is listed can be corrected and published.
+    corrected = json.dumps(second["transaction"]).replace("1.234", "1.23")
+    sent = cli("publish", "-", "--json", *words, stdin=corrected)
+    assert sent.json["accepted"] == 1
+    by_log = cli(*listed, "--json", FAUST_LEDGER_DATABASE_URL=NO_DATABASE).rows
+    assert [row["accepted_since"] for row in by_log] == [True, True], "the decision log has it"
+    table = cli(*listed, "--account", "liabilities", "--id", left).out
+    assert left in table
+    assert mended not in table
+    assert "yes" in table
+    header, row = cli(*listed, "--id", left, "--format", "csv").out.splitlines()
+    assert header.startswith("recorded_at,shard,offset,transaction_id,key,code,field,since,reason")
+    assert f",{left},{left},TOO_MANY_DECIMALS,entries[0].amount,yes," in row
+    nothing = cli(*listed, "--code", "TOO_LATE")
+    assert nothing.err == "No refusal matches what was asked for.\n"
+    assert cli(*listed, "--account", "liabilities:nobody", "--json").rows == []
 
 
 def test_an_old_file_is_refused_with_advice(publish, new_id):

@@ -23,6 +23,7 @@ from ledger.cli.publish_report import summary_of
 from ledger.cli.read import as_row, is_under, totals
 from ledger.client.bulk import LineCounts
 from ledger.client.outcomes import Tally
+from ledger.client.rejects import Rejected
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.gl.journal import BalanceRow
@@ -271,19 +272,19 @@ def test_control_characters_of_producers_are_spelt_out(capsys):
     assert printed.err == f"one\n{plainly}\n"
 
 
-def test_listing_the_newest_rejects_takes_little_memory(monkeypatch):
+def test_listing_the_newest_rejects_takes_little_memory():
     """After a flood all of them may not fit in memory."""
 
-    async def found(settings, code):
+    async def found():
         for offset in range(100_000):
-            yield {"recorded_at": offset // 7, "shard": 0, "offset": offset, "code": "X",
+            row = {"recorded_at": offset // 7, "shard": 0, "offset": offset, "code": "X",
                    "reason": "", "field": "", "transaction_id": None, "key": None,
                    "value": bytes(1_000)}  # fmt: skip
+            yield Rejected(row, None)
 
-    monkeypatch.setattr(rejects, "_rejects", found)
     tracemalloc.start()
-    newest = asyncio.run(rejects.refused(None, None, 3))
+    newest = asyncio.run(rejects.newest(found(), 3))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert [row["offset"] for row in newest] == [99_997, 99_998, 99_999]
+    assert [each.row["offset"] for each in newest] == [99_997, 99_998, 99_999]
     assert most < 4_000_000

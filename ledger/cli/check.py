@@ -36,7 +36,7 @@ from ledger.cli.publish import (
 from ledger.clock import now
 
 if TYPE_CHECKING:
-    from ledger.client.bulk import LineOutcome
+    from ledger.client.receipt import LineOutcome
     from ledger.settings import Settings
 
 ALWAYS = "whether an id is that of an accepted transaction; what a reversal reverses"
@@ -105,7 +105,7 @@ def _ledger(data_dir: Path | None, *, offline: bool) -> Ledger:
 async def _check(request: PublishRequest, ledger: Ledger, *, as_json: bool) -> int:
     began = time.monotonic()
     async with AsyncExitStack() as stack:
-        source = await open_input(request.file, request.csv, spool=True)
+        source = await open_input(request.file, request.csv, spool=False)
         stack.callback(source.close)
         checked = _Checked(stack.enter_context(OutcomeLines(request.outcomes)))
         if ledger.why is None:

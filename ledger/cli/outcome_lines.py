@@ -15,9 +15,8 @@ import typer
 from ledger.cli.streams import OutputFailed
 
 if TYPE_CHECKING:
-    from ledger.client.bulk import LineOutcome
     from ledger.client.outcomes import OutcomeWatch
-    from ledger.client.receipt import Receipt
+    from ledger.client.receipt import LineOutcome, Receipt
     from ledger.domain.run import Refusal
 
 VALID, PUBLISHED, REFUSED, UNKNOWN = "valid", "published", "refused", "unknown"

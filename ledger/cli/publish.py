@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -33,9 +33,11 @@ from ledger.clock import now
 from ledger.errors import LedgerError
 
 if TYPE_CHECKING:
-    from ledger.client.bulk import LineCounts, LineOutcome, Row
+    from ledger.client.bulk import LineCounts, Row
+    from ledger.client.outcomes import Tally
     from ledger.client.past import Past
     from ledger.client.publisher import Publisher
+    from ledger.client.receipt import LineOutcome
     from ledger.domain.run import Refusal
     from ledger.settings import Settings
 
@@ -181,10 +183,15 @@ async def _publish(request: PublishRequest, settings: "Settings", *, as_json: bo
         print_summary(
             summary, tally if sent else None, done=done, quiet=request.outcomes is sys.stdout
         )
-    refused = summary["rejected"] and not request.allow_rejects
-    if not sent or refused or (tally is not None and (tally.breaks or tally.voided)):
+    if not sent or _is_finding(request, summary, tally):
         return FINDINGS
     return OK if done else TIME_UP
+
+
+def _is_finding(request: PublishRequest, summary: dict[str, Any], tally: "Tally | None") -> bool:
+    if summary["rejected"] and not request.allow_rejects:
+        return True
+    return tally is not None and bool(tally.breaks or tally.voided)
 
 
 class _Report:

@@ -64,8 +64,9 @@ def print_summary(
     """Each line counts once in the first line; each published one once in the second."""
     # With `--outcomes -` stdout is for programs.
     show = print_note if quiet else print_plain
-    show(f"{summary['published']:,} of {summary['lines']:,} lines published "
-         f"in {summary['seconds']:.1f} s, {summary['not_sent']:,} refused before that")  # fmt: skip
+    seconds, unsent = summary["seconds"], summary["not_sent"]
+    show(f"{summary['published']:,} of {summary['lines']:,} lines published in {seconds:.1f} s, "
+         f"{unsent:,} refused and not sent")  # fmt: skip
     if tally is None:
         return
     parts = [

@@ -5,11 +5,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
 from ledger.client import lines
 from ledger.client.past import Past, already_in_ledger, with_time_of
-from ledger.client.receipt import Receipt
+from ledger.client.receipt import LineOutcome, Receipt
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft
 from ledger.gl.journal import Accepted
@@ -125,20 +125,6 @@ class LineCounts:
     lines: int = 0
     published: int = 0
     refused: int = 0
-
-
-class LineOutcome(NamedTuple):
-    """What became of a line; `receipt`: Kafka has it; `refused`: it was not sent, and why.
-
-    `failure`: it is not known whether Kafka has it, and why. A good line that was only checked has
-    none of them. `transaction_id`: None where the line has none that can be read.
-    """
-
-    line: int
-    transaction_id: str | None
-    receipt: Receipt | None = None
-    refused: Refused | None = None
-    failure: str | None = None
 
 
 class Checker(Protocol):

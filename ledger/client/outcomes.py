@@ -7,9 +7,10 @@ decision log is folded by the chain rule.
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord, TopicPartition
 from pyroaring import BitMap64
@@ -17,6 +18,7 @@ from pyroaring import BitMap64
 from ledger.client.partitions import ledger_partitions
 from ledger.client.receipt import Receipt
 from ledger.client.records import Records
+from ledger.client.resource import AsyncResource
 from ledger.domain.run import Refusal, Watermark
 from ledger.domain.valid_run import ValidRun
 from ledger.settings import Settings
@@ -97,7 +99,7 @@ class _ShardOutcomes:
         return (self.decided[Outcome.ACCEPTED] - broken).range_cardinality(0, self.compared)
 
 
-class OutcomeWatch:
+class OutcomeWatch(AsyncResource):
     """Watches published transactions: enter it before publishing, `add` each receipt, `wait`."""
 
     def __init__(
@@ -108,8 +110,7 @@ class OutcomeWatch:
         self._reader = Reader(settings)
         self._shards: list[_ShardOutcomes] = []
 
-    async def __aenter__(self) -> Self:
-        """Raises LedgerError, with what to do, when Kafka or the registry cannot be used."""
+    async def _enter(self, stack: AsyncExitStack) -> None:
         names = (self._names.transactions.name, self._names.decisions.name)
         counts = await ledger_partitions(self._settings, *names)
         self._records = await Records.of(self._settings, "Decision", "Progress", "Break")
@@ -118,10 +119,6 @@ class OutcomeWatch:
                 reader, self._records, self._names.progress.name, counts[names[0]]
             )
         self._shards = [_ShardOutcomes(*each, compared=each.watermark.end) for each in found]
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        """Nothing is open between `__aenter__` and `wait`."""
 
     def add(self, receipt: Receipt, line: int | None = None) -> None:
         """Watch this transaction too; `line`: the number of its line, later than those before."""

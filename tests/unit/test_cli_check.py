@@ -8,9 +8,8 @@ from typer.testing import CliRunner
 
 from ledger.cli.main import app
 from ledger.cli.outcome_lines import OutcomeLines
-from ledger.client.bulk import LineOutcome
 from ledger.client.outcomes import Outcome
-from ledger.client.receipt import Receipt
+from ledger.client.receipt import LineOutcome, Receipt
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Refusal
 from tests.builders import CASH, DEPOSIT

@@ -113,9 +113,11 @@ class Publisher(AsyncResource):
         """
         self.require_open()
         examined = await self._examine(draft)
-        if isinstance(examined, Refused):
-            return examined
-        key, value = examined
+        return examined if isinstance(examined, Refused) else await self.submit_record(*examined)
+
+    async def submit_record(self, key: bytes, value: bytes) -> asyncio.Future[Receipt]:
+        """Publish a record as it is, as `submit` does; nothing is checked."""
+        self.require_open()
         return await self._appenders[partition_of(key, self.shards)].put(key, value)
 
     async def publish_many(

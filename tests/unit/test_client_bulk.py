@@ -162,6 +162,22 @@ def test_each_line_has_one_outcome_with_its_id():
     assert found[3].failure == "Kafka is away."
 
 
+def test_what_was_under_way_when_the_command_ended_is_unknown():
+    found = []
+    made = Feed(FakePublisher(), created_at=NOW, on_outcome=found.append)
+
+    async def scenario():
+        await made.publish([(1, line())])
+        [(_, future)] = made._publisher.sent
+        future.cancel()
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    [outcome] = found
+    assert (outcome.receipt, outcome.refused, outcome.transaction_id) == (None, None, "good")
+    assert "before Kafka had acknowledged it" in outcome.failure
+
+
 def test_an_outcome_that_cannot_be_written_ends_the_publishing():
     def full(found):
         raise PublishFailed("The disk is full.")

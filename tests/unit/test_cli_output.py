@@ -19,7 +19,7 @@ from ledger.cli import rejects, settings_command
 from ledger.cli.completeness import CompletenessReport
 from ledger.cli.main import app
 from ledger.cli.output import print_note, time_option
-from ledger.cli.publish_report import summary_of
+from ledger.cli.publish_report import print_summary, summary_of
 from ledger.cli.read import as_row, is_under, totals
 from ledger.client.bulk import LineCounts
 from ledger.client.outcomes import Tally
@@ -177,6 +177,27 @@ def test_the_publish_report_has_nulls_without_wait():
     assert list(known.values()) == [8, 6, 1, 3, 1, 1, 1, 2, 2, 1, 1]
     once = ("not_sent", "accepted", "duplicates", "refused_by_ledger", "voided", "undecided")
     assert sum(known[name] for name in once) == known["lines"]
+
+
+def test_each_line_is_counted_once_in_what_people_read(capsys):
+    tally = Tally(accepted=1_200, duplicates=1, rejected=3, reconciled=1_000, voided=2)
+    counts = LineCounts(lines=1_210, published=1_208, refused=2)
+    print_summary(summary_of(counts, tally, 1.5), tally, done=False, quiet=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "1,208 of 1,210 lines published in 1.5 s, 2 refused and not sent",
+        (
+            "1,200 accepted (1,000 reconciled), 1 duplicates, 3 refused by the ledger, "
+            "2 not decided yet"
+        ),
+        (
+            "2 of them could not be posted and were voided: they do not count "
+            "(`faust-ledger void list`)"
+        ),
+        "The time is up; not all of them are reconciled yet.",
+    ]
+    print_summary(summary_of(counts, None, 1.5), None, done=True, quiet=True)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
 
 
 def test_rejects_have_bytes_as_text_or_base64():

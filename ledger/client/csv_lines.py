@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any, BinaryIO
 
 from ledger.client.bulk import Row, lines_of
-from ledger.client.csv_mapping import OPTIONAL, SHARED, TIMES, CsvMapping, MappingError
+from ledger.client.csv_mapping import OPTIONAL, SHARED, TIMES, CsvMapping, MappingError, shown
 from ledger.client.csv_rows import Cells, RowReader
 from ledger.client.lines import Malformed, malformed
 from ledger.domain.checks import MAX_ENTRIES
@@ -62,7 +62,7 @@ class CsvColumns:
         for name in columns.values():
             if header.count(name) != 1:
                 what = "no column" if name not in header else "more than one column"
-                there = ", ".join(map(repr, header[:SHOWN]))
+                there = ", ".join(map(shown, header[:SHOWN]))
                 raise MappingError(f"The file has {what} {name!r}, which the mapping names. "
                                    f"Its columns are {there}.")  # fmt: skip
         self._places = {field: header.index(name) for field, name in columns.items()}
@@ -103,7 +103,9 @@ class CsvColumns:
             return ""
         if (known := self.mapping.values.get(name)) is not None:
             if text not in known:
-                raise malformed(path, f"is {text!r}, which the mapping's [values.{name}] lacks")
+                raise malformed(
+                    path, f"is {shown(text)}, which the mapping's [values.{name}] lacks"
+                )
             text = known[text]
         try:
             if name == "amount":
@@ -212,7 +214,9 @@ class CsvReader:
 def _merge(shared: dict[str, str], more: dict[str, str], first: int) -> None:
     for name, text in more.items():
         if shared.setdefault(name, text) != text:
-            raise malformed(name, f"is {text!r}, and not that of the transaction's line {first}")
+            raise malformed(
+                name, f"is {shown(text)}, and not that of the transaction's line {first}"
+            )
 
 
 def _object(shared: dict[str, str], entries: list[dict[str, str]]) -> dict[str, Any]:

@@ -22,6 +22,9 @@ ENTRY = {
 }
 """By what a row is, the fields that each row must have."""
 
+MAX_SHOWN = 64
+"""Characters of a cell that a message repeats."""
+
 
 class MappingError(LedgerError):
     """The mapping is not one, or is not that of the file."""
@@ -119,15 +122,17 @@ class CsvMapping(BaseModel):
         try:
             time = datetime.strptime(text, self.times)  # noqa: DTZ007 - the zone follows
         except ValueError as error:
-            raise ValueError(f"is {text!r}, which is not of the form {self.times!r}") from error
+            raise ValueError(
+                f"is {shown(text)}, which is not of the form {self.times!r}"
+            ) from error
         if self.timezone is None:
             return time.isoformat()
         zone = ZoneInfo(self.timezone)
         early, late = (time.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
         if early.utcoffset() != late.utcoffset():
             raise ValueError(
-                f"is {text!r}, when the clocks of {self.timezone} are changed: it is two times or "
-                "none. Give such times with an offset (%z)"
+                f"is {shown(text)}, when the clocks of {self.timezone} are changed: it is two "
+                "times or none. Give such times with an offset (%z)"
             )
         return early.isoformat()
 
@@ -136,16 +141,23 @@ class CsvMapping(BaseModel):
         whole, point, rest = text.partition(self.decimal)
         if self.thousands and self.thousands in whole:
             if not re.fullmatch(rf"\d{{1,3}}(?:{re.escape(self.thousands)}\d{{3}})+", whole):
-                raise ValueError(f"is {text!r}, whose thousands are not in groups of three digits")
+                raise ValueError(
+                    f"is {shown(text)}, whose thousands are not in groups of three digits"
+                )
             whole = whole.replace(self.thousands, "")
         plain = f"{whole}.{rest}" if point else whole
         for mark in ",.":
             if mark in whole + rest:
                 raise ValueError(
-                    f"is {text!r}, and the mapping does not say what {mark!r} is in it: give "
+                    f"is {shown(text)}, and the mapping does not say what {mark!r} is in it: give "
                     f"decimal = {mark!r} or thousands = {mark!r}"
                 )
         return plain
+
+
+def shown(text: str) -> str:
+    """A cell's text in quotes, as a message repeats it."""
+    return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}...")
 
 
 def read_mapping(file: Path) -> CsvMapping:

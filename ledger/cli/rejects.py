@@ -94,9 +94,9 @@ def list_rejects(
     rows = run(refused(settings_for(data_dir), wanted, limit))
     if form in (Format.TABLE, Format.CSV):
         rows = [{**row, "name": _name(row), "since": _since(row)} for row in rows]
-    nothing = (
-        "Nothing was refused." if wanted == Selection() else "Nothing that was refused matches."
-    )
+    nothing = "Nothing was refused."
+    if wanted != Selection():
+        nothing = "No refusal matches what was asked for."
     print_table_of(CSV if form is Format.CSV else TABLE, rows, form, nothing=nothing)
 
 

@@ -96,7 +96,8 @@ def test_without_checking_the_service_refuses(publish, new_id, cli):
     assert f"line 2: {name}: ACCOUNT_MALFORMED" in found.err
     assert publish(None, *words, "--allow-rejects").json["rejected"] == 1
     rows = cli("rejects", "list", "--code", "ACCOUNT_MALFORMED", "--json").rows
-    [row] = [each for each in rows if each["transaction_id"] == name]
+    row, again = [each for each in rows if each["transaction_id"] == name]
+    assert again["offset"] > row["offset"]
     assert (row["code"], row["field"]) == ("ACCOUNT_MALFORMED", "entries[1].account")
     assert row["key"] == name
     assert row["value"] is None

@@ -26,6 +26,19 @@ if TYPE_CHECKING:
     from ledger.domain.transaction import Draft
     from ledger.settings import Settings
 
+Codes = Annotated[
+    list[str] | None,
+    typer.Option(help="Only this refusal code, such as NOT_BALANCED; may be repeated."),
+]
+Ids = Annotated[
+    list[str] | None, typer.Option("--id", help="Only this transaction; may be repeated.")
+]
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="Only recorded at or after this: RFC 3339, or a date."),
+]
+To = Annotated[str | None, typer.Option("--to", help="Only recorded before this.")]
+
 PLACE = (
     Column("recorded_at", "recorded at", "time"),
     Column("shard", "shard", "number"),
@@ -44,13 +57,8 @@ SHOWN_KEY = 128
 
 
 def list_rejects(
-    code: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this refusal code, such as NOT_BALANCED; may be repeated."),
-    ] = None,
-    transaction_id: Annotated[
-        list[str] | None, typer.Option("--id", help="Only this transaction; may be repeated.")
-    ] = None,
+    code: Codes = None,
+    transaction_id: Ids = None,
     account: Annotated[
         list[str] | None,
         typer.Option(help="Only with an entry on this account or one below it; may be repeated."),
@@ -59,11 +67,8 @@ def list_rejects(
         list[str] | None,
         typer.Option(help="Only with this `producer` in their metadata; may be repeated."),
     ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option("--from", help="Only recorded at or after this: RFC 3339, or a date."),
-    ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Only recorded before this.")] = None,
+    start: From = None,
+    end: To = None,
     limit: Annotated[
         int | None, typer.Option(min=1, show_default="all", help="Only the newest ones, this many.")
     ] = None,

@@ -21,7 +21,7 @@ from ledger.cli.output import (
     settings_for,
     voided_since,
 )
-from ledger.cli.rejects import PLACE, WHY, as_json_row, require_codes
+from ledger.cli.rejects import PLACE, WHY, Codes, From, Ids, To, as_json_row, require_codes
 from ledger.cli.tables import Column, Format, print_table_of
 from ledger.clock import now
 
@@ -35,17 +35,10 @@ COLUMNS = (*PLACE, Column("transaction_id", "transaction", "code"),
 
 
 def replay_rejects(
-    code: Annotated[
-        list[str] | None, typer.Option(help="Only this refusal code; may be repeated.")
-    ] = None,
-    transaction_id: Annotated[
-        list[str] | None, typer.Option("--id", help="Only this transaction; may be repeated.")
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option("--from", help="Only recorded at or after this: RFC 3339, or a date."),
-    ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Only recorded before this.")] = None,
+    code: Codes = None,
+    transaction_id: Ids = None,
+    start: From = None,
+    end: To = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the records, and send nothing.")
     ] = False,

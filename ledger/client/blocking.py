@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ledger.client.receipt import MANY, Receipt
@@ -53,18 +52,13 @@ class Blocking(OfOneProcess, Generic[R]):
         # On the loop that its locks and connections are bound to.
         return await self._make().__aenter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close it. A fork of the process that opened it has nothing to close."""
         if self.is_of_another_process:
             return
         self._opened_by = None
         try:
-            self._run(self._resource.__aexit__(kind, error, trace)).result()
+            self._run(self._resource.__aexit__(*error)).result()
         finally:
             self._stop()
 

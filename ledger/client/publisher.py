@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from types import TracebackType
 
 from ledger.client.appender import PartitionAppender
 from ledger.client.checking import RECORD_BYTES, encoded, refusal_of
@@ -74,14 +73,9 @@ class Publisher(AsyncResource):
             for shard in range(counts[topic])
         ]
 
-    async def _finish(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def _finish(self, *error: object) -> None:
         """Wait for pending publications, or cancel them if the block raised."""
-        for appender in self._appenders if error else ():
+        for appender in self._appenders if any(error) else ():
             appender.cancel()
         await self.flush()
 

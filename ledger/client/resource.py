@@ -3,7 +3,6 @@
 import asyncio
 import os
 from contextlib import AsyncExitStack, suppress
-from types import TracebackType
 from typing import Self
 
 from ledger.errors import LedgerError
@@ -53,16 +52,11 @@ class AsyncResource(OfOneProcess):
     async def _enter(self, stack: AsyncExitStack) -> None:
         raise NotImplementedError
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         if self.is_of_another_process:
             return
         self._opened_by = None
-        await self._entered.__aexit__(kind, error, trace)
+        await self._entered.__aexit__(*error)  # type: ignore[arg-type]
 
 
 async def cancel(task: asyncio.Task[None]) -> None:

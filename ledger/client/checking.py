@@ -1,20 +1,20 @@
 """The checks of a transaction before it is sent, by the service's own functions."""
 
 from collections.abc import Callable
+from functools import partial
 
+from ledger.client.records import NO_SCHEMA
 from ledger.clock import now
-from ledger.domain import avro
 from ledger.domain.checks import check_content, check_fields
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft, ordering_key
+from ledger.streaming.registry import Codec
 from ledger.streaming.topics import MIB
 
 RECORD_BYTES = MIB - 1024
 """Key and value of the largest record that the topic takes, alone in its batch."""
-HEAD = bytes(5)
-"""As long as what a value begins with: a zero byte and the id of its schema."""
 
 
 def refusal_of(
@@ -55,6 +55,8 @@ class OfflineChecker:
     def __init__(self, policy: Policy, *, clock: Callable[[], int] = now) -> None:
         self._policy, self._clock = policy, clock
         self._reference = Reference()
+        # The id of a schema takes four bytes, whatever it is.
+        self._encode = partial(Codec({"Transaction": NO_SCHEMA}).encode, "Transaction")
 
     @property
     def window(self) -> int:
@@ -63,14 +65,10 @@ class OfflineChecker:
 
     async def check(self, draft: Draft) -> Refused | None:
         """The refusal that such a ledger would give."""
-        record = encoded(draft, _encode, self._policy.max_bytes)
+        record = encoded(draft, self._encode, self._policy.max_bytes)
         if isinstance(record, Refused) and record.reason is not Reason.FIELD_MALFORMED:
             return record
         refused = refusal_of(
             draft, recorded_at=self._clock(), reference=self._reference, policy=self._policy
         )
         return refused or (record if isinstance(record, Refused) else None)
-
-
-def _encode(draft: Draft) -> bytes:
-    return avro.encode("Transaction", draft, HEAD)

@@ -26,7 +26,7 @@ from ledger.client.outcomes import Tally
 from ledger.client.rejects import Rejected
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.domain.transaction import EARLIEST, LATEST
-from ledger.gl.journal import BalanceRow
+from ledger.gl.books import BalanceRow
 from ledger.terminal import plain, print_table
 
 BALANCE = ["account", "currency", "posted", "pending", "debits", "credits", "entries", "status"]

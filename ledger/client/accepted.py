@@ -14,7 +14,7 @@ from ledger.client.records import Records
 from ledger.domain.policy import LONG_AGO
 from ledger.domain.run import Content, Watermark
 from ledger.errors import LedgerError
-from ledger.gl.journal import Accepted
+from ledger.gl.books import Accepted
 from ledger.settings import Settings
 from ledger.streaming.decisions import decision_in, valid_runs
 from ledger.streaming.reader import Reader

@@ -16,7 +16,7 @@ from ledger.client.rejects import RejectReader, Selection, line_of
 from ledger.domain.policy import LONG_AGO
 from ledger.domain.run import Watermark
 from ledger.errors import LedgerError
-from ledger.gl.journal import Accepted
+from ledger.gl.books import Accepted
 from ledger.settings import Settings
 from ledger.streaming.registry import Codec
 from tests.builders import DEPOSIT, draft, numbered, settle

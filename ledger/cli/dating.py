@@ -29,16 +29,10 @@ def open_past(settings: "Settings", stack: AsyncExitStack) -> "Past":
 
 def connector(settings: "Settings", stack: AsyncExitStack) -> "Callable[[], IdLookup]":
     """What connects to the general ledger, or raises LedgerError; `stack` closes the connection."""
-    from sqlalchemy.exc import ArgumentError
+    from ledger.gl.databases import open_journal
 
-    from ledger.gl.journal import JournalUnavailable
-    from ledger.gl.postgresql import PostgresJournal
-
-    def journal() -> PostgresJournal:
-        try:
-            found = PostgresJournal(settings.database_url)
-        except ArgumentError as error:
-            raise JournalUnavailable("the setting database_url is not an address") from error
+    def journal() -> "IdLookup":
+        found = open_journal(settings.database_url)
         stack.callback(found.close)
         return found
 

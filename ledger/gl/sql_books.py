@@ -8,8 +8,9 @@ from sqlalchemy import Connection, Engine
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl import reads
+from ledger.gl import lookup_reads, reads
 from ledger.gl.books import Accepted, BalanceQuery, BalanceSnapshot, Books, Snapshot
+from ledger.gl.lookups import LookupResult, Register, RegisterQuery
 from ledger.gl.orphan_rows import find_orphans
 from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedVoid
 
@@ -53,6 +54,14 @@ class SqlBooks(Books):
     def accepted(self, ids: Sequence[str]) -> Mapping[str, Accepted]:
         with self._reading() as connection:
             return reads.read_accepted(connection, ids)
+
+    def find(self, transaction_id: str) -> LookupResult:
+        with self._reading() as connection:
+            return lookup_reads.find(connection, transaction_id)
+
+    def register(self, account: str, **query: Unpack[RegisterQuery]) -> Register:
+        with self._reading() as connection:
+            return lookup_reads.register(connection, account, query)
 
     def runs(self, shard: int, after: int = 0) -> Iterator[PostedRun]:
         with self._faults():

@@ -28,6 +28,12 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "publish": "publish.publish",
         "balances": "read.print_balances",
         "trial-balance": "read.print_trial_balance",
+        "register": "register.print_register",
+        "transaction": Group(
+            "Show one transaction, from the log to the books.",
+            {"show": "transaction.show_transaction"},
+        ),
+        "reverse": "reverse.reverse",
         "rejects": Group(
             "List refused transactions, and send them again.",
             {"list": "rejects.list_rejects", "replay": "rejects.replay_rejects"},
@@ -36,12 +42,16 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
     "Check": {"reconcile": "reconcile.reconcile_ledger", "verify": "verify.print_findings"},
     "What decisions depend on": {
         "assets": Group(
-            "Register assets, such as shares and coins, beside those of ISO 4217.",
-            {"import": "imports.import_assets"},
+            "Register and list assets, such as shares and coins, beside those of ISO 4217.",
+            {"import": "imports.import_assets", "list": "assets.list_assets"},
         ),
         "accounts": Group(
-            "Declare accounts: their currency, opening and closing.",
-            {"import": "imports.import_accounts"},
+            "Declare and list accounts: their currency, opening and closing.",
+            {
+                "import": "imports.import_accounts",
+                "list": "accounts.list_accounts",
+                "show": "accounts.show_account",
+            },
         ),
         "policy": Group(
             "Show and change the ledger's policy, such as how long it remembers ids.",

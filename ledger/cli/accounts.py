@@ -81,6 +81,8 @@ def list_accounts(
     settings = settings_for(data_dir)
     rows, report = run(_list(settings, under, with_used=not declared))
     shown = [row for row in rows if kind in (None, row["type"])]
+    if form is Format.TABLE:
+        shown = [row | {"declared": "yes" if row["declared"] else "no"} for row in shown]
     print_table_of(COLUMNS, shown, form, nothing="There is no such account.")
     if report is not None:
         print_completeness(report, as_json=form is not Format.TABLE)
@@ -152,15 +154,16 @@ def show_account(
     settings = settings_for(data_dir)
     known, balances, report = run(_show(settings, account))
     found = shown_account(account, known, at=now()) | {"balances": balances}
+    is_known = bool(balances or found["declared"])
     if as_json:
         print_json(found | report.fields())
-    else:
+    elif is_known:
         _print_account(found)
     print_completeness(report, as_json=as_json)
-    if not balances and not found["declared"]:
+    if not is_known:
         print_note(_unknown(account, known))
-        raise typer.Exit(FINDINGS if report.complete else INCOMPLETE)
-    raise typer.Exit(OK if report.complete else INCOMPLETE)
+    status = OK if is_known else FINDINGS
+    raise typer.Exit(status if report.complete else INCOMPLETE)
 
 
 async def _show(
@@ -198,15 +201,17 @@ def shown_account(account: str, known: "Reference", *, at: int) -> dict[str, Any
 
 
 def _print_account(found: Mapping[str, Any]) -> None:
-    print_plain(f"{found['account']}: {found['name'] or 'no name'}, {found['state']}")
-    print_plain(
-        f"  takes {found['currency'] or 'every currency'}; its balance is on the "
-        f"{found['normal_side']} side; "
-        + ("declared" if found["declared"] else "not declared (`faust-ledger accounts import`)")
-    )
-    for name, verb in (("opened_at", "opened"), ("closed_at", "closed")):
-        if found[name] is not None:
-            print_plain(f"  {verb} {found[name]}")
+    print_plain(f"{found['account']}: {found['state']}")
+    for name, value in (
+        ("name", found["name"]),
+        ("currency", found["currency"] or "any"),
+        ("normal side", found["normal_side"]),
+        ("declared", "yes" if found["declared"] else "no (`faust-ledger accounts import`)"),
+        ("opened", found["opened_at"]),
+        ("closed", found["closed_at"]),
+    ):
+        if value:
+            print_plain(f"  {name:<12}{value}")
     print_table_of(BALANCES, found["balances"], Format.TABLE, nothing="It has no balance.")
 
 

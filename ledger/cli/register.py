@@ -31,15 +31,16 @@ DAY = 86_400_000_000
 SEVERAL = "several"
 COLUMNS = (
     Column("date", "date", "time"),
-    Column("transaction_id", "id", "code"),
+    Column("label", "id", "code"),
     Column("kind", "kind", "code", drop=2),
-    Column("description", "description", "text", drop=1),
+    Column("description", "description", "text", drop=3),
     Column("debit", "debit", "amount"),
     Column("credit", "credit", "amount"),
     Column("balance", "balance", "amount"),
-    Column("currency", "currency", "code", drop=4),
-    Column("other_side", "other side", "account", drop=3),
+    Column("currency", "currency", "code"),
+    Column("other_side", "other side", "account", drop=4),
 )
+OPENING = "opening balance"
 ALL_COLUMNS = tuple(
     Column(key, key)
     for key in (
@@ -111,8 +112,7 @@ def print_register(
     found, report = run(_read(settings_for(data_dir), account, asked))
     rows = register_rows(account, found, by)
     if form is Format.TABLE:
-        nothing = f"No entry of {account} is in the general ledger at that time."
-        print_table_of(COLUMNS, rows, form, nothing=nothing)
+        print_lines(account, rows)
         _print_end(account, found, by)
     else:
         fields = report.fields()
@@ -160,7 +160,7 @@ def register_rows(
     rows = [
         _empty_row() | {
             "line": "opening",
-            "description": "opening balance",
+            "description": OPENING,
             "balance": money.show(_on_normal_side(account, sides.net), sides.scale),
             "currency": currency,
         }
@@ -175,8 +175,28 @@ def register_rows(
 
 
 def _empty_row() -> dict[str, Any]:
-    keys = [each.key for each in (*ALL_COLUMNS, *COLUMNS)] + ["other_accounts"]
-    return dict.fromkeys(keys)
+    return dict.fromkeys([*(each.key for each in ALL_COLUMNS), "date", "other_accounts"])
+
+
+def print_lines(account: str, rows: list[dict[str, Any]]) -> None:
+    """The rows as a table."""
+    nothing = f"No entry of {account} is in the general ledger for that time."
+    shown = [_labelled(row) for row in rows]
+    print_table_of(table_columns(rows), shown, Format.TABLE, nothing=nothing)
+
+
+def table_columns(rows: list[dict[str, Any]]) -> list[Column]:
+    """The columns of the table: where there is one currency, its column is the first to go."""
+    is_one = len({row["currency"] for row in rows}) <= 1
+    return [each._replace(drop=1) if is_one and each.key == "currency" else each
+            for each in COLUMNS]  # fmt: skip
+
+
+def _labelled(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for people: an opening balance stands where the id would."""
+    if row["line"] == "opening":
+        return row | {"label": OPENING, "description": None}
+    return row | {"label": row["transaction_id"]}
 
 
 def _row(line: "RegisterLine", by: Literal["effective", "recorded"]) -> dict[str, Any]:

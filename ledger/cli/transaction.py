@@ -1,7 +1,7 @@
 """`faust-ledger transaction show`: one transaction from the log to the books."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +21,7 @@ from ledger.cli.output import (
     settings_for,
 )
 from ledger.cli.tables import Column, Format, print_table_of
+from ledger.terminal import LEAST_PROSE, console, plain
 
 if TYPE_CHECKING:
     from ledger.client.log_search import LogFindings
@@ -163,12 +164,22 @@ def print_transaction(shown: Mapping[str, Any]) -> None:
     _print_fields(_others(shown))
     if shown["state"] == "not found":
         for sentence in _not_found(shown):
-            print_plain(sentence)
+            _print_folded("", sentence)
 
 
-def _print_fields(fields: "Iterator[tuple[str, str]] | list[tuple[str, str]]") -> None:
+def _print_fields(fields: Iterable[tuple[str, str]]) -> None:
     for name, value in fields:
-        print_plain(f"  {name:<12}{value}")
+        _print_folded(f"  {name:<12}", value)
+
+
+def _print_folded(start: str, text: str) -> None:
+    """Print `text` after `start`, folded between words on a terminal."""
+    from textwrap import wrap
+
+    room = max(console().width - len(start), LEAST_PROSE)
+    lines = wrap(plain(text), room, break_long_words=False, break_on_hyphens=False)
+    for at, line in enumerate(lines or [""]):
+        print(f"{start if at == 0 else ' ' * len(start)}{line}")
 
 
 def _entry(leg: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,7 +257,7 @@ def _not_found(shown: Mapping[str, Any]) -> Iterator[str]:
         if spans:
             count = sum(each["end"] - each["start"] for each in spans)
             whole = " (all there are)" if all(each["whole"] for each in spans) else ""
-            yield f"  {what}{whole}: {count:,} in {len(spans)} shards;"
+            yield f"{what}{whole}: {count:,} in {len(spans)} shards;"
     yield (
         "What to do: compare the id with the producer's, to the letter. If it was published, an "
         "older refusal is found with --back 1000000. If its producer has no receipt, publishing it "

@@ -216,11 +216,13 @@ class _Search:
             tp: max(bounds[tp][0], bounds[tp][1] - self._back) if start is None else start
             for tp, start in partitions.items()
         }
-        self._reader.assign(begin)
-        ends = {tp: end for tp, (_, end) in bounds.items()}
-        async for records in self._reader.until(ends):
-            for record in records:
-                yield record
+        ends = {tp: bounds[tp][1] for tp in partitions if begin[tp] < bounds[tp][1]}
+        # aiokafka may not stop after partitions were assigned of which nothing was read.
+        if ends:
+            self._reader.assign({tp: begin[tp] for tp in ends})
+            async for records in self._reader.until(ends):
+                for record in records:
+                    yield record
         self.found.looked += [
-            Looked(topic, tp.partition, begin[tp], ends[tp], bounds[tp][0]) for tp in begin
+            Looked(topic, tp.partition, begin[tp], bounds[tp][1], bounds[tp][0]) for tp in begin
         ]

@@ -1,9 +1,9 @@
 """Queries of single transactions and accounts, in SQL that PostgreSQL and Oracle understand."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, exists, func, or_, select
+from sqlalchemy import Connection, Select, and_, case, exists, func, select
 
 from ledger.domain.run import Watermark
 from ledger.gl.lookups import (
@@ -22,7 +22,6 @@ from ledger.gl.reads import read_voids, read_watermarks
 from ledger.gl.rows import PostedTransaction, PostedVoid
 from ledger.gl.tables import currencies, entries, runs, stripes, transactions, voids
 
-_KEYS_AT_ONCE = 200
 _IS_DEBIT = entries.c.side == "D"
 _DEBIT = case((_IS_DEBIT, entries.c.amount), else_=0)
 _CREDIT = case((_IS_DEBIT, 0), else_=entries.c.amount)
@@ -167,9 +166,18 @@ def register(connection: Connection, account: str, asked: RegisterQuery) -> Regi
         currency: Sides(scale, int(debits), int(credits), int(count))
         for currency, scale, debits, credits, count in closing
     }
-    rows = connection.execute(_lines(account, asked, skips_voids=skips_voids)).all()
-    lines = [RegisterLine._make((*row[:-1], int(row[-1]), ())) for row in reversed(rows)]
-    return Register(marks, sums, list(_with_others(connection, lines)))
+    page = _lines(account, asked, skips_voids=skips_voids)
+    rows = connection.execute(page).all()
+    others = _others(connection, page) if rows else {}
+    lines = [_line(row, others) for row in reversed(rows)]
+    return Register(marks, sums, lines)
+
+
+def _line(row: Any, others: Mapping[tuple[int, int, str, bool], list[str]]) -> RegisterLine:
+    *fields, amount = row
+    is_credit = amount < 0
+    accounts = sorted(others.get((row.shard, row.log_offset, row.currency, is_credit), ()))
+    return RegisterLine._make((*fields, int(amount), accounts))
 
 
 def _closing(account: str, asked: RegisterQuery, *, skips_voids: bool) -> Select[Any]:
@@ -217,20 +225,12 @@ def _lines(account: str, asked: RegisterQuery, *, skips_voids: bool) -> Select[A
     return query if limit is None else query.limit(limit)
 
 
-def _with_others(connection: Connection, lines: Sequence[RegisterLine]) -> Iterator[RegisterLine]:
-    for at in range(0, len(lines), _KEYS_AT_ONCE):
-        part = lines[at : at + _KEYS_AT_ONCE]
-        others = _others(connection, sorted({(line.shard, line.offset) for line in part}))
-        for line in part:
-            key = (line.shard, line.offset, line.currency, line.amount < 0)
-            yield line._replace(others=others.get(key, ()))
-
-
 def _others(
-    connection: Connection, keys: Sequence[tuple[int, int]]
+    connection: Connection, lines: Select[Any]
 ) -> dict[tuple[int, int, str, bool], list[str]]:
     """By transaction, currency and whether an entry is a credit: accounts on the other side."""
-    places = (and_(entries.c.shard == shard, entries.c.log_offset == at) for shard, at in keys)
+    page = lines.subquery()
+    keys = select(page.c.shard, page.c.log_offset).distinct().subquery()
     columns = (
         entries.c.shard,
         entries.c.log_offset,
@@ -238,7 +238,8 @@ def _others(
         entries.c.side,
         entries.c.account,
     )
-    query = select(*columns).distinct().where(or_(*places)).order_by(entries.c.account)
+    is_its = and_(entries.c.shard == keys.c.shard, entries.c.log_offset == keys.c.log_offset)
+    query = select(*columns).distinct().select_from(entries.join(keys, is_its))
     found: dict[tuple[int, int, str, bool], list[str]] = {}
     for shard, offset, currency, side, account in connection.execute(query):
         found.setdefault((shard, offset, currency, side == "D"), []).append(account)

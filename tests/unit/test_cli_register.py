@@ -5,8 +5,13 @@ import json
 import pytest
 import typer
 
-from ledger.cli.register import COLUMNS, differences, end_option, register_rows
-from ledger.cli.tables import Format, print_table_of
+from ledger.cli.register import (
+    differences,
+    end_option,
+    print_lines,
+    register_rows,
+    table_columns,
+)
 from ledger.gl.lookups import Register, Sides
 from ledger.gl.memory import MemoryJournal
 from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, Leg, made, moved
@@ -72,13 +77,23 @@ def test_entries_that_do_not_add_up_are_a_finding(journal):
 
 
 def test_the_table_has_a_column_for_each_and_no_cut_amount(journal, capsys):
-    rows = register_rows(CASH, journal.register(CASH), "effective")
-    print_table_of(COLUMNS, rows, Format.TABLE, nothing="")
+    print_lines(CASH, register_rows(CASH, journal.register(CASH, limit=1), "effective"))
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split()[:3] == ["date", "id", "kind"]
-    assert lines[-1].split() == [
-        "2026-01-02", "t-0", "deposit", "Payroll", "1250.00", "1249.00", "CAD", DEPOSIT,
-    ]  # fmt: skip
+    assert [line.split() for line in lines] == [
+        ["opening", "balance", "-1.00", "CAD"],
+        ["opening", "balance", "300", "JPY"],
+        ["2026-01-02", "t-0", "deposit", "Payroll", "1250.00", "1249.00", "CAD", DEPOSIT],
+    ]
+    print_lines("assets:x", [])
+    assert "No entry of assets:x" in capsys.readouterr().err
+
+
+def test_of_one_currency_its_column_goes_first_where_the_terminal_is_narrow():
+    drops = {each.key: each.drop for each in table_columns([{"currency": "CAD"}])}
+    assert min((drop, key) for key, drop in drops.items() if drop) == (1, "currency")
+    several = table_columns([{"currency": "CAD"}, {"currency": "JPY"}])
+    assert {each.key: each.drop for each in several}["currency"] == 0
 
 
 def test_through_is_the_end_of_a_day():

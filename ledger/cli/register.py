@@ -20,7 +20,8 @@ from ledger.cli.output import (
     settings_for,
 )
 from ledger.cli.read import require_types
-from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
+from ledger.cli.tables import Column, Format, FormatOption, format_of, grouped, print_table_of
+from ledger.terminal import UNLIMITED, console
 
 if TYPE_CHECKING:
     from ledger.cli.completeness import CompletenessReport
@@ -233,16 +234,17 @@ def _on_normal_side(account: str, net: int) -> int:
 
 def _print_end(account: str, found: "Register", by: str) -> None:
     """The balance at the end in each currency, with what has been shown of how many."""
-    from ledger.cli.tables import grouped
     from ledger.domain import money
     from ledger.domain.account import normal_side
 
     for currency, sides in found.closing.items():
         shown = sum(line.currency == currency for line in found.lines)
-        balance = grouped(money.show(_on_normal_side(account, sides.net), sides.scale))
+        balance = money.show(_on_normal_side(account, sides.net), sides.scale)
+        if console().width < UNLIMITED:
+            balance = grouped(balance)
         print_plain(
             f"Closing balance {balance} {currency} on the {normal_side(account)} side; "
-            f"{shown:,} of {sides.entries:,} entries, by {by} time."
+            f"{shown:,} of {sides.entries:,} entries, in the order of {by} time."
         )
 
 

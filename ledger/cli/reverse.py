@@ -23,6 +23,8 @@ from ledger.cli.output import (
 from ledger.clock import now
 
 if TYPE_CHECKING:
+    from ledger.client.appender import Receipt
+    from ledger.client.outcomes import Tally
     from ledger.domain.transaction import Draft
     from ledger.settings import Settings
 
@@ -99,7 +101,6 @@ async def _reversal(
 async def _publish(settings: "Settings", draft: "Draft", seconds: float, *, as_json: bool) -> int:
     from ledger.client.outcomes import OutcomeWatch
     from ledger.client.publisher import Publisher
-    from ledger.client.reversal import line_of
     from ledger.domain.refusal import Refused
 
     began = time.monotonic()
@@ -113,19 +114,8 @@ async def _publish(settings: "Settings", draft: "Draft", seconds: float, *, as_j
             return FINDINGS
         outcomes.add(sent)
         tally, done = await outcomes.wait(seconds)
-    report: dict[str, Any] = {
-        "transaction": line_of(draft),
-        "shard": sent.shard,
-        "offset": sent.offset,
-        "accepted": tally.accepted,
-        "duplicates": tally.duplicates,
-        "rejected": tally.rejected,
-        "reconciled": tally.reconciled,
-        "voided": tally.voided,
-        "seconds": round(time.monotonic() - began, 3),
-    }
     if as_json:
-        print_json(report)
+        print_json(_report(draft, sent, tally) | {"seconds": round(time.monotonic() - began, 3)})
     elif not tally.rejected:
         _print_outcome(draft, tally.duplicates, done=done)
     if tally.voided:
@@ -134,6 +124,18 @@ async def _publish(settings: "Settings", draft: "Draft", seconds: float, *, as_j
         print_note(f"break: {found.account} {found.currency} in shard {found.shard}")
     bad = tally.rejected or tally.voided or tally.breaks
     return FINDINGS if bad else OK if done else TIME_UP
+
+
+def _report(draft: "Draft", sent: "Receipt", tally: "Tally") -> dict[str, Any]:
+    from ledger.client.reversal import line_of
+
+    counts = ("accepted", "duplicates", "rejected", "reconciled", "voided")
+    return {
+        "transaction": line_of(draft),
+        "shard": sent.shard,
+        "offset": sent.offset,
+        **{name: getattr(tally, name) for name in counts},
+    }
 
 
 def _print_outcome(draft: "Draft", duplicates: int, *, done: bool) -> None:

@@ -93,7 +93,7 @@ def print_register(
     side is the account on the other side of the transaction in the same currency, or "several";
     JSON has all of them. Transactions that are void are not in it.
 
-    Every entry of the account is read, also with --limit: about a second for 100,000 entries.
+    Every entry of the account is read, whatever the limit is.
 
     The command reports whether the answer is complete, as `balances` does.
 

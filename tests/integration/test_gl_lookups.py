@@ -10,7 +10,8 @@ from ledger.domain.account import on_normal_side
 from ledger.gl import lookup_reads
 from ledger.gl.journal import Journal
 from ledger.gl.lookups import RegisterQuery, ReversedBy, Sides
-from ledger.gl.postgresql import PostgresBooks
+from ledger.gl.memory import MemoryJournal
+from ledger.gl.postgresql import PostgresBooks, PostgresJournal
 from tests.integration.gl_database import Database
 from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, Leg, Made, made, moved, void_of
 from tests.integration.gl_runs import without as left_out
@@ -221,6 +222,28 @@ def test_every_register_ends_at_what_balances_has(journal: Journal, seed: int) -
                 assert abs(normal) == abs(last[row.currency])
             if not query:
                 assert all(sides[1:] == (0, 0, 0) for sides in found.opening().values())
+
+
+def test_postgresql_and_memory_have_the_same_lines(database: Database) -> None:
+    books, memory, chance = PostgresJournal(database.service), MemoryJournal(), random.Random(7)
+    for shard in (0, 2):
+        chain = Chain(shard)
+        for _ in range(4):
+            run = chain.run(*generated(chance, chain, 30))
+            void = void_of(run, run.content.offsets[3], at=chain.watermark.end)
+            last = chain.run(end=chain.watermark.end + 1, voided=[void])
+            for each in (books, memory):
+                each.post(shard, each.watermark(shard), [run, last])
+    asked: list[RegisterQuery] = [
+        {}, {"limit": 7}, {"start": NOW, "by": "recorded"}, {"end": NOW + 2, "limit": 5},
+        {"currency": "JPY", "start": NOW, "end": NOW + 3},
+    ]  # fmt: skip
+    try:
+        for account in {stripe.account for _, stripe, _ in memory.stripes()}:
+            for query in asked:
+                assert books.register(account, **query) == memory.register(account, **query)
+    finally:
+        books.close()
 
 
 def test_transactions_and_registers_are_found_by_index(database: Database) -> None:

@@ -54,7 +54,9 @@ def list_accounts(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option("--type", help="Only assets, liabilities, equity, income or expenses."),
+        typer.Option(
+            "--type", metavar="TYPE", help="Only assets, liabilities, equity, income or expenses."
+        ),
     ] = None,
     declared: Annotated[
         bool, typer.Option("--declared", help="Only declared accounts; needs no database.")
@@ -139,7 +141,9 @@ def _time(micros: int | None) -> str | None:
 
 
 def show_account(
-    account: Annotated[str, typer.Argument(help="The account, such as assets:cash.")],
+    account: Annotated[
+        str, typer.Argument(metavar="ACCOUNT", help="The account, such as assets:cash.")
+    ],
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:

@@ -53,7 +53,9 @@ ALL_COLUMNS = tuple(
 
 
 def print_register(
-    account: Annotated[str, typer.Argument(help="The account, such as assets:cash.")],
+    account: Annotated[
+        str, typer.Argument(metavar="ACCOUNT", help="The account, such as assets:cash.")
+    ],
     currency: Annotated[
         str | None, typer.Option(metavar="CODE", help="Only entries in this currency.")
     ] = None,

@@ -38,7 +38,7 @@ def reverse(
         typer.Option("--publish", help="Publish it, and wait until it is reconciled or refused."),
     ] = False,
     reason: Annotated[
-        str | None, typer.Option(help="Why, for the description of the reversal.")
+        str | None, typer.Option(metavar="TEXT", help="Why, for the description of the reversal.")
     ] = None,
     effective: Annotated[
         str | None,

@@ -41,6 +41,7 @@ Back = Annotated[
     int,
     typer.Option(
         min=0,
+        metavar="COUNT",
         help="How many of the newest records of a shard to look at for repetitions and for what "
         "waits, and of the newest refused ones.",
     ),
@@ -49,6 +50,7 @@ Key = Annotated[
     str | None,
     typer.Option(
         "--ordering-key",
+        metavar="KEY",
         help="The transaction's ordering key: what is not posted is then looked for in its shard "
         "alone.",
     ),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, exists, func, select
+from sqlalchemy import Connection, Select, and_, func, select
 
 from ledger.domain.run import Watermark
 from ledger.gl.lookups import (
@@ -18,17 +18,11 @@ from ledger.gl.lookups import (
     Sides,
 )
 from ledger.gl.posting import posted_transactions
-from ledger.gl.reads import read_voids, read_watermarks
+from ledger.gl.reads import CREDIT, DEBIT, VOIDED, read_voids, read_watermarks
 from ledger.gl.rows import PostedTransaction, PostedVoid
 from ledger.gl.tables import currencies, entries, runs, stripes, transactions, voids
 
-_IS_DEBIT = entries.c.side == "D"
-_DEBIT = case((_IS_DEBIT, entries.c.amount), else_=0)
-_CREDIT = case((_IS_DEBIT, 0), else_=entries.c.amount)
-_SIGNED = case((_IS_DEBIT, entries.c.amount), else_=-entries.c.amount)
-_VOIDED = exists().where(
-    voids.c.shard == entries.c.shard, voids.c.log_offset == entries.c.log_offset
-)
+_SIGNED = DEBIT - CREDIT
 _JOINED = entries.join(
     transactions,
     and_(
@@ -190,12 +184,12 @@ def _closing(account: str, asked: RegisterQuery, *, skips_voids: bool) -> Select
             stripes.join(currencies, currencies.c.code == stripes.c.currency)
         )
     else:
-        query = select(*key, func.sum(_DEBIT), func.sum(_CREDIT), func.count()).select_from(
+        query = select(*key, func.sum(DEBIT), func.sum(CREDIT), func.count()).select_from(
             _JOINED.join(currencies, currencies.c.code == entries.c.currency)
         )
         query = query.where(_time(asked) < end)
         if skips_voids:
-            query = query.where(~_VOIDED)
+            query = query.where(~VOIDED)
     if currency is not None:
         query = query.where(table.c.currency == currency)
     return query.where(table.c.account == account).group_by(*key).order_by(table.c.currency)
@@ -219,7 +213,7 @@ def _lines(account: str, asked: RegisterQuery, *, skips_voids: bool) -> Select[A
     if end is not None:
         query = query.where(time < end)
     if skips_voids:
-        query = query.where(~_VOIDED)
+        query = query.where(~VOIDED)
     place = (entries.c.shard, entries.c.log_offset, entries.c.entry)
     query = query.order_by(time.desc(), *(column.desc() for column in place))
     return query if limit is None else query.limit(limit)

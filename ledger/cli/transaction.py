@@ -248,8 +248,7 @@ def _place(each: Mapping[str, Any]) -> str:
 
 def _not_found(shown: Mapping[str, Any]) -> Iterator[str]:
     """What was looked at, and what to do."""
-    if shown["posted_to"]:
-        yield "Looked at: everything that is posted, by id;"
+    looked = ["everything that is posted, by id"] if shown["posted_to"] else []
     for name, what in (
         ("decisions", "what is decided and not posted"),
         ("rejects", "the newest refused records"),
@@ -258,8 +257,10 @@ def _not_found(shown: Mapping[str, Any]) -> Iterator[str]:
         spans = [each for each in shown["looked_at"] if each["topic"].endswith(f".{name}")]
         if spans:
             count = sum(each["end"] - each["start"] for each in spans)
-            whole = " (all there are)" if all(each["whole"] for each in spans) else ""
-            yield f"{what}{whole}: {count:,} in {len(spans)} shards;"
+            whole = ", all there are" if all(each["whole"] for each in spans) else ""
+            looked.append(f"{what} ({count:,} in {len(spans)} shards{whole})")
+    if looked:
+        yield f"Looked at: {'; '.join(looked)}."
     yield (
         "What to do: compare the id with the producer's, to the letter. If it was published, an "
         "older refusal is found with --back 1000000. If its producer has no receipt, publishing it "

@@ -106,7 +106,7 @@ def test_where_nothing_is_found_it_says_where_was_looked(capsys):
     assert [each["whole"] for each in found["looked_at"]] == [True, False]
     assert found["posted_to"] == {"3": 7}
     assert "Looked at: everything that is posted" in out
-    assert "the newest refused records: 17 in 2 shards" in out
+    assert "the newest refused records (17 in 2 shards)" in out
     assert "What to do" in out
 
 

@@ -1,5 +1,6 @@
 """`faust-ledger register`: the entries of one account with its balance after each."""
 
+import sys
 from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,14 +15,14 @@ from ledger.cli.output import (
     DataDir,
     optional_time,
     print_note,
-    print_plain,
+    print_sentence,
     require_order,
     run,
     settings_for,
 )
 from ledger.cli.read import require_types
 from ledger.cli.tables import Column, Format, FormatOption, format_of, grouped, print_table_of
-from ledger.terminal import UNLIMITED, console
+from ledger.terminal import UNLIMITED, columns_of
 
 if TYPE_CHECKING:
     from ledger.cli.completeness import CompletenessReport
@@ -242,9 +243,9 @@ def _print_end(account: str, found: "Register", by: str) -> None:
     for currency, sides in found.closing.items():
         shown = sum(line.currency == currency for line in found.lines)
         balance = money.show(_on_normal_side(account, sides.net), sides.scale)
-        if console().width < UNLIMITED:
+        if columns_of(sys.stdout) < UNLIMITED:
             balance = grouped(balance)
-        print_plain(
+        print_sentence(
             f"Closing balance {balance} {currency} on the {normal_side(account)} side; "
             f"{shown:,} of {sides.entries:,} entries, in the order of {by} time."
         )

@@ -1,6 +1,6 @@
 """`faust-ledger transaction show`: one transaction from the log to the books."""
 
-import asyncio
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,11 +17,12 @@ from ledger.cli.output import (
     print_json,
     print_note,
     print_plain,
+    print_sentence,
     run,
     settings_for,
 )
 from ledger.cli.tables import Column, Format, print_table_of
-from ledger.terminal import LEAST_PROSE, console, plain
+from ledger.terminal import LEAST_PROSE, columns_of, folded, plain
 
 if TYPE_CHECKING:
     from ledger.client.log_search import LogFindings
@@ -95,6 +96,8 @@ async def look_up(
     settings: "Settings", transaction_id: str, *, ordering_key: str | None = None, back: int = BACK
 ) -> "Whereabouts":
     """What the general ledger and Kafka have of an id. Raises LedgerError if neither answers."""
+    import asyncio
+
     from ledger.client.log_search import LogFindings
     from ledger.client.whereabouts import Whereabouts
     from ledger.errors import LedgerError
@@ -166,22 +169,15 @@ def print_transaction(shown: Mapping[str, Any]) -> None:
     _print_fields(_others(shown))
     if shown["state"] == "not found":
         for sentence in _not_found(shown):
-            _print_folded("", sentence)
+            print_sentence(sentence)
 
 
 def _print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Print a line for each name and value; values fold between words on a terminal."""
     for name, value in fields:
-        _print_folded(f"  {name:<12}", value)
-
-
-def _print_folded(start: str, text: str) -> None:
-    """Print `text` after `start`, folded between words on a terminal."""
-    from textwrap import wrap
-
-    room = max(console().width - len(start), LEAST_PROSE)
-    lines = wrap(plain(text), room, break_long_words=False, break_on_hyphens=False)
-    for at, line in enumerate(lines or [""]):
-        print(f"{start if at == 0 else ' ' * len(start)}{line}")
+        start = f"  {name:<12}"
+        lines = folded(plain(value), max(columns_of(sys.stdout) - len(start), LEAST_PROSE))
+        print(start + f"\n{' ' * len(start)}".join(lines))
 
 
 def _entry(leg: Mapping[str, Any]) -> dict[str, Any]:

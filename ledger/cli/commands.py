@@ -37,17 +37,30 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         ),
         "bench": "bench.bench",
     },
-    "Publish": {"publish": "publish.publish", "check": "check.check"},
+    "Publish": {
+        "publish": "publish.publish",
+        "check": "check.check",
+        "reverse": "reverse.reverse",
+    },
     "Read": {
         "balances": "read.print_balances",
         "trial-balance": "trial_balance.print_trial_balance",
+        "register": "register.print_register",
+        "transaction": Group(
+            "Show one transaction, from the log to the books.",
+            {"show": "transaction.show_transaction"},
+        ),
         "accounts": Group(
-            "Declare accounts: their currency, opening and closing.",
-            {"import": "imports.import_accounts"},
+            "Declare and list accounts: their currency, opening and closing.",
+            {
+                "import": "imports.import_accounts",
+                "list": "accounts.list_accounts",
+                "show": "accounts.show_account",
+            },
         ),
         "assets": Group(
-            "Register assets, such as shares and coins, beside those of ISO 4217.",
-            {"import": "imports.import_assets"},
+            "Register and list assets, such as shares and coins, beside those of ISO 4217.",
+            {"import": "imports.import_assets", "list": "assets.list_assets"},
         ),
         "rejects": Group(
             "List refused transactions, and send them again.",

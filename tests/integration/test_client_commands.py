@@ -436,3 +436,77 @@ def test_a_reader_that_goes_is_no_finding(stack, cli):
             stdout=gone, stderr=subprocess.PIPE, check=False, timeout=PATIENCE,
         )  # fmt: skip
     assert (found.returncode, found.stderr) == (141, b"")
+
+
+def test_a_transaction_is_shown_from_the_log_to_the_books_and_reversed_once(publish, cli, new_id):
+    account, name = f"liabilities:{new_id('shown')}", new_id("shown")
+    rows = [line(name, account, description="Rent", ordering_key=account)]
+    publish(rows, "--wait", "--timeout", PATIENCE)
+    publish(None, "--wait", "--timeout", PATIENCE)
+    shown = cli("transaction", "show", name, "--json").json
+    [found] = shown["transactions"]
+    assert (shown["state"], shown["complete"], shown["refusals"]) == ("compared", True, [])
+    assert (found["description"], found["ordering_key"]) == ("Rent", account)
+    assert found["entries"] == rows[0]["entries"]
+    assert found["decided"]["at"] <= found["posted"]["at"]
+    assert len(shown["repetitions"]) == 1
+    printed = cli("reverse", name).json
+    assert printed["entries"] == [
+        {**each, "side": "credit" if each["side"] == "debit" else "debit"}
+        for each in rows[0]["entries"]
+    ]  # fmt: skip
+    words = ("reverse", name, "--publish", "--timeout", PATIENCE, "--json")
+    first, again = cli(*words).json, cli(*words).json
+    assert (first["accepted"], first["reconciled"], again["duplicates"]) == (1, 1, 1)
+    refused = cli(*words, "--reason", "another", code=1)
+    assert "ID_REUSED" in refused.err
+    [found] = cli("transaction", "show", name, "--json").json["transactions"]
+    assert [each["transaction_id"] for each in found["reversed_by"]] == [printed["transaction_id"]]
+    [row] = cli("balances", account, "--json").rows
+    assert (row["posted"], row["debits"], row["credits"]) == ("0.00", "12.34", "12.34")
+    lines = cli("register", account, "--json").rows
+    assert [(each["debit"], each["credit"], each["balance"]) for each in lines] == [
+        (None, "12.34", "12.34"), ("12.34", None, "0.00"),
+    ]  # fmt: skip
+    assert {each["other_side"] for each in lines} == {CASH}
+    [last] = cli("register", CASH, "--limit", 1, "--json").rows[-1:]
+    [cash] = cli("balances", CASH, "--source", "ledger", "--json").rows
+    assert (last["balance"], last["complete"]) == (cash["posted"], True)
+
+
+def test_what_was_refused_and_what_never_was_is_told(publish, cli, new_id):
+    name = new_id("refused")
+    publish([line(name, "cash")], "--no-check", "--wait", "--timeout", PATIENCE)
+    shown = cli("transaction", "show", name, "--json").json
+    assert (shown["state"], shown["transactions"], shown["waiting"]) == ("refused", [], [])
+    [refusal] = shown["refusals"]
+    assert (refusal["code"], refusal["field"]) == ("ACCOUNT_MALFORMED", "entries[1].account")
+    assert "No accepted transaction" in cli("reverse", name, code=1).err
+    nobody = cli("transaction", "show", new_id("nobody"), "--json", code=1).json
+    assert nobody["state"] == "not found"
+    assert {each["topic"].rpartition(".")[2] for each in nobody["looked_at"]} == {
+        "decisions", "rejects", "transactions",
+    }  # fmt: skip
+    told = cli("transaction", "show", new_id("nobody"), code=1)
+    assert "What to do" in told.out
+
+
+def test_accounts_and_assets_are_listed(publish, cli, jsonl, new_id):
+    top, code = f"liabilities:{new_id('listed')}", new_id("L").upper()
+    declared = {"account": f"{top}:a", "name": "A", "currency": "CAD"}
+    assert cli("accounts", "import", "-", stdin=jsonl([declared])).out
+    asset = {"code": code, "scale": 3, "name": "A share"}
+    assert cli("assets", "import", "-", stdin=jsonl([asset])).out
+    publish([line(new_id(), f"{top}:b")], "--wait", "--timeout", PATIENCE)
+    rows = cli("accounts", "list", "--under", top, "--format", "jsonl").rows
+    assert [(row["account"], row["declared"], row["currency"]) for row in rows] == [
+        (f"{top}:a", True, "CAD"), (f"{top}:b", False, None),
+    ]  # fmt: skip
+    found = cli("accounts", "show", f"{top}:b", "--json").json
+    assert [(each["currency"], each["posted"]) for each in found["balances"]] == [("CAD", "12.34")]
+    assert "neither declared nor in use" in cli("accounts", "show", f"{top}:c", code=1).err
+    assets = {row["code"]: row for row in cli("assets", "list", "--json").rows}
+    assert assets[code] == {"code": code, "scale": 3, "name": "A share", "source": "imported"}
+    assert (assets["CAD"]["scale"], assets["CAD"]["source"]) == (2, "ISO 4217")
+    case = jsonl([{"code": code.lower(), "scale": 3}])
+    assert "only in upper and lower case" in cli("assets", "import", "-", stdin=case, code=1).err

@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ledger.cli.output import AsJson, DataDir, errors, print_plain
-from ledger.terminal import plain, print_whole
+from ledger.cli.output import AsJson, DataDir, errors, print_plain, print_rows
+from ledger.terminal import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ledger.health.findings import Finding
+    from ledger.health.status import StackStatus
     from ledger.stack.record import Record
 
 MOST_CENTRES = 9
 SHOWN = ("bootstrap_servers", "registry_url", "database_url")
+PARTS = {"part": "left", "state": "left", "pid": "right", "port": "right", "memory": "right",
+         "up for": "left"}  # fmt: skip
+PARTITIONS = {"worker": "left", "stage": "left", "partitions": "left", "state": "left",
+              "lag": "right"}  # fmt: skip
 
 
 def port_option(name: str) -> Any:
@@ -51,7 +57,10 @@ def up(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=0, show_default=False, help="How many workers run. Default: as many as run now."
+            min=0,
+            show_default=False,
+            help="How many workers run, now and after the next `up`. Default: as many as before; "
+            "for the first `up` one, or one in each data centre.",
         ),
     ] = None,
     kafka_port: Annotated[int | None, port_option("kafka")] = None,
@@ -95,6 +104,7 @@ def up(
             wanted=Ports(kafka_port, registry_port, postgres_port),
             shape=Shape(data_centres, secure),
             worker_count=workers,
+            remember=True,
             meters=meters,
             say=teller(console),
         )
@@ -127,25 +137,36 @@ def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Show what runs, and whether each shard makes progress or why not.
+    """Show the addresses, what runs, and whether each shard makes progress or why not.
 
-    Exit code 1 unless all is well.
+    Exit code 1 unless all is well: without a worker nothing is.
     """
     place = directory(data_dir)
-    from ledger.health.status import partitions_table, parts_table, read_status, status_json
+    from ledger.health.status import read_status, status_json
 
     found = read_status(place)
     if as_json:
         print(json.dumps(status_json(found)))
     else:
-        print_plain(found.data_dir)
-        if found.parts:
-            print_whole(parts_table(found))
-        else:
-            print_plain("no stack here: `faust-ledger up` creates one")
-        if found.workers:
-            print_whole(partitions_table(found))
+        print_status(found)
     raise typer.Exit(0 if found.ok else 1)
+
+
+def print_status(found: "StackStatus") -> None:
+    """Addresses, then what is short in tables, then reasons and paths whole."""
+    from ledger.health.status import part_rows, partition_rows, sentences
+
+    print_plain(f"{'data directory':<18} {found.data_dir}")
+    for name, address in found.addresses.items():
+        # A database's parameters are long, and in --json.
+        print_plain(f"{name.replace('_', ' '):<18} {address.partition('?')[0]}")
+    for columns, rows in ((PARTS, part_rows(found)), (PARTITIONS, partition_rows(found))):
+        if shown := list(rows):
+            print()
+            print_rows(columns, shown)
+    if lines := list(sentences(found)):
+        print()
+        print_plain("\n".join(lines))
 
 
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -154,11 +175,22 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     Exit code 1 when something is wrong.
     """
     place = directory(data_dir)
-    from ledger.health.doctor import examine, findings_json, findings_table
+    from ledger.health.doctor import examine, findings_json
 
     findings = examine(place)
     if as_json:
         print(json.dumps(findings_json(findings)))
     else:
-        print_whole(findings_table(findings))
+        print_findings(findings)
     raise typer.Exit(0 if all(each.well for each in findings) else 1)
+
+
+def print_findings(findings: "list[Finding]") -> None:
+    """What is well in a line each; then what is not, with what to do, whole and never cut."""
+    rows = [{"": "well", "what": each.name, "found": each.detail} for each in findings if each.well]
+    print_rows({"": "left", "what": "left", "found": "prose"}, rows)
+    for each in findings:
+        if not each.well:
+            print()
+            print_plain(f"look {each.name}: {each.detail}")
+            print_plain(f"     to do: {each.advice}")

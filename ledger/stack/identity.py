@@ -48,7 +48,8 @@ class Broker:
 class Identity:
     """What is recorded of one stack.
 
-    `passwords` are by PostgreSQL role and Kafka user; every data centre has one broker.
+    `passwords` are by PostgreSQL role and Kafka user; every data centre has one broker. `workers`:
+    how many `up` starts when it is not told; None before the first `up`.
     """
 
     cluster_id: str
@@ -59,6 +60,7 @@ class Identity:
     shards: int
     secure: bool
     passwords: dict[str, str]
+    workers: int | None = None
 
     @property
     def data_centres(self) -> int:

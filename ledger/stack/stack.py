@@ -35,12 +35,14 @@ def up(
     wanted: Ports | None = None,
     shape: Shape | None = None,
     worker_count: int | None = None,
+    remember: bool = False,
     meters: Meters | None = None,
     say: Say = unsaid,
 ) -> Record:
     """Start what is not running, prepare it, and return when all of it is ready.
 
-    `worker_count` None keeps as many as run now. Raises `StackError`, which says which part did
+    `worker_count` None: as many as were remembered, else as many as run, at least one in each data
+    centre. `remember`: the next `up` starts as many. Raises `StackError`, which says which part did
     not come up and why; what did come up keeps running.
     """
     place = files.layout(data_dir)
@@ -49,14 +51,21 @@ def up(
         record = start_services(place, wanted or Ports(), shape, meters=meters, say=say)
         prepare(settings_of(record), say=say)
         say("tables, subjects and topics are there")
-        return workers.scale(place, record, wanted_workers(place, record, worker_count), say=say)
+        count = wanted_workers(place, record, worker_count, remember=remember)
+        return workers.scale(place, record, count, say=say)
 
 
-def wanted_workers(place: Layout, record: Record, count: int | None) -> int | None:
-    """`count`; without one, of a stack of several data centres, at least one in each."""
+def wanted_workers(place: Layout, record: Record, given: int | None, *, remember: bool) -> int:
+    """How many workers `up` is to start, as it documents."""
     me = identity.load_identity(place)
-    if count is None and me is not None and me.data_centres > 1:
-        return max(workers.count_of(record, workers.living(place, record), None), me.data_centres)
+    assert me is not None, "its services were started"
+    known = me.workers
+    if known is None:
+        known = max(workers.highest(place, record), me.data_centres)
+    count = known if given is None else given
+    if remember and count != me.workers:
+        # Before they start: an `up` that fails then is repeated as it was meant.
+        identity.save_identity(place, replace(me, workers=count))
     return count
 
 
@@ -157,6 +166,8 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
         me = identity.load_identity(place)
         assert me is not None, "the file was there"
         record = records.load_record(place) or records.new_record(place, me)
+        if me.workers is None and (ran := workers.highest(place, record)):
+            identity.save_identity(place, replace(me, workers=ran))
         stopped = [part.name for part in workers.living(place, record).values()]
         record = workers.scale(place, record, 0, say=say)
         database, *brokers, registry = services(place, me, cache.cache_dir())

@@ -23,6 +23,10 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "down": "stack.down",
         "status": "stack.status",
         "doctor": "stack.doctor",
+        "clients": Group(
+            "Hand over what a role of the embedded stack connects with.",
+            {"export": "clients.export_client"},
+        ),
     },
     "Publish and read": {
         "publish": "publish.publish",

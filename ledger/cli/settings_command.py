@@ -61,4 +61,7 @@ def setting_rows(data_dir: Path | None) -> list[dict[str, Any]]:
 def _shown(name: str, value: Any) -> Any:
     if isinstance(value, int):
         return value
-    return shown_url(str(value)) if name.endswith("_url") else str(value)
+    from ledger.settings import NO_DATABASE
+
+    is_address = name.endswith("_url") and value != NO_DATABASE
+    return shown_url(str(value)) if is_address else str(value)

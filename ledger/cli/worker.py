@@ -26,5 +26,6 @@ def worker(
     os.umask(PRIVATE_UMASK)
     log_to_stderr()
     settings = configuration.load(data_dir)
+    configuration.require_ledger(settings)
     place = settings.data_dir.resolve()
     Supervisor(settings.model_copy(update={"data_dir": place}), name).run()

@@ -99,6 +99,16 @@ def load_identity(place: Layout) -> Identity | None:
         ) from error
 
 
+def require_identity(place: Layout) -> Identity:
+    """The recorded identity; `StackError` where there is no stack."""
+    me = load_identity(place)
+    if me is None:
+        raise StackError(
+            f"There is no stack in {place.root}: run `faust-ledger up --data-dir {place.root}`."
+        )
+    return me
+
+
 def load_or_create(
     place: Layout, wanted: Ports, settings: Settings, shape: Shape | None = None
 ) -> Identity:

@@ -76,11 +76,11 @@ def has_tls(identity: Identity) -> bool:
     return identity.secure and speaks_tls()
 
 
-def tls(place: Layout, identity: Identity) -> dict[str, str]:
+def tls(identity: Identity, ca_file: Path | str) -> dict[str, str]:
     """What a client adds to its connection, so that the environment (PGSSLMODE) has no say."""
     if not has_tls(identity):
         return {"sslmode": "disable"}
-    return {"sslmode": "verify-full", "sslrootcert": str(place.ca_file)}
+    return {"sslmode": "verify-full", "sslrootcert": str(ca_file)}
 
 
 def data_argument(directory: Path, user: tuple[int, int] | None) -> str:
@@ -227,7 +227,7 @@ def connect(
 
     from ledger.gl.postgresql import session
 
-    given: dict[str, Any] = tls(place, identity)
+    given: dict[str, Any] = tls(identity, place.ca_file)
     made = session.connected(
         psycopg.Connection,
         host=HOST,

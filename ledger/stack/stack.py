@@ -187,6 +187,8 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
                     stopped.append(service.name)
                 record = record.without(service.name)
                 records.save_record(place, record)
+        # Of versions before 0.3: the passwords of all roles in one file.
+        (place.secrets / "pgpass").unlink(missing_ok=True)
     return stopped
 
 

@@ -68,6 +68,9 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         ),
     },
     "Repair": {
+        "psql": "database.psql",
+        "dump": "database.dump",
+        "restore": "database.restore",
         "replay": "replay.replay_to_shadow",
         "rebuild": Group(
             "Rebuild the general ledger, tables or balances.",

@@ -169,18 +169,28 @@ def print_status(found: "StackStatus") -> None:
         print_plain("\n".join(lines))
 
 
-def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def doctor(
+    clean: Annotated[
+        bool, typer.Option("--clean", help="First remove what broken downloads and crashes left.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Find what is wrong, or soon will be, and suggest the fix.
 
-    Exit code 1 when something is wrong.
+    Exit code 1 when something is wrong. --json has "removed" with --clean.
     """
     place = directory(data_dir)
-    from ledger.health.doctor import examine, findings_json
+    from ledger.health import doctor as health
 
-    findings = examine(place)
+    removed = [str(path) for path in health.clean(place)] if clean else []
+    findings = health.examine(place)
     if as_json:
-        print(json.dumps(findings_json(findings)))
+        more = {"removed": removed} if clean else {}
+        print(json.dumps(health.findings_json(findings) | more))
     else:
+        if clean:
+            print_plain("\n".join(f"removed {path}" for path in removed) or "nothing to remove")
         print_findings(findings)
     raise typer.Exit(0 if all(each.well for each in findings) else 1)
 

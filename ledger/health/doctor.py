@@ -26,6 +26,19 @@ def examine(data_dir: Path) -> list[Finding]:
     return [finding for check in CHECKS for finding in check(installation)]
 
 
+def clean(data_dir: Path) -> list[Path]:
+    """Remove what crashes and broken downloads left; the paths that were removed.
+
+    Raises LedgerError where the cache cannot be written.
+    """
+    place = files.layout(data_dir)
+    installation = Installation(place, cache.cache_dir(), None, None)
+    with cache.cache_lock(installation.cache):
+        left = directory.partial_files(installation)
+        cache.discard(left)
+    return [path for path in left if not path.exists()]
+
+
 def ledger(installation: Installation) -> Iterator[Finding]:
     """The database and the topics, as far as the services that they need answer."""
     settings, answering = load_settings(installation.place.root), installation.answering()

@@ -84,7 +84,7 @@ def connection_settings(
     roles = DATABASE_SETTINGS.get(user, {})
     for setting in ("database_url", "service_database_url"):
         role = roles.get(setting)
-        found[setting] = database_url(me, role, files) if role else NO_DATABASE
+        found[setting] = database_url(place, me, role, files) if role else NO_DATABASE
     if me.secure:
         found |= {
             "ca_file": files.ca,
@@ -102,8 +102,9 @@ def admin_settings(place: Layout, me: Identity) -> Settings:
     return Settings(data_dir=place.root, **connection_settings(place, me, "admin"))
 
 
-def database_url(me: Identity, role: str, files: SecretFiles) -> str:
+def database_url(place: Layout, me: Identity, role: str, files: SecretFiles | None = None) -> str:
     """The ledger's database for SQLAlchemy; the URL names the file with the role's password."""
+    files = files or secrets_of(place, "admin")
     query = {"passfile": files.passfile(role), **postgres.tls(me, files.ca)}
     address = URL.create(
         "postgresql+psycopg",

@@ -24,6 +24,7 @@ _CLIENTS = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "SSL_CERT_
             "SSL_CERT_DIR", "PGPASSWORD", "PGPASSFILE", "PGREQUIREAUTH", "PGCHANNELBINDING",
             "PGSSLMODE", "PGSSLCERT", "PGSSLKEY", "PGSSLROOTCERT", "PGSSLCRL", "PGSSLCRLDIR",
             "PGSSLNEGOTIATION", "PGGSSENCMODE", "PGKRBSRVNAME")  # fmt: skip
+_TERMINAL = ("TERM", "COLORTERM", "PAGER", "PSQL_PAGER", "LESS", "EDITOR", "VISUAL")
 _SAME_EVERYWHERE = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
@@ -44,6 +45,12 @@ def for_python() -> dict[str, str]:
 def for_clients() -> dict[str, str]:
     """For our own programs that may connect to another Kafka, registry and database."""
     return for_python() | _kept(_CLIENTS) | around_proxies()
+
+
+def for_database_tools() -> dict[str, str]:
+    """For PostgreSQL's own clients, which a person may use on a terminal."""
+    credentials = tuple(name for name in _CLIENTS if name.startswith("PG"))
+    return for_programs() | _kept((*_TERMINAL, *credentials))
 
 
 def _kept(names: tuple[str, ...]) -> dict[str, str]:

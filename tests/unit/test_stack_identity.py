@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from ledger.errors import StackError
 from ledger.settings import Settings, load
 from ledger.stack import files, identity, record
-from ledger.stack.credentials import database_url, secrets_of
+from ledger.stack.credentials import database_url
 from ledger.stack.files import Layout
 from ledger.stack.identity import Identity, Ports, Shape
 from ledger.stack.parts import Part
@@ -120,7 +120,7 @@ def test_libpq_and_sqlalchemy_read_the_same_of_the_databases_address(
     place = files.layout(tmp_path / "é a+b,c%20")
     files.create_directories(place)
     me = replace(established(place), secure=secure)
-    address = database_url(me, "ledger_owner", secrets_of(place, "admin"))
+    address = database_url(place, me, "ledger_owner")
     found = conninfo_to_dict(address.replace("+psycopg", ""))
     assert found["passfile"] == str(place.passfile("ledger_owner"))
     assert {each: found[each] for each in make_url(address).query} == make_url(address).query

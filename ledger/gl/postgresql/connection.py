@@ -85,11 +85,7 @@ def engine(
 
     @event.listens_for(made, "do_connect")
     def connect(_dialect: Any, _record: Any, _args: Any, given: dict[str, Any]) -> Any:
-        if url == NO_DATABASE:
-            raise SettingsError(
-                "This role has no database: its address is `none`. Ask as finance, which reads the "
-                "general ledger, or as admin; docs/security.md has what each role may do."
-            )
+        require_database(url)
         arguments = {"connect_timeout": _CONNECT_SECONDS, **KEEPALIVE, **given}
         arguments["options"] = f"{started_with} {given.get('options', '')}"
         connection = session.connected(BoundedConnection, **arguments)
@@ -103,6 +99,15 @@ def engine(
         return connection
 
     return made
+
+
+def require_database(url: str) -> None:
+    """A SettingsError for the address of a role that has no database."""
+    if url == NO_DATABASE:
+        raise SettingsError(
+            "This role has no database: its address is `none`. Ask as finance, which reads the "
+            "general ledger, or as admin; docs/security.md has what each role may do."
+        )
 
 
 def _address(url: str) -> URL:

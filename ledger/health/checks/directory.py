@@ -108,7 +108,7 @@ def _settings(root: Path, own: dict[str, object]) -> Finding:
 def leftovers(installation: Installation) -> Iterator[Finding]:
     """Files of crashes and broken downloads; `up` copes with them."""
     place = installation.place
-    left = [*installation.cache.rglob(f".*{PARTIAL}"), *place.root.glob(f".*{PARTIAL}")]
+    left = partial_files(installation)
     part = installation.record.part(postgres.NAME) if installation.record else None
     if (place.postgres / "postmaster.pid").exists() and not parts.running(part):
         left.append(place.postgres / "postmaster.pid")
@@ -116,9 +116,15 @@ def leftovers(installation: Installation) -> Iterator[Finding]:
         "leftovers",
         not left,
         ", ".join(map(str, left[:3])) if left else "none",
-        "from a crash or a broken download, unless an `up` is running now: the next `up` removes "
-        "what is in its way",
+        "they are of a crash or a broken download, and harmless: `faust-ledger doctor --clean` "
+        "removes them; a postmaster.pid the next `up` removes",
     )
+
+
+def partial_files(installation: Installation) -> list[Path]:
+    """What crashes and broken downloads left, in the cache and in the data directory."""
+    own = installation.place.root.glob(f".*{PARTIAL}")
+    return [*cache.leftovers(installation.cache), *filter(cache.is_left, own)]
 
 
 def database_version(installation: Installation) -> Iterator[Finding]:

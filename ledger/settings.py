@@ -220,6 +220,15 @@ def require_ledger(settings: Settings) -> None:
     )
 
 
+def require_database(url: str) -> None:
+    """A SettingsError for the address of a role that has no database."""
+    if url == NO_DATABASE:
+        raise SettingsError(
+            "This role has no database: its address is `none`. Ask as finance, which reads the "
+            "general ledger, or as admin; docs/security.md has what each role may do."
+        )
+
+
 def load(data_dir: Path | None = None) -> Settings:
     """The settings of a command; those not set come from the embedded stack of `data_dir`, if any.
 

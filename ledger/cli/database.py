@@ -41,7 +41,7 @@ def ledger_address(data_dir: Path | None, role: str | None = None) -> str:
 
     Raises LedgerError for a role without a database, and where there are no programs for one.
     """
-    from ledger.gl.postgresql.connection import require_database
+    from ledger.settings import require_database
     from ledger.stack import extra
 
     extra.require_packages()

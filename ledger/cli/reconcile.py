@@ -73,7 +73,10 @@ def reconcile_ledger(
 async def reconciled(settings: "Settings", *, full: bool) -> "tuple[AuditReport, int]":
     """The report, and how many records that were in the log before it are not decided after it."""
     from ledger.client.ends import log_ends
+    from ledger.settings import require_database
 
+    # Before Kafka is read, which takes time.
+    require_database(settings.database_url)
     async with open_sources(settings) as sources:
         ends = await log_ends(sources.settings)
         return await audit(sources, full=full), await not_decided(sources, ends)

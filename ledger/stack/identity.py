@@ -104,7 +104,8 @@ def require_identity(place: Layout) -> Identity:
     me = load_identity(place)
     if me is None:
         raise StackError(
-            f"There is no stack in {place.root}: run `faust-ledger up --data-dir {place.root}`."
+            f"No ledger here: run `faust-ledger up --data-dir {place.root}`. There is no stack in "
+            f"{place.root}."
         )
     return me
 

@@ -1,7 +1,10 @@
 """The folder that a role is handed: whole, for this role alone, and good wherever it lies."""
 
 import json
+import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,3 +132,25 @@ def test_each_secret_of_the_stack_is_in_a_file_of_its_own(place: Layout, me: Ide
     finance = place.client_file("finance").read_text()
     assert "ledger_finance.pgpass" in finance
     assert 'service_database_url = "none"' in finance
+
+
+def test_a_folder_with_any_name_in_the_locale_c(
+    place: Layout, me: Identity, tmp_path: Path
+) -> None:
+    """Paths are UTF-8, output is ASCII as the locale says; it is as from any other locale."""
+    root = files.layout(tmp_path / "données")
+    files.create_directories(root)
+    identity.save_identity(root, me)
+    credentials.write_credentials(root, me)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "ledger.cli.main", "clients", "export", "finance",
+         "--data-dir", str(root.root), "--to", str(tmp_path / "größe")],
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONUTF8": "0"},
+        capture_output=True, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert rb"gr\xf6\xdfe/faust-ledger.toml" in done.stdout
+    expected = export.export(root, me, "finance", tmp_path / "b")
+    assert [(tmp_path / "größe" / each.name).read_text() for each in expected] == [
+        each.read_text() for each in expected
+    ]

@@ -15,7 +15,7 @@ from ledger.errors import LedgerError, SettingsError
 from ledger.gl.journal import JournalUnavailable, NotPostable
 from ledger.gl.postgresql import session
 from ledger.hiding import hidden, shown_url
-from ledger.settings import NO_DATABASE
+from ledger.settings import NO_DATABASE, require_database
 
 T = TypeVar("T")
 
@@ -99,15 +99,6 @@ def engine(
         return connection
 
     return made
-
-
-def require_database(url: str) -> None:
-    """A SettingsError for the address of a role that has no database."""
-    if url == NO_DATABASE:
-        raise SettingsError(
-            "This role has no database: its address is `none`. Ask as finance, which reads the "
-            "general ledger, or as admin; docs/security.md has what each role may do."
-        )
 
 
 def _address(url: str) -> URL:

@@ -114,9 +114,13 @@ def list_shadows(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def drop_shadow(
     name: Annotated[str, typer.Argument(help="Its schema, as `shadows list` shows it.")],
     data_dir: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Remove a shadow ledger and all its rows. Any other schema is refused, with exit code 3."""
     from ledger.gl.postgresql import shadows
 
     shadows.remove_shadow(settings_for(data_dir).database_url, name)
-    print_plain(f"{name} is dropped.")
+    if as_json:
+        print_json({"schema": name, "dropped": True})
+    else:
+        print_plain(f"{name} is dropped.")

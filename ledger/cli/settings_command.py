@@ -3,11 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-from ledger.cli.output import AsJson, DataDir, print_json, print_rows
+from ledger.cli.output import AsJson, DataDir, print_json
+from ledger.cli.tables import Column, FormatOption, format_of, print_table_of
 from ledger.hiding import shown_url
 
+COLUMNS = (
+    Column("name", "name", "code"), Column("value", "value", "path"),
+    Column("source", "source", "code"), Column("description", "description", "prose", drop=1),
+)  # fmt: skip
 
-def list_settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+
+def list_settings(
+    data_dir: DataDir = None, fmt: FormatOption = None, as_json: AsJson = False
+) -> None:
     """List every setting, its value and the source of the value.
 
     Passwords in addresses are shown as ***.
@@ -19,12 +27,12 @@ def list_settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     Every command refuses an unknown name, a value of another type, an empty variable and a file
     that cannot be read, with exit code 3.
     """
+    chosen = format_of(fmt, as_json=as_json, whole=True)
     found = setting_rows(data_dir)
-    if as_json:
+    if chosen is None:
         print_json({row.pop("name"): row for row in found})
-        return
-    columns = {"name": "left", "value": "left", "source": "left", "description": "prose"}
-    print_rows(columns, found)
+    else:
+        print_table_of(COLUMNS, found, chosen, nothing="")
 
 
 def setting_rows(data_dir: Path | None) -> list[dict[str, Any]]:

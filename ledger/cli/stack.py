@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ledger.cli.output import AsJson, DataDir, errors, print_plain, print_rows
+from ledger.cli.output import AsJson, DataDir, errors, print_plain
+from ledger.cli.tables import Column, Format, print_table_of
 from ledger.terminal import plain
 
 if TYPE_CHECKING:
@@ -19,10 +20,17 @@ if TYPE_CHECKING:
 
 MOST_CENTRES = 9
 SHOWN = ("bootstrap_servers", "registry_url", "database_url")
-PARTS = {"part": "left", "state": "left", "pid": "right", "port": "right", "memory": "right",
-         "up for": "left"}  # fmt: skip
-PARTITIONS = {"worker": "left", "stage": "left", "partitions": "left", "state": "left",
-              "lag": "right"}  # fmt: skip
+PARTS = (
+    Column("part", "part", "code"), Column("state", "state", "code"),
+    Column("pid", "pid", "number"), Column("port", "port", "number"),
+    Column("memory", "memory", "number", drop=2), Column("up for", "up for", "code", drop=1),
+)  # fmt: skip
+PARTITIONS = (
+    Column("worker", "worker", "code"), Column("stage", "stage", "code"),
+    Column("partitions", "partitions", "code"), Column("state", "state", "code"),
+    Column("lag", "lag", "count"),
+)  # fmt: skip
+FINDINGS = (Column("well", "", "code"), Column("what", "what", "code"), Column("found", "found"))
 
 
 def port_option(name: str) -> Any:
@@ -163,7 +171,7 @@ def print_status(found: "StackStatus") -> None:
     for columns, rows in ((PARTS, part_rows(found)), (PARTITIONS, partition_rows(found))):
         if shown := list(rows):
             print()
-            print_rows(columns, shown)
+            print_table_of(columns, shown, Format.TABLE, nothing="")
     if lines := list(sentences(found)):
         print()
         print_plain("\n".join(lines))
@@ -197,8 +205,10 @@ def doctor(
 
 def print_findings(findings: "list[Finding]") -> None:
     """What is well in a line each; then what is not, with what to do, whole and never cut."""
-    rows = [{"": "well", "what": each.name, "found": each.detail} for each in findings if each.well]
-    print_rows({"": "left", "what": "left", "found": "prose"}, rows)
+    rows = [
+        {"well": "well", "what": each.name, "found": each.detail} for each in findings if each.well
+    ]
+    print_table_of(FINDINGS, rows, Format.TABLE, nothing="nothing is well")
     for each in findings:
         if not each.well:
             print()

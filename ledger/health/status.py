@@ -162,20 +162,20 @@ def status_json(status: StackStatus) -> dict[str, Any]:
     }
 
 
-def part_rows(status: StackStatus) -> Iterator[dict[str, str]]:
+def part_rows(status: StackStatus) -> Iterator[dict[str, Any]]:
     """A row for each part, without its trouble."""
     for each in status.parts:
         yield {
             "part": each.name,
             "state": "down" if not each.running else "trouble" if each.trouble else "well",
-            "pid": str(each.pid or ""),
-            "port": str(each.port or ""),
-            "memory": "" if each.rss is None else f"{each.rss / 1e6:.0f} MB",
+            "pid": each.pid,
+            "port": each.port,
+            "memory": None if each.rss is None else f"{each.rss / 1e6:.0f} MB",
             "up for": duration(each.uptime),
         }
 
 
-def partition_rows(status: StackStatus) -> Iterator[dict[str, str]]:
+def partition_rows(status: StackStatus) -> Iterator[dict[str, Any]]:
     """Each stage's partitions at each worker; those in the same state share a row."""
     brokers = [each for each in status.parts if each.name.startswith("kafka")]
     away = all(each.trouble for each in brokers)
@@ -186,12 +186,12 @@ def partition_rows(status: StackStatus) -> Iterator[dict[str, str]]:
             yield {"worker": name, **row, **({"state": State.WAITING.value} if waits else {})}
 
 
-def _partitions(report: Report) -> Iterator[dict[str, str]]:
+def _partitions(report: Report) -> Iterator[dict[str, Any]]:
     for application in report["applications"].values():
         for (stage, state, _), rows in grouped(application["partitions"]).items():
             lag = sum(row["lag"] or 0 for row in rows)
             numbers = spans(row["partition"] for row in rows)
-            yield {"stage": stage, "partitions": numbers, "state": state, "lag": f"{lag:,}"}
+            yield {"stage": stage, "partitions": numbers, "state": state, "lag": lag}
 
 
 def sentences(status: StackStatus) -> Iterator[str]:

@@ -162,12 +162,12 @@ def run(program: str, url: str | None, *arguments: str, output: int = subprocess
 
     It gets the password of `url`. `StackError` with its message where it fails.
     """
-    done = subprocess.run(
-        [str(programs() / program), *arguments], check=False, stdin=subprocess.DEVNULL,
-        stdout=output, stderr=subprocess.PIPE,
-        env=target(url).environment if url else environment.for_programs(),
-    )  # fmt: skip
+    done = environment.run_program(
+        [str(programs() / program), *arguments],
+        env=target(url).environment if url else None,
+        output=output,
+    )
     if done.returncode:
-        said = hidden(done.stderr.decode("utf-8", "replace").strip())
+        said = hidden(done.stderr.strip())
         raise StackError(f"{program} failed ({done.returncode}):\n{said}")
-    return (done.stdout or b"").decode("utf-8", "replace")
+    return done.stdout or ""

@@ -12,7 +12,7 @@ from ledger.stack import cache, credentials, files, identity, parts, ports, post
 from ledger.stack import record as records
 from ledger.stack.aot_cache import AotCache
 from ledger.stack.files import Layout
-from ledger.stack.identity import Ports, Shape
+from ledger.stack.identity import Identity, Ports, Shape
 from ledger.stack.parts import Part
 from ledger.stack.prepare import prepare
 from ledger.stack.progress import Meters
@@ -170,26 +170,30 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
             identity.save_identity(place, replace(me, workers=ran))
         stopped = [part.name for part in workers.living(place, record).values()]
         record = workers.scale(place, record, 0, say=say)
-        database, *brokers, registry = services(place, me, cache.cache_dir())
-        running = any(running_part(record, service) for service in (*brokers, registry))
-        if running and any(
-            AotCache(cache.cache_dir(), name).is_needed() for name in cache.PROGRAMS
-        ):
-            say("Java keeps what it has loaded: it stops slowly this once, then starts faster")
-        for group in ([registry, *brokers], [database]):
-            # A broker leaves with its controllers' leave, which the last one alone cannot get.
-            found = [running_part(record, service) for service in group]
-            for service, part in zip(group, found, strict=True):
-                parts.ask(part, service.stop_signal)
-            for service, part in zip(group, found, strict=True):
-                if part is not None:
-                    stop_service(part, service, say)
-                    stopped.append(service.name)
-                record = record.without(service.name)
-                records.save_record(place, record)
+        stopped += stop_services(place, me, record, say)
         # Of versions before 0.3: the passwords of all roles in one file.
         (place.secrets / "pgpass").unlink(missing_ok=True)
     return stopped
+
+
+def stop_services(place: Layout, me: Identity, record: Record, say: Say) -> Iterator[str]:
+    """Stop registry and Kafka, then PostgreSQL; the names of those that ran."""
+    cached = cache.cache_dir()
+    database, *brokers, registry = services(place, me, cached)
+    running = any(running_part(record, service) for service in (*brokers, registry))
+    if running and any(AotCache(cached, name).is_needed() for name in cache.PROGRAMS):
+        say("Java keeps what it has loaded: it stops slowly this once, then starts faster")
+    for group in ([registry, *brokers], [database]):
+        # A broker leaves with its controllers' leave, which the last one alone cannot get.
+        found = [(service, running_part(record, service)) for service in group]
+        for service, part in found:
+            parts.ask(part, service.stop_signal)
+        for service, part in found:
+            if part is not None:
+                stop_service(part, service, say)
+                yield service.name
+            record = record.without(service.name)
+            records.save_record(place, record)
 
 
 def running_part(record: Record, service: Service) -> Part | None:

@@ -196,6 +196,22 @@ def test_status_and_doctor_are_content_but_for_the_worker(data_dir: Path, up: Js
     assert [each["name"] for each in doctor["findings"] if not each["well"]] == ["workers"]
 
 
+def test_what_no_worker_has_decided_is_counted(data_dir: Path, up: Json, tmp_path: Path) -> None:
+    """It is neither pending nor a break, and not passed over."""
+    line = {
+        "transaction_id": "undecided-1", "kind": "deposit", "effective_at": "2026-01-02T03:04:05Z",
+        "entries": [
+            {"account": account, "side": side, "amount": "10.00", "currency": "CHF"}
+            for account, side in (("assets:cash", "debit"), ("liabilities:a", "credit"))
+        ],
+    }  # fmt: skip
+    (tmp_path / "day.jsonl").write_text(json.dumps(line) + "\n")
+    before = run(data_dir, "reconcile")
+    assert (before["undecided"], before["breaks"]) == (0, [])
+    run(data_dir, "publish", str(tmp_path / "day.jsonl"))
+    assert run(data_dir, "reconcile") == {**before, "undecided": 1}
+
+
 def test_data_and_addresses_survive_down_and_an_offline_up(data_dir: Path, up: Json) -> None:
     schema = {"schema": '{"type": "record", "name": "A", "fields": []}'}
     asyncio.run(write(up["bootstrap_servers"], "kept", b"a record"))

@@ -18,7 +18,8 @@ NEEDED = {
     "assets import": ["x.jsonl"], "accounts import": ["x.jsonl"], "shadows drop": ["x"],
     "rebuild ledger": ["--into", "x"], "policy set": ["--reason", "x", "--window-days", "9"],
     "clock limit": ["0", "--reason", "x"], "void add": ["0", "5", "--reason", "x"],
-    "reference save": ["x.jsonl"], "reference restore": ["x.jsonl"],
+    "reference save": ["x.jsonl"], "reference restore": ["x.jsonl"], "dump": ["x"],
+    "restore": ["x"], "clients export": ["finance", "--to", "x"],
 }  # fmt: skip
 PASSWORD = "postgresql://u:sEcrEt@h/d"
 

@@ -1,9 +1,7 @@
 """Whether each service of a stack runs and answers, and which other one it waits for."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-
-import psutil
+from typing import NamedTuple
 
 from ledger.health import probe
 from ledger.stack import parts, ports
@@ -14,17 +12,17 @@ from ledger.stack.services import Service
 NOT_RUNNING = "it does not run"
 
 
-@dataclass(frozen=True)
-class ServiceState:
+class ServiceState(NamedTuple):
     """One service; `trouble` is a sentence, None where it answers.
 
-    `on_record`: whether the record names its process. `waits_for`: the service without which it
-    cannot answer, where that one is the trouble.
+    `part`: its process, or the one that the record has and that has died. `running`: whether it
+    does; `on_record`: whether the record has that process. `waits_for`: the service without which
+    it cannot answer, where that one is the trouble.
     """
 
     service: Service
     part: Part | None
-    process: psutil.Process | None
+    running: bool
     on_record: bool
     trouble: str | None
     waits_for: str = ""
@@ -34,8 +32,7 @@ def service_states(services: Iterable[Service], record: Record | None) -> list[S
     """Every service, in their order: one comes after those that it needs."""
     found: dict[str, ServiceState] = {}
     for service in services:
-        needed = found.get(service.needs)
-        found[service.name] = _state(service, record, needed)
+        found[service.name] = _state(service, record, found.get(service.needs))
     return list(found.values())
 
 
@@ -46,14 +43,13 @@ def _state(service: Service, record: Record | None, needed: ServiceState | None)
         part = service.find() or part
     process = parts.process_of(part) if part else None
     if process is None:
-        return ServiceState(service, part, None, False, NOT_RUNNING)
-    trouble, waits_for = probe.stopped_process(process), ""
+        return ServiceState(service, part, False, False, NOT_RUNNING)
+    trouble = probe.stopped_process(process)
     if trouble is None and needed is not None and needed.trouble:
         # It may answer for a while; why it does not, or will not, is the other one's trouble.
-        trouble, waits_for = f"it waits for {service.needs}: {needed.trouble}", service.needs
-    elif trouble is None:
-        trouble = _unanswered(service)
-    return ServiceState(service, part, process, on_record, trouble, waits_for)
+        trouble = f"it waits for {service.needs}: {needed.trouble}"
+        return ServiceState(service, part, True, on_record, trouble, service.needs)
+    return ServiceState(service, part, True, on_record, trouble or _unanswered(service))
 
 
 def _unanswered(service: Service) -> str | None:

@@ -13,7 +13,7 @@ from ledger.health.partitions import State
 from ledger.health.probe import Report
 from ledger.health.rows import grouped, spans
 from ledger.health.server import read_address
-from ledger.health.services import NOT_RUNNING, ServiceState, service_states
+from ledger.health.services import NOT_RUNNING, service_states
 from ledger.hiding import shown_url
 from ledger.stack import cache, files, identity, parts, workers
 from ledger.stack import record as records
@@ -69,13 +69,18 @@ def read_status(data_dir: Path) -> StackStatus:
         return StackStatus(str(place.root), (), advice=(NO_STACK,))
     record = records.load_record(place) or records.new_record(place, me)
     found = [
-        of_service(each) for each in service_states(services(place, me, cache.cache_dir()), record)
+        part_status(each.name, state.part, state.trouble, port=each.port, log=each.log)
+        for state in service_states(services(place, me, cache.cache_dir()), record)
+        for each in (state.service,)
     ]
     present = workers.present(place, record)
     answers = {
         part.name: probe.ask(place.worker(part.name), parts.process_of(part)) for part in present
     }
-    found += [of_worker(part, probe.problem(answers[part.name])) for part in present]
+    found += [
+        part_status(part.name, part, probe.problem(answers[part.name]), port=None, log=part.log)
+        for part in present
+    ]
     return StackStatus(
         str(place.root),
         tuple(found),
@@ -87,53 +92,24 @@ def read_status(data_dir: Path) -> StackStatus:
 
 def addresses(place: Layout, record: Record, present: list[Part]) -> dict[str, str]:
     """Where the services listen and the workers answer."""
-    names = ("bootstrap_servers", "registry_url", "database_url")
-    found = {name: shown_url(str(record.addresses[name])) for name in names[1:]}
-    own = {part.name: read_address(place.worker(part.name), part.pid) for part in present}
-    return (
-        {names[0]: str(record.addresses[names[0]])}
-        | found
-        | {name: each for name, each in own.items() if each}
-    )
-
-
-def of_service(state: ServiceState) -> PartStatus:
-    """The status of a service."""
-    service = state.service
-    return part_status(
-        service.name, state.part, state.process, state.trouble, port=service.port, log=service.log
-    )
-
-
-def of_worker(part: Part, trouble: str | None) -> PartStatus:
-    """The status of a worker."""
-    process = parts.process_of(part)
-    trouble = trouble if process else NOT_RUNNING
-    return part_status(part.name, part, process, trouble, port=None, log=part.log)
+    found = {"bootstrap_servers": str(record.addresses["bootstrap_servers"])}
+    for name in ("registry_url", "database_url"):
+        found[name] = shown_url(str(record.addresses[name]))
+    for part in present:
+        if address := read_address(place.worker(part.name), part.pid):
+            found[part.name] = address
+    return found
 
 
 def part_status(
-    name: str,
-    part: Part | None,
-    process: psutil.Process | None,
-    trouble: str | None,
-    *,
-    port: int | None,
-    log: Path,
+    name: str, part: Part | None, trouble: str | None, *, port: int | None, log: Path
 ) -> PartStatus:
     """One part's process, and its trouble if it has one."""
+    process = parts.process_of(part) if part else None
     if part is None or process is None:
-        return PartStatus(name, False, None, port, None, None, trouble, str(log))
-    return PartStatus(
-        name,
-        True,
-        part.pid,
-        part.port,
-        memory(process),
-        time.time() - part.started,
-        trouble,
-        str(log),
-    )
+        return PartStatus(name, False, None, port, None, None, trouble or NOT_RUNNING, str(log))
+    uptime = time.time() - part.started
+    return PartStatus(name, True, part.pid, part.port, memory(process), uptime, trouble, str(log))
 
 
 def memory(top: psutil.Process) -> int:

@@ -237,12 +237,19 @@ def await_ready(part: Part, check: Check, *, seconds: float) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def ask(part: Part | None, number: signal.Signals) -> None:
-    """Send a signal, where there is a process to hear it."""
-    found = process_of(part) if part else None
-    if found is not None:
+def stop_together(
+    some: Sequence[Part], say: Callable[[str], None], *, first: signal.Signals, seconds: float
+) -> None:
+    """Ask all to end at once, then `stop` each within the same `seconds`, and say how it ended."""
+    began = time.monotonic()
+    for process in filter(None, map(process_of, some)):
         with suppress(psutil.NoSuchProcess):
-            found.send_signal(number)
+            process.send_signal(first)
+    for part in some:
+        left = max(0.0, seconds - (time.monotonic() - began))
+        willing = stop(part, first=first, seconds=left)
+        ending = "stopped" if willing else f"killed: it ignored {first.name}"
+        say(f"{part.name} {ending} ({time.monotonic() - began:.1f} s)")
 
 
 def stop(part: Part, *, first: signal.Signals = signal.SIGTERM, seconds: float) -> bool:

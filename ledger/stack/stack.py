@@ -1,6 +1,5 @@
 """Up and down: PostgreSQL, Kafka, the registry and the workers of one data directory."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -185,30 +184,19 @@ def stop_services(place: Layout, me: Identity, record: Record, say: Say) -> Iter
         say("Java keeps what it has loaded: it stops slowly this once, then starts faster")
     for group in ([registry, *brokers], [database]):
         # A broker leaves with its controllers' leave, which the last one alone cannot get.
-        found = [(service, running_part(record, service)) for service in group]
-        for service, part in found:
-            parts.ask(part, service.stop_signal)
-        for service, part in found:
-            if part is not None:
-                stop_service(part, service, say)
-                yield service.name
+        found = [part for service in group if (part := running_part(record, service))]
+        first, seconds = group[0].stop_signal, group[0].stop_seconds
+        parts.stop_together(found, say, first=first, seconds=seconds)
+        for service in group:
             record = record.without(service.name)
-            records.save_record(place, record)
+        records.save_record(place, record)
+        yield from (part.name for part in found)
 
 
 def running_part(record: Record, service: Service) -> Part | None:
     """Its process, recorded or found; None when it does not run."""
     part = record.part(service.name)
     return part if parts.running(part) else service.find()
-
-
-def stop_service(part: Part, service: Service, say: Say) -> None:
-    """Stop one and say how."""
-    began = time.monotonic()
-    willing = parts.stop(part, first=service.stop_signal, seconds=service.stop_seconds)
-    took = time.monotonic() - began
-    ending = "stopped" if willing else f"killed: it ignored {service.stop_signal.name}"
-    say(f"{service.name} {ending} ({took:.1f} s)")
 
 
 @contextmanager

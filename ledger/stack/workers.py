@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -151,13 +150,5 @@ def found(place: Layout) -> list[Part]:
 
 
 def stop_all(some: list[Part], say: Callable[[str], None]) -> None:
-    """Ask all at once, wait for each, kill those who are still there after `STOP_SECONDS`."""
-    began = time.monotonic()
-    for part in some:
-        process = parts.process_of(part)
-        if process is not None and len(some) > 1:
-            process.send_signal(signal.SIGTERM)
-    for part in some:
-        left = max(0.0, STOP_SECONDS - (time.monotonic() - began))
-        willing = parts.stop(part, seconds=left)
-        say(f"{part.name} {'stopped' if willing else 'killed: it ignored SIGTERM'}")
+    """Stop workers at once."""
+    parts.stop_together(some, say, first=signal.SIGTERM, seconds=STOP_SECONDS)

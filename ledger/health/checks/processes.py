@@ -29,10 +29,10 @@ def services(installation: Installation) -> Iterator[Finding]:
 
 def _service(state: ServiceState, name: str) -> Finding:
     service, part = state.service, state.part
-    if state.process is not None and not state.on_record:
+    if state.running and not state.on_record:
         advice = "an `up` was interrupted: `faust-ledger up` takes it over"
         return Finding(name, False, "runs, but is not on record", advice)
-    if state.process is not None:
+    if state.running:
         advice = f"resume it, or read {service.log}; then `faust-ledger down` and `up`"
         if state.waits_for:
             advice = f"it continues by itself: see {state.waits_for}"

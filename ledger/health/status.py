@@ -18,6 +18,7 @@ from ledger.hiding import shown_url
 from ledger.stack import cache, files, identity, parts, workers
 from ledger.stack import record as records
 from ledger.stack.files import Layout
+from ledger.stack.identity import Identity
 from ledger.stack.parts import Part
 from ledger.stack.record import Record
 from ledger.stack.services import services
@@ -86,8 +87,16 @@ def read_status(data_dir: Path) -> StackStatus:
         tuple(found),
         {name: None if isinstance(each, str) else each for name, each in answers.items()},
         addresses(place, record, present),
-        () if present else (f"{workers.NONE}: {workers.how_to_start(me.workers)}",),
+        tuple(advice(me, found, present)),
     )
+
+
+def advice(me: Identity, found: list[PartStatus], present: list[Part]) -> Iterator[str]:
+    """What to do about what is not there."""
+    if not all(each.running for each in found):
+        yield "`faust-ledger up` starts what does not run"
+    if not present:
+        yield f"{workers.NONE}: {workers.how_to_start(me.workers)}"
 
 
 def addresses(place: Layout, record: Record, present: list[Part]) -> dict[str, str]:

@@ -99,7 +99,8 @@ def test_without_a_worker_nothing_is_well(place: Layout, me: Identity) -> None:
     found = replace(read_status(place.root), parts=(part("kafka"),))
     assert not found.ok
     assert list(sentences(found)) == [
-        "no worker runs, so nothing is decided or posted: `faust-ledger up` starts one"
+        "`faust-ledger up` starts what does not run",
+        "no worker runs, so nothing is decided or posted: `faust-ledger up` starts one",
     ]
     shown = json.loads(json.dumps(status_json(found)))
     assert shown["ok"] is False

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from ledger.cli.output import AsJson, DataDir, print_json
-from ledger.cli.tables import Column, FormatOption, format_of, print_table_of
+from ledger.cli.output import AsJson, DataDir, print_json, print_plain
+from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
 from ledger.hiding import shown_url
+from ledger.terminal import console
 
 COLUMNS = (
     Column("name", "name", "code"), Column("value", "value", "path"),
-    Column("source", "source", "code"), Column("description", "description", "prose", drop=1),
+    Column("source", "source", "code"), Column("description", "description", "prose"),
 )  # fmt: skip
 
 
@@ -31,8 +32,21 @@ def list_settings(
     found = setting_rows(data_dir)
     if chosen is None:
         print_json({row.pop("name"): row for row in found})
+    elif chosen is Format.TABLE:
+        print_settings(found)
     else:
         print_table_of(COLUMNS, found, chosen, nothing="")
+
+
+def print_settings(rows: list[dict[str, Any]]) -> None:
+    """Each setting with its value and source; its meaning below, folded to a terminal's width."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    on = console()
+    for row in rows:
+        print_plain(f"{row['name']:<23} {row['value']}  ({row['source']})")
+        on.print(Padding(Text(row["description"]), (0, 0, 0, 4), expand=False))
 
 
 def setting_rows(data_dir: Path | None) -> list[dict[str, Any]]:

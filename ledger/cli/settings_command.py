@@ -45,7 +45,8 @@ def print_settings(rows: list[dict[str, Any]]) -> None:
 
     on = console()
     for row in rows:
-        print_plain(f"{row['name']:<23} {row['value']}  ({row['source']})")
+        value = "not set" if row["value"] in ("", "None") else row["value"]
+        print_plain(f"{row['name']:<23} {value}  ({row['source']})")
         on.print(Padding(Text(row["description"]), (0, 0, 0, 4), expand=False))
 
 

@@ -173,10 +173,13 @@ def partition_rows(status: StackStatus) -> Iterator[dict[str, Any]]:
 
 def _partitions(report: Report) -> Iterator[dict[str, Any]]:
     for application in report["applications"].values():
+        # What all of an application waits for, such as its database, its partitions wait for too.
+        own = application.get("own", {}).get("state", State.GOING_ON)
         for (stage, state, _), rows in grouped(application["partitions"]).items():
             lag = sum(row["lag"] or 0 for row in rows)
             numbers = spans(row["partition"] for row in rows)
-            yield {"stage": stage, "partitions": numbers, "state": state, "lag": lag}
+            shown = own if state == State.GOING_ON else state
+            yield {"stage": stage, "partitions": numbers, "state": shown, "lag": lag}
 
 
 def sentences(status: StackStatus) -> Iterator[str]:

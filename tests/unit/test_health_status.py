@@ -81,6 +81,13 @@ def test_with_kafka_away_no_stage_goes_on() -> None:
     assert {each["state"] for each in partition_rows(one_of_two)} == {"going on"}
 
 
+def test_partitions_wait_for_what_their_application_waits_for() -> None:
+    found = report(WAITS, rows=[row("posting", 0), row("posting", 1, "stopped", "no")])
+    found["applications"]["stream"]["own"] = {"state": "waiting"}  # type: ignore[index]
+    waiting = replace(STACK, parts=(part("kafka"),), workers={"worker-1": found})
+    assert [each["state"] for each in partition_rows(waiting)] == ["waiting", "stopped"]
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Layout:
     made = files.layout(tmp_path / "ledger")

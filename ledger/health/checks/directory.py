@@ -8,7 +8,7 @@ from pathlib import Path
 from ledger.health.checks.installation import Installation
 from ledger.health.findings import Finding
 from ledger.settings import load as load_settings
-from ledger.stack import cache, files, parts, postgres
+from ledger.stack import cache, files
 from ledger.stack import record as records
 from ledger.stack.files import PARTIAL
 from ledger.stack.postgres_user import MAJOR_VERSION
@@ -107,17 +107,13 @@ def _settings(root: Path, own: dict[str, object]) -> Finding:
 
 def leftovers(installation: Installation) -> Iterator[Finding]:
     """Files of crashes and broken downloads; `up` copes with them."""
-    place = installation.place
     left = partial_files(installation)
-    part = installation.record.part(postgres.NAME) if installation.record else None
-    if (place.postgres / "postmaster.pid").exists() and not parts.running(part):
-        left.append(place.postgres / "postmaster.pid")
     yield Finding(
         "leftovers",
         not left,
         ", ".join(map(str, left[:3])) if left else "none",
         "they are of a crash or a broken download, and harmless: `faust-ledger doctor --clean` "
-        "removes them; a postmaster.pid the next `up` removes",
+        "removes them",
     )
 
 

@@ -27,6 +27,10 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "doctor": "stack.doctor",
         "worker": "worker.worker",
         "settings": "settings_command.list_settings",
+        "clients": Group(
+            "Hand over what a role of the embedded stack connects with.",
+            {"export": "clients.export_client"},
+        ),
         "policy": Group(
             "Show and change the ledger's policy, such as how long it remembers ids.",
             {
@@ -80,6 +84,9 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         ),
     },
     "Repair": {
+        "psql": "database.psql",
+        "dump": "database.dump",
+        "restore": "database.restore",
         "replay": "replay.replay_to_shadow",
         "rebuild": Group(
             "Rebuild the general ledger, tables or balances.",

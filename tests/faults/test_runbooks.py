@@ -326,6 +326,24 @@ def test_database_restored(ledger):
     ledger.all_is_there()
 
 
+@pytest.mark.fault(
+    "the whole ledger put back from a copy, then the general ledger from a dump",
+    "all is there again; a general ledger with rows is not written over",
+)
+def test_backup(ledger, tmp_path):
+    ledger.follow("../backup.md", BACKUP=str(tmp_path))
+    ledger.all_is_there()
+
+
+@pytest.mark.fault(
+    "an upgrade, to the same release",
+    "what is to be done before and after finds nothing wrong",
+)
+def test_upgrading(ledger, tmp_path):
+    ledger.follow("../upgrading.md", BACKUP=str(tmp_path))
+    ledger.entry.times += 1
+
+
 @long
 @pytest.mark.fault(
     "a worker's tables removed, then its stripes' changelog not to be trusted either",

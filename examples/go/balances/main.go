@@ -23,11 +23,7 @@ import (
 
 const topic = "ledger.balances"
 
-var (
-	registry = connection.Registry()
-	schemas  = map[int]*avro.Schema{}
-	accounts = os.Args[1:]
-)
+var registry, schemas, accounts = connection.Registry(), map[int]*avro.Schema{}, os.Args[1:]
 
 func decode(value []byte) (balance map[string]any) {
 	id, body, err := new(sr.ConfluentHeader).DecodeID(value)
@@ -52,7 +48,6 @@ func main() {
 	ctx := context.Background()
 	// Without a group: every process reads everything, from the beginning.
 	client := connection.Kafka(kgo.ConsumeTopics(topic))
-	defer client.Close()
 	behind := map[int32]int64{} // the ends of the partitions that are not read up to there yet
 	connection.Must(kadm.NewClient(client).ListEndOffsets(ctx, topic)).Each(
 		func(end kadm.ListedOffset) {
@@ -63,9 +58,7 @@ func main() {
 	balances := map[string]map[string]any{}
 	for {
 		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			log.Fatal(err)
-		}
+		connection.Must(fetches, fetches.Err())
 		reading := len(behind) > 0
 		fetches.EachRecord(func(record *kgo.Record) {
 			if record.Offset+1 >= behind[record.Partition] {

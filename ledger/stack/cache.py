@@ -23,7 +23,7 @@ import platformdirs
 
 from ledger.errors import StackError
 from ledger.stack.files import PARTIAL
-from ledger.stack.progress import Meter, Meters, Quiet, Stoppable
+from ledger.stack.progress import Meter, Meters, Stoppable
 
 KAFKA_VERSION = "4.3.1"
 KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
@@ -76,7 +76,7 @@ def provide(cache: Path, meters: Meters | None = None) -> None:
             # jgo takes any file of the right name for the right file.
             for path in damaged(cache, name, digests=False):
                 (cache / path).unlink(missing_ok=True)
-        fill_all(cache, missing, meters or Quiet())
+        fill_all(cache, missing, meters or Meters())
 
 
 def fill_all(cache: Path, missing: Sequence[str], meters: Meters) -> None:

@@ -19,7 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from ledger.errors import StackError
 from ledger.stack.files import PARTIAL
-from ledger.stack.progress import Meter, Silent
+from ledger.stack.progress import Meter
 
 # Strongest first. Every artifact has sha1; the newer ones have all.
 DIGESTS = ("sha256", "sha1", "md5")
@@ -45,7 +45,7 @@ def download(
         reraise=True,
     )
     try:
-        attempts(download_once, url, target, meter or Silent())
+        attempts(download_once, url, target, meter or Meter())
     except OSError as error:
         raise StackError(
             f"{url} could not be downloaded: {error}. To go on, check the connection and the proxy "

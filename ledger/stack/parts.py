@@ -59,6 +59,15 @@ class Part:
         }
 
 
+def uptime(part: Part) -> str:
+    """How long it has run, in the largest unit of which there are two: 6 s, 90 s, 3 min, 2 h."""
+    seconds = max(int(time.time() - part.started), 0)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
 def from_json(name: str, record: Mapping[str, Any]) -> Part:
     """The reverse of `as_json`; KeyError, TypeError or ValueError on a strange record."""
     port = record["port"]

@@ -4,73 +4,42 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
-from typing import Protocol
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TransferSpeedColumn,
-)
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
 
 from ledger.errors import StackError
 
 
-class Meter(Protocol):
-    """What a download reports to; sizes in bytes."""
+class Meter:
+    """What a download reports to; sizes in bytes. This one only counts."""
+
+    def __init__(self) -> None:
+        self.expected = self.arrived = 0
 
     def expect(self, size: int) -> None:
         """That much more is coming."""
+        self.expected += size
 
     def advance(self, size: int) -> None:
         """That much has arrived."""
+        self.arrived += size
 
 
-class Silent:
-    """A meter that nobody looks at."""
-
-    def expect(self, size: int) -> None:
-        """Nothing."""
-
-    def advance(self, size: int) -> None:
-        """Nothing."""
-
-
-class Bar:
-    """A meter on a `rich` progress bar; safe to use from several threads."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress = progress
-        self._task = task
-        self._expected = 0
-
-    def expect(self, size: int) -> None:
-        """Lengthen the bar."""
-        self._expected += size
-        self._progress.update(self._task, total=self._expected)
-
-    def advance(self, size: int) -> None:
-        """Fill it further."""
-        self._progress.advance(self._task, size)
-
-
-class Stoppable:
-    """A meter through which a download is told to give up: it raises in the download's thread."""
+class Stoppable(Meter):
+    """Passes on to a meter; raises `StackError` in the download's thread once it is to stop."""
 
     def __init__(self, meter: Meter, stop: Event) -> None:
-        self._meter = meter
-        self._stop = stop
+        super().__init__()
+        self._meter, self._stop = meter, stop
 
     def expect(self, size: int) -> None:
-        """Pass it on; `StackError` once told to stop."""
         self._check()
         self._meter.expect(size)
 
     def advance(self, size: int) -> None:
-        """Pass it on; `StackError` once told to stop."""
         self._check()
         self._meter.advance(size)
 
@@ -79,25 +48,16 @@ class Stoppable:
             raise StackError("The download was interrupted; the next `up` begins it again.")
 
 
-class Meters(Protocol):
-    """Opens a meter for each thing that is downloaded."""
+class Meters:
+    """Opens a meter for each thing that is downloaded. These show nothing."""
 
     @contextmanager
     def meter(self, title: str) -> Iterator[Meter]:
         """A meter for `title`, until it is done."""
-        yield Silent()
+        yield Meter()
 
 
-class Quiet:
-    """Opens meters that nobody looks at."""
-
-    @contextmanager
-    def meter(self, title: str) -> Iterator[Meter]:
-        """A silent one."""
-        yield Silent()
-
-
-class Lines:
+class Lines(Meters):
     """A line when something begins and one when it is done, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
@@ -105,40 +65,58 @@ class Lines:
 
     @contextmanager
     def meter(self, title: str) -> Iterator[Meter]:
-        """Announce `title`, count, and say how much it was."""
         self._console.print(f"Downloading {title} ...", highlight=False)
-        counted, began = Counter(), time.monotonic()
-        yield counted
+        meter, began = Meter(), time.monotonic()
+        yield meter
         took = time.monotonic() - began
         self._console.print(
-            f"Downloaded {title}: {counted.total / 1e6:.0f} MB in {took:.0f} s", highlight=False
+            f"Downloaded {title}: {meter.arrived / 1e6:.0f} MB in {took:.0f} s", highlight=False
         )
 
 
-class Counter:
-    """A meter that adds up."""
+class Bar(Meter):
+    """A meter on a task of `rich`'s progress."""
 
-    def __init__(self) -> None:
-        self.total = 0
+    def __init__(self, progress: Progress, title: str) -> None:
+        super().__init__()
+        self._progress, self._began = progress, time.monotonic()
+        self._task = progress.add_task(title, total=None)
 
     def expect(self, size: int) -> None:
-        """Nothing: what arrives is what counts."""
+        super().expect(size)
+        self._progress.update(self._task, total=self.expected)
 
     def advance(self, size: int) -> None:
-        """Add it."""
-        self.total += size
+        super().advance(size)
+        self._progress.update(self._task, completed=self.arrived)
+
+    def close(self) -> None:
+        """Everything is there: show how long it took."""
+        self._progress.update(self._task, seconds=time.monotonic() - self._began)
 
 
-class Bars:
-    """One bar for each thing, on a terminal."""
+class Pace(ProgressColumn):
+    """Speed while bytes arrive; then how long it took. Between two files, what is done there."""
+
+    def render(self, task: Task) -> Text:
+        if "seconds" in task.fields:
+            return Text(f"in {task.fields['seconds']:.0f} s")
+        if task.total is None or task.completed >= task.total or not task.speed:
+            return Text("checking")
+        return Text(f"{decimal(int(task.speed))}/s")
+
+
+class Bars(Meters):
+    """One bar for each thing, on a terminal; safe to use from several threads."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
     @contextmanager
     def meter(self, title: str) -> Iterator[Meter]:
-        """A bar called `title`."""
-        yield Bar(self._progress, self._progress.add_task(title, total=None))
+        bar = Bar(self._progress, title)
+        yield bar
+        bar.close()
 
 
 @contextmanager
@@ -148,11 +126,6 @@ def shown(console: Console) -> Iterator[Meters]:
     if not console.file.isatty():
         yield Lines(console)
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(20), DownloadColumn(), Pace())
     with Progress(*columns, console=console) as progress:
         yield Bars(progress)

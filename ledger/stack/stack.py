@@ -136,7 +136,7 @@ def await_service(record: Record, service: Service, say: Say) -> None:
     part = record.part(service.name)
     assert part is not None, "it was started just now"
     parts.await_ready(part, service.missing, seconds=service.ready_seconds)
-    say(f"{service.name} is ready (pid {part.pid}, port {part.port})")
+    say(f"{service.name} is ready (up {parts.uptime(part)}, pid {part.pid}, port {part.port})")
 
 
 def settings_of(record: Record) -> Settings:

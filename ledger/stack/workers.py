@@ -51,7 +51,7 @@ def scale(
     records.save_record(place, record)
     for part in record.workers:
         parts.await_ready(part, partial(missing, place, part), seconds=READY_SECONDS)
-        say(f"{part.name} is ready (pid {part.pid})")
+        say(f"{part.name} is ready (up {parts.uptime(part)}, pid {part.pid})")
     return record
 
 

@@ -6,14 +6,15 @@ import textwrap
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from agents.balances import BalancesPart
+from agents.clock_limit import ClockLimit
+from agents.deciding import IntakeShard
 from agents.folding import Folding
-from agents.intake import IntakeShard
 from agents.posting import PostingShard
 from agents.reconciliation import ReconciliationShard
 from agents.runtime import app
 from agents.runtime.run_consumer import RunConsumer
 from agents.runtime.runs import Run
+from agents.summing import BalancesPart
 from ledger.domain import checks, decide, fold, reversal
 from ledger.domain.balance import AccountStripes
 from ledger.domain.compare import Comparison
@@ -48,9 +49,9 @@ MUTANTS = {
         IntakeShard, "_append_run", "if offset != self._log_end:", "if offset < 0:"
     ),
     "intake marks a run as settled before it is appended": Mutant(
-        IntakeShard, "_append_run", "    try:\n",
-        "    self._ids.write(memory, ValidRun.of(decided, self._log_end, ids.watermark),"
-        " reference.policy)\n    try:\n",
+        IntakeShard, "_append_run", "    offset = await self._append",
+        "    self._ids.write(memory, ValidRun.of(decided, self._log_end, self._ids.watermark),"
+        " self._reference.data.policy)\n    offset = await self._append",
     ),
     "intake forgets the ids of before a crash": Mutant(
         IntakeShard, "_catch_up", "memory.remember(run.content, run.outcomes, run.voided)", "pass"
@@ -134,7 +135,7 @@ MUTANTS = {
         Reference, "_change_policy", "if item.follows != last:", "if False:"
     ),
     "the first policy counts for ever": Mutant(
-        IntakeShard, "_append_run", "policy=reference.policy,", "policy=reference.policies[0][1],"
+        IntakeShard, "_decide", "policy=reference.policy,", "policy=reference.policies[0][1],"
     ),
     "a worker decides by settings of its own": Mutant(
         ReferenceFollower, "_require_settings", "contradictions(self._settings, self.data)", "[]"
@@ -149,7 +150,7 @@ MUTANTS = {
         IntakeShard, "_remember_and_offer", "policy_at(run.decision.reference_offset)", "policy"
     ),
     "a clock that is ahead is believed": Mutant(
-        IntakeShard, "_ahead", "if not records or", "if True or"
+        ClockLimit, "first_ahead", "if not records or", "if True or"
     ),
     "a limit of the clock is not heeded": Mutant(
         Reference, "recorded_at", "if offset < each.until", "if False"

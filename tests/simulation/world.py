@@ -11,7 +11,17 @@ import tenacity.wait
 from faust.types import TP
 
 import schemas  # noqa: F401 - read before the clock is replaced
-from agents import balances, comparing, folding, intake, poster, posting, reconciliation
+from agents import (
+    balances,
+    clock_limit,
+    comparing,
+    folding,
+    intake,
+    poster,
+    posting,
+    reconciliation,
+    summing,
+)
 from ledger.domain import compare, sums
 from ledger.domain.policy import DAY, Policy
 from ledger.domain.reference import Account, Asset, ClockLimit, Leave, PolicyChange
@@ -574,8 +584,8 @@ STRIKES = (
     "days",
 )
 SMALL = (
-    (balances, "CACHED", 2), (sums, "MAX_AHEAD", 3),
-    (balances, "RESTORED_AT_ONCE", 2), (comparing, "CACHED", 2), (folding, "FOLD_BYTES", 1),
+    (summing, "CACHED", 2), (sums, "MAX_AHEAD", 3),
+    (summing, "RESTORED_AT_ONCE", 2), (comparing, "CACHED", 2), (folding, "FOLD_BYTES", 1),
     (reconciliation, "SCANNED_BEYOND", 1), (posting, "POST_BYTES", 1), (poster, "POST_BYTES", 1), (compare, "MAX_WAITING", 3),
     (append_queue, "TOGETHER_BYTES", 1),
 )  # fmt: skip
@@ -610,9 +620,9 @@ class patched:
         clock = SimpleNamespace(monotonic=now, time_ns=lambda: world.present() * 1000)
         self._places = [
             (account_store, "Store", MemoryStore), (accepted, "Store", MemoryStore),
-            (table, "Store", MemoryStore), (balances, "time", clock), (account_store, "time", clock),
+            (table, "Store", MemoryStore), (balances, "time", clock), (summing, "time", clock), (account_store, "time", clock),
             (comparing, "time", clock), (intake, "TransactionReader", KnownReader),
-            (intake, "time", clock),
+            (clock_limit, "time", clock),
         ]  # fmt: skip
         self._places.append((account_store, "KEPT_EACH", world.random.choice((0.0, 0.2, 1.0))))
         # Not the module's own: other tests' threads (aiokafka picks a broker) draw from that too.

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents.intake import IntakeShard
+from agents.deciding import IntakeShard
 from agents.poster import Poster
 from agents.posting import PostingShard
 from agents.publisher import ShardPublisher

@@ -12,7 +12,7 @@ import pytest
 
 from ledger.errors import StackError
 from ledger.stack.downloads import download
-from ledger.stack.progress import Counter
+from ledger.stack.progress import Meter
 
 CONTENT = b"a jar" * 100_000
 SHA1 = hashlib.sha1(CONTENT).hexdigest().encode()
@@ -68,7 +68,7 @@ def repository() -> Iterator[Repository]:
     server.server_close()
 
 
-def get(repository: Repository, target: Path, counter: Counter | None = None) -> None:
+def get(repository: Repository, target: Path, counter: Meter | None = None) -> None:
     download(f"{repository.url}/a.jar", target, counter, pause_seconds=0)
 
 
@@ -78,11 +78,11 @@ def only(directory: Path) -> list[str]:
 
 def test_a_good_file_is_kept_and_counted(repository: Repository, tmp_path: Path) -> None:
     repository.files = {"/a.jar": CONTENT, "/a.jar.sha256": SHA256}
-    counter = Counter()
+    counter = Meter()
     get(repository, tmp_path / "a.jar", counter)
     assert (tmp_path / "a.jar").read_bytes() == CONTENT
     assert only(tmp_path) == ["a.jar"]
-    assert counter.total == len(CONTENT)
+    assert counter.arrived == len(CONTENT)
 
 
 def test_older_digests_will_do(repository: Repository, tmp_path: Path) -> None:

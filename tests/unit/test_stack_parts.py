@@ -47,6 +47,15 @@ def test_a_record_survives_json(launch: Launch) -> None:
     assert parts.running(parts.from_json("sleeper", part.as_json()))
 
 
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (9**6, "6 d")],
+)
+def test_how_long_it_has_run(seconds: int, shown: str) -> None:
+    started = time.time() - seconds - 0.5
+    assert parts.uptime(Part("kafka", 1, started, None, Path("kafka.log"))) == shown
+
+
 def test_a_part_leads_its_own_session(launch: Launch) -> None:
     part = launch(SLEEP)
     # Linux lets Popen return before /proc has the new program's arguments.

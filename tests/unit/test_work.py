@@ -14,14 +14,14 @@ import pytest
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents.balances import BalancesPart
-from agents.intake import DECODED, IntakeShard
+from agents.deciding import DECODED, IntakeShard
 from agents.poster import Poster
 from agents.posting import PostingShard
 from agents.publisher import ShardPublisher
 from agents.reconciliation import ReconciliationShard
 from agents.runtime.room import Room
 from agents.runtime.runs import Run
+from agents.summing import BalancesPart
 from ledger.domain import avro, decide, published
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.fold import Row

@@ -10,8 +10,8 @@ if "agents" in sys.orig_argv and "stream" in sys.orig_argv:
     import asyncio
     from typing import Any
 
-    from agents.balances import BalancesPart
     from agents.runtime.runs import Run
+    from agents.summing import BalancesPart
     from ledger.streaming.account_store import AccountStore
 
     SECONDS = 0.3

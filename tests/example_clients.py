@@ -37,7 +37,8 @@ NO_NETWORK = re.compile(
     "|Could not transfer|Unknown host|Connection refused|Connection timed out"
 )
 """What npm, go, pip and Maven say where their registry cannot be reached."""
-Environment = Mapping[str, str]
+STARTED = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+"""When all of these deposits happened."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,17 @@ class Language:
     publisher: tuple[str, ...]
     reader: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
+
+
+def java_build() -> tuple[tuple[str, ...], ...]:
+    """By Maven, as the first lines of an example say; where there is none, by jgo and javac."""
+    if shutil.which("mvn"):
+        return (("mvn", "-q", "-B", "compile", "dependency:copy-dependencies"),)
+    compiled = (
+        "javac -d target/classes -cp 'target/dependency/*' src/main/java/*.java"
+        " && cp src/main/resources/* ../../schemas/Transaction.avsc target/classes"
+    )
+    return ((sys.executable, str(PROJECT / "tests" / "jars.py")), ("sh", "-c", compiled))
 
 
 JAVA = ("java", "-XX:TieredStopAtLevel=1", "-cp", "target/classes:target/dependency/*")
@@ -71,8 +83,7 @@ LANGUAGES = {
             ("node", "build/publisher.js"), ("node", "build/balances.js"),
         ),
         Language(
-            "java", ("java", "javac", "mvn"),
-            (("mvn", "-q", "-B", "compile", "dependency:copy-dependencies"),),
+            "java", ("java", "javac"), java_build(),
             (*JAVA, "Publisher"), (*JAVA, "BalanceReader"),
         ),
     )
@@ -94,7 +105,8 @@ def built(language: Language) -> Path:
         if shutil.which(tool, path=path()) is None:
             pytest.skip(f"{tool} is not installed")
     sources = sources_of(language)
-    digest = hashlib.sha256(sys.version.encode())
+    programs = " ".join(Path(command[0]).name for command in language.build)
+    digest = hashlib.sha256(f"{sys.version} {programs}".encode())
     for file in sources:
         digest.update(str(file.relative_to(PROJECT)).encode() + b"\0" + file.read_bytes())
     shelf = cache_dir() / "examples"
@@ -175,7 +187,9 @@ def publish(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     printed = [line.split(" ") for line in done.stdout.splitlines()]
-    assert [name for name, _, _ in printed] == [line.split(" ")[0] for line in lines], done.stderr
+    # Reports come by shard.
+    names = sorted(line.split(" ")[0] for line in lines)
+    assert sorted(name for name, _, _ in printed) == names, done.stderr
     return {name: (int(shard), int(offset)) for name, shard, offset in printed}
 
 
@@ -238,22 +252,15 @@ class Deposits:
 def deposits(new_id: Callable[..., str], language: str, common: str) -> Deposits:
     """Eight of the language's own, one of them twice; and one that all languages publish.
 
-    The keys of eight go to other partitions by any other hash. `common`: the name of the one.
+    The keys of eight go to other partitions by any other hash. `common`: part of the one's id.
     """
-    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    own, all_ = f"liabilities:deposits:{new_id(language)}", f"liabilities:deposits:{common}"
-    lines = [f"{new_id('compte-été')} {now} {own} 0.10 CAD" for _ in range(7)]
-    lines += [f"{new_id('口座')} {now} {own} 0.20 CAD {new_id('clé')}", lines[0]]
+    own, every = f"liabilities:deposits:{new_id(language)}", f"liabilities:deposits:{common}"
+    lines = [f"{new_id('compte-été')} {STARTED} {own} 0.10 CAD" for _ in range(7)]
+    lines += [f"{new_id('口座')} {STARTED} {own} 0.20 CAD {new_id('clé')}", lines[0]]
     # The same to the letter, by whoever publishes it: another content would be refused.
-    lines.append(
-        f"été-{common} 2026-11-30T12:34:56Z {all_} 1.00 CAD clé-{common}".replace(
-            "2026-11-30", now[:10]
-        )
-    )
-    accounts = (own, all_)
-    return Deposits(
-        lines, accounts, (f"{own} CAD 0.90 0.00 reconciled", f"{all_} CAD 1.00 0.00 reconciled")
-    )
+    lines.append(f"été-{common} {STARTED} {every} 1.00 CAD clé-{common}")
+    reconciled = f"{own} CAD 0.90 0.00 reconciled", f"{every} CAD 1.00 0.00 reconciled"
+    return Deposits(lines, (own, every), reconciled)
 
 
 def balance(codec: Codec, account: str, *, posted: str, version: int) -> bytes:

@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# Tests start Python hundreds of times: what is imported, and every file of tests, is compiled once.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test faults fuzz bench install lint lock clean
 
 demo: install  ## start everything, publish a stream of transactions, show what came of it, stop
@@ -19,10 +22,12 @@ faults: install  ## every fault on real processes under load; writes docs/fault-
 
 fuzz: install  ## hostile input for an hour or so: FAUST_LEDGER_FUZZ_EXAMPLES a decoder, FAUST_LEDGER_HOSTILE_RECORDS
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -o faulthandler_timeout=0 \
-	  tests/property/test_properties_decoders.py tests/property/test_properties_published.py
+	  tests/property/test_properties_decoders.py tests/property/test_properties_codecs.py
 	FAUST_LEDGER_ALTERATIONS=$${FAUST_LEDGER_ALTERATIONS:-50000} \
 	  FAUST_LEDGER_ALTERATIONS_SEED=$${FAUST_LEDGER_ALTERATIONS_SEED:-$$(date +%s)} \
 	  $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/integration/test_gl_alterations.py
+	FAUST_LEDGER_SEEDS=$${FAUST_LEDGER_SEEDS:-50000} \
+	  $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/simulation/test_seeds.py
 	FAUST_LEDGER_HOSTILE_RECORDS=$${FAUST_LEDGER_HOSTILE_RECORDS:-1000000} \
 	  FAUST_LEDGER_HOSTILE_SEED=$${FAUST_LEDGER_HOSTILE_SEED:-$$(date +%s)} \
 	  $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/hostile

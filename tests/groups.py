@@ -4,11 +4,13 @@ FOLDERS = ("unit", "property", "simulation", "stream", "integration", "hostile",
 """In this order: what is quick and closest to a mistake comes first."""
 MARKED = ("integration", "hostile", "faults", "bench")
 GROUPS = (
-    "faults/", "integration/", "faults/test_runbooks", "faults/test_data_centres", "hostile/",
-    "integration/test_gl_", "integration/test_stack_", "faults/test_completeness", "bench/",
+    "integration/", "faults/", "faults/test_data_centres", "integration/test_stack_", "hostile/",
+    "bench/", "faults/test_runbooks", "integration/test_gl_", "faults/test_completeness",
+    "unit/test_texts", "unit/test_streaming_store",
 )  # fmt: skip
-"""What shares a ledger, by how its files are called: of several that fit the longest counts. In the
-order in which they start: the slowest first, so that all processes are busy until the end."""
+"""What shares a ledger, or something else that takes long to make, by how its files are called: of
+several that fit the longest counts. In the order in which they start: the slowest first, so that all
+processes are busy until the end."""
 
 
 def path_of(nodeid: str) -> str:

@@ -30,9 +30,14 @@ def parsed(name: str) -> Schema:
 
 def encode(name: str, row: Mapping[str, Any], prefix: bytes = b"") -> bytes:
     """`prefix` and then the Avro binary of `row` under schema `name`."""
+    return encode_as(parsed(name), row, prefix)
+
+
+def encode_as(schema: Schema, value: Any, prefix: bytes = b"") -> bytes:
+    """`prefix` and then the Avro binary of `value`, of whatever type."""
     out = io.BytesIO()
     out.write(prefix)
-    fastavro.schemaless_writer(out, parsed(name), row)
+    fastavro.schemaless_writer(out, schema, value)
     return out.getvalue()
 
 
@@ -57,47 +62,30 @@ def encode_columns(name: str, columns: Mapping[str, Sequence[Any]]) -> bytes:
         if not count or values.count(values[0]) < count:
             write(out, array, values)
             continue
-        one = io.BytesIO()
-        write(one, item, values[0])
-        out.write(long(count) + one.getvalue() * count + b"\0")
+        out.write(long(count) + encode_as(item, values[0]) * count + b"\0")
     return out.getvalue()
 
 
-UNUSUAL = 0x81
-"""In a number's first byte: more bytes of it follow, or it is below zero. The fast paths leave such
-a record to fastavro."""
 _BITS = 14
-_MORE = 1 << _BITS
-_GOES_ON = [bytes((each & 0x7F | 0x80, each >> 7 | 0x80)) for each in range(_MORE)]
-_ENDS = [bytes((each & 0x7F | 0x80, each >> 7)) if each >> 7 else bytes((each,))
-         for each in range(_MORE)]  # fmt: skip
+MORE = 1 << _BITS
+_GOES_ON = [bytes((each & 0x7F | 0x80, each >> 7 | 0x80)) for each in range(MORE)]
+ENDS = [bytes((each & 0x7F | 0x80, each >> 7)) if each >> 7 else bytes((each,))
+        for each in range(MORE)]  # fmt: skip
 """Two bytes of a number at once: those with more behind them, and the last ones."""
 
 
 def long(number: int) -> bytes:
-    """An Avro int or long, not below zero: for the fast paths of what there is much of."""
-    left = number << 1
-    return _ENDS[left] if left < _MORE else _varint(left)
-
-
-def _varint(left: int) -> bytes:
+    """An Avro int or long of any 64 bits."""
+    left = number << 1 if number >= 0 else (-number << 1) - 1
     out = b""
-    while left >= _MORE:
-        out += _GOES_ON[left % _MORE]
+    while left >= MORE:
+        out += _GOES_ON[left % MORE]
         left >>= _BITS
-    return out + _ENDS[left]
+    return out + ENDS[left]
 
 
-@lru_cache(maxsize=1024)
-def signed(number: int) -> bytes:
-    """The same of any 64 bits; remembered, for times that a batch's records have in common."""
-    return _varint(number << 1 if number >= 0 else (-number << 1) - 1)
-
-
-def text(value: str) -> bytes:
-    """An Avro string."""
-    encoded = value.encode()
-    return long(len(encoded)) + encoded
+remembered = lru_cache(maxsize=1024)(long)
+"""The same, for times that a batch's records have in common."""
 
 
 def decode(name: str, value: bytes, start: int = 0) -> dict[str, Any]:

@@ -25,17 +25,13 @@ MAX_METADATA_BYTES = 4_000
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
-def _nothing_accepted(_: str) -> object:
-    return None
-
-
 def check_fields(
     draft: Draft,
     *,
     recorded_at: int,
     policy: Policy,
     floor: int = LONG_AGO,
-    accepted: Callable[[str], object] = _nothing_accepted,
+    accepted: Callable[[str], object] = lambda _: None,
 ) -> Refused | None:
     """Fields missing, malformed, too long or out of range; too late; too early.
 
@@ -62,8 +58,7 @@ def _check_texts(draft: Draft, accepted: Callable[[str], object]) -> Refused | N
     description = draft["description"]
     if description and (refused := _check_text("description", description, MAX_DESCRIPTION)):
         return refused
-    metadata = draft["metadata"]
-    return _check_metadata(metadata) if metadata else None
+    return _check_metadata(draft["metadata"]) if draft["metadata"] else None
 
 
 def _is_of_old(refused: Refused, reverses: str | None, accepted: Callable[[str], object]) -> bool:
@@ -104,10 +99,9 @@ def _check_metadata(metadata: Mapping[str, str]) -> Refused | None:
     if len(metadata) > MAX_METADATA:
         sentence = f"metadata has {len(metadata)} pairs; at most {MAX_METADATA} are taken."
         return Refused(Reason.FIELD_TOO_LONG, sentence, "metadata")
-    for name, text in metadata.items():
-        if not name or _CONTROL.search(name + text):
-            sentence = "metadata has an empty name or a control character; remove it."
-            return Refused(Reason.FIELD_MALFORMED, sentence, "metadata")
+    if not all(metadata) or _CONTROL.search("".join((*metadata, *metadata.values()))):
+        sentence = "metadata has an empty name or a control character; remove it."
+        return Refused(Reason.FIELD_MALFORMED, sentence, "metadata")
     size = len(metadata_text(metadata).encode())
     if size > MAX_METADATA_BYTES:
         sentence = f"metadata has {size} bytes as JSON; at most {MAX_METADATA_BYTES} are taken."
@@ -169,10 +163,7 @@ def check_content(
     if count > MAX_ENTRIES:
         sentence = f"A transaction has at most {MAX_ENTRIES} entries, not {count}. Split it."
         return Refused(Reason.TOO_MANY_ENTRIES, sentence, "entries")
-    scales: Mapping[str, int] = reference.scales
-    if changed:
-        scales = {code: scale for code, scale in scales.items() if code not in changed}
-    entries = _read_entries(draft["entries"], scales, changed)
+    entries = _read_entries(draft["entries"], reference.scales, changed)
     if isinstance(entries, Refused):
         return entries
     refused = _check_balance(entries) or _check_codes(entries)
@@ -195,7 +186,7 @@ def _read_entries(
         if draft["amount"] != text or draft["currency"] != currency:
             text, currency = draft["amount"], draft["currency"]
             known = scales.get(currency)
-            if known is None:
+            if known is None or currency in changed:
                 return _unknown_currency(currency, len(entries), changed)
             scale, amount = known, money.parse(text, known)
         if isinstance(amount, Reason):
@@ -237,38 +228,25 @@ def _check_balance(entries: Sequence[Entry]) -> Refused | None:
         (_, one, _, debit), (_, other, _, credit) = entries
         if one == other and not debit + credit:
             return None
-    net: dict[str, int] = {}
-    for _, currency, _, amount in entries:
-        net[currency] = net.get(currency, 0) + amount
-    if any(net.values()):
-        return _not_balanced(entries, net)
-    for currency, debits in _debits(entries).items():
-        if debits > money.MAX_AMOUNT:
-            sentence = f"The debits in {currency} add up to more than 64 bits hold. Split it."
-            return Refused(Reason.SUM_TOO_LARGE, sentence, "entries")
-    return None
-
-
-def _debits(entries: Sequence[Entry]) -> dict[str, int]:
-    debits: dict[str, int] = {}
-    for _, currency, _, amount in entries:
-        debits[currency] = debits.get(currency, 0) + max(amount, 0)
-    return debits
-
-
-def _not_balanced(entries: Sequence[Entry], net: Mapping[str, int]) -> Refused:
-    debits = _debits(entries)
     scales = {entry.currency: entry.scale for entry in entries}
-    parts = [
-        f"{currency}: debits {money.show(debits[currency], scales[currency])}, "
-        f"credits {money.show(debits[currency] - amount, scales[currency])}"
-        for currency, amount in net.items()
-        if amount
-    ]
-    for currency, sum_ in debits.items():
-        if max(sum_, sum_ - net[currency]) > money.MAX_AMOUNT:
+    debits, credits = dict.fromkeys(scales, 0), dict.fromkeys(scales, 0)
+    for _, currency, _, amount in entries:
+        if amount > 0:
+            debits[currency] += amount
+        else:
+            credits[currency] -= amount
+    for currency in scales:
+        if max(debits[currency], credits[currency]) > money.MAX_AMOUNT:
             sentence = f"The entries in {currency} add up to more than 64 bits hold. Split it."
             return Refused(Reason.SUM_TOO_LARGE, sentence, "entries")
+    if debits == credits:
+        return None
+    parts = [
+        f"{currency}: debits {money.show(debits[currency], scale)}, "
+        f"credits {money.show(credits[currency], scale)}"
+        for currency, scale in scales.items()
+        if debits[currency] != credits[currency]
+    ]
     sentence = f"Debits and credits differ. {'; '.join(parts[:5])}."
     return Refused(Reason.NOT_BALANCED, sentence, "entries")
 

@@ -85,26 +85,26 @@ class TwoSides:
         common = next((side for side in reversed(self.ledger) if side.at in known), None)
         if common is None:
             return None
-        ours, posted = _take(self.stream, common.at), _take(self.ledger, common.at)
-        if ours == posted:
-            self.compared, self.end = common.at, common.end
-            return Compared(common.at, common.end, ours, [])
-        # A catch-up may begin before what was compared, even if that was compared only since it
-        # was received; that part was compared.
-        theirs = {
-            key: each for key, each in posted.items() if each.offset >= self.end or key in ours
-        }
-        self.compared, self.end = common.at, common.end
+        ours, theirs = _take(self.stream, common.at), _take(self.ledger, common.at)
         differences = [
-            Difference(stripe, ours.get(stripe), theirs.get(stripe))
-            for stripe in ours.keys() | theirs.keys()
-            if ours.get(stripe) != theirs.get(stripe)
+            each
+            for each in _differences(ours, theirs)
+            # A catch-up may begin before what was compared, even if that was compared only since it
+            # was received; that part was compared.
+            if each.stream or (each.ledger and each.ledger.offset >= self.end)
         ]
-        return Compared(common.at, common.end, ours, sorted(differences, key=_stripe_of))
+        self.compared, self.end = common.at, common.end
+        return Compared(common.at, common.end, ours, differences)
 
 
-def _stripe_of(difference: Difference) -> Stripe:
-    return difference.stripe
+def _differences(ours: dict[Stripe, Totals], theirs: dict[Stripe, Totals]) -> list[Difference]:
+    if ours == theirs:
+        return []
+    return sorted(
+        Difference(stripe, ours.get(stripe), theirs.get(stripe))
+        for stripe in ours.keys() | theirs.keys()
+        if ours.get(stripe) != theirs.get(stripe)
+    )
 
 
 def _add(line: deque[Side], side: Side) -> None:
@@ -148,15 +148,6 @@ class Posted(NamedTuple):
     has_more: bool
 
 
-class _Parts(NamedTuple):
-    """The parts of a posted message that are there; the first is at `place` of its topic."""
-
-    place: int
-    name: object
-    at: int
-    totals: dict[Stripe, Totals]
-
-
 class Mark(NamedTuple):
     """Where a shard's table of stripes stands.
 
@@ -195,12 +186,10 @@ class Comparison:
         self._sides = TwoSides(mark.compared.decisions_offset, mark.compared.end)
         self._watermarks = {mark.stream.decisions_offset: mark.stream}
         self._received: deque[Posted] = deque()
-        self._parts: _Parts | None = None
+        self._parts: Posted | None = None
         self._ahead: dict[Stripe, Totals] | None = {}
         if mark.stream.decisions_offset > mark.compared.decisions_offset:
-            totals = {stripe: row.live for stripe, row in uncompared.items()}
-            if (side := self._side(mark.stream, totals)) is not None:
-                self._sides.add_stream(side)
+            self.add_run(mark.stream, {stripe: row.live for stripe, row in uncompared.items()})
 
     def caught_up(self) -> None:
         """The decision log was folded to its end: no row can be ahead of it."""
@@ -234,18 +223,17 @@ class Comparison:
 
         What an application that died has published in part is published again, whole.
         """
-        name, parts = (posted.after, posted.at, posted.digest), self._parts
-        if parts is not None and parts.name == name:
+        parts, whole = self._parts, posted
+        # Of one message all is the same but where they are and their totals.
+        if parts is not None and parts[1:5] == posted[1:5]:
             whole = parts._replace(totals=parts.totals | posted.totals)
-        else:
-            whole = _Parts(posted.next_offset - 1, name, posted.at, posted.totals)
         if posted.has_more:
             self._parts = whole
             return None
         if parts is not None and parts.at > posted.at:
             # A late one, of an application that was replaced, between two parts of another: after
             # a restart it is read again with them.
-            return posted._replace(next_offset=parts.place)
+            return posted._replace(next_offset=parts.next_offset - 1)
         self._parts = None
         return posted._replace(totals=whole.totals)
 
@@ -274,7 +262,10 @@ class Comparison:
     def _step(self, compared: Compared | None) -> Step | None:
         if compared is None:
             return None
-        return Step(compared, self._watermark_at(compared.at), self._posted_until(compared.at))
+        watermark = self._watermark_at(compared.at)
+        while self._received and self._received[0].at <= compared.at:
+            self._posted = self._received.popleft().next_offset
+        return Step(compared, watermark, self._posted)
 
     def _watermark_at(self, at: int) -> Watermark:
         """The stream's watermark there, which must be the general ledger's too."""
@@ -288,11 +279,6 @@ class Comparison:
                 )
         return watermark
 
-    def _posted_until(self, at: int) -> int:
-        while self._received and self._received[0].at <= at:
-            self._posted = self._received.popleft().next_offset
-        return self._posted
-
 
 def compare_again(posted: Posted, mark: Mark, rows_of: RowsOf) -> Compared:
     """Compare what was compared before, up to `mark`, and is posted once more.
@@ -304,11 +290,7 @@ def compare_again(posted: Posted, mark: Mark, rows_of: RowsOf) -> Compared:
         stripe: row.live for stripe, row in zip(stripes, rows_of(stripes), strict=True)
         if row.live.offset <= posted.totals[stripe].offset
     }  # fmt: skip
-    differences = [
-        Difference(stripe, totals, posted.totals[stripe])
-        for stripe, totals in live.items()
-        if totals != posted.totals[stripe]
-    ]
+    differences = _differences(live, {stripe: posted.totals[stripe] for stripe in live})
     return Compared(mark.compared.decisions_offset, mark.compared.end, live, differences)
 
 

@@ -7,11 +7,11 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple, Self
 
+import schemas
 from ledger.domain import avro
+from ledger.domain.codecs import encoder
 
 NO_DIGEST = bytes(32)
-_NONE, _SOME = b"\0", b"\2"
-"""Which of two something optional is; the first also ends a list."""
 _HEAD = struct.Struct(">iqqqqq")
 
 
@@ -119,7 +119,9 @@ BY_TRANSACTION = (
 """The columns of a Content with one value for each transaction, in its order."""
 
 
-class _Refusal(NamedTuple):
+class Refusal(NamedTuple):
+    """A refused record as the decision log keeps it (schemas/Outcomes.avsc)."""
+
     offset: int
     recorded_at: int
     transaction_id: str | None
@@ -129,39 +131,11 @@ class _Refusal(NamedTuple):
     key: bytes | None
     value: bytes | None
 
-
-class Refusal(_Refusal):
-    """A refused record as the decision log keeps it (schemas/Outcomes.avsc).
-
-    Encoded on a fast path, and once for both topics that have it: a flood is of these.
-    """
-
     @property
     def weight(self) -> int:
         """Bytes that it takes in the log, roughly: text counts as ASCII, which sentences are."""
         held = (self.transaction_id, self.reason, self.key, self.value)
         return sum(map(len, filter(None, held)))
-
-    @property
-    def why(self) -> bytes:
-        """The Avro binary of its id, code, field and reason."""
-        # Not cached_property, which takes a lock, a microsecond each, until Python 3.12.
-        known: bytes | None = self.__dict__.get("_why")
-        if known is None:
-            _, _, name, code, field, reason, _, _ = self
-            said = avro.text(code) + avro.text(field) + avro.text(reason)
-            known = _NONE + said if name is None else b"".join((_SOME, avro.text(name), said))
-            self.__dict__["_why"] = known
-        return known
-
-    @property
-    def original(self) -> bytes:
-        """The Avro binary of its key and value."""
-        key, value = self.key, self.value
-        return b"".join((
-            *((_NONE,) if key is None else (_SOME, avro.long(len(key)), key)),
-            *((_NONE,) if value is None else (_SOME, avro.long(len(value)), value)),
-        ))  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -181,15 +155,10 @@ class Outcomes:
 
     def encode(self) -> bytes:
         """Avro binary."""
-        row = {"fingerprints": self.fingerprints, "duplicates": self.duplicates, "refused": []}
-        if not self.refused:
-            return avro.encode("Outcomes", row)
-        long = avro.long
-        parts = [avro.encode("Outcomes", row)[:-1], long(len(self.refused))]
-        for each in self.refused:
-            at = avro.signed(each.recorded_at)
-            parts += (long(each.offset), at, each.why, each.original)
-        return b"".join((*parts, _NONE))
+        return _encode_outcomes(self)
+
+
+_encode_outcomes = encoder(schemas.load("Outcomes"), Outcomes, Refusal)
 
 
 class Voided(NamedTuple):

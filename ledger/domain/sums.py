@@ -5,9 +5,9 @@ stripes whose balance changed, is late, or whose newest row must be published ag
 """
 
 from bisect import insort
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, islice
+from itertools import groupby, islice, takewhile
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -44,8 +44,7 @@ class Backlog:
 
     def __init__(self) -> None:
         self.batches: deque[Batch] = deque()
-        self._held, self._limit = 0, MAX_AHEAD
-        self._late = 0
+        self._held, self._late, self._limit = 0, 0, MAX_AHEAD
         self._usual = self._reconciled_at = 0.0
 
     def add(self, batch: Batch) -> None:
@@ -93,13 +92,10 @@ class Backlog:
         since = now - max(after, min(2 * self._usual, MAX_PENDING))
         if not self.batches or self._reconciled_at > since:
             return []
-        late: list[Stripe] = []
-        for batch in islice(self.batches, self._late, None):
-            if batch.since > since:
-                break
-            late += batch.totals
-            self._late += 1
-        return late
+        waiting = islice(self.batches, self._late, None)
+        late = list(takewhile(lambda batch: batch.since <= since, waiting))
+        self._late += len(late)
+        return [stripe for batch in late for stripe in batch.totals]
 
 
 class Incoming(NamedTuple):
@@ -130,12 +126,10 @@ class Sums:
     def __init__(self, held_of: HeldOf, read: int, seen: int) -> None:
         self._held_of, self.read, self._seen = held_of, read, seen
         self._accounts: dict[Stripe, AccountStripes] = {}
-        self._backlogs: dict[int, Backlog] = {}
+        self._backlogs: dict[int, Backlog] = defaultdict(Backlog)
         self._received: dict[int, int] = {}
         self._received_end = self._known = 0
-        self._changed: set[Stripe] = set()
-        self._late: set[Stripe] = set()
-        self._stale: set[tuple[Stripe, int]] = set()
+        self._due = Due(set(), set(), set())
 
     # Rows.
 
@@ -153,8 +147,9 @@ class Sums:
 
     def receive(self, first: int, shard: int, rows: Mapping[Stripe, Row], now: float) -> None:
         """Take what this process has appended from offset `first` on, ahead of reading it."""
-        end = first + len(rows)
-        self._look_up(rows)
+        unknown = [stripe for stripe in rows if stripe not in self._accounts]
+        for stripe, held in zip(unknown, self._held_of(unknown), strict=True):
+            self._accounts[stripe] = held or AccountStripes(rows[stripe].scale)
         totals = {
             stripe: row.live
             for place, (stripe, row) in enumerate(rows.items(), first)
@@ -162,7 +157,7 @@ class Sums:
         }
         if totals:
             self._wait(first, shard, totals, now)
-        self._received[first] = end
+        self._received[first] = end = first + len(rows)
         self._received_end = max(end, self._received_end)
 
     def _is_ahead(self, place: int, shard: int, stripe: Stripe, row: Row) -> bool:
@@ -172,14 +167,14 @@ class Sums:
         if live.offset < known.offset:
             if place >= self._seen:
                 # Later and older: of a worker that was replaced. Compaction keeps the last.
-                self._stale.add((stripe, shard))
+                self._due.stale.add((stripe, shard))
             return False
         if (shard in account.broken) != row.broken:
             account.broken ^= {shard}
-            self._changed.add(stripe)
+            self._due.changed.add(stripe)
         if known.offset < 0 and account.reconcile(shard, row.posted):
             # This disk has not seen the shard's records before.
-            self._changed.add(stripe)
+            self._due.changed.add(stripe)
         if not account.decide(shard, live):
             return False
         # What was there before may be garbage with this key, or void.
@@ -189,12 +184,10 @@ class Sums:
     def add_foreign(self, stripe: Stripe, shard: int) -> None:
         """A record that none of ours wrote has the key of a row: compaction would keep it."""
         if self.account(stripe).latest(shard).offset >= 0:
-            self._stale.add((stripe, shard))
+            self._due.stale.add((stripe, shard))
 
     def _wait(self, place: int, shard: int, totals: dict[Stripe, Totals], now: float) -> None:
         end = 1 + max(live.offset for live in totals.values())
-        if shard not in self._backlogs:
-            self._backlogs[shard] = Backlog()
         self._backlogs[shard].add(Batch(place, now, end, totals))
 
     # Positions.
@@ -209,12 +202,10 @@ class Sums:
         As far as nobody else's records are between.
         """
         position = self.read
-        while self._received.get(position) is not None:
+        while position in self._received:
             position = self._received.pop(position)
-        if position == self.read:
-            return None
-        self.read = position
-        return position
+        was, self.read = self.read, position
+        return None if position == was else position
 
     def goes_on_received(self) -> bool:
         """Whether what comes next in the log was received already, or nothing comes yet."""
@@ -234,7 +225,7 @@ class Sums:
 
     def reconcile(self, end_of: EndOf, now: float) -> None:
         """What the shards have compared is reconciled."""
-        accounts, changed = self._accounts, self._changed
+        accounts, changed = self._accounts, self._due.changed
         for shard, backlog in self._backlogs.items():
             for batch in backlog.take_compared(end_of(shard), now):
                 for stripe, live in batch.totals.items():
@@ -248,34 +239,31 @@ class Sums:
 
     def has_work(self, end_of: EndOf) -> bool:
         """Whether something is to be published."""
-        return self.has_due or any(
-            each.is_due(end_of(shard)) for shard, each in self._backlogs.items()
-        )
+        return self.has_due or any(self.is_due(shard, end_of(shard)) for shard in self._backlogs)
 
     def note_late(self, now: float, after: float) -> None:
         """What has waited longer than usual, and `after` seconds, is to be published as pending."""
         for backlog in self._backlogs.values():
-            self._late.update(backlog.take_late(now, after))
+            self._due.late.update(backlog.take_late(now, after))
 
     @property
     def is_changed(self) -> bool:
         """Whether balances changed that are not published."""
-        return bool(self._changed)
+        return bool(self._due.changed)
 
     @property
     def has_due(self) -> bool:
         """Whether something is due without comparing any further."""
-        return bool(self._changed or self._late or self._stale)
+        return any(self._due)
 
     def take_changed(self) -> set[Stripe]:
         """While restoring, when nothing is published: the accounts that changed."""
-        changed, self._changed = self._changed, set()
+        changed, self._due = self._due.changed, self._due._replace(changed=set())
         return changed
 
     def take_due(self) -> Due:
         """What is to be published, which it then counts as."""
-        due = Due(self._changed, self._late, self._stale)
-        self._changed, self._late, self._stale = set(), set(), set()
+        due, self._due = self._due, Due(set(), set(), set())
         return due
 
     # Accounts.
@@ -287,9 +275,8 @@ class Sums:
     def row(self, stripe: Stripe, shard: int) -> Row:
         """The newest row of a stripe."""
         account = self.account(stripe)
-        return Row(
-            account.scale, account.latest(shard), account.posted(shard), shard in account.broken
-        )
+        live, posted = account.latest(shard), account.posted(shard)
+        return Row(account.scale, live, posted, shard in account.broken)
 
     def account(self, stripe: Stripe, scale: int = 0) -> AccountStripes:
         """The stripes of an account; `scale` if it is new."""
@@ -298,12 +285,6 @@ class Sums:
             (held,) = self._held_of([stripe])
             account = self._accounts[stripe] = held or AccountStripes(scale)
         return account
-
-    def _look_up(self, rows: Mapping[Stripe, Row]) -> None:
-        """Have the account of each: one look at the store."""
-        unknown = [stripe for stripe in rows if stripe not in self._accounts]
-        for stripe, held in zip(unknown, self._held_of(unknown), strict=True):
-            self._accounts[stripe] = held or AccountStripes(rows[stripe].scale)
 
     def __len__(self) -> int:
         """How many accounts are in memory."""
@@ -314,5 +295,5 @@ class Sums:
         self._accounts = {
             stripe: account
             for stripe, account in self._accounts.items()
-            if account.ahead or stripe in self._changed or stripe in kept
+            if account.ahead or stripe in self._due.changed or stripe in kept
         }

@@ -68,7 +68,6 @@ class AcceptedIds:
 
     @property
     def watermark(self) -> Watermark:
-        """How far the decisions are known."""
         return self.mark.watermark
 
     def _read_mark(self) -> AcceptedMark:
@@ -88,7 +87,6 @@ class AcceptedIds:
             self._store.write((), [MARK, *keys])
 
     def close(self) -> None:
-        """Give the files back."""
         self._store.close()
 
     def find(self, transaction_id: str) -> AcceptedId | None:
@@ -129,14 +127,9 @@ class AcceptedIds:
         """What was accepted with other decimals than `scales` has; looked for when that grows."""
         known = (id(scales), len(scales), len(self.scales))
         if known != self._compared:
-            self._compared, self._conflicts = (
-                known,
-                {
-                    code: scale
-                    for code, scale in self.scales.items()
-                    if scales.get(code, scale) != scale
-                },
-            )
+            own = self.scales.items()
+            self._conflicts = {code: each for code, each in own if scales.get(code, each) != each}
+            self._compared = known
         return self._conflicts
 
     def write(self, memory: Memory, run: ValidRun, policy: Policy) -> None:

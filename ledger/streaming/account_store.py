@@ -37,13 +37,11 @@ class AccountStore:
         return list(map(_account, self._store.get_all(list(map(_key, stripes)))))
 
     def scan(self) -> Iterator[Stripe]:
-        """Every account in the store."""
         for key, _ in self._store.scan(b"a", b"b"):
             yield stripe_of(key)
 
     @property
     def is_restoring(self) -> bool:
-        """Whether a restore was begun and not finished."""
         return self._store.get(RESTORING) is not None
 
     def begin_restoring(self) -> None:

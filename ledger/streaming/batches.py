@@ -67,7 +67,6 @@ class FetchedBatches:
         self.size_in_bytes = self._batches.size_in_bytes
 
     def next_batch(self) -> FetchedBatch | None:
-        """The next one; None after the last."""
         batch = self._batches.next_batch()
         if batch is None:
             return None

@@ -44,17 +44,10 @@ def registry(settings: Settings) -> dict[str, Any]:
     given: dict[str, Any] = {"base_url": settings.registry_url, "timeout": REGISTRY_SECONDS}
     if settings.registry_url.startswith("https:"):
         given["verify"] = trust(settings.ca_file)
-    if auth := _registry_auth(settings):
-        given["auth"] = auth
+    if settings.registry_user:
+        password = _password("registry", settings.registry_password_file)
+        given["auth"] = httpx.BasicAuth(settings.registry_user, password)
     return given
-
-
-def _registry_auth(settings: Settings) -> httpx.BasicAuth | None:
-    """The user and password for it; None where it asks for none."""
-    if not settings.registry_user:
-        return None
-    password = _password("registry", settings.registry_password_file)
-    return httpx.BasicAuth(settings.registry_user, password)
 
 
 @lru_cache

@@ -11,18 +11,10 @@ from ledger.domain.reference import ISO_SCALES, Asset, Item, PolicyChange, Refer
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.streaming.log import Log
-from ledger.streaming.reference import contradictions, key_and_row, policy_of, row_of, take
+from ledger.streaming.reference import contradictions, key_and_row, policy_of
+from ledger.streaming.reference_follower import ReferenceReader
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
-
-
-async def read_reference(log: Log, codec: Codec, topic: str) -> Reference:
-    """The reference data of the whole topic, without currencies that are not in it."""
-    reference = Reference(scales={})
-    async for records in log.read(topic, 0, 0):
-        for record in records:
-            take(reference, record, row_of(codec, record))
-    return reference
 
 
 async def found(settings: Settings, log: Log, codec: Codec, posted: Mapping[str, int]) -> Reference:
@@ -32,16 +24,18 @@ async def found(settings: Settings, log: Log, codec: Codec, posted: Mapping[str,
     set what contradicts the ledger's policy.
     """
     topic = topics(settings).reference.name
-    reference = await read_reference(log, codec, topic)
-    if items := missing(settings, reference, posted):
+    # Without currencies that are not in it.
+    reader = ReferenceReader(log, codec, topic, Reference(scales={}))
+    await reader.read_on()
+    if items := missing(settings, reader.data, posted):
         await log.append(topic, 0, [_record(codec, item) for item in items])
-        reference = await read_reference(log, codec, topic)
-    if wrong := contradictions(settings, reference):
+        await reader.read_on()
+    if wrong := contradictions(settings, reader.data):
         raise LedgerError(
             f"The settings contradict the ledger's policy: {'; '.join(wrong)}. Take the setting "
             "away: the policy counts. To change that: `faust-ledger policy set`."
         )
-    return reference
+    return reader.data
 
 
 def missing(settings: Settings, reference: Reference, posted: Mapping[str, int]) -> list[Item]:

@@ -6,8 +6,9 @@ from typing import Any
 
 from aiokafka import ConsumerRecord
 
-from ledger.domain import avro
+import schemas
 from ledger.domain.balance import Balance, Totals
+from ledger.domain.codecs import encoder
 from ledger.domain.compare import Difference, Posted
 from ledger.domain.portions import portions
 from ledger.domain.run import Refusal, Stripe, Watermark
@@ -19,6 +20,8 @@ Message = tuple[bytes | None, bytes]
 POSTED_STRIPES = 50_000
 """Of one message, which takes some 100 bytes for each; after a silence there may be any number."""
 PORTION_BYTES = 8 * 1024 * 1024
+_encode_balance = encoder(schemas.load("Balance"), Balance)
+_encode_reject = encoder(schemas.load("Reject"), Refusal, more="shard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +63,13 @@ class Messages:
 
     def reject(self, refusal: Refusal) -> Message:
         """A refused record with its original bytes."""
-        long = avro.long
-        value = b"".join((
-            self.codec.head("Reject"), long(self.shard), long(refusal.offset), refusal.why,
-            avro.signed(refusal.recorded_at), refusal.original,
-        ))  # fmt: skip
+        value = _encode_reject(refusal, self.codec.head("Reject"), self.shard)
         return f"{self.shard}:{refusal.offset}".encode(), value
 
 
 def balance(head: bytes, of: Balance) -> Message:
-    """An account's balance. Fast path: there is nearly one for each transaction.
-
-    `head` is the codec's of "Balance".
-    """
-    long, text = avro.long, avro.text
-    value = b"".join((
-        head, text(of.account), text(of.currency), long(of.scale), text(of.posted),
-        text(of.pending), text(of.debits), text(of.credits), long(of.entries),
-        text(of.status), long(of.version),
-    ))  # fmt: skip
-    return f"{of.account} {of.currency}".encode(), value
+    """An account's balance; `head` is the codec's of "Balance"."""
+    return f"{of.account} {of.currency}".encode(), _encode_balance(of, head)
 
 
 def posted_parts(

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from random import SystemRandom
@@ -166,11 +167,8 @@ def mend(folder: Path) -> None:
 
 def _is_sound(path: Path) -> bool:
     try:
-        store = Store(path)
-        try:
+        with closing(Store(path)) as store:
             store.check()
-        finally:
-            store.close()
     except Exception as error:
         if not is_damage(error):
             raise

@@ -1,16 +1,22 @@
 """Stripes as bytes, the same in the table, its changelog and the stripes topic."""
 
 import struct
+from operator import attrgetter
 
-from ledger.domain import avro
+import schemas
 from ledger.domain.balance import Totals
+from ledger.domain.codecs import decoder, encoder
 from ledger.domain.compare import Mark
 from ledger.domain.fold import Row
 from ledger.domain.run import Stripe, Watermark
 from ledger.streaming.registry import Codec
 
+_TOTALS = ("live", "posted")
+_encode = encoder(schemas.load("Stripe"), Row, through=dict.fromkeys(_TOTALS, Totals.text))
+_usual = decoder(schemas.load("Stripe"), Row, through=dict.fromkeys(_TOTALS, Totals.read))
 MARK = b"w"
 _MARK = struct.Struct(">qq32sqqq32sqqq")
+_fields = attrgetter("decisions_offset", "end", "digest", "recorded_until")
 
 
 class RowCodec:
@@ -20,37 +26,18 @@ class RowCodec:
         self._codec, self._head = codec, codec.head("Stripe")
 
     def encode(self, row: Row) -> bytes:
-        """Fast path: there are nearly two for each transaction."""
-        return b"".join((
-            self._head, avro.long(row.scale), avro.text(row.live.text()),
-            avro.text(row.posted.text()), b"\1" if row.broken else b"\0",
-        ))  # fmt: skip
+        """A row as the value of a Kafka record."""
+        return _encode(row, self._head)
 
     def decode(self, value: bytes) -> Row:
         """Raises ValueError for what is no row."""
-        try:
-            return self._usual(value)
-        except (IndexError, ValueError):
-            row = self._codec.decode("Stripe", value)
+        if value.startswith(self._head):
+            usual: Row | None = _usual(value, len(self._head))
+            if usual is not None:
+                return usual
+        row = self._codec.decode("Stripe", value)
         live, posted = Totals.read(row["live"]), Totals.read(row["posted"])
         return Row(row["scale"], live, posted, row["broken"])
-
-    def _usual(self, value: bytes) -> Row:
-        """Fast path; raises for anything unusual, which the codec reads or refuses."""
-        at = len(self._head)
-        scale, live_length = value[at], value[at + 1]
-        live_end = at + 2 + (live_length >> 1)
-        posted_length = value[live_end]
-        end = live_end + 1 + (posted_length >> 1)
-        if (
-            (scale | live_length | posted_length) & avro.UNUSUAL
-            or not value.startswith(self._head)
-            or len(value) != end + 1
-        ):
-            raise ValueError
-        live = Totals.read(value[at + 2 : live_end].decode())
-        posted = Totals.read(value[live_end + 1 : end].decode())
-        return Row(scale >> 1, live, posted, (False, True)[value[end]])
 
     def version_of(self, key: bytes, value: bytes) -> int:
         """How new a record of the changelog is: the last transaction, or decision, in it.
@@ -75,15 +62,6 @@ def decode_mark(text: bytes) -> Mark:
         raise ValueError(f"a mark has {_MARK.size} bytes, not {len(text)}")
     fields = _MARK.unpack(text)
     return Mark(Watermark(*fields[:4]), Watermark(*fields[4:8]), *fields[8:])
-
-
-def _fields(watermark: Watermark) -> tuple[int, int, bytes, int]:
-    return (
-        watermark.decisions_offset,
-        watermark.end,
-        watermark.digest,
-        watermark.recorded_until,
-    )
 
 
 def key_of(stripe: Stripe) -> bytes:

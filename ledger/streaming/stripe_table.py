@@ -61,14 +61,12 @@ class StripeTable:
         return self._decoded(chain.from_iterable(part.items() for part in parts))
 
     def scan(self) -> Iterator[tuple[Stripe, Row]]:
-        """Every row."""
         return self._decoded(self._table.scan(b"s"))
 
     def _decoded(self, rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[Stripe, Row]]:
         return ((stripe_of(key), self._codec.decode(value)) for key, value in rows)
 
     def encode(self, rows: Mapping[Stripe, Row]) -> dict[Stripe, bytes]:
-        """The rows' bytes."""
         return {stripe: self._codec.encode(row) for stripe, row in rows.items()}
 
     async def write(self, values: Mapping[Stripe, bytes], mark: Mark) -> None:
@@ -87,5 +85,4 @@ class StripeTable:
             self._cached = dict(islice(rows.items(), self._limit))
 
     def forget(self) -> None:
-        """Keep nothing decoded."""
         self._cached.clear()

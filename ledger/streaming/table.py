@@ -6,7 +6,7 @@ still writes cannot win: not on restoring, and not by being the last in the chan
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from aiokafka import ConsumerRecord
@@ -78,7 +78,10 @@ class ChangelogTable:
                     self._stale.add(key)
             self._write(newest.items(), records[-1].offset + 1)
         self._end = max(self._end, end)
-        await self._say_stale()
+        # What an older record came after, and whoever wrote it did not get to saying again.
+        for some in portions(sorted(self._stale), count=PORTION):
+            await self.write(self.held(some))
+        self._stale.clear()
 
     def _version_of(self, record: ConsumerRecord) -> int | None:
         """How new a record of the changelog is; None for one that no table like this wrote."""
@@ -87,15 +90,6 @@ class ChangelogTable:
         except ValueError as error:
             log_dropped(record, error)
             return None
-
-    def _ours(self, key: bytes, newer: Mapping[bytes, bytes]) -> bytes | None:
-        return None if key == _RESTORED else newer.get(key) or self._store.get(key)
-
-    async def _say_stale(self) -> None:
-        """What an older record came after, and whoever wrote it did not get to saying again."""
-        for keys in portions(sorted(self._stale), count=PORTION):
-            await self.write(self.held(keys))
-        self._stale.clear()
 
     def held(self, keys: list[bytes]) -> dict[bytes, bytes]:
         """The rows that there are, of many."""
@@ -137,7 +131,7 @@ class ChangelogTable:
         async for records in self._log.read(self._topic, self._partition, self._end, until):
             for record in records:
                 key, version = record.key or b"", self._version_of(record)
-                ours = self._ours(key, rows)
+                ours = None if key == _RESTORED else rows.get(key) or self._store.get(key)
                 if version is not None and (ours is None or version > self._version(key, ours)):
                     raise Overtaken(
                         f"{self._topic}[{self._partition}] was written by another worker that is "

@@ -123,12 +123,11 @@ _WHY = {
 
 
 def _exactly(value: str, why: str) -> TopicRule:
-    return TopicRule(value, value, why, lambda has: _same(has, value))
-
-
-def _same(has: str, value: str) -> bool:
     # A list of policies comes in any order.
-    return set(has.replace(" ", "").split(",")) == set(value.split(","))
+    wanted = set(value.split(","))
+    return TopicRule(
+        value, value, why, lambda has: set(has.replace(" ", "").split(",")) == wanted
+    )  # fmt: skip
 
 
 def _at_least(value: int, why: str) -> TopicRule:

@@ -158,16 +158,6 @@ def _changes(mendable: Iterable[TopicDifference]) -> dict[str, dict[str, str]]:
     return changes
 
 
-async def create(settings: Settings) -> list[str]:
-    """`bring_about`; returns the names of the topics that were missing."""
-    return (await bring_about(settings)).created
-
-
-def create_all(settings: Settings) -> list[str]:
-    """`create`, for callers without an event loop."""
-    return asyncio.run(create(settings))
-
-
 def differing(settings: Settings, seen: TopicsFound) -> list[TopicDifference]:
     """How the topics differ from what the ledger of `settings` rests on, in the order of the flow.
 

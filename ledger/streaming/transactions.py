@@ -12,8 +12,11 @@ from typing import Any
 
 from fastavro.types import Schema
 
-from ledger.domain import avro, published
+import schemas
+from ledger.domain import avro
+from ledger.domain.codecs import decoder
 from ledger.domain.refusal import Reason, Refused
+from ledger.domain.transaction import Draft, DraftEntry
 from ledger.settings import Settings
 from ledger.streaming.registry import HEADER, Registry, subject_of
 from ledger.streaming.topics import topics
@@ -30,6 +33,9 @@ UNFRAMED = Refused(
     "The value does not begin with a zero byte and a schema id of four: write it with a serializer "
     "for the schema registry.",
 )
+
+
+usual = decoder(schemas.load("Transaction"), Draft, DraftEntry)
 
 
 class Subject:
@@ -146,7 +152,7 @@ class TransactionReader:
             return writer
         ours = avro.parsed("Transaction")
         if writer is ours:
-            draft = published.usual(value, HEADER.size)
+            draft = usual(value, HEADER.size)
             if draft is not None:
                 return draft
         try:

@@ -104,7 +104,8 @@ class _Walk:
             if each["name"] in ours:
                 others = self.logical_types(each["type"]) - ours[each["name"]] - HARMLESS
                 if others:
-                    what = "times in another unit" if _is_time(others) else "another kind of number"
+                    is_time = any("time" in each or "date" in each for each in others)
+                    what = "times in another unit" if is_time else "another kind of number"
                     return f"has {what} in {each['name']}: {min(others)}"
         return None
 
@@ -176,7 +177,3 @@ class _Walk:
                 looked.add(each)
                 left.append(self.named[each])
         return found
-
-
-def _is_time(names: set[str]) -> bool:
-    return any("time" in each or "date" in each for each in names)

@@ -19,7 +19,7 @@ from ledger.health.checks.topics import Positions, read_positions
 from ledger.settings import Settings
 from ledger.stack import files, identity, postgres
 from ledger.stack.prepare import prepare
-from ledger.streaming.topics import create_all, topics
+from ledger.streaming.topics import bring_about, topics
 from tests import warden
 from tests.faults.flow import Flow
 from tests.faults.world import SESSION_SECONDS, World
@@ -102,7 +102,7 @@ class Another:
     def make_anew(self, topic: str) -> None:
         """Empty."""
         asyncio.run(self._delete([topic]))
-        until(lambda: create_all(self.settings), "the topic made anew")
+        until(lambda: asyncio.run(bring_about(self.settings)).created, "the topic made anew")
 
     async def _delete(self, names: list[str]) -> None:
         async with admin(self.settings) as asked:

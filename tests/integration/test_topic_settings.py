@@ -159,7 +159,7 @@ def test_a_partition_added_to_the_transactions(elsewhere: Settings) -> None:
         pass
     refused(require_topics(elsewhere), r"partitions is 3 and must be 2")
     with pytest.raises(LedgerError, match="3 partitions and the settings say 2"):
-        asyncio.run(topics.create(elsewhere))
+        asyncio.run(topics.bring_about(elsewhere))
 
 
 def test_without_a_setting_topics_are_compared_among_themselves(elsewhere: Settings) -> None:
@@ -252,7 +252,7 @@ def test_partitions_that_are_known_of_are_left_alone(elsewhere: Settings) -> Non
             return publisher.shards
 
     assert asyncio.run(scenario()) == 2
-    assert asyncio.run(topics.create(ignoring)) == []
+    assert asyncio.run(topics.bring_about(ignoring)).created == []
 
     async def stray() -> None:
         servers = elsewhere.bootstrap_servers

@@ -77,7 +77,7 @@ def visible(settings: Settings) -> Any:
 
 
 def create(settings: Settings) -> list[str]:
-    return asyncio.run(topics.create(settings))
+    return asyncio.run(topics.bring_about(settings)).created
 
 
 @pytest.fixture(scope="module")

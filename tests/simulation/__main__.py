@@ -69,13 +69,15 @@ def many(options, off):
 
 
 def mutants():
-    """The first seed of each, for test_mutants.py to begin with."""
-    from tests.simulation.test_mutants import KNOWN, MUTANTS, first_found
+    """A seed of each, for test_mutants.py to begin with: the one of last time, or else the first."""
+    from tests.simulation.test_mutants import MUTANTS, first_found, known
+    from tests.simulation.test_seeds import KNOWN
 
     gc.disable()
     gc.collect()
     gc.freeze()
-    found = {name: first_found(name) for name in MUTANTS}
+    last = known()
+    found = {name: first_found(name, [last[name]] if name in last else ()) for name in MUTANTS}
     seeds = {name: at[0] for name, at in found.items() if at is not None}
     KNOWN.write_text(json.dumps(seeds, indent=2) + "\n")
     print(f"{len(seeds)} of {len(MUTANTS)} found, the last by seed {max(seeds.values())}")

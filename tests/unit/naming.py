@@ -74,13 +74,27 @@ def make_targets() -> frozenset[str]:
 
 
 @cache
+def nodes_of(name: str) -> list[ast.AST]:
+    """What names and texts of a Python file are in, parsed once: to look through all takes seconds."""
+    return [
+        node for node in ast.walk(ast.parse((ROOT / name).read_text())) if isinstance(node, NAMING)
+    ]
+
+
+NAMING = (
+    ast.Name, ast.arg, ast.Attribute, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef,
+    ast.keyword, ast.alias, ast.Constant, ast.JoinedStr, ast.Expr,
+)  # fmt: skip
+
+
+@cache
 def words_of_code() -> frozenset[str]:
     """Every name and every word of a string in the code, and in the schemas; not of docstrings."""
     found = {Path(name).stem for name in files()}
     for name in files():
         text = ROOT / name
         if name.endswith(".py"):
-            for node in ast.walk(ast.parse(text.read_text())):
+            for node in nodes_of(name):
                 found.update(_words(node))
         elif name.endswith((".avsc", ".cfg", ".toml", ".ini", ".mako")) or "." not in name:
             found.update(re.findall(r"\w+", text.read_text(errors="ignore")))
@@ -198,7 +212,7 @@ def read_variables() -> frozenset[str]:
     found: set[str] = set(re.findall(rf"{PREFIX}[A-Z_]+", (ROOT / "Makefile").read_text()))
     for name in files():
         if name.endswith(".py"):
-            for node in ast.walk(ast.parse((ROOT / name).read_text())):
+            for node in nodes_of(name):
                 match node:
                     case ast.Constant(value=str(text)) if re.fullmatch(rf"{PREFIX}[A-Z_]+", text):
                         found.add(text)
@@ -274,13 +288,12 @@ def unknown_names(text: str) -> Iterator[str]:
 
 def texts_of(name: str) -> Iterator[tuple[str, int]]:
     """Docstrings, messages and comments of a Python file, each with its line."""
-    tree = ast.parse((ROOT / name).read_text())
-    joined = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    joined = [node for node in nodes_of(name) if isinstance(node, ast.JoinedStr)]
     inside = {id(part) for text in joined for part in text.values}
     for text in joined:
         parts = (part.value if isinstance(part, ast.Constant) else HOLE for part in text.values)
         yield "".join(map(str, parts)), text.lineno
-    for node in ast.walk(tree):
+    for node in nodes_of(name):
         match node:
             case ast.Constant(value=str(value)) if id(node) not in inside:
                 yield value, node.lineno
@@ -289,7 +302,7 @@ def texts_of(name: str) -> Iterator[tuple[str, int]]:
 
 def explanations_of(name: str) -> Iterator[tuple[str, int]]:
     """Docstrings of a Python file, those of constants too, and its comments, each with its line."""
-    for node in ast.walk(ast.parse((ROOT / name).read_text())):
+    for node in nodes_of(name):
         match node:
             case ast.Expr(value=ast.Constant(value=str(text))):
                 yield text, node.lineno

@@ -37,25 +37,14 @@ def closing(which, words, **options):
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory):
-    """Options for `closing`: an empty home and working directory."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    return {"env": os.environ | AWAY | {"HOME": str(folder)}, "cwd": folder}
-
-
-@pytest.fixture(scope="module")
-def with_all_open(elsewhere):
-    """What each command does with all its streams."""
-    return {words: closing((), [*PROGRAM, *words], **elsewhere) for words in COMMANDS}
-
-
-@pytest.mark.parametrize("which", CLOSED, ids=str)
-def test_a_command_does_the_same_with_closed_streams(which, elsewhere, with_all_open):
-    for words, status in COMMANDS.items():
-        open_ = with_all_open[words]
-        found = closing(which, [*PROGRAM, *words], **elsewhere)
-        assert (open_.returncode, found.returncode) == (status, status), (words, found)
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_command_does_the_same_with_closed_streams(words, tmp_path):
+    """In an empty home and working directory."""
+    options = {"env": os.environ | AWAY | {"HOME": str(tmp_path)}, "cwd": tmp_path}
+    open_, status = closing((), [*PROGRAM, *words], **options), COMMANDS[words]
+    for which in CLOSED:
+        found = closing(which, [*PROGRAM, *words], **options)
+        assert (open_.returncode, found.returncode) == (status, status), (which, found)
         assert found.stdout == (b"" if 1 in which else open_.stdout)
         assert found.stderr == (b"" if 2 in which else open_.stderr)
 

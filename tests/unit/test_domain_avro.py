@@ -1,6 +1,7 @@
 """What is encoded by hand is what the schemas say."""
 
 import io
+from typing import NamedTuple
 
 import fastavro
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from ledger.domain import avro
 from ledger.domain.balance import Balance
+from ledger.domain.codecs import encoder
 from ledger.domain.run import Content, Outcomes, Refusal
 from ledger.streaming import messages
 from ledger.streaming.registry import Codec
@@ -36,12 +38,18 @@ def test_where_a_long_gets_longer():
 
 @given(ANY_LONGS)
 def test_a_signed_long(number):
-    assert avro.signed(number) == written("long", number)
+    assert avro.long(number) == avro.remembered(number) == written("long", number)
+
+
+class Text(NamedTuple):
+    text: str
 
 
 @given(TEXTS)
 def test_a_text(value):
-    assert avro.text(value) == written("string", value)
+    fields = [{"name": "text", "type": "string"}]
+    made = encoder({"type": "record", "name": "Text", "fields": fields}, Text)
+    assert made(Text(value)) == written("string", value)
 
 
 COLUMNS = {

@@ -32,13 +32,20 @@ os._exit(9)
 """
 
 
-@pytest.fixture
-def crashed(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a process wrote row after row, and a mark with each, until it was killed."""
-    path = tmp_path / "stripes" / "0"
-    path.parent.mkdir()
+    path = tmp_path_factory.mktemp("written") / "0"
     writer = WRITER.format(writes=WRITES, rows=ROWS)
     assert subprocess.run([sys.executable, "-c", writer, str(path)], check=False).returncode == 9
+    return path
+
+
+@pytest.fixture
+def crashed(written: Path, tmp_path: Path) -> Path:
+    """The same, for a test of its own."""
+    path = tmp_path / "stripes" / "0"
+    shutil.copytree(written, path)
     return path
 
 

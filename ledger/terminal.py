@@ -1,6 +1,8 @@
 """Output for a terminal or a pipe: tables without cut cells, and no control characters."""
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TextIO
@@ -32,6 +34,16 @@ def plain(text: str) -> str:
 def plain_lines(text: str) -> str:
     """`plain` for each line of a text of ours."""
     return "\n".join(map(plain, text.split("\n")))
+
+
+def columns_of(file: TextIO) -> int:
+    """The columns of a terminal, at least 20; UNLIMITED for a pipe or a file."""
+    return max(shutil.get_terminal_size().columns, 20) if file.isatty() else UNLIMITED
+
+
+def folded(text: str, columns: int) -> list[str]:
+    """The lines of a sentence; a line breaks between words alone."""
+    return textwrap.wrap(text, columns, break_long_words=False, break_on_hyphens=False)
 
 
 def console(file: TextIO | None = None) -> "Console":

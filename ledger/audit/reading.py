@@ -28,7 +28,7 @@ from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.log import Log
 from ledger.streaming.progress import compared
-from ledger.streaming.registry import HEADER, Codec, codec_of
+from ledger.streaming.registry import HEADER, Codec, Registry, codec_of, retried
 from ledger.streaming.topics import Topic, Topics, topics
 from ledger.streaming.transactions import TransactionReader
 
@@ -42,25 +42,27 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """Everything that an audit reads."""
+class StreamSources:
+    """What is read of Kafka. Whoever needs no books imports no database."""
 
     settings: Settings
     names: Topics
     log: Log
     codec: Codec
-    books: Books
 
     @classmethod
-    def of(cls, settings: Settings, books: Books) -> Self:
-        """Raises LedgerError when our schemas are not registered."""
-        codec = codec_of(settings)
-        return cls(settings, topics(settings), Log(settings), codec, books)
+    def of_progress(cls, settings: Settings) -> Self:
+        """For `progress`, `stripes_ends` and `summed`.
+
+        Raises LedgerError when the schema of positions is not registered.
+        """
+        registry = Registry(settings)
+        ids = retried(registry.ids)(["Progress"])
+        return cls(settings, topics(settings), Log(settings), Codec(ids, registry.writer))
 
     async def close(self) -> None:
-        """Close the connections to Kafka and the database."""
+        """Close the connections."""
         await self.log.close()
-        self.books.close()
 
     def rows(
         self, topic: Topic, records: Iterable[ConsumerRecord]
@@ -110,6 +112,24 @@ class Sources:
         finally:
             await admin.close()
         return {tp.partition: each.offset for tp, each in found.items() if tp.topic == topic}
+
+
+@dataclass(frozen=True, slots=True)
+class Sources(StreamSources):
+    """Everything that an audit reads."""
+
+    books: Books
+
+    @classmethod
+    def of(cls, settings: Settings, books: Books) -> Self:
+        """Raises LedgerError when our schemas are not registered."""
+        codec = codec_of(settings)
+        return cls(settings, topics(settings), Log(settings), codec, books)
+
+    async def close(self) -> None:
+        """Close the connections to Kafka and the database."""
+        await self.log.close()
+        self.books.close()
 
 
 class TopicReading:

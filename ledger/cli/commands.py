@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+
+from ledger.cli.completion import BY_OPTION
+from ledger.cli.help import Command, CommandGroup
 
 
 class Group(NamedTuple):
@@ -17,32 +19,14 @@ class Group(NamedTuple):
 
 
 PANELS: Mapping[str, Mapping[str, str | Group]] = {
-    "Begin": {
+    "Run": {
         "demo": "demo.run_demo",
         "up": "stack.up",
         "down": "stack.down",
         "status": "stack.status",
         "doctor": "stack.doctor",
-    },
-    "Publish and read": {
-        "publish": "publish.publish",
-        "balances": "read.print_balances",
-        "trial-balance": "read.print_trial_balance",
-        "rejects": Group(
-            "List refused transactions, and send them again.",
-            {"list": "rejects.list_rejects", "replay": "rejects.replay_rejects"},
-        ),
-    },
-    "Check": {"reconcile": "reconcile.reconcile_ledger", "verify": "verify.print_findings"},
-    "What decisions depend on": {
-        "assets": Group(
-            "Register assets, such as shares and coins, beside those of ISO 4217.",
-            {"import": "imports.import_assets"},
-        ),
-        "accounts": Group(
-            "Declare accounts: their currency, opening and closing.",
-            {"import": "imports.import_accounts"},
-        ),
+        "worker": "worker.worker",
+        "settings": "settings_command.list_settings",
         "policy": Group(
             "Show and change the ledger's policy, such as how long it remembers ids.",
             {
@@ -51,15 +35,34 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
                 "set": "policy.set_policy",
             },
         ),
-        "clock": Group(
-            "Repair a shard after a broker's clock was ahead.",
-            {"limit": "policy.limit_shard_clock"},
+        "bench": "bench.bench",
+    },
+    "Publish": {"publish": "publish.publish"},
+    "Read": {
+        "balances": "read.print_balances",
+        "trial-balance": "trial_balance.print_trial_balance",
+        "accounts": Group(
+            "Declare accounts: their currency, opening and closing.",
+            {"import": "imports.import_accounts"},
         ),
-        "reference": Group(
-            "Copy the reference data (assets, accounts, policy), and restore a copy.",
+        "assets": Group(
+            "Register assets, such as shares and coins, beside those of ISO 4217.",
+            {"import": "imports.import_assets"},
+        ),
+        "rejects": Group(
+            "List refused transactions, and send them again.",
+            {"list": "rejects.list_rejects", "replay": "rejects.replay_rejects"},
+        ),
+    },
+    "Check": {
+        "reconcile": "reconcile.reconcile_ledger",
+        "verify": "verify.print_findings",
+        "topics": Group(
+            "Check, create and repair the topics in Kafka.",
             {
-                "save": "reference_copy.save_reference",
-                "restore": "reference_copy.restore_reference",
+                "check": "topics.check_topics",
+                "create": "topics.create_topics",
+                "recover": "topics.recover_records",
             },
         ),
     },
@@ -81,19 +84,17 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
             "List and drop the shadow ledgers that replay and rebuild make.",
             {"list": "replay.list_shadows", "drop": "replay.drop_shadow"},
         ),
-        "topics": Group(
-            "Check, create and repair the topics in Kafka.",
+        "clock": Group(
+            "Repair a shard after a broker's clock was ahead.",
+            {"limit": "policy.limit_shard_clock"},
+        ),
+        "reference": Group(
+            "Copy the reference data (assets, accounts, policy), and restore a copy.",
             {
-                "check": "topics.check_topics",
-                "create": "topics.create_topics",
-                "recover": "topics.recover_records",
+                "save": "reference_copy.save_reference",
+                "restore": "reference_copy.restore_reference",
             },
         ),
-    },
-    "Run and measure": {
-        "worker": "worker.worker",
-        "settings": "settings_command.list_settings",
-        "bench": "bench.bench",
     },
 }
 """By panel, in the order of `faust-ledger --help`."""
@@ -132,22 +133,29 @@ def all_commands() -> LazyCommands:
 def _load(name: str, place: str | Group) -> Any:
     if isinstance(place, Group):
         inner: Any = LazyCommands(place.commands)
-        return TyperGroup(name=name, help=place.help, no_args_is_help=True, commands=inner)
+        return CommandGroup(
+            name=name, help=place.help, no_args_is_help=True, commands=inner, rich_markup_mode=None
+        )
     module, _, function = place.partition(".")
-    app = typer.Typer(add_completion=False)
-    app.command(name)(getattr(import_module(f"ledger.cli.{module}"), function))
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, cls=Command)(getattr(import_module(f"ledger.cli.{module}"), function))
     command = typer.main.get_command(app)
     command.help = reflowed(command.help)
+    for param in command.params:
+        _complete_values(param)
     return command
 
 
-def reflowed(text: str | None) -> str:
-    """`text` with one line for each paragraph, and nothing in it taken for markup."""
-    paragraphs = inspect.cleandoc(text or "").split("\n\n")
-    flowing = "\n\n".join(" ".join(each.split()) for each in paragraphs if each.strip())
-    if "[" not in flowing:
-        return flowing
-    # Imported only where there is markup to escape: it takes a tenth of the start-up time.
-    from rich.markup import escape
+def _complete_values(param: Any) -> None:
+    """Let the shell complete an option's values by its name, unless the option itself does."""
+    for name in param.opts:
+        if name in BY_OPTION and param._custom_shell_complete is None:
+            # typer has no public way once an option is made.
+            complete = typer.main.get_param_completion(BY_OPTION[name])
+            typer.core._typer_param_setup_autocompletion_compat(param, autocompletion=complete)
 
-    return escape(flowing)
+
+def reflowed(text: str | None) -> str:
+    """`text` with one line for each paragraph."""
+    paragraphs = inspect.cleandoc(text or "").split("\n\n")
+    return "\n\n".join(" ".join(each.split()) for each in paragraphs if each.strip())

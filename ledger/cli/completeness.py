@@ -1,18 +1,17 @@
 """Whether balances and the trial balance count everything, and if not, which shards lack what."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ledger.cli.output import open_sources, print_note
+from ledger.cli.output import open_stream, print_note, print_sentence
 from ledger.clock import now
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.errors import LedgerError
 
 if TYPE_CHECKING:
-    from ledger.audit.reading import Sources
+    from ledger.audit.reading import StreamSources
     from ledger.client.ends import LogEnds
     from ledger.domain.run import Watermark
     from ledger.gl.books import BalanceSnapshot
@@ -115,10 +114,10 @@ def _shard(found: Completeness, each: Position) -> dict[str, Any]:
 
 
 def print_completeness(report: CompletenessReport, *, as_json: bool) -> None:
-    """Print it below the answer; with --json, what is missing goes to stderr."""
+    """Print it below a table; in a format for programs, what is missing goes to stderr."""
     for sentence in report.sentences():
         if not as_json:
-            print(sentence)
+            print_sentence(sentence)
         elif not report.complete:
             print_note(sentence)
 
@@ -133,6 +132,8 @@ async def of_ledger(
 
     Waits up to PATIENCE_SECONDS for what the log has and the general ledger does not have yet.
     """
+    import asyncio
+
     from ledger.client.ends import completeness_of
 
     ends, why = await _log_ends(settings, asked)
@@ -144,19 +145,21 @@ async def of_ledger(
 
 
 async def of_stream(
-    settings: "Settings", read: Callable[[], Awaitable[list[dict[str, Any]]]]
-) -> tuple[list[dict[str, Any]], CompletenessReport]:
+    settings: "Settings", read: Callable[[], Awaitable[T]]
+) -> tuple[T, CompletenessReport]:
     """The result of `read`, from the live balances, and its completeness.
 
     What is compared and published is counted. Waits as `of_ledger` does.
     """
+    import asyncio
+
     from ledger.client.ends import completeness_of
 
     asked = Asked()
     ends, why = await _log_ends(settings, asked)
     marks: Marks = {}
     if ends is not None:
-        async with open_sources(settings) as sources:
+        async with open_stream(settings) as sources:
             try:
                 async with asyncio.timeout(3 * PATIENCE_SECONDS):
                     look = partial(_compared, sources)
@@ -174,6 +177,8 @@ async def _log_ends(settings: "Settings", asked: Asked) -> "tuple[LogEnds | None
     For a recorded time that has only just passed it first waits until the brokers' clocks have
     passed it too.
     """
+    import asyncio
+
     from ledger.client.ends import CLOCK_MARGIN, log_ends
 
     since = now() - (asked.as_of or 0)
@@ -202,11 +207,11 @@ async def _until_level(
     )
 
 
-async def _compared(sources: "Sources") -> Marks:
+async def _compared(sources: "StreamSources") -> Marks:
     return dict(enumerate(await sources.progress()))
 
 
-async def _until_published(sources: "Sources") -> list[str]:
+async def _until_published(sources: "StreamSources") -> list[str]:
     """Wait until every stripe is in a published balance; a sentence if some are not in time."""
     ends = await sources.stripes_ends()
 
@@ -222,6 +227,8 @@ async def _until_published(sources: "Sources") -> list[str]:
 
 async def _poll(look: Callable[[], Awaitable[T]], is_done: Callable[[T], bool]) -> T:
     """The first result of `look` that is done, or the one after PATIENCE_SECONDS."""
+    import asyncio
+
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         found = await look()

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
+from ledger.cli.help import CommandGroup
 from ledger.cli.output import print_note
 from ledger.errors import LedgerError
 from ledger.hiding import HidingFormatter, hidden
@@ -26,7 +26,7 @@ PRIVATE = 0o600
 OUR_PACKAGES = ("ledger", "agents", "migrations", "schemas")
 
 
-class FaultReporting(TyperGroup):
+class FaultReporting(CommandGroup):
     """A group whose commands exit with status 3 for an exception, and 2 for wrong usage.
 
     typer would exit with 1, which means that a command has found something. It does so for a
@@ -65,8 +65,9 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _print_usage(error: typer.TyperException) -> None:
-    """As click does, without the frame of rich, which cuts paths."""
+    """As click does; the help of a group for a command that was not given."""
     if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(error.format_message(), err=True)
         return
     ctx = getattr(error, "ctx", None)
     if ctx is not None:

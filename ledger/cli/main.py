@@ -23,7 +23,11 @@ class Program(FaultReporting):
 
 
 app = typer.Typer(
-    name="faust-ledger", cls=Program, no_args_is_help=True, pretty_exceptions_enable=False
+    name="faust-ledger",
+    cls=Program,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 

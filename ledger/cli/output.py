@@ -15,18 +15,19 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 
+from ledger.clock import now
 from ledger.errors import SettingsError
 from ledger.hiding import hidden
-from ledger.terminal import console, plain_lines, print_table
+from ledger.terminal import columns_of, console, folded, plain_lines, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ledger.audit.reading import Sources
+    from ledger.audit.reading import Sources, StreamSources
     from ledger.domain.run import Refusal
     from ledger.settings import Settings
 
@@ -52,8 +53,8 @@ Reason = Annotated[
 
 def settings_for(data_dir: Path | None) -> "Settings":
     """The settings of this command. Loopback addresses are excluded from an HTTP proxy."""
+    from ledger.proxies import around_proxies
     from ledger.settings import STACK_FILE, load
-    from ledger.stack.prepare import around_proxies
 
     os.environ.update(around_proxies())
     settings = load(data_dir)
@@ -100,6 +101,19 @@ async def open_sources(settings: "Settings") -> "AsyncIterator[Sources]":
         await sources.close()
 
 
+@asynccontextmanager
+async def open_stream(settings: "Settings") -> "AsyncIterator[StreamSources]":
+    """The positions that the topics have, without the general ledger."""
+    from ledger.audit.reading import StreamSources
+    from ledger.client.shards import as_founded
+
+    sources = StreamSources.of_progress(await as_founded(settings))
+    try:
+        yield sources
+    finally:
+        await sources.close()
+
+
 def print_json(found: Mapping[str, Any]) -> None:
     """Print one object on a line of stdout."""
     # Escaped: some readers of lines take U+2028 for the end of one.
@@ -117,19 +131,17 @@ def print_note(text: str) -> None:
     print(plain_lines(hidden(text)), file=sys.stderr, flush=True)
 
 
+def print_sentence(text: str, file: TextIO | None = None) -> None:
+    """Print a sentence on `file` or stdout, folded between words on a terminal."""
+    out = sys.stdout if file is None else file
+    print(*folded(plain_lines(text), columns_of(out)), sep="\n", file=out, flush=file is not None)
+
+
 def print_rows(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Print a table of `rows`, which have a value or None for each name in `columns`."""
     print_table(
         columns,
         [["" if row[name] is None else str(row[name]) for name in columns] for row in rows],
-    )
-
-
-def print_sums(sums: Mapping[str, Mapping[str, str]]) -> None:
-    """Print debits and credits by currency."""
-    print_rows(
-        {"currency": "left", "debits": "right", "credits": "right"},
-        [{"currency": code, **sides} for code, sides in sums.items()],
     )
 
 
@@ -165,20 +177,29 @@ def meter(what: str, total: int | None, *, in_bytes: bool = False) -> Iterator[M
 
 
 def time_option(text: str, name: str) -> int:
-    """Microseconds since 1970 of the option `name`: RFC 3339, or a date for its first instant, UTC.
+    """Microseconds since 1970 of the option `name`: RFC 3339, now, or a date for its start in UTC.
 
     Anything else, and a time outside the years of a ledger, is a usage error.
     """
+    if text == "now":
+        return now()
     from ledger.client.lines import parse_time
-    from ledger.domain.transaction import EARLIEST, LATEST
 
     found = parse_time(text if "T" in text.upper() or " " in text else f"{text}T00:00:00Z")
     if isinstance(found, str):
-        raise typer.BadParameter(f"{text!r} {found}; or give a date, 2024-05-01.", param_hint=name)
-    if not EARLIEST <= found <= LATEST:
+        sentence = f"{text!r} {found}; or give a date, 2024-05-01, or now."
+        raise typer.BadParameter(sentence, param_hint=name)
+    return micros_in_range(found, text, name)
+
+
+def micros_in_range(micros: int, text: str, name: str) -> int:
+    """`micros`, which `text` of the option `name` gave; a usage error outside a ledger's years."""
+    from ledger.domain.transaction import EARLIEST, LATEST
+
+    if not EARLIEST <= micros <= LATEST:
         sentence = f"{text!r} is out of range: a ledger takes the years 1900 to 2199."
         raise typer.BadParameter(sentence, param_hint=name)
-    return found
+    return micros
 
 
 def optional_time(text: str | None, name: str) -> int | None:
@@ -192,15 +213,20 @@ def require_order(start: int | None, end: int | None) -> None:
         raise typer.BadParameter("is not after --from, so nothing is between.", param_hint="--to")
 
 
-def require_choice(given: str, known: Collection[str], name: str, what: str) -> None:
-    """A usage error unless `given`, a value of the option `name`, is in `known`, called `what`."""
+def require_choice(
+    given: str, known: Collection[str], name: str, what: str, *, listed: bool = True
+) -> None:
+    """A usage error unless `given`, a value of the option `name`, is in `known`, called `what`.
+
+    The message has the known ones, if they are to be `listed`.
+    """
     if given in known:
         return
     from ledger.settings_sources import nearest
 
-    alike = nearest(given, known)
+    rest = f" There are: {', '.join(known)}." if listed else ""
     raise typer.BadParameter(
-        f"{given!r} is no {what}.{alike} There are: {', '.join(known)}.", param_hint=name
+        f"{given!r} is no {what}.{nearest(given, known)}{rest}", param_hint=name
     )
 
 

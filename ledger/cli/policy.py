@@ -18,12 +18,14 @@ from ledger.cli.output import (
     run,
     settings_for,
 )
-from ledger.terminal import print_table
+from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
 
 if TYPE_CHECKING:
     from ledger.client.policy import PresentPolicy
     from ledger.domain.reference import ClockLimit
     from ledger.settings import Settings
+
+COLUMNS = (Column("policy", "policy", "code"), Column("value", "value", "number"))
 
 
 def init_policy(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -37,15 +39,19 @@ def init_policy(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
     settings = settings_for(data_dir)
     run(found_ledger(settings))
-    _print(run(_present(settings)), as_json=as_json)
+    _print(run(_present(settings)), None if as_json else Format.TABLE)
 
 
-def show_policy(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def show_policy(
+    fmt: FormatOption = None, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
     """Show the current policy.
 
-    The settings make the first policy of a ledger; `policy set` changes it.
+    The settings make the first policy of a ledger; `policy set` changes it. --json prints one
+    object; the other formats are a list of names and values.
     """
-    _print(run(_present(settings_for(data_dir))), as_json=as_json)
+    form = format_of(fmt, as_json=as_json, whole=True)
+    _print(run(_present(settings_for(data_dir))), form)
 
 
 async def _present(settings: "Settings") -> "PresentPolicy":
@@ -95,7 +101,7 @@ def set_policy(
     if not changes:
         raise typer.BadParameter("give at least one option to change; see --help.")
     changed = run(_change(settings_for(data_dir), changes, reason, timeout))
-    _print(changed, as_json=as_json)
+    _print(changed, None if as_json else Format.TABLE)
     for note in changed.notes:
         print_note(note)
     note_behind("Written", changed.behind, timeout)
@@ -112,13 +118,13 @@ async def _change(
         return await change_policy(importer, changes, reason=reason, seconds=seconds)
 
 
-def _print(changed: "PresentPolicy", *, as_json: bool) -> None:
-    if as_json:
+def _print(changed: "PresentPolicy", form: Format | None) -> None:
+    if form is None:
         print_json({"policy": dict(changed.policy), "offset": changed.offset,
                     "behind": changed.behind, "notes": changed.notes})  # fmt: skip
         return
-    rows = [[name, str(value)] for name, value in changed.policy.items()]
-    print_table({"policy": "left", "value": "right"}, rows)
+    rows = [{"policy": name, "value": value} for name, value in changed.policy.items()]
+    print_table_of(COLUMNS, rows, form, nothing="")
 
 
 def limit_shard_clock(

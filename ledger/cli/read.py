@@ -1,47 +1,89 @@
-"""`faust-ledger balances` and `trial-balance`: print balances."""
+"""`faust-ledger balances`; and what `trial-balance` shares with it."""
 
-from collections.abc import Iterable
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from ledger.cli.completeness import INCOMPLETE, of_ledger, of_stream, print_completeness
+from ledger.cli.moments import AsOf, By, Moment, Through, Timezone, moment_of
 from ledger.cli.output import (
-    FINDINGS,
     OK,
     AsJson,
     DataDir,
-    optional_time,
-    print_json,
     print_note,
-    print_rows,
-    print_sums,
+    print_sentence,
     require_choice,
     run,
     settings_for,
 )
+from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
 
 if TYPE_CHECKING:
+    from ledger.cli.account_rows import Sums
     from ledger.cli.completeness import CompletenessReport
-    from ledger.gl.books import BalanceRow
     from ledger.settings import Settings
 
 Row = dict[str, Any]
 
-
-Axis = Literal["effective", "recorded"]
-AsOf = Annotated[
-    str | None,
-    typer.Option(metavar="TIME", help="Count only entries strictly before this time: RFC 3339, or "
-                 "a date for its first instant in UTC. Reads the general ledger."),
+Currencies = Annotated[
+    list[str] | None,
+    typer.Option("--currency", metavar="CODE", help="Only this currency; may be repeated."),
+]
+Depth = Annotated[
+    int | None,
+    typer.Option(
+        min=1, show_default="all",
+        help="Sum accounts by so many segments of their path: with 2, assets:cash has all under "
+        "it.",
+    ),
 ]  # fmt: skip
-By = Annotated[Axis, typer.Option(help="The time that --as-of is about.")]
+NoZero = Annotated[
+    bool, typer.Option("--no-zero", help="Leave out balances that are zero, with nothing pending.")
+]
 
-COLUMNS = {
-    "account": "left", "currency": "left", "posted": "right", "pending": "right",
-    "debits": "right", "credits": "right", "entries": "right", "status": "left",
-}  # fmt: skip
+ACCOUNT = Column("account", "account", "account")
+CURRENCY = Column("currency", "currency", "code")
+BALANCES = (
+    ACCOUNT,
+    CURRENCY,
+    Column("posted", "posted", "amount"),
+    Column("pending", "pending", "amount", drop=1, if_zero=True),
+    Column("debits", "debits", "amount", drop=3),
+    Column("credits", "credits", "amount", drop=3),
+    Column("entries", "entries", "count", drop=2),
+    Column("status", "status", "code"),
+)
+NOTHING = "No such account has a balance."
+
+
+class Choice(NamedTuple):
+    """Which balances to print: currencies, empty for all; segments of paths; zero ones or not."""
+
+    currencies: list[str]
+    depth: int | None
+    no_zero: bool
+
+    def summed(self, rows: "list[Sums]") -> "list[Sums]":
+        """The rows in these currencies, summed to the depth; zero ones included."""
+        from ledger.cli.account_rows import rolled_up
+
+        if self.currencies:
+            _note_unknown(self.currencies, {row.currency for row in rows})
+            rows = [row for row in rows if row.currency in self.currencies]
+        return rows if self.depth is None else rolled_up(rows, self.depth)
+
+    def shown(self, rows: "list[Sums]") -> "list[Sums]":
+        """The rows to print of those that `summed` returned."""
+        return [row for row in rows if not row.is_zero] if self.no_zero else rows
+
+
+def _note_unknown(wanted: list[str], known: set[str]) -> None:
+    from ledger.settings_sources import nearest
+
+    for each in wanted:
+        if each not in known:
+            print_note(f"No account has a balance in {each}.{nearest(each, known)}")
 
 
 def print_balances(
@@ -52,16 +94,23 @@ def print_balances(
     prefix: Annotated[
         str | None,
         typer.Option(
+            metavar="PATH",
             help="Only accounts under this path: assets:cash is under assets, but not under "
-            "assets:c."
+            "assets:c.",
         ),
     ] = None,
+    currency: Currencies = None,
+    depth: Depth = None,
+    no_zero: NoZero = False,
     source: Annotated[
         Literal["stream", "ledger"] | None,
         typer.Option(show_default="stream", help="Read the live balances, or the general ledger."),
     ] = None,
     as_of: AsOf = None,
-    by: By = "effective",
+    through: Through = None,
+    timezone: Timezone = None,
+    by: By = None,
+    fmt: FormatOption = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -71,34 +120,56 @@ def print_balances(
 
     A balance from the stream has a status: reconciled, pending (a part of it waits for the general
     ledger) or break (stream and general ledger disagree). In a balance from the general ledger
-    nothing is pending, and the status is posted.
+    nothing is pending, and the status is posted. With --depth, a sum has the worst status of what
+    it sums.
 
     The command also reports whether the answer is complete: whether it counts everything that was
     in the log, or with --by recorded everything that was recorded before the given time. JSON has
-    this as "complete", "as_of" and "missing" (by shard: position, log_end, waiting).
+    this as "complete", "as_of" and "missing" (by shard: position, log_end, waiting). --json prints
+    an object a line.
 
     Exit codes: 0 complete; 2 wrong usage; 3 a fault; 4 the balances are printed, and something is
     missing, or whether they are complete is not known.
     """
-    if as_of is not None and source == "stream":
-        raise typer.BadParameter("The stream has only present balances.", param_hint="--as-of")
-    at = optional_time(as_of, "--as-of")
+    form = format_of(fmt, as_json=as_json)
+    moment = moment_of(as_of, through, timezone, by)
+    if moment.at is not None and source == "stream":
+        raise typer.BadParameter(
+            "The stream has only present balances.",
+            param_hint="--as-of" if as_of is not None else "--through",
+        )
     require_types([*(accounts or ()), *([] if prefix is None else [prefix])])
-    settings = settings_for(data_dir)
-    wanted = accounts or None
-    if source == "ledger" or at is not None:
-        found, report = run(from_ledger(settings, wanted, prefix, at, by))
-        rows = list(map(as_row, found))
+    settings, wanted = settings_for(data_dir), accounts or None
+    if source == "ledger" or moment.at is not None:
+        answer = from_ledger(settings, wanted, prefix, moment)
     else:
-        rows, report = run(of_stream(settings, lambda: from_stream(settings, wanted, prefix)))
-    if as_json:
-        fields = report.fields()
-        for row in rows:
-            print_json(row | fields)
-    else:
-        _print_rows(rows)
-    print_completeness(report, as_json=as_json)
+        answer = of_stream(settings, lambda: from_stream(settings, wanted, prefix))
+    found, report = run(answer)
+    choice = Choice(currency or [], depth, no_zero)
+    added = fields_of(form, report, moment)
+    rows = [each.fields() | added for each in choice.shown(choice.summed(found))]
+    print_moment(moment, form)
+    print_table_of(BALANCES, rows, form, nothing=NOTHING)
+    print_completeness(report, as_json=form is not Format.TABLE)
     raise typer.Exit(OK if report.complete else INCOMPLETE)
+
+
+def fields_of(form: Format | None, report: "CompletenessReport", moment: Moment) -> Row:
+    """The fields that JSON adds to each row."""
+    return report.fields() | moment.fields() if form in {Format.JSON, Format.JSONL} else {}
+
+
+def print_moment(moment: Moment, form: Format | None) -> None:
+    """Print what --as-of or --through means.
+
+    Programs know it, except that a date of --as-of may be meant to include that day.
+    """
+    if moment.sentence is None:
+        return
+    if form is Format.TABLE:
+        print_sentence(moment.sentence)
+    elif moment.is_date:
+        print_note(moment.sentence)
 
 
 def require_types(paths: list[str]) -> None:
@@ -109,23 +180,17 @@ def require_types(paths: list[str]) -> None:
         require_choice(path.partition(":")[0], TYPES, path, "type of account")
 
 
-def _print_rows(rows: list[Row]) -> None:
-    if rows:
-        print_rows(COLUMNS, rows)
-    else:
-        print_note("No such account has a balance.")
-
-
 async def from_stream(
     settings: "Settings", accounts: list[str] | None, prefix: str | None
-) -> list[Row]:
-    """The present rows of the balances topic, sorted."""
+) -> "list[Sums]":
+    """The present balances of the balances topic, sorted."""
+    from ledger.cli.account_rows import of_balance
     from ledger.client.balances import BalanceReader
 
     async with BalanceReader(settings, accounts=accounts) as reader:
         found = await reader.snapshot()
     return [
-        {name: getattr(balance, name) for name in COLUMNS}
+        of_balance(balance)
         for _, balance in sorted(found.items())
         if prefix is None or is_under(balance.account, prefix)
     ]
@@ -137,17 +202,14 @@ def is_under(account: str, prefix: str) -> bool:
 
 
 async def from_ledger(
-    settings: "Settings",
-    accounts: list[str] | None,
-    prefix: str | None,
-    at: int | None,
-    by: Axis,
-) -> "tuple[list[BalanceRow], CompletenessReport]":
+    settings: "Settings", accounts: list[str] | None, prefix: str | None, moment: Moment
+) -> "tuple[list[Sums], CompletenessReport]":
     """Balances of the general ledger, sorted, and their completeness."""
+    from ledger.cli.account_rows import of_row
     from ledger.domain.completeness import Asked
     from ledger.gl.postgresql import PostgresJournal
 
-    under = None if prefix is None else prefix.removesuffix(":")
+    under, at, by = None if prefix is None else prefix.removesuffix(":"), moment.at, moment.by
     with closing(PostgresJournal(settings.database_url)) as journal:
         books, report = await of_ledger(
             settings,
@@ -155,62 +217,5 @@ async def from_ledger(
             Asked(at, by),
             lambda: journal.balance_snapshot(accounts=accounts, prefix=under, as_of=at, by=by),
         )
-    return sorted(books.rows, key=lambda row: (row.account, row.currency)), report
-
-
-def as_row(row: "BalanceRow") -> Row:
-    """A balance of the general ledger as a row; nothing in it is pending."""
-    from ledger.domain import money
-    from ledger.domain.account import on_normal_side
-
-    posted = on_normal_side(row.account, debits=row.debits, credits=row.credits)
-    return {
-        "account": row.account,
-        "currency": row.currency,
-        "posted": money.show(posted, row.scale),
-        "pending": money.show(0, row.scale),
-        "debits": money.show(row.debits, row.scale),
-        "credits": money.show(row.credits, row.scale),
-        "entries": row.entries,
-        "status": "posted",
-    }
-
-
-def print_trial_balance(
-    as_of: AsOf = None, by: By = "effective", data_dir: DataDir = None, as_json: AsJson = False
-) -> None:
-    """Show debits and credits of every account in the general ledger, and their sums by currency.
-
-    The command reports whether the answer is complete, as `balances` does. JSON also has
-    "through", the position of every shard.
-
-    Exit codes: 0 debits equal credits in every currency; 1 they do not; 2 wrong usage; 3 a fault;
-    4 they do, and something is missing, or whether the answer is complete is not known.
-    """
-    at = optional_time(as_of, "--as-of")
-    settings = settings_for(data_dir)
-    found, report = run(from_ledger(settings, None, None, at, by))
-    sums = totals(found)
-    rows = [as_row(each) for each in found]
-    if as_json:
-        print_json({"currencies": sums, "accounts": rows} | report.whole())
-    else:
-        _print_rows(rows)
-        print_sums(sums)
-    print_completeness(report, as_json=as_json)
-    balanced = all(each["debits"] == each["credits"] for each in sums.values())
-    raise typer.Exit(FINDINGS if not balanced else OK if report.complete else INCOMPLETE)
-
-
-def totals(rows: "Iterable[BalanceRow]") -> dict[str, dict[str, str]]:
-    """Sums of debits and credits by currency, as decimal text."""
-    from ledger.domain import money
-
-    sums: dict[str, tuple[int, int, int]] = {}
-    for row in rows:
-        scale, debits, credits = sums.get(row.currency, (row.scale, 0, 0))
-        sums[row.currency] = (scale, debits + row.debits, credits + row.credits)
-    return {
-        currency: {"debits": money.show(debits, scale), "credits": money.show(credits, scale)}
-        for currency, (scale, debits, credits) in sorted(sums.items())
-    }
+    rows = sorted(books.rows, key=lambda row: (row.account, row.currency))
+    return list(map(of_row, rows)), report

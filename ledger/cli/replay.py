@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ledger.cli.completion import complete_shadows
 from ledger.cli.output import (
     FINDINGS,
     OK,
@@ -19,6 +20,7 @@ from ledger.cli.output import (
     settings_for,
     time_option,
 )
+from ledger.cli.tables import Column, FormatOption, format_of, print_table_of
 from ledger.terminal import print_table
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ OTHERWISE = {
     "shard": "right", "offset": "right", "transaction": "left", "was": "left", "now": "left",
     "because of": "left", "what": "prose",
 }  # fmt: skip
+
+SHADOWS = (Column("name", "schema", "code"), Column("purpose", "purpose", "prose"))
 
 
 def replay_to_shadow(
@@ -97,22 +101,25 @@ def print_report(report: "ReplayReport") -> None:
         print(f"{undecided:,} were not decided again: the log no longer has their records")
 
 
-def list_shadows(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def list_shadows(
+    fmt: FormatOption = None, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
     """List the shadow ledgers. --json prints one object a line."""
     from ledger.gl.postgresql import shadows
 
+    form = format_of(fmt, as_json=as_json)
     found = shadows.existing_shadows(settings_for(data_dir).database_url)
-    if as_json:
-        for each in found:
-            print_json(each._asdict())
-    elif found:
-        print_table({"schema": "left", "purpose": "prose"}, [list(each) for each in found])
-    else:
-        print("There is no shadow ledger.")
+    rows = [each._asdict() for each in found]
+    print_table_of(SHADOWS, rows, form, nothing="There is no shadow ledger.")
 
 
 def drop_shadow(
-    name: Annotated[str, typer.Argument(help="Its schema, as `shadows list` shows it.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Its schema, as `shadows list` shows it.", autocompletion=complete_shadows
+        ),
+    ],
     data_dir: DataDir = None,
 ) -> None:
     """Remove a shadow ledger and all its rows. Any other schema is refused, with exit code 3."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from ledger.cli.output import print_json, print_note
+from ledger.cli.output import print_json, print_note, print_sentence
 from ledger.terminal import UNLIMITED, console, plain, print_table, total_width, widths_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class Column(NamedTuple):
 
     `kind`: amounts and counts have thousands separators on a terminal; numbers, such as offsets,
     have none. Only text and prose fold; nothing is cut. `drop`: the order in which columns are left
-    out where the terminal is narrow, 0 for never; with `if_zero`, only if it is zero in every row.
+    out where the terminal is narrow, those with the same number together, 0 for never; with
+    `if_zero`, only if it is zero in every row.
     """
 
     key: str
@@ -109,9 +110,10 @@ def _print_table(columns: Sequence[Column], rows: Sequence[Row], on: "Console") 
     )
     left_out = [each.title for each in columns if each not in kept]
     if left_out:
-        print_note(
-            f"Left out, for the terminal is narrow: {', '.join(left_out)}. A wider one, a pipe and "
-            "--format csv have them."
+        print_sentence(
+            f"Left out because the terminal is narrow: {', '.join(left_out)}. --format csv and a "
+            "wider terminal have them.",
+            sys.stderr,
         )
 
 
@@ -119,12 +121,15 @@ def _fitting(columns: Sequence[Column], rows: Sequence[Row], room: int) -> list[
     """The columns without those that may be left out and have no room."""
     kept = list(columns)
     ranges = {each: widths_of(each.title, _side(each), _cells(each, rows, room)) for each in kept}
-    for each in sorted((each for each in columns if each.drop), key=lambda one: one.drop):
-        if total_width(ranges[one] for one in kept) <= room:
+    for drop in sorted({each.drop for each in columns if each.drop}):
+        if total_width(ranges[each] for each in kept) <= room:
             break
-        if not each.if_zero or all(_is_zero(row[each.key]) for row in rows):
-            kept.remove(each)
+        kept = [each for each in kept if each.drop != drop or _is_needed(each, rows)]
     return kept
+
+
+def _is_needed(column: Column, rows: Iterable[Row]) -> bool:
+    return column.if_zero and not all(_is_zero(row[column.key]) for row in rows)
 
 
 def _is_zero(value: Any) -> bool:

@@ -13,16 +13,22 @@ from ledger.cli.output import (
     meter,
     print_json,
     print_plain,
-    print_sums,
     print_voids,
     run,
     settings_for,
 )
+from ledger.cli.tables import Column, Format, print_table_of
 
 if TYPE_CHECKING:
     from ledger.domain.run import Watermark
     from ledger.gl.rows import JournalFinding
     from ledger.settings import Settings
+
+SUMS = (
+    Column("currency", "currency", "code"),
+    Column("debits", "debits", "amount"),
+    Column("credits", "credits", "amount"),
+)
 
 
 def print_findings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -99,7 +105,9 @@ def _print(report: dict[str, Any]) -> None:
         f"{report['transactions']:,} transactions in {report['runs']:,} runs of "
         f"{report['shards']} shards, {len(report['findings'])} findings"
     )
-    print_sums(report["currencies"])
+    sums = [{"currency": code, **sides} for code, sides in report["currencies"].items()]
+    if sums:
+        print_table_of(SUMS, sums, Format.TABLE, nothing="")
     print_voids(report["voided"])
     for found in report["findings"]:
         where = "" if found["shard"] is None else f"shard {found['shard']}: "

@@ -14,11 +14,10 @@ from ledger.cli.output import (
     Reason,
     print_json,
     print_note,
-    print_rows,
-    print_voids,
     run,
     settings_for,
 )
+from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,32 +26,49 @@ if TYPE_CHECKING:
     from ledger.gl.rows import PostedVoid
     from ledger.settings import Settings
 
-COLUMNS = {"shard": "right", "offset": "right", "transaction": "left", "why": "prose"}
+COLUMNS = (
+    Column("state", "state", "code"),
+    Column("shard", "shard", "number"),
+    Column("offset", "offset", "number"),
+    Column("transaction", "transaction", "code"),
+    Column("void_offset", "voided at", "number"),
+    Column("reason", "reason", "prose"),
+)
 
 Shard = Annotated[int, typer.Argument(min=0, help="The shard whose postings have stopped.")]
 Offsets = Annotated[list[int], typer.Argument(min=0, help="Offsets of its transactions to void.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcome.")]
 
 
-def list_voids(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def list_voids(fmt: FormatOption = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List voided transactions, and those that wait because their decimals differ.
 
     Those that wait were decided with other decimals than the general ledger has. If the database
     refuses a decision for another reason, the shard's alarm names it (`faust-ledger status`, and
     the workers' log).
 
+    --json prints one object, {"waiting", "voided"}; the other formats are one list, in which the
+    state is waiting or void.
+
     Exit codes: 0 everything that waits can be posted, 1 something cannot, 3 a fault.
     """
+    form = format_of(fmt, as_json=as_json, whole=True)
     rows, voids = run(_list(settings_for(data_dir)))
     voided = [each.as_json() for each in voids]
-    if as_json:
+    if form is None:
         print_json({"waiting": rows, "voided": voided})
     else:
-        print(f"{len(rows):,} cannot be posted, {len(voids):,} void")
-        if rows:
-            print_rows(COLUMNS, rows)
-        print_voids(voided)
+        listed = [*map(_waiting, rows), *({"state": "void"} | each for each in voided)]
+        if form is Format.TABLE:
+            print(f"{len(rows):,} cannot be posted, {len(voids):,} void")
+        if listed or form is not Format.TABLE:
+            print_table_of(COLUMNS, listed, form, nothing="")
     raise typer.Exit(FINDINGS if rows else OK)
+
+
+def _waiting(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of what waits, with the fields of a void one."""
+    return {"state": "waiting", **row, "void_offset": None, "reason": row["why"]}
 
 
 async def _list(settings: "Settings") -> "tuple[list[dict[str, Any]], list[PostedVoid]]":

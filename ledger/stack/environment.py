@@ -7,7 +7,7 @@ otherwise change what ours do, silently.
 import os
 import sys
 
-from ledger.stack.prepare import around_proxies
+from ledger.proxies import around_proxies
 
 INTERPRETER = (sys.executable, "-P")
 """The command of our Python programs; with -P they import nothing from the working directory."""

@@ -5,8 +5,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ledger.proxies import around_proxies
 from ledger.settings import Settings
-from ledger.stack.ports import HOST
 
 
 def prepare(settings: Settings, *, say: Callable[[str], None] = lambda text: None) -> None:
@@ -46,13 +46,6 @@ async def found_ledger(settings: Settings) -> None:
     finally:
         await log.close()
         journal.close()
-
-
-def around_proxies() -> dict[str, str]:
-    """NO_PROXY with 127.0.0.1 added: a proxy cannot reach this machine's loopback."""
-    given = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-    hosts = ",".join(dict.fromkeys([*filter(None, given.split(",")), HOST, "localhost"]))
-    return {"NO_PROXY": hosts, "no_proxy": hosts}
 
 
 @contextmanager

@@ -16,11 +16,13 @@ import typer
 from typer.testing import CliRunner
 
 from ledger.cli import rejects, settings_command
+from ledger.cli.account_rows import of_row, totals
 from ledger.cli.completeness import CompletenessReport
 from ledger.cli.main import app
 from ledger.cli.output import print_note, time_option
 from ledger.cli.publish import _report
-from ledger.cli.read import as_row, is_under, totals
+from ledger.cli.read import is_under
+from ledger.cli.trial_balance import by_currency
 from ledger.client.bulk import LineCounts
 from ledger.client.outcomes import Tally
 from ledger.domain.completeness import Asked, Completeness, Position
@@ -105,7 +107,8 @@ def test_a_prefix_is_whole_segments():
 
 
 def test_a_balance_of_the_general_ledger_as_a_row():
-    row = as_row(BalanceRow("liabilities:d:1", "CAD", 2, debits=250, credits=1_250, entries=3))
+    found = BalanceRow("liabilities:d:1", "CAD", 2, debits=250, credits=1_250, entries=3)
+    row = of_row(found).fields()
     assert list(row) == BALANCE
     assert row == {
         "account": "liabilities:d:1",
@@ -125,7 +128,7 @@ def test_sums_by_currency():
         BalanceRow("equity:b", "CAD", 2, debits=0, credits=10**20, entries=1),
         BalanceRow("assets:a", "BTC", 8, debits=1, credits=0, entries=1),
     ]
-    assert totals(rows) == {
+    assert by_currency(totals(map(of_row, rows))) == {
         "BTC": {"debits": "0.00000001", "credits": "0.00000000"},
         "CAD": {"debits": "1000000000000000000.00", "credits": "1000000000000000000.00"},
     }

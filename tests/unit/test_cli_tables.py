@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from ledger import terminal
+from ledger.cli.output import print_sentence
 from ledger.cli.tables import (
     Column,
     Format,
@@ -28,7 +29,7 @@ COLUMNS = [
     Column("posted", "posted", "amount"),
     Column("pending", "pending", "amount", drop=1, if_zero=True),
     Column("debits", "debits", "amount", drop=3),
-    Column("credits", "credits", "amount", drop=4),
+    Column("credits", "credits", "amount", drop=3),
     Column("entries", "entries", "count", drop=2),
     Column("status", "status", "text"),
 ]
@@ -55,7 +56,7 @@ def shown(rows, width, columns=COLUMNS, *, on_terminal=True):
         (144, []),
         (143, ["pending"]),
         (134, ["pending", "entries"]),
-        (120, ["pending", "debits", "entries"]),
+        (120, ["pending", "debits", "credits", "entries"]),
         (80, ["pending", "debits", "credits", "entries"]),
         (60, ["pending", "debits", "credits", "entries"]),
     ],
@@ -218,3 +219,15 @@ def test_many_rows_take_no_time_to_speak_of():
         sys.setprofile(None)
     assert len(lines) == 20_001
     assert counted[0] / len(rows) < 150
+
+
+def test_a_sentence_folds_between_words_on_a_terminal_and_not_in_a_pipe(capsys, monkeypatch):
+    text = "As of 2026-11-30 00:00:00 UTC: everything before; --through 2026-11-30 counts that day."
+    print_sentence(text)
+    assert capsys.readouterr().out == f"{text}\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    print_sentence(text)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert " ".join(lines) == text

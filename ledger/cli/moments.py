@@ -1,0 +1,152 @@
+"""The time that a balance is asked for: --as-of, --through, --timezone and --by."""
+
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Annotated, Any, Literal, NamedTuple
+
+import typer
+
+from ledger.cli.completion import complete_timezones
+from ledger.cli.output import micros_in_range, optional_time, require_choice
+
+Axis = Literal["effective", "recorded"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Count only entries strictly before this time: RFC 3339, now, or a date for the "
+        "instant at which it begins. Reads the general ledger.",
+    ),
+]
+Through = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATE",
+        help="Count everything up to the end of this day, such as 2026-11-30. Reads the general "
+        "ledger.",
+    ),
+]
+Timezone = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        show_default="UTC",
+        help="The time zone of the dates of --as-of and --through, such as America/Toronto.",
+        autocompletion=complete_timezones,
+    ),
+]
+By = Annotated[
+    Axis | None,
+    typer.Option(show_default="effective", help="The time that --as-of and --through are about."),
+]
+
+
+class Moment(NamedTuple):
+    """Which entries to count: those strictly before `at`, microseconds since 1970; None for all.
+
+    `sentence` states it for people. `is_date`: whether --as-of was a date, which is often taken to
+    include that day.
+    """
+
+    at: int | None = None
+    by: Axis = "effective"
+    sentence: str | None = None
+    is_date: bool = False
+    through: str | None = None
+    timezone: str | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """The JSON fields that --through adds to an answer."""
+        if self.through is None:
+            return {}
+        return {"through_date": self.through, "timezone": self.timezone or "UTC"}
+
+
+def moment_of(
+    as_of: str | None, through: str | None, timezone: str | None, by: Axis | None
+) -> Moment:
+    """The moment that these options name; options that do not belong together are a usage error."""
+    if as_of is not None and through is not None:
+        raise typer.BadParameter("give --as-of or --through, not both.", param_hint="--through")
+    if as_of is None and through is None:
+        for given, name in ((by, "--by"), (timezone, "--timezone")):
+            if given is not None:
+                sentence = "needs --as-of or --through: without them, every entry counts."
+                raise typer.BadParameter(sentence, param_hint=name)
+        return Moment()
+    zone = _zone(timezone)
+    axis = by or "effective"
+    return _through(through, zone, axis) if through is not None else _as_of(as_of, zone, axis)
+
+
+def _as_of(text: str | None, zone: tzinfo, axis: Axis) -> Moment:
+    day = None if text is None else _date(text)
+    if day is None:
+        at = optional_time(text, "--as-of")
+        sentence = f"As of {_shown(at, zone)}: everything {axis} before that instant."
+        return Moment(at, axis, sentence)
+    at = _start(day, zone, "--as-of")
+    sentence = (
+        f"As of {_shown(at, zone)}: everything {axis} before {day} began; --through {day} counts "
+        "that day."
+    )
+    return Moment(at, axis, sentence, is_date=True)
+
+
+def _through(text: str, zone: tzinfo, axis: Axis) -> Moment:
+    day = _date(text)
+    if day is None:
+        raise typer.BadParameter(
+            f"{text!r} is no date, such as 2026-11-30; --as-of takes a time.",
+            param_hint="--through",
+        )
+    # The last day of Python's calendar has none after it.
+    end = day + timedelta(days=1) if day < date.max else day
+    at = _start(end, zone, "--through")
+    sentence = f"Through {day}: everything {axis} before {_shown(at, zone)}."
+    return Moment(at, axis, sentence, through=str(day), timezone=str(zone))
+
+
+def _date(text: str) -> date | None:
+    """The day, if `text` is a date alone."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    # It takes "20261130" and "2026-W49" too, which RFC 3339 does not know.
+    return day if str(day) == text else None
+
+
+def _start(day: date, zone: tzinfo, name: str) -> int:
+    """The instant at which a day begins there, in microseconds since 1970."""
+    # Where clocks skip midnight, this is the instant at which they do.
+    start = datetime(day.year, day.month, day.day, tzinfo=zone)
+    return micros_in_range((start - EPOCH) // timedelta(microseconds=1), str(day), name)
+
+
+def _zone(name: str | None) -> tzinfo:
+    if name is None or name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo, available_timezones
+
+    known = available_timezones()
+    if name not in known:
+        require_choice(name, sorted(known), "--timezone", "time zone", listed=False)
+    return ZoneInfo(name)
+
+
+def _shown(micros: int | None, zone: tzinfo) -> str:
+    """An instant as people in that zone write it, and in UTC if that is another."""
+    if micros is None:
+        return "now"
+    instant = EPOCH + timedelta(microseconds=micros)
+    text = f"{_plainly(instant)} UTC"
+    if zone is UTC:
+        return text
+    return f"{_plainly(instant.astimezone(zone))} {zone} ({text})"
+
+
+def _plainly(instant: datetime) -> str:
+    return instant.replace(tzinfo=None).isoformat(sep=" ")

@@ -20,7 +20,7 @@ NEEDED = {
     "clock limit": ["0", "--reason", "x"], "void add": ["0", "5", "--reason", "x"],
     "reference save": ["x.jsonl"], "reference restore": ["x.jsonl"], "register": ["assets:x"],
     "transaction show": ["x"], "reverse": ["x"], "accounts show": ["assets:x"],
-    "reference save": ["x.jsonl"], "reference restore": ["x.jsonl"], "dump": ["x"],
+    "dump": ["x"],
     "restore": ["x"], "clients export": ["finance", "--to", "x"],
 }  # fmt: skip
 PASSWORD = "postgresql://u:sEcrEt@h/d"

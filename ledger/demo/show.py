@@ -23,6 +23,19 @@ LINE_SECONDS = 2.0
 RATED_OVER = 10
 
 
+class Stopwatch:
+    """Prints how long each step took."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._since = console, time.monotonic()
+
+    def done(self, step: str) -> None:
+        """Print that `step` is done, and the seconds since the last one."""
+        now = time.monotonic()
+        line(self._console, f"{step} ({now - self._since:.0f} s)")
+        self._since = now
+
+
 def progress_text(live: Live, rate: float, total: int) -> str:
     """The three counts, and the present rate of reconciled transactions."""
     text = f"{live.published:,} published, {live.decided:,} decided, {live.reconciled:,} reconciled"
@@ -127,15 +140,15 @@ def show_summary(console: Console, played: Played) -> None:
     )
     line(
         console,
-        f"{played.bulk:,} published at once: {played.bulk / played.bulk_seconds:,.0f} a second, "
-        "from publishing to the reconciled balance",
+        f"{played.bulk:,} at once: {played.bulk / played.bulk_seconds:,.0f} a second, from "
+        "publishing to the reconciled balance",
     )
     cuts = quantiles(played.latencies, n=100, method="inclusive")
     p50, p95, p99 = (1_000 * cuts[each - 1] for each in (50, 95, 99))
     line(
         console,
-        f"then {PACE} a second: reconciled balance {p50:.0f} ms after publishing (median), "
-        f"{p95:.0f} ms (95 %), {p99:.0f} ms (99 %)",
+        f"{PACE} a second: reconciled {p50:.0f} ms after publishing (median), {p95:.0f} ms (95 %), "
+        f"{p99:.0f} ms (99 %)",
     )
 
 

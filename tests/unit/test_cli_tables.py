@@ -1,0 +1,220 @@
+"""The lists that commands print: tables, CSV, JSON."""
+
+import csv
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+import typer
+from rich.console import Console
+
+from ledger import terminal
+from ledger.cli.tables import (
+    Column,
+    Format,
+    format_of,
+    grouped,
+    print_table_of,
+    safe_for_spreadsheets,
+)
+
+COLUMNS = [
+    Column("account", "account", "account"),
+    Column("currency", "currency", "code"),
+    Column("posted", "posted", "amount"),
+    Column("pending", "pending", "amount", drop=1, if_zero=True),
+    Column("debits", "debits", "amount", drop=3),
+    Column("credits", "credits", "amount", drop=4),
+    Column("entries", "entries", "count", drop=2),
+    Column("status", "status", "text"),
+]
+LONG = "liabilities:deposits:a-client-with-a-name-of-some-length:cash"
+LARGE = {"account": LONG, "currency": "CAD", "posted": "-1234567.80", "pending": "0.00",
+         "debits": "2234567.80", "credits": "1000000.00", "entries": 12345,
+         "status": "reconciled"}  # fmt: skip
+SMALL = LARGE | {"account": "assets:bank", "posted": "12.00", "debits": "12.00", "credits": "0.00",
+                 "entries": 1, "status": None}  # fmt: skip
+
+
+def shown(rows, width, columns=COLUMNS, *, on_terminal=True):
+    """The lines of a table, as on a terminal of this width or in a pipe."""
+    file = io.StringIO()
+    on = Console(file=file, width=width, force_terminal=on_terminal, color_system=None,
+                 emoji=False, highlight=False)  # fmt: skip
+    print_table_of(columns, rows, Format.TABLE, nothing="none", on=on)
+    return file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"),
+    [
+        (144, []),
+        (143, ["pending"]),
+        (134, ["pending", "entries"]),
+        (120, ["pending", "debits", "entries"]),
+        (80, ["pending", "debits", "credits", "entries"]),
+        (60, ["pending", "debits", "credits", "entries"]),
+    ],
+)
+def test_a_narrow_terminal_leaves_columns_out_in_order(width, left_out, capsys):
+    title, *rows = shown([LARGE, SMALL], width)
+    assert title.split() == [each.title for each in COLUMNS if each.title not in left_out]
+    assert len(rows) == 2, "nothing folds"
+    assert rows[0].split()[:3] == [LONG, "CAD", "-1,234,567.80"]
+    said = capsys.readouterr().err
+    assert (f": {', '.join(left_out)}." in said) if left_out else not said
+
+
+def test_what_is_pending_is_never_left_out():
+    title, *rows = shown([LARGE, SMALL | {"pending": "-0.01"}], 60)
+    assert title.split() == ["account", "currency", "posted", "pending", "status"]
+    assert rows[1].split() == ["assets:bank", "CAD", "12.00", "-0.01"]
+
+
+def test_numbers_are_aligned_and_texts_begin_at_the_left():
+    title, *rows = shown([LARGE, SMALL], 150)
+    assert [each.index("CAD") for each in rows] == [title.index("currency")] * 2
+    ends = {each.index(number) + len(number)
+            for each, number in zip(rows, ["-1,234,567.80", "12.00"], strict=True)}  # fmt: skip
+    assert ends == {title.index("posted") + len("posted")}
+
+
+def test_in_a_pipe_nothing_is_left_out_folded_or_grouped(capsys):
+    reason = "a sentence " * 40
+    columns = [*COLUMNS, Column("reason", "reason", "prose")]
+    title, row = shown([LARGE | {"reason": reason}], terminal.UNLIMITED, columns, on_terminal=False)
+    assert title.split() == [each.title for each in columns]
+    assert row.split() == [LONG, "CAD", "-1234567.80", "0.00", "2234567.80", "1000000.00", "12345",
+                           "reconciled", *reason.split()]  # fmt: skip
+    assert row == row.rstrip()
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_only_sentences_fold_and_only_between_words(width):
+    columns = [Column("path", "path", "path"), Column("offset", "offset", "number"),
+               Column("at", "at", "time"), Column("why", "why", "prose")]  # fmt: skip
+    why = "It is not balanced: debits 12.00, credits 11.00, so CAD differs by 1.00. " * 3
+    row = {"path": "/a/path of/words", "offset": 1234567, "at": "2026-11-30 10:00:00 UTC",
+           "why": why}  # fmt: skip
+    _, first, *others = shown([row], width, columns)
+    assert first.startswith("/a/path of/words  1234567  2026-11-30 10:00:00 UTC  It is not")
+    assert " ".join(" ".join([first[52:], *others]).split()) == " ".join(why.split())
+    assert len(first) <= max(width, 52 + terminal.LEAST_PROSE)
+
+
+def test_wide_characters_count_for_two():
+    columns = [Column("name", "name", "code"), Column("count", "count", "count")]
+    rows = shown([{"name": "馬", "count": 1}, {"name": "horse", "count": 2}], 60, columns)
+    assert rows[1:] == ["馬         1", "horse      2"]
+
+
+def test_a_table_of_nothing_is_a_sentence_and_for_programs_an_empty_list(capsys):
+    for fmt, out in [(Format.TABLE, ""), (Format.CSV, "a\r\n"), (Format.JSON, "[]\n"),
+                     (Format.JSONL, "")]:  # fmt: skip
+        print_table_of([Column("a", "A")], [], fmt, nothing="There is none.")
+        printed = capsys.readouterr()
+        assert printed.out == out
+        assert printed.err == ("There is none.\n" if fmt is Format.TABLE else "")
+
+
+def read_csv(rows, columns, capsys):
+    print_table_of(columns, rows, Format.CSV, nothing="none")
+    text = capsys.readouterr().out
+    assert text.endswith("\r\n")
+    return text, list(csv.reader(io.StringIO(text, newline="")))
+
+
+def test_csv_has_keys_plain_amounts_and_every_column(capsys):
+    _, found = read_csv([LARGE, SMALL], COLUMNS, capsys)
+    assert found == [
+        [each.key for each in COLUMNS],
+        [LONG, "CAD", "-1234567.80", "0.00", "2234567.80", "1000000.00", "12345", "reconciled"],
+        ["assets:bank", "CAD", "12.00", "0.00", "12.00", "0.00", "1", ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ['a "b", c', "two\nlines", "two\r\nlines", "", "Žluťoučký 馬", "'"]
+)
+def test_csv_gives_texts_back(text, capsys):
+    _, found = read_csv([{"a": text, "b": "x"}], [Column("a", "A"), Column("b", "B")], capsys)
+    assert found == [["a", "b"], [text, "x"]]
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+x", "-x", "@SUM(A1)", "\t=1", "\r=1", "-", "-1;=2", "+1 2"]
+)
+def test_csv_holds_no_formulas(text, capsys):
+    assert safe_for_spreadsheets(text) == f"'{text}"
+    _, found = read_csv([{"a": text}], [Column("a", "A")], capsys)
+    assert found[1] == [f"'{text}"]
+
+
+@pytest.mark.parametrize("text", ["-12.50", "+1", "0", "1234567890123456789012.12", "a=b", " =1"])
+def test_csv_leaves_numbers_and_texts_alone(text):
+    assert safe_for_spreadsheets(text) == text
+
+
+def test_json_has_every_field_of_the_rows(capsys):
+    rows = [LARGE | {"more": ["x", 1]}, SMALL | {"more": None, "account": "a\u2028b\x1b"}]
+    print_table_of(COLUMNS, rows, Format.JSON, nothing="none")
+    array = capsys.readouterr().out
+    assert json.loads(array) == rows
+    print_table_of(COLUMNS, rows, Format.JSONL, nothing="none")
+    lines = capsys.readouterr().out
+    assert [json.loads(each) for each in lines.splitlines()] == rows
+    assert (array + lines).isascii()
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [("1234567.891", "1,234,567.891"), ("-1234", "-1,234"), ("-123.45", "-123.45"), ("0", "0"),
+     ("+1000", "+1,000"), ("1000 or more", "1000 or more"), ("", "")],
+)  # fmt: skip
+def test_thousands(number, text):
+    assert grouped(number) == text
+
+
+def test_one_format_at_a_time():
+    assert format_of(None, as_json=False) is Format.TABLE
+    assert format_of(None, as_json=True) is Format.JSONL
+    assert format_of(None, as_json=True, whole=True) is None
+    assert format_of(Format.CSV, as_json=False, whole=True) is Format.CSV
+    with pytest.raises(typer.BadParameter, match="not both"):
+        format_of(Format.JSON, as_json=True)
+
+
+def test_csv_on_a_terminal_has_no_control_characters():
+    ours, theirs = pty.openpty()
+    command = (
+        "from ledger.cli.tables import Column, Format, print_table_of\n"
+        "print_table_of([Column('a', 'A')], [{'a': 'x\\x1b[2Jy'}], Format.CSV, nothing='')"
+    )
+    with subprocess.Popen([sys.executable, "-c", command], stdout=theirs) as child:
+        os.close(theirs)
+        assert child.wait(timeout=60) == 0
+    found = os.read(ours, 4_096)
+    os.close(ours)
+    assert found.split() == [b"a", rb"x\x1b[2Jy"]
+
+
+def test_many_rows_take_no_time_to_speak_of():
+    """Counted in calls: for 20,000 accounts rich took five seconds."""
+    rows = [LARGE | {"account": f"liabilities:deposits:{number}"} for number in range(20_000)]
+    counted = [0]
+
+    def count(frame, event, arg):
+        counted[0] += event == "call"
+
+    sys.setprofile(count)
+    try:
+        lines = shown(rows, 120)
+    finally:
+        sys.setprofile(None)
+    assert len(lines) == 20_001
+    assert counted[0] / len(rows) < 150

@@ -13,7 +13,7 @@ from ledger.clock import now
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ledger.demo.show import Stopwatch
+    from ledger.cli.demo_output import Stopwatch
     from ledger.settings import Settings
 
 SEED = 1993
@@ -51,7 +51,7 @@ def run_demo(
     Exit codes: 0 every transaction is reconciled or refused as expected; 1 not, or there is a
     break; 3 a fault.
     """
-    from ledger.demo import show
+    from ledger.cli import demo_output as show
     from ledger.demo.stage import running_stack
     from ledger.stack.progress import shown
     from ledger.stack.stack import settings_of
@@ -83,13 +83,11 @@ def home() -> Path:
     return platformdirs.user_data_path("faust-ledger") / "demo"
 
 
-async def play(
-    settings: "Settings", console: "Console", watch: "Stopwatch", count: int
-) -> Shown:
+async def play(settings: "Settings", console: "Console", watch: "Stopwatch", count: int) -> Shown:
     """Publish `count` transactions and print the results."""
+    from ledger.cli import demo_output as show
     from ledger.cli.reconcile import audited
     from ledger.client.balances import BalanceReader
-    from ledger.demo import show
     from ledger.demo.generate import generate
     from ledger.demo.play import Player, register_assets
 

@@ -86,10 +86,6 @@ def test_the_commands_to_look_at_next_can_be_copied(demo):
         finished(*words, "--data-dir", place)
 
 
-def test_the_demo_fits_into_80_columns(demo):
-    assert [line for line in demo.splitlines() if len(line) > 80 and "/" not in line] == []
-
-
 def test_a_second_demo_moves_money_again(bench, data_dir):
     again = finished("demo", "--data-dir", data_dir, "--transactions", 300).stdout
     assert "294 accepted, 5 refused, 1 published twice and counted once" in again

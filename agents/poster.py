@@ -11,14 +11,9 @@ from typing import TypeVar
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.errors import InvariantBroken
-from ledger.gl.journal import (
-    Journal,
-    JournalUnavailable,
-    PostedVoid,
-    Posting,
-    Prepared,
-    Snapshot,
-)
+from ledger.gl.books import Snapshot
+from ledger.gl.journal import Journal, JournalUnavailable, Posting, Prepared
+from ledger.gl.rows import PostedVoid
 from ledger.health.waiting import waited_for
 from ledger.streaming.coalescer import Coalescer
 

@@ -15,13 +15,13 @@ from ledger.domain.portions import portions
 from ledger.domain.run import Voided, Watermark
 from ledger.domain.valid_run import ValidRun, weight_of
 from ledger.errors import InvariantBroken, Unavailable
+from ledger.gl.books import Snapshot
 from ledger.gl.journal import (
     Journal,
     JournalUnavailable,
     NotPostable,
     Posting,
     PostingRun,
-    Snapshot,
     Superseded,
 )
 from ledger.health.waiting import waited_for

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from ledger.audit.chain import AcceptedTransaction, Chain, ChainedRun, RefusedRecord
+from ledger.audit.chain import Chain, ChainedRun
 from ledger.audit.content import minor_units
 from ledger.audit.findings import Break, BreakKind, Findings
 from ledger.audit.ids import Ids
@@ -27,9 +27,9 @@ from ledger.domain.reference import (
     Reference,
 )
 from ledger.domain.refusal import Reason, Refused
-from ledger.domain.run import Content, Decision, Watermark
+from ledger.domain.run import Content, Decision, Refusal, Watermark
 from ledger.domain.transaction import Draft, metadata_text
-from ledger.gl.journal import PostedRun
+from ledger.gl.rows import PostedRun, PostedTransaction
 from ledger.streaming.reference import key_and_row
 from tests.builders import (
     NOW,
@@ -192,12 +192,14 @@ class Ledger:
         elif said == "duplicate":
             duplicates.append(offset)
         else:
-            refused.append(RefusedRecord(offset, record.key, record.value, said))
+            refused.append(
+                Refusal(offset, record.recorded_at, None, said, "", "", record.key, record.value)
+            )
         self.settled[at] = replace(
             run, transactions=accepted, duplicates=duplicates, refused=refused, voids=voids
         )
 
-    def _accepted(self, record: Received, run: ChainedRun) -> AcceptedTransaction:
+    def _accepted(self, record: Received, run: ChainedRun) -> PostedTransaction:
         made = record.draft
         assert not isinstance(made, Refused)
         legs = []
@@ -207,8 +209,8 @@ class Ledger:
             sign = 1 if each["side"] == "debit" else -1
             legs.append((each["account"], each["currency"], scale, sign * minor))
         until = [each.recorded_at for each in self.log[: record.offset + 1]]
-        return AcceptedTransaction(
-            record.offset, made["transaction_id"], made["kind"], made["description"],
+        return PostedTransaction(
+            0, record.offset, made["transaction_id"], made["kind"], made["description"],
             made["effective_at"], min(max(until), run.head.recorded_until), made["created_at"],
             made["ordering_key"] or "", made["reverses"] or "", metadata_text(made["metadata"]),
             legs,

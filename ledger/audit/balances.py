@@ -24,39 +24,32 @@ def compare_balances(
     pending = set()
     for stripe, account in accounts.items():
         due = account.last < summed.get(account.partition, 0)
-        row = balances.get(stripe)
-        found = _check(stripe, account, row, due=due)
-        if found is not None:
-            findings.add(found)
-        elif row is None or row["version"] != _version(account):
+        row, wanted = balances.get(stripe), _wanted(stripe.account, account)
+        if kind := wrong_with(row, wanted, due=due):
+            findings.add(_break(kind, stripe, wanted, row))
+        elif row is None or row["version"] != wanted["version"]:
             pending.add(stripe)
     for stripe in balances.keys() - accounts.keys():
         findings.add(_break(BreakKind.EXTRA, stripe, None, balances[stripe]))
     return pending
 
 
-def _check(
-    stripe: Stripe, account: StripedAccount, row: Mapping[str, Any] | None, *, due: bool
-) -> Break | None:
-    wanted = _wanted(stripe.account, account)
+def wrong_with(
+    row: Mapping[str, Any] | None, wanted: Mapping[str, Any], *, due: bool
+) -> BreakKind | None:
+    """How a public balance contradicts the fields that it must have; None if it does not.
+
+    Unless it is `due`, it may be behind.
+    """
     if row is None:
-        return _break(BreakKind.MISSING, stripe, wanted, None) if due else None
-    ahead = row["version"] > wanted["version"]
-    same = row["version"] == wanted["version"]
-    if due or ahead:
-        names = list(wanted)
-    elif same:
-        # A break may open or close without a number changing.
-        names = [name for name in wanted if name != "status"]
-    else:
+        return BreakKind.MISSING if due else None
+    ahead = row["version"] - wanted["version"]
+    if ahead < 0 and not due:
         return None
-    if all(row[name] == wanted[name] for name in names):
-        return None
-    return _break(BreakKind.DIFFERS, stripe, wanted, row)
-
-
-def _version(account: StripedAccount) -> int:
-    return version_of(row.live for row in account.parts.values())
+    # A break may open or close without a number changing.
+    names = wanted.keys() if due or ahead else wanted.keys() - {"status"}
+    same = all(row[name] == wanted[name] for name in names)
+    return None if same else BreakKind.DIFFERS
 
 
 def version_of(stripes: Iterable[Totals]) -> int:
@@ -88,7 +81,7 @@ def _wanted(name: str, account: StripedAccount) -> dict[str, Any]:
         "pending": decimal_text(0, account.scale),
         "scale": account.scale,
         "status": "break" if broken else "reconciled",
-        "version": _version(account),
+        "version": version_of(row.live for row in account.parts.values()),
     }
 
 

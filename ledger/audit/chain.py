@@ -9,40 +9,12 @@ from typing import Any, NamedTuple
 
 from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.domain import avro
-from ledger.domain.run import Stripe, Watermark
+from ledger.domain.run import Refusal, Stripe
 from ledger.gl.posting import TRANSACTION_COLUMNS
-from ledger.gl.rows import PostedRun
+from ledger.gl.rows import PostedRun, PostedTransaction
 
 _NUMBERS = struct.Struct(">iqqqqq")
 _BETWEEN = (Party.LOG, Party.DECISIONS)
-
-
-class AcceptedTransaction(NamedTuple):
-    """An accepted transaction; field by field a PostedTransaction without its shard.
-
-    Times in microseconds since 1970; `entries`: (account, currency, scale, signed minor units).
-    """
-
-    offset: int
-    transaction_id: str
-    kind: str
-    description: str
-    effective_at: int
-    recorded_at: int
-    created_at: int
-    ordering_key: str
-    reverses: str
-    metadata: str
-    entries: list[tuple[str, str, int, int]]
-
-
-class RefusedRecord(NamedTuple):
-    """A refused record: its offset, key and value as received, and the refusal's code."""
-
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    code: str = ""
 
 
 class Void(NamedTuple):
@@ -58,7 +30,7 @@ class Void(NamedTuple):
     authority: int
     reason: str
     content: bytes
-    accepted: AcceptedTransaction
+    accepted: PostedTransaction
     decimals: frozenset[tuple[str, int]]
 
 
@@ -67,15 +39,10 @@ class ChainedRun:
     """A run that is in the chain."""
 
     head: PostedRun
-    transactions: Sequence[AcceptedTransaction]
+    transactions: Sequence[PostedTransaction]
     duplicates: Sequence[int]
-    refused: Sequence[RefusedRecord]
+    refused: Sequence[Refusal]
     voids: Sequence[Void] = ()
-
-    def watermark(self) -> Watermark:
-        """The position at its end."""
-        head = self.head
-        return Watermark(head.decisions_offset + 1, head.end, head.digest, head.recorded_until)
 
 
 def run_digest(run: Mapping[str, Any]) -> bytes:
@@ -146,15 +113,12 @@ class Chain:
             return ChainedRun(head, (), (), ())
 
     def _read(self, head: PostedRun, run: Mapping[str, Any]) -> ChainedRun:
-        transactions = list(transactions_in(avro.decode("Content", run["content"])))
+        transactions = list(transactions_in(self._shard, avro.decode("Content", run["content"])))
         if len(transactions) != head.accepted or head.end < head.start:
             raise ValueError(f"{head.accepted} accepted, {len(transactions)} in its content")
         outcomes = avro.decode("Outcomes", run["outcomes"])
-        refused = [
-            RefusedRecord(each["offset"], each["key"], each["value"], each["code"])
-            for each in outcomes["refused"]
-        ]
-        voids = list(voids_in(run.get("voids", b"")))
+        refused = [Refusal(**each) for each in outcomes["refused"]]
+        voids = list(voids_in(self._shard, run.get("voids", b"")))
         return ChainedRun(head, transactions, outcomes["duplicates"], refused, voids)
 
     def _add(self, sentence: str) -> None:
@@ -166,11 +130,11 @@ def stripes_of(entries: Iterable[tuple[str, str, int, int]]) -> tuple[Stripe, ..
     return tuple(dict.fromkeys(Stripe(*entry[:2]) for entry in entries))
 
 
-def voids_in(encoded: bytes) -> Iterator[Void]:
+def voids_in(shard: int, encoded: bytes) -> Iterator[Void]:
     """The voids of a run. Raises ValueError for bytes that cannot be decoded."""
     for row in avro.decode("Voids", encoded)["voided"] if encoded else ():
         columns = avro.decode("Content", row["content"])
-        taken = list(transactions_in(columns))
+        taken = list(transactions_in(shard, columns))
         if len(taken) != 1:
             raise ValueError(f"the void at offset {row['offset']} is of {len(taken)} transactions")
         yield Void(
@@ -185,7 +149,9 @@ def voids_in(encoded: bytes) -> Iterator[Void]:
         )
 
 
-def transactions_in(columns: Mapping[str, Sequence[Any]]) -> Iterator[AcceptedTransaction]:
+def transactions_in(
+    shard: int, columns: Mapping[str, Sequence[Any]]
+) -> Iterator[PostedTransaction]:
     """The transactions of a run's columns. Raises ValueError or IndexError where they disagree."""
     names = list(zip(columns["accounts"], columns["currencies"], columns["scales"], strict=True))
     if min(columns["entry_stripes"], default=0) < 0:
@@ -199,6 +165,6 @@ def transactions_in(columns: Mapping[str, Sequence[Any]]) -> Iterator[AcceptedTr
         entries = list(islice(every_entry, max(count, 0)))
         if len(entries) != count:
             raise ValueError(f"offset {head[0]} has {len(entries)} entries of {count}")
-        yield AcceptedTransaction._make((*head, entries))
+        yield PostedTransaction._make((shard, *head, entries))
     if next(every_entry, None) is not None:
         raise ValueError("there are entries of no transaction")

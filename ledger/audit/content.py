@@ -7,11 +7,12 @@ from decimal import Context, Decimal
 from typing import Any
 
 from ledger.audit import rules
-from ledger.audit.chain import AcceptedTransaction
+from ledger.gl.rows import PostedTransaction
 
 _PLAIN = re.compile(r"[0-9]{1,64}(?:\.[0-9]{1,64})?")
 _EXACT = Context(prec=1_000)
-_TIMES_AND_TEXTS = AcceptedTransaction._fields[1:9]
+CONTENT = PostedTransaction._fields[2:]
+"""From the id to the entries."""
 
 
 def minor_units(text: str, scale: int) -> int | None:
@@ -31,37 +32,25 @@ def _of_no_amount(text: str, scale: int) -> int | None:
 
 def published_content(
     draft: Mapping[str, Any], recorded_at: int, scales: Mapping[str, int]
-) -> dict[str, Any]:
-    """The content that the decision to accept a published transaction must have."""
-    fields = {
-        **draft,
-        "recorded_at": recorded_at,
-        "ordering_key": draft["ordering_key"] or "",
-        "reverses": draft["reverses"] or "",
-    }
-    return {
-        **{name: fields[name] for name in _TIMES_AND_TEXTS},
-        "metadata": dict(draft["metadata"]),
-        "entries": [_leg(entry, scales) for entry in draft["entries"]],
-    }
+) -> tuple[Any, ...]:
+    """The fields of CONTENT that the decision to accept a published transaction must have."""
+    entries = []
+    for entry in draft["entries"]:
+        account, currency = entry["account"], entry["currency"]
+        minor = minor_units(entry["amount"], scales.get(currency, 0))
+        is_debit = entry["side"] == "debit"
+        entries.append((account, currency, minor if is_debit or minor is None else -minor))
+    return (
+        draft["transaction_id"], draft["kind"], draft["description"], draft["effective_at"],
+        recorded_at, draft["created_at"], draft["ordering_key"] or "", draft["reverses"] or "",
+        draft["metadata"], entries,
+    )  # fmt: skip
 
 
-def _leg(entry: Mapping[str, str], scales: Mapping[str, int]) -> tuple[str, str, int | None]:
-    currency = entry["currency"]
-    amount = minor_units(entry["amount"], scales.get(currency, 0))
-    if amount is not None and entry["side"] != "debit":
-        amount = -amount
-    return entry["account"], currency, amount
-
-
-def decided_content(accepted: AcceptedTransaction) -> dict[str, Any]:
-    """The content that the decision has, in the same form."""
-    entries = accepted.entries
-    return {
-        **dict(zip(_TIMES_AND_TEXTS, accepted[1:9], strict=True)),
-        "metadata": metadata_in(accepted.metadata),
-        "entries": [(account, currency, amount) for account, currency, _, amount in entries],
-    }
+def decided_content(accepted: PostedTransaction) -> tuple[Any, ...]:
+    """The fields of CONTENT that the decision has."""
+    entries = [(account, currency, amount) for account, currency, _, amount in accepted.entries]
+    return (*accepted[2:10], metadata_in(accepted.metadata), entries)
 
 
 def metadata_in(text: str) -> Any:

@@ -1,11 +1,11 @@
 """Breaks, each with both sides and a sentence, and the report of an audit."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe
@@ -115,18 +115,16 @@ class Findings:
 
     def breaks(self) -> list[Break]:
         """All that are kept, and for each kind how many more there are."""
-        return [*self.kept, *self._rest()]
-
-    def _rest(self) -> Iterable[Break]:
+        found = list(self.kept)
         for (kind, between, shard), count in self._counts.items():
             if count > BREAKS_LISTED:
                 more, listed = f"{count - BREAKS_LISTED:,}", f"the {BREAKS_LISTED} before"
                 sentence = f"{more} more like {listed}: {kind}, {between[1]}."
-                yield Break(kind, between, shard, sentence)
+                found.append(Break(kind, between, shard, sentence))
+        return found
 
 
-@dataclass(frozen=True, slots=True)
-class AuditReport:
+class AuditReport(NamedTuple):
     """The outcome: accounts are (account, currency), stripes (account, currency, shard)."""
 
     accounts: int
@@ -159,11 +157,7 @@ class AuditReport:
 
     def as_json(self) -> dict[str, Any]:
         """As `reconcile --json` prints it."""
-        return {
-            "accounts": self.accounts,
-            "stripes": self.stripes,
-            "reconciled": self.reconciled,
-            "pending": self.pending,
+        return self._asdict() | {
             "breaks": [each.as_json() for each in self.breaks],
             "voided": [each.as_json() for each in self.voided],
         }

@@ -4,11 +4,11 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from ledger.audit.chain import AcceptedTransaction, ChainedRun, Void
+from ledger.audit.chain import ChainedRun, Void
 from ledger.audit.findings import Break, BreakKind, Findings, Party, totals_shown
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl.rows import RowKey
+from ledger.gl.rows import PostedTransaction, RowKey
 
 Sums = dict[tuple[str, str], list[int]]
 """By (account, currency): debits, credits, entries, last offset. A Stripe is such a key too."""
@@ -62,18 +62,17 @@ class ShardFold:
 
     def take(self, run: ChainedRun) -> None:
         """Fold a run."""
-        steps: Sequence[AcceptedTransaction | Void] = run.transactions
+        steps: Sequence[PostedTransaction | Void] = run.transactions
         if run.voids:
             steps = sorted([*steps, *run.voids], key=attrgetter("offset"))
         for step in steps:
             self._take_back(step) if isinstance(step, Void) else self._count(step)
             for statement in self._statements.pop(step.offset, ()):
                 self._compare(statement)
-        watermark = run.watermark()
-        self._end = watermark.end
-        self._reach(watermark)
+        self._end = run.head.end
+        self._reach(run.head.after)
 
-    def _count(self, transaction: AcceptedTransaction) -> None:
+    def _count(self, transaction: PostedTransaction) -> None:
         sums, offset = self.sums, transaction.offset
         for account, currency, _, amount in transaction.entries:
             known = sums.get((account, currency))

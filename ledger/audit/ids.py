@@ -6,7 +6,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
-from ledger.audit.chain import AcceptedTransaction
+from ledger.gl.rows import PostedTransaction
 
 _PACKED = struct.Struct(">Hqqqqq?")
 
@@ -35,7 +35,7 @@ class KnownId(NamedTuple):
         """Whether `draft` has the same content, character by character."""
         return self.effective_at == draft["effective_at"] and self.content == content_hash(draft)
 
-    def is_of(self, accepted: AcceptedTransaction) -> bool:
+    def is_of(self, accepted: PostedTransaction) -> bool:
         """Whether it is that transaction, by what is kept: times, key and entries."""
         return (
             self.known_from == max(accepted.created_at, accepted.recorded_at)
@@ -52,15 +52,13 @@ class Ids:
         self._accepted: dict[bytes, bytes] = {}
         self.scales: dict[str, int] = {}
 
-    def accept(
-        self, shard: int, accepted: AcceptedTransaction, draft: Mapping[str, Any]
-    ) -> KnownId | None:
+    def accept(self, accepted: PostedTransaction, draft: Mapping[str, Any]) -> KnownId | None:
         """Add an accepted transaction; returns the one accepted before with its id, if any."""
         name, key = accepted.transaction_id, short(accepted.transaction_id)
         known = self._accepted.get(key)
         # The last one counts: past the window an id may be used for another transaction.
         self._accepted[key] = _PACKED.pack(
-            shard,
+            accepted.shard,
             accepted.offset,
             max(accepted.created_at, accepted.recorded_at),
             accepted.effective_at,

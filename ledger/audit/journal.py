@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from ledger.audit.chain import AcceptedTransaction, ChainedRun, Void, stripes_of
+from ledger.audit.chain import ChainedRun, Void, stripes_of
 from ledger.audit.findings import Break, BreakKind, Findings, Party, decimal_text
 from ledger.domain.run import Stripe
 from ledger.gl.rows import (
@@ -87,7 +87,7 @@ class JournalCheck:
             if run is not known:
                 self.unknown_run(run)
 
-    def _compare(self, accepted: AcceptedTransaction, posted: PostedTransaction | None) -> None:
+    def _compare(self, accepted: PostedTransaction, posted: PostedTransaction | None) -> None:
         name = f"Transaction {accepted.transaction_id!r} at offset {accepted.offset}"
         if posted is None:
             self._add(
@@ -96,11 +96,11 @@ class JournalCheck:
                 row=self._row("transactions", accepted.offset),
             )  # fmt: skip
             return
-        if posted[1:] == accepted:
+        if posted == accepted:
             return
         names = [
             each
-            for each in AcceptedTransaction._fields
+            for each in PostedTransaction._fields
             if getattr(accepted, each) != getattr(posted, each)
         ]
         if names == ["entries"] and (changed := _scales(accepted.entries, posted.entries)):
@@ -235,13 +235,11 @@ def orphan_break(found: JournalFinding) -> Break:
     return Break(BreakKind.EXTRA, between, found.shard, found.sentence, stripes, row=found.row)
 
 
-def _shown(transaction: AcceptedTransaction | PostedTransaction) -> dict[str, Any]:
+def _shown(transaction: PostedTransaction) -> dict[str, Any]:
     return _changed(transaction, ["offset", "transaction_id", "entries"])
 
 
-def _changed(
-    transaction: AcceptedTransaction | PostedTransaction, names: Sequence[str]
-) -> dict[str, Any]:
+def _changed(transaction: PostedTransaction, names: Sequence[str]) -> dict[str, Any]:
     shown = {name: getattr(transaction, name) for name in names}
     if "entries" in shown:
         shown["entries"] = [

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 from ledger.audit import rules
-from ledger.audit.chain import AcceptedTransaction, Void
+from ledger.audit.chain import Void
 from ledger.audit.ids import Ids, KnownId, entries_hash, short
 from ledger.audit.log_records import LogRecord, asks_to_void
 from ledger.audit.reference import ReferenceAt
 from ledger.audit.rules import Draft, SignedEntry, Unsure, Wrong
+from ledger.gl.rows import PostedTransaction
 
 ACCEPTED, DUPLICATE, VOID = "accepted", "duplicate", "void"
 NOT_OURS = frozenset(("UNKNOWN_SCHEMA", "FOREIGN_SCHEMA"))
@@ -225,7 +226,7 @@ class Judge:
             return Verdict.of(wrong) if wrong else _RIGHT
         return Verdict.of(wrong, "REVERSAL_UNKNOWN") if wrong else _ANY
 
-    def accept(self, accepted: AcceptedTransaction) -> None:
+    def accept(self, accepted: PostedTransaction) -> None:
         """Add what the table of ids lacks of an accepted transaction, for the records after it."""
         if accepted.reverses:
             self._reversed[short(accepted.reverses)] = accepted.offset

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from ledger.audit.chain import AcceptedTransaction, ChainedRun, RefusedRecord, Void
-from ledger.audit.content import decided_content, metadata_in, minor_units, published_content
+from ledger.audit.chain import ChainedRun, Void
+from ledger.audit.content import CONTENT, decided_content, published_content
 from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.audit.ids import Ids
 from ledger.audit.log_records import (
@@ -18,6 +18,8 @@ from ledger.audit.log_records import (
 )
 from ledger.audit.rules import FEWEST
 from ledger.audit.verdicts import Verdicts
+from ledger.domain.run import Refusal
+from ledger.gl.rows import PostedTransaction
 
 _BETWEEN = (Party.LOG, Party.DECISIONS)
 _REPETITION = "a repetition"
@@ -95,9 +97,9 @@ class LogCheck:
                     f"The record at offset {record.offset} was passed over: neither accepted nor "
                     "refused nor recognised as a repetition.",
                 )  # fmt: skip
-            case AcceptedTransaction():
+            case PostedTransaction():
                 self._check_accepted(record, decided)
-            case RefusedRecord():
+            case Refusal():
                 if (decided.key, decided.value) != (_kept(record.key), _kept(record.value)):
                     self._add(
                         BreakKind.DIFFERS, None,
@@ -109,7 +111,7 @@ class LogCheck:
             case _:
                 self._check_repetition(record)
 
-    def _check_accepted(self, record: LogRecord, accepted: AcceptedTransaction) -> None:
+    def _check_accepted(self, record: LogRecord, accepted: PostedTransaction) -> None:
         self._check_balance(accepted)
         draft = record.draft
         if not isinstance(draft, dict):
@@ -121,9 +123,8 @@ class LogCheck:
             scales = {entry[1]: entry[2] for entry in accepted.entries}
         else:
             self._learn_scales(accepted)
-        if not self._is_as_written(record, accepted, scales):
-            self._compare(record, accepted, scales)
-        known = self._ids.accept(self._shard, accepted, draft)
+        self._compare(record, accepted, scales)
+        known = self._ids.accept(accepted, draft)
         if known is not None:
             self._add(
                 BreakKind.ID_TWICE, accepted,
@@ -132,38 +133,22 @@ class LogCheck:
                 f"{record.offset}.",
             )  # fmt: skip
 
-    def _is_as_written(
-        self, record: LogRecord, accepted: AcceptedTransaction, scales: Mapping[str, int]
-    ) -> bool:
-        """Whether `_compare` would find nothing; takes a tenth of its time."""
-        draft: Any = record.draft
-        name, key = draft["transaction_id"], draft["ordering_key"]
-        heads = (
-            name, draft["kind"], draft["description"], draft["effective_at"], self._recorded_at,
-            draft["created_at"], key or "", draft["reverses"] or "",
-        )  # fmt: skip
-        return (
-            accepted[1:9] == heads
-            and record.key == (key or name).encode()
-            and draft["metadata"] == metadata_in(accepted.metadata)
-            and _are_as_written(draft["entries"], accepted.entries, scales)
-        )
-
     def _compare(
-        self, record: LogRecord, accepted: AcceptedTransaction, scales: Mapping[str, int]
+        self, record: LogRecord, accepted: PostedTransaction, scales: Mapping[str, int]
     ) -> None:
         draft: Any = record.draft
+        key = (draft["ordering_key"] or draft["transaction_id"]).encode()
         published = published_content(draft, self._recorded_at, scales)
         decided = decided_content(accepted)
-        key = (draft["ordering_key"] or draft["transaction_id"]).encode()
+        if published == decided and record.key == key:
+            return
+        ours, theirs = (dict(zip(CONTENT, side, strict=True)) for side in (published, decided))
         if record.key != key:
-            published, decided = published | {"key": repr(record.key)}, decided | {"key": repr(key)}
-        names = [name for name in published if published[name] != decided[name]]
-        if names:
-            sides = ({name: side[name] for name in names} for side in (published, decided))
-            self._differs(accepted, *sides)
+            ours, theirs = ours | {"key": repr(record.key)}, theirs | {"key": repr(key)}
+        names = [name for name in ours if ours[name] != theirs[name]]
+        self._differs(accepted, *({name: side[name] for name in names} for side in (ours, theirs)))
 
-    def _learn_scales(self, accepted: AcceptedTransaction) -> None:
+    def _learn_scales(self, accepted: PostedTransaction) -> None:
         for _, currency, scale, _ in accepted.entries:
             known = self._ids.scales.setdefault(currency, scale)
             if known != scale:
@@ -173,7 +158,7 @@ class LogCheck:
                     f"{known}.",
                 )  # fmt: skip
 
-    def _check_balance(self, accepted: AcceptedTransaction) -> None:
+    def _check_balance(self, accepted: PostedTransaction) -> None:
         if len(accepted.entries) == FEWEST:
             (_, currency, _, debit), (_, other, _, credit) = accepted.entries
             if currency == other and debit == -credit != 0:
@@ -231,7 +216,7 @@ class LogCheck:
 
     def _differs(
         self,
-        accepted: AcceptedTransaction,
+        accepted: PostedTransaction,
         published: Mapping[str, Any],
         decided: Mapping[str, Any],
     ) -> None:
@@ -252,25 +237,6 @@ class LogCheck:
     ) -> None:
         stripes = () if decided is None else stripes_decided(decided)
         self._findings.add(Break(kind, _BETWEEN, self._shard, sentence, stripes, stream, ledger))
-
-
-def _are_as_written(
-    published: Sequence[Mapping[str, str]],
-    decided: Sequence[tuple[str, str, int, int]],
-    scales: Mapping[str, int],
-) -> bool:
-    if len(published) != len(decided):
-        return False
-    for entry, (account, currency, _, amount) in zip(published, decided, strict=True):
-        minor = minor_units(entry["amount"], scales[currency])
-        if (
-            entry["account"] != account
-            or entry["currency"] != currency
-            or minor is None
-            or (minor if entry["side"] == "debit" else -minor) != amount
-        ):
-            return False
-    return True
 
 
 def _kept(part: bytes | None) -> bytes | None:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ledger.audit.chain import AcceptedTransaction, RefusedRecord, Void, stripes_of
-from ledger.domain.run import Stripe
+from ledger.audit.chain import Void, stripes_of
+from ledger.domain.run import Refusal, Stripe
+from ledger.gl.rows import PostedTransaction
 
-Decided = AcceptedTransaction | RefusedRecord | Void | str
+Decided = PostedTransaction | Refusal | Void | str
 """The decision about a record; a text for a repetition."""
 VOID_KIND = "ledger.void"
 REFUSAL_BYTES = 1_048_576
@@ -37,15 +38,15 @@ def stripes_decided(decided: Decided) -> tuple[Stripe, ...]:
     """The stripes that the decision changes."""
     if isinstance(decided, Void):
         decided = decided.accepted
-    return stripes_of(decided.entries) if isinstance(decided, AcceptedTransaction) else ()
+    return stripes_of(decided.entries) if isinstance(decided, PostedTransaction) else ()
 
 
 def shown_decision(decided: Decided) -> str:
     """The decision as a sentence has it."""
     match decided:
-        case AcceptedTransaction():
+        case PostedTransaction():
             return f"accepted as {decided.transaction_id!r}"
-        case RefusedRecord():
+        case Refusal():
             return "refused"
         case Void():
             return f"the void of {decided.accepted.transaction_id!r}"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ledger.audit.balances import sum_of, version_of
+from ledger.audit.balances import sum_of, version_of, wrong_with
 from ledger.audit.findings import AuditReport, Break, BreakKind, Findings, Party, totals_shown
 from ledger.audit.full import AGAIN_SECONDS, CATCH_UP_SECONDS, add_open_breaks, add_orphans
 from ledger.audit.reading import PublicTopics, Sources
@@ -86,31 +86,24 @@ def compare_with_database(
         compared = all(
             shard < len(ends) and totals.offset < ends[shard] for shard, totals in held.items()
         )
-        found = _check(stripe, row, held, due=compared and summed)
+        kind = _wrong_with(stripe, row, held, due=compared and summed)
         if any(not 0 <= shard < len(ends) for shard in held):
-            found = _break(BreakKind.EXTRA, stripe, row, held)
-        if found is not None:
-            findings.add(found)
+            kind = BreakKind.EXTRA
+        if kind is not None:
+            findings.add(_break(kind, stripe, row, held))
         elif not compared or _behind(row, held):
             pending.add(stripe)
     return pending
 
 
-def _check(
+def _wrong_with(
     stripe: Stripe, row: Mapping[str, Any] | None, held: Mapping[int, Totals], *, due: bool
-) -> Break | None:
-    if row is None:
-        return _break(BreakKind.MISSING, stripe, row, held) if due else None
-    if row["status"] != "reconciled":
+) -> BreakKind | None:
+    if row is not None and row["status"] != "reconciled":
         return None
-    ahead = row["version"] - version_of(held.values())
-    if ahead > 0:
-        return _break(BreakKind.DIFFERS if held else BreakKind.MISSING, stripe, row, held)
-    if ahead < 0 and not due:
-        return None
-    wanted = sum_of(stripe.account, row["scale"], held.values())
-    same = all(row[name] == each for name, each in wanted.items())
-    return None if same and not ahead else _break(BreakKind.DIFFERS, stripe, row, held)
+    wanted = sum_of(stripe.account, row["scale"] if row else 0, held.values())
+    kind = wrong_with(row, wanted | {"version": version_of(held.values())}, due=due)
+    return BreakKind.MISSING if kind and not held else kind
 
 
 def _behind(row: Mapping[str, Any] | None, held: Mapping[int, Totals]) -> bool:

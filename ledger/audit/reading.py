@@ -3,7 +3,6 @@
 import logging
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -130,18 +129,15 @@ class TopicReading:
             if not self._whole:
                 first, _ = await self._sources.log.bounds(self._topic.name, partition)
                 position = max(first, known)
-            lists = self._sources.log.read(self._topic.name, partition, position)
-            async with aclosing(lists):  # type: ignore[type-var]
-                async for records in lists:
-                    self._positions[partition] = records[-1].offset + 1
-                    yield records
+            async for records in self._sources.log.read(self._topic.name, partition, position):
+                self._positions[partition] = records[-1].offset + 1
+                yield records
 
     async def rows(self) -> AsyncIterator[tuple[ConsumerRecord, Any]]:
         """What is new up to the present end, decoded; None for a record without a value."""
-        async with aclosing(self.records()) as lists:  # type: ignore[type-var]
-            async for records in lists:
-                for record, row in self._sources.rows(self._topic, records):
-                    yield record, row
+        async for records in self.records():
+            for each in self._sources.rows(self._topic, records):
+                yield each
 
 
 class ReferenceReading:
@@ -155,9 +151,8 @@ class ReferenceReading:
 
     async def read(self) -> None:
         """Read on to the present end."""
-        async with aclosing(self._topic.records()) as lists:  # type: ignore[type-var]
-            async for records in lists:
-                self.records += map(self._decoded, records)
+        async for records in self._topic.records():
+            self.records += map(self._decoded, records)
 
     def _decoded(self, record: ConsumerRecord) -> ReferenceRecord:
         try:

@@ -77,11 +77,9 @@ class ShardAudit:
     async def _changelog(self) -> Changelog:
         changelog = Changelog()
         topic = self._sources.names.stripes_changelog.name
-        lists = self._sources.log.read(topic, self._shard, 0)
-        async with aclosing(lists):  # type: ignore[type-var]
-            async for records in lists:
-                for record in records:
-                    changelog.take(record.key, record.value)
+        async for records in self._sources.log.read(topic, self._shard, 0):
+            for record in records:
+                changelog.take(record.key, record.value)
         return changelog
 
     async def _follow(self, progress: OnProgress) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from ledger.audit.chain import AcceptedTransaction, RefusedRecord, Void
+from ledger.audit.chain import Void
 from ledger.audit.findings import Break, BreakKind, Findings, Party
 from ledger.audit.ids import Ids
 from ledger.audit.judge import (
@@ -18,7 +18,8 @@ from ledger.audit.judge import (
 )
 from ledger.audit.log_records import Decided, LogRecord, stripes_decided
 from ledger.audit.reference import ReferenceAt, ReferenceRecord, scales_of_old
-from ledger.gl.rows import PostedRun
+from ledger.domain.run import Refusal
+from ledger.gl.rows import PostedRun, PostedTransaction
 
 _SCHEMA = slice(1, 5)
 LONGEST_SHOWN = 128
@@ -116,7 +117,7 @@ class Verdicts:
         if isinstance(record.draft, dict):
             if record.value is not None and outcome not in NOT_OURS:
                 self._schemas.add(record.value[_SCHEMA])
-            if isinstance(decided, AcceptedTransaction):
+            if isinstance(decided, PostedTransaction):
                 self._judge.accept(decided)
         if isinstance(decided, Void):
             self._judge.void(decided)
@@ -128,7 +129,7 @@ class Verdicts:
             codes = ()
         if codes and outcome not in codes and not self._was_not_ours(record, outcome):
             self._add_rule(record, decided, outcome, verdict)
-        elif isinstance(decided, AcceptedTransaction) and self._is_known:
+        elif isinstance(decided, PostedTransaction) and self._is_known:
             self._check_decimals(decided)
         elif (
             isinstance(decided, Void)
@@ -138,7 +139,7 @@ class Verdicts:
             others = tuple(each for each in codes if each != VOID)
             self._add_rule(record, decided, outcome, Verdict(others or (WITHOUT_LEAVE,), why))
 
-    def _check_decimals(self, accepted: AcceptedTransaction) -> None:
+    def _check_decimals(self, accepted: PostedTransaction) -> None:
         """Each currency must have its own decimals: amounts do not show wrong ones."""
         scales = self._old_scales() if self._of_old else self._known.scales
         for _, code, scale, _ in accepted.entries:
@@ -146,7 +147,7 @@ class Verdicts:
                 self._add_decimals(accepted, scales)
                 return
 
-    def _add_decimals(self, accepted: AcceptedTransaction, scales: Mapping[str, int]) -> None:
+    def _add_decimals(self, accepted: PostedTransaction, scales: Mapping[str, int]) -> None:
         had = {code: scale for _, code, scale, _ in accepted.entries}
         right = {code: scales.get(code, scale) for code, scale in had.items()}
         name, offset = accepted.transaction_id, accepted.offset
@@ -203,9 +204,9 @@ class Verdicts:
 
 def _outcome_of(decided: Decided) -> str:
     match decided:
-        case AcceptedTransaction():
+        case PostedTransaction():
             return ACCEPTED
-        case RefusedRecord():
+        case Refusal():
             return decided.code
         case Void():
             return VOID

@@ -1,6 +1,7 @@
 """CPU time of the whole system by part."""
 
 import os
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -16,44 +17,38 @@ class CpuClock:
     """Reads CPU seconds of the stack's processes, and of `others`, pids by name."""
 
     def __init__(self, record: Record, others: Mapping[str, int]) -> None:
-        self._readers: dict[str, list[Callable[[], float]]] = {}
-        self._processes: list[tuple[str, psutil.Process]] = []
+        self._processes: list[tuple[str, psutil.Process, Callable[[psutil.Process], float]]] = []
         for part in record.parts:
             process = parts.process_of(part)
             if process is not None and part.name in SERVICES:
-                self._add(SERVICES[part.name], of_tree, process)
+                self._processes.append((SERVICES[part.name], process, of_tree))
         for part in record.workers:
             process = parts.process_of(part)
             if process is not None:
-                self._add("supervisor", of_one, process)
+                self._processes.append(("supervisor", process, of_one))
                 for child in process.children():
-                    self._add(application_of(child), of_tree, child)
-        for name, pid in others.items():
-            self._add(name, of_one, psutil.Process(pid))
-        self._add("observer", of_one, psutil.Process(os.getpid()))
-
-    def _add(
-        self, name: str, read: Callable[[psutil.Process], float], process: psutil.Process
-    ) -> None:
-        self._readers.setdefault(name, []).append(lambda: read(process))
-        self._processes.append((name, process))
+                    self._processes.append((application_of(child), child, of_tree))
+        for name, pid in {**others, "observer": os.getpid()}.items():
+            self._processes.append((name, psutil.Process(pid), of_one))
 
     def memory(self) -> dict[str, int]:
         """Resident MiB of the worker's processes, by part."""
-        found: dict[str, int] = {}
-        for name, process in self._processes:
+        found = Counter[str]()
+        for name, process, _ in self._processes:
             if name in ("stream", "posting"):
                 with suppress(psutil.NoSuchProcess):
-                    found[name] = found.get(name, 0) + process.memory_info().rss // 2**20
+                    found[name] += process.memory_info().rss // 2**20
         return found
 
     def ended(self) -> list[str]:
         """The names of parts with a process that has exited: their time is unknown."""
-        return [name for name, process in self._processes if not process.is_running()]
+        return [name for name, process, _ in self._processes if not process.is_running()]
 
     def read(self) -> dict[str, float]:
         """Seconds by part since its processes began; `machine`: of all cores."""
-        found = {name: sum(each() for each in readers) for name, readers in self._readers.items()}
+        found: dict[str, float] = defaultdict(float)
+        for name, process, seconds in self._processes:
+            found[name] += seconds(process)
         return found | {"machine": busy()}
 
 
@@ -63,20 +58,24 @@ def application_of(worker_child: psutil.Process) -> str:
     return words[words.index("agents") + 1] if "agents" in words else "supervisor"
 
 
-def of_one(process: psutil.Process) -> float:
-    """User and system seconds of a process; 0 if it has exited."""
+def of_one(process: psutil.Process, *, ended: bool = False) -> float:
+    """User and system seconds of a process; 0 if it has exited.
+
+    With `ended` also those of its children that have exited.
+    """
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
         return 0.0
-    return float(times.user + times.system)
+    children = times.children_user + times.children_system if ended else 0
+    return float(times.user + times.system + children)
 
 
 def of_tree(process: psutil.Process) -> float:
     """Seconds of a process and all its descendants, including those that have exited."""
     tree = _tree(process)
     while True:
-        spent = sum(map(_with_ended, tree))
+        spent = sum(of_one(each, ended=True) for each in tree)
         # A process that exits meanwhile may be counted in neither its own time nor its parent's.
         before, tree = tree, _tree(process)
         if tree == before:
@@ -88,14 +87,6 @@ def _tree(process: psutil.Process) -> list[psutil.Process]:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
-
-
-def _with_ended(process: psutil.Process) -> float:
-    try:
-        times = process.cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 def busy() -> float:

@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from ledger.bench import child
 from ledger.domain import avro
 from ledger.domain.run import Content, Decision, Watermark
-from ledger.gl.journal import PostingRun
-from ledger.gl.postgresql import PostgresJournal
+from ledger.gl.databases import open_journal
+from ledger.gl.journal import Journal, PostingRun
 from ledger.streaming.registry import HEADER
 
 WORKER_FETCH_BYTES = 4 * 1024 * 1024
@@ -26,7 +26,7 @@ SCALE = 2
 class Floor:
     """Posts the transactions of a topic."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, topic: str, journal: PostgresJournal) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, topic: str, journal: Journal) -> None:
         self._consumer, self._topic, self._journal = consumer, topic, journal
         self._marks: dict[int, Watermark] = {}
         self._posting: asyncio.Task[None] | None = None
@@ -104,7 +104,7 @@ def unchecked_content(records: Sequence[ConsumerRecord]) -> Content:
 async def main() -> None:
     """Serve orders until there are no more."""
     given = child.parameters()
-    journal = PostgresJournal(given["database_url"])
+    journal = open_journal(given["database_url"])
     journal.watermark(0)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=given["bootstrap_servers"], group_id="bench-floor",
@@ -120,5 +120,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    uvloop.run(main())

@@ -17,12 +17,12 @@ from ledger.bench.run import (
     Check,
     Report,
     Wanted,
-    chunks,
     cpu_of_system,
     full_speed_phase,
     machine,
     require_clean,
 )
+from ledger.domain.portions import portions
 from ledger.settings import Settings
 from ledger.stack import stack
 from ledger.stack.record import Record
@@ -138,7 +138,8 @@ async def _turn(
 
 
 def _to_fill(case: Case) -> Iterator[int]:
-    return chunks((case.accounts if case.filled else case.entries) // 2, FILL_PHASE)
+    count = (case.accounts if case.filled else case.entries) // 2
+    return map(len, portions(range(count), count=FILL_PHASE))
 
 
 def _medians(case: Case, rows: Sequence[Row]) -> Row:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 
 from ledger.bench.child import Row
-from ledger.bench.run import Bench, Check, Report, Wanted, chunks, machine, require_clean
+from ledger.bench.run import Bench, Check, Report, Wanted, machine, require_clean
+from ledger.domain.portions import portions
 from ledger.errors import StackError
 from ledger.settings import Settings
 from ledger.stack import files, stack
@@ -50,8 +51,8 @@ def measure_recovery(record: Record, accounts: int, check: Check, report: Report
 async def _fill(record: Record, settings: Settings, accounts: int) -> float:
     async with Bench(record, settings, Wanted(accounts=accounts)) as bench:
         began = time.monotonic()
-        for count in chunks(accounts // 2, FILL_CHUNK):
-            await bench.phase(count, None, fill=True)
+        for part in portions(range(accounts // 2), count=FILL_CHUNK):
+            await bench.phase(len(part), None, fill=True)
         return time.monotonic() - began
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import platform
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -177,13 +177,6 @@ async def _flow(
         }  # fmt: skip
 
 
-def chunks(total: int, size: int) -> Iterator[int]:
-    """Counts of at most `size` that add up to `total`."""
-    while total:
-        yield min(total, size)
-        total -= min(total, size)
-
-
 def machine() -> Row:
     """The machine of the measurement."""
     return {
@@ -192,11 +185,6 @@ def machine() -> Row:
         "system": platform.platform(),
         "python": platform.python_version(),
     }
-
-
-def per_transaction(phase: Phase) -> dict[str, float]:
-    """Microseconds of CPU time by part."""
-    return {name: round(1e6 * spent / phase.count, 1) for name, spent in phase.cpu.items()}
 
 
 class Bench(AsyncResource):
@@ -266,7 +254,9 @@ class Bench(AsyncResource):
         """Speed, cost, latency and work of a phase."""
         return {
             "throughput": round(phase.count / phase.seconds, 1),
-            "cpu_us_per_transaction": per_transaction(phase),
+            "cpu_us_per_transaction": {
+                name: round(1e6 * spent / phase.count, 1) for name, spent in phase.cpu.items()
+            },
             "memory_mib": phase.memory,
             "latency_ms": self._watch.latencies(phase.samples, self._before),
             "work": self.work(phase),

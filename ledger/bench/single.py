@@ -18,8 +18,8 @@ from ledger.domain.memory import AcceptedId, Memory
 from ledger.domain.policy import Policy
 from ledger.domain.reference import Reference
 from ledger.domain.run import Watermark
+from ledger.gl.databases import open_journal
 from ledger.gl.journal import PostingRun
-from ledger.gl.postgresql import PostgresJournal
 from ledger.streaming.registry import HEADER
 
 
@@ -28,7 +28,7 @@ class Single:
 
     def __init__(self, given: child.Row) -> None:
         self._given, self._shards = given, int(given["shards"])
-        self._journal = PostgresJournal(given["database_url"])
+        self._journal = open_journal(given["database_url"])
         self._marks: dict[int, Watermark] = {}
         self._seen: dict[str, AcceptedId] = {}
         self._reversals: dict[str, int] = {}

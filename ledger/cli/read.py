@@ -24,7 +24,7 @@ from ledger.cli.output import (
 
 if TYPE_CHECKING:
     from ledger.cli.completeness import CompletenessReport
-    from ledger.gl.journal import BalanceRow
+    from ledger.gl.books import BalanceRow
     from ledger.settings import Settings
 
 Row = dict[str, Any]

@@ -21,7 +21,7 @@ from ledger.cli.output import (
 
 if TYPE_CHECKING:
     from ledger.domain.run import Watermark
-    from ledger.gl.journal import JournalFinding
+    from ledger.gl.rows import JournalFinding
     from ledger.settings import Settings
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ledger.client.voids import Unposted, Voids
-    from ledger.gl.journal import PostedVoid
+    from ledger.gl.rows import PostedVoid
     from ledger.settings import Settings
 
 COLUMNS = {"shard": "right", "offset": "right", "transaction": "left", "why": "prose"}

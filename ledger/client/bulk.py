@@ -12,7 +12,7 @@ from ledger.client.past import Past, already_in_ledger, with_time_of
 from ledger.client.publisher import Publisher
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft
-from ledger.gl.journal import Accepted
+from ledger.gl.books import Accepted
 
 CHUNK_BYTES = 256 * 1024
 _BOM = b"\xef\xbb\xbf"

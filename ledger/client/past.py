@@ -21,7 +21,7 @@ from ledger.domain.refusal import Reason, Refused
 from ledger.domain.run import Watermark
 from ledger.domain.transaction import Draft, ordering_key
 from ledger.errors import LedgerError
-from ledger.gl.journal import Accepted
+from ledger.gl.books import Accepted
 from ledger.settings import Settings
 from ledger.streaming.reference import policy_of
 

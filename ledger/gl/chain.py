@@ -4,19 +4,65 @@ Memory is bounded by the transactions of one run.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import islice
 from operator import attrgetter
 
+from ledger.domain.money import MAX_SCALE
 from ledger.domain.run import Content, Watermark, chain_digest
 from ledger.gl.books import Books
 from ledger.gl.posting import TRANSACTION_COLUMNS, posted_transactions
 from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedVoid, RowKey
-from ledger.gl.scales import Scales
 
 _MORE = 1_000
 """How many transactions are read beyond those accepted: a forged end must not fill the memory."""
+_TRIES = 20
+"""Runs whose digests are tried with other decimals; each costs many digests."""
+
+
+class Scales:
+    """Decimals by currency as the digests have them, if table `currencies` was changed.
+
+    What is found out from one run counts for all runs after it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+        self._tries = _TRIES
+
+    def right(self, transactions: Iterable[PostedTransaction]) -> Iterable[PostedTransaction]:
+        """`transactions` with the decimals that were found out."""
+        return _with(transactions, self._known) if self._known else transactions
+
+    def changed(
+        self,
+        transactions: list[PostedTransaction],
+        fits: Callable[[Iterable[PostedTransaction]], bool],
+    ) -> tuple[str, int, int] | None:
+        """A currency, the decimals that its row has, and those with which the digest `fits`."""
+        if self._tries <= 0:
+            return None
+        self._tries -= 1
+        scales = {entry[1]: entry[2] for each in transactions for entry in each.entries}
+        for code, had in scales.items():
+            for scale in range(MAX_SCALE + 1):
+                if fits(_with(transactions, self._known | {code: scale})):
+                    self._known[code] = scale
+                    return code, had, scale
+        return None
+
+
+def _with(
+    transactions: Iterable[PostedTransaction], scales: dict[str, int]
+) -> Iterator[PostedTransaction]:
+    for each in transactions:
+        yield each._replace(
+            entries=[
+                (account, code, scales.get(code, scale), amount)
+                for account, code, scale, amount in each.entries
+            ]
+        )
 
 
 def verify_chain(
@@ -54,7 +100,7 @@ def verify_chain(
         if not linked:
             findings.append(_unlinked(run, tail))
         findings += _check_content(books, run, scales, voided)
-        tail = Watermark(run.decisions_offset + 1, run.end, run.digest, run.recorded_until)
+        tail = run.after
         before = tail if linked else before
         findings += _check_head(shard, tail, published.pop(tail.decisions_offset, set()))
     findings += [*_check_end(shard, tail, last), *_check_rest(books, shard, last)]

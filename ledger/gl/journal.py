@@ -1,35 +1,13 @@
-"""Posting to a general ledger in any database; and the names that its users need."""
+"""Posting to a general ledger in any database."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Content, Decision, Stripe, Voided, Watermark
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
-from ledger.gl.books import Accepted, BalanceRow, BalanceSnapshot, Books, Snapshot, TimeAxis
-from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedVoid, RowKey
-
-__all__ = [
-    "Accepted",
-    "BalanceRow",
-    "BalanceSnapshot",
-    "Books",
-    "Journal",
-    "JournalFinding",
-    "JournalUnavailable",
-    "NotPostable",
-    "PostedRun",
-    "PostedTransaction",
-    "PostedVoid",
-    "Posting",
-    "PostingRun",
-    "Prepared",
-    "RowKey",
-    "Snapshot",
-    "Superseded",
-    "TimeAxis",
-]
+from ledger.gl.books import Books
 
 
 class JournalUnavailable(Unavailable):
@@ -42,6 +20,16 @@ class NotPostable(InvariantBroken):
 
 class Superseded(LedgerError):
     """Another writer has posted to the shard: its watermark is not the one that was expected."""
+
+    @classmethod
+    def of(cls, posting: "Posting") -> Self:
+        """A posting that does not follow the shard's watermark."""
+        before = posting.before
+        return cls(
+            f"Shard {posting.shard} is not posted up to decision offset {before.decisions_offset}, "
+            f"end {before.end}, as this writer believed: another one has posted since. Nothing was "
+            "posted. Read the watermark and go on from there, or give the shard up."
+        )
 
 
 @dataclass(frozen=True, slots=True)

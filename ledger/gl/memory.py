@@ -66,13 +66,9 @@ class MemoryJournal(Journal):
     def post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
         scales = scales_together(prepared)
         with self._lock:
-            for shard, before, _ in (each.posting for each in prepared):
-                if (known := self._shards[shard].watermark) != before:
-                    raise Superseded(
-                        f"Shard {shard} is posted up to {known.end}, not {before.end}: another "
-                        "writer has posted since. Nothing was posted. Read the watermark and go on "
-                        "from there, or give the shard up."
-                    )
+            for posting in (each.posting for each in prepared):
+                if self._shards[posting.shard].watermark != posting.before:
+                    raise Superseded.of(posting)
             for code, scale in scales.items():
                 same_scale(code, scale, self._scales.get(code, scale))
             # From here on nothing fails: all of it is posted, or none.
@@ -215,20 +211,19 @@ def _shard_orphans(
 ) -> Iterator[JournalFinding]:
     """Of one shard. In memory an entry is never without its transaction, and has no number."""
     mark = state.watermark
-    ends = {Watermark(run.decisions_offset + 1, run.end, run.digest, run.recorded_until)
-            for run in state.runs}  # fmt: skip
-    if shard in posted.marks and mark not in ends:
+    if shard in posted.marks and mark not in [run.after for run in state.runs]:
         yield orphans.no_run_ends_at(shard, mark)
-    for run in state.runs:
-        if posted.is_outside("runs", shard, run.decisions_offset):
-            yield posted.orphan(run.key, shard)
-    for each in state.transactions:
-        if posted.is_outside("transactions", shard, each.offset):
-            for table in ("transactions", "entries"):
-                yield posted.orphan(RowKey.of(table, shard=shard, log_offset=each.offset), shard)
-    for stripe, totals in state.stripes.items():
-        if posted.is_outside("stripes", shard, totals.offset):
-            yield posted.orphan(RowKey.of("stripes", **stripe._asdict(), shard=shard), shard)
+    rows = [(run.key, run.decisions_offset) for run in state.runs]
+    rows += [
+        (RowKey.of(table, shard=shard, log_offset=each.offset), each.offset)
+        for each in state.transactions
+        for table in ("transactions", "entries")
+    ]
+    rows += [(RowKey.of("stripes", **stripe._asdict(), shard=shard), totals.offset)
+             for stripe, totals in state.stripes.items()]  # fmt: skip
+    for row, position in rows:
+        if posted.is_outside(row.table, shard, position):
+            yield posted.orphan(row, shard)
 
 
 def _merge(sums: dict[Stripe, Totals], stripes: Mapping[Stripe, Totals]) -> None:

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    Select,
     Table,
     and_,
     func,
@@ -22,8 +21,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from ledger.gl import orphans, reads
+from ledger.gl import orphans
 from ledger.gl.orphans import NAMED_ROWS, RECENT_RUNS, PostedPositions, RunCount, limited, recent
+from ledger.gl.reads import read_watermarks
 from ledger.gl.rows import JournalFinding, RowKey
 from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions, voids
 
@@ -33,13 +33,13 @@ _EARLIEST = 946_684_800_000_000
 
 
 def find_orphans(
-    connection: Connection, count: int, *, whole: bool, rules: Iterable[JournalFinding] = ()
+    connection: Connection, count: int, *, whole: bool, rules: Iterable[JournalFinding]
 ) -> list[JournalFinding]:
     """As `Books.orphans`; the connection must be in a repeatable read.
 
     `rules`: findings on the database's own rules, read only if `whole`.
     """
-    posted = PostedPositions(count, reads.read_watermarks(connection))
+    posted = PostedPositions(count, read_watermarks(connection))
     parts: list[Iterable[JournalFinding]] = [
         posted.shards_beyond(),
         _at_no_end(connection, posted),
@@ -165,41 +165,22 @@ def _stripes(connection: Connection, posted: PostedPositions) -> Iterator[Journa
 
 
 def _misnumbered(connection: Connection) -> Iterator[JournalFinding]:
-    by_transaction = _numbers().subquery()
-    numbered = by_transaction.c
-    query: Select[Any] = (
-        select(*numbered, transactions.c.shard)
-        .outerjoin_from(
-            by_transaction,
-            transactions,
-            and_(
-                transactions.c.shard == numbered.shard,
-                transactions.c.log_offset == numbered.log_offset,
-            ),
-        )
-        .where(
-            or_(
-                transactions.c.shard.is_(None),
-                numbered.first_entry != 0,
-                numbered.last_entry != numbered.entry_count - 1,
-            )
-        )
+    key = (entries.c.shard, entries.c.log_offset)
+    count, first, last = func.count(), func.min(entries.c.entry), func.max(entries.c.entry)
+    known = func.count(transactions.c.shard)
+    theirs = and_(transactions.c.shard == key[0], transactions.c.log_offset == key[1])
+    query = (
+        select(*key, count, first, last, known)
+        .outerjoin_from(entries, transactions, theirs)
+        .group_by(*key)
+        .having(or_(known == 0, first != 0, last != count - 1))
         .limit(NAMED_ROWS + 1)
     )
-    for shard, offset, count, first, last, known in connection.execute(query):
+    for shard, offset, entry_count, first_entry, last_entry, there in connection.execute(query):
         yield orphans.misnumbered(
-            shard, offset, count=count, first=first, last=last, transaction=known is not None
-        )
-
-
-def _numbers() -> Select[Any]:
-    key = (entries.c.shard, entries.c.log_offset)
-    return select(
-        *key,
-        func.count().label("entry_count"),
-        func.min(entries.c.entry).label("first_entry"),
-        func.max(entries.c.entry).label("last_entry"),
-    ).group_by(*key)
+            shard, offset, count=entry_count, first=first_entry, last=last_entry,
+            transaction=there > 0,
+        )  # fmt: skip
 
 
 def _misdated(connection: Connection) -> Iterator[JournalFinding]:

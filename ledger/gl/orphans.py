@@ -75,14 +75,13 @@ def misnumbered(
     shard: int, offset: int, *, count: int, first: int, last: int, transaction: bool
 ) -> JournalFinding:
     """Entries at a posted position that have no transaction, or not the numbers from 0 on."""
-    row = RowKey.of("entries", shard=shard, log_offset=offset)
-    if not transaction:
-        return JournalFinding.about(row, f"{row}: {count} entries of no transaction. {_FORGED}")
-    return JournalFinding.about(
-        row,
-        f"{row}: {count} entries are numbered from {first} to {last}; a transaction's are numbered "
-        f"from 0 to {count - 1}. One was added, removed or renumbered.",
-    )
+    what = f": {count} entries of no transaction. {_FORGED}"
+    if transaction:
+        what = (
+            f": {count} entries are numbered from {first} to {last}; a transaction's are numbered "
+            f"from 0 to {count - 1}. One was added, removed or renumbered."
+        )
+    return _about("entries", what, shard=shard, log_offset=offset)
 
 
 def recent(runs: Sequence[RunCount]) -> list[RunCount]:
@@ -93,48 +92,45 @@ def recent(runs: Sequence[RunCount]) -> list[RunCount]:
 
 def miscounted(shard: int, run: RunCount, present: int) -> JournalFinding:
     """A run that does not have as many transactions as it accepted."""
-    row = RowKey.of("runs", shard=shard, decisions_offset=run.decisions_offset)
-    return JournalFinding.about(
-        row,
-        f"{row} accepted {run.accepted} transactions, and the journal has {present} at its "
-        f"positions {run.start} to {run.end - 1}: some were added or removed. `faust-ledger "
-        "reconcile --full` names them.",
+    what = (
+        f" accepted {run.accepted} transactions, and the journal has {present} at its positions "
+        f"{run.start} to {run.end - 1}: some were added or removed. `faust-ledger "
+        "reconcile --full` names them."
     )
+    return _about("runs", what, shard=shard, decisions_offset=run.decisions_offset)
 
 
 def no_run_ends_at(shard: int, mark: Watermark) -> JournalFinding:
     """A shard whose row is at the end of no run."""
-    row = RowKey.of("shards", shard=shard)
-    return JournalFinding.about(
-        row,
-        f"{row} is recorded as posted up to decision offset {mark.decisions_offset} and position "
+    what = (
+        f" is recorded as posted up to decision offset {mark.decisions_offset} and position "
         f"{mark.end}, digest {mark.digest.hex()[:16]}…; no run of the journal ends so. Runs were "
-        "removed or changed, or the shard's row was.",
+        "removed or changed, or the shard's row was."
     )
+    return _about("shards", what, shard=shard)
 
 
 def unused_currency(code: str) -> JournalFinding:
     """A currency without a stripe."""
-    row = RowKey.of("currencies", code=code)
-    return JournalFinding.about(
-        row, f"{row} is used by no stripe. The posting service adds one with its use."
-    )
+    what = " is used by no stripe. The posting service adds one with its use."
+    return _about("currencies", what, code=code)
 
 
 def missing_currency(code: str) -> JournalFinding:
     """A currency that stripes have, without a row."""
-    row = RowKey.of("currencies", code=code)
-    return JournalFinding.about(
-        row, f"{row} is missing; stripes have it. Its row was removed or renamed."
-    )
+    what = " is missing; stripes have it. Its row was removed or renamed."
+    return _about("currencies", what, code=code)
 
 
 def misdated(shard: int, decisions_offset: int) -> JournalFinding:
     """A run posted at a time that cannot be."""
-    row = RowKey.of("runs", shard=shard, decisions_offset=decisions_offset)
-    return JournalFinding.about(
-        row, f"{row}: posted_at lies in the future, or before the year 2000. It was changed."
-    )
+    what = ": posted_at lies in the future, or before the year 2000. It was changed."
+    return _about("runs", what, shard=shard, decisions_offset=decisions_offset)
+
+
+def _about(table: str, what: str, **key: int | str) -> JournalFinding:
+    row = RowKey.of(table, **key)
+    return JournalFinding.about(row, f"{row}{what}")
 
 
 def limited(found: Iterable[JournalFinding]) -> Iterator[JournalFinding]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 from ledger.domain.balance import NOTHING, Totals
-from ledger.domain.run import Content, RunHead, Stripe, Voided
+from ledger.domain.run import Content, RunHead, Stripe, Voided, Watermark
 from ledger.domain.transaction import shown_time
 
 
@@ -126,6 +126,11 @@ class PostedRun(NamedTuple):
     def head(self) -> RunHead:
         """What the digest covers besides content and outcomes."""
         return RunHead(*(getattr(self, name) for name in RunHead._fields))
+
+    @property
+    def after(self) -> Watermark:
+        """The position at its end."""
+        return Watermark(self.decisions_offset + 1, self.end, self.digest, self.recorded_until)
 
     @property
     def key(self) -> "RowKey":

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl.books import LOWEST_OFFSET, Books
-from ledger.gl.chain import verify_chain
+from ledger.gl.chain import Scales, verify_chain
 from ledger.gl.rows import JournalFinding, PostedRun, PostedVoid, RowKey
-from ledger.gl.scales import Scales
 from ledger.gl.sums import CurrencySums, DoubleEntry, double_entry, stripes_against_entries
 
 

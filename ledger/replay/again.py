@@ -56,6 +56,7 @@ class RecordOutcome(NamedTuple):
         return self.code == other.code and self.content == other.content
 
 
+OutcomesByOffset = dict[int, RecordOutcome]
 _NO_OUTCOME = RecordOutcome("nothing")
 _FIELDS = PostedTransaction._fields[2:]
 
@@ -145,23 +146,21 @@ class DecisionReplay:
         ]  # fmt: skip
         was = outcomes_of(run.content, run.outcomes)
         now = self._decided(run, received, self._reference.today)
-        offsets = [
-            offset
-            for offset in sorted(was.keys() | now.keys())
-            if not was[offset].is_same_as(now[offset])
-        ]
-        if not offsets:
+        pairs = {at: (was.get(at, _NO_OUTCOME), now.get(at, _NO_OUTCOME))
+                 for at in sorted(was.keys() | now.keys())}  # fmt: skip
+        changed = {at: pair for at, pair in pairs.items() if not pair[0].is_same_as(pair[1])}
+        if not changed:
             return []
         then = self._decided(run, received, self._reference.as_of(run.decision.reference_offset))
-        return [self._changed(at, was[at], now[at], then[at]) for at in offsets]
+        return [self._changed(at, *pair, then.get(at, _NO_OUTCOME)) for at, pair in changed.items()]
 
     def _decided(
         self, run: ValidRun, received: Sequence[Received], reference: Reference
-    ) -> "OutcomesByOffset":
+    ) -> OutcomesByOffset:
         mark, end = run.before, run.after.end
         memory = self._ids.memory(voidable=voidable(run.voided, reference.leaves.get(self._shard)))
         policy = policy_or_first(reference, self._settings)
-        found = OutcomesByOffset()
+        found: OutcomesByOffset = {}
         while mark.end < end:
             decided = decide(
                 (each for each in received if each.offset >= mark.end),
@@ -194,16 +193,9 @@ class DecisionReplay:
         self._ids.close()
 
 
-class OutcomesByOffset(dict[int, RecordOutcome]):
-    """The decisions about records; about an offset without one, `nothing`."""
-
-    def __missing__(self, offset: int) -> RecordOutcome:
-        return RecordOutcome("nothing")
-
-
 def outcomes_of(content: Content, outcomes: Outcomes) -> OutcomesByOffset:
     """The decisions of a run."""
-    found = OutcomesByOffset()
+    found: OutcomesByOffset = {}
     for each in posted_transactions(0, content):
         found[each.offset] = RecordOutcome(ACCEPTED, each.transaction_id, content=each[2:])
     for offset in outcomes.duplicates:

@@ -1,6 +1,6 @@
 """A shadow ledger against the live one: by run, by transaction, by stripe."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import takewhile
@@ -93,68 +93,50 @@ class ShardComparison:
     def compare(self, start: Watermark, end: Watermark) -> None:
         """Add differences to `found`; what is posted meanwhile is not compared."""
         posted = self._live.watermark(self._shard)
-        self._compare_runs(start, end, posted)
-        self._compare_voids(start, end, posted)
-        self._compare_transactions(start, end, posted)
+        until = min(end.decisions_offset, posted.decisions_offset)
+        self._compare_runs(start.decisions_offset, until)
+        self._compare_voids(start.decisions_offset, until)
+        self._compare_transactions(start.end, end.end, posted.end)
         if posted.end >= end.end:
             self._compare_stripes(end, posted)
 
-    def _compare_runs(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
-        until = min(end.decisions_offset, posted.decisions_offset)
+    def _compare_runs(self, start: int, until: int) -> None:
         runs = (
-            takewhile(
-                lambda run: run.decisions_offset < until,
-                journal.runs(self._shard, start.decisions_offset),
-            )
+            takewhile(lambda run: run.decisions_offset < until, journal.runs(self._shard, start))
             for journal in (self._live, self._shadow)
         )
         for live, shadow in merged(attrgetter("decisions_offset"), *runs):
             if live != shadow:
                 self._add("run", live, shadow, fields_as_json)
 
-    def _compare_voids(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
-        until = min(end.decisions_offset, posted.decisions_offset)
-        ours, theirs = (
-            {
-                each.offset: each
-                for each in journal.voids(self._shard)
-                if start.decisions_offset <= each.decisions_offset < until
-            }
+    def _compare_voids(self, start: int, until: int) -> None:
+        voids = (
+            (each for each in journal.voids(self._shard) if start <= each.decisions_offset < until)
             for journal in (self._live, self._shadow)
         )
-        for offset in sorted(ours.keys() | theirs.keys()):
-            live, shadow = ours.get(offset), theirs.get(offset)
-            if live and shadow:
-                # Whether it was posted before it was voided depends on timing alone.
-                shadow = shadow._replace(was_posted=live.was_posted)
-            if live != shadow:
-                self._add("void", live, shadow, fields_as_json)
+        for live, shadow in merged(attrgetter("offset"), *voids):
+            # Whether it was posted before it was voided depends on timing alone.
+            again = shadow._replace(was_posted=live.was_posted) if live and shadow else shadow
+            if live != again:
+                self._add("void", live, again, fields_as_json)
 
-    def _compare_transactions(self, start: Watermark, end: Watermark, posted: Watermark) -> None:
-        # A void transaction counts for nothing, whether it is left out or posted.
-        left_out = [{each.offset for each in journal.voids(self._shard)}
-                    for journal in (self._live, self._shadow)]  # fmt: skip
+    def _compare_transactions(self, start: int, end: int, posted: int) -> None:
+        ours, theirs = ({each.offset for each in journal.voids(self._shard)}
+                        for journal in (self._live, self._shadow))  # fmt: skip
         both = (
-            journal.transactions(self._shard, start.end, end.end)
-            for journal in (self._live, self._shadow)
+            journal.transactions(self._shard, start, end) for journal in (self._live, self._shadow)
         )
         for live, shadow in merged(attrgetter("offset"), *both):
+            offset = (live or shadow).offset  # type: ignore[union-attr]
             if live == shadow:
                 self._found.same += 1
-            elif self._is_left_out(live, shadow, left_out):
+            elif (not live and offset in ours) or (not shadow and offset in theirs):
+                # A void transaction counts for nothing, whether it is left out or posted.
                 continue
-            elif (live or shadow).offset < posted.end:  # type: ignore[union-attr]
+            elif offset < posted:
                 self._add("transaction", live, shadow, _fields)
             elif live is None:
                 self._found.not_posted += 1
-
-    @staticmethod
-    def _is_left_out(
-        live: PostedTransaction | None, shadow: PostedTransaction | None, voids: Sequence[set[int]]
-    ) -> bool:
-        there = live or shadow
-        lacks = [void for side, void in zip((live, shadow), voids, strict=True) if side is None]
-        return there is not None and bool(lacks) and there.offset in lacks[0]
 
     def _add(
         self, what: str, live: T | None, shadow: T | None, fields: Callable[[T], dict[str, Any]]

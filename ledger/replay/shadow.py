@@ -12,8 +12,8 @@ from ledger.domain.run import Stripe, Voided, Watermark
 from ledger.domain.valid_run import ValidRun
 from ledger.errors import LedgerError
 from ledger.gl.journal import NotPostable, PostingRun
-from ledger.gl.opening import Opening
 from ledger.gl.postgresql import PostgresJournal
+from ledger.gl.postgresql.posting import Opening
 from ledger.gl.rows import PostedVoid
 from ledger.replay.again import ChangedDecision, DecisionReplay
 from ledger.streaming.decisions import valid_runs, voids_ahead

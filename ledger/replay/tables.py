@@ -1,7 +1,6 @@
 """`faust-ledger rebuild tables`: removes a worker's RocksDB tables, to be rebuilt from Kafka."""
 
 import fcntl
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -78,18 +77,14 @@ def _runs(settings: Settings, worker: str) -> bool:
 
 def _is_open(path: Path) -> bool:
     """RocksDB holds a lock on this file as long as it has the store open."""
-    try:
-        lock = os.open(path / "LOCK", os.O_RDWR)
-    except FileNotFoundError:
+    if not (path / "LOCK").exists():
         return False
-    try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(lock)
+    with (path / "LOCK").open("r+b") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 async def lacking(settings: Settings, tables: Iterable[Table], *, from_log: bool) -> list[Lacking]:

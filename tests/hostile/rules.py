@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.audit import rules
-from ledger.audit.chain import AcceptedTransaction
 from ledger.audit.ids import Ids
 from ledger.audit.judge import ACCEPTED, DUPLICATE, Judge
 from ledger.audit.log_records import LogRecord
 from ledger.audit.reference import ReferenceAt
+from ledger.gl.rows import PostedTransaction
 from tests.reference_topic import founded
 
 __all__ = ["ACCEPTED", "DUPLICATE", "FIELDS", "SCALES", "Rules", "Shard"]
@@ -155,13 +155,13 @@ class Shard:
     def _accept(self, draft: dict[str, Any], now: int) -> None:
         legs = rules.signed_entries(draft, self._known.scales, {})
         assert isinstance(legs, list)
-        accepted = AcceptedTransaction(
-            len(self.accepted), draft["transaction_id"], draft["kind"], draft["description"],
+        accepted = PostedTransaction(
+            self.number, len(self.accepted), draft["transaction_id"], draft["kind"], draft["description"],
             draft["effective_at"], now, draft["created_at"], draft["ordering_key"] or "",
             draft["reverses"] or "", "",
             [(account, code, self._known.scales[code], minor) for account, code, minor in legs],
         )  # fmt: skip
-        self._ids.accept(self.number, accepted, draft)
+        self._ids.accept(accepted, draft)
         self._judge.accept(accepted)
         self.accepted[draft["transaction_id"]] = draft
 

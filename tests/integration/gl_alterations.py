@@ -11,7 +11,7 @@ from random import Random
 from sqlalchemy import Column, Connection, DateTime, Integer, LargeBinary, Numeric, Table, text
 from sqlalchemy.dialects import postgresql
 
-from ledger.gl.journal import RowKey
+from ledger.gl.rows import RowKey
 from ledger.gl.tables import Instant, Whole, metadata
 
 Values = Mapping[str, str | None]

@@ -13,7 +13,8 @@ import pytest
 from ledger.client.ends import nothing_before
 from ledger.client.past import Past
 from ledger.domain.partition import partition_of
-from ledger.gl.journal import Accepted, JournalUnavailable
+from ledger.gl.books import Accepted
+from ledger.gl.journal import JournalUnavailable
 from ledger.gl.postgresql import PostgresJournal
 from tests.waiting import PATIENCE
 

@@ -29,7 +29,7 @@ from ledger.client import (
 )
 from ledger.client.drafts import microseconds
 from ledger.domain.policy import MINUTE
-from ledger.gl.journal import TimeAxis
+from ledger.gl.books import TimeAxis
 from ledger.gl.postgresql import PostgresJournal
 from ledger.settings import Settings
 from tests import builders

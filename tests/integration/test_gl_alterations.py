@@ -23,8 +23,9 @@ from ledger.audit.fold import ShardFold, StatedPosition
 from ledger.audit.journal import JournalCheck, OrderedRows, orphan_break
 from ledger.domain.run import Outcomes, Watermark
 from ledger.gl.books import LOWEST_OFFSET
-from ledger.gl.journal import Journal, PostingRun, RowKey
+from ledger.gl.journal import Journal, PostingRun
 from ledger.gl.postgresql import PostgresBooks, PostgresJournal
+from ledger.gl.rows import RowKey
 from ledger.gl.verify import verify_journal
 from tests.integration.gl_alterations import Alteration, Generator
 from tests.integration.gl_runs import NOW, Chain, Leg, Made, made, void_of, without

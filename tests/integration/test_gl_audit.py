@@ -9,9 +9,10 @@ import pytest
 from ledger.domain.run import Watermark, chain_digest
 from ledger.gl.books import LOWEST_OFFSET
 from ledger.gl.chain import rebuilt, verify_chain
-from ledger.gl.journal import Journal, JournalFinding
+from ledger.gl.journal import Journal
 from ledger.gl.memory import MemoryJournal
 from ledger.gl.postgresql import PostgresJournal
+from ledger.gl.rows import JournalFinding
 from ledger.gl.sums import DoubleEntry, double_entry, stripes_against_entries
 from tests.integration.gl_runs import CASH, DEPOSIT, Chain, Leg, made, moved
 

@@ -11,18 +11,11 @@ from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.errors import InvariantBroken
-from ledger.gl.journal import (
-    Accepted,
-    BalanceRow,
-    Journal,
-    NotPostable,
-    PostedVoid,
-    Posting,
-    PostingRun,
-    Superseded,
-)
+from ledger.gl.books import Accepted, BalanceRow
+from ledger.gl.journal import Journal, NotPostable, Posting, PostingRun, Superseded
 from ledger.gl.memory import MemoryJournal
 from ledger.gl.postgresql import PostgresJournal
+from ledger.gl.rows import PostedVoid
 from ledger.gl.verify import verify_journal
 from tests.integration.gl_runs import (
     CASH,

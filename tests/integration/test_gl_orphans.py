@@ -8,11 +8,12 @@ from sqlalchemy import insert
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import NO_DIGEST, Stripe, Watermark
-from ledger.gl.journal import Journal, PostedRun, PostedTransaction, RowKey
+from ledger.gl.journal import Journal
 from ledger.gl.memory import MemoryJournal
 from ledger.gl.orphans import RunCount, recent
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.postgresql.migrate import upgrade
+from ledger.gl.rows import PostedRun, PostedTransaction, RowKey
 from ledger.gl.tables import (
     currencies,
     entries,

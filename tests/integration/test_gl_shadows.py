@@ -10,8 +10,8 @@ from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
 from ledger.errors import InvariantBroken, LedgerError
 from ledger.gl.journal import JournalUnavailable, PostingRun
-from ledger.gl.opening import Opening
 from ledger.gl.postgresql import PostgresJournal, shadows
+from ledger.gl.postgresql.posting import Opening
 from ledger.replay.compare import ComparisonResult, ShardComparison
 from tests.integration.gl_runs import CASH, DEPOSIT, Chain, moved, void_of, without
 

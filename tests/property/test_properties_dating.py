@@ -9,7 +9,7 @@ from ledger.domain.memory import Memory
 from ledger.domain.policy import DAY, Policy
 from ledger.domain.reference import Reference
 from ledger.domain.run import Watermark
-from ledger.gl.journal import Accepted
+from ledger.gl.books import Accepted
 from tests.builders import NOW, KeptMemory, draft, received
 
 POLICY = Policy()

@@ -19,7 +19,7 @@ from ledger.domain import avro
 from ledger.domain.balance import NOTHING, Totals
 from ledger.domain.balance import AccountStripes as AgentsHolding
 from ledger.domain.run import Stripe, Watermark
-from ledger.gl.journal import PostedRun
+from ledger.gl.rows import PostedRun
 
 CASH, DEPOSIT = Stripe("assets:cash", "CAD"), Stripe("liabilities:deposits:1", "CAD")
 ALL, NONE = {0: 10**9}, dict[int, int]()

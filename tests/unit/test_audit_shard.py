@@ -16,8 +16,9 @@ from ledger.domain import avro
 from ledger.domain.balance import Totals, totals_after
 from ledger.domain.run import Content, Decision, Outcomes, Stripe, Watermark
 from ledger.domain.transaction import Draft
-from ledger.gl.journal import PostedRun, PostedTransaction, PostingRun
+from ledger.gl.journal import PostingRun
 from ledger.gl.memory import MemoryJournal
+from ledger.gl.rows import PostedRun, PostedTransaction
 from tests.builders import (
     CASH,
     DEPOSIT,

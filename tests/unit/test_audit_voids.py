@@ -12,8 +12,8 @@ from ledger.audit.fold import ShardFold, StatedPosition
 from ledger.audit.ids import Ids
 from ledger.audit.journal import JournalCheck, OrderedRows
 from ledger.domain.run import Outcomes, Watermark
-from ledger.gl.journal import PostedVoid, RowKey
 from ledger.gl.memory import MemoryJournal
+from ledger.gl.rows import PostedVoid, RowKey
 from ledger.gl.verify import verify_journal
 from tests.integration.gl_runs import Chain, moved, void_of, without
 

@@ -25,7 +25,7 @@ from ledger.client.bulk import LineCounts
 from ledger.client.outcomes import Tally
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.domain.transaction import EARLIEST, LATEST
-from ledger.gl.journal import BalanceRow
+from ledger.gl.books import BalanceRow
 from ledger.terminal import plain, print_table
 
 BALANCE = ["account", "currency", "posted", "pending", "debits", "credits", "entries", "status"]

@@ -15,7 +15,7 @@ from ledger.client.appender import PublishFailed, Receipt
 from ledger.client.bulk import Feed, Splitter, first_without_time, lines_of
 from ledger.domain.policy import DAY
 from ledger.domain.refusal import Reason, Refused
-from ledger.gl.journal import Accepted
+from ledger.gl.books import Accepted
 
 NOW = 2_000_000_000_000_000
 OLD = NOW - 30 * DAY

@@ -12,7 +12,7 @@ from ledger.domain.decide import check_key
 from ledger.domain.policy import DAY, Policy
 from ledger.domain.run import Watermark
 from ledger.errors import LedgerError
-from ledger.gl.journal import PostedVoid
+from ledger.gl.rows import PostedVoid
 from ledger.settings import Settings
 from tests.builders import content_of, draft, id_in_shard, numbered, pair, settle
 

@@ -1,26 +1,51 @@
-"""Posting to a general ledger in PostgreSQL."""
+"""Reading a general ledger in PostgreSQL, and posting to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
+from sqlalchemy import Connection, Engine
 
 from ledger.domain.balance import Totals
-from ledger.domain.run import Stripe, Watermark
+from ledger.domain.run import Stripe
 from ledger.errors import LedgerError
-from ledger.gl import reads
 from ledger.gl.books import Snapshot
 from ledger.gl.journal import Journal, NotPostable, Posting, Prepared
-from ledger.gl.opening import Opening, write_opening
-from ledger.gl.postgresql import copying, refused
-from ledger.gl.postgresql.books import PostgresBooks
+from ledger.gl.postgresql import copying, rules
 from ledger.gl.postgresql.connection import DATABASE_LOCK_SECONDS, engine, faults_translated
-from ledger.gl.postgresql.posting import ADD_TO_STRIPES, END_ABANDONED, add_runs, move_shards
+from ledger.gl.postgresql.posting import (
+    END_ABANDONED,
+    Opening,
+    add_runs,
+    first_refused,
+    move_shards,
+    open_shard,
+)
 from ledger.gl.posting import follow, same_scale, scales_of, scales_together
+from ledger.gl.rows import JournalFinding
+from ledger.gl.sql_books import SqlBooks
 
+_READ_SECONDS = 1_800
+"""A statement of a report or an audit that takes longer is cancelled."""
 POST_SECONDS = 30
 """A statement of a posting that takes longer is cancelled, to be tried again."""
+
+
+class PostgresBooks(SqlBooks):
+    """`Books` over SQLAlchemy and psycopg; connects when first asked.
+
+    `url` as SQLAlchemy has it, `postgresql+psycopg://role:password@host:port/database`. Connects to
+    the server directly: a pooler that forbids startup options refuses its timeouts. `schema`: of a
+    shadow ledger (`ledger.gl.postgresql.shadows`), and of nothing else; None for the live one.
+    `read`: an engine to read with, instead of one of `url`.
+    """
+
+    def __init__(self, url: str, *, schema: str | None = None, read: Engine | None = None) -> None:
+        super().__init__(read or _read_engine(url, schema), faults_translated)
+
+    def broken_rules(self, connection: Connection) -> Iterable[JournalFinding]:
+        return rules.broken(connection)
 
 
 class PostgresJournal(PostgresBooks, Journal):
@@ -41,18 +66,10 @@ class PostgresJournal(PostgresBooks, Journal):
             settings={"enable_seqscan": "off"},
             isolation_level="AUTOCOMMIT",
         )
+        # Within the time of a posting: workers read watermarks every few seconds to notice a
+        # database that hangs.
+        self._marks = self._post
         self._scales: dict[str, int] = {}
-
-    # Watermarks are read on the connection that posts, and within the time of a posting: workers
-    # look at them every few seconds to notice a database that hangs.
-
-    def watermark(self, shard: int) -> Watermark:
-        with faults_translated(), self._post.connect() as connection:
-            return reads.read_watermark(connection, shard)
-
-    def watermarks(self) -> Mapping[int, Watermark]:
-        with faults_translated(), self._post.connect() as connection:
-            return reads.read_watermarks(connection)
 
     def prepare(self, posting: Posting) -> Prepared:
         shard, before, runs = posting
@@ -75,10 +92,8 @@ class PostgresJournal(PostgresBooks, Journal):
 
     def _refused(self, posting: Posting) -> str:
         """The transaction that is refused, to stand before a sentence; empty if not found."""
-        contents = [run.posted for run in posting.runs]
         with suppress(LedgerError), faults_translated(), self._driver() as driver:
-            found = refused.first_refused(driver, posting.shard, contents, ADD_TO_STRIPES)
-            return "" if found is None else f"{found.transaction_id!r} at offset {found.offset}: "
+            return first_refused(driver, posting)
         return ""
 
     def _post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
@@ -130,11 +145,23 @@ class PostgresJournal(PostgresBooks, Journal):
 
     def start_at(self, shard: int, start: Opening) -> None:
         """Have a shadow's shard begin at a watermark, as if all before it were posted."""
-        with faults_translated(), self._post.connect() as connection:
-            connection.execution_options(isolation_level="READ COMMITTED")
-            with connection.begin():
-                write_opening(connection, shard, start)
+        with faults_translated(), self._driver() as driver:
+            open_shard(driver, shard, start)
 
     def close(self) -> None:
         self._post.dispose()
         super().close()
+
+
+def _read_engine(url: str, schema: str | None) -> Engine:
+    return engine(
+        url,
+        seconds=_READ_SECONDS,
+        idle_seconds=_READ_SECONDS,
+        schema=schema,
+        pool_size=2,
+        max_overflow=8,
+        pool_pre_ping=True,
+        isolation_level="REPEATABLE READ",
+        execution_options={"postgresql_readonly": True},
+    )

@@ -1,13 +1,16 @@
 """The statements of a posting, sent in as few round trips as the driver's pipeline allows."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
 from ledger.domain.balance import Totals, totals_after
-from ledger.domain.run import Stripe, Watermark
+from ledger.domain.run import Content, Stripe, Watermark
+from ledger.errors import InvariantBroken
 from ledger.gl.journal import JournalUnavailable, Posting, PostingRun, Prepared, Superseded
+from ledger.gl.postgresql import copying
 from ledger.gl.posting import posted_run, same_scale
 from ledger.gl.rows import PostedVoid
 from ledger.gl.tables import to_datetime
@@ -50,7 +53,7 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 # Sums what was stored and not what was sent, so that reconciliation compares two countings.
 # Both ends are given so that the primary key is chosen even before the first ANALYZE.
-ADD_TO_STRIPES = """
+_ADD_TO_STRIPES = """
 INSERT INTO stripes AS known (account, currency, shard, debits, credits, entries, last_offset)
 SELECT account, currency, shard, coalesce(sum(amount) FILTER (WHERE side = 'D'), 0),
     coalesce(sum(amount) FILTER (WHERE side = 'C'), 0), count(*), max(log_offset)
@@ -68,6 +71,10 @@ INSERT INTO voids (shard, log_offset, void_offset, recorded_at, run_offset, deci
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (shard, log_offset) DO NOTHING
 """
+_INSERT_STRIPE = """
+INSERT INTO stripes (account, currency, shard, debits, credits, entries, last_offset)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
 _TAKE_BACK = """
 INSERT INTO stripes AS known (account, currency, shard, debits, credits, entries, last_offset)
 VALUES (%(account)s, %(currency)s, %(shard)s, 0, 0, 0, %(at)s)
@@ -76,6 +83,34 @@ SET debits = known.debits - %(debits)s, credits = known.credits - %(credits)s,
     entries = known.entries - %(entries)s, last_offset = greatest(known.last_offset, %(at)s)
 RETURNING account, currency, debits::text, credits::text, entries, last_offset
 """
+
+
+class Opening(NamedTuple):
+    """The beginning of a shadow's shard: `totals` of every stripe at `watermark`.
+
+    `scales`: decimals by currency. `voids`: transactions that are left out of the totals, and
+    voided by a run after the watermark.
+    """
+
+    watermark: Watermark
+    totals: Mapping[Stripe, Totals]
+    scales: Mapping[str, int]
+    voids: Sequence[PostedVoid] = ()
+
+
+def open_shard(driver: psycopg.Connection[Any], shard: int, opening: Opening) -> None:
+    """Insert its rows. Raises InvariantBroken for a shard that has begun already."""
+    mark, totals, scales, left_out = opening
+    with driver.transaction(), driver.cursor() as cursor:
+        cursor.execute(_INSERT_SHARD, _move_arguments(shard, Watermark(), mark))
+        if cursor.rowcount != 1:
+            raise InvariantBroken(
+                f"Shard {shard} of this ledger has begun already; it cannot begin again."
+            )
+        cursor.execute(_INSERT_CURRENCIES, _codes(scales))
+        cursor.executemany(_INSERT_VOID, map(_void_row, left_out))
+        rows = ((*stripe, shard, *each) for stripe, each in totals.items())
+        cursor.executemany(_INSERT_STRIPE, rows)
 
 
 def move_shards(
@@ -87,28 +122,27 @@ def move_shards(
     """
     # In order of shard, so that two writers of the same ones cannot deadlock.
     moves = [
-        (each.posting.shard, each.posting.before, each.after, driver.cursor())
+        (each.posting, each.after, driver.cursor())
         for each in sorted(prepared, key=lambda each: each.posting.shard)
     ]
     known = driver.cursor()
     with driver.pipeline():
         driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-        for shard, before, after, moved in moves:
+        for (shard, before, _), after, moved in moves:
             statement = _INSERT_SHARD if before == Watermark() else _MOVE_SHARD
             moved.execute(statement, _move_arguments(shard, before, after))
         if scales:
-            codes = {"codes": list(scales), "scales": list(scales.values())}
-            driver.execute(_INSERT_CURRENCIES, codes)
-            known.execute(_SELECT_CURRENCIES, codes)
-    for shard, before, _, moved in moves:
+            driver.execute(_INSERT_CURRENCIES, _codes(scales))
+            known.execute(_SELECT_CURRENCIES, _codes(scales))
+    for posting, _, moved in moves:
         if moved.rowcount != 1:
-            raise Superseded(
-                f"Shard {shard} is not posted up to decision offset {before.decisions_offset}, end "
-                f"{before.end}, as this writer believed: another one has posted since. Nothing was "
-                "posted. Read the watermark and go on from there, or give the shard up."
-            )
+            raise Superseded.of(posting)
     for code, scale in known.fetchall() if scales else ():
         same_scale(code, scales[code], scale)
+
+
+def _codes(scales: Mapping[str, int]) -> dict[str, object]:
+    return {"codes": list(scales), "scales": list(scales.values())}
 
 
 def _move_arguments(shard: int, before: Watermark, after: Watermark) -> dict[str, object]:
@@ -140,7 +174,7 @@ def add_runs(
                 for at, voided in run.left_out:
                     driver.execute(_INSERT_VOID, _void_row(PostedVoid.of(shard, at, voided)))
             bounds = {"shard": shard, "start": runs[0].decision.start, "end": runs[-1].decision.end}
-            cursor.execute(ADD_TO_STRIPES, bounds, prepare=True)
+            cursor.execute(_ADD_TO_STRIPES, bounds, prepare=True)
         if not voiding:
             committed.execute("COMMIT")
     taken_back: dict[int, dict[Stripe, Totals]] = {}
@@ -171,8 +205,8 @@ def _take_back(
     found: dict[Stripe, Totals] = {}
     for voided in run.voided:
         content = voided.transaction
-        scales = {"codes": content.currencies, "scales": list(voided.scales)}
-        driver.execute(_INSERT_CURRENCIES, scales)
+        scales = dict(zip(content.currencies, voided.scales, strict=True))
+        driver.execute(_INSERT_CURRENCIES, _codes(scales))
         void = PostedVoid.of(shard, run.decisions_offset, voided)
         row = _void_row(void._replace(was_posted=True))
         was_posted = driver.execute(_INSERT_VOID, row).rowcount == 1
@@ -198,3 +232,38 @@ def _run_row(run: PostingRun) -> tuple[object, ...]:
     row = posted_run(run)
     recorded_until = to_datetime(row.recorded_until)
     return (*row[:7], recorded_until, *row[8:10], row.reference_digest or None)
+
+
+def first_refused(driver: psycopg.Connection[Any], posting: Posting) -> str:
+    """The first transaction that the database refuses, to stand before a sentence; empty if none.
+
+    A bisection, in a transaction that is rolled back: a dozen attempts for thousands.
+    """
+    contents = [run.posted for run in posting.runs]
+    offsets = [offset for content in contents for offset in content.offsets]
+    names = [name for content in contents for name in content.transaction_ids]
+
+    def refuses(count: int) -> bool:
+        first = set(offsets[:count])
+        return not _accepts(driver, posting.shard, [each.part(first) for each in contents])
+
+    driver.execute("BEGIN")
+    try:
+        at = bisect_left(range(1, len(offsets) + 1), True, key=refuses)
+    finally:
+        driver.execute("ROLLBACK")
+    return f"{names[at]!r} at offset {offsets[at]}: " if at < len(offsets) else ""
+
+
+def _accepts(driver: psycopg.Connection[Any], shard: int, contents: Sequence[Content]) -> bool:
+    offsets = [offset for content in contents for offset in content.offsets]
+    bounds = {"shard": shard, "start": offsets[0], "end": offsets[-1] + 1}
+    rows = copying.transaction_stream([copying.transaction_rows(shard, contents)])
+    try:
+        with driver.transaction(force_rollback=True):
+            copying.copy_rows(driver, copying.COPY_TRANSACTIONS, rows)
+            copying.copy_rows(driver, copying.COPY_ENTRIES, copying.entry_rows(shard, contents))
+            driver.execute(_ADD_TO_STRIPES, bounds)
+    except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError):
+        return False
+    return True

@@ -4,7 +4,7 @@ PostgreSQL's catalogue has the rules, at the cost of a query, and its planner co
 with the migrations'. Rows are searched only where a rule is missing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -35,13 +35,9 @@ FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid
 WHERE relnamespace = current_schema()::regnamespace AND convalidated AND NOT condeferrable
     AND contype IN ('p', 'c')
 """
-_NEEDED = """
-SELECT relname || '.' || attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND attnum > 0
-    AND attnotnull
-"""
-_TYPES = """
-SELECT relname || '.' || attname AS column, format_type(atttypid, atttypmod) AS kind
+_COLUMNS = """
+SELECT relname || '.' || attname AS column, attnotnull AS needed,
+    format_type(atttypid, atttypmod) AS kind
 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
 WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND attnum > 0
     AND NOT attisdropped
@@ -63,7 +59,8 @@ def broken(connection: Connection) -> Iterator[JournalFinding]:
         (table, name): StoredConstraint(condition, columns)
         for table, name, condition, columns in connection.execute(text(_STORED))
     }
-    needed = set(connection.scalars(text(_NEEDED)))
+    columns = {each.column: each for each in connection.execute(text(_COLUMNS))}
+    needed = {name for name, each in columns.items() if each.needed}
     for table in metadata.sorted_tables:
         for constraint in sorted(table.constraints, key=lambda each: str(each.name)):
             found = stored.get((table.name, str(constraint.name)))
@@ -77,15 +74,14 @@ def broken(connection: Connection) -> Iterator[JournalFinding]:
             rule = ", ".join(f"{each.name} is there" for each in missing)
             nothing = or_(*(each.is_(None) for each in missing))
             yield from _found(connection, table, rule, _rows(table, nothing), None)
-    yield from _of_another_type(connection)
+    yield from _of_another_type(connection, {name: each.kind for name, each in columns.items()})
 
 
-def _of_another_type(connection: Connection) -> Iterator[JournalFinding]:
+def _of_another_type(connection: Connection, kinds: Mapping[str, str]) -> Iterator[JournalFinding]:
     """A type is a rule too: whole amounts, texts up to a length."""
-    known = {each.column: each.kind for each in connection.execute(text(_TYPES))}
     for table in metadata.sorted_tables:
         for column in table.c:
-            kind, right = known.get(_column_name(column)), _type(connection, column)
+            kind, right = kinds.get(_column_name(column)), _type(connection, column)
             if kind is not None and kind != right:
                 yield JournalFinding.about(
                     RowKey(table.name, (("rule", f"{column.name} is {right}"),)),

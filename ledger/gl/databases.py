@@ -1,0 +1,13 @@
+"""Which kind of journal a database address names: the one place that chooses."""
+
+from ledger.gl.journal import Journal
+from ledger.gl.postgresql import PostgresJournal
+
+
+def open_journal(database_url: str) -> Journal:
+    """The journal at the address; it connects when first asked.
+
+    Every address is PostgreSQL's; a second database is chosen here, by the address's scheme. Raises
+    SettingsError for an address that cannot be read.
+    """
+    return PostgresJournal(database_url)

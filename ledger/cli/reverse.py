@@ -23,8 +23,8 @@ from ledger.cli.output import (
 from ledger.clock import now
 
 if TYPE_CHECKING:
-    from ledger.client.appender import Receipt
     from ledger.client.outcomes import Tally
+    from ledger.client.receipt import Receipt
     from ledger.domain.transaction import Draft
     from ledger.settings import Settings
 

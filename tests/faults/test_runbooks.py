@@ -336,6 +336,15 @@ def test_backup(ledger, tmp_path):
 
 
 @pytest.mark.fault(
+    "the pages of docs/getting-started.md followed, from a file to the general ledger and back",
+    "every command prints what the page says",
+)
+def test_getting_started(ledger, tmp_path):
+    follow("../getting-started.md", ledger.environment, [], within=tmp_path)
+    ledger.entry.times += 1
+
+
+@pytest.mark.fault(
     "an upgrade, to the same release",
     "what is to be done before and after finds nothing wrong",
 )

@@ -21,8 +21,8 @@ def test_every_page_is_listed_and_tried():
         assert f"]({page})" in (PAGES / "README.md").read_text()
 
 
-def test_pages_on_backups_and_upgrades_are_tried():
-    for page in ("backup.md", "upgrading.md"):
+def test_pages_with_commands_are_tried():
+    for page in ("backup.md", "upgrading.md", "getting-started.md"):
         assert f'follow("../{page}"' in TRIED.read_text(), f"{page} is not tried"
         assert steps_of(f"../{page}")
 

@@ -251,7 +251,7 @@ MORE = {
     "policy set": ["--window-days", "9"], "rejects replay": ["--code", "UNKNOWN_CURRENCY"],
 }  # fmt: skip
 """What a command needs beside what its usage requires."""
-VALUES = {"file": "{file}", "start": "2026-01-01", "role": "finance"}
+VALUES = {"account": "assets:x", "file": "{file}", "start": "2026-01-01", "role": "finance"}
 """By parameter; others are a number that is a text too."""
 
 

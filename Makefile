@@ -11,8 +11,8 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test faults fuzz bench install lint lock clean
 
-demo: install  ## start everything, publish a stream of transactions, show what came of it, stop
-	@$(BIN)/faust-ledger demo
+demo: install  ## start everything, publish a stream of transactions, show what came of it; KEEP=1 does not stop
+	@$(BIN)/faust-ledger demo $(if $(KEEP),--keep)
 
 test: install lint  ## everything, on real Kafka, registry, PostgreSQL and workers
 	$(BIN)/python -m pytest -n 3

@@ -24,6 +24,8 @@ from ledger.errors import LedgerError, SettingsError
 from ledger.hiding import readable, shown_url
 
 STACK_FILE = "stack.json"
+NO_DATABASE = "none"
+"""As a database's address: this role has no database."""
 
 
 class Settings(BaseSettings):
@@ -64,7 +66,8 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         default="postgresql+psycopg://ledger_owner@127.0.0.1:5432/ledger",
-        description="General ledger, as its owner: for migrations and reports.",
+        description="General ledger, as its owner: for migrations and reports. none: this role has "
+        "no database.",
     )
     service_database_url: str = Field(
         default="postgresql+psycopg://ledger_service@127.0.0.1:5432/ledger",
@@ -174,7 +177,7 @@ class Settings(BaseSettings):
     @field_validator("registry_url", "database_url", "service_database_url")
     @classmethod
     def _address(cls, value: str) -> str:
-        if not readable(value):
+        if not readable(value) and value != NO_DATABASE:
             raise ValueError(
                 f"{shown_url(value)} is no address like scheme://user:password@host:port/name; "
                 "in a user, a password or a parameter write @ as %40, and a blank as %20"
@@ -199,6 +202,31 @@ GROUPS = (
 )
 """Settings of the embedded stack, each group taken whole: no server gets another's user."""
 FROM_STACK = frozenset(name for group in GROUPS for name in group)
+
+
+def require_ledger(settings: Settings) -> None:
+    """A SettingsError unless a stack or a setting names the servers of a ledger.
+
+    The defaults are the addresses of whatever ledger happens to run on this machine.
+    """
+    given = settings.model_fields_set
+    # A general ledger alone answers some questions, unless a stack's directory was named.
+    if "bootstrap_servers" in given or ("database_url" in given and "data_dir" not in given):
+        return
+    place = f" --data-dir {settings.data_dir}" if "data_dir" in given else ""
+    raise SettingsError(
+        f"No ledger here: run `faust-ledger up{place}`, or set bootstrap_servers. There is no "
+        f"stack in {settings.data_dir} (no {STACK_FILE})."
+    )
+
+
+def require_database(url: str) -> None:
+    """A SettingsError for the address of a role that has no database."""
+    if url == NO_DATABASE:
+        raise SettingsError(
+            "This role has no database: its address is `none`. Ask as finance, which reads the "
+            "general ledger, or as admin; docs/security.md has what each role may do."
+        )
 
 
 def load(data_dir: Path | None = None) -> Settings:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from ledger.errors import SettingsError
 
@@ -16,8 +17,8 @@ CONFIG = f"{PREFIX}CONFIG"
 DEFAULT_FILE = "faust-ledger.toml"
 OTHERS = ("CONFIG", "CACHE_DIR", "DEBUG", "WORKER_PYTHONPATH")
 """Variables with the prefix that are not settings."""
-OF_TESTS = ("ALTERATIONS", "CENTRES_", "FAULT_", "FAULTS_", "FUZZ_", "HOSTILE_", "ORACLE_",
-            "SHARED", "SOAK_", "TEST_")  # fmt: skip
+OF_TESTS = ("ALTERATIONS", "CENTRES_", "FAULT_", "FAULTS_", "FUZZ_", "HOSTILE_", "SEEDS", "SHARED",
+            "SOAK_", "TEST_")  # fmt: skip
 """Prefixes of the variables of the project's tests, which commands inherit from them."""
 _KUBERNETES = re.compile(
     r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(?:TCP|UDP|SCTP)\w*)|(?:\w+_)?PORT(?=\n\w+://)"
@@ -25,6 +26,8 @@ _KUBERNETES = re.compile(
 """Variables that Kubernetes sets for a Service named faust-ledger or faust-ledger-…, with the value
 where the name alone is ambiguous."""
 MAX_SHOWN = 40
+PATHS = ("passfile", "sslcert", "sslcrl", "sslcrldir", "sslkey", "sslrootcert")
+"""Parameters of a database's address that are paths; sslrootcert may also be the word system."""
 
 
 def variable_of(name: str) -> str:
@@ -78,7 +81,10 @@ def config_file() -> Path | None:
 
 
 def in_file(known: Collection[str]) -> dict[str, Any]:
-    """The settings in the file. Raises SettingsError for an unknown name or an unreadable file."""
+    """The settings in the file, with its paths relative to it.
+
+    Raises SettingsError for an unknown name or an unreadable file.
+    """
     file = config_file()
     if file is None:
         return {}
@@ -90,7 +96,28 @@ def in_file(known: Collection[str]) -> dict[str, Any]:
                 f"{file} has {name!r}, which is no setting.{table}{nearest(name, known)} "
                 "`faust-ledger settings` lists them all."
             )
-    return found
+    folder = file.absolute().parent
+    return {name: _beside(name, value, folder) for name, value in found.items()}
+
+
+def _beside(name: str, value: Any, folder: Path) -> Any:
+    """A setting's value, whose path, if it has one, is relative to `folder`."""
+    if not isinstance(value, str) or not value:
+        return value
+    if name == "data_dir" or name.endswith("_file"):
+        return str(folder / value)
+    address, mark, query = value.partition("?")
+    if mark and name.endswith("_url"):
+        return f"{address}?{'&'.join(_parameter_beside(each, folder) for each in query.split('&'))}"
+    return value
+
+
+def _parameter_beside(pair: str, folder: Path) -> str:
+    name, _, value = pair.partition("=")
+    path = unquote(value)
+    if name not in PATHS or not path or path == "system":
+        return pair
+    return f"{name}={quote(str(folder / path), safe='')}"
 
 
 def _read(file: Path) -> dict[str, Any]:

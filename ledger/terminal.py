@@ -8,8 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.table import Table
+    from rich.console import Console
 
 UNLIMITED = 1_000_000
 """Columns of a pipe or a file."""
@@ -148,30 +147,3 @@ def _folded(cell: str, width: int, on: "Console") -> list[str]:
 def _padded(text: str, side: str, width: int) -> str:
     blanks = " " * (width - _width(text))
     return blanks + text if side == "right" else text + blanks
-
-
-def print_whole(table: "Table", on: "Console | None" = None) -> None:
-    """Print a table of rich, which has colours, without cutting a cell.
-
-    Columns with `no_wrap` are as wide as their content, and the others fold between words to the
-    width that remains. The table may be wider than the terminal.
-    """
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    on = on or console()
-    free = on.options.update(width=UNLIMITED)
-
-    def width_of(column_cells: Iterable["RenderableType"]) -> Measurement:
-        found = [Measurement.get(on, free, cell) for cell in column_cells]
-        return Measurement(max(each.minimum for each in found), max(each.maximum for each in found))
-
-    ranges = []
-    for column in table.columns:
-        least, most = width_of([column.header, *column.cells])
-        ranges.append((most if column.no_wrap else min(most, max(least, LEAST_PROSE)), most))
-    for column, width in zip(table.columns, _shared(ranges, on.width), strict=True):
-        column.overflow, column.width = "fold", width
-    total = Measurement.get(on, free, table).maximum
-    whole = Console(file=on.file, emoji=False, highlight=False, width=max(total, 1))
-    whole.print(table, crop=False)

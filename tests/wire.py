@@ -187,6 +187,17 @@ class Wire:
             f"reference data up to {last} in every shard, only {known}",
         )
 
+    def append(self, topic: str, key: bytes, value: bytes | None) -> None:
+        """Append to another topic what only workers write; the partition is that of the key."""
+        found = getattr(self.names, topic)
+
+        async def append() -> None:
+            producer = await self._producer("none")
+            partition = partition_of(key, found.partitions)
+            await producer.send_and_wait(found.name, value, key, partition)
+
+        self.run(append())
+
     def await_end(self, place: Place) -> None:
         """Until the log goes on to `place`: a transaction's end is written after it is answered."""
         self.run(self._await_end(place))

@@ -173,6 +173,12 @@ class Answers:
             why.append(f"waiting for {own['seconds']:.0f} s to {own['doing']}: {own['why']}")
         alarms = list(health.alarms)
         why += reasons(partitions) + alarms
+        if not self._is_confirmed(membership["unconfirmed_seconds"]):
+            # Without a broker no stage makes progress, also one to which nothing comes.
+            for row in partitions:
+                if row["state"] == State.GOING_ON:
+                    row |= {"state": State.WAITING.value, "why": membership["why"]}
+                    row["seconds"] = membership["unconfirmed_seconds"]
         return {
             "application": self._name,
             "pid": os.getpid(),
@@ -184,6 +190,9 @@ class Answers:
             "partitions": partitions,
         }
 
+    def _is_confirmed(self, age: float) -> bool:
+        return age <= self._settings.session_timeout_seconds / LEASE_PART
+
     def _membership(self) -> dict[str, Any]:
         health = self._health
         age = self._figures.unconfirmed() if self._figures and health.membership.member else 0.0
@@ -191,7 +200,7 @@ class Answers:
         why = ""
         if not health.membership.member:
             why = f"it has no partitions for {seconds:.0f} s: the group shares them out"
-        elif age > self._settings.session_timeout_seconds / LEASE_PART:
+        elif not self._is_confirmed(age):
             why = f"the broker has not confirmed this worker's membership for {age:.0f} s"
         elif health.loop.still_seconds() > 2 * LOOP_SECONDS:
             why = f"its loop has not turned for {health.loop.still_seconds():.0f} s"

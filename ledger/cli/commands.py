@@ -27,6 +27,10 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "doctor": "stack.doctor",
         "worker": "worker.worker",
         "settings": "settings_command.list_settings",
+        "clients": Group(
+            "Hand over what a role of the embedded stack connects with.",
+            {"export": "clients.export_client"},
+        ),
         "policy": Group(
             "Show and change the ledger's policy, such as how long it remembers ids.",
             {
@@ -37,21 +41,34 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         ),
         "bench": "bench.bench",
     },
-    "Publish": {"publish": "publish.publish"},
+    "Publish": {
+        "publish": "publish.publish",
+        "check": "check.check",
+        "reverse": "reverse.reverse",
+    },
     "Read": {
         "balances": "read.print_balances",
         "trial-balance": "trial_balance.print_trial_balance",
+        "register": "register.print_register",
+        "transaction": Group(
+            "Show one transaction, from the log to the books.",
+            {"show": "transaction.show_transaction"},
+        ),
         "accounts": Group(
-            "Declare accounts: their currency, opening and closing.",
-            {"import": "imports.import_accounts"},
+            "Declare and list accounts: their currency, opening and closing.",
+            {
+                "import": "imports.import_accounts",
+                "list": "accounts.list_accounts",
+                "show": "accounts.show_account",
+            },
         ),
         "assets": Group(
-            "Register assets, such as shares and coins, beside those of ISO 4217.",
-            {"import": "imports.import_assets"},
+            "Register and list assets, such as shares and coins, beside those of ISO 4217.",
+            {"import": "imports.import_assets", "list": "assets.list_assets"},
         ),
         "rejects": Group(
             "List refused transactions, and send them again.",
-            {"list": "rejects.list_rejects", "replay": "rejects.replay_rejects"},
+            {"list": "rejects.list_rejects", "replay": "rejects_replay.replay_rejects"},
         ),
     },
     "Check": {
@@ -67,6 +84,9 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         ),
     },
     "Repair": {
+        "psql": "database.psql",
+        "dump": "database.dump",
+        "restore": "database.restore",
         "replay": "replay.replay_to_shadow",
         "rebuild": Group(
             "Rebuild the general ledger, tables or balances.",

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ledger.cli.output import open_stream, print_note, print_sentence
 from ledger.clock import now
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ledger.audit.reading import StreamSources
     from ledger.client.ends import LogEnds
     from ledger.domain.run import Watermark
-    from ledger.gl.books import BalanceSnapshot
     from ledger.gl.postgresql import PostgresJournal
     from ledger.settings import Settings
 
@@ -26,6 +25,17 @@ POLL_SECONDS = 0.05
 
 T = TypeVar("T")
 Marks = Mapping[int, "Watermark"]
+
+
+class Snapshot(Protocol):
+    """What was read of the general ledger, and by shard the watermark of what it counts."""
+
+    @property
+    def watermarks(self) -> Marks:
+        """Read in the same snapshot."""
+
+
+S = TypeVar("S", bound=Snapshot)
 
 
 class CompletenessReport:
@@ -126,8 +136,8 @@ async def of_ledger(
     settings: "Settings",
     journal: "PostgresJournal",
     asked: Asked,
-    read: Callable[[], "BalanceSnapshot"],
-) -> tuple["BalanceSnapshot", CompletenessReport]:
+    read: Callable[[], S],
+) -> tuple[S, CompletenessReport]:
     """The result of `read`, from the general ledger, and its completeness.
 
     Waits up to PATIENCE_SECONDS for what the log has and the general ledger does not have yet.

@@ -1,5 +1,6 @@
 """Whether lines without created_at may be given one: only if no repetition can be new money."""
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -7,8 +8,9 @@ from ledger.cli.output import print_note
 from ledger.clock import now
 
 if TYPE_CHECKING:
-    from ledger.cli.publish import Input, PublishRequest
-    from ledger.client.past import Past
+    from ledger.cli.line_input import Input
+    from ledger.cli.publish import PublishRequest
+    from ledger.client.past import IdLookup, Past
     from ledger.settings import Settings
 
 TOO_OLD = (
@@ -20,21 +22,21 @@ TOO_OLD = (
 
 def open_past(settings: "Settings", stack: AsyncExitStack) -> "Past":
     """The `Past` of this ledger; it connects to the database at the first question."""
-    from sqlalchemy.exc import ArgumentError
-
     from ledger.client.past import Past
-    from ledger.gl.journal import JournalUnavailable
-    from ledger.gl.postgresql import PostgresJournal
 
-    def journal() -> PostgresJournal:
-        try:
-            found = PostgresJournal(settings.database_url)
-        except ArgumentError as error:
-            raise JournalUnavailable("the setting database_url is not an address") from error
+    return Past(settings, connector(settings, stack), clock=now)
+
+
+def connector(settings: "Settings", stack: AsyncExitStack) -> "Callable[[], IdLookup]":
+    """What connects to the general ledger, or raises LedgerError; `stack` closes the connection."""
+    from ledger.gl.databases import open_journal
+
+    def journal() -> "IdLookup":
+        found = open_journal(settings.database_url)
         stack.callback(found.close)
         return found
 
-    return Past(settings, journal, clock=now)
+    return journal
 
 
 async def is_undatable(request: "PublishRequest", source: "Input", past: "Past") -> bool:
@@ -48,8 +50,8 @@ async def is_undatable(request: "PublishRequest", source: "Input", past: "Past")
     why = _too_old(source, past.window) if request.check else None
     if why is None and is_known:
         return False
-    number = await first_without_time(source.stream)
-    source.stream.seek(0)
+    number = await first_without_time(source.lines())
+    source.rewind()
     if number is None:
         return False
     if why:

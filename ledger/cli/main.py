@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from ledger.cli import faults, streams
+from ledger.cli import encoding, faults, streams
 from ledger.cli.commands import all_commands, reflowed
 from ledger.cli.faults import FAULT, FaultReporting
 
@@ -67,6 +67,7 @@ def main() -> NoReturn:
 
     A fault is a message on stderr and status 3. Status 1 is kept for what a command found.
     """
+    encoding.require_utf8()
     streams.open_streams()
     faults.log_plainly()
     # A command that has started something, such as the bench a stack, then stops it.

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 import typer
 
 from ledger.clock import now
-from ledger.errors import SettingsError
 from ledger.hiding import hidden
 from ledger.terminal import columns_of, console, folded, plain_lines, print_table
 
@@ -54,18 +53,11 @@ Reason = Annotated[
 def settings_for(data_dir: Path | None) -> "Settings":
     """The settings of this command. Loopback addresses are excluded from an HTTP proxy."""
     from ledger.proxies import around_proxies
-    from ledger.settings import STACK_FILE, load
+    from ledger.settings import load, require_ledger
 
     os.environ.update(around_proxies())
     settings = load(data_dir)
-    given = settings.model_fields_set
-    if {"data_dir", "bootstrap_servers"} & given == {"data_dir"}:
-        # The defaults are the addresses of whatever ledger happens to run on this machine.
-        raise SettingsError(
-            f"There is no stack in {settings.data_dir} (no {STACK_FILE}), and bootstrap_servers is "
-            "not set, so it is not known which ledger is meant. `faust-ledger up --data-dir "
-            f"{settings.data_dir}` starts one there; or set bootstrap_servers."
-        )
+    require_ledger(settings)
     return settings
 
 

@@ -1,68 +1,108 @@
-"""`faust-ledger rejects list | replay`: list refused records, and send them again."""
+"""`faust-ledger rejects list`: list refused records."""
 
 import base64
 import heapq
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ledger.cli.output import (
-    FINDINGS,
-    OK,
-    TIME_UP,
     AsJson,
     DataDir,
     optional_time,
-    print_json,
     print_note,
-    print_refusal,
-    print_rows,
     require_choice,
     require_order,
     run,
     settings_for,
-    voided_since,
 )
-from ledger.clock import now
+from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
 
 if TYPE_CHECKING:
-    from ledger.client.resend import RejectedRecord
+    from ledger.client.accepted import AcceptedSince
+    from ledger.client.rejects import Rejected, Selection
+    from ledger.domain.transaction import Draft
     from ledger.settings import Settings
 
-COLUMNS = {
-    "recorded_at": "left", "shard": "right", "offset": "right", "transaction_id": "left",
-    "code": "left", "field": "left", "reason": "prose",
-}  # fmt: skip
+Codes = Annotated[
+    list[str] | None,
+    typer.Option(help="Only this refusal code, such as NOT_BALANCED; may be repeated."),
+]
+Ids = Annotated[
+    list[str] | None, typer.Option("--id", help="Only this transaction; may be repeated.")
+]
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="Only recorded at or after this: RFC 3339, or a date."),
+]
+To = Annotated[str | None, typer.Option("--to", help="Only recorded before this.")]
+
+PLACE = (
+    Column("recorded_at", "recorded at", "time"),
+    Column("shard", "shard", "number"),
+    Column("offset", "offset", "number"),
+)
+WHY = (
+    Column("code", "code", "code"),
+    Column("field", "field", "code", drop=1),
+    Column("since", "accepted since", "code"),
+    Column("reason", "reason", "prose"),
+)
+TABLE = (*PLACE, Column("name", "transaction or key", "code"), *WHY)
+CSV = (*PLACE, Column("transaction_id", ""), Column("key", ""), *WHY)
+SHOWN_KEY = 128
+"""Characters of a key that a table shows: it may be anything."""
 
 
 def list_rejects(
-    code: Annotated[
-        str | None, typer.Option(help="Only this refusal code, such as NOT_BALANCED.")
+    code: Codes = None,
+    transaction_id: Ids = None,
+    account: Annotated[
+        list[str] | None,
+        typer.Option(help="Only with an entry on this account or one below it; may be repeated."),
     ] = None,
+    producer: Annotated[
+        list[str] | None,
+        typer.Option(help="Only with this `producer` in their metadata; may be repeated."),
+    ] = None,
+    start: From = None,
+    end: To = None,
     limit: Annotated[
         int | None, typer.Option(min=1, show_default="all", help="Only the newest ones, this many.")
     ] = None,
+    fmt: FormatOption = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """List refused records, the oldest first.
+    """List refused records, the oldest first. A record must match every option that is given.
 
-    With --json, `key` and `value` are those of the original record if they are text. Otherwise they
-    are null, and `key_base64` and `value_base64` have the bytes. Exit code 3 is a fault.
+    In JSON `transaction` is the record as `publish` takes it, null where it cannot be decoded.
+    `accepted_since` states whether the same id was accepted after the refusal, and `accepted`
+    where; null is not known: without an id, or where neither the general ledger nor the decision
+    log can be asked. `key` and `value` are those of the original record if they are text.
+    Otherwise they are null, and `key_base64` and `value_base64` have the bytes.
+
+    Exit codes: 0 done, 3 a fault.
     """
-    require_codes([] if code is None else [code])
-    found = run(refused(settings_for(data_dir), code, limit))
-    if as_json:
-        for row in found:
-            print_json(row)
-    elif found:
-        print_rows(COLUMNS, found)
-    else:
-        print_note("Nothing was refused." if code is None else f"Nothing was refused with {code}.")
+    from ledger.client.rejects import Selection
+
+    form = format_of(fmt, as_json=as_json)
+    require_codes(code or [])
+    first, last = optional_time(start, "--from"), optional_time(end, "--to")
+    require_order(first, last)
+    codes, ids, accounts, producers = (
+        frozenset(each or ()) for each in (code, transaction_id, account, producer)
+    )
+    wanted = Selection(codes, ids, accounts, producers, first, last)
+    rows = run(refused(settings_for(data_dir), wanted, limit))
+    if form in (Format.TABLE, Format.CSV):
+        rows = [{**row, "name": _name(row), "since": _since(row)} for row in rows]
+    nothing = "Nothing was refused."
+    if wanted != Selection():
+        nothing = "No refusal matches what was asked for."
+    print_table_of(CSV if form is Format.CSV else TABLE, rows, form, nothing=nothing)
 
 
 def require_codes(codes: list[str]) -> None:
@@ -73,195 +113,69 @@ def require_codes(codes: list[str]) -> None:
         require_choice(code, list(Reason), "--code", "refusal code")
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """A choice of refusals; times in microseconds, half-open. Empty or None selects all."""
-
-    codes: frozenset[str]
-    ids: frozenset[str]
-    start: int | None
-    end: int | None
-
-    def has(self, row: dict[str, Any]) -> bool:
-        """Whether it selects this Reject row."""
-        return (
-            (not self.codes or row["code"] in self.codes)
-            and (not self.ids or row["transaction_id"] in self.ids)
-            and (self.start is None or row["recorded_at"] >= self.start)
-            and (self.end is None or row["recorded_at"] < self.end)
-        )
+def _name(row: dict[str, Any]) -> str:
+    """The transaction's id; where it cannot be read, the record's key."""
+    if row["transaction_id"] is not None:
+        return str(row["transaction_id"])
+    key, form = row["key"], "key"
+    if key is None and row["key_base64"] is not None:
+        key, form = row["key_base64"], "key in base64"
+    if key is None:
+        return "no key"
+    return f"{form}: {key if len(key) <= SHOWN_KEY else key[:SHOWN_KEY] + '...'}"
 
 
-def replay_rejects(
-    code: Annotated[
-        list[str] | None, typer.Option(help="Only this refusal code; may be repeated.")
-    ] = None,
-    transaction_id: Annotated[
-        list[str] | None, typer.Option("--id", help="Only this transaction; may be repeated.")
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option("--from", help="Only recorded at or after this: RFC 3339, or a date."),
-    ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Only recorded before this.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the records, and send nothing.")
-    ] = False,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the outcomes.")] = 60,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Send refused records again, unchanged and with their keys, and wait for the outcomes.
-
-    Use it after a fix, such as registering an asset or a schema, or declaring an account. Select
-    records with --code, --id, --from and --to; a record must match all of those given. Each
-    distinct record is sent once.
-
-    It is safe to repeat: a refused id is not remembered, so it can be accepted now, and a
-    transaction that was accepted meanwhile counts as a duplicate and changes nothing. Records whose
-    ids the general ledger has from before the window (window_days) are not sent. If it cannot be
-    asked, records refused TOO_EARLY are not sent, because created_at does not show how old they
-    are.
-
-    Exit codes: 0 all accepted or duplicates; 1 some were refused again (stderr names them); 2 the
-    time was up, or wrong usage; 3 a fault.
-    """
-    if not (code or transaction_id or start or end):
-        raise typer.BadParameter("give --code, --id, --from or --to.", param_hint="replay")
-    require_codes(code or [])
-    first, last = optional_time(start, "--from"), optional_time(end, "--to")
-    require_order(first, last)
-    wanted = Selection(frozenset(code or ()), frozenset(transaction_id or ()), first, last)
-    settings = settings_for(data_dir)
-    raise typer.Exit(run(_replay(settings, wanted, timeout, dry_run=dry_run, as_json=as_json)))
-
-
-async def _replay(
-    settings: "Settings", wanted: Selection, seconds: float, *, dry_run: bool, as_json: bool
-) -> int:
-    from ledger.client.resend import distinct_records
-
-    rows = [row async for row in _rejects(settings, None) if wanted.has(row)]
-    rows.sort(key=lambda row: (row["recorded_at"], row["shard"], row["offset"]))
-    for unknown in sorted(wanted.ids - {row["transaction_id"] for row in rows}):
-        print_note(f"No refusal of this selection has the id {unknown}.")
-    records = distinct_records(await _safe(settings, rows))
-    if dry_run:
-        _show_dry_run(rows, len(records), as_json=as_json)
-        return OK
-    return await _send(settings, records, len(rows), seconds, as_json=as_json)
-
-
-async def _safe(settings: "Settings", rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that cannot become new money although they were accepted; prints the others.
-
-    A record that was not refused TOO_EARLY was created before it was refused, so it is too late
-    when its id is forgotten. A created_at that was ahead of the clock may be in the window again.
-    """
-    from ledger.cli.dating import open_past
-    from ledger.client.past import HOUR
-    from ledger.domain.refusal import Reason
-
-    async with AsyncExitStack() as stack:
-        past = open_past(settings, stack)
-        found = await past.find([row["transaction_id"] for row in rows if row["transaction_id"]])
-    known, since = found or {}, now() - past.window + HOUR
-    safe = []
-    for row in rows:
-        name = row["transaction_id"]
-        if name in known and known[name].known_from <= since:
-            print_note(f"{name}: accepted before the window, and in the ledger; not sent.")
-        elif found is None and row["code"] == Reason.TOO_EARLY:
-            print_note(
-                f"{name}: refused TOO_EARLY, and the general ledger cannot be asked here whether "
-                "it was accepted since; not sent."
-            )
-        else:
-            safe.append(row)
-    return safe
-
-
-def _show_dry_run(rows: list[dict[str, Any]], distinct: int, *, as_json: bool) -> None:
-    shown = [as_json_row(row) for row in rows]
-    if as_json:
-        for row in shown:
-            print_json(row)
-        return
-    if shown:
-        print_rows(COLUMNS, shown)
-    print(f"{len(rows):,} refusals match; {distinct:,} records would be sent. Nothing was sent.")
-
-
-async def _send(
-    settings: "Settings",
-    records: "list[RejectedRecord]",
-    matching: int,
-    seconds: float,
-    *,
-    as_json: bool,
-) -> int:
-    from ledger.client.outcomes import OutcomeWatch
-    from ledger.client.resend import resend
-
-    began = time.monotonic()
-    async with OutcomeWatch(settings, on_refused=print_refusal) as outcomes:
-        sent = await resend(settings, records, outcomes.add, seconds=seconds or None)
-        tally, done = await outcomes.wait(seconds)
-    if as_json:
-        counts = ("accepted", "duplicates", "rejected", "reconciled", "voided")
-        print_json({
-            "matching": matching, "sent": sent, "seconds": round(time.monotonic() - began, 3),
-            **{name: getattr(tally, name) for name in counts},
-        })  # fmt: skip
-    else:
-        print(
-            f"{matching:,} refusals match, {sent:,} records sent: {tally.accepted:,} accepted, "
-            f"{tally.duplicates:,} duplicates, {tally.rejected:,} refused again"
-        )
-    if not done:
-        print_note(f"Not all of them are reconciled within {seconds:g} s: is a worker running? "
-                   "(`faust-ledger status`) It is safe to send them again.")  # fmt: skip
-    if tally.voided:
-        print_note(voided_since(tally.voided))
-    bad = tally.rejected or tally.breaks or tally.voided
-    return FINDINGS if bad else OK if done else TIME_UP
+def _since(row: dict[str, Any]) -> str:
+    return {True: "yes", False: "no", None: "not known"}[row["accepted_since"]]
 
 
 async def refused(
-    settings: "Settings", code: str | None, limit: int | None
+    settings: "Settings", wanted: "Selection", limit: int | None
 ) -> list[dict[str, Any]]:
     """The rows that --json prints, in order of recorded_at, shard and offset."""
-    newest: list[tuple[int, int, int, dict[str, Any]]] = []
-    async for row in _rejects(settings, code):
-        heapq.heappush(newest, (row["recorded_at"], row["shard"], row["offset"], row))
+    from ledger.cli.dating import connector
+    from ledger.client.accepted import AcceptedSince, accepted_since
+    from ledger.client.rejects import RejectReader
+
+    reader = RejectReader(settings)
+    found = await newest(reader.read(wanted), limit)
+    ids = {each.row["transaction_id"] for each in found} - {None}
+    known = AcceptedSince()
+    if ids:
+        async with AsyncExitStack() as stack:
+            known = await accepted_since(settings, ids, connector(settings, stack))
+    if known.known_from is None and known.why is not None:
+        print_note(f"Whether they were accepted since is not known of all: {known.why}")
+    drafts = [each.draft or await reader.draft_of(each.row) for each in found]
+    pairs = zip(found, drafts, strict=True)
+    return [_whole_row(each.row, draft, known) for each, draft in pairs]
+
+
+def _whole_row(
+    row: dict[str, Any], draft: "Draft | None", known: "AcceptedSince"
+) -> dict[str, Any]:
+    from ledger.client.rejects import line_of
+
+    accepted = known.of(row)
+    since = False if known.knows(row) else None
+    return {
+        **as_json_row(row),
+        "transaction": None if draft is None else line_of(draft),
+        "accepted_since": since if accepted is None else True,
+        "accepted": accepted and {"shard": accepted.shard, "offset": accepted.offset},
+    }
+
+
+async def newest(found: "AsyncIterator[Rejected]", limit: int | None) -> "list[Rejected]":
+    """The newest ones in order of recorded_at, shard and offset."""
+    kept: list[tuple[int, int, int, Rejected]] = []
+    async for each in found:
+        row = each.row
+        heapq.heappush(kept, (row["recorded_at"], row["shard"], row["offset"], each))
         # After a flood all of them may not fit in memory.
-        if limit is not None and len(newest) > limit:
-            heapq.heappop(newest)
-    return [as_json_row(row) for *_, row in sorted(newest)]
-
-
-async def _rejects(settings: "Settings", code: str | None) -> AsyncIterator[dict[str, Any]]:
-    from aiokafka import TopicPartition
-
-    from ledger.client.partitions import partition_counts
-    from ledger.client.records import Records
-    from ledger.streaming.reader import Reader
-    from ledger.streaming.topics import topics
-
-    name = topics(settings).rejects.name
-    counts = await partition_counts(settings, name)
-    records = await Records.of(settings, "Reject")
-    last: dict[int, int] = {}
-    async with Reader(settings) as reader:
-        bounds = await reader.bounds(TopicPartition(name, each) for each in range(counts[name]))
-        reader.assign({tp: first for tp, (first, _) in bounds.items()})
-        async for fetched in reader.until({tp: end for tp, (_, end) in bounds.items()}):
-            for _, row in await records.decode("Reject", fetched):
-                # They are in order; after a crash the topic may have some twice.
-                if row["offset"] > last.get(row["shard"], -1):
-                    last[row["shard"]] = row["offset"]
-                    if code in (None, row["code"]):
-                        yield row
+        if limit is not None and len(kept) > limit:
+            heapq.heappop(kept)
+    return [each for *_, each in sorted(kept, key=lambda one: one[:3])]
 
 
 def as_json_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -121,9 +121,13 @@ def drop_shadow(
         ),
     ],
     data_dir: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Remove a shadow ledger and all its rows. Any other schema is refused, with exit code 3."""
     from ledger.gl.postgresql import shadows
 
     shadows.remove_shadow(settings_for(data_dir).database_url, name)
-    print_plain(f"{name} is dropped.")
+    if as_json:
+        print_json({"schema": name, "dropped": True})
+    else:
+        print_plain(f"{name} is dropped.")

@@ -3,11 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-from ledger.cli.output import AsJson, DataDir, print_json, print_rows
+from ledger.cli.output import AsJson, DataDir, print_json, print_plain
+from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
 from ledger.hiding import shown_url
+from ledger.terminal import console
+
+COLUMNS = (
+    Column("name", "name", "code"), Column("value", "value", "path"),
+    Column("source", "source", "code"), Column("description", "description", "prose"),
+)  # fmt: skip
 
 
-def list_settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def list_settings(
+    data_dir: DataDir = None, fmt: FormatOption = None, as_json: AsJson = False
+) -> None:
     """List every setting, its value and the source of the value.
 
     Passwords in addresses are shown as ***.
@@ -19,12 +28,26 @@ def list_settings(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     Every command refuses an unknown name, a value of another type, an empty variable and a file
     that cannot be read, with exit code 3.
     """
+    chosen = format_of(fmt, as_json=as_json, whole=True)
     found = setting_rows(data_dir)
-    if as_json:
+    if chosen is None:
         print_json({row.pop("name"): row for row in found})
-        return
-    columns = {"name": "left", "value": "left", "source": "left", "description": "prose"}
-    print_rows(columns, found)
+    elif chosen is Format.TABLE:
+        print_settings(found)
+    else:
+        print_table_of(COLUMNS, found, chosen, nothing="")
+
+
+def print_settings(rows: list[dict[str, Any]]) -> None:
+    """Each setting with its value and source; its meaning below, folded to a terminal's width."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    on = console()
+    for row in rows:
+        value = "not set" if row["value"] in ("", "None") else row["value"]
+        print_plain(f"{row['name']:<23} {value}  ({row['source']})")
+        on.print(Padding(Text(row["description"]), (0, 0, 0, 4), expand=False))
 
 
 def setting_rows(data_dir: Path | None) -> list[dict[str, Any]]:
@@ -61,4 +84,7 @@ def setting_rows(data_dir: Path | None) -> list[dict[str, Any]]:
 def _shown(name: str, value: Any) -> Any:
     if isinstance(value, int):
         return value
-    return shown_url(str(value)) if name.endswith("_url") else str(value)
+    from ledger.settings import NO_DATABASE
+
+    is_address = name.endswith("_url") and value != NO_DATABASE
+    return shown_url(str(value)) if is_address else str(value)

@@ -8,15 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ledger.cli.output import AsJson, DataDir, errors, print_plain
-from ledger.terminal import plain, print_whole
+from ledger.cli.tables import Column, Format, print_table_of
+from ledger.terminal import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ledger.health.findings import Finding
+    from ledger.health.status import StackStatus
     from ledger.stack.record import Record
 
 MOST_CENTRES = 9
 SHOWN = ("bootstrap_servers", "registry_url", "database_url")
+PARTS = (
+    Column("part", "part", "code"), Column("state", "state", "code"),
+    Column("pid", "pid", "number"), Column("port", "port", "number"),
+    Column("memory", "memory", "number", drop=2), Column("up for", "up for", "code", drop=1),
+)  # fmt: skip
+PARTITIONS = (
+    Column("worker", "worker", "code"), Column("stage", "stage", "code"),
+    Column("partitions", "partitions", "code"), Column("state", "state", "code"),
+    Column("lag", "lag", "count"),
+)  # fmt: skip
+FINDINGS = (Column("well", "", "code"), Column("what", "what", "code"), Column("found", "found"))
 
 
 def port_option(name: str) -> Any:
@@ -51,7 +65,10 @@ def up(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=0, show_default=False, help="How many workers run. Default: as many as run now."
+            min=0,
+            show_default=False,
+            help="How many workers run, now and after the next `up`. Default: as many as before; "
+            "for the first `up` one, or one in each data centre.",
         ),
     ] = None,
     kafka_port: Annotated[int | None, port_option("kafka")] = None,
@@ -95,6 +112,7 @@ def up(
             wanted=Ports(kafka_port, registry_port, postgres_port),
             shape=Shape(data_centres, secure),
             worker_count=workers,
+            remember=True,
             meters=meters,
             say=teller(console),
         )
@@ -127,38 +145,72 @@ def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Show what runs, and whether each shard makes progress or why not.
+    """Show the addresses, what runs, and whether each shard makes progress or why not.
 
-    Exit code 1 unless all is well.
+    Exit code 1 unless all is well: without a worker nothing is.
     """
     place = directory(data_dir)
-    from ledger.health.status import partitions_table, parts_table, read_status, status_json
+    from ledger.health.status import read_status, status_json
 
     found = read_status(place)
     if as_json:
         print(json.dumps(status_json(found)))
     else:
-        print_plain(found.data_dir)
-        if found.parts:
-            print_whole(parts_table(found))
-        else:
-            print_plain("no stack here: `faust-ledger up` creates one")
-        if found.workers:
-            print_whole(partitions_table(found))
+        print_status(found)
     raise typer.Exit(0 if found.ok else 1)
 
 
-def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def print_status(found: "StackStatus") -> None:
+    """Addresses, then what is short in tables, then reasons and paths whole."""
+    from ledger.health.status import part_rows, partition_rows, sentences
+
+    print_plain(f"{'data directory':<18} {found.data_dir}")
+    for name, address in found.addresses.items():
+        # A database's parameters are long, and in --json.
+        print_plain(f"{name.replace('_', ' '):<18} {address.partition('?')[0]}")
+    for columns, rows in ((PARTS, part_rows(found)), (PARTITIONS, partition_rows(found))):
+        if shown := list(rows):
+            print()
+            print_table_of(columns, shown, Format.TABLE, nothing="")
+    if lines := list(sentences(found)):
+        print()
+        print_plain("\n".join(lines))
+
+
+def doctor(
+    clean: Annotated[
+        bool, typer.Option("--clean", help="First remove what broken downloads and crashes left.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Find what is wrong, or soon will be, and suggest the fix.
 
-    Exit code 1 when something is wrong.
+    Exit code 1 when something is wrong. --json has "removed" with --clean.
     """
     place = directory(data_dir)
-    from ledger.health.doctor import examine, findings_json, findings_table
+    from ledger.health import doctor as health
 
-    findings = examine(place)
+    removed = [str(path) for path in health.clean(place)] if clean else []
+    findings = health.examine(place)
     if as_json:
-        print(json.dumps(findings_json(findings)))
+        more = {"removed": removed} if clean else {}
+        print(json.dumps(health.findings_json(findings) | more))
     else:
-        print_whole(findings_table(findings))
+        if clean:
+            print_plain("\n".join(f"removed {path}" for path in removed) or "nothing to remove")
+        print_findings(findings)
     raise typer.Exit(0 if all(each.well for each in findings) else 1)
+
+
+def print_findings(findings: "list[Finding]") -> None:
+    """What is well in a line each; then what is not, with what to do, whole and never cut."""
+    rows = [
+        {"well": "well", "what": each.name, "found": each.detail} for each in findings if each.well
+    ]
+    print_table_of(FINDINGS, rows, Format.TABLE, nothing="nothing is well")
+    for each in findings:
+        if not each.well:
+            print()
+            print_plain(f"look {each.name}: {each.detail}")
+            print_plain(f"     to do: {each.advice}")

@@ -26,5 +26,7 @@ def worker(
     os.umask(PRIVATE_UMASK)
     log_to_stderr()
     settings = configuration.load(data_dir)
+    configuration.require_ledger(settings)
+    configuration.require_database(settings.service_database_url)
     place = settings.data_dir.resolve()
     Supervisor(settings.model_copy(update={"data_dir": place}), name).run()

@@ -1,7 +1,6 @@
 """Append to one partition: while a batch is being appended, the next one gathers."""
 
 import asyncio
-from dataclasses import dataclass
 
 from aiokafka.errors import (
     InvalidProducerEpoch,
@@ -12,13 +11,11 @@ from aiokafka.errors import (
     UnknownProducerId,
 )
 
-from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.client.receipt import PublishFailed, Receipt
+from ledger.errors import InvariantBroken, Unavailable
 from ledger.health.waiting import waited_for
 from ledger.streaming.log import AppendUnknown, Log
-from ledger.streaming.topics import MIB
 
-RECORD_BYTES = MIB - 1024
-"""Key and value of the largest record that the topic takes, alone in its batch."""
 GATHERED_BYTES = 512 * 1024
 _OVERHEAD = 32
 
@@ -30,18 +27,6 @@ _RENEWED = (
     ProducerFenced,
     UnknownProducerId,
 )
-
-
-class PublishFailed(LedgerError):
-    """A transaction was not acknowledged. It is always safe to publish it again with its id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The log has the transaction, at `offset` of `shard`; the ledger decides it later."""
-
-    shard: int
-    offset: int
 
 
 class PartitionAppender:

@@ -39,7 +39,7 @@ class BalanceReader(AsyncResource):
         self._reader = Reader(self._settings)
         self._follower = Follower(self._reader, self._take)
         self._known: dict[BalanceKey, Balance] = {}
-        self._changes: set[_Changes] = set()
+        self._changes: set[Changes] = set()
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         topic = topics(self._settings).balances.name
@@ -59,10 +59,12 @@ class BalanceReader(AsyncResource):
 
     def get(self, account: str, currency: str) -> Balance | None:
         """The newest balance read so far; None for an account without entries."""
+        self.require_open()
         return self._known.get((account, currency))
 
     async def snapshot(self) -> dict[BalanceKey, Balance]:
         """Every balance, after everything that is in the topic at this moment was read."""
+        self.require_open()
         await self._follower.caught_up()
         return dict(self._known)
 
@@ -71,18 +73,31 @@ class BalanceReader(AsyncResource):
 
         A slow reader misses changes in between, but never the newest one.
         """
-        changes = _Changes(dict(self._known) if known else {})
-        self._changes.add(changes)
-        return self._each(changes)
+        return self._each(self.begin_changes(known=known))
 
-    async def _each(self, changes: "_Changes") -> AsyncGenerator[Balance]:
+    async def _each(self, changes: "Changes") -> AsyncGenerator[Balance]:
         try:
             while True:
-                await self._follower.wait_until(lambda: bool(changes.waiting))
-                while changes.waiting:
-                    yield changes.waiting.pop(next(iter(changes.waiting)))
+                yield await self.next_change(changes)
         finally:
-            self._changes.discard(changes)
+            self.end_changes(changes)
+
+    def begin_changes(self, *, known: bool) -> "Changes":
+        """What `follow` waits on, for callers that wait in another way."""
+        self.require_open()
+        changes = Changes(dict(self._known) if known else {})
+        self._changes.add(changes)
+        return changes
+
+    async def next_change(self, changes: "Changes") -> Balance:
+        """The next change, once there is one. Raises what stopped the reading."""
+        if not changes.waiting:
+            await self._follower.wait_until(lambda: bool(changes.waiting))
+        return changes.waiting.pop(next(iter(changes.waiting)))
+
+    def end_changes(self, changes: "Changes") -> None:
+        """Collect no more of them."""
+        self._changes.discard(changes)
 
     async def wait_for(
         self, predicate: Callable[[Balance], bool], *, seconds: float | None = None
@@ -122,7 +137,7 @@ class BalanceReader(AsyncResource):
 
 
 @dataclass(eq=False)
-class _Changes:
+class Changes:
     """The changes that one caller of `follow` has not taken yet, the newest for each key."""
 
     waiting: dict[BalanceKey, Balance]

@@ -1,33 +1,57 @@
-"""Publish a stream of JSON Lines in constant memory."""
+"""Publish or check a stream of lines in constant memory."""
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from functools import partial
+from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
 from ledger.client import lines
-from ledger.client.appender import Receipt
 from ledger.client.past import Past, already_in_ledger, with_time_of
-from ledger.client.publisher import Publisher
+from ledger.client.receipt import LineOutcome, Receipt
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft
 from ledger.gl.books import Accepted
 
 CHUNK_BYTES = 256 * 1024
+CANCELLED = "The command ended before Kafka had acknowledged it."
 _BOM = b"\xef\xbb\xbf"
 
 Line = tuple[int, bytes]
 """A line's number, from 1, and its bytes."""
 
 
+class Row(Protocol):
+    """A transaction that was read from something else than a line of JSON.
+
+    `fields`: what the JSON object would have, or why the transaction cannot be read.
+    """
+
+    @property
+    def transaction_id(self) -> str | None:
+        """The id, where it can be read."""
+
+    @property
+    def fields(self) -> dict[str, Any] | Refused:
+        """The object, or the refusal."""
+
+    def located(self, refused: Refused) -> Refused:
+        """The refusal, with the place in the file that is meant."""
+
+
+Source = AsyncIterator[Sequence[tuple[int, bytes | Row]]]
+"""Lists of line numbers, each with a line of JSON or a row, as they arrive."""
+
+
 class Splitter:
-    """Splits chunks into numbered lines, without blank ones.
+    """Splits chunks into numbered lines, without blank ones unless they are kept.
 
     It keeps just enough of a line longer than lines.MAX_LINE for the line to be refused.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_blank: bool = False) -> None:
+        self._keep_blank = keep_blank
         self._carry = b""
         self._number = 0
 
@@ -47,14 +71,18 @@ class Splitter:
             found[0] = found[0].removeprefix(_BOM)
         start = self._number + 1
         self._number += len(found)
-        return [(number, each) for number, each in enumerate(found, start) if each.strip()]
+        numbered = enumerate(found, start)
+        return [each for each in numbered if self._keep_blank or each[1].strip()]
 
 
 async def lines_of(
-    stream: BinaryIO, on_bytes: Callable[[int], None] = lambda count: None
+    stream: BinaryIO,
+    on_bytes: Callable[[int], None] = lambda count: None,
+    *,
+    keep_blank: bool = False,
 ) -> AsyncIterator[list[Line]]:
     """The lines of `stream` as they arrive; `on_bytes` is called with the bytes read so far."""
-    splitter, count = Splitter(), 0
+    splitter, count = Splitter(keep_blank=keep_blank), 0
     while chunk := await _read(stream):
         count += len(chunk)
         on_bytes(count)
@@ -99,8 +127,36 @@ class LineCounts:
     refused: int = 0
 
 
-class Feed:
-    """Publishes good lines and reports bad ones.
+class Checker(Protocol):
+    """The part of a Publisher that is used to check lines."""
+
+    @property
+    def shards(self) -> int:
+        """As Publisher.shards."""
+
+    @property
+    def window(self) -> int:
+        """As Publisher.window."""
+
+    async def check(self, draft: Draft) -> Refused | None:
+        """As Publisher.check."""
+
+
+class Sender(Checker, Protocol):
+    """The part of a Publisher that is used to publish lines."""
+
+    async def submit(self, draft: Draft) -> asyncio.Future[Receipt] | Refused:
+        """As Publisher.submit."""
+
+    async def flush(self) -> None:
+        """As Publisher.flush."""
+
+
+CheckerT_co = TypeVar("CheckerT_co", bound=Checker, covariant=True)
+
+
+class Feed(Generic[CheckerT_co]):
+    """Publishes good lines, or checks them, and reports what became of each.
 
     `created_at` is the time of lines without one; `past` first looks up their ids. Where it cannot,
     they are refused, unless the caller has `promised` that none was ever published.
@@ -108,29 +164,30 @@ class Feed:
 
     def __init__(
         self,
-        publisher: Publisher,
+        publisher: CheckerT_co,
         *,
         created_at: int | None,
-        on_refused: Callable[[int, Refused], None],
-        on_receipt: Callable[[Receipt], None] = lambda receipt: None,
+        on_outcome: Callable[[LineOutcome], None],
         past: Past | None = None,
         promised: bool = False,
     ) -> None:
         self.counts = LineCounts()
         self._publisher, self._created_at = publisher, created_at
         self._past, self._promised = past, promised
-        self._on_refused, self._on_receipt = on_refused, on_receipt
+        self._on_outcome = on_outcome
         self._failure: BaseException | None = None
 
-    async def check(self, found: list[Line]) -> None:
-        """Count and report bad lines; nothing is sent."""
+    async def check(self, found: Sequence[tuple[int, bytes | Row]]) -> None:
+        """Count lines and report whether they are good; nothing is sent."""
         for line in await self._read(found):
             draft = line.draft
             refused = draft if isinstance(draft, Refused) else await self._publisher.check(draft)
             if refused:
                 self._refuse(line, refused)
+            else:
+                self._on_outcome(LineOutcome(line.number, line.transaction_id))
 
-    async def publish(self, found: list[Line]) -> None:
+    async def publish(self: "Feed[Sender]", found: Sequence[tuple[int, bytes | Row]]) -> None:
         """Send good lines. Raises PublishFailed, also for lines of an earlier call."""
         for line in await self._read(found):
             draft = line.draft
@@ -138,11 +195,12 @@ class Feed:
             if isinstance(sent, Refused):
                 self._refuse(line, sent)
             else:
-                sent.add_done_callback(self._acknowledged)
+                outcome = LineOutcome(line.number, line.transaction_id)
+                sent.add_done_callback(partial(self._acknowledged, outcome))
             if self._failure is not None:
                 raise self._failure
 
-    async def finish(self) -> None:
+    async def finish(self: "Feed[Sender]") -> None:
         """Return when Kafka has acknowledged everything sent. Raises PublishFailed."""
         await self._publisher.flush()
         # Callbacks run in the next turn of the loop.
@@ -150,7 +208,7 @@ class Feed:
         if self._failure is not None:
             raise self._failure
 
-    async def _read(self, found: list[Line]) -> list["_ParsedLine"]:
+    async def _read(self, found: Sequence[tuple[int, bytes | Row]]) -> list["_ParsedLine"]:
         """Each line's draft, or its refusal. A line without created_at is given one."""
         read = [self._draft(number, line) for number, line in found]
         self.counts.lines += len(read)
@@ -159,66 +217,77 @@ class Feed:
             await self._date(self._past, undated)
         return read
 
-    def _draft(self, number: int, line: bytes) -> "_ParsedLine":
-        fields = lines.read_object(line)
+    def _draft(self, number: int, line: bytes | Row) -> "_ParsedLine":
+        row = None if isinstance(line, bytes) else line
+        fields = lines.read_object(line) if isinstance(line, bytes) else line.fields
         if isinstance(fields, Refused):
-            return _ParsedLine(number, fields, own_time=True)
+            known = None if row is None else row.transaction_id
+            return _ParsedLine(number, known, fields, own_time=True, row=row)
         draft = lines.draft_of(fields, created_at=self._created_at)
         own_time = isinstance(draft, Refused) or fields.get("created_at") is not None
-        return _ParsedLine(number, draft, own_time=own_time)
+        name = fields.get("transaction_id")
+        known = name if isinstance(name, str) else None
+        return _ParsedLine(number, known, draft, own_time=own_time, row=row)
 
     async def _date(self, past: Past, undated: list["_ParsedLine"]) -> None:
         """Give lines whose ids were accepted before the time of that acceptance."""
-        known = await past.find([_id_of(each) for each in undated])
+        known = await past.find([each.transaction_id or "" for each in undated])
         for each in undated:
             assert not isinstance(each.draft, Refused), "what cannot be read needs no date"
             if known is None and not self._promised:
                 each.draft = Refused(Reason.FIELD_MISSING, past.sentence, "created_at")
-            elif known and (before := known.get(_id_of(each))):
+            elif known and (before := known.get(each.transaction_id or "")):
                 each.known = before
                 each.draft = with_time_of(before, each.draft, shards=self._publisher.shards)
 
     def _refuse(self, line: "_ParsedLine", refused: Refused) -> None:
         if line.known is not None and refused.reason is Reason.TOO_LATE:
             # It is too late only because `before` gave it the time of that acceptance.
-            refused = already_in_ledger(_id_of(line), line.known, window=self._publisher.window)
+            name, window = line.transaction_id or "", self._publisher.window
+            refused = already_in_ledger(name, line.known, window=window)
+        if line.row is not None:
+            refused = line.row.located(refused)
         self.counts.refused += 1
-        self._on_refused(line.number, refused)
+        self._on_outcome(LineOutcome(line.number, line.transaction_id, refused=refused))
 
-    def _acknowledged(self, sent: asyncio.Future[Receipt]) -> None:
+    def _acknowledged(self, outcome: LineOutcome, sent: asyncio.Future[Receipt]) -> None:
         if sent.cancelled():
-            return
-        if error := sent.exception():
+            outcome = outcome._replace(failure=CANCELLED)
+        elif error := sent.exception():
             self._failure = self._failure or error
-            return
-        self.counts.published += 1
-        self._on_receipt(sent.result())
+            outcome = outcome._replace(failure=str(error))
+        else:
+            self.counts.published += 1
+            outcome = outcome._replace(receipt=sent.result())
+        try:
+            self._on_outcome(outcome)
+        except Exception as error:
+            # In a callback it would be logged and forgotten.
+            self._failure = self._failure or error
 
 
 @dataclass(slots=True)
 class _ParsedLine:
-    """A line's draft, or its refusal.
+    """A line's draft, or its refusal; `row`: what it was read from, unless that is JSON.
 
     `known`: for a line without created_at, where its id was accepted before.
     """
 
     number: int
+    transaction_id: str | None
     draft: Draft | Refused
     own_time: bool
+    row: Row | None = None
     known: Accepted | None = None
 
 
-def _id_of(line: _ParsedLine) -> str:
-    return "" if isinstance(line.draft, Refused) else line.draft["transaction_id"]
-
-
-async def first_without_time(stream: BinaryIO) -> int | None:
+async def first_without_time(source: Source) -> int | None:
     """The number of the first line without created_at; None if every line has one."""
-    async for found in lines_of(stream):
+    async for found in source:
         for number, line in found:
-            if b'"created_at"' not in line:
+            if isinstance(line, bytes) and b'"created_at"' not in line:
                 return number
-            fields = lines.read_object(line)
+            fields = lines.read_object(line) if isinstance(line, bytes) else line.fields
             if not isinstance(fields, Refused) and fields.get("created_at") is None:
                 return number
     return None

@@ -96,6 +96,11 @@ class Checks:
     def _account(self, number: int, account: Account, *, reopens: bool) -> str | None:
         code, currency = account.code, account.currency
         if currency is not None and currency not in self._scales:
+            if alike := self._spelt.get(currency.upper()):
+                return (
+                    f"{currency!r} is neither an ISO 4217 currency nor a registered asset, and "
+                    f"{alike} is one: upper and lower case count."
+                )
             return (
                 f"{currency!r} is neither an ISO 4217 currency nor a registered asset; "
                 "register it with `faust-ledger assets import` first."

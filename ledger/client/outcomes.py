@@ -5,22 +5,38 @@ decision log is folded by the chain rule.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord, TopicPartition
 from pyroaring import BitMap64
 
-from ledger.client.appender import Receipt
 from ledger.client.partitions import ledger_partitions
+from ledger.client.receipt import Receipt
 from ledger.client.records import Records
+from ledger.client.resource import AsyncResource
 from ledger.domain.run import Refusal, Watermark
 from ledger.domain.valid_run import ValidRun
 from ledger.settings import Settings
 from ledger.streaming.decisions import valid_runs
 from ledger.streaming.reader import Reader
 from ledger.streaming.topics import topics
+
+
+class Outcome(StrEnum):
+    """What the ledger decided of a transaction; `VOIDED`: it was accepted, then voided."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+    VOIDED = "voided"
+    VOID = "void"
+    """It asked to void another one, and that was done."""
+    UNDECIDED = "undecided"
 
 
 class OpenBreak(NamedTuple):
@@ -51,14 +67,16 @@ class Tally:
 class _ShardOutcomes:
     """The transactions of one shard, and how far the ledger is with them; positions are offsets.
 
-    `published` and `accepted` take a bit for each transaction of a bulk. `touching` has lists, as
-    most stripes are touched by few, and a bitmap takes 400 bytes at least.
+    `published` and `decided` take a bit for each transaction of a bulk, and `lines` one for the
+    number of its line, which rises with the offset. `touching` has lists, as most stripes are
+    touched by few, and a bitmap takes 400 bytes at least.
     """
 
     watermark: Watermark
     progress_from: int
     published: BitMap64 = field(default_factory=BitMap64)
-    accepted: BitMap64 = field(default_factory=BitMap64)
+    lines: BitMap64 = field(default_factory=BitMap64)
+    decided: dict[Outcome, BitMap64] = field(default_factory=lambda: defaultdict(BitMap64))
     touching: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     needed: int = 0
     compared: int = 0
@@ -78,10 +96,10 @@ class _ShardOutcomes:
         broken = BitMap64()
         for found in self.open:
             broken.update(self.touching.get((found.account, found.currency), ()))
-        return (self.accepted - broken).range_cardinality(0, self.compared)
+        return (self.decided[Outcome.ACCEPTED] - broken).range_cardinality(0, self.compared)
 
 
-class OutcomeWatch:
+class OutcomeWatch(AsyncResource):
     """Watches published transactions: enter it before publishing, `add` each receipt, `wait`."""
 
     def __init__(
@@ -91,10 +109,8 @@ class OutcomeWatch:
         self._names = topics(settings)
         self._reader = Reader(settings)
         self._shards: list[_ShardOutcomes] = []
-        self._duplicates = self._rejected = self._voids = self._voided = 0
 
-    async def __aenter__(self) -> Self:
-        """Raises LedgerError, with what to do, when Kafka or the registry cannot be used."""
+    async def _enter(self, stack: AsyncExitStack) -> None:
         names = (self._names.transactions.name, self._names.decisions.name)
         counts = await ledger_partitions(self._settings, *names)
         self._records = await Records.of(self._settings, "Decision", "Progress", "Break")
@@ -103,14 +119,23 @@ class OutcomeWatch:
                 reader, self._records, self._names.progress.name, counts[names[0]]
             )
         self._shards = [_ShardOutcomes(*each, compared=each.watermark.end) for each in found]
-        return self
 
-    async def __aexit__(self, *error: object) -> None:
-        """Nothing is open between `__aenter__` and `wait`."""
-
-    def add(self, receipt: Receipt) -> None:
-        """Watch this transaction too."""
+    def add(self, receipt: Receipt, line: int | None = None) -> None:
+        """Watch this transaction too; `line`: the number of its line, later than those before."""
         self._shards[receipt.shard].published.add(receipt.offset)
+        if line is not None:
+            self._shards[receipt.shard].lines.add(line)
+
+    def line_of(self, receipt: Receipt) -> int:
+        """The number of a transaction's line, where all were added with one."""
+        shard = self._shards[receipt.shard]
+        return int(shard.lines[shard.published.rank(receipt.offset) - 1])
+
+    def outcome_of(self, receipt: Receipt) -> Outcome:
+        """What the ledger decided of a transaction, as far as `wait` has read."""
+        decided = self._shards[receipt.shard].decided.items()
+        found = (outcome for outcome, offsets in decided if receipt.offset in offsets)
+        return next(found, Outcome.UNDECIDED)
 
     async def wait(
         self, seconds: float | None = None, *, on_tally: Callable[[Tally], None] | None = None
@@ -178,32 +203,32 @@ class OutcomeWatch:
         content = run.content
         for offset, legs in zip(content.offsets, content.legs(), strict=True):
             if offset in ours:
-                shard.accepted.add(offset)
+                shard.decided[Outcome.ACCEPTED].add(offset)
                 shard.needed = offset + 1
                 for account, currency in {leg[:2] for leg in legs}:
                     shard.touching.setdefault((account, currency), []).append(offset)
         self._take_voids(shard, run)
         for offset in run.outcomes.duplicates:
             if offset in ours:
-                self._duplicates += 1
+                shard.decided[Outcome.DUPLICATE].add(offset)
                 shard.needed = max(shard.needed, offset + 1)
         for refusal in run.outcomes.refused:
             if refusal.offset in ours:
-                self._rejected += 1
+                shard.decided[Outcome.REFUSED].add(refusal.offset)
                 if self._on_refused is not None:
                     self._on_refused(decision.shard, refusal)
 
     def _take_voids(self, shard: _ShardOutcomes, run: ValidRun) -> None:
         for void in run.voided:
             offset = void.transaction.offsets[0]
-            if offset in shard.accepted:
-                shard.accepted.remove(offset)
+            if offset in shard.decided[Outcome.ACCEPTED]:
+                shard.decided[Outcome.ACCEPTED].remove(offset)
+                shard.decided[Outcome.VOIDED].add(offset)
                 for offsets in shard.touching.values():
                     if offset in offsets:
                         offsets.remove(offset)
-                self._voided += 1
             if void.offset in shard.published:
-                self._voids += 1
+                shard.decided[Outcome.VOID].add(void.offset)
                 shard.needed = max(shard.needed, void.offset + 1)
 
     def _tally(self) -> Tally:
@@ -214,14 +239,17 @@ class OutcomeWatch:
             if (found.account, found.currency) in shard.touching
         ]
         return Tally(
-            accepted=sum(len(shard.accepted) for shard in self._shards),
-            duplicates=self._duplicates,
-            rejected=self._rejected,
+            accepted=self._count(Outcome.ACCEPTED),
+            duplicates=self._count(Outcome.DUPLICATE),
+            rejected=self._count(Outcome.REFUSED),
             reconciled=sum(shard.reconciled() for shard in self._shards),
-            voids=self._voids,
-            voided=self._voided,
+            voids=self._count(Outcome.VOID),
+            voided=self._count(Outcome.VOIDED),
             breaks=breaks,
         )
+
+    def _count(self, outcome: Outcome) -> int:
+        return sum(len(shard.decided[outcome]) for shard in self._shards)
 
 
 def _take_break(shard: _ShardOutcomes, row: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ ledger knows; or it cannot have been, because the log itself is younger.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -93,9 +93,7 @@ class Past:
     async def _accepted(self, ids: Sequence[str]) -> Mapping[str, Accepted]:
         journal = self._journal
         assert journal is not None, "the journal is the source, so it is open"
-        # Neither a database nor the service takes other ids.
-        valid = [each for each in ids if len(each) <= MAX_ID and _is_storable(each)]
-        return await asyncio.to_thread(journal.accepted, valid)
+        return await asyncio.to_thread(journal.accepted, storable(ids))
 
     async def _renew(self) -> None:
         try:
@@ -138,7 +136,12 @@ class Past:
             self._why = f"{why}; {error}"
 
 
-def _is_storable(text: str) -> bool:
+def storable(ids: Iterable[str]) -> list[str]:
+    """Those of the ids that a database and the service take."""
+    return [each for each in ids if len(each) <= MAX_ID and _is_text(each)]
+
+
+def _is_text(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
 
 

@@ -5,23 +5,23 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
-from typing import Self
+from functools import partial
 
-from ledger.client.appender import RECORD_BYTES, PartitionAppender, Receipt
+from ledger.client.appender import PartitionAppender
+from ledger.client.checking import RECORD_BYTES, encoded, refusal_of
 from ledger.client.partitions import ledger_partitions
+from ledger.client.receipt import MANY, Receipt
 from ledger.client.records import Records
 from ledger.client.reference import ClientReference
+from ledger.client.resource import AsyncResource
 from ledger.clock import now
-from ledger.domain.checks import check_content, check_fields
 from ledger.domain.partition import partition_of
 from ledger.domain.refusal import Reason, Refused
-from ledger.domain.transaction import Draft, ordering_key
+from ledger.domain.transaction import Draft
 from ledger.settings import Settings, load
 from ledger.streaming.log import Log
 from ledger.streaming.topics import topics
 
-MANY = 10_000
-"""Transactions of `publish_many` that may be pending at once."""
 CLOSE_SECONDS = 10
 FRESH_SECONDS = 1.0
 
@@ -37,7 +37,7 @@ _BY_REFERENCE = frozenset(
 )
 
 
-class Publisher:
+class Publisher(AsyncResource):
     """Publishes from one event loop; use one publisher for long, as an async context manager.
 
     Without `check` all checks are left to the service. A transaction that Kafka has not
@@ -58,29 +58,28 @@ class Publisher:
         self._appenders: list[PartitionAppender] = []
         self._refreshed = float("-inf")
 
-    async def __aenter__(self) -> Self:
-        """Raises LedgerError, with what to do, when Kafka or the registry cannot be used."""
+    async def _enter(self, stack: AsyncExitStack) -> None:
         topic = topics(self._settings).transactions.name
         counts = await ledger_partitions(self._settings, topic)
         self._records = await Records.of(self._settings, "Transaction", "Reference")
-        async with AsyncExitStack() as stack:
-            self._reference = ClientReference(self._settings, self._records)
-            if self._check:
-                await stack.enter_async_context(self._reference)
-            self._open = stack.pop_all()
+        stack.push_async_callback(self._close_log)
+        self._reference = ClientReference(self._settings, self._records)
+        if self._check:
+            await stack.enter_async_context(self._reference)
+        stack.push_async_exit(self._finish)
         # The number of shards is the topic's; a setting could be another ledger's.
         self._appenders = [
             PartitionAppender(self._log, topic, shard, timeout=self._timeout)
             for shard in range(counts[topic])
         ]
-        return self
 
-    async def __aexit__(self, *error: object) -> None:
+    async def _finish(self, *error: object) -> None:
         """Wait for pending publications, or cancel them if the block raised."""
         for appender in self._appenders if any(error) else ():
             appender.cancel()
         await self.flush()
-        await self._open.aclose()
+
+    async def _close_log(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._log.close()
@@ -106,10 +105,13 @@ class Publisher:
         Transactions with one ordering key reach the log in the order of the calls. The result of
         the future is the receipt; it raises PublishFailed.
         """
+        self.require_open()
         examined = await self._examine(draft)
-        if isinstance(examined, Refused):
-            return examined
-        key, value = examined
+        return examined if isinstance(examined, Refused) else await self.submit_record(*examined)
+
+    async def submit_record(self, key: bytes, value: bytes) -> asyncio.Future[Receipt]:
+        """Publish a record as it is, as `submit` does; nothing is checked."""
+        self.require_open()
         return await self._appenders[partition_of(key, self.shards)].put(key, value)
 
     async def publish_many(
@@ -135,29 +137,18 @@ class Publisher:
             await appender.flush()
 
     async def _examine(self, draft: Draft) -> tuple[bytes, bytes] | Refused:
-        encoded = self._encode(draft)
-        if isinstance(encoded, Refused) and encoded.reason is not Reason.FIELD_MALFORMED:
-            return encoded
+        limit = self._reference.policy.max_bytes if self._check else RECORD_BYTES
+        record = encoded(draft, partial(self._records.codec.encode, "Transaction"), limit)
+        if isinstance(record, Refused) and record.reason is not Reason.FIELD_MALFORMED:
+            return record
         refused = self._refusal(draft) if self._check else None
         if refused and refused.reason in _BY_REFERENCE and await self._refresh():
             refused = self._refusal(draft)
-        return refused or encoded
+        return refused or record
 
     def _refusal(self, draft: Draft) -> Refused | None:
-        recorded_at = self._clock()
-        # `accepted`: only the service knows which transactions are older than the rules for names.
-        refused = check_fields(
-            draft, recorded_at=recorded_at, policy=self._reference.policy, accepted=lambda _: True
-        )
-        if refused:
-            return refused
-        checked = check_content(
-            draft,
-            recorded_at=recorded_at,
-            reference=self._reference.known,
-            policy=self._reference.policy,
-        )
-        return checked if isinstance(checked, Refused) else None
+        reference, policy = self._reference.known, self._reference.policy
+        return refusal_of(draft, recorded_at=self._clock(), reference=reference, policy=policy)
 
     async def _refresh(self) -> bool:
         """Read the newest reference data, unless it was read just now."""
@@ -166,20 +157,6 @@ class Publisher:
         self._refreshed = time.monotonic()
         await self._reference.catch_up()
         return True
-
-    def _encode(self, draft: Draft) -> tuple[bytes, bytes] | Refused:
-        """Key and value of the record, or why it cannot be encoded."""
-        try:
-            key = ordering_key(draft).encode()
-            value = self._records.codec.encode("Transaction", draft)
-        except (ValueError, OverflowError) as error:
-            sentence = f"The transaction cannot be written as Avro: {error}."
-            return Refused(Reason.FIELD_MALFORMED, sentence)
-        limit = self._reference.policy.max_bytes if self._check else RECORD_BYTES
-        if len(value) > limit or len(key) + len(value) > RECORD_BYTES:
-            sentence = f"The record has {len(value)} bytes; at most {limit} are accepted."
-            return Refused(Reason.TOO_LARGE, sentence)
-        return key, value
 
 
 async def _acknowledged(

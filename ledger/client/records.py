@@ -58,8 +58,15 @@ class Records:
         return rows
 
     async def _decode(self, name: str, value: bytes) -> dict[str, Any]:
-        schema_id = schema_id_of(value)
+        await self.learn(name, schema_id_of(value))
+        return self.codec.decode(name, value)
+
+    async def learn(self, name: str, schema_id: int) -> None:
+        """Look the schema up with which records `name` were written, unless it is known.
+
+        Raises ValueError for one that the registry does not know, Unavailable when it does not
+        answer.
+        """
         if schema_id != self.codec.ids[name]:
             # Not in `codec.decode`, which would hold up the event loop.
             await self._registry.learn(schema_id)
-        return self.codec.decode(name, value)

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ledger.client.appender import RECORD_BYTES, PartitionAppender, Receipt
-from ledger.client.partitions import ledger_partitions
-from ledger.domain.partition import partition_of
+from ledger.client.checking import RECORD_BYTES
+from ledger.client.publisher import Publisher
+from ledger.client.receipt import Receipt
 from ledger.settings import Settings
-from ledger.streaming.log import Log
-from ledger.streaming.topics import topics
 
 
 class RejectedRecord(NamedTuple):
@@ -43,19 +41,8 @@ async def resend(
     seconds: float | None,
 ) -> int:
     """Append each to the partition of its key; returns their number. Raises PublishFailed."""
-    topic = topics(settings).transactions.name
-    shards = (await ledger_partitions(settings, topic))[topic]
-    log = Log(settings)
-    try:
-        appenders = [
-            PartitionAppender(log, topic, shard, timeout=seconds) for shard in range(shards)
-        ]
-        pending = [
-            await appenders[partition_of(each.key, shards)].put(each.key, each.value)
-            for each in records
-        ]
+    async with Publisher(settings, check=False, timeout=seconds) as publisher:
+        pending = [await publisher.submit_record(*each) for each in records]
         for future in pending:
             on_receipt(await future)
         return len(pending)
-    finally:
-        await log.close()

@@ -1,11 +1,42 @@
-"""What readers and writers of the client share: entering, leaving, and ending a task."""
+"""What readers and writers of the client share: entering, leaving, and the process they are of."""
 
 import asyncio
+import os
 from contextlib import AsyncExitStack, suppress
 from typing import Self
 
+from ledger.errors import LedgerError
 
-class AsyncResource:
+
+class OfOneProcess:
+    """Something that can be used only in the process that opened it, and only while it is open.
+
+    A fork of that process has its memory, but neither its threads nor connections of its own.
+    """
+
+    _opened_by: int | None = None
+
+    def require_open(self) -> None:
+        """Raises LedgerError before it is opened, after it is closed, and in a fork."""
+        if self._opened_by == os.getpid():
+            return
+        name = type(self).__name__
+        if self._opened_by is None:
+            raise LedgerError(
+                f"This {name} is closed, or was never opened: use it within a `with` block."
+            )
+        raise LedgerError(
+            f"This {name} was opened in process {self._opened_by} and does not work in process "
+            f"{os.getpid()}, which was forked from it. Open one in each process, after the fork."
+        )
+
+    @property
+    def is_of_another_process(self) -> bool:
+        """Whether a process opened it of which this one is a fork."""
+        return self._opened_by not in (None, os.getpid())
+
+
+class AsyncResource(OfOneProcess):
     """An async context manager; a subclass opens what it needs in `_enter`, and puts it on a stack.
 
     Entering raises LedgerError, with what to do, when Kafka or the registry cannot be used.
@@ -15,13 +46,17 @@ class AsyncResource:
         async with AsyncExitStack() as stack:
             await self._enter(stack)
             self._entered = stack.pop_all()
+        self._opened_by = os.getpid()
         return self
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         raise NotImplementedError
 
     async def __aexit__(self, *error: object) -> None:
-        await self._entered.aclose()
+        if self.is_of_another_process:
+            return
+        self._opened_by = None
+        await self._entered.__aexit__(*error)  # type: ignore[arg-type]
 
 
 async def cancel(task: asyncio.Task[None]) -> None:

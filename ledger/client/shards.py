@@ -6,8 +6,6 @@ has none; then the settings and topics count.
 
 from contextlib import aclosing
 
-from aiokafka.errors import TopicAuthorizationFailedError
-
 from ledger.client.records import Records
 from ledger.domain.reference import Reference
 from ledger.errors import LedgerError
@@ -35,7 +33,7 @@ async def as_founded(settings: Settings) -> Settings:
 
 
 async def policy_shards(settings: Settings) -> int | None:
-    """The policy's number of shards; None without a policy, or without the right to read it.
+    """The policy's number of shards; None without a policy.
 
     The topic must exist. Raises LedgerError if it cannot be read.
     """
@@ -49,8 +47,6 @@ async def policy_shards(settings: Settings) -> int | None:
                     # Every policy has the same, and the first policy is near the first record.
                     if known.shards is not None:
                         return known.shards
-    except TopicAuthorizationFailedError:
-        return None
     finally:
         await log.close()
     return None

@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ledger.client.appender import Receipt
 from ledger.client.balances import BalanceReader
 from ledger.client.import_checks import Line
 from ledger.client.imports import Importer, ImportResult
 from ledger.client.outcomes import OutcomeWatch, Tally
 from ledger.client.publisher import Publisher
+from ledger.client.receipt import Receipt
 from ledger.client.resource import cancel
 from ledger.demo.generate import Made
 from ledger.demo.market import assets

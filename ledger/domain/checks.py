@@ -187,7 +187,7 @@ def _read_entries(
             text, currency = draft["amount"], draft["currency"]
             known = scales.get(currency)
             if known is None or currency in changed:
-                return _unknown_currency(currency, len(entries), changed)
+                return _unknown_currency(currency, len(entries), scales, changed)
             scale, amount = known, money.parse(text, known)
         if isinstance(amount, Reason):
             return _bad_amount(amount, draft, scale, len(entries))
@@ -196,7 +196,9 @@ def _read_entries(
     return entries
 
 
-def _unknown_currency(currency: str, index: int, changed: Mapping[str, int]) -> Refused:
+def _unknown_currency(
+    currency: str, index: int, scales: Mapping[str, int], changed: Mapping[str, int]
+) -> Refused:
     field = f"entries[{index}].currency"
     if currency in changed:
         sentence = (
@@ -208,7 +210,20 @@ def _unknown_currency(currency: str, index: int, changed: Mapping[str, int]) -> 
         f"{currency[:32]!r} is neither an ISO 4217 currency nor a registered asset. Mend the code, "
         "or register it with `faust-ledger assets import`."
     )
+    if alike := _in_other_case(currency, scales):
+        sentence = (
+            f"{currency!r} is neither an ISO 4217 currency nor a registered asset, and {alike} is "
+            "one. Mend the code: upper and lower case count."
+        )
     return Refused(Reason.UNKNOWN_CURRENCY, sentence, field)
+
+
+def _in_other_case(currency: str, scales: Mapping[str, int]) -> str | None:
+    """The known code in capitals, or without any, that `currency` differs from only in that.
+
+    Not a search of all codes: a flood of refusals must stay cheap.
+    """
+    return next((code for code in (currency.upper(), currency.lower()) if code in scales), None)
 
 
 def _bad_amount(reason: Reason, draft: DraftEntry, scale: int, index: int) -> Refused:

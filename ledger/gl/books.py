@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, Protocol, TypedDict, Unpack
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
+from ledger.gl.lookups import Lookups
 from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedVoid
 
 TimeAxis = Literal["effective", "recorded"]
@@ -58,7 +59,7 @@ class Accepted(NamedTuple):
     known_from: int
 
 
-class Books(Protocol):
+class Books(Lookups, Protocol):
     """Blocking calls, to be made from one thread at a time each; open several for more.
 
     Every method raises JournalUnavailable when the database cannot answer at the moment.

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Unpack
 
+from ledger.clock import now
 from ledger.domain.balance import NOTHING, Totals, taken_back
 from ledger.domain.run import Stripe, Voided, Watermark
 from ledger.gl import orphans
 from ledger.gl.books import Accepted, BalanceQuery, BalanceRow, BalanceSnapshot, Snapshot, TimeAxis
 from ledger.gl.journal import Journal, Posting, Prepared, Superseded
+from ledger.gl.lookups import LookupResult, Register, RegisterQuery
+from ledger.gl.memory_lookups import JournalRows, find_in, register_in
 from ledger.gl.orphans import PostedPositions, RunCount
 from ledger.gl.posting import (
     follow,
@@ -34,6 +37,7 @@ class _PostedShard:
 
     watermark: Watermark = field(default_factory=Watermark)
     runs: list[PostedRun] = field(default_factory=list)
+    posted_at: list[int] = field(default_factory=list)
     transactions: list[PostedTransaction] = field(default_factory=list)
     stripes: dict[Stripe, Totals] = field(default_factory=dict)
     voids: list[PostedVoid] = field(default_factory=list)
@@ -80,6 +84,7 @@ class MemoryJournal(Journal):
         posted = [each for run in posting.runs for each in posted_transactions(shard, run.posted)]
         state.transactions += posted
         state.runs += map(posted_run, posting.runs)
+        state.posted_at += [now()] * len(posting.runs)
         state.watermark = after
         touched = add_entries(state.stripes, posted)
         for run in posting.runs:
@@ -139,6 +144,17 @@ class MemoryJournal(Journal):
             if name in wanted and (before is None or before.known_from < known_from):
                 found[name] = Accepted(each.shard, each.offset, known_from)
         return found
+
+    def find(self, transaction_id: str) -> LookupResult:
+        with self._lock:
+            return find_in(self._rows(), transaction_id)
+
+    def register(self, account: str, **query: Unpack[RegisterQuery]) -> Register:
+        with self._lock:
+            return register_in(self._rows(), account, query)
+
+    def _rows(self) -> JournalRows:
+        return JournalRows(self._watermarks(), self._scales, self._shards.values())
 
     def scales(self) -> Mapping[str, int]:
         with self._lock:

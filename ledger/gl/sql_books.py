@@ -9,7 +9,9 @@ from sqlalchemy import Column, Connection, Engine, Select, case, func, select
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Stripe, Watermark
+from ledger.gl import lookup_reads
 from ledger.gl.books import Accepted, BalanceQuery, BalanceSnapshot, Books, Snapshot
+from ledger.gl.lookups import LookupResult, Register, RegisterQuery
 from ledger.gl.orphan_rows import find_orphans
 from ledger.gl.reads import CREDIT, DEBIT, VOIDED, parts, read_balances, read_voids, read_watermarks
 from ledger.gl.rows import JournalFinding, PostedRun, PostedTransaction, PostedVoid
@@ -91,6 +93,14 @@ class SqlBooks(Books):
             if len(page) < _PAGE:
                 return
             start = page[-1]._mapping[position] + 1
+
+    def find(self, transaction_id: str) -> LookupResult:
+        with self._reading() as connection:
+            return lookup_reads.find(connection, transaction_id)
+
+    def register(self, account: str, **query: Unpack[RegisterQuery]) -> Register:
+        with self._reading() as connection:
+            return lookup_reads.register(connection, account, query)
 
     def runs(self, shard: int, after: int = 0) -> Iterator[PostedRun]:
         columns = [column for column in runs.c if column is not runs.c.posted_at]

@@ -5,9 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from ledger.errors import StackError
 from ledger.health.checks import database, directory, machine, processes, rights, topics
 from ledger.health.checks.installation import Installation
@@ -15,7 +12,6 @@ from ledger.health.findings import Finding
 from ledger.settings import load as load_settings
 from ledger.stack import cache, files, identity, postgres
 from ledger.stack import record as records
-from ledger.terminal import plain
 
 
 def examine(data_dir: Path) -> list[Finding]:
@@ -30,6 +26,19 @@ def examine(data_dir: Path) -> list[Finding]:
     return [finding for check in CHECKS for finding in check(installation)]
 
 
+def clean(data_dir: Path) -> list[Path]:
+    """Remove what crashes and broken downloads left; the paths that were removed.
+
+    Raises LedgerError where the cache cannot be written.
+    """
+    place = files.layout(data_dir)
+    installation = Installation(place, cache.cache_dir(), None, None)
+    with cache.cache_lock(installation.cache):
+        left = directory.partial_files(installation)
+        cache.discard(left)
+    return [path for path in left if not path.exists()]
+
+
 def ledger(installation: Installation) -> Iterator[Finding]:
     """The database and the topics, as far as the services that they need answer."""
     settings, answering = load_settings(installation.place.root), installation.answering()
@@ -40,7 +49,7 @@ def ledger(installation: Installation) -> Iterator[Finding]:
         yield from rights.kafka_rights(settings)
     if any(name.startswith("kafka") for name in answering):
         yield from topics.topic_settings(settings)
-    if answering and answering == {service.name for service in installation.services()}:
+    if answering and len(answering) == len(installation.services):
         yield from topics.topic_contents(settings)
 
 
@@ -68,18 +77,3 @@ def findings_json(findings: list[Finding]) -> dict[str, Any]:
             {**asdict(each), "advice": "" if each.well else each.advice} for each in findings
         ],
     }
-
-
-def findings_table(findings: list[Finding]) -> Table:
-    """A row for each finding."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "found", "what to do"):
-        table.add_column(column, no_wrap=not column)
-    for each in findings:
-        mark = "[green]well[/]" if each.well else "[red]look[/]"
-        table.add_row(
-            f"{mark} {escape(plain(each.name))}",
-            escape(plain(each.detail)),
-            "" if each.well else escape(plain(each.advice)),
-        )
-    return table

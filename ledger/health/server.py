@@ -46,9 +46,15 @@ def write_address(folder: Path, url: str) -> None:
 
 def read_address(folder: Path, pid: int) -> str | None:
     """Where the process `pid` answers; None if it has not written that, or another process has."""
+    found = read_last_address(folder)
+    return found[1] if found and found[0] == pid else None
+
+
+def read_last_address(folder: Path) -> tuple[int, str] | None:
+    """The process that wrote last where it answers, and its address; None where none has."""
     try:
         found = json.loads((folder / ADDRESS_FILE).read_text())
-        return str(found["url"]) if found["pid"] == pid else None
+        return int(found["pid"]), str(found["url"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -1,24 +1,29 @@
-"""What `status` shows: every part of a stack, and the partitions of its workers."""
+"""What `status` shows: the addresses and every part of a stack, and its workers' partitions."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
-from rich.markup import escape
-from rich.table import Table
 
 from ledger.health import probe
+from ledger.health.partitions import State
 from ledger.health.probe import Report
 from ledger.health.rows import grouped, spans
-from ledger.stack import cache, files, identity, parts
+from ledger.health.server import read_address
+from ledger.health.services import NOT_RUNNING, service_states
+from ledger.hiding import shown_url
+from ledger.stack import cache, files, identity, parts, workers
 from ledger.stack import record as records
+from ledger.stack.files import Layout
+from ledger.stack.identity import Identity
 from ledger.stack.parts import Part
+from ledger.stack.record import Record
 from ledger.stack.services import services
-from ledger.terminal import plain
+
+NO_STACK = "there is no stack here: `faust-ledger up` creates one"
 
 
 @dataclass(frozen=True)
@@ -40,68 +45,80 @@ class PartStatus:
 
 @dataclass(frozen=True)
 class StackStatus:
-    """Everything in one data directory."""
+    """Everything in one data directory; `advice`: sentences on what is not there."""
 
     data_dir: str
     parts: tuple[PartStatus, ...]
     workers: Mapping[str, Report | None] = field(default_factory=dict)
     """What each worker answers at /ready; None for one that does not answer."""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """By setting, and by worker: without passwords."""
+    advice: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether there is a stack, all of it runs and answers, and every shard makes progress."""
-        return bool(self.parts) and all(each.running and not each.trouble for each in self.parts)
+        """Whether all of a stack runs and answers, and workers make progress in every shard."""
+        return not self.advice and all(each.running and not each.trouble for each in self.parts)
 
 
 def read_status(data_dir: Path) -> StackStatus:
-    """Ask every service and worker; without a stack the status is empty, which is not ok."""
+    """Ask every service and worker; without a stack the status is not ok."""
     place = files.layout(data_dir)
     files.require_own(place)
     me = identity.load_identity(place)
     if me is None:
-        return StackStatus(str(place.root), ())
+        return StackStatus(str(place.root), (), advice=(NO_STACK,))
     record = records.load_record(place) or records.new_record(place, me)
     found = [
-        part_status(
-            service.name,
-            record.part(service.name) or service.find(),
-            service.missing,
-            port=service.port,
-            log=service.log,
-        )
-        for service in services(place, me, cache.cache_dir())
+        part_status(each.name, state.part, state.trouble, port=each.port, log=each.log)
+        for state in service_states(services(place, me, cache.cache_dir()), record)
+        for each in (state.service,)
     ]
+    present = workers.present(place, record)
     answers = {
-        part.name: probe.ask(place.worker(part.name), parts.process_of(part))
-        for part in record.workers
+        part.name: probe.ask(place.worker(part.name), parts.process_of(part)) for part in present
     }
     found += [
-        part_status(
-            part.name, part, partial(probe.problem, answers[part.name]), port=None, log=part.log
-        )
-        for part in record.workers
+        part_status(part.name, part, probe.problem(answers[part.name]), port=None, log=part.log)
+        for part in present
     ]
-    reports = {name: None if isinstance(each, str) else each for name, each in answers.items()}
-    return StackStatus(str(place.root), tuple(found), reports)
+    return StackStatus(
+        str(place.root),
+        tuple(found),
+        {name: None if isinstance(each, str) else each for name, each in answers.items()},
+        addresses(place, record, present),
+        tuple(advice(me, found, present)),
+    )
+
+
+def advice(me: Identity, found: list[PartStatus], present: list[Part]) -> Iterator[str]:
+    """What to do about what is not there."""
+    if not all(each.running for each in found):
+        yield "`faust-ledger up` starts what does not run"
+    if not present:
+        yield f"{workers.NONE}: {workers.how_to_start(me.workers)}"
+
+
+def addresses(place: Layout, record: Record, present: list[Part]) -> dict[str, str]:
+    """Where the services listen and the workers answer."""
+    found = {"bootstrap_servers": str(record.addresses["bootstrap_servers"])}
+    for name in ("registry_url", "database_url"):
+        found[name] = shown_url(str(record.addresses[name]))
+    for part in present:
+        if address := read_address(place.worker(part.name), part.pid):
+            found[part.name] = address
+    return found
 
 
 def part_status(
-    name: str, part: Part | None, problem: Callable[[], str | None], *, port: int | None, log: Path
+    name: str, part: Part | None, trouble: str | None, *, port: int | None, log: Path
 ) -> PartStatus:
-    """One part's process, and its problem if it has one."""
+    """One part's process, and its trouble if it has one."""
     process = parts.process_of(part) if part else None
     if part is None or process is None:
-        return PartStatus(name, False, None, port, None, None, "it does not run", str(log))
-    return PartStatus(
-        name,
-        True,
-        part.pid,
-        part.port,
-        memory(process),
-        time.time() - part.started,
-        probe.stopped_process(process) or problem(),
-        str(log),
-    )
+        return PartStatus(name, False, None, port, None, None, trouble or NOT_RUNNING, str(log))
+    uptime = time.time() - part.started
+    return PartStatus(name, True, part.pid, part.port, memory(process), uptime, trouble, str(log))
 
 
 def memory(top: psutil.Process) -> int:
@@ -119,53 +136,61 @@ def memory(top: psutil.Process) -> int:
 
 
 def status_json(status: StackStatus) -> dict[str, Any]:
-    """{"data_dir", "ok", "parts": {name: {...}}, "workers": {name: answer at /ready, or null}}."""
+    """As `status --json` prints it; `workers` are by name what each answers at /ready, or null."""
     return {
         "data_dir": status.data_dir,
         "ok": status.ok,
         "parts": {each.name: asdict(each) for each in status.parts},
         "workers": status.workers,
+        "addresses": status.addresses,
+        "advice": status.advice,
     }
 
 
-def parts_table(status: StackStatus) -> Table:
-    """A row for each part, the last column in sentences."""
-    table = Table()
-    for column in ("part", "state", "pid", "port", "memory", "up for", ""):
-        right = column in ("pid", "port", "memory")
-        table.add_column(column, justify="right" if right else "left", no_wrap=bool(column))
+def part_rows(status: StackStatus) -> Iterator[dict[str, Any]]:
+    """A row for each part, without its trouble."""
     for each in status.parts:
-        state = "down" if not each.running else "trouble" if each.trouble else "well"
-        colour = {"down": "red", "trouble": "yellow", "well": "green"}[state]
-        detail = f"{each.trouble}; log: {each.log}" if each.trouble else ""
-        table.add_row(
-            each.name,
-            f"[{colour}]{state}[/]",
-            str(each.pid or ""),
-            str(each.port or ""),
-            "" if each.rss is None else f"{each.rss / 1e6:.0f} MB",
-            duration(each.uptime),
-            escape(plain(detail)),
-        )
-    return table
+        yield {
+            "part": each.name,
+            "state": "down" if not each.running else "trouble" if each.trouble else "well",
+            "pid": each.pid,
+            "port": each.port,
+            "memory": None if each.rss is None else f"{each.rss / 1e6:.0f} MB",
+            "up for": duration(each.uptime),
+        }
 
 
-def partitions_table(status: StackStatus) -> Table:
+def partition_rows(status: StackStatus) -> Iterator[dict[str, Any]]:
     """Each stage's partitions at each worker; those in the same state share a row."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("worker", "stage", "partitions", "state", "lag", ""):
-        table.add_column(column, no_wrap=bool(column))
+    brokers = [each for each in status.parts if each.name.startswith("kafka")]
+    away = all(each.trouble for each in brokers)
     for name, report in status.workers.items():
         for row in _partitions(report) if report else ():
-            table.add_row(name, *(escape(plain(each)) for each in row))
-    return table
+            # A worker finds out some seconds later.
+            waits = away and row["state"] == State.GOING_ON
+            yield {"worker": name, **row, **({"state": State.WAITING.value} if waits else {})}
 
 
-def _partitions(report: Report) -> Iterator[tuple[str, str, str, str, str]]:
+def _partitions(report: Report) -> Iterator[dict[str, Any]]:
     for application in report["applications"].values():
-        for (stage, state, why), rows in grouped(application["partitions"]).items():
+        # What all of an application waits for, such as its database, its partitions wait for too.
+        own = application.get("own", {}).get("state", State.GOING_ON)
+        for (stage, state, _), rows in grouped(application["partitions"]).items():
             lag = sum(row["lag"] or 0 for row in rows)
-            yield stage, spans(row["partition"] for row in rows), state, f"{lag:,}", why
+            numbers = spans(row["partition"] for row in rows)
+            shown = own if state == State.GOING_ON else state
+            yield {"stage": stage, "partitions": numbers, "state": shown, "lag": lag}
+
+
+def sentences(status: StackStatus) -> Iterator[str]:
+    """What is below the tables: each part's trouble and log, and what is to be done."""
+    for each in status.parts:
+        if each.trouble:
+            report = status.workers.get(each.name)
+            for why in report["why"] if report and each.running else [each.trouble]:
+                yield f"{each.name}: {why}"
+            yield f"  its log: {each.log}"
+    yield from status.advice
 
 
 def duration(seconds: float | None) -> str:

@@ -11,17 +11,20 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
 import platformdirs
+import psutil
 
 from ledger.errors import StackError
+from ledger.stack import aot_cache
 from ledger.stack.files import PARTIAL
 from ledger.stack.progress import Meter, Meters, Stoppable
 
@@ -34,6 +37,8 @@ REGISTRY_VERSION = "3.3.3"
 REGISTRY = ("io.apicurio", "apicurio-registry-app", REGISTRY_VERSION)
 PROGRAMS = KAFKA_NAME, REGISTRY_NAME = (f"kafka-{KAFKA_VERSION}", f"registry-{REGISTRY_VERSION}")
 CONNECTIONS = 6
+_WRITER = re.compile(rf"\.(?P<pid>\d+)(?:\.\d+)?{re.escape(PARTIAL)}(?:\.config)?$")
+"""The process in the name of a partial file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +152,27 @@ FILL: Mapping[str, Callable[[Path, Meter], list[Path]]] = dict(
 
 def remove_leftovers(cache: Path) -> None:
     """Delete what interrupted downloads left; the caller holds the lock."""
-    for path in list(cache.rglob(f".*{PARTIAL}*")):
+    discard(cache.rglob(f".*{PARTIAL}*"))
+
+
+def leftovers(cache: Path) -> list[Path]:
+    """Files that are not whole, and whose process has ended."""
+    return [path for path in sorted(cache.rglob(f".*{PARTIAL}*")) if is_left(path)]
+
+
+def is_left(path: Path) -> bool:
+    """Whether nobody writes a partial file any more, and nobody takes it to its place."""
+    writer = _WRITER.search(path.name)
+    if writer is None or psutil.pid_exists(int(writer["pid"])):
+        return False
+    # What Java finished writing, the next `up` uses.
+    unfinished = path.with_name(path.name + aot_cache.UNFINISHED)
+    return ".aot." not in path.name or path.name.endswith(PARTIAL) == unfinished.exists()
+
+
+def discard(paths: Iterable[Path]) -> None:
+    """Delete files and directories."""
+    for path in list(paths):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

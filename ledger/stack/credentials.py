@@ -1,24 +1,25 @@
 """Passwords and certificates in files that only their owner reads, and who connects with which."""
 
 import json
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from sqlalchemy import URL
 
-from ledger.settings import Settings
+from ledger.settings import NO_DATABASE, Settings
 from ledger.stack import postgres, registry
 from ledger.stack.files import Layout, write_private
-from ledger.stack.identity import USERS, Identity
+from ledger.stack.identity import DATABASE_ROLES, USERS, Identity
 from ledger.stack.ports import HOST
 
 CLIENT_ROLES = ("producer", "backend", "finance")
 """The users of the ledger; `admin` administers it, `service` is its workers."""
 DATABASE_SETTINGS = {
     "admin": {"database_url": "ledger_owner", "service_database_url": "ledger_service"},
-    "service": {"service_database_url": "ledger_service"},
+    "service": {"database_url": "ledger_service", "service_database_url": "ledger_service"},
     "finance": {"database_url": "ledger_finance"},
 }
-"""By user, the database role of each setting; the other users have none of the database."""
+"""By user, the database role of each setting; who is not there has no database."""
 
 
 def write_credentials(place: Layout, me: Identity) -> None:
@@ -26,8 +27,8 @@ def write_credentials(place: Layout, me: Identity) -> None:
     # Imported here: cryptography is slow to import, and most commands need none of it.
     from ledger.stack import certificates
 
-    lines = [f"*:*:*:{role}:{word}\n" for role, word in me.passwords.items() if role not in USERS]
-    write_private(place.passfile, "".join(lines))
+    for role in DATABASE_ROLES:
+        write_private(place.passfile(role), pgpass_line(me, role))
     if not me.secure:
         return
     for user in USERS:
@@ -35,32 +36,63 @@ def write_credentials(place: Layout, me: Identity) -> None:
     listening = (*(broker.name for broker in me.brokers), postgres.NAME, registry.NAME)
     certificates.ensure_certificates(place, listening)
     for role in CLIENT_ROLES:
-        text = "".join(
-            f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
-            for name, value in connection_settings(place, me, role).items()
-        )
+        text = as_toml(connection_settings(place, me, role))
         write_private(place.client_file(role), f"# Written by `faust-ledger up`.\n{text}")
 
 
-def connection_settings(place: Layout, me: Identity, user: str) -> dict[str, Any]:
+def pgpass_line(me: Identity, role: str) -> str:
+    """The password of a database role as PostgreSQL's clients read it, for this server alone."""
+    database = {"postgres": "*", "registry": registry.DATABASE}.get(role, postgres.DATABASE)
+    return f"{HOST}:{me.postgres_port}:{database}:{role}:{me.passwords[role]}\n"
+
+
+def as_toml(settings: Mapping[str, Any]) -> str:
+    """Settings as a file for FAUST_LEDGER_CONFIG."""
+    # What JSON has of texts and numbers, TOML reads the same.
+    return "".join(
+        f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items()
+    )
+
+
+class SecretFiles(NamedTuple):
+    """The paths of the secrets, as settings name them."""
+
+    ca: str
+    password: str
+    passfile: Callable[[str], str]
+    """By role of the database."""
+
+
+def secrets_of(place: Layout, user: str) -> SecretFiles:
+    """Those in the data directory."""
+    return SecretFiles(
+        str(place.ca_file), str(place.password_file(user)), lambda role: str(place.passfile(role))
+    )
+
+
+def connection_settings(
+    place: Layout, me: Identity, user: str, files: SecretFiles | None = None
+) -> dict[str, Any]:
     """The settings with which `user` of Kafka and the registry connects to this stack."""
+    files = files or secrets_of(place, user)
     found: dict[str, Any] = {
         "bootstrap_servers": ",".join(f"{HOST}:{port}" for port in me.kafka_ports),
         "registry_url": registry.url(me),
         "shards": me.shards,
         "replication_factor": me.copies,
     }
-    for setting, role in DATABASE_SETTINGS.get(user, {}).items():
-        found[setting] = database_url(place, me, role)
+    roles = DATABASE_SETTINGS.get(user, {})
+    for setting in ("database_url", "service_database_url"):
+        role = roles.get(setting)
+        found[setting] = database_url(place, me, role, files) if role else NO_DATABASE
     if me.secure:
-        password_file = str(place.password_file(user))
         found |= {
-            "ca_file": str(place.ca_file),
+            "ca_file": files.ca,
             "kafka_security_protocol": "SASL_SSL",
             "kafka_user": user,
-            "kafka_password_file": password_file,
+            "kafka_password_file": files.password,
             "registry_user": user,
-            "registry_password_file": password_file,
+            "registry_password_file": files.password,
         }
     return found
 
@@ -70,9 +102,10 @@ def admin_settings(place: Layout, me: Identity) -> Settings:
     return Settings(data_dir=place.root, **connection_settings(place, me, "admin"))
 
 
-def database_url(place: Layout, me: Identity, role: str) -> str:
+def database_url(place: Layout, me: Identity, role: str, files: SecretFiles | None = None) -> str:
     """The ledger's database for SQLAlchemy; the URL names the file with the role's password."""
-    query = {"passfile": str(place.passfile), **postgres.tls(place, me)}
+    files = files or secrets_of(place, "admin")
+    query = {"passfile": files.passfile(role), **postgres.tls(me, files.ca)}
     address = URL.create(
         "postgresql+psycopg",
         username=role,

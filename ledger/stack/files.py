@@ -61,10 +61,9 @@ class Layout:
         """The password of a user of Kafka and the registry."""
         return self.secrets / f"{user}.password"
 
-    @property
-    def passfile(self) -> Path:
-        """The passwords of the database's roles, as PostgreSQL's clients read them."""
-        return self.secrets / "pgpass"
+    def passfile(self, role: str) -> Path:
+        """The password of a role of the database, as PostgreSQL's clients read it."""
+        return self.secrets / f"{role}.pgpass"
 
     def certificate(self, part: str) -> Path:
         """A part's key and certificate, PEM, in one file."""

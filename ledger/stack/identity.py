@@ -48,7 +48,8 @@ class Broker:
 class Identity:
     """What is recorded of one stack.
 
-    `passwords` are by PostgreSQL role and Kafka user; every data centre has one broker.
+    `passwords` are by PostgreSQL role and Kafka user; every data centre has one broker. `workers`:
+    how many `up` starts when it is not told; None before the first `up`.
     """
 
     cluster_id: str
@@ -59,6 +60,7 @@ class Identity:
     shards: int
     secure: bool
     passwords: dict[str, str]
+    workers: int | None = None
 
     @property
     def data_centres(self) -> int:
@@ -95,6 +97,17 @@ def load_identity(place: Layout) -> Identity | None:
             "Restore it from a backup; or, if the ledger in this directory may be lost, remove "
             f"{place.root} and start again."
         ) from error
+
+
+def require_identity(place: Layout) -> Identity:
+    """The recorded identity; `StackError` where there is no stack."""
+    me = load_identity(place)
+    if me is None:
+        raise StackError(
+            f"No ledger here: run `faust-ledger up --data-dir {place.root}`. There is no stack in "
+            f"{place.root}."
+        )
+    return me
 
 
 def load_or_create(

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,15 +44,8 @@ def format_storage(place: Layout, me: Identity, broker: Broker, words: Sequence[
         broker_files.write_broker_files(partial, place, me, broker)
         # In a file, for passwords are among them, and everybody sees a process's arguments.
         files.write_private(partial / "arguments", "\n".join(map(quoted, format_arguments(me))))
-        finished = subprocess.run(
-            java.command(place, broker.name, words, ("@arguments",)),
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=partial,
-            env=environment.for_programs(),
-            umask=environment.PRIVATE_UMASK,
-        )
+        command = java.command(place, broker.name, words, ("@arguments",))
+        finished = environment.run_program(command, cwd=partial)
         if finished.returncode != 0:
             # What it prints of users are salted keys, but keys.
             said = (finished.stdout + finished.stderr).strip().splitlines()

@@ -18,7 +18,7 @@ import psutil
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from ledger.errors import StackError
-from ledger.stack.environment import PRIVATE_UMASK, for_programs
+from ledger.stack.environment import PRIVATE_UMASK, as_user, for_programs
 from ledger.stack.files import PRIVATE_DIR, private_opener, tail
 
 # The start time is derived from ticks since boot and the wall clock, so it moves a little when
@@ -150,9 +150,6 @@ def spawn(
     It outlives this process and does not hear its terminal's Ctrl-C. `env` None: the plain one.
     """
     rotate(log)
-    as_user: dict[str, Any] = {}
-    if user is not None:
-        as_user = {"user": user[0], "group": user[1], "extra_groups": []}
     try:
         with open(log, "ab", opener=private_opener) as output:
             child = subprocess.Popen(
@@ -164,7 +161,7 @@ def spawn(
                 env=dict(for_programs() if env is None else env),
                 umask=PRIVATE_UMASK,
                 start_new_session=True,
-                **as_user,
+                **as_user(user),
             )
     except (OSError, subprocess.SubprocessError) as error:
         raise StackError(f"{name} could not be started: {command[0]}: {error}.") from error
@@ -240,12 +237,19 @@ def await_ready(part: Part, check: Check, *, seconds: float) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def ask(part: Part | None, number: signal.Signals) -> None:
-    """Send a signal, where there is a process to hear it."""
-    found = process_of(part) if part else None
-    if found is not None:
+def stop_together(
+    some: Sequence[Part], say: Callable[[str], None], *, first: signal.Signals, seconds: float
+) -> None:
+    """Ask all to end at once, then `stop` each within the same `seconds`, and say how it ended."""
+    began = time.monotonic()
+    for process in filter(None, map(process_of, some)):
         with suppress(psutil.NoSuchProcess):
-            found.send_signal(number)
+            process.send_signal(first)
+    for part in some:
+        left = max(0.0, seconds - (time.monotonic() - began))
+        willing = stop(part, first=first, seconds=left)
+        ending = "stopped" if willing else f"killed: it ignored {first.name}"
+        say(f"{part.name} {ending} ({time.monotonic() - began:.1f} s)")
 
 
 def stop(part: Part, *, first: signal.Signals = signal.SIGTERM, seconds: float) -> bool:

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import subprocess
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,13 +57,7 @@ OPTIONS = {
 @lru_cache
 def speaks_tls() -> bool:
     """Whether these programs were built with TLS. The package's 0.6.0 was not."""
-    asked = subprocess.run(
-        [str(programs() / "pg_config"), "--configure"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment.for_programs(),
-    )
+    asked = environment.run_program([str(programs() / "pg_config"), "--configure"])
     return "--with-openssl" in asked.stdout or "--with-ssl=openssl" in asked.stdout
 
 
@@ -76,11 +69,11 @@ def has_tls(identity: Identity) -> bool:
     return identity.secure and speaks_tls()
 
 
-def tls(place: Layout, identity: Identity) -> dict[str, str]:
+def tls(identity: Identity, ca_file: Path | str) -> dict[str, str]:
     """What a client adds to its connection, so that the environment (PGSSLMODE) has no say."""
     if not has_tls(identity):
         return {"sslmode": "disable"}
-    return {"sslmode": "verify-full", "sslrootcert": str(place.ca_file)}
+    return {"sslmode": "verify-full", "sslrootcert": str(ca_file)}
 
 
 def data_argument(directory: Path, user: tuple[int, int] | None) -> str:
@@ -114,32 +107,16 @@ def run_initdb(target: Path, user: tuple[int, int] | None) -> None:
 
     The superuser's is in the file INITIAL beside `target`, for the time being.
     """
-    as_user: dict[str, Any] = {}
-    if user is not None:
-        as_user = {"user": user[0], "group": user[1], "extra_groups": []}
-    finished = subprocess.run(
+    finished = environment.run_program(
         [
-            str(reachable(user) / "initdb"),
-            "-D",
-            data_argument(target, user),
-            "-U",
-            "postgres",
-            "--auth=scram-sha-256",
-            f"--pwfile=../{INITIAL}",
-            "--encoding=UTF8",
-            "--no-instructions",
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
+            str(reachable(user) / "initdb"), "-D", data_argument(target, user), "-U", "postgres",
+            "--auth=scram-sha-256", f"--pwfile=../{INITIAL}", "--encoding=UTF8",
+            "--no-instructions", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
             "--locale=C",
         ],
-        capture_output=True,
-        text=True,
-        check=False,
         cwd=target,
-        env=environment.for_programs(),
-        umask=environment.PRIVATE_UMASK,
-        **as_user,
-    )
+        user=user,
+    )  # fmt: skip
     if finished.returncode != 0:
         raise StackError(
             f"PostgreSQL's initdb failed in {target}:\n"
@@ -227,7 +204,7 @@ def connect(
 
     from ledger.gl.postgresql import session
 
-    given: dict[str, Any] = tls(place, identity)
+    given: dict[str, Any] = tls(identity, place.ca_file)
     made = session.connected(
         psycopg.Connection,
         host=HOST,

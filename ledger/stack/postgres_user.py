@@ -53,6 +53,7 @@ def add_user() -> pwd.struct_passwd:
     path = os.environ.get("PATH", os.defpath)
     program = shutil.which("useradd", path=f"{path}:/usr/sbin:/sbin") or "useradd"
     try:
+        # Not `run_program`: the files in /etc that it writes are for others, too.
         subprocess.run(
             [program, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
             check=True,
@@ -92,10 +93,7 @@ def runs(directory: Path, user: tuple[int, int]) -> bool:
     """Whether the user can run the programs in that directory."""
     command = [str(directory / "postgres"), "--version"]
     try:
-        return not subprocess.run(
-            command, check=False, capture_output=True, cwd="/", env=environment.for_programs(),
-            user=user[0], group=user[1], extra_groups=[],
-        ).returncode  # fmt: skip
+        return not environment.run_program(command, cwd=Path("/"), user=user).returncode
     except OSError:
         return False
 

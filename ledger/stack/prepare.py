@@ -12,7 +12,8 @@ from ledger.settings import Settings
 def prepare(settings: Settings, *, say: Callable[[str], None] = lambda text: None) -> None:
     """Bring database, registry and topics up to date; doing it twice changes nothing.
 
-    `say` gets a line for each setting of a topic that was corrected.
+    `say` gets a line on the migrations that were made, and for each setting of a topic that was
+    corrected.
     """
     # Imported here: `down`, `status` and `--help` need none of it.
     from ledger.gl.postgresql.migrate import upgrade
@@ -21,7 +22,8 @@ def prepare(settings: Settings, *, say: Callable[[str], None] = lambda text: Non
     from ledger.streaming.topics import bring_about
 
     with without_proxies():
-        upgrade(settings.database_url)
+        if made := upgrade(settings.database_url):
+            say(f"migrations made in the general ledger: {', '.join(made)}")
         register_all(settings)
         for each in asyncio.run(bring_about(settings)).mended:
             say(f"mended {each.topic}: {each.setting} was {each.has}, is {each.mend}: {each.why}")

@@ -32,7 +32,7 @@ def url(identity: Identity) -> str:
 
 def environment(place: Layout, identity: Identity) -> dict[str, str]:
     """What the registry is told; the database's password is not on its command line."""
-    query = urlencode(postgres.tls(place, identity))
+    query = urlencode(postgres.tls(identity, place.ca_file))
     database = f"jdbc:postgresql://{HOST}:{identity.postgres_port}/{DATABASE}?{query}"
     return {
         **for_programs(),

@@ -18,7 +18,8 @@ from ledger.stack.parts import Part
 class Service:
     """How a service is started, known again, seen to be ready and stopped; times in seconds.
 
-    `marks` are arguments of its process that no other has, `users` the ids it may run as.
+    `marks` are arguments of its process that no other has, `users` the ids it may run as, `needs`
+    the service without which it does not answer.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Service:
     ready_seconds: float
     stop_signal: signal.Signals
     stop_seconds: float
+    needs: str = ""
 
     def find(self) -> Part | None:
         """The running process that no record tells of: an `up` was killed before it wrote one."""
@@ -93,4 +95,5 @@ def of_registry(place: Layout, me: Identity, cache: Path) -> Service:
         ready_seconds=registry.READY_SECONDS,
         stop_signal=signal.SIGTERM,
         stop_seconds=registry.STOP_SECONDS,
+        needs=postgres.NAME,
     )

@@ -1,6 +1,5 @@
 """Up and down: PostgreSQL, Kafka, the registry and the workers of one data directory."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +11,7 @@ from ledger.stack import cache, credentials, files, identity, parts, ports, post
 from ledger.stack import record as records
 from ledger.stack.aot_cache import AotCache
 from ledger.stack.files import Layout
-from ledger.stack.identity import Ports, Shape
+from ledger.stack.identity import Identity, Ports, Shape
 from ledger.stack.parts import Part
 from ledger.stack.prepare import prepare
 from ledger.stack.progress import Meters
@@ -35,12 +34,14 @@ def up(
     wanted: Ports | None = None,
     shape: Shape | None = None,
     worker_count: int | None = None,
+    remember: bool = False,
     meters: Meters | None = None,
     say: Say = unsaid,
 ) -> Record:
     """Start what is not running, prepare it, and return when all of it is ready.
 
-    `worker_count` None keeps as many as run now. Raises `StackError`, which says which part did
+    `worker_count` None: as many as were remembered, else as many as run, at least one in each data
+    centre. `remember`: the next `up` starts as many. Raises `StackError`, which says which part did
     not come up and why; what did come up keeps running.
     """
     place = files.layout(data_dir)
@@ -49,14 +50,21 @@ def up(
         record = start_services(place, wanted or Ports(), shape, meters=meters, say=say)
         prepare(settings_of(record), say=say)
         say("tables, subjects and topics are there")
-        return workers.scale(place, record, wanted_workers(place, record, worker_count), say=say)
+        count = wanted_workers(place, record, worker_count, remember=remember)
+        return workers.scale(place, record, count, say=say)
 
 
-def wanted_workers(place: Layout, record: Record, count: int | None) -> int | None:
-    """`count`; without one, of a stack of several data centres, at least one in each."""
+def wanted_workers(place: Layout, record: Record, given: int | None, *, remember: bool) -> int:
+    """How many workers `up` is to start, as it documents."""
     me = identity.load_identity(place)
-    if count is None and me is not None and me.data_centres > 1:
-        return max(workers.count_of(record, workers.living(place, record), None), me.data_centres)
+    assert me is not None, "its services were started"
+    known = me.workers
+    if known is None:
+        known = max(workers.highest(place, record), me.data_centres)
+    count = known if given is None else given
+    if remember and count != me.workers:
+        # Before they start: an `up` that fails then is repeated as it was meant.
+        identity.save_identity(place, replace(me, workers=count))
     return count
 
 
@@ -157,41 +165,38 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
         me = identity.load_identity(place)
         assert me is not None, "the file was there"
         record = records.load_record(place) or records.new_record(place, me)
+        if me.workers is None and (ran := workers.highest(place, record)):
+            identity.save_identity(place, replace(me, workers=ran))
         stopped = [part.name for part in workers.living(place, record).values()]
         record = workers.scale(place, record, 0, say=say)
-        database, *brokers, registry = services(place, me, cache.cache_dir())
-        running = any(running_part(record, service) for service in (*brokers, registry))
-        if running and any(
-            AotCache(cache.cache_dir(), name).is_needed() for name in cache.PROGRAMS
-        ):
-            say("Java keeps what it has loaded: it stops slowly this once, then starts faster")
-        for group in ([registry, *brokers], [database]):
-            # A broker leaves with its controllers' leave, which the last one alone cannot get.
-            found = [running_part(record, service) for service in group]
-            for service, part in zip(group, found, strict=True):
-                parts.ask(part, service.stop_signal)
-            for service, part in zip(group, found, strict=True):
-                if part is not None:
-                    stop_service(part, service, say)
-                    stopped.append(service.name)
-                record = record.without(service.name)
-                records.save_record(place, record)
+        stopped += stop_services(place, me, record, say)
+        # Of versions before 0.3: the passwords of all roles in one file.
+        (place.secrets / "pgpass").unlink(missing_ok=True)
     return stopped
+
+
+def stop_services(place: Layout, me: Identity, record: Record, say: Say) -> Iterator[str]:
+    """Stop registry and Kafka, then PostgreSQL; the names of those that ran."""
+    cached = cache.cache_dir()
+    database, *brokers, registry = services(place, me, cached)
+    running = any(running_part(record, service) for service in (*brokers, registry))
+    if running and any(AotCache(cached, name).is_needed() for name in cache.PROGRAMS):
+        say("Java keeps what it has loaded: it stops slowly this once, then starts faster")
+    for group in ([registry, *brokers], [database]):
+        # A broker leaves with its controllers' leave, which the last one alone cannot get.
+        found = [part for service in group if (part := running_part(record, service))]
+        first, seconds = group[0].stop_signal, group[0].stop_seconds
+        parts.stop_together(found, say, first=first, seconds=seconds)
+        for service in group:
+            record = record.without(service.name)
+        records.save_record(place, record)
+        yield from (part.name for part in found)
 
 
 def running_part(record: Record, service: Service) -> Part | None:
     """Its process, recorded or found; None when it does not run."""
     part = record.part(service.name)
     return part if parts.running(part) else service.find()
-
-
-def stop_service(part: Part, service: Service, say: Say) -> None:
-    """Stop one and say how."""
-    began = time.monotonic()
-    willing = parts.stop(part, first=service.stop_signal, seconds=service.stop_seconds)
-    took = time.monotonic() - began
-    ending = "stopped" if willing else f"killed: it ignored {service.stop_signal.name}"
-    say(f"{service.name} {ending} ({took:.1f} s)")
 
 
 @contextmanager

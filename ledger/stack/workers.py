@@ -3,18 +3,22 @@
 import os
 import re
 import signal
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+
+import psutil
 
 from ledger.health import probe
+from ledger.health.server import ADDRESS_FILE, read_last_address
 from ledger.settings import FROM_STACK
 from ledger.stack import credentials, identity, parts
 from ledger.stack import record as records
 from ledger.stack.environment import INTERPRETER, for_python
 from ledger.stack.files import Layout
-from ledger.stack.parts import Part
+from ledger.stack.parts import SAME_START_SECONDS, Part
 from ledger.stack.record import Record
 
 READY_SECONDS = 120
@@ -22,29 +26,29 @@ READY_SECONDS = 120
 STOP_SECONDS = 30
 # The same Python, so that the workers run what `up` runs.
 PROGRAM = (*INTERPRETER, "-m", "ledger.cli.main")
+NONE = "no worker runs, so nothing is decided or posted"
 
 
 def scale(
     place: Layout,
     record: Record,
-    count: int | None,
+    count: int,
     *,
     say: Callable[[str], None],
-    program: Sequence[str] = PROGRAM,
 ) -> Record:
-    """Have workers 1 to `count` and no others, all ready; None: as many as are on record.
+    """Have workers 1 to `count` and no others, all ready.
 
     The record is written after every step. `StackError` when one does not become ready.
     """
     alive = living(place, record)
-    wanted = [name_of(each + 1) for each in range(count_of(record, alive, count))]
+    wanted = [name_of(each + 1) for each in range(count)]
     stop_all([part for name, part in alive.items() if name not in wanted], say)
     kept = [alive[name] for name in wanted if name in alive]
     record = replace(record, workers=tuple(kept))
     for name in wanted:
         if name not in alive:
             say(f"starting {name}")
-            part = start(place, name, program)
+            part = start(place, name)
             record = replace(record, workers=(*record.workers, part))
             records.save_record(place, record)
     record = replace(record, workers=tuple(sorted(record.workers, key=number_of)))
@@ -65,11 +69,39 @@ def living(place: Layout, record: Record) -> dict[str, Part]:
     return {part.name: part for part in (*found(place), *record.workers) if parts.running(part)}
 
 
-def count_of(record: Record, alive: dict[str, Part], count: int | None) -> int:
-    """`count`; without one, the highest number that is on record or runs."""
-    if count is not None:
-        return count
-    return max(map(number_of, (*record.workers, *alive.values())), default=0)
+def highest(place: Layout, record: Record) -> int:
+    """The highest number of a worker that is on record or runs; 0 where there is none."""
+    return max(map(number_of, (*found(place), *record.workers)), default=0)
+
+
+def present(place: Layout, record: Record | None) -> list[Part]:
+    """The workers on record, and those that run here without, such as in a terminal."""
+    known = {part.name: part for part in (*(record.workers if record else ()), *found(place))}
+    for folder in sorted(place.root.glob("workers/*")):
+        if not parts.running(known.get(folder.name)) and (process := process_at(folder)):
+            part = parts.adopt(folder.name, process, port=None, log=place.log(folder.name))
+            known[folder.name] = part
+    return sorted(known.values(), key=lambda part: (number_of(part), part.name))
+
+
+def how_to_start(remembered: int | None) -> str:
+    """The command that starts a worker where none runs, given how many `up` starts."""
+    count = " --workers 1" if remembered == 0 else ""
+    return f"`faust-ledger up{count}` starts {'them' if (remembered or 0) > 1 else 'one'}"
+
+
+def process_at(folder: Path) -> psutil.Process | None:
+    """The process that wrote its address to a worker's folder, if it runs."""
+    written = read_last_address(folder)
+    if written is None:
+        return None
+    with suppress(psutil.Error, OSError):
+        process = psutil.Process(written[0])
+        # One that began later has got the pid of the one that wrote it.
+        began, at = process.create_time(), (folder / ADDRESS_FILE).stat().st_mtime
+        if began <= at + SAME_START_SECONDS and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    return None
 
 
 def name_of(number: int) -> str:
@@ -99,10 +131,10 @@ def environment(place: Layout) -> dict[str, str]:
     }
 
 
-def start(place: Layout, name: str, program: Sequence[str]) -> Part:
+def start(place: Layout, name: str) -> Part:
     """Start one without waiting."""
     # The working directory stays: a relative FAUST_LEDGER_CONFIG is looked for in it.
-    command = [*program, *arguments(place, name)]
+    command = [*PROGRAM, *arguments(place, name)]
     return parts.spawn(name, command, port=None, log=place.log(name), env=environment(place))
 
 
@@ -118,13 +150,5 @@ def found(place: Layout) -> list[Part]:
 
 
 def stop_all(some: list[Part], say: Callable[[str], None]) -> None:
-    """Ask all at once, wait for each, kill those who are still there after `STOP_SECONDS`."""
-    began = time.monotonic()
-    for part in some:
-        process = parts.process_of(part)
-        if process is not None and len(some) > 1:
-            process.send_signal(signal.SIGTERM)
-    for part in some:
-        left = max(0.0, STOP_SECONDS - (time.monotonic() - began))
-        willing = parts.stop(part, seconds=left)
-        say(f"{part.name} {'stopped' if willing else 'killed: it ignored SIGTERM'}")
+    """Stop workers at once."""
+    parts.stop_together(some, say, first=signal.SIGTERM, seconds=STOP_SECONDS)

@@ -14,6 +14,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from ledger.errors import InvariantBroken, Unavailable
 from ledger.health.waiting import waited_for
@@ -43,6 +44,11 @@ APPEND_SECONDS = 60
 
 NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)
 """Errors that a second attempt does not change."""
+
+PUBLIC = ("balances", "breaks", "progress", "rejects")
+"""The topics, without the prefix, that clients of any language read."""
+UNCOMPRESSED = 0
+"""As aiokafka numbers the codecs."""
 
 Records = Iterable[Record]
 T = TypeVar("T")
@@ -128,7 +134,7 @@ class Log:
             raise Unavailable(
                 f"Kafka at {self._settings.bootstrap_servers} does not answer: {error}"
             ) from error
-        batch = producer.create_batch()
+        batch = self._new_batch(producer, topic)
         for key, value in records:
             if batch.append(key=key, value=value, timestamp=None) is None:
                 raise InvariantBroken(f"A run for {topic}[{partition}] outgrew a record batch.")
@@ -149,6 +155,12 @@ class Log:
         if offset < 0:
             raise AppendUnknown(f"{topic}[{partition}]: the broker had it already")
         return offset
+
+    def _new_batch(self, producer: AIOKafkaProducer, topic: str) -> BatchBuilder:
+        if topic.removeprefix(f"{self._settings.prefix}.") in PUBLIC:
+            # Not every client has LZ4, and a producer of aiokafka has one codec for all topics.
+            return BatchBuilder(BATCH_BYTES, UNCOMPRESSED)
+        return producer.create_batch()
 
     async def append_absolute(self, topic: str, partition: int, records: Records) -> int:
         """Append what may be there twice without harm; waits for Kafka as long as it takes."""

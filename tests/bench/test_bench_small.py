@@ -4,6 +4,7 @@ Measurements must exist and be consistent; their values are not checked.
 """
 
 import json
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,18 @@ def test_the_demo_shows_everything_reconciled_and_the_mistakes_refused(demo):
 
 def test_the_demo_writes_plain_text_into_a_pipe(demo):
     assert "\x1b" not in demo
+
+
+def test_the_commands_to_look_at_next_can_be_copied(demo):
+    lines = demo.partition("Look at it")[2].splitlines()
+    commands = [line.strip() for line in lines if line.startswith("  ")]
+    assert commands.pop(0).startswith("export FAUST_LEDGER_DATA_DIR=")
+    assert commands.pop() == "faust-ledger down"
+    assert {shlex.split(each)[1] for each in commands} >= {"balances", "register", "transaction"}
+    place = demo.partition("FAUST_LEDGER_DATA_DIR=")[2].splitlines()[0]
+    for command in commands:
+        _, *words = shlex.split(command)
+        finished(*words, "--data-dir", place)
 
 
 def test_a_second_demo_moves_money_again(bench, data_dir):

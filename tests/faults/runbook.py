@@ -56,24 +56,30 @@ def steps_of(page: str) -> list[Step]:
     return steps
 
 
-def follow(page: str, environment: dict[str, str], programs: list[Path]) -> list[str]:
-    """Do what the page says; returns what each step printed. Fails where it is not as written."""
+def follow(
+    page: str, environment: dict[str, str], programs: list[Path], *, within: Path | None = None
+) -> list[str]:
+    """Do what the page says; returns what each step printed. Fails where it is not as written.
+
+    `within`: the working directory; default: this process's.
+    """
     path = os.pathsep.join(
         [*map(str, programs), str(folder()), str(Path(sys.executable).parent), os.environ["PATH"]]
     )
     return [
-        done(page, step, {**os.environ, **environment, "PATH": path}) for step in steps_of(page)
+        done(page, step, {**os.environ, **environment, "PATH": path}, within)
+        for step in steps_of(page)
     ]
 
 
-def done(page: str, step: Step, environment: dict[str, str]) -> str:
+def done(page: str, step: Step, environment: dict[str, str], within: Path | None = None) -> str:
     """What the step printed, the last time."""
     seen = ["it was not done"]
 
     def attempt() -> str | None:
         ended = subprocess.run(
             ["bash", "-e", "-c", step.commands], env=environment, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=PATIENCE, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=within,
         )  # fmt: skip
         printed = ended.stdout + ended.stderr
         missing = step.missing(printed)

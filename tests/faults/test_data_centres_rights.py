@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.admin import CreateAclsRequest
 
 from ledger.settings import Settings
-from ledger.stack import files, identity, postgres
+from ledger.stack import export, files, identity, postgres
 from ledger.streaming import access, connection
 from ledger.streaming.access import EVERYBODY, AccessRule, Operation, Pattern, Resource
 from tests.faults.conftest import Ledger
+from tests.faults.test_connections import line_of
 from tests.faults.world import World
 from tests.waiting import PATIENCE
 
@@ -53,6 +56,53 @@ def named(world: World) -> list[str]:
     found = json.loads(world.finish(world.start("doctor", "--json"), code=None))["findings"]
     assert any(each["name"] == "rights" for each in found)
     return [each["detail"] for each in found if each["name"] == "rights" and not each["well"]]
+
+
+def with_folder(world: World, folder: Path) -> World:
+    """Commands of whoever was handed that folder, somewhere else."""
+    elsewhere = {
+        "FAUST_LEDGER_DATA_DIR": str(folder / "nowhere"),
+        "FAUST_LEDGER_CONFIG": str(folder / "faust-ledger.toml"),
+    }
+    return replace(world, environment=world.environment | elsewhere)
+
+
+NO_DATABASE = "This role has no database"
+ASKED = {
+    "admin": (("psql", "--", "-Atc", "SELECT current_user"), 0, "ledger_owner"),
+    "finance": (("psql", "--", "-Atc", "SELECT current_user"), 0, "ledger_finance"),
+    "service": (("void", "list", "--json"), 0, ""),
+    "producer": (("verify",), 3, NO_DATABASE),
+    "backend": (("reconcile",), 3, NO_DATABASE),
+}
+"""What each role asks, how that ends, and what it is told."""
+
+
+@pytest.mark.fault(
+    "each role with the folder that it was handed, moved elsewhere",
+    "it connects as itself; one without a database is told so at once",
+)
+def test_each_role_with_its_folder(centres: Ledger, tmp_path: Path) -> None:
+    world = centres.world
+    assert set(ASKED) == set(export.ROLES)
+    for role, (words, code, told) in ASKED.items():
+        world.run("clients", "export", role, "--to", tmp_path / "made")
+        folder = (tmp_path / "made").rename(tmp_path / f"for {role}")
+        child = with_folder(world, folder).start(*words)
+        out, err = child.communicate(timeout=PATIENCE)
+        assert child.returncode == code, (role, out, err)
+        assert told in out + err
+    line, made = tmp_path / "one.jsonl", centres.flow.transaction()
+    line.write_text(line_of(made) + "\n")
+    with_folder(world, tmp_path / "for producer").run("publish", line, "--json")
+    name = made["transaction_id"]
+    seen = centres.watch.until(
+        lambda seen: seen if name in seen.accepted else None, "what the producer published"
+    )
+    centres.flow.published |= {name: seen.accepted[name][0]}
+    refused = with_folder(world, tmp_path / "for backend").start("worker")
+    assert NO_DATABASE in refused.communicate(timeout=PATIENCE)[1]
+    centres.entry.times += 1
 
 
 @pytest.mark.fault(

@@ -219,7 +219,7 @@ def test_incident(ledger):
 def test_rejects(ledger):
     # One of them twice, as a producer does that tries again.
     rows = ledger.publish(2, "RUNBOOK.COIN", "--no-check")
-    ledger.publish_rows(rows[:1], "--no-check", "--wait")
+    ledger.publish_rows(rows[:1], "--no-check", "--wait", code=1)
     ledger.follow("rejects.md")
     ledger.entry.times += 1
 
@@ -324,6 +324,33 @@ def test_database_restored(ledger):
     ledger.publish(5, "JPY")
     ledger.follow("database-restored.md", BACKUP=str(backup))
     ledger.all_is_there()
+
+
+@pytest.mark.fault(
+    "the whole ledger put back from a copy, then the general ledger from a dump",
+    "all is there again; a general ledger with rows is not written over",
+)
+def test_backup(ledger, tmp_path):
+    ledger.follow("../backup.md", BACKUP=str(tmp_path))
+    ledger.all_is_there()
+
+
+@pytest.mark.fault(
+    "the pages of docs/getting-started.md followed, from a file to the general ledger and back",
+    "every command prints what the page says",
+)
+def test_getting_started(ledger, tmp_path):
+    follow("../getting-started.md", ledger.environment, [], within=tmp_path)
+    ledger.entry.times += 1
+
+
+@pytest.mark.fault(
+    "an upgrade, to the same release",
+    "what is to be done before and after finds nothing wrong",
+)
+def test_upgrading(ledger, tmp_path):
+    ledger.follow("../upgrading.md", BACKUP=str(tmp_path))
+    ledger.entry.times += 1
 
 
 @long

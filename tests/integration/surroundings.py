@@ -80,7 +80,7 @@ def surroundings(home: Path) -> Iterator[Surroundings]:
     folder = home / "folder"
     folder.mkdir()
     furnish(folder)
-    made = Surroundings(home / "data", folder, {})
+    made = Surroundings(home / "księga", folder, {})
     warden.watched(made.data_dir)
     made.run("up", "--workers", "1")
     yield made

@@ -1,6 +1,7 @@
 """The commands that publish and read, as a person or a script runs them on a running ledger."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from tests.commands import faust_ledger, interpreted
 from tests.waiting import PATIENCE
 
 CASH = "assets:cash:command-tests"
+NO_DATABASE = "postgresql+psycopg://nobody@127.0.0.1:1/none"
 COUNTS = ("lines", "published", "accepted", "rejected", "duplicates", "reconciled")
 
 
@@ -75,7 +77,7 @@ def test_a_bad_line_is_sent_to_nobody_and_told_with_its_number(publish, new_id, 
     unbalanced = line(new_id(), account)
     unbalanced["entries"][0]["amount"] = "12.35"
     text = good + "\n" + "nope\n" + jsonl([unbalanced]) + jsonl([line(new_id(), account)])
-    found = publish(text, "--wait", "--timeout", PATIENCE)
+    found = publish(text, "--wait", "--timeout", PATIENCE, code=1)
     assert counts(found.json) == (4, 2, 2, 2, 0, 2)
     assert "line 3: UNREADABLE" in found.err
     assert "line 4: NOT_BALANCED" in found.err
@@ -86,16 +88,116 @@ def test_a_bad_line_is_sent_to_nobody_and_told_with_its_number(publish, new_id, 
 
 def test_without_checking_the_service_refuses(publish, new_id, cli):
     name = new_id()
-    found = publish([line(name, "cash")], "--no-check", "--wait", "--timeout", PATIENCE)
-    assert counts(found.json) == (1, 1, 0, 1, 0, 0)
-    assert f"{name}: ACCOUNT_MALFORMED" in found.err
+    rows = [line(new_id(), "liabilities:served"), line(name, "cash")]
+    words = ("--no-check", "--wait", "--timeout", PATIENCE)
+    found = publish(rows, *words, code=1)
+    assert counts(found.json) == (2, 2, 1, 1, 0, 1)
+    assert (found.json["not_sent"], found.json["refused_by_ledger"]) == (0, 1)
+    assert f"line 2: {name}: ACCOUNT_MALFORMED" in found.err
+    assert publish(None, *words, "--allow-rejects").json["rejected"] == 1
     rows = cli("rejects", "list", "--code", "ACCOUNT_MALFORMED", "--json").rows
-    [row] = [each for each in rows if each["transaction_id"] == name]
+    row, again = [each for each in rows if each["transaction_id"] == name]
+    assert again["offset"] > row["offset"]
     assert (row["code"], row["field"]) == ("ACCOUNT_MALFORMED", "entries[1].account")
     assert row["key"] == name
     assert row["value"] is None
     assert row["value_base64"]
     assert {"reason", "shard", "offset"} <= row.keys()
+
+
+def test_each_line_has_one_outcome(publish, new_id, jsonl, tmp_path):
+    account, old, bad = f"liabilities:{new_id('outcomes')}", new_id(), new_id()
+    publish([line(old, account)], "--wait", "--timeout", PATIENCE)
+    rows = [line(new_id(), account), line(old, account), line(bad, account, closed=1),
+            line(old, account, "9.99")]  # fmt: skip
+    file = tmp_path / "outcomes.jsonl"
+    words = ("--wait", "--timeout", PATIENCE, "--outcomes", file)
+    found = publish(rows, *words, code=1)
+    assert counts(found.json) == (4, 3, 1, 2, 1, 1)
+    told = {row["line"]: row for row in map(json.loads, file.read_text().splitlines())}
+    assert [told[number]["outcome"] for number in (1, 2, 3, 4)] == [
+        "accepted", "duplicate", "refused", "refused"
+    ]  # fmt: skip
+    assert (told[3]["id"], told[3]["code"], told[3]["shard"]) == (bad, "FIELD_MALFORMED", None)
+    assert (told[4]["id"], told[4]["code"]) == (old, "ID_REUSED")
+    assert told[4]["offset"] > told[2]["offset"]
+    assert f"line 4: {old}: ID_REUSED" in found.err
+
+
+def test_check_uses_the_ledgers_reference_data_and_sends_nothing(cli, jsonl, new_id):
+    code, account = new_id("A").upper(), f"liabilities:{new_id('checked')}"
+    cli("assets", "import", "-", stdin=jsonl([{"code": code, "scale": 6}]))
+    closed = f"liabilities:{new_id('closed')}"
+    row = {"account": closed, "closed_at": "2024-01-01T00:00:00Z"}
+    cli("accounts", "import", "-", stdin=jsonl([row]))
+    rows = [line(new_id(), account, "0.000001", code), line(new_id(), closed)]
+    found = cli("check", "-", "--json", stdin=jsonl(rows), code=1)
+    assert (found.json["good"], found.json["refused"], found.json["unknown"]) == (1, 1, 0)
+    assert found.json["ledger_asked"]
+    assert "line 2: ACCOUNT_CLOSED" in found.err
+    offline = cli("check", "-", "--json", "--offline", stdin=jsonl(rows), code=4)
+    assert (offline.json["good"], offline.json["unknown"]) == (1, 1)
+    assert cli("balances", account, "--json").rows == []
+
+
+def test_csv_is_published_as_json_lines_are(cli, new_id, tmp_path):
+    name, account = new_id(), f"liabilities:{new_id('csv')}"
+    mapping, file = tmp_path / "mapping.toml", tmp_path / "day.csv"
+    columns = ("transaction_id", "effective_at", "account", "side", "amount")
+    mapping.write_text(
+        'rows = "entries"\ndecimal = ","\nthousands = "."\ndelimiter = ";"\n[columns]\n'
+        + "".join(f'{each} = "{each}"\n' for each in columns)
+        + '[constants]\nkind = "import"\ncurrency = "CAD"\n'
+    )
+    at = "2024-05-01T14:00:00Z"
+    legs = ((CASH, "debit", "1.234,50"), (account, "credit", "1.234,5"))
+    rows = [columns, *((name, at, *leg) for leg in legs), ("x", at, account, "debit", "1,0,0")]
+    file.write_text("".join(";".join(row) + "\n" for row in rows))
+    words = ("publish", file, "--csv", mapping, "--wait", "--timeout", PATIENCE, "--json")
+    found = cli(*words, code=1)
+    assert counts(found.json) == (2, 1, 1, 1, 0, 1)
+    assert "line 4: AMOUNT_MALFORMED: column 'amount': entries[0].amount is '1,0,0'" in found.err
+    assert [row["posted"] for row in cli("balances", account, "--json").rows] == ["1234.50"]
+    again = cli(*words, "--allow-rejects")
+    assert counts(again.json) == (2, 1, 0, 1, 1, 0)
+
+
+def test_refusals_are_listed_with_the_transaction_and_whether_it_was_accepted_since(
+    publish, cli, new_id, jsonl
+):
+    account, mended, left = f"liabilities:{new_id('rejects')}", new_id(), new_id()
+    metadata = {"producer": new_id("team")}
+    wrong = [line(name, account, "1.234", metadata=metadata) for name in (mended, left)]
+    words = ("--wait", "--timeout", PATIENCE)
+    publish(wrong, "--no-check", *words, code=1)
+    publish([line(mended, account, "1.23")], *words)
+    listed = ("rejects", "list", "--producer", metadata["producer"])
+    # In the order of the log's times, which may be the same in two shards.
+    found = {row["transaction_id"]: row for row in cli(*listed, "--json").rows}
+    assert found.keys() == {mended, left}
+    first, second = found[mended], found[left]
+    assert (first["accepted_since"], second["accepted_since"]) == (True, False)
+    assert first["accepted"]["offset"] > first["offset"]
+    assert second["accepted"] is None
+    assert second["transaction"]["entries"] == wrong[1]["entries"]
+    assert second["transaction"]["metadata"] == metadata
+    assert second["value_base64"], "as before"
+    # What is listed can be corrected and published.
+    corrected = json.dumps(second["transaction"]).replace("1.234", "1.23")
+    sent = cli("publish", "-", "--json", *words, stdin=corrected)
+    assert sent.json["accepted"] == 1
+    by_log = cli(*listed, "--json", FAUST_LEDGER_DATABASE_URL=NO_DATABASE).rows
+    assert [row["accepted_since"] for row in by_log] == [True, True], "the decision log has it"
+    table = cli(*listed, "--account", "liabilities", "--id", left).out
+    assert left in table
+    assert mended not in table
+    assert "yes" in table
+    header, row = cli(*listed, "--id", left, "--format", "csv").out.splitlines()
+    assert header.startswith("recorded_at,shard,offset,transaction_id,key,code,field,since,reason")
+    assert f",{left},{left},TOO_MANY_DECIMALS,entries[0].amount,yes," in row
+    nothing = cli(*listed, "--code", "TOO_LATE")
+    assert nothing.err == "No refusal matches what was asked for.\n"
+    assert cli(*listed, "--account", "liabilities:nobody", "--json").rows == []
 
 
 def test_an_old_file_is_refused_with_advice(publish, new_id):
@@ -110,7 +212,7 @@ def test_an_old_file_is_refused_with_advice(publish, new_id):
 
 def test_standard_input(cli, jsonl, new_id):
     rows = [line(new_id(), "liabilities:stdin"), {"kind": "bad"}]
-    found = cli("publish", "-", "--json", stdin=jsonl(rows))
+    found = cli("publish", "-", "--json", stdin=jsonl(rows), code=1)
     assert counts(found.json) == (2, 1, None, 1, None, None)
     strict = cli("publish", "-", "--json", "--strict", stdin=jsonl(rows), code=1)
     assert counts(strict.json) == (2, 0, None, 1, None, None)
@@ -179,7 +281,7 @@ def test_trial_balance(publish, cli, new_id):
 def test_an_imported_asset_is_known_at_once(publish, cli, jsonl, new_id):
     code = new_id("A").upper()
     rows = [line(new_id(), "liabilities:assets", "0.000001", code)]
-    assert publish(rows).json["rejected"] == 1
+    assert publish(rows, code=1).json["rejected"] == 1
     found = cli("assets", "import", "-", "--json", stdin=jsonl([{"code": code, "scale": 6}]))
     assert found.json["imported"] == 1
     assert publish(rows, "--no-check", "--wait", "--timeout", PATIENCE).json["accepted"] == 1
@@ -247,10 +349,11 @@ def test_a_closed_account_is_closed_at_once(publish, cli, jsonl, new_id):
     account = f"liabilities:{new_id('closed')}"
     row = {"account": account, "currency": "CAD", "closed_at": "2024-01-01T00:00:00Z"}
     assert cli("accounts", "import", "-", "--json", stdin=jsonl([row])).json["imported"] == 1
-    found = publish([line(new_id(), account)], "--no-check", "--wait", "--timeout", PATIENCE)
+    words = ("--no-check", "--wait", "--timeout", PATIENCE)
+    found = publish([line(new_id(), account)], *words, code=1)
     assert counts(found.json) == (1, 1, 0, 1, 0, 0)
     assert "ACCOUNT_CLOSED" in found.err
-    assert "ACCOUNT_CLOSED" in publish([line(new_id(), account)]).err
+    assert "ACCOUNT_CLOSED" in publish([line(new_id(), account)], code=1).err
 
 
 def test_time_up(publish, new_id):
@@ -295,7 +398,7 @@ def test_with_closed_streams_all_is_done(stack, jsonl, new_id, tmp_path, cli):
 
 def test_ids_of_any_kind_are_printed_in_any_encoding(publish, new_id, cli):
     name = f"{new_id()}-Žluťoučký-\x1b[2J-[red]"
-    publish([line(name, "cash")], "--no-check", "--wait", "--timeout", PATIENCE)
+    publish([line(name, "cash")], "--no-check", "--wait", "--timeout", PATIENCE, code=1)
     words = ("rejects", "list")
     told = cli(*words, PYTHONIOENCODING="ascii", FORCE_COLOR="1", COLUMNS="40")
     spelt = name.replace("\x1b", r"\x1b").encode("ascii", "backslashreplace").decode()
@@ -333,3 +436,77 @@ def test_a_reader_that_goes_is_no_finding(stack, cli):
             stdout=gone, stderr=subprocess.PIPE, check=False, timeout=PATIENCE,
         )  # fmt: skip
     assert (found.returncode, found.stderr) == (141, b"")
+
+
+def test_a_transaction_is_shown_from_the_log_to_the_books_and_reversed_once(publish, cli, new_id):
+    account, name = f"liabilities:{new_id('shown')}", new_id("shown")
+    rows = [line(name, account, description="Rent", ordering_key=account)]
+    publish(rows, "--wait", "--timeout", PATIENCE)
+    publish(None, "--wait", "--timeout", PATIENCE)
+    shown = cli("transaction", "show", name, "--json").json
+    [found] = shown["transactions"]
+    assert (shown["state"], shown["complete"], shown["refusals"]) == ("compared", True, [])
+    assert (found["description"], found["ordering_key"]) == ("Rent", account)
+    assert found["entries"] == rows[0]["entries"]
+    assert found["decided"]["at"] <= found["posted"]["at"]
+    assert len(shown["repetitions"]) == 1
+    printed = cli("reverse", name).json
+    assert printed["entries"] == [
+        {**each, "side": "credit" if each["side"] == "debit" else "debit"}
+        for each in rows[0]["entries"]
+    ]  # fmt: skip
+    words = ("reverse", name, "--publish", "--timeout", PATIENCE, "--json")
+    first, again = cli(*words).json, cli(*words).json
+    assert (first["accepted"], first["reconciled"], again["duplicates"]) == (1, 1, 1)
+    refused = cli(*words, "--reason", "another", code=1)
+    assert "ID_REUSED" in refused.err
+    [found] = cli("transaction", "show", name, "--json").json["transactions"]
+    assert [each["transaction_id"] for each in found["reversed_by"]] == [printed["transaction_id"]]
+    [row] = cli("balances", account, "--json").rows
+    assert (row["posted"], row["debits"], row["credits"]) == ("0.00", "12.34", "12.34")
+    lines = cli("register", account, "--json").rows
+    assert [(each["debit"], each["credit"], each["balance"]) for each in lines] == [
+        (None, "12.34", "12.34"), ("12.34", None, "0.00"),
+    ]  # fmt: skip
+    assert {each["other_side"] for each in lines} == {CASH}
+    [last] = cli("register", CASH, "--limit", 1, "--json").rows[-1:]
+    [cash] = cli("balances", CASH, "--source", "ledger", "--json").rows
+    assert (last["balance"], last["complete"]) == (cash["posted"], True)
+
+
+def test_what_was_refused_and_what_never_was_is_told(publish, cli, new_id):
+    name = new_id("refused")
+    publish([line(name, "cash")], "--no-check", "--wait", "--timeout", PATIENCE)
+    shown = cli("transaction", "show", name, "--json").json
+    assert (shown["state"], shown["transactions"], shown["waiting"]) == ("refused", [], [])
+    [refusal] = shown["refusals"]
+    assert (refusal["code"], refusal["field"]) == ("ACCOUNT_MALFORMED", "entries[1].account")
+    assert "No accepted transaction" in cli("reverse", name, code=1).err
+    nobody = cli("transaction", "show", new_id("nobody"), "--json", code=1).json
+    assert nobody["state"] == "not found"
+    assert {each["topic"].rpartition(".")[2] for each in nobody["looked_at"]} == {
+        "decisions", "rejects", "transactions",
+    }  # fmt: skip
+    told = cli("transaction", "show", new_id("nobody"), code=1)
+    assert "What to do" in told.out
+
+
+def test_accounts_and_assets_are_listed(publish, cli, jsonl, new_id):
+    top, code = f"liabilities:{new_id('listed')}", new_id("L").upper()
+    declared = {"account": f"{top}:a", "name": "A", "currency": "CAD"}
+    assert cli("accounts", "import", "-", stdin=jsonl([declared])).out
+    asset = {"code": code, "scale": 3, "name": "A share"}
+    assert cli("assets", "import", "-", stdin=jsonl([asset])).out
+    publish([line(new_id(), f"{top}:b")], "--wait", "--timeout", PATIENCE)
+    rows = cli("accounts", "list", "--under", top, "--format", "jsonl").rows
+    assert [(row["account"], row["declared"], row["currency"]) for row in rows] == [
+        (f"{top}:a", True, "CAD"), (f"{top}:b", False, None),
+    ]  # fmt: skip
+    found = cli("accounts", "show", f"{top}:b", "--json").json
+    assert [(each["currency"], each["posted"]) for each in found["balances"]] == [("CAD", "12.34")]
+    assert "neither declared nor in use" in cli("accounts", "show", f"{top}:c", code=1).err
+    assets = {row["code"]: row for row in cli("assets", "list", "--json").rows}
+    assert assets[code] == {"code": code, "scale": 3, "name": "A share", "source": "imported"}
+    assert (assets["CAD"]["scale"], assets["CAD"]["source"]) == (2, "ISO 4217")
+    case = jsonl([{"code": code.lower(), "scale": 3}])
+    assert "only in upper and lower case" in cli("assets", "import", "-", stdin=case, code=1).err

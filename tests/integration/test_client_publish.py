@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 
 from ledger.client import (
     BalanceReader,
+    BlockingBalanceReader,
     BlockingPublisher,
     Publisher,
     Receipt,
@@ -151,6 +152,27 @@ def test_a_balance_is_followed_until_it_is_reconciled(stack, new_id):
     assert (done.pending, done.debits, done.credits, done.entries) == ("0.00", "0.00", "37.02", 3)
     versions = [balance.version for balance in seen]
     assert versions == sorted(versions)
+
+
+def test_a_balance_is_followed_without_an_event_loop(stack, new_id):
+    account = f"liabilities:{new_id('blocking')}"
+    with (
+        BlockingPublisher(stack.settings) as publisher,
+        BlockingBalanceReader(stack.settings, accounts=[account]) as reader,
+    ):
+        changes = reader.follow()
+        assert reader.get(account, "CAD") is None
+        publisher.publish(deposit(new_id(), account))
+        done = reader.wait_for(lambda each: each.status == "reconciled", seconds=PATIENCE)
+        assert (done.posted, reader.get(account, "CAD")) == ("12.34", done)
+        assert reader.snapshot() == {(account, "CAD"): done}
+        seen = [next(changes)]
+        while seen[-1] != done:
+            seen.append(next(changes))
+    with pytest.raises(LedgerError, match="closed"):
+        next(changes)
+    with pytest.raises(LedgerError, match="closed"):
+        reader.get(account, "CAD")
 
 
 def test_waiting_for_a_balance_ends(stack, new_id):

@@ -113,6 +113,23 @@ def test_what_waits_for_the_database_is_pending(stack: Stack, wire: Wire, new_id
     assert versions == sorted(versions)
 
 
+def test_what_is_decided_and_not_posted_is_found_in_the_decision_log(
+    stack: Stack, wire: Wire, cli: Cli, new_id: NewId
+) -> None:
+    account, name = f"liabilities:flow:{new_id()}", new_id("held")
+    with BlockingPublisher(stack.settings) as publisher, database_held_up(stack.settings):
+        held = place(publisher.publish(deposit(account, "5.00", name, description="Held")))
+        wire.balance(account, when=lambda balance: balance.pending == "5.00")
+        shown = cli("transaction", "show", name, "--json").json
+        [found] = shown["transactions"]
+        assert (shown["state"], found["description"]) == ("decided", "Held")
+        assert (found["shard"], found["offset"]) == held
+        assert (found["posted"]["done"], found["compared"]["done"]) == (False, False)
+        assert cli("reverse", name).json["reverses"] == name
+    wire.await_reconciled(held)
+    assert cli("transaction", "show", name, "--json").json["state"] == "compared"
+
+
 def test_a_reversal_takes_it_back(stack: Stack, wire: Wire, new_id: NewId) -> None:
     account = f"liabilities:flow:{new_id()}"
     wrong = deposit(account, "99.00", new_id("wrong"))
@@ -226,7 +243,7 @@ def test_a_files_own_time_makes_publishing_it_again_a_repetition(
     assert refused.json["published"] == 0
     assert "--created-at now" in refused.err
     # Without the check here, the service says the same.
-    unchecked = publish("--no-check", age=31 * day)
+    unchecked = publish("--no-check", age=31 * day, code=1)
     assert (unchecked.json["published"], unchecked.json["rejected"]) == (1, 1)
     assert "TOO_LATE" in unchecked.err
 

@@ -62,9 +62,19 @@ def run(data_dir: Path, *words: str, code: int = 0, **extra: str) -> Json:
     return found
 
 
+def services_are_well(data_dir: Path) -> None:
+    """`status` has nothing to say but that no worker runs, which none does here."""
+    found = run(data_dir, "status", code=1)
+    assert set(found["parts"]) == set(SERVICES)
+    assert {part["trouble"] for part in found["parts"].values()} == {None}
+    assert found["advice"] == [
+        "no worker runs, so nothing is decided or posted: `faust-ledger up --workers 1` starts one"
+    ]
+
+
 @pytest.fixture(scope="module")
 def data_dir(surroundings: Surroundings) -> Path:
-    """A running stack, whose worker is not of interest here."""
+    """A running stack, whose worker is not of interest here, and which `up` remembers."""
     run(surroundings.data_dir, "up", "--workers", "0")
     return surroundings.data_dir
 
@@ -177,13 +187,29 @@ def test_up_twice_changes_nothing(data_dir: Path, up: Json) -> None:
     assert pids(data_dir) == before
 
 
-def test_status_and_doctor_are_content(data_dir: Path, up: Json) -> None:
-    status = run(data_dir, "status")
-    assert status["ok"]
-    assert set(status["parts"]) == set(SERVICES)
+def test_status_and_doctor_are_content_but_for_the_worker(data_dir: Path, up: Json) -> None:
+    services_are_well(data_dir)
+    status = run(data_dir, "status", code=1)
     assert all(part["rss"] > 1_000_000 for part in status["parts"].values())
-    doctor = run(data_dir, "doctor")
-    assert doctor["ok"], [each for each in doctor["findings"] if not each["well"]]
+    assert status["addresses"]["bootstrap_servers"] == up["bootstrap_servers"]
+    doctor = run(data_dir, "doctor", code=1)
+    assert [each["name"] for each in doctor["findings"] if not each["well"]] == ["workers"]
+
+
+def test_what_no_worker_has_decided_is_counted(data_dir: Path, up: Json, tmp_path: Path) -> None:
+    """It is neither pending nor a break, and not passed over."""
+    line = {
+        "transaction_id": "undecided-1", "kind": "deposit", "effective_at": "2026-01-02T03:04:05Z",
+        "entries": [
+            {"account": account, "side": side, "amount": "10.00", "currency": "CHF"}
+            for account, side in (("assets:cash", "debit"), ("liabilities:a", "credit"))
+        ],
+    }  # fmt: skip
+    (tmp_path / "day.jsonl").write_text(json.dumps(line) + "\n")
+    before = run(data_dir, "reconcile")
+    assert (before["undecided"], before["breaks"]) == (0, [])
+    run(data_dir, "publish", str(tmp_path / "day.jsonl"))
+    assert run(data_dir, "reconcile") == {**before, "undecided": 1}
 
 
 def test_data_and_addresses_survive_down_and_an_offline_up(data_dir: Path, up: Json) -> None:
@@ -215,7 +241,7 @@ def test_those_that_were_killed_are_started_again(data_dir: Path, up: Json) -> N
     assert run(data_dir, "up") == up
     after = pids(data_dir)
     assert {name for name in SERVICES if after[name] != before[name]} == set(killed)
-    assert run(data_dir, "status")["ok"]
+    services_are_well(data_dir)
 
 
 def test_leftovers_of_a_crash_and_two_ups_at_once(data_dir: Path, up: Json) -> None:
@@ -232,7 +258,7 @@ def test_leftovers_of_a_crash_and_two_ups_at_once(data_dir: Path, up: Json) -> N
     place.stack_file.write_text('{"parts": {"kafka": ')
     both = [launch("up", "--json", "--data-dir", str(data_dir)) for _ in range(2)]
     assert [json.loads(finish(each)[0]) for each in both] == [up, up]
-    assert run(data_dir, "status")["ok"]
+    services_are_well(data_dir)
 
 
 def test_what_runs_without_a_record_is_taken_over(data_dir: Path, up: Json) -> None:

@@ -26,22 +26,29 @@ CODE = ("ledger", "agents", "migrations", "schemas")
 HOLE = "…"
 """Stands in a text for what a program puts there."""
 
-TOP = (*CODE, ".ci", "docs", "docker", "tests")
+TOP = (*CODE, ".ci", "docs", "docker", "examples", "tests")
+MADE = frozenset({"__pycache__", "build", "lib", "node_modules", "target"})
+"""Folders of what is built beside what is written."""
 FOLDERS = "|".join(name for name in TOP if name != ".ci")
 ELSEWHERE = frozenset({"schemas/ids"})
 """Paths of others that look like ours: of the registry's API."""
 OTHERS = frozenset({
-    "_get_actions_per_node", "ca_location", "consistent_random", "format_type",
-    "process_cpu_seconds_total", "process_resident_memory_bytes",
+    "LegacyPartitioner", "SaramaHasher", "_get_actions_per_node", "ca_location",
+    "consistent_random", "format_type", "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
 })  # fmt: skip
-"""Names of aiokafka, the registry's client, librdkafka, PostgreSQL and prometheus_client."""
+"""Names of kafkajs, franz-go, aiokafka, the registry's client, librdkafka, PostgreSQL and
+prometheus_client."""
 
 
 @cache
 def files() -> frozenset[str]:
     """Every file of the project, relative to its root."""
     found = [
-        file for top in TOP for file in (ROOT / top).rglob("*") if "__pycache__" not in file.parts
+        file
+        for top in TOP
+        for file in (ROOT / top).rglob("*")
+        if MADE.isdisjoint(file.relative_to(ROOT).parts)
     ]
     found += ROOT.iterdir()
     return frozenset(str(file.relative_to(ROOT)) for file in found if file.is_file())

@@ -80,6 +80,33 @@ def test_ready_is_200_only_when_every_partition_goes_on(told, health, clock):
     assert "the group shares them out" in ready(told)[1]["why"][0]
 
 
+class OfKafka:
+    """Figures of a process that the broker confirmed `age` seconds ago."""
+
+    age = 0.0
+
+    def unconfirmed(self):
+        return self.age
+
+    def lags(self):
+        return {}
+
+
+def test_no_stage_goes_on_without_a_broker(told, health):
+    """Also where nothing waits for it; the reason is given once."""
+    health.assign([("ledger.transactions", 0)])
+    health.at(("ledger.transactions", 0)).opened()
+    figures = OfKafka()
+    told.add(figures)
+    assert ready(told)[1]["partitions"][0]["state"] == "going on"
+    figures.age = 7.0
+    said = ready(told)[1]
+    (row,) = said["partitions"]
+    assert (row["state"], row["seconds"]) == ("waiting", 7.0)
+    assert said["why"] == [row["why"]]
+    assert "the broker has not confirmed" in row["why"]
+
+
 def test_live_is_about_the_loop_alone(told, health, clock):
     health.loop.ran()
     assert asyncio.run(told.live()).status == 200

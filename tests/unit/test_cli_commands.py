@@ -144,3 +144,20 @@ def test_a_group_without_a_command_shows_its_help() -> None:
         assert done.returncode == 2
         assert (done.stdout + done.stderr).startswith("Usage: ")
         assert "  --help " in done.stderr
+
+
+FOR_PEOPLE = {"demo", "worker", "psql"}
+"""Commands whose output is a show, a log, or another program's, as the README says."""
+
+
+def without_json(group: Any, *before: str) -> Iterator[str]:
+    """The commands of a group that have no --json, each with its words."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from without_json(command, *before, name)
+        elif not any("--json" in each.opts for each in command.params):
+            yield " ".join((*before, name))
+
+
+def test_every_command_prints_json_but_those_for_people() -> None:
+    assert set(without_json(typer.main.get_command(app))) == FOR_PEOPLE

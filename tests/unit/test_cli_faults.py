@@ -14,11 +14,14 @@ from ledger.cli.main import app
 from ledger.errors import LedgerError, Unavailable
 
 NEEDED = {
-    "publish": ["x.jsonl"], "replay": ["--from", "2024-01-01", "--into", "x"],
+    "publish": ["x.jsonl"], "check": ["x.jsonl"], "replay": ["--from", "2024-01-01", "--into", "x"],
     "assets import": ["x.jsonl"], "accounts import": ["x.jsonl"], "shadows drop": ["x"],
     "rebuild ledger": ["--into", "x"], "policy set": ["--reason", "x", "--window-days", "9"],
     "clock limit": ["0", "--reason", "x"], "void add": ["0", "5", "--reason", "x"],
-    "reference save": ["x.jsonl"], "reference restore": ["x.jsonl"],
+    "reference save": ["x.jsonl"], "reference restore": ["x.jsonl"], "register": ["assets:x"],
+    "transaction show": ["x"], "reverse": ["x"], "accounts show": ["assets:x"],
+    "dump": ["x"],
+    "restore": ["x"], "clients export": ["finance", "--to", "x"],
 }  # fmt: skip
 PASSWORD = "postgresql://u:sEcrEt@h/d"
 

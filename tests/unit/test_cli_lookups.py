@@ -3,8 +3,8 @@
 import pytest
 from typer.testing import CliRunner
 
-from ledger.cli import rejects
 from ledger.cli.main import app
+from ledger.client.rejects import Rejected, RejectReader
 from ledger.domain.account import TYPES
 from ledger.domain.refusal import Reason
 
@@ -61,11 +61,12 @@ def test_a_time_outside_the_years_of_a_ledger_is_a_usage_error(words, time):
 
 
 def test_unknown_ids_are_named(monkeypatch):
-    async def found(settings, code):
-        yield {"recorded_at": 0, "shard": 0, "offset": 1, "code": "TOO_LATE", "reason": "",
+    async def found(self, wanted):
+        row = {"recorded_at": 0, "shard": 0, "offset": 1, "code": "TOO_LATE", "reason": "",
                "field": "", "transaction_id": "known", "key": b"k", "value": b"v"}  # fmt: skip
+        yield Rejected(row, None)
 
-    monkeypatch.setattr(rejects, "_rejects", found)
+    monkeypatch.setattr(RejectReader, "read", found)
     words = ["rejects", "replay", "--dry-run", "--id", "known", "--id", "unknown\x1b[2J"]
     ended = CliRunner().invoke(app, words)
     assert ended.exit_code == 0

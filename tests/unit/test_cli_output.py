@@ -20,11 +20,12 @@ from ledger.cli.account_rows import of_row, totals
 from ledger.cli.completeness import CompletenessReport
 from ledger.cli.main import app
 from ledger.cli.output import print_note, time_option
-from ledger.cli.publish import _report
+from ledger.cli.publish_report import print_summary, summary_of
 from ledger.cli.read import is_under
 from ledger.cli.trial_balance import by_currency
 from ledger.client.bulk import LineCounts
 from ledger.client.outcomes import Tally
+from ledger.client.rejects import Rejected
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.domain.transaction import EARLIEST, LATEST
 from ledger.gl.books import BalanceRow
@@ -168,14 +169,38 @@ def test_an_unknown_end_of_the_log_is_not_complete():
 
 
 def test_the_publish_report_has_nulls_without_wait():
-    counts = LineCounts(lines=5, published=3, refused=2)
+    counts = LineCounts(lines=8, published=6, refused=2)
     names = ["lines", "published", "accepted", "rejected", "duplicates", "reconciled", "seconds"]
-    names.append("voided")
-    unknown = _report(counts, None, 1.23456)
+    names += ["voided", "not_sent", "refused_by_ledger", "undecided"]
+    unknown = summary_of(counts, None, 1.23456)
     assert list(unknown) == names
-    assert list(unknown.values()) == [5, 3, None, 2, None, None, 1.235, None]
+    assert list(unknown.values()) == [8, 6, None, 2, None, None, 1.235, None, 2, None, None]
     tally = Tally(accepted=1, duplicates=1, rejected=1, reconciled=1, voided=2)
-    assert list(_report(counts, tally, 1).values()) == [5, 3, 1, 3, 1, 1, 1, 2]
+    known = summary_of(counts, tally, 1)
+    assert list(known.values()) == [8, 6, 1, 3, 1, 1, 1, 2, 2, 1, 1]
+    once = ("not_sent", "accepted", "duplicates", "refused_by_ledger", "voided", "undecided")
+    assert sum(known[name] for name in once) == known["lines"]
+
+
+def test_each_line_is_counted_once_in_what_people_read(capsys):
+    tally = Tally(accepted=1_200, duplicates=1, rejected=3, reconciled=1_000, voided=2)
+    counts = LineCounts(lines=1_210, published=1_208, refused=2)
+    print_summary(summary_of(counts, tally, 1.5), tally, done=False, quiet=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "1,208 of 1,210 lines published in 1.5 s, 2 refused and not sent",
+        (
+            "1,200 accepted (1,000 reconciled), 1 duplicates, 3 refused by the ledger, "
+            "2 not decided yet"
+        ),
+        (
+            "2 of them could not be posted and were voided: they do not count "
+            "(`faust-ledger void list`)"
+        ),
+        "The time is up; not all of them are reconciled yet.",
+    ]
+    print_summary(summary_of(counts, None, 1.5), None, done=True, quiet=True)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
 
 
 def test_rejects_have_bytes_as_text_or_base64():
@@ -271,19 +296,19 @@ def test_control_characters_of_producers_are_spelt_out(capsys):
     assert printed.err == f"one\n{plainly}\n"
 
 
-def test_listing_the_newest_rejects_takes_little_memory(monkeypatch):
+def test_listing_the_newest_rejects_takes_little_memory():
     """After a flood all of them may not fit in memory."""
 
-    async def found(settings, code):
+    async def found():
         for offset in range(100_000):
-            yield {"recorded_at": offset // 7, "shard": 0, "offset": offset, "code": "X",
+            row = {"recorded_at": offset // 7, "shard": 0, "offset": offset, "code": "X",
                    "reason": "", "field": "", "transaction_id": None, "key": None,
                    "value": bytes(1_000)}  # fmt: skip
+            yield Rejected(row, None)
 
-    monkeypatch.setattr(rejects, "_rejects", found)
     tracemalloc.start()
-    newest = asyncio.run(rejects.refused(None, None, 3))
+    newest = asyncio.run(rejects.newest(found(), 3))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert [row["offset"] for row in newest] == [99_997, 99_998, 99_999]
+    assert [each.row["offset"] for each in newest] == [99_997, 99_998, 99_999]
     assert most < 4_000_000

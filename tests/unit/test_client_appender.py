@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from aiokafka.errors import OutOfOrderSequenceNumber, TopicAuthorizationFailedError
 
-from ledger.client.appender import GATHERED_BYTES, PartitionAppender, PublishFailed, Receipt
+from ledger.client.appender import GATHERED_BYTES, PartitionAppender
+from ledger.client.receipt import PublishFailed, Receipt
 from ledger.errors import Unavailable
 from ledger.streaming.log import AppendUnknown
 

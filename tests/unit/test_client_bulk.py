@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.client import lines
-from ledger.client.appender import PublishFailed, Receipt
 from ledger.client.bulk import Feed, Splitter, first_without_time, lines_of
+from ledger.client.receipt import PublishFailed, Receipt
 from ledger.domain.policy import DAY
 from ledger.domain.refusal import Reason, Refused
 from ledger.gl.books import Accepted
@@ -119,13 +119,14 @@ def line(kind="good", **more):
 
 def feed(**more):
     refused, receipts = [], []
-    made = Feed(
-        FakePublisher(),
-        created_at=NOW,
-        on_refused=lambda number, why: refused.append((number, why.reason)),
-        on_receipt=receipts.append,
-        **more,
-    )
+
+    def take(found):
+        if found.refused:
+            refused.append((found.line, found.refused.reason))
+        if found.receipt:
+            receipts.append(found.receipt)
+
+    made = Feed(FakePublisher(), created_at=NOW, on_outcome=take, **more)
     return made, refused, receipts
 
 
@@ -141,6 +142,54 @@ def test_good_and_bad_lines_are_counted_and_bad_ones_reported():
     assert (made.counts.lines, made.counts.published, made.counts.refused) == (4, 2, 2)
     assert refused == [(2, Reason.UNREADABLE), (4, Reason.NOT_BALANCED)]
     assert receipts == [Receipt(0, 0), Receipt(0, 1)]
+
+
+def test_each_line_has_one_outcome_with_its_id():
+    found = []
+    made = Feed(FakePublisher(), created_at=NOW, on_outcome=found.append)
+
+    async def scenario():
+        await made.publish([(1, line()), (2, b"nope"), (4, line("bad")), (5, line("fault"))])
+        with pytest.raises(PublishFailed):
+            await made.finish()
+
+    asyncio.run(scenario())
+    assert [(each.line, each.transaction_id) for each in found] == [
+        (2, None), (4, "bad"), (1, "good"), (5, "fault")
+    ]  # fmt: skip
+    assert [bool(each.refused) for each in found] == [True, True, False, False]
+    assert found[2].receipt == Receipt(0, 0)
+    assert found[3].failure == "Kafka is away."
+
+
+def test_what_was_under_way_when_the_command_ended_is_unknown():
+    found = []
+    made = Feed(FakePublisher(), created_at=NOW, on_outcome=found.append)
+
+    async def scenario():
+        await made.publish([(1, line())])
+        [(_, future)] = made._publisher.sent
+        future.cancel()
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    [outcome] = found
+    assert (outcome.receipt, outcome.refused, outcome.transaction_id) == (None, None, "good")
+    assert "before Kafka had acknowledged it" in outcome.failure
+
+
+def test_an_outcome_that_cannot_be_written_ends_the_publishing():
+    def full(found):
+        raise PublishFailed("The disk is full.")
+
+    made = Feed(FakePublisher(), created_at=NOW, on_outcome=full)
+
+    async def scenario():
+        await made.publish([(1, line())])
+        await made.finish()
+
+    with pytest.raises(PublishFailed, match="disk is full"):
+        asyncio.run(scenario())
 
 
 def test_checking_sends_nothing():
@@ -218,4 +267,4 @@ def test_a_failure_is_raised_and_other_lines_are_counted():
     ],
 )
 def test_the_first_line_without_created_at_is_found(text, number):
-    assert asyncio.run(first_without_time(io.BytesIO(text))) == number
+    assert asyncio.run(first_without_time(lines_of(io.BytesIO(text)))) == number

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.client.appender import Receipt
 from ledger.client.outcomes import OpenBreak, OutcomeWatch, _ShardOutcomes
+from ledger.client.receipt import Receipt
 from ledger.client.records import Records
 from ledger.domain.refusal import Reason
 from ledger.domain.run import Watermark
@@ -145,3 +145,17 @@ def test_a_voided_transaction_does_not_count_and_its_request_is_counted():
     assert not other._shards[0].is_finished()
     take(other, progress(3))
     assert other._shards[0].is_finished()
+
+
+def test_a_transaction_has_its_line_and_its_outcome():
+    """The lines of a shard rise with its offsets, and a bit is kept for each."""
+    made, refused = outcomes()
+    for offset, line in ((0, 2), (1, 3), (2, 900), (7, 10**9)):
+        made.add(Receipt(0, offset), line)
+    take(made, decision(first_run(), 0))
+    receipts = [Receipt(0, offset) for offset in (0, 1, 2, 7)]
+    assert [made.line_of(each) for each in receipts] == [2, 3, 900, 10**9]
+    assert [made.outcome_of(each).value for each in receipts] == [
+        "accepted", "duplicate", "refused", "undecided"
+    ]  # fmt: skip
+    assert [made.line_of(Receipt(0, each.offset)) for each in refused] == [900]

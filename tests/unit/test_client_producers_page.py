@@ -1,5 +1,7 @@
 """docs/producers.md agrees with the code: every refusal, in order, and every test vector."""
 
+import asyncio
+import io
 import json
 import re
 from pathlib import Path
@@ -8,7 +10,11 @@ import pytest
 from aiokafka.partitioner import murmur2
 
 from ledger.client import lines
+from ledger.client.checking import OfflineChecker
+from ledger.client.csv_lines import csv_lines_of
+from ledger.client.csv_mapping import read_mapping
 from ledger.domain.partition import partition_of
+from ledger.domain.policy import Policy
 from ledger.domain.refusal import Reason
 
 PAGE = (Path(__file__).parents[2] / "docs" / "producers.md").read_text()
@@ -39,6 +45,36 @@ def test_the_line_shown_is_one_that_is_taken():
     draft = lines.read(line, created_at=5)
     assert isinstance(draft, dict)
     assert draft["created_at"] == 5
+
+
+def test_the_csv_shown_is_taken_with_the_mappings_shown(tmp_path):
+    mappings = re.findall(r"^```toml\n(.+?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    texts = re.findall(r"^```csv\n(.+?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    drafts = []
+    for mapping, text in zip(mappings, texts, strict=True):
+        file = tmp_path / "mapping.toml"
+        file.write_text(mapping)
+        by = read_mapping(file)
+        drafts.append(asyncio.run(csv_drafts(io.BytesIO(text.encode(by.encoding)), by)))
+    [[entry], [deposit, fee]] = drafts
+    assert [(each["account"], each["side"], each["amount"]) for each in entry["entries"]] == [
+        ("assets:cash", "debit", "1234.50"), ("liabilities:deposits:2378", "credit", "1234.50")
+    ]  # fmt: skip
+    assert (entry["metadata"], entry["effective_at"]) == (
+        {"branch": "Genève"}, 1_714_514_400_000_000
+    )  # fmt: skip
+    assert (deposit["transaction_id"], fee["entries"][1]["account"]) == ("dep-1", "income:fees")
+    assert fee["created_at"] == 1_714_575_609_000_000
+
+
+async def csv_drafts(stream, mapping):
+    checker, drafts = OfflineChecker(Policy(), clock=lambda: 1_714_600_000_000_000), []
+    async for found in csv_lines_of(stream, mapping):
+        for _, row in found:
+            draft = lines.draft_of(row.fields, created_at=1_714_575_600_000_000)
+            assert await checker.check(draft) is None
+            drafts.append(draft)
+    return drafts
 
 
 def test_the_python_shown_compiles():

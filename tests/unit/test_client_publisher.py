@@ -1,6 +1,7 @@
 """What a publisher refuses before anything is sent, by the service's own rules."""
 
 import asyncio
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -42,6 +43,7 @@ def publisher(*, check=True, lanes=1, arriving=(), **settings):
         known=known, catch_up=catch_up, policy=policy_of(made._settings)
     )
     made._appenders = [FakeAppender() for _ in range(lanes)]
+    made._opened_by = os.getpid()
     return made
 
 

@@ -114,6 +114,7 @@ REFUSED: list[tuple[str, Draft, str, str]] = [
     ("UNKNOWN_CURRENCY", draft(currency="ZZZ"), "entries[0].currency", "assets import"),
     ("UNKNOWN_CURRENCY", draft(currency=""), "entries[0].currency", "assets import"),
     ("UNKNOWN_CURRENCY", draft(currency="cad"), "entries[0].currency", "Mend the code"),
+    ("UNKNOWN_CURRENCY", draft(currency="cAd"), "entries[0].currency", "and CAD is one"),
     ("UNKNOWN_CURRENCY", draft(currency="XAU"), "entries[0].currency", "assets import"),
     ("UNKNOWN_CURRENCY", draft(currency="\x00" * 99), "entries[0].currency", "assets import"),
     ("TOO_MANY_DECIMALS", draft(amount="1.234"), "entries[0].amount", "CAD has 2 decimals"),

@@ -1,10 +1,12 @@
 """What `doctor` finds in the answers of workers, the database and the topics."""
 
+import os
 from dataclasses import replace
 
 import pytest
 
 from ledger.domain.run import Watermark
+from ledger.health import doctor
 from ledger.health.checks import directory
 from ledger.health.checks.database import role
 from ledger.health.checks.installation import Installation
@@ -13,10 +15,13 @@ from ledger.health.checks.topics import Positions, losses
 from ledger.health.rows import reasons
 from ledger.settings import Settings
 from ledger.stack import files
+from ledger.stack.aot_cache import UNFINISHED
 from ledger.streaming.topics import topics
 
 NAMES = topics(Settings(shards=3))
 AT = Watermark(10, 100, b"d" * 32, 1)
+ENDED = 2**22 + 1
+"""The number of no process: Linux gives them up to this."""
 
 
 def positions(**changes):
@@ -158,10 +163,33 @@ def test_a_data_directory_that_others_can_read_is_named_with_the_fix(installatio
 
 def test_files_of_a_crash_are_leftovers(installation):
     assert amiss(directory.leftovers, installation) == []
-    left = installation.place.root / f".stack.json.1{files.PARTIAL}"
+    left = installation.place.root / f".stack.json.{ENDED}{files.PARTIAL}"
     left.touch()
     (finding,) = directory.leftovers(installation)
     assert (finding.well, finding.detail) == (False, str(left))
+
+
+def test_what_a_crash_left_is_removed_when_asked(installation, monkeypatch):
+    """But not what a process still writes, nor what Java has finished and `up` takes."""
+    monkeypatch.setenv("FAUST_LEDGER_CACHE_DIR", str(installation.cache))
+    cache, own = installation.cache, installation.place.root
+    kept = [
+        own / f".stack.json.{os.getpid()}{files.PARTIAL}",
+        cache / f".kafka-1-java-25.aot.{ENDED}{files.PARTIAL}",
+    ]
+    left = [
+        cache / f".x.jar.{ENDED}.123{files.PARTIAL}",
+        cache / f".registry-1-java-25.aot.{ENDED}{files.PARTIAL}",
+        cache / f".registry-1-java-25.aot.{ENDED}{files.PARTIAL}{UNFINISHED}",
+        own / f".stack.json.{ENDED}{files.PARTIAL}",
+    ]
+    for each in (*kept, *left):
+        each.touch()
+    folder = cache / f".registry.{ENDED}{files.PARTIAL}"
+    (folder / "in").mkdir(parents=True)
+    assert sorted(doctor.clean(own)) == sorted([*left, folder])
+    assert all(each.exists() for each in kept)
+    assert amiss(directory.leftovers, installation) == []
 
 
 def test_a_data_directory_that_does_not_exist_is_well(installation):

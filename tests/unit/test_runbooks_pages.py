@@ -21,6 +21,12 @@ def test_every_page_is_listed_and_tried():
         assert f"]({page})" in (PAGES / "README.md").read_text()
 
 
+def test_pages_with_commands_are_tried():
+    for page in ("backup.md", "upgrading.md", "getting-started.md"):
+        assert f'follow("../{page}"' in TRIED.read_text(), f"{page} is not tried"
+        assert steps_of(f"../{page}")
+
+
 def test_a_step_knows_what_is_not_there():
     (step, *_) = steps_of("ledger-damaged.md")
     assert (step.commands, step.code, step.until) == ("faust-ledger verify\n", 1, False)

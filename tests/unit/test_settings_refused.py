@@ -6,16 +6,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from ledger.cli.commands import PANELS
 from ledger.cli.main import app
 from ledger.errors import LedgerError, SettingsError
 from ledger.gl.postgresql import PostgresJournal
 from ledger.health.checks.database import database
 from ledger.health.exits import Exit
-from ledger.settings import Settings, load
+from ledger.settings import Settings, load, require_ledger
 
 ROOT = Path(__file__).parents[2]
 
@@ -240,6 +243,87 @@ def test_a_data_directory_without_a_stack_is_refused(tmp_path, monkeypatch):
         found = CliRunner().invoke(app, ["reconcile", *words], env=more)
         assert found.exit_code == 3
         assert f"There is no stack in {tmp_path}" in found.stderr
+
+
+NEED_NO_LEDGER = {"demo", "up", "down", "status", "doctor", "settings", "bench"}
+"""Commands that start a ledger, or are about the machine."""
+MORE = {
+    "policy set": ["--window-days", "9"], "rejects replay": ["--code", "UNKNOWN_CURRENCY"],
+}  # fmt: skip
+"""What a command needs beside what its usage requires."""
+VALUES = {"account": "assets:x", "file": "{file}", "start": "2026-01-01", "role": "finance"}
+"""By parameter; others are a number that is a text too."""
+
+
+def all_words():
+    for places in PANELS.values():
+        for name, place in places.items():
+            if isinstance(place, str):
+                yield name
+            else:
+                yield from (f"{name} {each}" for each in place.commands)
+
+
+def arguments_of(words):
+    """Enough for its usage."""
+    command = typer.main.get_command(app)
+    for word in words.split():
+        command = command.commands[word]
+    given = list(MORE.get(words, ()))
+    for each in command.params:
+        if each.required:
+            value = VALUES.get(each.name, "0")
+            given += [each.opts[0], value] if each.param_type_name == "option" else [value]
+    return given
+
+
+@pytest.mark.parametrize("words", [each for each in all_words() if each not in NEED_NO_LEDGER])
+def test_every_command_says_at_once_that_there_is_no_ledger(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "file"
+    file.touch()
+    given = [each.format(file=file) for each in arguments_of(words)]
+    found = CliRunner().invoke(
+        app, [*words.split(), *given], env={"FAUST_LEDGER_DATA_DIR": str(tmp_path)}
+    )
+    assert found.exit_code == 3, found.output
+    assert found.stderr.startswith("No ledger here: run `faust-ledger up")
+    assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ({}, True),
+        ({"data_dir": "/nowhere"}, True),
+        ({"data_dir": "/nowhere", "database_url": "postgresql://u@h/d"}, True),
+        ({"database_url": "postgresql://u@h/d"}, False),
+        ({"bootstrap_servers": "h:9092"}, False),
+    ],
+)
+def test_servers_that_nobody_named_are_not_asked(given, refused):
+    if not refused:
+        return require_ledger(Settings(**given))
+    with pytest.raises(SettingsError, match=r"run `faust-ledger up.*, or set bootstrap_servers"):
+        require_ledger(Settings(**given))
+    return None
+
+
+def test_paths_in_a_file_are_beside_it(config, tmp_path, monkeypatch):
+    config(
+        'ca_file = "ca.pem"\nkafka_password_file = "/abs/pw"\ndata_dir = "data"\n'
+        'database_url = "postgresql://u@h/d?passfile=my%20pass&sslrootcert=system&sslcert=%2Fa"\n'
+        'service_database_url = "none"\n'
+    )
+    monkeypatch.chdir("/")
+    found = load()
+    assert (found.ca_file, found.data_dir) == (tmp_path / "ca.pem", tmp_path / "data")
+    assert found.kafka_password_file == Path("/abs/pw")
+    path = quote(f"{tmp_path}/my pass", safe="")
+    assert found.database_url == (
+        f"postgresql://u@h/d?passfile={path}&sslrootcert=system&sslcert=%2Fa"
+    )
+    assert found.service_database_url == "none"
 
 
 @pytest.mark.parametrize("words", [["worker"], ["reconcile"], ["up"], ["verify"], ["status"]])

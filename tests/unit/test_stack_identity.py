@@ -122,7 +122,7 @@ def test_libpq_and_sqlalchemy_read_the_same_of_the_databases_address(
     me = replace(established(place), secure=secure)
     address = database_url(place, me, "ledger_owner")
     found = conninfo_to_dict(address.replace("+psycopg", ""))
-    assert found["passfile"] == str(place.passfile)
+    assert found["passfile"] == str(place.passfile("ledger_owner"))
     assert {each: found[each] for each in make_url(address).query} == make_url(address).query
 
 

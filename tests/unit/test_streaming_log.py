@@ -2,9 +2,12 @@
 
 import asyncio
 
+from aiokafka import AIOKafkaProducer
+
 from ledger.settings import Settings
 from ledger.streaming import append_queue
-from ledger.streaming.log import AppendUnknown, Log
+from ledger.streaming.log import PUBLIC, AppendUnknown, Log
+from ledger.streaming.topics import topics
 
 
 class Broker(Log):
@@ -103,3 +106,23 @@ def test_one_that_was_given_up_does_not_hold_up_the_rest():
         assert await asyncio.gather(first, third) == [100, 102]
 
     asyncio.run(story())
+
+
+def test_what_clients_of_any_language_read_is_not_compressed():
+    """Not every client has LZ4."""
+    names = topics(Settings())
+    public = {getattr(names, name).name for name in PUBLIC}
+
+    async def codec_of(topic):
+        log = Log(Settings())
+        producer = AIOKafkaProducer(bootstrap_servers="nowhere:1", compression_type="lz4")
+        batch = log._new_batch(producer, topic)
+        for _ in range(100):
+            batch.append(timestamp=None, key=b"k", value=b"v" * 100)
+        batch.close()
+        batch._build()
+        return int.from_bytes(batch._buffer[21:23], "big") & 0b111
+
+    found = {topic.name: asyncio.run(codec_of(topic.name)) for topic in names.all()}
+    assert {name for name, codec in found.items() if codec == 0} == public
+    assert {codec for name, codec in found.items() if name not in public} == {3}

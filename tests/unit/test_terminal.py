@@ -1,6 +1,5 @@
 """Tables: numbers, accounts, codes and paths whole, wherever they are printed."""
 
-import io
 import os
 import pty
 import subprocess
@@ -11,7 +10,8 @@ import threading
 import pytest
 
 from ledger import terminal
-from ledger.health import doctor, status
+from ledger.cli import stack
+from ledger.health import status
 from ledger.health.findings import Finding
 
 ACCOUNT = "assets:custody:" + "very-long-name-of-a-client-with-accounts:" * 3 + "1"
@@ -83,25 +83,20 @@ def test_on_a_terminal_only_sentences_fold(columns):
         assert len(rows[0]) <= columns, "as wide as the terminal where there is room"
 
 
-def printed(table):
-    file = io.StringIO()
-    terminal.print_whole(table, terminal.console(file))
-    return file.getvalue()
-
-
 PATH = "/a/path/that/is/longer/than/any/terminal" * 10
 
 
-def test_tables_of_the_stack_are_whole_and_hold_no_markup():
+def test_what_is_said_of_the_stack_is_whole_and_holds_no_markup(capsys):
     hostile = f"it hangs [red]{PATH}[/] \x1b[2J"
-    finding = Finding(f"[bold]{PATH}", False, hostile, f"read {PATH}")
-    found = printed(doctor.findings_table([finding]))
-    assert found.splitlines()[1].split() == [
-        "look", f"[bold]{PATH}", "it", "hangs", f"[red]{PATH}[/]", r"\x1b[2J", "read", PATH,
-    ]  # fmt: skip
+    plainly = f"it hangs [red]{PATH}[/] \\x1b[2J"
+    for well in (True, False):
+        stack.print_findings([Finding(f"[bold]{PATH}", well, hostile, f"read {PATH}")])
+        assert f"{f'[bold]{PATH}'}{'  ' if well else ': '}{plainly}" in capsys.readouterr().out
     seen = status.PartStatus("postgres", True, 1, 2, 3_000_000, 4.0, hostile, PATH)
-    rows = printed(status.parts_table(status.StackStatus("/d", (seen,)))).splitlines()
-    assert f"it hangs [red]{PATH}[/] \\x1b[2J; log: {PATH}" in rows[3]
+    stack.print_status(status.StackStatus("/d", (seen,)))
+    lines = capsys.readouterr().out.splitlines()
+    assert f"postgres: {plainly}" in lines
+    assert f"  its log: {PATH}" in lines
 
 
 @pytest.mark.parametrize(

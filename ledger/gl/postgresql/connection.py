@@ -15,6 +15,7 @@ from ledger.errors import LedgerError, SettingsError
 from ledger.gl.journal import JournalUnavailable, NotPostable
 from ledger.gl.postgresql import session
 from ledger.hiding import hidden, shown_url
+from ledger.settings import NO_DATABASE, require_database
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ def engine(
     `schema`: for a shadow ledger. `settings` are PostgreSQL's, for each session; `options` go to
     `create_engine`. Nothing is connected yet. The address may set other timeouts and another
     search_path than public (`?options=-c%20search_path%3D…`); the environment changes nothing.
-    Raises SettingsError for an address that cannot be read.
+    Raises SettingsError for an address that cannot be read; connecting does for NO_DATABASE.
     """
     address = _address(url)
     made = create_engine(address, pool_timeout=DATABASE_LOCK_SECONDS, **options)
@@ -84,6 +85,7 @@ def engine(
 
     @event.listens_for(made, "do_connect")
     def connect(_dialect: Any, _record: Any, _args: Any, given: dict[str, Any]) -> Any:
+        require_database(url)
         arguments = {"connect_timeout": _CONNECT_SECONDS, **KEEPALIVE, **given}
         arguments["options"] = f"{started_with} {given.get('options', '')}"
         connection = session.connected(BoundedConnection, **arguments)
@@ -100,6 +102,8 @@ def engine(
 
 
 def _address(url: str) -> URL:
+    if url == NO_DATABASE:
+        return URL.create("postgresql+psycopg")
     try:
         return make_url(url).set(drivername="postgresql+psycopg")
     except (ArgumentError, ValueError):

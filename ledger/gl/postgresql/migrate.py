@@ -22,13 +22,17 @@ def owner_engine(database_url: str, schema: str | None = None) -> Engine:
     return engine(database_url, seconds=seconds, idle_seconds=seconds, schema=schema)
 
 
-def upgrade(database_url: str, *, schema: str | None = None) -> None:
+def upgrade(database_url: str, *, schema: str | None = None) -> list[str]:
     """Run the migrations that are missing, as the tables' owner, and grant the roles' rights.
+
+    Returns the names of those that were run, such as `0005_voids`.
 
     In `schema`, which exists, or in the live ledger's. All or nothing, and harmless when nothing is
     missing. Raises JournalUnavailable when the database cannot be reached or is in use.
     """
+    made_now: list[str] = []
     config = Config()
+    config.attributes["made"] = made_now
     config.set_main_option("path_separator", "os")
     made = owner_engine(database_url, schema)
     try:
@@ -44,3 +48,4 @@ def upgrade(database_url: str, *, schema: str | None = None) -> None:
             command.upgrade(config, "head")
     finally:
         made.dispose()
+    return made_now

@@ -8,7 +8,7 @@ from pathlib import Path
 from ledger.health.checks.installation import Installation
 from ledger.health.findings import Finding
 from ledger.settings import load as load_settings
-from ledger.stack import cache, files, parts, postgres
+from ledger.stack import cache, files
 from ledger.stack import record as records
 from ledger.stack.files import PARTIAL
 from ledger.stack.postgres_user import MAJOR_VERSION
@@ -107,18 +107,20 @@ def _settings(root: Path, own: dict[str, object]) -> Finding:
 
 def leftovers(installation: Installation) -> Iterator[Finding]:
     """Files of crashes and broken downloads; `up` copes with them."""
-    place = installation.place
-    left = [*installation.cache.rglob(f".*{PARTIAL}"), *place.root.glob(f".*{PARTIAL}")]
-    part = installation.record.part(postgres.NAME) if installation.record else None
-    if (place.postgres / "postmaster.pid").exists() and not parts.running(part):
-        left.append(place.postgres / "postmaster.pid")
+    left = partial_files(installation)
     yield Finding(
         "leftovers",
         not left,
         ", ".join(map(str, left[:3])) if left else "none",
-        "from a crash or a broken download, unless an `up` is running now: the next `up` removes "
-        "what is in its way",
+        "they are of a crash or a broken download, and harmless: `faust-ledger doctor --clean` "
+        "removes them",
     )
+
+
+def partial_files(installation: Installation) -> list[Path]:
+    """What crashes and broken downloads left, in the cache and in the data directory."""
+    own = installation.place.root.glob(f".*{PARTIAL}")
+    return [*cache.leftovers(installation.cache), *filter(cache.is_left, own)]
 
 
 def database_version(installation: Installation) -> Iterator[Finding]:

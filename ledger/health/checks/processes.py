@@ -10,7 +10,9 @@ from ledger.health.checks.installation import Installation
 from ledger.health.findings import Finding
 from ledger.health.partitions import State
 from ledger.health.rows import reasons
+from ledger.health.services import ServiceState
 from ledger.stack import files, parts, ports
+from ledger.stack import workers as stack_workers
 from ledger.stack.parts import Part
 from ledger.stack.services import Service
 from ledger.streaming.topic_rules import PAGE
@@ -21,19 +23,20 @@ RECENT_SECONDS = 3600.0
 
 def services(installation: Installation) -> Iterator[Finding]:
     """Whether every service answers, or is stopped and its port is free."""
-    for service in installation.services():
-        yield _service(installation, service, f"{service.name} on port {service.port}")
+    for state in installation.services:
+        yield _service(state, f"{state.service.name} on port {state.service.port}")
 
 
-def _service(installation: Installation, service: Service, name: str) -> Finding:
-    part = installation.recorded(service)
-    if part is not None and parts.running(part):
-        trouble = installation.troubles.get(service.name)
-        advice = f"resume it, or read {service.log}; then `faust-ledger down` and `up`"
-        return Finding(name, trouble is None, trouble or "answers", advice)
-    if service.find() is not None:
+def _service(state: ServiceState, name: str) -> Finding:
+    service, part = state.service, state.part
+    if state.running and not state.on_record:
         advice = "an `up` was interrupted: `faust-ledger up` takes it over"
         return Finding(name, False, "runs, but is not on record", advice)
+    if state.running:
+        advice = f"resume it, or read {service.log}; then `faust-ledger down` and `up`"
+        if state.waits_for:
+            advice = f"it continues by itself: see {state.waits_for}"
+        return Finding(name, state.trouble is None, state.trouble or "answers", advice)
     if not ports.is_free(service.port):
         detail = f"the port is taken by {ports.owner(service.port)}"
         advice = f"stop that, or `faust-ledger up --{service.name}-port ...`"
@@ -55,9 +58,15 @@ def _dead(service: Service, part: Part, name: str) -> Finding:
 
 
 def workers(installation: Installation) -> Iterator[Finding]:
-    """Whether every worker on record makes progress; each cause by itself."""
-    for part in installation.record.workers if installation.record else ():
+    """Whether there is a worker, and every one makes progress; each cause by itself."""
+    if installation.me is None:
+        return
+    found = stack_workers.present(installation.place, installation.record)
+    for part in found:
         yield from _worker(installation, part)
+    if not found:
+        advice = stack_workers.how_to_start(installation.me.workers)
+        yield Finding("workers", False, stack_workers.NONE, advice)
 
 
 def _worker(installation: Installation, part: Part) -> Iterator[Finding]:

@@ -11,16 +11,42 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from ledger.audit.findings import AuditReport
+from ledger.cli.tables import Column, Format, print_table_of
 from ledger.client.balances import BalanceKey
 from ledger.demo import market
 from ledger.demo.generate import Made
 from ledger.demo.play import PACE, Live, Played
 from ledger.domain.balance import Balance
 from ledger.domain.run import Refusal
-from ledger.terminal import plain_lines, print_table
+from ledger.terminal import plain_lines
 
 LINE_SECONDS = 2.0
 RATED_OVER = 10
+BALANCES = (
+    Column("account", "account", "account"),
+    Column("posted", "balance", "amount"),
+    Column("currency", "currency", "code"),
+    Column("entries", "entries", "count", drop=1),
+    Column("status", "status", "code"),
+)
+REFUSALS = (
+    Column("code", "code", "code"),
+    Column("transaction_id", "transaction", "code"),
+    Column("reason", "reason", "prose"),
+)
+
+
+class Stopwatch:
+    """Prints how long each step took."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._since = console, time.monotonic()
+
+    def done(self, step: str) -> None:
+        """Print that `step` is done, and the seconds since the last one."""
+        now = time.monotonic()
+        line(self._console, f"{step} ({now - self._since:.0f} s)")
+        self._since = now
 
 
 def progress_text(live: Live, rate: float, total: int) -> str:
@@ -71,15 +97,8 @@ def show_balances(console: Console, found: Mapping[BalanceKey, Balance], client:
     """Print a dozen balances: the firm's own, and those of one client."""
     keys = interesting(found, client)
     line(console, f"\nBalances, {len(keys)} of {len(found):,}:")
-    columns = {
-        "account": "left", "balance": "right", "currency": "left", "entries": "right",
-        "status": "left",
-    }  # fmt: skip
-    rows = [
-        [each.account, each.posted, each.currency, f"{each.entries:,}", each.status]
-        for each in map(found.__getitem__, keys)
-    ]
-    print_table(columns, rows, console)
+    rows = [found[key]._asdict() for key in keys]
+    print_table_of(BALANCES, rows, Format.TABLE, nothing="No balances.", on=console)
 
 
 def interesting(found: Mapping[BalanceKey, Balance], client: int) -> list[BalanceKey]:
@@ -112,8 +131,8 @@ def busiest_client(stream: Sequence[Made], found: Mapping[BalanceKey, Balance]) 
 def show_refusals(console: Console, refused: Sequence[Refusal]) -> None:
     """Print each refusal with its reason."""
     line(console, f"\nRefused, {len(refused)} that are wrong on purpose:")
-    rows = [[each.code, each.transaction_id or "", each.reason] for each in refused]
-    print_table({"code": "left", "transaction": "left", "reason": "prose"}, rows, console)
+    rows = [each._asdict() for each in refused]
+    print_table_of(REFUSALS, rows, Format.TABLE, nothing="Nothing was refused.", on=console)
 
 
 def show_summary(console: Console, played: Played) -> None:
@@ -127,15 +146,15 @@ def show_summary(console: Console, played: Played) -> None:
     )
     line(
         console,
-        f"{played.bulk:,} published at once: {played.bulk / played.bulk_seconds:,.0f} a second, "
-        "from publishing to the reconciled balance",
+        f"{played.bulk:,} at once: {played.bulk / played.bulk_seconds:,.0f} a second, from "
+        "publishing to the reconciled balance",
     )
     cuts = quantiles(played.latencies, n=100, method="inclusive")
     p50, p95, p99 = (1_000 * cuts[each - 1] for each in (50, 95, 99))
     line(
         console,
-        f"then {PACE} a second: reconciled balance {p50:.0f} ms after publishing (median), "
-        f"{p95:.0f} ms (95 %), {p99:.0f} ms (99 %)",
+        f"{PACE} a second: reconciled after {p50:.0f} ms (median), {p95:.0f} ms (95 %), "
+        f"{p99:.0f} ms (99 %)",
     )
 
 

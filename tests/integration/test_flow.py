@@ -293,7 +293,7 @@ def test_the_shapes_that_are_relied_on(cli: Cli) -> None:
     }  # fmt: skip
     trial = cli("trial-balance", "--json").json
     assert list(trial) == [
-        "currencies", "accounts", "complete", "as_of", "missing", "by", "complete_through",
+        "currencies", "accounts", "totals", "complete", "as_of", "missing", "by", "complete_through",
         "through", "unknown",
     ]  # fmt: skip
     assert all(set(sides) == {"debits", "credits"} for sides in trial["currencies"].values())

@@ -299,6 +299,6 @@ def test_the_shapes_that_are_relied_on(cli: Cli) -> None:
     assert all(set(sides) == {"debits", "credits"} for sides in trial["currencies"].values())
     assert all(sides["debits"] == sides["credits"] for sides in trial["currencies"].values())
     found = cli("reconcile", "--json").json
-    assert list(found) == ["accounts", "stripes", "reconciled", "pending", "breaks", "voided"]
+    assert {"accounts", "stripes", "reconciled", "pending", "breaks", "voided"} <= found.keys()
     assert found["breaks"] == []
     assert cli("verify", "--json").json["findings"] == []

@@ -3,17 +3,19 @@
 import sys
 from collections.abc import Iterable
 from contextlib import closing
+from datetime import UTC, timedelta, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ledger.cli.completeness import INCOMPLETE, of_ledger, print_completeness
+from ledger.cli.completion import complete_timezones
+from ledger.cli.moments import EPOCH, end_of, instant_of, zone_of
 from ledger.cli.output import (
     FINDINGS,
     OK,
     AsJson,
     DataDir,
-    optional_time,
     print_note,
     print_sentence,
     require_order,
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from ledger.gl.lookups import Register, RegisterLine, RegisterQuery
     from ledger.settings import Settings
 
-DAY = 86_400_000_000
 SEVERAL = "several"
 COLUMNS = (
     Column("date", "date", "time"),
@@ -65,8 +66,8 @@ def print_register(
         typer.Option(
             "--from",
             metavar="TIME",
-            help="Only entries at or after this: RFC 3339, or a date for its first instant in UTC. "
-            "The first line is then the balance before.",
+            help="Only entries at or after this: RFC 3339, now, or a date for the instant at which "
+            "it begins. The first line is then the balance before.",
         ),
     ] = None,
     end: Annotated[
@@ -74,7 +75,16 @@ def print_register(
     ] = None,
     through: Annotated[
         str | None,
-        typer.Option(metavar="DATE", help="Only entries up to the end of this day in UTC."),
+        typer.Option(metavar="DATE", help="Only entries up to the end of this day."),
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="UTC",
+            help="The time zone of every date, given and shown, such as America/Toronto.",
+            autocompletion=complete_timezones,
+        ),
     ] = None,
     by: Annotated[
         Literal["effective", "recorded"],
@@ -105,16 +115,17 @@ def print_register(
     """
     form = format_of(fmt, as_json=as_json)
     require_types([account])
+    zone = zone_of(timezone)
     asked: RegisterQuery = {
         "currency": currency,
-        "start": optional_time(start, "--from"),
-        "end": end_option(end, through),
+        "start": instant_of(start, zone, "--from"),
+        "end": end_option(end, through, zone),
         "by": by,
         "limit": limit,
     }
     require_order(asked["start"], asked["end"])
     found, report = run(_read(settings_for(data_dir), account, asked))
-    rows = register_rows(account, found, by)
+    rows = register_rows(account, found, by, zone)
     if form is Format.TABLE:
         print_lines(account, rows)
         _print_end(account, found, by)
@@ -128,17 +139,13 @@ def print_register(
     raise typer.Exit(FINDINGS if wrong else OK if report.complete else INCOMPLETE)
 
 
-def end_option(end: str | None, through: str | None) -> int | None:
+def end_option(end: str | None, through: str | None, zone: tzinfo = UTC) -> int | None:
     """Microseconds since 1970 before which --to and --through count; None without them."""
     if through is None:
-        return optional_time(end, "--to")
+        return instant_of(end, zone, "--to")
     if end is not None:
         raise typer.BadParameter("give --to or --through, not both.", param_hint="--through")
-    at = optional_time(through, "--through")
-    if at is None or at % DAY or "T" in through.upper():
-        sentence = f"{through!r} is not a date, such as 2026-11-30; --to takes a time."
-        raise typer.BadParameter(sentence, param_hint="--through")
-    return at + DAY
+    return end_of(through, zone, instead="--to")
 
 
 async def _read(
@@ -156,9 +163,15 @@ async def _read(
 
 
 def register_rows(
-    account: str, found: "Register", by: Literal["effective", "recorded"]
+    account: str,
+    found: "Register",
+    by: Literal["effective", "recorded"],
+    zone: tzinfo = UTC,
 ) -> list[dict[str, Any]]:
-    """The lines with the balance after each, and before them what was before, as decimal text."""
+    """The lines with the balance after each, and before them what was before, as decimal text.
+
+    Their dates are those of `zone`.
+    """
     from ledger.domain import money
 
     rows = [
@@ -172,7 +185,7 @@ def register_rows(
         if sides.entries or sides.net
     ]  # fmt: skip
     for line, net in found.running():
-        rows.append(_row(line, by) | {
+        rows.append(_row(line, by, zone) | {
             "balance": money.show(_on_normal_side(account, net), line.scale),
         })  # fmt: skip
     return rows
@@ -203,7 +216,9 @@ def _labelled(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"label": row["transaction_id"]}
 
 
-def _row(line: "RegisterLine", by: Literal["effective", "recorded"]) -> dict[str, Any]:
+def _row(
+    line: "RegisterLine", by: Literal["effective", "recorded"], zone: tzinfo
+) -> dict[str, Any]:
     from ledger.client.drafts import rfc3339
     from ledger.domain import money
 
@@ -211,7 +226,7 @@ def _row(line: "RegisterLine", by: Literal["effective", "recorded"]) -> dict[str
     at = line.effective_at if by == "effective" else line.recorded_at
     return _empty_row() | {
         "line": "entry",
-        "date": rfc3339(at)[:10],
+        "date": str((EPOCH + timedelta(microseconds=at)).astimezone(zone).date()),
         "effective_at": rfc3339(line.effective_at),
         "recorded_at": rfc3339(line.recorded_at),
         "transaction_id": line.transaction_id,

@@ -1,6 +1,7 @@
 """The rows of a register: an opening balance, entries, and the balance after each."""
 
 import json
+from zoneinfo import ZoneInfo
 
 import pytest
 import typer
@@ -16,7 +17,8 @@ from ledger.gl.lookups import Register, Sides
 from ledger.gl.memory import MemoryJournal
 from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, Leg, made, moved
 
-DAY = 86_400_000_000
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
 
 
 @pytest.fixture
@@ -94,6 +96,14 @@ def test_of_one_currency_its_column_goes_first_where_the_terminal_is_narrow():
     assert min((drop, key) for key, drop in drops.items() if drop) == (1, "currency")
     several = table_columns([{"currency": "CAD"}, {"currency": "JPY"}])
     assert {each.key: each.drop for each in several}["currency"] == 0
+
+
+def test_dates_are_those_of_the_time_zone(journal):
+    toronto = ZoneInfo("America/Toronto")
+    assert end_option(None, "2025-12-31", toronto) == NOW + 5 * HOUR
+    assert end_option("2026-01-01", None, toronto) == NOW + 5 * HOUR
+    rows = register_rows(DEPOSIT, journal.register(DEPOSIT), "effective", toronto)
+    assert [row["date"] for row in rows] == ["2025-12-31", "2025-12-31", "2026-01-01"]
 
 
 def test_through_is_the_end_of_a_day():

@@ -1,6 +1,7 @@
 """`faust-ledger reverse`: the transaction that takes another one back."""
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,6 +26,7 @@ from ledger.clock import now
 if TYPE_CHECKING:
     from ledger.client.outcomes import Tally
     from ledger.client.receipt import Receipt
+    from ledger.domain.run import Refusal
     from ledger.domain.transaction import Draft
     from ledger.settings import Settings
 
@@ -105,7 +107,7 @@ async def _publish(settings: "Settings", draft: "Draft", seconds: float, *, as_j
 
     began = time.monotonic()
     async with (
-        OutcomeWatch(settings, on_refused=print_refusal) as outcomes,
+        OutcomeWatch(settings, on_refused=partial(print_refusal_of, draft)) as outcomes,
         Publisher(settings) as publisher,
     ):
         sent = await publisher.publish(draft)
@@ -124,6 +126,21 @@ async def _publish(settings: "Settings", draft: "Draft", seconds: float, *, as_j
         print_note(f"break: {found.account} {found.currency} in shard {found.shard}")
     bad = tally.rejected or tally.voided or tally.breaks
     return FINDINGS if bad else OK if done else TIME_UP
+
+
+def print_refusal_of(draft: "Draft", shard: int, refusal: "Refusal") -> None:
+    """Print why the reversal `draft` was refused."""
+    from ledger.domain.refusal import Reason
+
+    if refusal.code != Reason.ID_REUSED:
+        print_refusal(shard, refusal)
+        return
+    # The advice for a producer, a new id or a reversal, is none here.
+    print_note(
+        f"{draft['transaction_id']} was published before with another reason or time, or as "
+        f"something else: {draft['reverses']} may be reversed already. `faust-ledger transaction "
+        f"show {draft['reverses']}` names what reversed it."
+    )
 
 
 def _report(draft: "Draft", sent: "Receipt", tally: "Tally") -> dict[str, Any]:

@@ -81,7 +81,7 @@ def original_in(found: Whereabouts) -> PostedTransaction | str:
         return each.transaction
     for decided in reversed(found.log.decided):
         return decided.transaction
-    why = "; ".join(found.unknown)
+    why = "; ".join(found.unknown).rstrip(".")
     return (
         f"No accepted transaction {name} was found"
         + (f", and not everything could be looked at: {why}" if why else "")

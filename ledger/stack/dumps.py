@@ -27,6 +27,11 @@ TABLES = (*sorted(metadata.tables), "alembic_version")
 _DUMPED = re.compile(r"^\d+; \d+ \d+ TABLE (?P<schema>.+) transactions \S+$", re.MULTILINE)
 """The line of the table of transactions in what `pg_restore --list` prints."""
 
+DENIED = (
+    "\nThe role of the setting database_url may not do that: admin may (docs/security.md has what "
+    "each role may do)."
+)
+
 
 class Restored(NamedTuple):
     """What a restore has brought: rows of the journal, and migrations that the dump lacked."""
@@ -169,5 +174,6 @@ def run(program: str, url: str | None, *arguments: str, output: int = subprocess
     )
     if done.returncode:
         said = hidden(done.stderr.strip())
-        raise StackError(f"{program} failed ({done.returncode}):\n{said}")
+        advice = DENIED if "permission denied" in said else ""
+        raise StackError(f"{program} failed ({done.returncode}):\n{said}{advice}")
     return done.stdout or ""

@@ -124,6 +124,15 @@ def test_without_a_stack_the_command_that_makes_one(tmp_path: Path) -> None:
     assert list(sentences(found)) == ["there is no stack here: `faust-ledger up` creates one"]
 
 
+def test_a_ledger_elsewhere_is_not_to_be_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAUST_LEDGER_BOOTSTRAP_SERVERS", "kafka.example:9092")
+    [sentence] = sentences(read_status(tmp_path))
+    assert "a ledger at kafka.example:9092" in sentence
+    assert "up" not in sentence.split()
+
+
 def test_down_says_that_nothing_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     down(tmp_path)
     assert capsys.readouterr() == ("", f"Nothing ran in {tmp_path}.\n")

@@ -114,7 +114,7 @@ def end_of(text: str, zone: tzinfo, *, instead: str = "--as-of") -> int:
         )
     # The last day of Python's calendar has none after it.
     end = day + timedelta(days=1) if day < date.max else day
-    return _start(end, zone, "--through")
+    return _start(end, zone, "--through", given=day)
 
 
 def instant_of(text: str | None, zone: tzinfo, name: str) -> int | None:
@@ -133,11 +133,14 @@ def _date(text: str) -> date | None:
     return day if str(day) == text else None
 
 
-def _start(day: date, zone: tzinfo, name: str) -> int:
-    """The instant at which a day begins there, in microseconds since 1970."""
+def _start(day: date, zone: tzinfo, name: str, *, given: date | None = None) -> int:
+    """The instant at which a day begins there, in microseconds since 1970.
+
+    An error names `given`, the day of the option, if that is another.
+    """
     # Where clocks skip midnight, this is the instant at which they do.
     start = datetime(day.year, day.month, day.day, tzinfo=zone)
-    return micros_in_range((start - EPOCH) // timedelta(microseconds=1), str(day), name)
+    return micros_in_range((start - EPOCH) // timedelta(microseconds=1), str(given or day), name)
 
 
 def zone_of(name: str | None) -> tzinfo:

@@ -127,7 +127,7 @@ def print_register(
     found, report = run(_read(settings_for(data_dir), account, asked))
     rows = register_rows(account, found, by, zone)
     if form is Format.TABLE:
-        print_lines(account, rows)
+        print_lines(account, rows, asked)
         _print_end(account, found, by)
     else:
         fields = report.fields()
@@ -195,9 +195,12 @@ def _empty_row() -> dict[str, Any]:
     return dict.fromkeys([*(each.key for each in ALL_COLUMNS), "date", "other_accounts"])
 
 
-def print_lines(account: str, rows: list[dict[str, Any]]) -> None:
+def print_lines(account: str, rows: list[dict[str, Any]], asked: "RegisterQuery") -> None:
     """The rows as a table."""
-    nothing = f"No entry of {account} is in the general ledger for that time."
+    nothing = f"No entry of {account} is in the general ledger"
+    if any(asked.get(name) is not None for name in ("currency", "start", "end")):
+        nothing = f"{nothing} for what was asked"
+    nothing = f"{nothing}. `faust-ledger accounts list --under {account}` has those below it."
     shown = [_labelled(row) for row in rows]
     print_table_of(table_columns(rows), shown, Format.TABLE, nothing=nothing)
 

@@ -79,7 +79,7 @@ def test_entries_that_do_not_add_up_are_a_finding(journal):
 
 
 def test_the_table_has_a_column_for_each_and_no_cut_amount(journal, capsys):
-    print_lines(CASH, register_rows(CASH, journal.register(CASH, limit=1), "effective"))
+    print_lines(CASH, register_rows(CASH, journal.register(CASH, limit=1), "effective"), {})
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split()[:3] == ["date", "id", "kind"]
     assert [line.split() for line in lines] == [
@@ -87,8 +87,10 @@ def test_the_table_has_a_column_for_each_and_no_cut_amount(journal, capsys):
         ["opening", "balance", "300", "JPY"],
         ["2026-01-02", "t-0", "deposit", "Payroll", "1250.00", "1249.00", "CAD", DEPOSIT],
     ]
-    print_lines("assets:x", [])
-    assert "No entry of assets:x" in capsys.readouterr().err
+    print_lines("assets:x", [], {})
+    assert "No entry of assets:x is in the general ledger. " in capsys.readouterr().err
+    print_lines("assets:x", [], {"currency": "USD"})
+    assert "for what was asked. `faust-ledger accounts list" in capsys.readouterr().err
 
 
 def test_of_one_currency_its_column_goes_first_where_the_terminal_is_narrow():

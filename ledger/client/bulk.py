@@ -83,14 +83,14 @@ async def lines_of(
 ) -> AsyncIterator[list[Line]]:
     """The lines of `stream` as they arrive; `on_bytes` is called with the bytes read so far."""
     splitter, count = Splitter(keep_blank=keep_blank), 0
-    while chunk := await _read(stream):
+    while chunk := await read_chunk(stream):
         count += len(chunk)
         on_bytes(count)
         yield splitter.feed(chunk)
     yield splitter.end()
 
 
-async def _read(stream: BinaryIO) -> bytes:
+async def read_chunk(stream: BinaryIO) -> bytes:
     """What can be read now, by a thread of its own: a silent pipe must not block publishing.
 
     Python waits for the threads of a pool when it is interrupted, but not for this daemon.
@@ -261,8 +261,9 @@ class Feed(Generic[CheckerT_co]):
             outcome = outcome._replace(receipt=sent.result())
         try:
             self._on_outcome(outcome)
-        except Exception as error:
-            # In a callback it would be logged and forgotten.
+        except (Exception, SystemExit) as error:
+            # In a callback it would be logged and forgotten; the end of the command (its reader has
+            # gone) would end the loop with tasks that nobody closes.
             self._failure = self._failure or error
 
 

@@ -63,6 +63,8 @@ class RowReader:
             byte = error.start + 1
             return taken, _unreadable(f"Byte {byte} of the line is not {self._encoding}")
         except csv.Error as error:
+            if "unexpected end" in str(error):
+                return taken, _unreadable("A quoted text that begins here does not end")
             return taken, _unreadable(f"The row is not CSV ({error})")
         return taken, cells
 

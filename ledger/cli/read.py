@@ -162,13 +162,14 @@ def fields_of(form: Format | None, report: "CompletenessReport", moment: Moment)
 def print_moment(moment: Moment, form: Format | None) -> None:
     """Print what --as-of or --through means.
 
-    Programs know it, except that a date of --as-of may be meant to include that day.
+    JSON has it in its fields. A table for a spreadsheet has not, and who gave a date may have meant
+    to include that day.
     """
     if moment.sentence is None:
         return
     if form is Format.TABLE:
         print_sentence(moment.sentence)
-    elif moment.is_date:
+    elif moment.is_date and form is Format.CSV:
         print_note(moment.sentence)
 
 

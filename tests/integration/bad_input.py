@@ -408,7 +408,7 @@ AMOUNTS = [
             "entries[0].amount", "JPY has 0 decimals"),
     *[
         refused(f"currency {text!a}", "UNKNOWN_CURRENCY", lambda m, t=text: m.one(currency=t),  # type: ignore[misc]
-                "entries[0].currency", "assets import")
+                "entries[0].currency", "and CAD is one" if text == "cad" else "assets import")
         for text in ["XXX", "cad", "CA", "", "DOGE", " CAD", "CAD\0", "C" * 100_000]
     ],
     refused("a wrong amount in the second entry", "AMOUNT_MALFORMED",

@@ -36,6 +36,9 @@ from tests.integration.bad_input import (
 from tests.registry import Registry
 from tests.wire import Outcome, Place, Record, Wire, present
 
+pytestmark = pytest.mark.traces
+"""Registers schemas that publishers with the latest one would write with, and be refused."""
+
 SENTENCE = re.compile(r"[^\n]{20,600}\.")
 
 
@@ -213,7 +216,6 @@ def test_a_transaction_cut_anywhere_is_unreadable(wire: Wire, new_id: Callable[.
     assert outcomes[-1].accepted
 
 
-@pytest.mark.traces
 def test_bad_reference_data_is_passed_over(
     stack: Stack, wire: Wire, new_id: Callable[..., str]
 ) -> None:

@@ -81,6 +81,7 @@ def test_every_transaction_is_accepted_and_reconciled(published: Published) -> N
     assert counts == {
         "lines": ROWS, "published": ROWS, "accepted": taken, "rejected": 0,
         "duplicates": ROWS - taken, "reconciled": taken, "voided": 0,
+        "not_sent": 0, "refused_by_ledger": 0, "undecided": 0,
     }  # fmt: skip
 
 

@@ -92,7 +92,7 @@ MUTANTS = {
         PostingShard, "note_position", "if found != known and", "if False and"
     ),
     "the journal posts whatever it is told": Mutant(
-        MemoryJournal, "post_all", "!= before", "is None"
+        MemoryJournal, "post_all", "!= posting.before", "is None"
     ),
     "a shard's new total is added to its old one": Mutant(
         AccountStripes, "reconcile", "debits + more_debits - known_debits", "debits + more_debits"

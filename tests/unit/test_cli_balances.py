@@ -255,8 +255,9 @@ def test_csv_has_plain_amounts(books, capsys):
 def test_what_a_date_means_is_printed(books, capsys):
     printed = balances(books, capsys, as_of="2026-11-30")
     assert printed.out.startswith("As of 2026-11-30 00:00:00 UTC: everything effective before")
-    printed = balances(books, capsys, as_of="2026-11-30", as_json=True)
+    printed = balances(books, capsys, as_of="2026-11-30", fmt=Format.CSV)
     assert "--through 2026-11-30 counts that day" in printed.err
+    assert balances(books, capsys, as_of="2026-11-30", as_json=True).err == ""
     printed = balances(books, capsys, through="2026-11-30", as_json=True)
     assert json.loads(printed.out.splitlines()[0])["through_date"] == "2026-11-30"
     assert printed.err == ""

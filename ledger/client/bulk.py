@@ -16,7 +16,7 @@ from ledger.gl.books import Accepted
 
 CHUNK_BYTES = 256 * 1024
 CANCELLED = "The command ended before Kafka had acknowledged it."
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 Line = tuple[int, bytes]
 """A line's number, from 1, and its bytes."""
@@ -45,7 +45,7 @@ Source = AsyncIterator[Sequence[tuple[int, bytes | Row]]]
 
 
 class Splitter:
-    """Splits chunks into numbered lines, without blank ones unless they are kept.
+    """Splits chunks into numbered lines, without blank ones and a BOM unless they are kept.
 
     It keeps just enough of a line longer than lines.MAX_LINE for the line to be refused.
     """
@@ -67,8 +67,8 @@ class Splitter:
         return self._numbered([rest] if rest else [])
 
     def _numbered(self, found: list[bytes]) -> list[Line]:
-        if self._number == 0 and found:
-            found[0] = found[0].removeprefix(_BOM)
+        if self._number == 0 and found and not self._keep_blank:
+            found[0] = found[0].removeprefix(BOM)
         start = self._number + 1
         self._number += len(found)
         numbered = enumerate(found, start)

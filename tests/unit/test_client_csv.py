@@ -340,3 +340,11 @@ def test_quotes_of_two_rows_do_not_swallow_what_is_between(rows_between):
     lines = 't1,01/05/2024,assets:a,"two, or\nthree, or more,\nlines",assets:b,1.00\n'
     [(_, found)] = read(head + lines, by)
     assert found.fields["description"] == "two, or\nthree, or more,\nlines"
+
+
+def test_a_file_that_says_it_is_utf_8_is_not_read_as_anything_else():
+    content = b"\xef\xbb\xbf" + (HEADER + both("t-\u00fc")).encode()
+    [(_, found)] = read(content)
+    assert found.transaction_id == "t-\u00fc"
+    with pytest.raises(MappingError, match="the mapping says cp1252"):
+        read(content, mapping(encoding="cp1252"))

@@ -236,6 +236,7 @@ def test_interrupted_while_standard_input_is_silent(stack, jsonl, new_id, progra
         assert b"Traceback" not in child.stderr.read()
 
 
+@pytest.mark.parametrize("program", [interpreted, faust_ledger])
 def test_interrupted_while_standard_input_is_copied_first(stack, program):
     words = program("publish", "-", "--strict")
     place = {"FAUST_LEDGER_DATA_DIR": str(stack.data_dir)}

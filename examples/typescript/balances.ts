@@ -55,6 +55,11 @@ async function take({ key, value }: KafkaMessage): Promise<void> {
 
 // A group of its own, because every process reads everything; the role backend may use this prefix.
 const consumer = client.consumer({ groupId: `backend-balances-${randomUUID()}` });
+consumer.on(consumer.events.CRASH, ({ payload }) => {
+  if (payload.restart) return;
+  console.error(payload.error);
+  process.exit(1); // else the program would end as if all were well
+});
 await consumer.connect();
 await consumer.subscribe({ topics: [TOPIC], fromBeginning: true });
 await consumer.run({

@@ -205,6 +205,14 @@ def require_order(start: int | None, end: int | None) -> None:
         raise typer.BadParameter("is not after --from, so nothing is between.", param_hint="--to")
 
 
+def require_utf8(given: str, name: str) -> None:
+    """A usage error for an argument of bytes that are no text, which nothing has for an id."""
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise typer.BadParameter("is not UTF-8.", param_hint=name) from error
+
+
 def require_choice(
     given: str, known: Collection[str], name: str, what: str, *, listed: bool = True
 ) -> None:

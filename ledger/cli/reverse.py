@@ -17,6 +17,7 @@ from ledger.cli.output import (
     print_json,
     print_note,
     print_refusal,
+    require_utf8,
     run,
     settings_for,
     voided_since,
@@ -67,6 +68,8 @@ def reverse(
     Exit codes: 0 printed, or reconciled; 1 the original is unknown, void or reversed already, or
     the reversal was refused, or a break touches it; 2 the time was up, or wrong usage; 3 a fault.
     """
+    require_utf8(transaction_id, "ID")
+    require_utf8(reason or "", "--reason")
     settings = settings_for(data_dir)
     at = optional_time(effective, "--effective")
     made = run(_reversal(settings, transaction_id, reason, at))
@@ -86,7 +89,7 @@ async def _reversal(
 ) -> "Draft | str":
     """The reversal, or a sentence about why there is none."""
     from ledger.cli.transaction import look_up
-    from ledger.client.reversal import original_in, reversal_of
+    from ledger.client.reversal import original_in, reversal_id, reversal_of, taken_back
 
     found = await look_up(settings, transaction_id, back=0)
     original = original_in(found)
@@ -97,6 +100,10 @@ async def _reversal(
             f"{transaction_id} was effective later, so nothing could be taken back then.",
             param_hint="--effective",
         )
+    if found.books and any(each.reversals for each in found.books.found):
+        before = await look_up(settings, reversal_id(transaction_id), back=0)
+        if sentence := taken_back(transaction_id, before):
+            return sentence
     return reversal_of(original, created_at=now(), effective_at=at, reason=reason)
 
 

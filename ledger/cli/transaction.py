@@ -18,6 +18,7 @@ from ledger.cli.output import (
     print_note,
     print_plain,
     print_sentence,
+    require_utf8,
     run,
     settings_for,
 )
@@ -79,6 +80,8 @@ def show_transaction(
     Exit codes: 0 found, even if only as refused; 1 not found; 2 wrong usage; 3 a fault; 4 something
     could not be looked at.
     """
+    require_utf8(transaction_id, "ID")
+    require_utf8(ordering_key or "", "--ordering-key")
     settings = settings_for(data_dir)
     found = run(look_up(settings, transaction_id, ordering_key=ordering_key, back=back))
     shown = found.as_json()

@@ -89,6 +89,19 @@ def original_in(found: Whereabouts) -> PostedTransaction | str:
     )
 
 
+def taken_back(name: str, reversal: Whereabouts) -> str | None:
+    """A sentence, if the `reversal` of the transaction `name` was reversed in its turn."""
+    for each in reversal.books.found if reversal.books else []:
+        for by in each.reversals:
+            if not by.is_void:
+                return (
+                    f"{name} was reversed by {reversal.transaction_id}, and that was reversed by "
+                    f"{by.transaction_id}. A transaction is reversed once: to take {name} back "
+                    f"again, reverse {by.transaction_id}."
+                )
+    return None
+
+
 def _reversed_already(name: str, by: ReversedBy) -> str:
     return (
         f"{name} was reversed already, by {by.transaction_id} at offset {by.offset} of shard "

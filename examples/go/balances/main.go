@@ -49,12 +49,12 @@ func main() {
 	// Without a group: every process reads everything, from the beginning.
 	client := connection.Kafka(kgo.ConsumeTopics(topic))
 	behind := map[int32]int64{} // the ends of the partitions that are not read up to there yet
-	connection.Must(kadm.NewClient(client).ListEndOffsets(ctx, topic)).Each(
-		func(end kadm.ListedOffset) {
-			if end.Offset > 0 {
-				behind[end.Partition] = end.Offset
-			}
-		})
+	ends := connection.Must(kadm.NewClient(client).ListEndOffsets(ctx, topic))
+	connection.Must(ends, ends.Error()).Each(func(end kadm.ListedOffset) {
+		if end.Offset > 0 {
+			behind[end.Partition] = end.Offset
+		}
+	})
 	balances := map[string]map[string]any{}
 	for {
 		fetches := client.PollFetches(ctx)

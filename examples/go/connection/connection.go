@@ -22,7 +22,9 @@ var user = os.Getenv("FAUST_LEDGER_KAFKA_USER")
 // Kafka is a client with the given options.
 func Kafka(options ...kgo.Opt) *kgo.Client {
 	servers := strings.Split(os.Getenv("FAUST_LEDGER_BOOTSTRAP_SERVERS"), ",")
-	options = append(options, kgo.SeedBrokers(servers...))
+	// An outage is logged: the client itself tries again without a word.
+	options = append(options, kgo.SeedBrokers(servers...),
+		kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelWarn, nil)))
 	if user != "" {
 		scram512 := scram.Auth{User: user, Pass: password()}.AsSha512Mechanism()
 		options = append(options, kgo.DialTLSConfig(authority()), kgo.SASL(scram512))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ledger.audit.reading import StreamSources
     from ledger.client.ends import LogEnds
     from ledger.domain.run import Watermark
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.journal import Journal
     from ledger.settings import Settings
 
 INCOMPLETE = 4
@@ -146,7 +146,7 @@ def print_completeness(report: CompletenessReport, *, as_json: bool) -> None:
 
 async def of_ledger(
     settings: "Settings",
-    journal: "PostgresJournal",
+    journal: "Journal",
     asked: Asked,
     read: Callable[[], S],
 ) -> tuple[S, CompletenessReport]:

@@ -83,10 +83,10 @@ async def open_sources(settings: "Settings") -> "AsyncIterator[Sources]":
     """The topics and the general ledger, as audits read them."""
     from ledger.audit.reading import Sources
     from ledger.client.shards import as_founded
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.databases import open_journal
 
     settings = await as_founded(settings)
-    sources = Sources.of(settings, PostgresJournal(settings.database_url))
+    sources = Sources.of(settings, open_journal(settings.database_url))
     try:
         yield sources
     finally:

@@ -4,13 +4,13 @@ import sys
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, timedelta, tzinfo
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ledger.cli.completeness import INCOMPLETE, of_ledger, print_completeness
 from ledger.cli.completion import complete_timezones
-from ledger.cli.moments import EPOCH, end_of, instant_of, zone_of
+from ledger.cli.moments import EPOCH, Axis, end_of, instant_of, zone_of
 from ledger.cli.output import (
     FINDINGS,
     OK,
@@ -87,7 +87,7 @@ def print_register(
         ),
     ] = None,
     by: Annotated[
-        Literal["effective", "recorded"],
+        Axis,
         typer.Option(help="The time of the dates, of the order, and of --from, --to, --through."),
     ] = "effective",
     limit: Annotated[
@@ -152,9 +152,9 @@ async def _read(
     settings: "Settings", account: str, asked: "RegisterQuery"
 ) -> "tuple[Register, CompletenessReport]":
     from ledger.domain.completeness import Asked
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.databases import open_journal
 
-    with closing(PostgresJournal(settings.database_url)) as journal:
+    with closing(open_journal(settings.database_url)) as journal:
         # Without an end there is no time up to which it would have to be complete.
         moment = Asked(asked["end"], asked["by"])
         return await of_ledger(
@@ -165,7 +165,7 @@ async def _read(
 def register_rows(
     account: str,
     found: "Register",
-    by: Literal["effective", "recorded"],
+    by: Axis,
     zone: tzinfo = UTC,
 ) -> list[dict[str, Any]]:
     """The lines with the balance after each, and before them what was before, as decimal text.
@@ -173,12 +173,15 @@ def register_rows(
     Their dates are those of `zone`.
     """
     from ledger.domain import money
+    from ledger.domain.account import on_normal_side
 
     rows = [
         _empty_row() | {
             "line": "opening",
             "description": OPENING,
-            "balance": money.show(_on_normal_side(account, sides.net), sides.scale),
+            "balance": money.show(
+                on_normal_side(account, debits=sides.net, credits=0), sides.scale
+            ),
             "currency": currency,
         }
         for currency, sides in found.opening().items()
@@ -186,7 +189,7 @@ def register_rows(
     ]  # fmt: skip
     for line, net in found.running():
         rows.append(_row(line, by, zone) | {
-            "balance": money.show(_on_normal_side(account, net), line.scale),
+            "balance": money.show(on_normal_side(account, debits=net, credits=0), line.scale),
         })  # fmt: skip
     return rows
 
@@ -219,9 +222,7 @@ def _labelled(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"label": row["transaction_id"]}
 
 
-def _row(
-    line: "RegisterLine", by: Literal["effective", "recorded"], zone: tzinfo
-) -> dict[str, Any]:
+def _row(line: "RegisterLine", by: Axis, zone: tzinfo) -> dict[str, Any]:
     from ledger.client.drafts import rfc3339
     from ledger.domain import money
 
@@ -247,20 +248,14 @@ def _row(
     }
 
 
-def _on_normal_side(account: str, net: int) -> int:
-    from ledger.domain.account import normal_side
-
-    return net if normal_side(account) == "debit" else -net
-
-
 def _print_end(account: str, found: "Register", by: str) -> None:
     """The balance at the end in each currency, with what has been shown of how many."""
     from ledger.domain import money
-    from ledger.domain.account import normal_side
+    from ledger.domain.account import normal_side, on_normal_side
 
     for currency, sides in found.closing.items():
         shown = sum(line.currency == currency for line in found.lines)
-        balance = money.show(_on_normal_side(account, sides.net), sides.scale)
+        balance = money.show(on_normal_side(account, debits=sides.net, credits=0), sides.scale)
         if columns_of(sys.stdout) < UNLIMITED:
             balance = grouped(balance)
         print_sentence(

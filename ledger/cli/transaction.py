@@ -124,11 +124,11 @@ async def look_up(
 def _from_books(settings: "Settings", transaction_id: str) -> "LookupResult":
     from sqlalchemy.exc import ArgumentError
 
+    from ledger.gl.databases import open_journal
     from ledger.gl.journal import JournalUnavailable
-    from ledger.gl.postgresql import PostgresJournal
 
     try:
-        journal = PostgresJournal(settings.database_url)
+        journal = open_journal(settings.database_url)
     except ArgumentError as error:
         raise JournalUnavailable("the setting database_url is not an address") from error
     with closing(journal):

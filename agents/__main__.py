@@ -163,9 +163,9 @@ def serve_stream(app: LedgerApp, answers: Answers) -> None:
 def serve_posting(app: LedgerApp, answers: Answers) -> None:
     """Posting alone: what waits for the database."""
     # Imported here: the stream application needs no database driver.
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.databases import open_journal
 
-    journal = PostgresJournal(app.runtime.settings.service_database_url)
+    journal = open_journal(app.runtime.settings.service_database_url)
     app.serve(wiring.posting(app.runtime, journal))
     serve_figures(app, answers, None)
 

@@ -167,7 +167,10 @@ class Settings(BaseSettings):
     @field_validator("bootstrap_servers")
     @classmethod
     def _servers(cls, value: str) -> str:
-        if "@" in value or "://" in value:
+        each = [server.strip().rpartition(":") for server in value.split(",")]
+        if not all(host and port.isdecimal() and "@" not in host for host, _, port in each) or (
+            "://" in value
+        ):
             raise ValueError(
                 "it is host:port, separated by commas, with nothing before a host; the user is in "
                 "kafka_user and kafka_password_file"

@@ -16,6 +16,8 @@ LEAST_PROSE = 24
 """Columns for a sentence on any terminal, even if the line gets longer than the terminal."""
 BETWEEN = "  "
 """Between two columns of a table."""
+INDENT = "    "
+"""Before a sentence below a row."""
 
 
 def plain(text: str) -> str:
@@ -60,11 +62,16 @@ def console(file: TextIO | None = None) -> "Console":
 
 
 def print_table(
-    columns: Mapping[str, str], rows: Iterable[Sequence[str]], on: "Console | None" = None
+    columns: Mapping[str, str],
+    rows: Iterable[Sequence[str]],
+    on: "Console | None" = None,
+    *,
+    below: Sequence[str] = (),
 ) -> None:
     """Print a table. `columns` by title: "right", "left" or "prose", sentences that may fold.
 
     The other columns are as wide as their content, so the table may be wider than the terminal.
+    `below`: a sentence for each row, printed under it, or nothing.
     """
     from rich.text import Text
 
@@ -76,9 +83,11 @@ def print_table(
     ]
     widths = _shared(ranges, on.width)
     sides = ["right" if side == "right" else "left" for side in columns.values()]
-    title, *lines = (
-        line for row in [list(columns), *cells] for line in _lines(row, sides, widths, on)
-    )
+    title, *lines = _lines(list(columns), sides, widths, on)
+    for row, sentence in zip_longest(cells, below, fillvalue=""):
+        lines += _lines(row, sides, widths, on)
+        if sentence:
+            lines += [INDENT + line for line in folded(plain(sentence), on.width - len(INDENT))]
     # As text, not as markup, where [red] would be a colour.
     on.print(Text(title, "table.header"), soft_wrap=True)
     if lines:

@@ -23,7 +23,9 @@ consumer = Consumer(
         "enable.partition.eof": True,
     }
 )
-partitions = list(consumer.list_topics(TOPIC).topics[TOPIC].partitions)
+partitions = list(consumer.list_topics(TOPIC, timeout=30).topics[TOPIC].partitions)
+if not partitions:
+    sys.exit(f"There is no topic {TOPIC} here, or {kafka().get('sasl.username')} may not read it.")
 consumer.assign([TopicPartition(TOPIC, each, OFFSET_BEGINNING) for each in partitions])
 balances: dict[bytes, dict] = {}
 behind = set(partitions)  # not read to the end yet
@@ -50,16 +52,21 @@ def take(message) -> None:
         show(balance)
 
 
-while True:
-    message = consumer.poll(1.0)
-    if message is None:
-        continue
-    if message.error() is None:
-        take(message)
-    elif message.error().code() != KafkaError._PARTITION_EOF:
-        raise KafkaException(message.error())
-    elif message.partition() in behind:
-        behind.discard(message.partition())
-        if not behind:
-            for balance in balances.values():
-                show(balance)
+try:
+    while True:
+        message = consumer.poll(1.0)
+        if message is None:
+            continue
+        if message.error() is None:
+            take(message)
+        elif message.error().code() != KafkaError._PARTITION_EOF:
+            raise KafkaException(message.error())
+        elif message.partition() in behind:
+            behind.discard(message.partition())
+            if not behind:
+                for balance in balances.values():
+                    show(balance)
+except KeyboardInterrupt:
+    pass
+finally:
+    consumer.close()

@@ -25,12 +25,15 @@ producer = Producer(kafka() | safe | {"partitioner": "murmur2_random", "compress
 def deposit(line: str) -> dict:
     """A transaction of two entries. Its id and its times are those of the event, never new ones."""
     name, time, account, amount, currency, *ordering_key = line.split()
+    at = datetime.fromisoformat(time)
+    if at.tzinfo is None:
+        sys.exit(f"{name}: {time} has no offset, so it could be any of several hours.")
     legs = (("assets:cash:settlement", "debit"), (account, "credit"))
     return {
         "transaction_id": name,
         "kind": "deposit",
-        "effective_at": datetime.fromisoformat(time),
-        "created_at": datetime.fromisoformat(time),
+        "effective_at": at,
+        "created_at": at,
         "ordering_key": ordering_key[0] if ordering_key else None,
         "entries": [
             # The amount is text from end to end: no float.
@@ -54,7 +57,14 @@ def publish(transactions: list[dict]) -> list[dict]:
 
         key = each["ordering_key"] or each["transaction_id"]
         value = serialize(each, SerializationContext(TOPIC, MessageField.VALUE))
-        producer.produce(TOPIC, key=key.encode(), value=value, on_delivery=report)
+        record = {"key": key.encode(), "value": value, "on_delivery": report}
+        while True:
+            try:
+                producer.produce(TOPIC, **record)
+                break
+            except BufferError:
+                producer.poll(1.0)  # the queue is full: wait for reports
+        producer.poll(0)
     producer.flush()  # until every record has its report
     return unknown
 

@@ -12,14 +12,9 @@ import { kafka, registry } from "./connection.js";
 
 const TOPIC = "ledger.balances";
 
-interface Balance {
-  account: string;
-  currency: string;
-  posted: string;
-  pending: string;
-  status: string;
+type Balance = Record<"account" | "currency" | "posted" | "pending" | "status", string> & {
   version: number;
-}
+};
 
 const accounts = process.argv.slice(2);
 const schemas = registry();
@@ -55,15 +50,29 @@ async function take({ key, value }: KafkaMessage): Promise<void> {
 
 // A group of its own, because every process reads everything; the role backend may use this prefix.
 const consumer = client.consumer({ groupId: `backend-balances-${randomUUID()}` });
+consumer.on(consumer.events.CRASH, ({ payload }) => {
+  if (payload.restart) return;
+  console.error(payload.error);
+  process.exit(1); // else the program would end as if all were well
+});
 await consumer.connect();
 await consumer.subscribe({ topics: [TOPIC], fromBeginning: true });
+/** Everything that was there has been read. */
+function read(): void {
+  clearTimeout(quiet);
+  behind.clear();
+  balances.forEach(show);
+}
+// Compaction may have removed the last record of a partition: then nothing comes for so long.
+const quiet = setTimeout(read, 5_000);
 await consumer.run({
   autoCommit: false,
   eachMessage: async ({ partition, message }) => {
     await take(message);
     const end = behind.get(partition);
-    if (end === undefined || BigInt(message.offset) + 1n < end) return;
-    behind.delete(partition);
-    if (behind.size === 0) balances.forEach(show);
+    if (end === undefined) return;
+    quiet.refresh();
+    if (BigInt(message.offset) + 1n >= end) behind.delete(partition);
+    if (behind.size === 0) read();
   },
 });

@@ -15,10 +15,10 @@ const ATTEMPTS = 5;
 
 /** A transaction of two entries. Its id and its times are those of the event, never new ones. */
 function deposit(line: string) {
-  const [id, time, account, amount, currency, orderingKey] = line.split(" ");
+  const [id, time, account, amount, currency, orderingKey] = line.trim().split(/\s+/);
   // The amount is text from end to end: no Number.
   const leg = (account: string, side: string) => ({ account, side, amount, currency });
-  const microseconds = Date.parse(time!) * 1000;
+  const microseconds = microsecondsOf(time!);
   return {
     transaction_id: id!,
     kind: "deposit",
@@ -27,6 +27,14 @@ function deposit(line: string) {
     ordering_key: orderingKey ?? null,
     entries: [leg("assets:cash:settlement", "debit"), leg(account!, "credit")],
   };
+}
+
+/** Since 1970. Date has milliseconds only, and takes a time without an offset for a local one. */
+function microsecondsOf(time: string): number {
+  const [, seconds, fraction, offset] = /^([^.]+?)(?:\.(\d{1,6}))?(Z|[+-]\d\d:\d\d)$/.exec(time) ?? [];
+  const milliseconds = Date.parse(`${seconds}${offset}`);
+  if (Number.isNaN(milliseconds)) throw new Error(`${time} is no RFC 3339 time with an offset`);
+  return milliseconds * 1000 + Number((fraction ?? "").padEnd(6, "0"));
 }
 
 const schemas = registry();

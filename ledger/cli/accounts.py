@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli import read
 from ledger.cli.completeness import INCOMPLETE, of_ledger, of_stream, print_completeness
 from ledger.cli.output import (
     FINDINGS,
@@ -36,15 +37,7 @@ COLUMNS = (
     Column("closed_at", "closed", "time"),
     Column("declared", "declared", "code", drop=1),
 )
-BALANCES = (
-    Column("currency", "currency", "code"),
-    Column("posted", "posted", "amount"),
-    Column("pending", "pending", "amount", drop=1, if_zero=True),
-    Column("debits", "debits", "amount", drop=3),
-    Column("credits", "credits", "amount", drop=4),
-    Column("entries", "entries", "count", drop=2),
-    Column("status", "status", "code"),
-)
+BALANCES = tuple(each for each in read.BALANCES if each is not read.ACCOUNT)
 
 
 def list_accounts(
@@ -96,13 +89,13 @@ async def _list(
 ) -> "tuple[list[dict[str, Any]], CompletenessReport | None]":
     from ledger.client.assets import read_reference
     from ledger.domain.completeness import Asked
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.databases import open_journal
 
     known = await read_reference(settings)
     if not with_used:
         return account_rows(known, (), under), None
     prefix = None if under is None else under.removesuffix(":")
-    with closing(PostgresJournal(settings.database_url)) as journal:
+    with closing(open_journal(settings.database_url)) as journal:
         books, report = await of_ledger(
             settings, journal, Asked(), lambda: journal.balance_snapshot(prefix=prefix)
         )
@@ -176,7 +169,7 @@ async def _show(
     from ledger.client.assets import read_reference
     from ledger.client.balances import BalanceReader
 
-    async def read() -> list[dict[str, Any]]:
+    async def live() -> list[dict[str, Any]]:
         async with BalanceReader(settings, accounts=[account]) as reader:
             found = await reader.snapshot()
         return [
@@ -185,7 +178,7 @@ async def _show(
         ]
 
     known = await read_reference(settings)
-    balances, report = await of_stream(settings, read)
+    balances, report = await of_stream(settings, live)
     return known, balances, report
 
 

@@ -208,5 +208,6 @@ def _print_found(found: dict[str, Any], ledger: Ledger, *, quiet: bool) -> None:
     show(f"{found['good']:,} of {found['lines']:,} lines are good, {found['refused']:,} refused"
          f"{unknown}. Nothing was sent.")  # fmt: skip
     if ledger.why is not None:
-        print_note(f"No ledger was asked: {ledger.why.rstrip('.')}.")
+        why = ledger.why if ledger.why.endswith(("?", ".")) else f"{ledger.why}."
+        print_note(f"No ledger was asked: {why}")
     print_note(f"Not checked: {'; '.join(found['not_checked'])}.")

@@ -1,7 +1,7 @@
 """Whether balances and the trial balance count everything, and if not, which shards lack what."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ledger.audit.reading import StreamSources
     from ledger.client.ends import LogEnds
     from ledger.domain.run import Watermark
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.journal import Journal
     from ledger.settings import Settings
 
 INCOMPLETE = 4
@@ -80,7 +80,7 @@ class CompletenessReport:
                 f"NOT COMPLETE: {_shown(found.asked.as_of)} had not passed; everything recorded up "
                 f"to {_shown(found.through)} is counted."
             )
-        return sentences + [f"NOT COMPLETE: {_lacks(found, each)}" for each in found.missing]
+        return sentences + [f"NOT COMPLETE: {each}" for each in _lacking(found)]
 
 
 def _shown(micros: int | None) -> str | None:
@@ -94,6 +94,18 @@ def _complete(found: Completeness) -> str:
     if found.by_record:
         return f"Complete: everything recorded before {_shown(found.asked.as_of)}, {shards}."
     return f"Complete: everything that was in the log at {_shown(found.moment)}, {shards}."
+
+
+def _lacking(found: Completeness) -> Iterator[str]:
+    """A sentence for each shard that lacks something; one for those whose log is not read."""
+    unread = [each for each in found.missing if each.log_end is None]
+    if len(unread) > 1:
+        through = _shown(min(each.through(found.moment) for each in unread) or None)
+        counted = f"; everything recorded before {through} is counted" if through else ""
+        yield f"the ends of the log could not be read for {len(unread)} shards{counted}."
+    for each in found.missing:
+        if each not in unread or len(unread) == 1:
+            yield _lacks(found, each)
 
 
 def _lacks(found: Completeness, each: Position) -> str:
@@ -134,7 +146,7 @@ def print_completeness(report: CompletenessReport, *, as_json: bool) -> None:
 
 async def of_ledger(
     settings: "Settings",
-    journal: "PostgresJournal",
+    journal: "Journal",
     asked: Asked,
     read: Callable[[], S],
 ) -> tuple[S, CompletenessReport]:

@@ -118,7 +118,7 @@ def ending(place: Path, result: Shown, *, keep: bool) -> list[str]:
         return [
             "\nNext:",
             "  make demo KEEP=1           the same, and everything stays running",
-            "  docs/getting-started.md    a page for whoever publishes, reads, audits or runs it",
+            "  docs/getting-started.md    a page each to publish, read, audit and run it",
         ]
     commands = [
         f"export FAUST_LEDGER_DATA_DIR={shlex.quote(str(place))}",
@@ -132,5 +132,5 @@ def ending(place: Path, result: Shown, *, keep: bool) -> list[str]:
     return [
         "\nEverything is still running. Look at it (`source .venv/bin/activate` first):",
         *(f"  {command}" for command in commands),
-        "docs/getting-started.md has a page for whoever publishes, reads, audits or runs it.",
+        "docs/getting-started.md has a page each to publish, read, audit and run it.",
     ]

@@ -72,7 +72,9 @@ def _print_usage(error: typer.TyperException) -> None:
     ctx = getattr(error, "ctx", None)
     if ctx is not None:
         print_note(f"{ctx.get_usage()}\nTry '{ctx.command_path} --help' for help.\n")
-    print_note(f"Error: {error.format_message()}")
+    # "Value error, " is pydantic's, and says nothing to people.
+    message = error.format_message().replace(": Value error, ", ": ", 1)
+    print_note(f"Error: {message}")
 
 
 def report(error: BaseException) -> None:

@@ -81,15 +81,15 @@ async def open_input(file: str, csv: Path | None, *, spool: bool) -> Input:
                 f"{file} is CSV by its name: give --csv MAPPING.toml, which states what its "
                 "columns mean (docs/producers.md).", param_hint="FILE",
             )  # fmt: skip
-        return _opened(file, spool=spool)
+        return await _opened(file, spool=spool)
     from ledger.client.csv_lines import ids_apart
     from ledger.client.csv_mapping import read_mapping
 
     mapping = read_mapping(csv)
     if mapping.rows == "transactions":
-        return replace(_opened(file, spool=spool), mapping=mapping)
+        return replace(await _opened(file, spool=spool), mapping=mapping)
     # Half of a transaction could be published before its other rows are seen.
-    found = _opened(file, spool=True)
+    found = await _opened(file, spool=True)
     try:
         apart = await ids_apart(found.stream, mapping)
     except BaseException:
@@ -99,23 +99,32 @@ async def open_input(file: str, csv: Path | None, *, spool: bool) -> Input:
     return replace(found, mapping=mapping, apart=apart)
 
 
-def _opened(file: str, *, spool: bool) -> Input:
-    try:
-        # Unbuffered: Python crashes at exit while a thread still waits for a buffer.
-        stream = _standard_input() if file == "-" else Path(file).open("rb", buffering=0)  # noqa: SIM115
-    except OSError as error:
-        raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE") from error
+async def _opened(file: str, *, spool: bool) -> Input:
+    stream = _stream_of(file)
     if file != "-":
         found = os.fstat(stream.fileno())
         if stat.S_ISREG(found.st_mode):
             return Input(stream, found.st_size, found.st_mtime_ns // 1000, is_seekable=True)
     if not spool:
         return Input(stream)
+    from ledger.client.bulk import read_chunk
+
     spooled = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - Input.close
-    while chunk := stream.read(1 << 20):
+    # Not in this thread: a silent pipe could then not be interrupted.
+    while chunk := await read_chunk(stream):
         spooled.write(chunk)
     spooled.seek(0)
     return Input(cast("BinaryIO", spooled), is_seekable=True)
+
+
+def _stream_of(file: str) -> BinaryIO:
+    if file == "-":
+        return _standard_input()
+    try:
+        # Unbuffered: Python crashes at exit while a thread still waits for a buffer.
+        return cast("BinaryIO", Path(file).open("rb", buffering=0))
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE") from error
 
 
 def _standard_input() -> BinaryIO:

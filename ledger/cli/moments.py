@@ -76,7 +76,7 @@ def moment_of(
                 sentence = "needs --as-of or --through: without them, every entry counts."
                 raise typer.BadParameter(sentence, param_hint=name)
         return Moment()
-    zone = _zone(timezone)
+    zone = zone_of(timezone)
     axis = by or "effective"
     return _through(through, zone, axis) if through is not None else _as_of(as_of, zone, axis)
 
@@ -96,17 +96,31 @@ def _as_of(text: str | None, zone: tzinfo, axis: Axis) -> Moment:
 
 
 def _through(text: str, zone: tzinfo, axis: Axis) -> Moment:
+    at = end_of(text, zone)
+    sentence = f"Through {text}: everything {axis} before {_shown(at, zone)}."
+    return Moment(at, axis, sentence, through=text, timezone=str(zone))
+
+
+def end_of(text: str, zone: tzinfo, *, instead: str = "--as-of") -> int:
+    """The instant at which the day of --through ends there, in microseconds since 1970.
+
+    A usage error for anything but a date; `instead`: the option that takes a time.
+    """
     day = _date(text)
     if day is None:
         raise typer.BadParameter(
-            f"{text!r} is no date, such as 2026-11-30; --as-of takes a time.",
+            f"{text!r} is no date, such as 2026-11-30; {instead} takes a time.",
             param_hint="--through",
         )
     # The last day of Python's calendar has none after it.
     end = day + timedelta(days=1) if day < date.max else day
-    at = _start(end, zone, "--through")
-    sentence = f"Through {day}: everything {axis} before {_shown(at, zone)}."
-    return Moment(at, axis, sentence, through=str(day), timezone=str(zone))
+    return _start(end, zone, "--through", given=day)
+
+
+def instant_of(text: str | None, zone: tzinfo, name: str) -> int | None:
+    """Microseconds since 1970 of the option `name`, None without it; a date begins in `zone`."""
+    day = None if text is None else _date(text)
+    return optional_time(text, name) if day is None else _start(day, zone, name)
 
 
 def _date(text: str) -> date | None:
@@ -119,14 +133,18 @@ def _date(text: str) -> date | None:
     return day if str(day) == text else None
 
 
-def _start(day: date, zone: tzinfo, name: str) -> int:
-    """The instant at which a day begins there, in microseconds since 1970."""
+def _start(day: date, zone: tzinfo, name: str, *, given: date | None = None) -> int:
+    """The instant at which a day begins there, in microseconds since 1970.
+
+    An error names `given`, the day of the option, if that is another.
+    """
     # Where clocks skip midnight, this is the instant at which they do.
     start = datetime(day.year, day.month, day.day, tzinfo=zone)
-    return micros_in_range((start - EPOCH) // timedelta(microseconds=1), str(day), name)
+    return micros_in_range((start - EPOCH) // timedelta(microseconds=1), str(given or day), name)
 
 
-def _zone(name: str | None) -> tzinfo:
+def zone_of(name: str | None) -> tzinfo:
+    """The time zone of that name, UTC without one; a usage error for an unknown name."""
     if name is None or name == "UTC":
         return UTC
     from zoneinfo import ZoneInfo, available_timezones

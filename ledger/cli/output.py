@@ -83,10 +83,10 @@ async def open_sources(settings: "Settings") -> "AsyncIterator[Sources]":
     """The topics and the general ledger, as audits read them."""
     from ledger.audit.reading import Sources
     from ledger.client.shards import as_founded
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.databases import open_journal
 
     settings = await as_founded(settings)
-    sources = Sources.of(settings, PostgresJournal(settings.database_url))
+    sources = Sources.of(settings, open_journal(settings.database_url))
     try:
         yield sources
     finally:
@@ -203,6 +203,14 @@ def require_order(start: int | None, end: int | None) -> None:
     """A usage error unless --from is before --to."""
     if start is not None and end is not None and start >= end:
         raise typer.BadParameter("is not after --from, so nothing is between.", param_hint="--to")
+
+
+def require_utf8(given: str, name: str) -> None:
+    """A usage error for an argument of bytes that are no text, which nothing has for an id."""
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise typer.BadParameter("is not UTF-8.", param_hint=name) from error
 
 
 def require_choice(

@@ -165,10 +165,11 @@ async def _publish(request: PublishRequest, settings: "Settings", *, as_json: bo
         source = await open_input(request.file, request.csv, spool=request.strict)
         stack.callback(source.close)
         past = open_past(settings, stack)
+        # First: where Kafka is away that is the reason, and not a line without created_at.
+        publisher = await stack.enter_async_context(Publisher(settings, check=request.check))
         if not await is_undatable(request, source, past):
             report = _Report(request, settings)
             stack.enter_context(report.lines)
-            publisher = await stack.enter_async_context(Publisher(settings, check=request.check))
             if report.watch is not None:
                 await stack.enter_async_context(report.watch)
             counts, sent = await _feed(request, source, publisher, report, past)

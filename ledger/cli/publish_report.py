@@ -82,4 +82,4 @@ def print_summary(
     for found in tally.breaks:
         show(f"break: {found.account} {found.currency} in shard {found.shard}")
     if not done:
-        show("The time is up; not all of them are reconciled yet.")
+        show("The time is up; not all of them are reconciled yet (`faust-ledger status`).")

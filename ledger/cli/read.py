@@ -208,10 +208,10 @@ async def from_ledger(
     """Balances of the general ledger, sorted, and their completeness."""
     from ledger.cli.account_rows import of_row
     from ledger.domain.completeness import Asked
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.databases import open_journal
 
     under, at, by = None if prefix is None else prefix.removesuffix(":"), moment.at, moment.by
-    with closing(PostgresJournal(settings.database_url)) as journal:
+    with closing(open_journal(settings.database_url)) as journal:
         books, report = await of_ledger(
             settings,
             journal,

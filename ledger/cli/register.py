@@ -3,17 +3,19 @@
 import sys
 from collections.abc import Iterable
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from datetime import UTC, timedelta, tzinfo
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ledger.cli.completeness import INCOMPLETE, of_ledger, print_completeness
+from ledger.cli.completion import complete_timezones
+from ledger.cli.moments import EPOCH, Axis, end_of, instant_of, zone_of
 from ledger.cli.output import (
     FINDINGS,
     OK,
     AsJson,
     DataDir,
-    optional_time,
     print_note,
     print_sentence,
     require_order,
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from ledger.gl.lookups import Register, RegisterLine, RegisterQuery
     from ledger.settings import Settings
 
-DAY = 86_400_000_000
 SEVERAL = "several"
 COLUMNS = (
     Column("date", "date", "time"),
@@ -65,8 +66,8 @@ def print_register(
         typer.Option(
             "--from",
             metavar="TIME",
-            help="Only entries at or after this: RFC 3339, or a date for its first instant in UTC. "
-            "The first line is then the balance before.",
+            help="Only entries at or after this: RFC 3339, now, or a date for the instant at which "
+            "it begins. The first line is then the balance before.",
         ),
     ] = None,
     end: Annotated[
@@ -74,10 +75,19 @@ def print_register(
     ] = None,
     through: Annotated[
         str | None,
-        typer.Option(metavar="DATE", help="Only entries up to the end of this day in UTC."),
+        typer.Option(metavar="DATE", help="Only entries up to the end of this day."),
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="UTC",
+            help="The time zone of every date, given and shown, such as America/Toronto.",
+            autocompletion=complete_timezones,
+        ),
     ] = None,
     by: Annotated[
-        Literal["effective", "recorded"],
+        Axis,
         typer.Option(help="The time of the dates, of the order, and of --from, --to, --through."),
     ] = "effective",
     limit: Annotated[
@@ -105,18 +115,19 @@ def print_register(
     """
     form = format_of(fmt, as_json=as_json)
     require_types([account])
+    zone = zone_of(timezone)
     asked: RegisterQuery = {
         "currency": currency,
-        "start": optional_time(start, "--from"),
-        "end": end_option(end, through),
+        "start": instant_of(start, zone, "--from"),
+        "end": end_option(end, through, zone),
         "by": by,
         "limit": limit,
     }
     require_order(asked["start"], asked["end"])
     found, report = run(_read(settings_for(data_dir), account, asked))
-    rows = register_rows(account, found, by)
+    rows = register_rows(account, found, by, zone)
     if form is Format.TABLE:
-        print_lines(account, rows)
+        print_lines(account, rows, asked)
         _print_end(account, found, by)
     else:
         fields = report.fields()
@@ -128,26 +139,22 @@ def print_register(
     raise typer.Exit(FINDINGS if wrong else OK if report.complete else INCOMPLETE)
 
 
-def end_option(end: str | None, through: str | None) -> int | None:
+def end_option(end: str | None, through: str | None, zone: tzinfo = UTC) -> int | None:
     """Microseconds since 1970 before which --to and --through count; None without them."""
     if through is None:
-        return optional_time(end, "--to")
+        return instant_of(end, zone, "--to")
     if end is not None:
         raise typer.BadParameter("give --to or --through, not both.", param_hint="--through")
-    at = optional_time(through, "--through")
-    if at is None or at % DAY or "T" in through.upper():
-        sentence = f"{through!r} is not a date, such as 2026-11-30; --to takes a time."
-        raise typer.BadParameter(sentence, param_hint="--through")
-    return at + DAY
+    return end_of(through, zone, instead="--to")
 
 
 async def _read(
     settings: "Settings", account: str, asked: "RegisterQuery"
 ) -> "tuple[Register, CompletenessReport]":
     from ledger.domain.completeness import Asked
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.databases import open_journal
 
-    with closing(PostgresJournal(settings.database_url)) as journal:
+    with closing(open_journal(settings.database_url)) as journal:
         # Without an end there is no time up to which it would have to be complete.
         moment = Asked(asked["end"], asked["by"])
         return await of_ledger(
@@ -156,24 +163,33 @@ async def _read(
 
 
 def register_rows(
-    account: str, found: "Register", by: Literal["effective", "recorded"]
+    account: str,
+    found: "Register",
+    by: Axis,
+    zone: tzinfo = UTC,
 ) -> list[dict[str, Any]]:
-    """The lines with the balance after each, and before them what was before, as decimal text."""
+    """The lines with the balance after each, and before them what was before, as decimal text.
+
+    Their dates are those of `zone`.
+    """
     from ledger.domain import money
+    from ledger.domain.account import on_normal_side
 
     rows = [
         _empty_row() | {
             "line": "opening",
             "description": OPENING,
-            "balance": money.show(_on_normal_side(account, sides.net), sides.scale),
+            "balance": money.show(
+                on_normal_side(account, debits=sides.net, credits=0), sides.scale
+            ),
             "currency": currency,
         }
         for currency, sides in found.opening().items()
         if sides.entries or sides.net
     ]  # fmt: skip
     for line, net in found.running():
-        rows.append(_row(line, by) | {
-            "balance": money.show(_on_normal_side(account, net), line.scale),
+        rows.append(_row(line, by, zone) | {
+            "balance": money.show(on_normal_side(account, debits=net, credits=0), line.scale),
         })  # fmt: skip
     return rows
 
@@ -182,9 +198,12 @@ def _empty_row() -> dict[str, Any]:
     return dict.fromkeys([*(each.key for each in ALL_COLUMNS), "date", "other_accounts"])
 
 
-def print_lines(account: str, rows: list[dict[str, Any]]) -> None:
+def print_lines(account: str, rows: list[dict[str, Any]], asked: "RegisterQuery") -> None:
     """The rows as a table."""
-    nothing = f"No entry of {account} is in the general ledger for that time."
+    nothing = f"No entry of {account} is in the general ledger"
+    if any(asked.get(name) is not None for name in ("currency", "start", "end")):
+        nothing = f"{nothing} for what was asked"
+    nothing = f"{nothing}. `faust-ledger accounts list --under {account}` has those below it."
     shown = [_labelled(row) for row in rows]
     print_table_of(table_columns(rows), shown, Format.TABLE, nothing=nothing)
 
@@ -203,7 +222,7 @@ def _labelled(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"label": row["transaction_id"]}
 
 
-def _row(line: "RegisterLine", by: Literal["effective", "recorded"]) -> dict[str, Any]:
+def _row(line: "RegisterLine", by: Axis, zone: tzinfo) -> dict[str, Any]:
     from ledger.client.drafts import rfc3339
     from ledger.domain import money
 
@@ -211,7 +230,7 @@ def _row(line: "RegisterLine", by: Literal["effective", "recorded"]) -> dict[str
     at = line.effective_at if by == "effective" else line.recorded_at
     return _empty_row() | {
         "line": "entry",
-        "date": rfc3339(at)[:10],
+        "date": str((EPOCH + timedelta(microseconds=at)).astimezone(zone).date()),
         "effective_at": rfc3339(line.effective_at),
         "recorded_at": rfc3339(line.recorded_at),
         "transaction_id": line.transaction_id,
@@ -229,20 +248,14 @@ def _row(line: "RegisterLine", by: Literal["effective", "recorded"]) -> dict[str
     }
 
 
-def _on_normal_side(account: str, net: int) -> int:
-    from ledger.domain.account import normal_side
-
-    return net if normal_side(account) == "debit" else -net
-
-
 def _print_end(account: str, found: "Register", by: str) -> None:
     """The balance at the end in each currency, with what has been shown of how many."""
     from ledger.domain import money
-    from ledger.domain.account import normal_side
+    from ledger.domain.account import normal_side, on_normal_side
 
     for currency, sides in found.closing.items():
         shown = sum(line.currency == currency for line in found.lines)
-        balance = money.show(_on_normal_side(account, sides.net), sides.scale)
+        balance = money.show(on_normal_side(account, debits=sides.net, credits=0), sides.scale)
         if columns_of(sys.stdout) < UNLIMITED:
             balance = grouped(balance)
         print_sentence(

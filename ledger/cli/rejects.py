@@ -41,8 +41,8 @@ To = Annotated[str | None, typer.Option("--to", help="Only recorded before this.
 
 PLACE = (
     Column("recorded_at", "recorded at", "time"),
-    Column("shard", "shard", "number"),
-    Column("offset", "offset", "number"),
+    Column("shard", "shard", "number", drop=2),
+    Column("offset", "offset", "number", drop=2),
 )
 WHY = (
     Column("code", "code", "code"),

@@ -1,6 +1,7 @@
 """`faust-ledger reverse`: the transaction that takes another one back."""
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ from ledger.cli.output import (
     print_json,
     print_note,
     print_refusal,
+    require_utf8,
     run,
     settings_for,
     voided_since,
@@ -25,6 +27,7 @@ from ledger.clock import now
 if TYPE_CHECKING:
     from ledger.client.outcomes import Tally
     from ledger.client.receipt import Receipt
+    from ledger.domain.run import Refusal
     from ledger.domain.transaction import Draft
     from ledger.settings import Settings
 
@@ -65,6 +68,8 @@ def reverse(
     Exit codes: 0 printed, or reconciled; 1 the original is unknown, void or reversed already, or
     the reversal was refused, or a break touches it; 2 the time was up, or wrong usage; 3 a fault.
     """
+    require_utf8(transaction_id, "ID")
+    require_utf8(reason or "", "--reason")
     settings = settings_for(data_dir)
     at = optional_time(effective, "--effective")
     made = run(_reversal(settings, transaction_id, reason, at))
@@ -84,7 +89,7 @@ async def _reversal(
 ) -> "Draft | str":
     """The reversal, or a sentence about why there is none."""
     from ledger.cli.transaction import look_up
-    from ledger.client.reversal import original_in, reversal_of
+    from ledger.client.reversal import original_in, reversal_id, reversal_of, taken_back
 
     found = await look_up(settings, transaction_id, back=0)
     original = original_in(found)
@@ -95,6 +100,10 @@ async def _reversal(
             f"{transaction_id} was effective later, so nothing could be taken back then.",
             param_hint="--effective",
         )
+    if found.books and any(each.reversals for each in found.books.found):
+        before = await look_up(settings, reversal_id(transaction_id), back=0)
+        if sentence := taken_back(transaction_id, before):
+            return sentence
     return reversal_of(original, created_at=now(), effective_at=at, reason=reason)
 
 
@@ -105,7 +114,7 @@ async def _publish(settings: "Settings", draft: "Draft", seconds: float, *, as_j
 
     began = time.monotonic()
     async with (
-        OutcomeWatch(settings, on_refused=print_refusal) as outcomes,
+        OutcomeWatch(settings, on_refused=partial(print_refusal_of, draft)) as outcomes,
         Publisher(settings) as publisher,
     ):
         sent = await publisher.publish(draft)
@@ -124,6 +133,21 @@ async def _publish(settings: "Settings", draft: "Draft", seconds: float, *, as_j
         print_note(f"break: {found.account} {found.currency} in shard {found.shard}")
     bad = tally.rejected or tally.voided or tally.breaks
     return FINDINGS if bad else OK if done else TIME_UP
+
+
+def print_refusal_of(draft: "Draft", shard: int, refusal: "Refusal") -> None:
+    """Print why the reversal `draft` was refused."""
+    from ledger.domain.refusal import Reason
+
+    if refusal.code != Reason.ID_REUSED:
+        print_refusal(shard, refusal)
+        return
+    # The advice for a producer, a new id or a reversal, is none here.
+    print_note(
+        f"{draft['transaction_id']} was published before with another reason or time, or as "
+        f"something else: {draft['reverses']} may be reversed already. `faust-ledger transaction "
+        f"show {draft['reverses']}` names what reversed it."
+    )
 
 
 def _report(draft: "Draft", sent: "Receipt", tally: "Tally") -> dict[str, Any]:

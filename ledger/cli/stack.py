@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ledger.cli.output import AsJson, DataDir, errors, print_plain
+from ledger.cli.output import AsJson, DataDir, errors, print_note, print_plain
 from ledger.cli.tables import Column, Format, print_table_of
 from ledger.terminal import plain
 
@@ -142,6 +142,9 @@ def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     stopped = stack.down(place, say=teller(errors()))
     if as_json:
         print(json.dumps({"data_dir": str(place), "stopped": stopped}))
+    elif not stopped:
+        # Another directory may have been meant.
+        print_note(f"Nothing ran in {place}.")
 
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:

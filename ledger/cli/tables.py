@@ -102,19 +102,31 @@ def print_table_of(
 
 
 def _print_table(columns: Sequence[Column], rows: Sequence[Row], on: "Console") -> None:
-    kept = _fitting(columns, rows, on.width)
+    fitting = _fitting(columns, rows, on.width)
+    # A sentence beside columns that fill the terminal would begin outside of it.
+    below = [each for each in fitting if each.kind == "prose" and _is_wide(fitting, rows, on)]
+    kept = [each for each in fitting if each not in below]
     print_table(
         {each.title: _side(each) for each in kept},
         list(zip(*(_cells(each, rows, on.width) for each in kept), strict=True)),
         on,
+        below=[
+            " ".join(each)
+            for each in zip(*(_cells(one, rows, on.width) for one in below), strict=True)
+        ],
     )
-    left_out = [each.title for each in columns if each not in kept]
+    left_out = [each.title for each in columns if each not in fitting]
     if left_out:
         print_sentence(
             f"Left out because the terminal is narrow: {', '.join(left_out)}. --format csv and a "
             "wider terminal have them.",
             sys.stderr,
         )
+
+
+def _is_wide(columns: Sequence[Column], rows: Sequence[Row], on: "Console") -> bool:
+    ranges = (widths_of(each.title, _side(each), _cells(each, rows, on.width)) for each in columns)
+    return total_width(ranges) > on.width
 
 
 def _fitting(columns: Sequence[Column], rows: Sequence[Row], room: int) -> list[Column]:

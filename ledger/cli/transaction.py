@@ -18,6 +18,7 @@ from ledger.cli.output import (
     print_note,
     print_plain,
     print_sentence,
+    require_utf8,
     run,
     settings_for,
 )
@@ -79,6 +80,8 @@ def show_transaction(
     Exit codes: 0 found, even if only as refused; 1 not found; 2 wrong usage; 3 a fault; 4 something
     could not be looked at.
     """
+    require_utf8(transaction_id, "ID")
+    require_utf8(ordering_key or "", "--ordering-key")
     settings = settings_for(data_dir)
     found = run(look_up(settings, transaction_id, ordering_key=ordering_key, back=back))
     shown = found.as_json()
@@ -121,11 +124,11 @@ async def look_up(
 def _from_books(settings: "Settings", transaction_id: str) -> "LookupResult":
     from sqlalchemy.exc import ArgumentError
 
+    from ledger.gl.databases import open_journal
     from ledger.gl.journal import JournalUnavailable
-    from ledger.gl.postgresql import PostgresJournal
 
     try:
-        journal = PostgresJournal(settings.database_url)
+        journal = open_journal(settings.database_url)
     except ArgumentError as error:
         raise JournalUnavailable("the setting database_url is not an address") from error
     with closing(journal):

@@ -71,11 +71,11 @@ async def published_heads(settings: "Settings") -> "list[Watermark]":
 def verified(settings: "Settings", heads: "list[Watermark]") -> dict[str, Any]:
     """The report as --json prints it."""
     from ledger.domain import money
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.databases import open_journal
     from ledger.gl.verify import verify_journal
 
     with (
-        closing(PostgresJournal(settings.database_url)) as journal,
+        closing(open_journal(settings.database_url)) as journal,
         meter("Shards", len(heads)) as shown,
     ):
         found = verify_journal(journal, heads, shown)

@@ -76,12 +76,12 @@ async def _list(settings: "Settings") -> "tuple[list[dict[str, Any]], list[Poste
     from ledger.client.partitions import ledger_partitions
     from ledger.client.voids import unposted
     from ledger.domain.run import Watermark
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.databases import open_journal
     from ledger.streaming.topics import topics
 
     name = topics(settings).transactions.name
     shards = (await ledger_partitions(settings, name))[name]
-    with closing(PostgresJournal(settings.database_url)) as journal:
+    with closing(open_journal(settings.database_url)) as journal:
         scales, marks, voids = journal.scales(), journal.watermarks(), journal.voids()
     void = {(each.shard, each.offset) for each in voids}
     rows: list[dict[str, Any]] = []
@@ -140,9 +140,9 @@ async def _void(
     settings: "Settings", shard: int, offsets: list[int], reason: str, seconds: float
 ) -> "Voids":
     from ledger.client.voids import Voids, require_unposted, unposted, void
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.databases import open_journal
 
-    with closing(PostgresJournal(settings.database_url)) as journal:
+    with closing(open_journal(settings.database_url)) as journal:
         posted, void_already = journal.watermark(shard), journal.voids(shard)
     wanted = set(offsets) - {each.offset for each in void_already}
     found = await unposted(settings, shard, posted, wanted)

@@ -91,10 +91,11 @@ async def _in_decisions(
         tps = [TopicPartition(names.decisions.name, shard) for shard in shards]
         bounds = await reader.bounds(tps)
         before = RUNS if marks is None else 0
-        reader.assign({tp: max(bounds[tp][0], known[tp.partition].decisions_offset - before)
-                       for tp in tps})  # fmt: skip
+        starts = {tp: max(bounds[tp][0], known[tp.partition].decisions_offset - before)
+                  for tp in tps}  # fmt: skip
+        ends = {tp: end for tp, (_, end) in bounds.items()}
         read = {shard: ShardRuns(ids, known[shard]) for shard in shards}
-        async for fetched in reader.until({tp: end for tp, (_, end) in bounds.items()}):
+        async for fetched in reader.between(starts, ends):
             for record in fetched:
                 read[record.partition].take(records.codec, record)
     found, known_from = dict[str, Accepted](), LONG_AGO

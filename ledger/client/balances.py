@@ -12,6 +12,7 @@ from ledger.client.records import Records
 from ledger.client.resource import AsyncResource
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
+from ledger.errors import LedgerError
 from ledger.health.waiting import waited_for
 from ledger.settings import Settings, load
 from ledger.streaming.follower import Follower
@@ -29,11 +30,15 @@ class BalanceReader(AsyncResource):
     below one that it has read, so a balance never goes back. A record without a value removes a
     balance that was published by mistake; the right one follows it (`faust-ledger rebuild
     balances`). The `status` of a balance shows whether it is reconciled.
+
+    Raises TypeError for `accounts` that are one text, whose letters would be the accounts.
     """
 
     def __init__(
         self, settings: Settings | None = None, *, accounts: Iterable[str] | None = None
     ) -> None:
+        if isinstance(accounts, str):
+            raise TypeError(f"accounts is the text {accounts!r}: give a list of accounts.")
         self._settings = settings or load()
         self._accounts = None if accounts is None else frozenset(accounts)
         self._reader = Reader(self._settings)
@@ -58,8 +63,16 @@ class BalanceReader(AsyncResource):
         return {partition_of(account.encode(), count) for account in self._accounts}
 
     def get(self, account: str, currency: str) -> Balance | None:
-        """The newest balance read so far; None for an account without entries."""
+        """The newest balance read so far; None for an account without entries.
+
+        Raises LedgerError for an account that this reader was not opened for.
+        """
         self.require_open()
+        if self._accounts is not None and account not in self._accounts:
+            raise LedgerError(
+                f"{account} is none of the accounts that this {type(self).__name__} reads, so its "
+                "balance is not known here: name it in `accounts`."
+            )
         return self._known.get((account, currency))
 
     async def snapshot(self) -> dict[BalanceKey, Balance]:

@@ -13,6 +13,7 @@ from ledger.client.receipt import MANY, Receipt
 from ledger.client.resource import AsyncResource, OfOneProcess
 from ledger.domain.portions import portions
 from ledger.domain.refusal import Refused
+from ledger.errors import LedgerError
 
 if TYPE_CHECKING:
     from ledger.client.balances import BalanceKey, BalanceReader, Changes
@@ -35,7 +36,11 @@ class Blocking(OfOneProcess, Generic[R]):
 
     def __enter__(self) -> Self:
         """Raises LedgerError, with what to do, when Kafka or the registry cannot be used."""
-        self._loop = asyncio.new_event_loop()
+        if self._opened_by == os.getpid():
+            raise LedgerError(
+                f"This {type(self).__name__} is open already: share it, or open another."
+            )
+        self._loop, self._calls, self._ending = asyncio.new_event_loop(), threading.Lock(), False
         self._thread = threading.Thread(
             target=self._loop.run_forever, name=type(self).__name__, daemon=True
         )
@@ -63,8 +68,12 @@ class Blocking(OfOneProcess, Generic[R]):
             self._stop()
 
     def _stop(self) -> None:
-        # Threads that still wait for something learn that it will not come.
-        self._run(_cancel_others()).result()
+        # Threads that still wait for something learn that it will not come. A call after the last
+        # turn of the loop would wait without end.
+        with self._calls:
+            self._ending = True
+            last = asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop)
+        last.result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -76,7 +85,11 @@ class Blocking(OfOneProcess, Generic[R]):
         return self._resource
 
     def _run(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._calls:
+            if not self._ending:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise self.closed()
 
 
 async def _cancel_others() -> None:
@@ -101,12 +114,11 @@ class BlockingPublisher(Blocking["Publisher"]):
         timeout: float | None = 60.0,
     ) -> None:
         self._settings, self._check, self._timeout = settings, check, timeout
-        self._room = threading.BoundedSemaphore(MANY)
 
     def _make(self) -> "Publisher":
         from ledger.client.publisher import Publisher
 
-        self._order = asyncio.Lock()
+        self._order, self._room = asyncio.Lock(), threading.BoundedSemaphore(MANY)
         return Publisher(self._settings, check=self._check, timeout=self._timeout)
 
     def publish(self, draft: "Draft") -> Receipt | Refused:
@@ -118,10 +130,14 @@ class BlockingPublisher(Blocking["Publisher"]):
 
         Transactions with one ordering key reach the log in the order of the calls.
         """
-        publisher = self._opened
-        self._room.acquire()
-        future = self._run(publisher.publish(draft))
-        future.add_done_callback(lambda _: self._room.release())
+        publisher, room = self._opened, self._room
+        room.acquire()
+        try:
+            future = self._run(publisher.publish(draft))
+        except BaseException:
+            room.release()
+            raise
+        future.add_done_callback(lambda _: room.release())
         return future
 
     def publish_many(

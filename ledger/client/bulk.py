@@ -16,7 +16,7 @@ from ledger.gl.books import Accepted
 
 CHUNK_BYTES = 256 * 1024
 CANCELLED = "The command ended before Kafka had acknowledged it."
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 Line = tuple[int, bytes]
 """A line's number, from 1, and its bytes."""
@@ -45,7 +45,7 @@ Source = AsyncIterator[Sequence[tuple[int, bytes | Row]]]
 
 
 class Splitter:
-    """Splits chunks into numbered lines, without blank ones unless they are kept.
+    """Splits chunks into numbered lines, without blank ones and a BOM unless they are kept.
 
     It keeps just enough of a line longer than lines.MAX_LINE for the line to be refused.
     """
@@ -67,8 +67,8 @@ class Splitter:
         return self._numbered([rest] if rest else [])
 
     def _numbered(self, found: list[bytes]) -> list[Line]:
-        if self._number == 0 and found:
-            found[0] = found[0].removeprefix(_BOM)
+        if self._number == 0 and found and not self._keep_blank:
+            found[0] = found[0].removeprefix(BOM)
         start = self._number + 1
         self._number += len(found)
         numbered = enumerate(found, start)
@@ -83,14 +83,14 @@ async def lines_of(
 ) -> AsyncIterator[list[Line]]:
     """The lines of `stream` as they arrive; `on_bytes` is called with the bytes read so far."""
     splitter, count = Splitter(keep_blank=keep_blank), 0
-    while chunk := await _read(stream):
+    while chunk := await read_chunk(stream):
         count += len(chunk)
         on_bytes(count)
         yield splitter.feed(chunk)
     yield splitter.end()
 
 
-async def _read(stream: BinaryIO) -> bytes:
+async def read_chunk(stream: BinaryIO) -> bytes:
     """What can be read now, by a thread of its own: a silent pipe must not block publishing.
 
     Python waits for the threads of a pool when it is interrupted, but not for this daemon.
@@ -261,8 +261,9 @@ class Feed(Generic[CheckerT_co]):
             outcome = outcome._replace(receipt=sent.result())
         try:
             self._on_outcome(outcome)
-        except Exception as error:
-            # In a callback it would be logged and forgotten.
+        except (Exception, SystemExit) as error:
+            # In a callback it would be logged and forgotten; the end of the command (its reader has
+            # gone) would end the loop with tasks that nobody closes.
             self._failure = self._failure or error
 
 

@@ -164,7 +164,25 @@ class CsvReader:
         if not columns.name_of(cells):
             sentence = "transaction_id is missing; every row must have it."
             return Refused(Reason.FIELD_MISSING, sentence, "transaction_id")
-        return cells
+        return self._swallowing(cells) or cells
+
+    def _swallowing(self, cells: list[str]) -> Refused | None:
+        """The refusal of a text whose quotes are those of two rows, with other rows in it.
+
+        Its first line then has what follows it in a row, and its last one what precedes it.
+        """
+        mark = self._mapping.delimiter
+        for index, text in enumerate(cells):
+            first, line_end, rest = text.partition("\n")
+            last = rest.rpartition("\n")[2]
+            around = (len(cells) - 1 - index, index)
+            if line_end and (first.count(mark), last.count(mark)) == around:
+                sentence = (
+                    f"A quoted text goes on for {text.count(line_end) + 1} lines and has rows of "
+                    "the file in it: a quote is missing, or is one too many."
+                )
+                return Refused(Reason.UNREADABLE, sentence)
+        return None
 
     def _add(self, name: str, number: int, cells: list[str]) -> Iterator[tuple[int, Row]]:
         if self._group is None or name != self._group.name:

@@ -1,11 +1,15 @@
 """Reads the rows of a CSV file (RFC 4180) from its numbered lines, as they arrive."""
 
+import codecs
 import csv
 from collections.abc import Iterator, Sequence
 
-from ledger.client.bulk import Line
+from ledger.client.bulk import BOM, Line
+from ledger.client.csv_mapping import MappingError
 from ledger.client.lines import MAX_LINE
 from ledger.domain.refusal import Reason, Refused
+
+UTF_8 = ("utf-8", "utf-8-sig")
 
 Cells = list[str] | Refused
 """The texts of a row, or why it cannot be read."""
@@ -23,8 +27,13 @@ class RowReader:
         self._waiting: list[Line] = []
 
     def rows(self, found: Sequence[Line], *, final: bool = False) -> Iterator[tuple[int, Cells]]:
-        """The rows that these lines end; with `final` also what is left."""
+        """The rows that these lines end; with `final` also what is left.
+
+        Raises MappingError for a file that says it is UTF-8, and is read as something else.
+        """
         self._waiting += found
+        if self._waiting and self._waiting[0][0] == 1:
+            self._waiting[0] = (1, self._without_bom(self._waiting[0][1]))
         while self._waiting:
             number = self._waiting[0][0]
             taken, cells = self._too_large() or self._first(final=final)
@@ -33,6 +42,14 @@ class RowReader:
             del self._waiting[:taken]
             if isinstance(cells, Refused) or any(each.strip() for each in cells):
                 yield number, cells
+
+    def _without_bom(self, line: bytes) -> bytes:
+        if line.startswith(BOM) and codecs.lookup(self._encoding).name not in UTF_8:
+            raise MappingError(
+                f"The file begins with the mark of UTF-8, and the mapping says {self._encoding}: "
+                'its letters would become others. Give encoding = "utf-8".'
+            )
+        return line.removeprefix(BOM)
 
     def _too_large(self) -> tuple[int, Cells] | None:
         # The Splitter has cut it.
@@ -63,6 +80,8 @@ class RowReader:
             byte = error.start + 1
             return taken, _unreadable(f"Byte {byte} of the line is not {self._encoding}")
         except csv.Error as error:
+            if "unexpected end" in str(error):
+                return taken, _unreadable("A quoted text that begins here does not end")
             return taken, _unreadable(f"The row is not CSV ({error})")
         return taken, cells
 

@@ -253,9 +253,8 @@ class Importer(AsyncResource):
         """The records of the topic after `known` and before `end`."""
         partition = TopicPartition(self._names.reference.name, 0)
         first, _ = (await self._reader.bounds([partition]))[partition]
-        self._reader.assign({partition: max(first, self._known.offset)})
-        found = []
-        async for records in self._reader.until({partition: end}):
+        found, start = [], max(first, self._known.offset)
+        async for records in self._reader.between({partition: start}, {partition: end}):
             for record, row in await self._records.decode("Reference", records):
                 try:
                     item = _counting(row)

@@ -66,10 +66,19 @@ def read_object(line: bytes | str) -> dict[str, Any] | Refused:
     except UnicodeDecodeError as error:
         return Refused(Reason.UNREADABLE, f"The line is not UTF-8: byte {error.start} is wrong.")
     except (ValueError, RecursionError) as error:
-        return Refused(Reason.UNREADABLE, f"The line is not JSON: {error}.")
+        return Refused(Reason.UNREADABLE, _why_unreadable(error))
     if not isinstance(found, dict):
         return Refused(Reason.UNREADABLE, "The line is JSON, but not an object in braces.")
     return found
+
+
+def _why_unreadable(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "The line is not a transaction: it is nested too deeply."
+    if isinstance(error, json.JSONDecodeError):
+        return f"The line is not JSON: {error}."
+    # Python makes no number of thousands of digits.
+    return "The line is not a transaction: a number in it has too many digits."
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -108,7 +117,7 @@ def check_names(
         if fields.get(name) is None:
             path = f"{where}{name}"
             raise Malformed(Refused(Reason.FIELD_MISSING, f"{path} is missing; add it.", path))
-    known = {*required, *optional}
+    known = (*required, *optional)
     for name in fields:
         if name not in known:
             raise malformed(f"{where}{name}", f"is not a field; known are {', '.join(known)}")

@@ -202,8 +202,7 @@ class _Search:
         topic = self._names.decisions.name
         for shard, offset in runs:
             partition = TopicPartition(topic, shard)
-            self._reader.assign({partition: offset})
-            async for records in self._reader.until({partition: offset + 1}):
+            async for records in self._reader.between({partition: offset}, {partition: offset + 1}):
                 self.found.decided_at[shard, offset] = records[0].timestamp * 1_000
 
     async def _read(
@@ -216,13 +215,10 @@ class _Search:
             tp: max(bounds[tp][0], bounds[tp][1] - self._back) if start is None else start
             for tp, start in partitions.items()
         }
-        ends = {tp: bounds[tp][1] for tp in partitions if begin[tp] < bounds[tp][1]}
-        # aiokafka may not stop after partitions were assigned of which nothing was read.
-        if ends:
-            self._reader.assign({tp: begin[tp] for tp in ends})
-            async for records in self._reader.until(ends):
-                for record in records:
-                    yield record
+        ends = {tp: end for tp, (_, end) in bounds.items()}
+        async for records in self._reader.between(begin, ends):
+            for record in records:
+                yield record
         self.found.looked += [
             Looked(topic, tp.partition, begin[tp], bounds[tp][1], bounds[tp][0]) for tp in begin
         ]

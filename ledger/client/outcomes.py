@@ -273,9 +273,8 @@ async def last_progress(
     """Each shard's last Progress record; the start of the log for a shard without one."""
     marks = [Watermark()] * shards
     bounds = await reader.bounds([TopicPartition(topic, shard) for shard in range(shards)])
-    last = {tp: end - 1 for tp, (first, end) in bounds.items() if end > first}
-    reader.assign(last)
-    async for fetched in reader.until({tp: offset + 1 for tp, offset in last.items()}):
+    last = {tp: max(first, end - 1) for tp, (first, end) in bounds.items()}
+    async for fetched in reader.between(last, {tp: end for tp, (_, end) in bounds.items()}):
         for _, row in await records.decode("Progress", fetched):
             marks[row["shard"]] = Watermark.of_progress(row)
     return [

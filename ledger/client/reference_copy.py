@@ -170,9 +170,9 @@ async def named_by_shards(settings: Settings) -> dict[int, Named]:
             tp: min(max(first, marks[tp.partition].decisions_offset - 1), end)
             for tp, (first, end) in bounds.items()
         }
-        reader.assign(starts)
         found: dict[int, Named] = {}
-        async for fetched in reader.until({tp: end for tp, (_, end) in bounds.items()}):
+        ends = {tp: end for tp, (_, end) in bounds.items()}
+        async for fetched in reader.between(starts, ends):
             for record in fetched:
                 _take(found, marks, records.codec, record)
     return found

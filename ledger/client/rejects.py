@@ -84,8 +84,9 @@ class RejectReader:
         last: dict[int, int] = {}
         async with Reader(self._settings) as reader:
             bounds = await reader.bounds(TopicPartition(name, each) for each in range(counts[name]))
-            reader.assign({tp: first for tp, (first, _) in bounds.items()})
-            async for fetched in reader.until({tp: end for tp, (_, end) in bounds.items()}):
+            starts = {tp: first for tp, (first, _) in bounds.items()}
+            ends = {tp: end for tp, (_, end) in bounds.items()}
+            async for fetched in reader.between(starts, ends):
                 for _, row in await records.decode("Reject", fetched):
                     # They are in order; after a crash the topic may have some twice.
                     if row["offset"] <= last.get(row["shard"], -1):

@@ -20,14 +20,19 @@ class OfOneProcess:
         """Raises LedgerError before it is opened, after it is closed, and in a fork."""
         if self._opened_by == os.getpid():
             return
-        name = type(self).__name__
         if self._opened_by is None:
-            raise LedgerError(
-                f"This {name} is closed, or was never opened: use it within a `with` block."
-            )
+            raise self.closed()
         raise LedgerError(
-            f"This {name} was opened in process {self._opened_by} and does not work in process "
-            f"{os.getpid()}, which was forked from it. Open one in each process, after the fork."
+            f"This {type(self).__name__} was opened in process {self._opened_by} and does not work "
+            f"in process {os.getpid()}, which was forked from it. Open one in each process, after "
+            "the fork."
+        )
+
+    def closed(self) -> LedgerError:
+        """What a call raises where it is not open."""
+        return LedgerError(
+            f"This {type(self).__name__} is closed, or was never opened: use it within a `with` "
+            "block."
         )
 
     @property

@@ -81,12 +81,25 @@ def original_in(found: Whereabouts) -> PostedTransaction | str:
         return each.transaction
     for decided in reversed(found.log.decided):
         return decided.transaction
-    why = "; ".join(found.unknown)
+    why = "; ".join(found.unknown).rstrip(".")
     return (
         f"No accepted transaction {name} was found"
         + (f", and not everything could be looked at: {why}" if why else "")
         + f". `faust-ledger transaction show {name}` shows what there is."
     )
+
+
+def taken_back(name: str, reversal: Whereabouts) -> str | None:
+    """A sentence, if the `reversal` of the transaction `name` was reversed in its turn."""
+    for each in reversal.books.found if reversal.books else []:
+        for by in each.reversals:
+            if not by.is_void:
+                return (
+                    f"{name} was reversed by {reversal.transaction_id}, and that was reversed by "
+                    f"{by.transaction_id}. A transaction is reversed once: to take {name} back "
+                    f"again, reverse {by.transaction_id}."
+                )
+    return None
 
 
 def _reversed_already(name: str, by: ReversedBy) -> str:

@@ -15,6 +15,7 @@ from ledger.health.rows import grouped, spans
 from ledger.health.server import read_address
 from ledger.health.services import NOT_RUNNING, service_states
 from ledger.hiding import shown_url
+from ledger.settings import Settings
 from ledger.stack import cache, files, identity, parts, workers
 from ledger.stack import record as records
 from ledger.stack.files import Layout
@@ -24,6 +25,10 @@ from ledger.stack.record import Record
 from ledger.stack.services import services
 
 NO_STACK = "there is no stack here: `faust-ledger up` creates one"
+ELSEWHERE = (
+    "there is no stack here: the settings name a ledger at {}, and its status is shown where it "
+    "runs (--data-dir)"
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def read_status(data_dir: Path) -> StackStatus:
     files.require_own(place)
     me = identity.load_identity(place)
     if me is None:
-        return StackStatus(str(place.root), (), advice=(NO_STACK,))
+        return StackStatus(str(place.root), (), advice=(no_stack(),))
     record = records.load_record(place) or records.new_record(place, me)
     found = [
         part_status(each.name, state.part, state.trouble, port=each.port, log=each.log)
@@ -89,6 +94,14 @@ def read_status(data_dir: Path) -> StackStatus:
         addresses(place, record, present),
         tuple(advice(me, found, present)),
     )
+
+
+def no_stack() -> str:
+    """What to do where there is no stack; another one would not be the ledger of the settings."""
+    settings = Settings()
+    if "bootstrap_servers" not in settings.model_fields_set:
+        return NO_STACK
+    return ELSEWHERE.format(settings.bootstrap_servers)
 
 
 def advice(me: Identity, found: list[PartStatus], present: list[Part]) -> Iterator[str]:

@@ -27,6 +27,11 @@ TABLES = (*sorted(metadata.tables), "alembic_version")
 _DUMPED = re.compile(r"^\d+; \d+ \d+ TABLE (?P<schema>.+) transactions \S+$", re.MULTILINE)
 """The line of the table of transactions in what `pg_restore --list` prints."""
 
+DENIED = (
+    "\nThe role of the setting database_url may not do that: admin may (docs/security.md has what "
+    "each role may do)."
+)
+
 
 class Restored(NamedTuple):
     """What a restore has brought: rows of the journal, and migrations that the dump lacked."""
@@ -67,6 +72,8 @@ def dump(url: str, file: Path) -> int:
 
     One snapshot, whatever is posted meanwhile. Raises LedgerError where that fails.
     """
+    if file.is_dir():
+        raise StackError(f"The dump {file} cannot be written: it is a folder. Name a file in it.")
     schema = current_schema(url)
     partial = file.with_name(f".{file.name}.{os.getpid()}{PARTIAL}")
     tables = [f'--table="{schema}"."{name}"' for name in TABLES]
@@ -151,7 +158,11 @@ def schema_of(file: Path) -> str:
     """The schema of the ledger's tables in a dump; `StackError` where there are none."""
     if not file.is_file():
         raise StackError(f"There is no dump {file}.")
-    found = _DUMPED.search(run("pg_restore", None, "--list", str(file)))
+    try:
+        listed = run("pg_restore", None, "--list", str(file))
+    except StackError as error:
+        raise StackError(f"{file} is not a dump. Nothing was changed. {error}") from error
+    found = _DUMPED.search(listed)
     if found is None:
         raise StackError(f"{file} is a dump without a general ledger in it. Nothing was changed.")
     return found["schema"]
@@ -169,5 +180,6 @@ def run(program: str, url: str | None, *arguments: str, output: int = subprocess
     )
     if done.returncode:
         said = hidden(done.stderr.strip())
-        raise StackError(f"{program} failed ({done.returncode}):\n{said}")
+        advice = DENIED if "permission denied" in said else ""
+        raise StackError(f"{program} failed ({done.returncode}):\n{said}{advice}")
     return done.stdout or ""

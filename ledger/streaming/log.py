@@ -182,8 +182,7 @@ class Log:
         if start == end:
             return
         async with self._reader() as reader:
-            reader.assign({tp: start})
-            async for records in reader.until({tp: end}):
+            async for records in reader.between({tp: start}, {tp: end}):
                 yield records
 
     async def follow(
@@ -222,9 +221,9 @@ class Log:
         found: dict[int, ConsumerRecord] = {}
         async with self._reader() as reader:
             bounds = await reader.bounds(TopicPartition(topic, each) for each in partitions)
-            ends = {tp: end for tp, (first, end) in bounds.items() if end > first}
-            reader.assign({tp: end - 1 for tp, end in ends.items()})
-            async for records in reader.until(ends):
+            ends = {tp: end for tp, (_, end) in bounds.items()}
+            last = {tp: max(first, end - 1) for tp, (first, end) in bounds.items()}
+            async for records in reader.between(last, ends):
                 found[records[-1].partition] = records[-1]
         return list(found.values())
 

@@ -143,6 +143,18 @@ class Reader:
         """The next offset of each partition; it counts holes, as offsets seen would not."""
         return {tp: await self._consumer.position(tp) for tp in self._consumer.assignment()}
 
+    async def between(self, starts: Offsets, ends: Offsets) -> AsyncIterator[list[ConsumerRecord]]:
+        """The records of each partition from its start to its end, in the lists fetched.
+
+        Partitions without any are not assigned: aiokafka was seen to hang when it was stopped after
+        it was assigned partitions of which nothing was fetched.
+        """
+        ends = {tp: end for tp, end in ends.items() if starts[tp] < end}
+        if ends:
+            self.assign({tp: starts[tp] for tp in ends})
+            async for records in self.until(ends):
+                yield records
+
     async def until(self, ends: Offsets) -> AsyncIterator[list[ConsumerRecord]]:
         """The records below `ends` of partitions assigned, in the lists fetched."""
         received = time.monotonic()

@@ -236,6 +236,17 @@ def test_interrupted_while_standard_input_is_silent(stack, jsonl, new_id, progra
         assert b"Traceback" not in child.stderr.read()
 
 
+@pytest.mark.parametrize("program", [interpreted, faust_ledger])
+def test_interrupted_while_standard_input_is_copied_first(stack, program):
+    words = program("publish", "-", "--strict")
+    place = {"FAUST_LEDGER_DATA_DIR": str(stack.data_dir)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stderr=pipe, env=os.environ | place) as child:
+        time.sleep(2)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=PATIENCE) == 130
+
+
 def test_as_of_is_half_open(publish, cli, new_id):
     account = f"liabilities:{new_id('asof')}"
     days = ("2024-05-01T23:59:59.999999Z", "2024-05-02T00:00:00Z", "2024-05-02T02:00:00+02:00")
@@ -459,7 +470,7 @@ def test_a_transaction_is_shown_from_the_log_to_the_books_and_reversed_once(publ
     first, again = cli(*words).json, cli(*words).json
     assert (first["accepted"], first["reconciled"], again["duplicates"]) == (1, 1, 1)
     refused = cli(*words, "--reason", "another", code=1)
-    assert "ID_REUSED" in refused.err
+    assert "was published before with another reason" in refused.err
     [found] = cli("transaction", "show", name, "--json").json["transactions"]
     assert [each["transaction_id"] for each in found["reversed_by"]] == [printed["transaction_id"]]
     [row] = cli("balances", account, "--json").rows
@@ -476,6 +487,14 @@ def test_a_transaction_is_shown_from_the_log_to_the_books_and_reversed_once(publ
         if row["currency"] == last["currency"]
     ]
     assert (last["balance"], last["complete"]) == (cash["posted"], True)
+    cli("reverse", printed["transaction_id"], "--publish", "--timeout", PATIENCE)
+    told = cli(*words, code=1)
+    assert f"reverse reversal-of/{printed['transaction_id']}" in told.err, "it counts again"
+
+
+@pytest.mark.parametrize("words", [("transaction", "show"), ("reverse",)])
+def test_an_id_that_is_no_text_is_wrong_usage(cli, words):
+    assert "is not UTF-8" in cli(*words, os.fsdecode(b"\xff"), code=2).err
 
 
 def test_what_was_refused_and_what_never_was_is_told(publish, cli, new_id):

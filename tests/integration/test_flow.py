@@ -272,9 +272,11 @@ def readme_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.traces
 @pytest.mark.parametrize("command", commands())
-def test_the_readme_does_what_it_says(cli: Cli, readme_directory: Path, command: str) -> None:
+def test_the_readme_does_what_it_says(
+    cli: Cli, readme_directory: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(readme_directory)
     words = shlex.split(command, comments=True)[1:]
-    words = [str(readme_directory / word) if word.endswith(".jsonl") else word for word in words]
     finished = cli(*words)
     assert "Traceback" not in finished.err
     assert finished.out or finished.err, "it says nothing"

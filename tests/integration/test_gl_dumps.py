@@ -100,6 +100,10 @@ def test_a_dump_that_fails_leaves_the_older_one(database: "Database", dumped: Pa
     assert list(dumped.parent.glob(".*")) == []
     with pytest.raises(StackError, match="cannot be written"):
         dumps.dump(database.owner, dumped.parent / "nowhere" / "x.dump")
+    with pytest.raises(StackError, match="it is a folder"):
+        dumps.dump(database.owner, Path())
+    with pytest.raises(StackError, match=r"is not a dump\. Nothing was changed\."):
+        dumps.restore(database.owner, Path(__file__))
 
 
 def test_psql_is_told_by_our_address_alone(database: "Database") -> None:

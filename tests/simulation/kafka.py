@@ -13,7 +13,7 @@ from ledger.streaming.log import BATCH_BYTES, AppendUnknown, Log
 
 COMPACTED_AFTER = 2.0
 """Virtual seconds; longer than it takes until what a replaced worker wrote is set right."""
-SIMULATED = Settings(bootstrap_servers="simulated")
+SIMULATED = Settings(bootstrap_servers="simulated:1")
 
 
 class Partition:

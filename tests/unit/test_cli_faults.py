@@ -175,6 +175,7 @@ def test_an_exception_outside_of_a_command_exits_with_3(tmp_path):
         (("verify", "--jsn"), "No such option: --jsn"),
         (("verify", "\x1b[2J"), r"Got unexpected extra argument(s) (\x1b[2J)"),
         (("rejects", "list", "--limit", "x"), "Invalid value for '--limit'"),
+        (("balances", "--format", "xml"), "Invalid value for '--format': 'xml' is not one of"),
         (("replay",), "Missing option"),
     ],
 )

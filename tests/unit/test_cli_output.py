@@ -139,6 +139,18 @@ def report(*positions, as_of=None, by="effective", why=()):
     return CompletenessReport(Completeness(Asked(as_of, by), 10**15, positions), list(why))
 
 
+def test_without_kafka_one_sentence_counts_the_shards():
+    unread = [Position(shard, 9, (shard + 1) * 10**14, None) for shard in range(3)]
+    assert report(*unread, why=["Kafka is away."]).sentences() == [
+        "Whether this is complete is not known: Kafka is away.",
+        (
+            "NOT COMPLETE: the ends of the log could not be read for 3 shards; everything recorded "
+            "before 1973-03-03T09:46:40Z is counted."
+        ),
+    ]
+    assert "shard 0 is counted up to position 9" in report(unread[0]).sentences()[0]
+
+
 def test_the_report_names_the_shards_that_lack_something():
     level, behind = Position(0, 9, 5, 9), Position(1, 40, 10**14, 57, True, 2 * 10**14)
     assert report(level).sentences() == [
@@ -196,7 +208,7 @@ def test_each_line_is_counted_once_in_what_people_read(capsys):
             "2 of them could not be posted and were voided: they do not count "
             "(`faust-ledger void list`)"
         ),
-        "The time is up; not all of them are reconciled yet.",
+        "The time is up; not all of them are reconciled yet (`faust-ledger status`).",
     ]
     print_summary(summary_of(counts, None, 1.5), None, done=True, quiet=True)
     printed = capsys.readouterr()

@@ -1,6 +1,7 @@
 """The rows of a register: an opening balance, entries, and the balance after each."""
 
 import json
+from zoneinfo import ZoneInfo
 
 import pytest
 import typer
@@ -16,7 +17,8 @@ from ledger.gl.lookups import Register, Sides
 from ledger.gl.memory import MemoryJournal
 from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, Leg, made, moved
 
-DAY = 86_400_000_000
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def test_entries_that_do_not_add_up_are_a_finding(journal):
 
 
 def test_the_table_has_a_column_for_each_and_no_cut_amount(journal, capsys):
-    print_lines(CASH, register_rows(CASH, journal.register(CASH, limit=1), "effective"))
+    print_lines(CASH, register_rows(CASH, journal.register(CASH, limit=1), "effective"), {})
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split()[:3] == ["date", "id", "kind"]
     assert [line.split() for line in lines] == [
@@ -85,8 +87,10 @@ def test_the_table_has_a_column_for_each_and_no_cut_amount(journal, capsys):
         ["opening", "balance", "300", "JPY"],
         ["2026-01-02", "t-0", "deposit", "Payroll", "1250.00", "1249.00", "CAD", DEPOSIT],
     ]
-    print_lines("assets:x", [])
-    assert "No entry of assets:x" in capsys.readouterr().err
+    print_lines("assets:x", [], {})
+    assert "No entry of assets:x is in the general ledger. " in capsys.readouterr().err
+    print_lines("assets:x", [], {"currency": "USD"})
+    assert "for what was asked. `faust-ledger accounts list" in capsys.readouterr().err
 
 
 def test_of_one_currency_its_column_goes_first_where_the_terminal_is_narrow():
@@ -94,6 +98,14 @@ def test_of_one_currency_its_column_goes_first_where_the_terminal_is_narrow():
     assert min((drop, key) for key, drop in drops.items() if drop) == (1, "currency")
     several = table_columns([{"currency": "CAD"}, {"currency": "JPY"}])
     assert {each.key: each.drop for each in several}["currency"] == 0
+
+
+def test_dates_are_those_of_the_time_zone(journal):
+    toronto = ZoneInfo("America/Toronto")
+    assert end_option(None, "2025-12-31", toronto) == NOW + 5 * HOUR
+    assert end_option("2026-01-01", None, toronto) == NOW + 5 * HOUR
+    rows = register_rows(DEPOSIT, journal.register(DEPOSIT), "effective", toronto)
+    assert [row["date"] for row in rows] == ["2025-12-31", "2025-12-31", "2026-01-01"]
 
 
 def test_through_is_the_end_of_a_day():

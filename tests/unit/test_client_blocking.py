@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from concurrent.futures import CancelledError
 
 import pytest
 
@@ -52,7 +53,7 @@ class FakeReader(AsyncResource):
     """What the blocking reader uses of a BalanceReader; `publish` changes a balance."""
 
     def __init__(self):
-        self.known, self.changes = {}, set()
+        self.known, self.changes, self._accounts = {}, set(), None
 
     async def _enter(self, stack):
         self.moved = asyncio.Condition()
@@ -87,7 +88,8 @@ class FakeReader(AsyncResource):
 
 class Sends(BlockingPublisher):
     def _make(self):
-        self._order, self.fake = asyncio.Lock(), FakePublisher()
+        self._order, self._room = asyncio.Lock(), threading.BoundedSemaphore(10)
+        self.fake = FakePublisher()
         return self.fake
 
 
@@ -202,6 +204,51 @@ def test_balances_are_read_and_followed():
             reader.follow, lambda: reader.wait_for(lambda each: True),
         )]  # fmt: skip
     assert all("This Reads was opened in process" in each for each in said), said
+
+
+def test_a_reader_of_some_accounts_knows_no_others():
+    with Reads() as reader:
+        reader.fake._accounts = frozenset({"assets:cash"})
+        assert reader.get("assets:cash", "CAD") is None
+        with pytest.raises(LedgerError, match="assets:other is none of the accounts that this"):
+            reader.get("assets:other", "CAD")
+    with pytest.raises(TypeError, match="give a list"):
+        BalanceReader(accounts="assets:cash")
+
+
+def test_threads_that_publish_while_it_is_closed_all_end():
+    """Each call returns, raises LedgerError, or is cancelled: none waits for a loop that ended."""
+
+    def publish(publisher, said):
+        while not said:
+            try:
+                publisher.publish(draft("abc"))
+            except (LedgerError, CancelledError) as error:
+                said.append(error)
+
+    for _ in range(20):
+        said = [[] for _ in range(8)]
+        with Sends() as publisher:
+            threads = [
+                threading.Thread(target=publish, args=(publisher, each), daemon=True)
+                for each in said
+            ]
+            for thread in threads:
+                thread.start()
+            publisher.publish(draft("abc"))
+        for thread in threads:
+            thread.join(10)
+        assert all(said)
+
+
+def test_it_is_opened_once_at_a_time():
+    publisher = Sends()
+    with publisher:
+        with pytest.raises(LedgerError, match="is open already"):
+            publisher.__enter__()
+        assert publisher.publish(draft("abc")) == Receipt(0, 3)
+    with publisher:
+        assert publisher.publish(draft("abc")) == Receipt(0, 3), "opened again after its end"
 
 
 def test_one_who_waits_learns_that_the_reader_is_closed():

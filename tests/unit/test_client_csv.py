@@ -318,3 +318,33 @@ def test_rows_arrive_as_they_are_written():
             return [row.transaction_id for _, row in found]
 
     assert asyncio.run(scenario()) == ["r-1"]
+
+
+@pytest.mark.parametrize("rows_between", [0, 1, 3])
+def test_quotes_of_two_rows_do_not_swallow_what_is_between(rows_between):
+    """RFC 4180 makes one text of `"5 inch` and a later `12"`, and of all rows between them."""
+    columns = {**PAIRS["columns"], "description": "Text"}
+    by = mapping(PAIRS, columns=columns)
+    head = "Ref,Day,To,Text,From,Amount\n"
+    between = "".join(
+        f"t{index},01/05/2024,assets:a,x,assets:b,1.00\n" for index in range(2, 2 + rows_between)
+    )
+    swallowed = f't1,01/05/2024,assets:a,"5 inch,assets:b,1.00\n{between}'
+    swallowed += 't9,01/05/2024,assets:a,12",assets:b,1.00\n'
+    [(_, found), (_, after)] = read(
+        f"{head}{swallowed}t10,01/05/2024,assets:a,,assets:b,1.00\n", by
+    )
+    assert isinstance(found.fields, Refused)
+    assert f"goes on for {rows_between + 2} lines" in found.fields.sentence
+    assert not isinstance(after.fields, Refused)
+    lines = 't1,01/05/2024,assets:a,"two, or\nthree, or more,\nlines",assets:b,1.00\n'
+    [(_, found)] = read(head + lines, by)
+    assert found.fields["description"] == "two, or\nthree, or more,\nlines"
+
+
+def test_a_file_that_says_it_is_utf_8_is_not_read_as_anything_else():
+    content = b"\xef\xbb\xbf" + (HEADER + both("t-\u00fc")).encode()
+    [(_, found)] = read(content)
+    assert found.transaction_id == "t-\u00fc"
+    with pytest.raises(MappingError, match="the mapping says cp1252"):
+        read(content, mapping(encoding="cp1252"))

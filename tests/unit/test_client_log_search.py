@@ -8,6 +8,7 @@ from ledger.client.records import Records
 from ledger.domain.run import Watermark
 from ledger.errors import Unavailable
 from ledger.settings import Settings
+from ledger.streaming.reader import Reader
 from ledger.streaming.registry import Codec
 from tests.builders import KeptMemory, draft, numbered, settle
 
@@ -27,7 +28,7 @@ class Record(NamedTuple):
     timestamp: int = AT
 
 
-class KeptReader:
+class KeptReader(Reader):
     """A Reader of records in memory; `first`: the offset that each partition begins at."""
 
     def __init__(self, *records, first=0):

@@ -75,15 +75,13 @@ def test_an_import_says_what_it_finds_beside_its_own(caplog: pytest.LogCaptureFi
     async def bounds(partitions: list[Any]) -> dict[Any, tuple[int, int]]:
         return dict.fromkeys(partitions, (0, 5))
 
-    async def until(ends: Any) -> AsyncIterator[list[Record]]:
-        yield [each for each in TOPIC if each.offset >= placed[0]]
+    async def between(starts: Any, ends: Any) -> AsyncIterator[list[Record]]:
+        [start], [end] = starts.values(), ends.values()
+        yield [each for each in TOPIC if start <= each.offset < end]
 
-    placed: list[int] = []
     made: Any = Importer(Settings())
     made._known, made._records = Reference(offset=2), RECORDS
-    made._reader = SimpleNamespace(
-        bounds=bounds, until=until, assign=lambda starts: placed.extend(starts.values())
-    )
+    made._reader = SimpleNamespace(bounds=bounds, between=between)
     found = asyncio.run(made._read_back(5))
     assert [(each.offset, each.item.code) for each in found] == [(4, "ETH")]
     foreign, ignored = said(caplog)

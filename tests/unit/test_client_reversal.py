@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.cli.reverse import print_refusal_of
 from ledger.client import lines
 from ledger.client.log_search import Decided, LogFindings
 from ledger.client.reversal import line_of, original_in, reversal_id, reversal_of
@@ -13,7 +14,8 @@ from ledger.client.whereabouts import Whereabouts
 from ledger.domain import money
 from ledger.domain.checks import MAX_DESCRIPTION, MAX_ID, check_fields
 from ledger.domain.policy import Policy
-from ledger.domain.refusal import Refused
+from ledger.domain.refusal import Reason, Refused
+from ledger.domain.run import Refusal
 from ledger.domain.transaction import Entry, fingerprint, legs, mirror
 from ledger.gl.lookups import FoundTransaction, LookupResult, ReversedBy
 from ledger.gl.memory import MemoryJournal
@@ -162,3 +164,12 @@ def test_found_transactions_are_named_by_what_the_books_have():
     found = FoundTransaction(posted([]), None, None, [by], 10)
     shown = Whereabouts("dep-1", LookupResult({}, [found]), LogFindings(), []).as_json()
     assert shown["transactions"][0]["reversed_by"][0]["transaction_id"] == "r"
+
+
+def test_a_second_reversal_in_other_words_names_what_to_look_at(capsys):
+    draft = reversal_of(posted([("assets:cash", "CAD", 2, 1)], name="t-0"), created_at=NOW)
+    refusal = Refusal(67, NOW, draft["transaction_id"], Reason.ID_REUSED, "", "Id.", None, None)
+    print_refusal_of(draft, 0, refusal)
+    assert "`faust-ledger transaction show t-0` names what reversed it" in capsys.readouterr().err
+    print_refusal_of(draft, 0, refusal._replace(code=Reason.ACCOUNT_CLOSED))
+    assert "ACCOUNT_CLOSED" in capsys.readouterr().err

@@ -57,7 +57,9 @@ def test_only_unposted_transactions_are_voided() -> None:
 @pytest.mark.parametrize("reason", ["x" * 1_001, "a\nb", "\x1b"])
 def test_an_invalid_reason_is_refused_before_anything_is_written(reason: str) -> None:
     with pytest.raises(LedgerError, match=r"The reason .*\. Nothing was changed"):
-        asyncio.run(void(Settings(bootstrap_servers="none"), [UNPOSTED], reason=reason, seconds=1))
+        asyncio.run(
+            void(Settings(bootstrap_servers="none:1"), [UNPOSTED], reason=reason, seconds=1)
+        )
 
 
 def test_audits_print_voided_transactions(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.cli.stack import print_findings, print_status
+from ledger.cli.stack import down, print_findings, print_status
 from ledger.health.checks import processes
 from ledger.health.checks.installation import Installation
 from ledger.health.findings import Finding
@@ -122,6 +122,22 @@ def test_without_a_stack_the_command_that_makes_one(tmp_path: Path) -> None:
     found = read_status(tmp_path)
     assert not found.ok
     assert list(sentences(found)) == ["there is no stack here: `faust-ledger up` creates one"]
+
+
+def test_a_ledger_elsewhere_is_not_to_be_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAUST_LEDGER_BOOTSTRAP_SERVERS", "kafka.example:9092")
+    [sentence] = sentences(read_status(tmp_path))
+    assert "a ledger at kafka.example:9092" in sentence
+    assert "up" not in sentence.split()
+
+
+def test_down_says_that_nothing_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    down(tmp_path)
+    assert capsys.readouterr() == ("", f"Nothing ran in {tmp_path}.\n")
+    down(tmp_path, as_json=True)
+    assert json.loads(capsys.readouterr().out)["stopped"] == []
 
 
 def test_a_service_waits_for_the_one_that_it_needs(place: Layout, me: Identity) -> None:

@@ -347,3 +347,18 @@ def test_an_application_of_a_worker_ends_with_its_status(application, tmp_path):
     assert found.returncode == Exit.SETTINGS
     assert "FAUST_LEDGER_SHARDZ is no setting" in found.stderr
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    "servers", ["nonsense", "localhost", ":9092", "a:9092,", "a:9092,b", "a:x", "u:p@a:9092"]
+)
+def test_servers_without_a_host_or_a_port_are_refused(servers, monkeypatch):
+    monkeypatch.setenv("FAUST_LEDGER_BOOTSTRAP_SERVERS", servers)
+    with pytest.raises(SettingsError, match="it is host:port, separated by commas"):
+        Settings()
+
+
+def test_several_servers_are_taken(monkeypatch):
+    servers = "a:9092, b.example:9093,[::1]:9094"
+    monkeypatch.setenv("FAUST_LEDGER_BOOTSTRAP_SERVERS", servers)
+    assert Settings().bootstrap_servers == servers

@@ -121,6 +121,21 @@ def test_nothing_to_read_asks_for_nothing():
     assert read(reader_of(KafkaConnectionError("not asked")), {A: 4}, {A: 4}) == []
 
 
+def test_between_leaves_out_partitions_that_have_nothing_to_read():
+    """aiokafka's consumer may not stop after it was assigned such."""
+
+    async def story(reader, starts, ends):
+        found = reader.between(starts, ends)
+        return [[each.offset for each in records] async for records in found]
+
+    reader = reader_of({A: fetched(A, 3, 4)})
+    assert asyncio.run(story(reader, {A: 3, B: 4}, {A: 5, B: 4})) == [[3, 4]]
+    assert reader._consumer.at == {A: 5}
+    reader = reader_of(KafkaConnectionError("not asked"))
+    assert asyncio.run(story(reader, {A: 7, B: 4}, {A: 5, B: 4})) == []
+    assert reader._consumer.at == {}
+
+
 def test_partitions_without_an_end_are_not_handed_on():
     assert read(reader_of({A: fetched(A, 0), B: fetched(B, 0)}), {A: 0, B: 0}, {A: 1}) == [[0]]
 

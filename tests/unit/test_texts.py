@@ -158,3 +158,15 @@ def test_the_glossary_has_each_word_once():
     words = [word for item in items for word in re.findall(r"\*\*(.+?)\*\*", item)]
     assert sorted(words) == sorted(set(words))
     assert {*WORDS.split(), "left out", "reference data"} <= set(words)
+
+
+def test_nobody_is_sent_to_an_index_for_this_package() -> None:
+    """It is installed from its directory: no index has it."""
+    found = [
+        f"{name}: {line.strip()}"
+        for name in naming.files()
+        if name.endswith((".md", ".py")) and not name.startswith("tests/")
+        for line in (ROOT / name).read_text().splitlines()
+        if re.search(r"pip3? install\s+\S*faust[-_]ledger", line) and "install /" not in line
+    ]
+    assert not found, listed(found)

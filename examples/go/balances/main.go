@@ -9,34 +9,19 @@ package main
 import (
 	"context"
 	"fmt"
-	"log"
 	"os"
 	"slices"
+	"time"
 
-	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sr"
 
 	"ledger.example/clients/connection"
 )
 
 const topic = "ledger.balances"
 
-var registry, schemas, accounts = connection.Registry(), map[int]*avro.Schema{}, os.Args[1:]
-
-func decode(value []byte) (balance map[string]any) {
-	id, body, err := new(sr.ConfluentHeader).DecodeID(value)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if schemas[id] == nil {
-		found := connection.Must(registry.SchemaByID(context.Background(), id))
-		schemas[id] = avro.MustParse(found.Schema)
-	}
-	connection.Must(schemas[id].Decode(body, &balance))
-	return balance
-}
+var decode, accounts = connection.Decoder(), os.Args[1:]
 
 func show(b map[string]any) {
 	if account := b["account"].(string); len(accounts) == 0 || slices.Contains(accounts, account) {
@@ -49,17 +34,24 @@ func main() {
 	// Without a group: every process reads everything, from the beginning.
 	client := connection.Kafka(kgo.ConsumeTopics(topic))
 	behind := map[int32]int64{} // the ends of the partitions that are not read up to there yet
-	connection.Must(kadm.NewClient(client).ListEndOffsets(ctx, topic)).Each(
-		func(end kadm.ListedOffset) {
-			if end.Offset > 0 {
-				behind[end.Partition] = end.Offset
-			}
-		})
+	ends := connection.Must(kadm.NewClient(client).ListEndOffsets(ctx, topic))
+	connection.Must(ends, ends.Error()).Each(func(end kadm.ListedOffset) {
+		if end.Offset > 0 {
+			behind[end.Partition] = end.Offset
+		}
+	})
 	balances := map[string]map[string]any{}
 	for {
-		fetches := client.PollFetches(ctx)
-		connection.Must(fetches, fetches.Err())
 		reading := len(behind) > 0
+		poll, cancel := context.WithTimeout(ctx, 5*time.Second)
+		fetches := client.PollFetches(poll)
+		if poll.Err() != nil {
+			// Compaction may have removed a partition's last record: then nothing more comes.
+			clear(behind)
+		} else {
+			connection.Must(fetches, fetches.Err())
+		}
+		cancel()
 		fetches.EachRecord(func(record *kgo.Record) {
 			if record.Offset+1 >= behind[record.Partition] {
 				delete(behind, record.Partition)

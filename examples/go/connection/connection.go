@@ -6,12 +6,14 @@
 package connection
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"log"
 	"os"
 	"strings"
 
+	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"github.com/twmb/franz-go/pkg/sr"
@@ -22,7 +24,9 @@ var user = os.Getenv("FAUST_LEDGER_KAFKA_USER")
 // Kafka is a client with the given options.
 func Kafka(options ...kgo.Opt) *kgo.Client {
 	servers := strings.Split(os.Getenv("FAUST_LEDGER_BOOTSTRAP_SERVERS"), ",")
-	options = append(options, kgo.SeedBrokers(servers...))
+	// An outage is logged: the client itself tries again without a word.
+	options = append(options, kgo.SeedBrokers(servers...),
+		kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelWarn, nil)))
 	if user != "" {
 		scram512 := scram.Auth{User: user, Pass: password()}.AsSha512Mechanism()
 		options = append(options, kgo.DialTLSConfig(authority()), kgo.SASL(scram512))
@@ -37,6 +41,20 @@ func Registry() *sr.Client {
 		options = append(options, sr.DialTLSConfig(authority()), sr.BasicAuth(user, password()))
 	}
 	return Must(sr.NewClient(options...))
+}
+
+// Decoder is a function that decodes a value by the schema that its first bytes name.
+func Decoder() func(value []byte) map[string]any {
+	registry, schemas := Registry(), map[int]*avro.Schema{}
+	return func(value []byte) (row map[string]any) {
+		id, body, err := new(sr.ConfluentHeader).DecodeID(value)
+		if Must(id, err); schemas[id] == nil {
+			found := Must(registry.SchemaByID(context.Background(), id))
+			schemas[id] = avro.MustParse(found.Schema)
+		}
+		Must(schemas[id].Decode(body, &row))
+		return row
+	}
 }
 
 func authority() *tls.Config {

@@ -54,17 +54,20 @@ func main() {
 	header := connection.Must(new(sr.ConfluentHeader).AppendEncode(nil, latest.ID, nil))
 	// franz-go is idempotent by itself; a nil hasher is Java's murmur2.
 	client := connection.Kafka(kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.RecordDeliveryTimeout(time.Minute)) // else it waits without end
 	defer client.Close()
 
 	var waiting []*kgo.Record
 	ids := map[*kgo.Record]any{}
-	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
 		key, transaction := deposit(lines.Text())
 		value := connection.Must(schema.AppendEncode(slices.Clone(header), transaction))
 		each := &kgo.Record{Topic: topic, Key: []byte(key), Value: value}
 		waiting, ids[each] = append(waiting, each), transaction["transaction_id"]
 	}
+	connection.Must(lines, lines.Err()) // it stops at a line that is too long
 	for range attempts {
 		var unknown []*kgo.Record
 		// Waits until every record has its report. What has an error is published again under the

@@ -26,7 +26,7 @@ def python(installation: Installation) -> Iterator[Finding]:
         try:
             yield Finding(package, True, version(package))
         except PackageNotFoundError:
-            advice = "pip install 'faust-ledger[stack]'"
+            advice = "run `make install` in the project's directory"
             yield Finding(package, False, "not installed", advice)
 
 

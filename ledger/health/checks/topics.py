@@ -208,9 +208,9 @@ async def _decided_with(log: Log, codec: Codec, names: Topics) -> dict[int, int]
 
 
 def _posted(settings: Settings, shards: Sequence[int]) -> dict[int, Watermark]:
-    from ledger.gl.postgresql import PostgresJournal
+    from ledger.gl.databases import open_journal
 
-    journal = PostgresJournal(settings.service_database_url)
+    journal = open_journal(settings.service_database_url)
     try:
         known = journal.watermarks()
         return {shard: known.get(shard, NO_MARK) for shard in shards}

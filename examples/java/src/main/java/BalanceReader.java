@@ -34,7 +34,7 @@ public final class BalanceReader {
     private boolean reachedEnd;
 
     BalanceReader(String... accounts) {
-        this.accounts = Set.of(accounts);
+        this.accounts = Set.copyOf(List.of(accounts));
     }
 
     public static void main(String[] args) throws Exception {

@@ -46,7 +46,7 @@ public final class Publisher {
 
     /** A transaction of two entries. Its id and its times are those of the event, never new ones. */
     static GenericRecord deposit(Schema schema, String line) {
-        String[] field = line.split(" ");
+        String[] field = line.strip().split("\\s+");
         long time = ChronoUnit.MICROS.between(Instant.EPOCH, Instant.parse(field[1]));
         Schema entry = schema.getField("entries").schema().getElementType();
         return new GenericRecordBuilder(schema)
@@ -54,8 +54,7 @@ public final class Publisher {
             .set("ordering_key", field.length > 5 ? field[5] : null)
             .set("entries", List.of(
                 leg(entry, "assets:cash:settlement", "debit", field[3], field[4]),
-                leg(entry, field[2], "credit", field[3], field[4])))
-            .build();
+                leg(entry, field[2], "credit", field[3], field[4]))).build();
     }
 
     /** The amount is text from end to end: no double. */
@@ -70,6 +69,7 @@ public final class Publisher {
         var lines = new BufferedReader(new InputStreamReader(System.in, UTF_8)).lines();
         List<GenericRecord> waiting = lines.map(line -> deposit(schema, line)).toList();
         try (var producer = new KafkaProducer<String, GenericRecord>(Connection.with(SETTINGS))) {
+            producer.partitionsFor(TOPIC); // where Kafka is away, fails once and not for each record
             // Again under the same ids: what had arrived counts once.
             for (int attempt = 0; attempt < ATTEMPTS; attempt++) waiting = publish(producer, waiting);
         }

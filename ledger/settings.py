@@ -164,6 +164,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Most requests that an API process answers at once; others get 503.",
     )
+    api_request_seconds: int = Field(
+        default=20,
+        ge=1,
+        description="Seconds in which a request's headers must arrive, and then its body; and for "
+        "which a client may leave an answer unread.",
+    )
     redis_url: str = Field(
         default="",
         description="Redis that all API processes share for live updates. Default: none, each "

@@ -14,7 +14,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from ledger.api.app import build_app
-from ledger.api.connections import BoundedProtocol, Idle
+from ledger.api.connections import BoundedProtocol, Limits
 from ledger.api.wiring import Services, wired
 from ledger.errors import LedgerError, SettingsError
 from ledger.health.server import write_address
@@ -25,8 +25,11 @@ KEEP_ALIVE_SECONDS = 75
 STOP_SECONDS = 20
 """What runs may take so long to end; then it is cut off."""
 BACKLOG = 4_096
+FILES = 65_536
+"""Open files, where the system allows so many."""
 SPARE_FILES = 512
 """Descriptors beside connections: Kafka, the database, the view's files."""
+HANDSHAKE_SECONDS = 10
 MAX_MESSAGE = 65_536
 """Bytes of a WebSocket message from a client."""
 
@@ -83,8 +86,8 @@ def url_of(settings: Settings, listening: socket.socket) -> str:
 
 def config_of(settings: Settings, app: ASGIApp) -> uvicorn.Config:
     """How uvicorn runs `app`."""
-    idle = Idle(settings.api_connections)
-    protocol = type("Protocol", (BoundedProtocol,), {"idle_ones": idle})
+    limits = Limits(settings.api_connections, settings.api_request_seconds)
+    protocol = type("Protocol", (BoundedProtocol,), {"limits": limits})
     config = uvicorn.Config(
         app,
         http=protocol,
@@ -123,15 +126,17 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 
 
 def allow_connections(most: int) -> None:
-    """Raise the limit of open files for `most` connections. Raises SettingsError."""
+    """Raise this process's limit of open files as far as it may go.
+
+    More connections than `most` may wait for their TLS handshake. Raises SettingsError where not
+    even `most` have room.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = most + SPARE_FILES
-    if soft >= wanted:
-        return
-    if hard != resource.RLIM_INFINITY and hard < wanted:
+    wanted = max(soft, FILES if hard == resource.RLIM_INFINITY else min(hard, FILES))
+    if wanted < most + SPARE_FILES:
         raise SettingsError(
-            f"api_connections is {most}, and this process may have {hard} files open: raise that "
-            f"limit (ulimit -n {wanted}), or lower api_connections."
+            f"api_connections is {most}, and this process may have {wanted} files open: raise that "
+            f"limit (ulimit -n {most + SPARE_FILES}), or lower api_connections."
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
@@ -142,6 +147,25 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, services: Services) -> None:
         super().__init__(config)
         self._services = services
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; uvicorn's own way leaves a TLS handshake a minute."""
+        await self.lifespan.startup()
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        self.servers = [
+            await loop.create_server(
+                self._connected, sock=each, ssl=tls, backlog=BACKLOG,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+            )
+            for each in sockets or ()
+        ]  # fmt: skip
+        self.started = True
+
+    def _connected(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

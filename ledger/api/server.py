@@ -1,7 +1,6 @@
 """Serves the API: uvicorn with uvloop and httptools, TLS where set, and an orderly end."""
 
 import asyncio
-import logging
 import resource
 import signal
 import socket
@@ -17,7 +16,6 @@ from ledger.api.app import build_app
 from ledger.api.connections import BoundedProtocol, Limits
 from ledger.api.wiring import Services, wired
 from ledger.errors import LedgerError, SettingsError
-from ledger.health.server import write_address
 from ledger.settings import Settings
 
 KEEP_ALIVE_SECONDS = 75
@@ -33,28 +31,21 @@ HANDSHAKE_SECONDS = 10
 MAX_MESSAGE = 65_536
 """Bytes of a WebSocket message from a client."""
 
-log = logging.getLogger(__name__)
 
+def serve(settings: Settings, name: str, listening: socket.socket, parent: int) -> None:
+    """Answer as the API process `name` until SIGTERM, SIGINT or the end of the pipe `parent`.
 
-def serve(settings: Settings, name: str) -> None:
-    """Run the API process `name` until SIGTERM or SIGINT.
-
-    Raises SettingsError for settings with which it cannot run, LedgerError where its port is taken.
+    Raises SettingsError for settings with which it cannot run.
     """
     allow_connections(settings.api_connections)
-    uvloop.run(_serve(settings, name))
+    uvloop.run(_serve(settings, name, listening, parent))
 
 
-async def _serve(settings: Settings, name: str) -> None:
-    listening = listen(settings)
+async def _serve(settings: Settings, name: str, listening: socket.socket, parent: int) -> None:
     async with wired(settings, name) as services:
         server = Server(config_of(settings, build_app(services)), services)
-        folder = settings.data_dir / "api" / name
-        try:
-            write_address(folder, url_of(settings, listening))
-        except OSError as error:
-            raise LedgerError(f"{folder} cannot be written ({error.strerror}).") from error
-        log.warning("%s answers at %s", name, url_of(settings, listening))
+        # Its supervisor has ended, whatever ended it.
+        asyncio.get_running_loop().add_reader(parent, server.stop)
         await server.serve([listening])
 
 
@@ -72,6 +63,7 @@ def listen(settings: Settings) -> socket.socket:
             f"The API cannot listen on {host}:{port} ({error.strerror}). Set api_port to a port of "
             "its own, or to 0 for any that is free."
         ) from error
+    made.listen(BACKLOG)
     made.setblocking(False)
     return made
 
@@ -184,6 +176,4 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Take no new connections, end those that are idle, finish what runs."""
         self._services.readiness.stopping = True
-        if self.should_exit:
-            self.force_exit = True
         self.should_exit = True

@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ledger.api.server import allow_connections, listen, tls_context, url_of
+from ledger.api.listening import allow_connections, listen, tls_context, url_of
 from ledger.api.signing import read_key
 from ledger.cli.supervisor import Supervisor
 from ledger.health.worker import Child, WorkerHealth

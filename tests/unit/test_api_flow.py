@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.api.flow.fate import Fate, Level
-from ledger.api.flow.flow import Flow, Place
+from ledger.api.flow.flow import Flow
 from ledger.api.flow.runs import FRAME_BYTES, HeldRun, RecentRuns
 from ledger.api.flow.shard import MARKS, Marks, ShardFlow, Waiter
+from ledger.api.positions import Position
 from ledger.client.outcomes import OpenBreak, Outcome
 from ledger.domain.decide import Received
 from ledger.domain.refusal import Reason
@@ -253,9 +254,9 @@ def test_runs_are_found_by_position_and_by_id():
     assert recent.at(1, 4) is None
     assert recent.at(2, 0) is None
     assert [shard for shard, _ in recent.newest_first()] == [0, 1, 0]
-    assert (first.offset_of("b", b"b"), first.offset_of("c", b"c")) == (1, None)
+    assert (first.offset_of("b"), first.offset_of("c")) == (1, None)
     # In the text, and no id.
-    assert first.offset_of("deposit", b"deposit") is None
+    assert first.offset_of("deposit") is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 5)), max_size=40))
@@ -276,11 +277,11 @@ def test_the_runs_that_are_kept_are_the_newest_and_bounded(sizes):
             assert recent.at(where, each.start) is each
 
 
-async def found(flow: Flow) -> list[Place | None]:
+async def found(flow: Flow) -> list[Position | None]:
     shard = ShardFlow.at(3, flow._recent, Watermark())
     log = Log(flow=shard)
     log.run(received(draft("a")))
-    flow.published("mine", Place(1, 9))
+    flow.published("mine", Position(1, 9))
     wait = asyncio.create_task(flow.find("later", 60))
     await asyncio.sleep(0)
     run = log.run(received(draft("later"), offset=1))
@@ -290,7 +291,7 @@ async def found(flow: Flow) -> list[Place | None]:
 
 def test_an_id_is_found_where_it_was_published_or_accepted_and_waited_for():
     flow = Flow(Settings())
-    assert asyncio.run(found(flow)) == [Place(3, 0), Place(1, 9), None, Place(3, 1)]
+    assert asyncio.run(found(flow)) == [Position(3, 0), Position(1, 9), None, Position(3, 1)]
     assert not flow._asked
 
 

@@ -8,16 +8,17 @@ keeps the newest runs as they are in the log. Kafka's absence is waited for.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol, Self
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple, Self
 
 from ledger.api.flow.fate import UNDECIDED, Fate, Level, Reached
 from ledger.api.flow.runs import HeldRun, RecentRuns
 from ledger.api.flow.shard import ShardFlow
 from ledger.api.flow.topics import FlowTopics
+from ledger.api.positions import Position
 from ledger.client.resource import cancel
 from ledger.domain.run import Content
-from ledger.errors import InvariantBroken, LedgerError
+from ledger.errors import InvariantBroken, LedgerError, Unavailable
 from ledger.settings import Settings
 
 PUBLISHED = 50_000
@@ -28,25 +29,6 @@ AGAIN_SECONDS = 1.0
 """Between two attempts to follow."""
 
 log = logging.getLogger(__name__)
-
-
-class Position(Protocol):
-    """Where a transaction is in the log."""
-
-    @property
-    def shard(self) -> int:
-        """The partition."""
-
-    @property
-    def offset(self) -> int:
-        """The offset in it."""
-
-
-class Place(NamedTuple):
-    """A position."""
-
-    shard: int
-    offset: int
 
 
 class ShardReached(NamedTuple):
@@ -63,11 +45,11 @@ class Flow:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._recent = RecentRuns()
-        self._published: OrderedDict[str, Place] = OrderedDict()
-        self._asked: dict[str, set[asyncio.Future[Place]]] = {}
+        self._published: OrderedDict[str, Position] = OrderedDict()
+        self._asked: dict[str, set[asyncio.Future[Position]]] = {}
         self._topics: FlowTopics | None = None
-        self._opened, self._ready = asyncio.Event(), asyncio.Event()
-        self.problem: str | None = "it has not started yet"
+        self._opened = asyncio.Event()
+        self._why: str | None = "it has not started yet"
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="flow")
@@ -76,10 +58,9 @@ class Flow:
     async def __aexit__(self, *_: object) -> None:
         await cancel(self._task)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether it follows, and has what there was when it began."""
-        return self._ready.is_set() and self.problem is None
+    def problem(self) -> str | None:
+        """Why it does not follow, or lacks what there was when it began; None if it follows."""
+        return self._why
 
     # What is asked.
 
@@ -96,7 +77,7 @@ class Flow:
         try:
             async with asyncio.timeout(timeout):
                 await self._opened.wait()
-                shard = self._shard(position.shard)
+                shard = self.shard(position.shard)
                 waiter = shard.begin(position.offset, level)
                 try:
                     await waiter.done
@@ -110,14 +91,14 @@ class Flow:
         """What is known to have become of it by now."""
         if self._topics is None:
             return Fate(position.shard, position.offset, UNDECIDED)
-        shard = self._shard(position.shard)
+        shard = self.shard(position.shard)
         waiter = shard.begin(position.offset, Level.RECONCILED)
         shard.end(waiter)
         return shard.fate(waiter)
 
     def published(self, transaction_id: str, position: Position) -> None:
         """Remember where this process has just published an id."""
-        self._published[transaction_id] = Place(position.shard, position.offset)
+        self._published[transaction_id] = Position(position.shard, position.offset)
         self._published.move_to_end(transaction_id)
         if len(self._published) > PUBLISHED:
             self._published.popitem(last=False)
@@ -126,7 +107,7 @@ class Flow:
         self,
         transaction_id: str,
         timeout: float = 0,  # noqa: ASYNC109 - past it there is an answer too
-    ) -> Place | None:
+    ) -> Position | None:
         """Where an id was published by this process, or accepted lately; with a wait for it.
 
         None says nothing of ids that were accepted before the runs that are kept.
@@ -134,7 +115,7 @@ class Flow:
         known = self._published.get(transaction_id) or await self.accepted(transaction_id)
         if known is not None or timeout <= 0:
             return known
-        future: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
         asked = self._asked.setdefault(transaction_id, set())
         asked.add(future)
         try:
@@ -147,18 +128,29 @@ class Flow:
             if not asked:
                 self._asked.pop(transaction_id, None)
 
-    async def accepted(self, transaction_id: str) -> Place | None:
+    async def accepted(self, transaction_id: str) -> Position | None:
         """Where an id was accepted, in the runs that are kept."""
-        encoded, searched = transaction_id.encode("utf-8", "surrogatepass"), 0
-        for shard, run in self._recent.newest_first():
-            offset = run.offset_of(transaction_id, encoded)
+        encoded = transaction_id.encode("utf-8", "surrogatepass")
+        async for shard, run in self.runs_with(encoded):
+            offset = run.offset_of(transaction_id)
             if offset is not None:
-                return Place(shard, offset)
+                return Position(shard, offset)
+        return None
+
+    async def runs_with(self, text: bytes) -> AsyncIterator[tuple[int, HeldRun]]:
+        """The runs that are kept with `text` in their content, the newest first, with the shard."""
+        searched = 0
+        for shard, run in self._recent.newest_first():
+            if text in run.content:
+                yield shard, run
             searched += run.weight
             if searched > SEARCHED_BYTES:
                 searched = 0
                 await asyncio.sleep(0)
-        return None
+
+    def known_from(self, shard: int) -> int:
+        """The position from which on the shard's runs are kept."""
+        return self._recent.first(shard, self.shard(shard).decided.end)
 
     def run_of(self, position: Position) -> HeldRun | None:
         """The run that decided a transaction, if it is kept."""
@@ -180,8 +172,10 @@ class Flow:
         """How many wait for a transaction."""
         return sum(each.waiting for each in self._topics.shards) if self._topics else 0
 
-    def _shard(self, shard: int) -> ShardFlow:
-        assert self._topics is not None, "it was opened"
+    def shard(self, shard: int) -> ShardFlow:
+        """One shard. Raises Unavailable before it is followed, LedgerError where there is none."""
+        if self._topics is None:
+            raise Unavailable(f"The ledger is not followed: {self._why}")
         if not 0 <= shard < len(self._topics.shards):
             raise LedgerError(f"There is no shard {shard}: the position is another ledger's.")
         return self._topics.shards[shard]
@@ -207,17 +201,15 @@ class Flow:
         return await FlowTopics.begin(self._settings, self._recent, self._take_run)
 
     def _caught_up(self) -> None:
-        self.problem = None
-        self._ready.set()
+        self._why = None
 
     def _stopped(self, group: BaseExceptionGroup[LedgerError]) -> None:
-        self.problem = str(group.exceptions[0])
-        log.warning("The flow stopped and starts again: %s", self.problem)
+        self._why = str(group.exceptions[0])
+        log.warning("The flow stopped and starts again: %s", self._why)
 
     def _forget(self) -> None:
         self._topics = None
         self._opened.clear()
-        self._ready.clear()
         self._recent = RecentRuns()
 
     def _take_run(self, shard: int, run: HeldRun) -> None:
@@ -228,4 +220,4 @@ class Flow:
         for name, offset in zip(content.transaction_ids, content.offsets, strict=True):
             for future in self._asked.get(name, ()):
                 if not future.done():
-                    future.set_result(Place(shard, offset))
+                    future.set_result(Position(shard, offset))

@@ -5,9 +5,11 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
+from typing import NamedTuple
 
 from ledger.api.flow.fate import RunPlace, Verdict
 from ledger.client.outcomes import OpenBreak, Outcome
+from ledger.domain.memory import FINGERPRINT, AcceptedId, Memory
 from ledger.domain.run import Content, Outcomes, voids_of
 from ledger.domain.valid_run import ValidRun
 
@@ -17,6 +19,18 @@ FRAME_BYTES = 500
 """Of a run's objects, roughly."""
 
 _start = attrgetter("start")
+
+
+class AcceptedTransaction(NamedTuple):
+    """An accepted transaction: its run, its content alone, and what is remembered of it."""
+
+    run: RunPlace
+    content: Content
+    known: AcceptedId
+
+
+def _nothing(_: str) -> None:
+    """Nothing was accepted before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +68,28 @@ class HeldRun:
         """How its transactions were decided."""
         return Verdicts(self)
 
-    def offset_of(self, transaction_id: str, encoded: bytes) -> int | None:
-        """Where it accepted the id; `encoded`: the id in UTF-8, which is looked for first."""
-        if encoded not in self.content:
-            return None
+    def offset_of(self, transaction_id: str) -> int | None:
+        """Where it accepted the id."""
         content = Content.decode(self.content)
         if transaction_id not in content.transaction_ids:
             return None
         return content.offsets[content.transaction_ids.index(transaction_id)]
+
+    def reversal_of(self, transaction_id: str) -> int | None:
+        """Where it accepted what reverses the id."""
+        content = Content.decode(self.content)
+        if transaction_id not in content.reverses:
+            return None
+        return content.offsets[content.reverses.index(transaction_id)]
+
+    def accepted(self, offset: int) -> AcceptedTransaction:
+        """The transaction at `offset` as a shard remembers it. Raises ValueError without one."""
+        content = Content.decode(self.content)
+        at = content.offsets.index(offset)
+        prints = Outcomes.decode(self.outcomes).fingerprints[at * FINGERPRINT :][:FINGERPRINT]
+        part, memory = content.part({offset}), Memory(_nothing, _nothing)
+        memory.remember(part, Outcomes(fingerprints=prints))
+        return AcceptedTransaction(self.place, part, AcceptedId.unpack(memory.ids[part.transaction_ids[0]]))
 
     def breaks_of(self, offset: int, among: set[OpenBreak]) -> list[OpenBreak]:
         """Those that its transaction at `offset` touches."""
@@ -130,8 +158,7 @@ class RecentRuns:
         """Every run with its shard."""
         return list(reversed(self._order))
 
-    def forget(self, shard: int) -> None:
-        """Keep none of this shard."""
-        for run in self._runs.pop(shard, ()):
-            self._bytes -= run.weight
-        self._order = deque(each for each in self._order if each[0] != shard)
+    def first(self, shard: int, otherwise: int) -> int:
+        """The start of the shard's oldest run that is kept."""
+        runs = self._runs.get(shard)
+        return runs[0].start if runs else otherwise

@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Self
@@ -202,6 +202,11 @@ class ShardFlow:
 
     def _waiting(self) -> list[Waiter]:
         return [*self._undecided, *self._later[Level.POSTED], *self._later[Level.RECONCILED]]
+
+    @property
+    def voided(self) -> Mapping[int, Voided]:
+        """By offset, the transactions that were voided since this was started."""
+        return self._voided
 
     @property
     def waiting(self) -> int:

@@ -52,6 +52,7 @@ PROBLEMS: Mapping[str, Kind] = MappingProxyType({
     "STOPPING": Kind(503, "This API process is stopping"),
     "VIEW_NOT_READY": Kind(503, "The balance view is not ready"),
     "KAFKA_UNAVAILABLE": Kind(503, "Kafka or the schema registry does not answer"),
+    "ISSUER_UNAVAILABLE": Kind(503, "The OpenID Connect issuer does not answer"),
     "DATABASE_UNAVAILABLE": Kind(503, "The general ledger's database does not answer"),
     "NOT_YET": Kind(504, "Not within the time that was given"),
 })  # fmt: skip

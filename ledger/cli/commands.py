@@ -82,6 +82,7 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
     "Check": {
         "reconcile": "reconcile.reconcile_ledger",
         "verify": "verify.print_findings",
+        "audit-log": "audit_log.print_audit_log",
         "topics": Group(
             "Check, create and repair the topics in Kafka.",
             {

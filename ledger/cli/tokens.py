@@ -18,7 +18,7 @@ from ledger.cli.output import (
     settings_for,
     time_option,
 )
-from ledger.cli.tables import Column, FormatOption, format_of, print_table_of
+from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
 from ledger.clock import now
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ COLUMNS = (
     Column("id", "id", "code"),
     Column("state", "state", "code"),
     Column("scopes", "scopes"),
-    Column("accounts", "accounts"),
+    Column("accounts", "accounts", "account"),
     Column("created_at", "created at", "time", drop=2),
     Column("expires_at", "expires at", "time", drop=1),
     Column("revoked_at", "revoked at", "time", drop=1),
@@ -97,6 +97,9 @@ def list_tokens(
     """List the bearer tokens of the API, without their secrets, the oldest first."""
     form = format_of(fmt, as_json=as_json)
     rows = [row_of(each) for each in run(_present(settings_for(data_dir)))]
+    if form in (Format.TABLE, Format.CSV):
+        lists = ("scopes", "accounts")
+        rows = [{**row, **{name: ", ".join(row[name]) for name in lists}} for row in rows]
     print_table_of(COLUMNS, rows, form, nothing="There is no token: `faust-ledger tokens create`.")
 
 

@@ -177,9 +177,7 @@ class Settings(BaseSettings):
     oidc_issuer: str = Field(
         default="", description="OpenID Connect issuer whose tokens the API takes. Default: none."
     )
-    oidc_audience: str = Field(
-        default="", description="Audience that an issuer's token must name."
-    )
+    oidc_audience: str = Field(default="", description="Audience that an issuer's token must name.")
 
     @classmethod
     def settings_customise_sources(

@@ -14,10 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from ledger.api import openapi
-from ledger.api.edge import Edge
+from ledger.api.edge import Edge, response_of
 from ledger.api.parameters import StrictRoute
-from ledger.api.problems import MEDIA_TYPE, Problem
-from ledger.api.routes import routers
+from ledger.api.problems import Problem
+from ledger.api.routes import status
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
 from ledger.gl.journal import JournalUnavailable
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 OF_STATUS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
 """The codes of Starlette's own answers."""
-BLANK = "about:blank"
 
 
 def build_app(services: Services) -> ASGIApp:
@@ -49,8 +48,8 @@ def build_app(services: Services) -> ASGIApp:
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.services = services
-    for router in routers(services):
-        app.include_router(router, prefix="/v1")
+    for router in (status.router(services.status),):
+        app.include_router(router)
     app.include_router(_health(services))
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return Edge(app, services.traffic)
@@ -65,29 +64,24 @@ def _health(services: Services) -> APIRouter:
 
     @router.get("/ready")
     async def ready() -> Response:
-        found = services.health.report()
+        found = services.readiness.report()
         return JSONResponse(found, 200 if found["ready"] else 503)
 
     @router.get("/metrics")
     async def metrics() -> Response:
-        return Response(services.metrics(), media_type=CONTENT_TYPE_LATEST)
+        return Response(services.traffic.metrics(), media_type=CONTENT_TYPE_LATEST)
 
     return router
 
 
-def answer(problem: Problem, path: str) -> Response:
-    """The HTTP response of a problem."""
-    return JSONResponse(problem.content(path), problem.status, problem.headers, MEDIA_TYPE)
-
-
 async def _problem(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)
-    return answer(problem, request.url.path)
+    return response_of(problem, request.scope)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return answer(invalid(error.errors()[0]), request.url.path)
+    return response_of(invalid(error.errors()[0]), request.scope)
 
 
 def invalid(error: Mapping[str, Any]) -> Problem:
@@ -108,15 +102,15 @@ async def _refused_by_framework(request: Request, error: Exception) -> Response:
         "NOT_FOUND": "There is nothing at this path; /openapi.json lists all paths.",
         "METHOD_NOT_ALLOWED": f"{request.method} is not among the methods in Allow.",
     }.get(code, f"{error.detail}.")
-    return answer(Problem(code, detail, headers=error.headers), request.url.path)
+    return response_of(Problem(code, detail, headers=error.headers), request.scope)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    return answer(Problem("KAFKA_UNAVAILABLE", str(error)), request.url.path)
+    return response_of(Problem("KAFKA_UNAVAILABLE", str(error)), request.scope)
 
 
 async def _database_unavailable(request: Request, error: Exception) -> Response:
-    return answer(Problem("DATABASE_UNAVAILABLE", str(error)), request.url.path)
+    return response_of(Problem("DATABASE_UNAVAILABLE", str(error)), request.scope)
 
 
 async def _fault(request: Request, error: Exception) -> Response:
@@ -124,4 +118,4 @@ async def _fault(request: Request, error: Exception) -> Response:
     number = str(uuid4())
     log.error("Fault %s at %s %s", number, request.method, request.url.path, exc_info=error)
     detail = f"This was not foreseen. The log of the API process has it as fault {number}."
-    return answer(Problem("FAULT", detail, fault=number), request.url.path)
+    return response_of(Problem("FAULT", detail, fault=number), request.scope)

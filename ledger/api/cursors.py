@@ -25,7 +25,7 @@ class Cursors:
         self._signer = signer
 
     def write(self, query: Mapping[str, Any], place: Place) -> str:
-        """The cursor after `place` in the answer to `query`, whose limit and cursor do not count."""
+        """The cursor after `place` in the answer to `query`, its limit and cursor left out."""
         content = {"q": _digest(query), "p": list(place)}
         return self._signer.sign(json.dumps(content, separators=(",", ":")).encode(), USE)
 

@@ -5,15 +5,12 @@ It decodes the path, bounds how many requests are answered at once, and counts w
 
 import time
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ledger.api.parameters import decoded_path
 from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.traffic import Traffic
-
-ALWAYS = ("/live", "/ready", "/metrics")
-"""Paths that are answered however many requests there are."""
 
 
 class Edge:
@@ -31,7 +28,7 @@ class Edge:
             if b"%" in raw:
                 scope["path"] = decoded_path(raw)
         except Problem as problem:
-            await self._answer(problem, scope, receive, send)
+            await response_of(problem, scope)(scope, receive, send)
             return
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
@@ -48,7 +45,7 @@ class Edge:
             await send(message)
 
         if (refused := traffic.refuses(scope["path"])) is not None:
-            await self._answer(refused, scope, receive, counting)
+            await response_of(refused, scope)(scope, receive, counting)
             traffic.answered(scope, status, time.perf_counter() - started)
             return
         traffic.open += 1
@@ -62,9 +59,8 @@ class Edge:
             traffic.open -= 1
             traffic.answered(scope, status, time.perf_counter() - started)
 
-    async def _answer(self, problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
-        shown = (scope.get("raw_path") or b"").decode("ascii", "replace")
-        content = problem.content(shown)
-        await JSONResponse(content, problem.status, problem.headers, MEDIA_TYPE)(
-            scope, receive, send
-        )
+
+def response_of(problem: Problem, scope: Scope) -> Response:
+    """The answer to a request that is this problem."""
+    path = (scope.get("raw_path") or b"").decode("ascii", "replace")
+    return Response(problem.body(path), problem.status, problem.headers, MEDIA_TYPE)

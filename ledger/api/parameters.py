@@ -4,6 +4,7 @@ Whatever the API does not know is refused and never ignored.
 """
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
@@ -11,10 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import pydantic_core
-from fastapi import Path, Query, Request, Response
-from fastapi.dependencies.utils import get_flat_dependant
+from fastapi import APIRouter, Path, Query, Request, Response, params
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from ledger.api.problems import Problem
 from ledger.client.lines import parse_time
@@ -35,13 +36,18 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 def body_limit(size: int) -> Callable[[Endpoint], Endpoint]:
-    """Let a route's body have `size` bytes in place of MAX_BODY; goes below the route's decorator."""
+    """Let a route's body have `size` bytes, not MAX_BODY; goes below the route's decorator."""
 
     def marked(endpoint: Endpoint) -> Endpoint:
         setattr(endpoint, BODY_LIMIT, size)
         return endpoint
 
     return marked
+
+
+def new_router(tag: str) -> APIRouter:
+    """A router for the resources of one file, below /v1."""
+    return APIRouter(prefix="/v1", route_class=StrictRoute, tags=[tag])
 
 
 class StrictRoute(APIRoute):
@@ -66,13 +72,9 @@ class StrictRoute(APIRoute):
 
 def _query_parameters(route: APIRoute) -> Iterable[tuple[str, bool]]:
     """By name, whether each query parameter may be repeated."""
-    for field in get_flat_dependant(route.dependant).query_params:
-        annotation = field.field_info.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            for name, inner in annotation.model_fields.items():
-                yield inner.alias or name, _is_list(inner.annotation)
-        else:
-            yield field.alias, _is_list(annotation)
+    for field in get_flat_params(route.dependant):
+        if not isinstance(field.field_info, params.Path | params.Header | params.Cookie):
+            yield field.alias, _is_list(field.field_info.annotation)
 
 
 def _is_list(annotation: Any) -> bool:
@@ -143,7 +145,7 @@ def parse_json(body: bytes) -> Any:
         # It bounds what it takes, where the standard library's parser recurses.
         pydantic_core.from_json(body, allow_inf_nan=False)
         _check_depth(body)
-        return json.loads(body, object_pairs_hook=_without_repeats)
+        return json.loads(body, object_pairs_hook=_without_repeats, parse_float=_finite)
     except RecursionError:
         raise _malformed("It is nested too deeply.") from None
     except UnicodeDecodeError as error:
@@ -174,6 +176,13 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         raise Problem("MALFORMED_BODY", f"{_shown(twice)} is there twice in one object.",
                       field=_shown(twice))  # fmt: skip
     return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{_shown(text)} is too large for a number")
+    return number
 
 
 def _malformed(why: str) -> Problem:

@@ -38,10 +38,14 @@ def positions_of(signer: Signer, token: str) -> Mapping[int, int]:
     """By shard, the last offset that the token names. Raises Problem for any other text."""
     try:
         content = signer.read(token, USE)
-        if content[:1] != VERSION or (len(content) - 1) % _PLACE.size:
-            raise Altered("Another version of the ledger has signed it.")
     except Altered as error:
-        raise Problem(
-            "TOKEN_INVALID", f"This is no position token of this ledger. {error}", field="after"
-        ) from None
+        raise _invalid(str(error)) from None
+    if content[:1] != VERSION or (len(content) - 1) % _PLACE.size:
+        raise _invalid("Another version of the ledger has signed it.")
     return dict(_PLACE.iter_unpack(content[1:]))
+
+
+def _invalid(why: str) -> Problem:
+    return Problem(
+        "TOKEN_INVALID", f"This is no position token of this ledger. {why}", field="after"
+    )

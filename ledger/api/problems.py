@@ -7,6 +7,7 @@
 A refusal of the ledger is a problem with status 422 and the refusal's own code.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -49,7 +50,6 @@ PROBLEMS: Mapping[str, Kind] = MappingProxyType({
     "HEADERS_TOO_LARGE": Kind(431, "The request's headers are too large"),
     "FAULT": Kind(500, "A fault of the ledger"),
     "OVERLOADED": Kind(503, "More requests than this API process answers at once"),
-    "STOPPING": Kind(503, "This API process is stopping"),
     "VIEW_NOT_READY": Kind(503, "The balance view is not ready"),
     "KAFKA_UNAVAILABLE": Kind(503, "Kafka or the schema registry does not answer"),
     "ISSUER_UNAVAILABLE": Kind(503, "The OpenID Connect issuer does not answer"),
@@ -91,9 +91,9 @@ class Problem(Exception):
         """The HTTP status."""
         return self.kind.status
 
-    def content(self, instance: str) -> dict[str, Any]:
-        """The JSON object; `instance` is the path that was asked for."""
-        found = {
+    def body(self, instance: str) -> bytes:
+        """The JSON object; `instance` is the path that was asked for, as it was sent."""
+        found: dict[str, Any] = {
             "type": TYPE + self.code,
             "title": self.kind.title,
             "status": self.kind.status,
@@ -101,7 +101,9 @@ class Problem(Exception):
             "instance": instance,
             "code": self.code,
         }
-        return {**found, **({"field": self.field} if self.field else {}), **self.more}
+        found |= {**({"field": self.field} if self.field else {}), **self.more}
+        # In ASCII, whatever the client has sent.
+        return json.dumps(found).encode()
 
 
 def refusal(refused: Refused, **more: Any) -> Problem:
@@ -126,7 +128,7 @@ SCHEMA = {
 }
 """The schema of every problem, for the OpenAPI document."""
 COMMON = ("MALFORMED_REQUEST", "MALFORMED_PATH", "UNKNOWN_PARAMETER", "DUPLICATE_PARAMETER",
-          "INVALID_PARAMETER", "HEADERS_TOO_LARGE", "FAULT", "OVERLOADED", "STOPPING")  # fmt: skip
+          "INVALID_PARAMETER", "HEADERS_TOO_LARGE", "FAULT", "OVERLOADED")  # fmt: skip
 """Codes that every route may answer with."""
 OF_BODIES = ("MALFORMED_BODY", "INVALID_BODY", "BODY_TIMEOUT", "BODY_TOO_LARGE",
              "UNSUPPORTED_MEDIA_TYPE")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Signs what a client keeps for us (position tokens, cursors), so that an altered one is refused."""
+"""Signs what clients keep for us (position tokens, cursors), so that altered ones are refused."""
 
 import base64
 import hmac

@@ -26,6 +26,7 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "status": "stack.status",
         "doctor": "stack.doctor",
         "worker": "worker.worker",
+        "api": "api.api",
         "settings": "settings_command.list_settings",
         "clients": Group(
             "Hand over what a role of the embedded stack connects with.",

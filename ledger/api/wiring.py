@@ -1,0 +1,61 @@
+"""The whole graph of an API process: what is made of the settings, and what each part is given."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from ledger.api.cursors import Cursors
+from ledger.api.database import Database
+from ledger.api.readiness import Readiness
+from ledger.api.reference import ApiReference
+from ledger.api.services.status import StatusService
+from ledger.api.signing import Signer, read_key
+from ledger.api.traffic import Traffic
+from ledger.gl.databases import open_journal
+from ledger.settings import Settings
+from ledger.streaming.log import Log
+
+
+@dataclass(frozen=True)
+class Services:
+    """What answers requests; a field for each resource, and those that serve all of them."""
+
+    signer: Signer
+    cursors: Cursors
+    traffic: Traffic
+    readiness: Readiness
+    # Access: who may (api/access), asked by every route.
+    # Balances (api/view), transactions (api/flow), live (api/live): one field each.
+    status: StatusService
+
+
+@asynccontextmanager
+async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
+    """The services of the API process `name`, whose files are in `folder`, until it ends.
+
+    Nothing here waits for Kafka, the registry or the database: a part that has not come up says so
+    in `/ready`. Raises SettingsError for settings with which it can never work.
+    """
+    folder = settings.data_dir / "api" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    signer, traffic = Signer(read_key(settings)), Traffic(settings.api_requests)
+    log = Log(settings)
+    database = Database(lambda: open_journal(settings.database_url))
+    async with (
+        ApiReference(settings) as reference,
+        # View: BalanceView(settings, folder / "view") as view
+        # Flow: Flow(settings, reference) as flow
+        # Access: Access(settings) as access
+        # Live: Live(settings, view) as live
+    ):
+        try:
+            yield Services(
+                signer=signer,
+                cursors=Cursors(signer),
+                traffic=traffic,
+                readiness=Readiness(name, {"reference": reference.problem}),
+                status=StatusService(settings, log, database),
+            )
+        finally:
+            await log.close()
+            database.close()

@@ -1,0 +1,44 @@
+"""`faust-ledger api`: run one API process."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from ledger.cli.output import DataDir
+from ledger.hiding import log_to_stderr
+
+
+def api(
+    data_dir: DataDir = None,
+    name: Annotated[
+        str, typer.Option(help="The process's name; its files are kept under it.")
+    ] = "api-1",
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, show_default=False, help="Port. Default: api_port."),
+    ] = None,
+) -> None:
+    """Run one API process in the foreground until SIGTERM or Ctrl-C.
+
+    It answers HTTP at api_host and api_port. Several may run side by side, each with its own name
+    and port.
+    """
+    from ledger import settings as configuration
+    from ledger.errors import SettingsError
+    from ledger.stack.environment import PRIVATE_UMASK
+
+    try:
+        from ledger.api.server import serve
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"The API needs packages that are not installed ({error.name}): `make install` in the "
+            "project's directory installs them."
+        ) from error
+    os.umask(PRIVATE_UMASK)
+    log_to_stderr()
+    settings = configuration.load(data_dir)
+    configuration.require_ledger(settings)
+    chosen = {} if port is None else {"api_port": port}
+    place = settings.data_dir.resolve()
+    serve(settings.model_copy(update={"data_dir": place, **chosen}), name)

@@ -134,6 +134,10 @@ OF_BODIES = ("MALFORMED_BODY", "INVALID_BODY", "BODY_TIMEOUT", "BODY_TOO_LARGE",
              "UNSUPPORTED_MEDIA_TYPE")  # fmt: skip
 """Codes of a route that takes a body."""
 
+OF_CALLERS = ("UNAUTHENTICATED", "FORBIDDEN", "TOO_MANY_REQUESTS", "KAFKA_UNAVAILABLE",
+              "ISSUER_UNAVAILABLE")  # fmt: skip
+"""Codes of a route that needs a scope."""
+
 
 def answers(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route: the answers with these codes, by status.

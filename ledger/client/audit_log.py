@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+from ledger.client.records import Records
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.streaming.log import Log
@@ -54,10 +55,11 @@ class Action:
 
 
 class AuditLog:
-    """Appends to the audit log of one process."""
+    """Appends what one process does; it looks its schema up when it is first used."""
 
-    def __init__(self, settings: Settings, log_: Log, codec: Codec) -> None:
-        self._log, self._codec = log_, codec
+    def __init__(self, settings: Settings, log_: Log) -> None:
+        self._settings, self._log = settings, log_
+        self._codec: Codec | None = None
         self._topic = topics(settings).audit_log.name
         # The event loop alone does not keep a task alive.
         self._outcomes: set[asyncio.Task[None]] = set()
@@ -114,5 +116,7 @@ class AuditLog:
             "outcome": action.outcome,
             "detail": action.detail[:DETAIL_LENGTH],
         }
+        if self._codec is None:
+            self._codec = (await Records.of(self._settings, SCHEMA)).codec
         value = self._codec.encode(SCHEMA, row)
         await self._log.append(self._topic, 0, [(action.request.encode(), value)])

@@ -47,9 +47,8 @@ class Tokens(AsyncResource):
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         stack.push_async_callback(self._log.close)
-        records = await Records.of(self._settings, tokens.SCHEMA, "AuditRecord")
-        self._codec = records.codec
-        self._audit = AuditLog(self._settings, self._log, records.codec)
+        self._codec = (await Records.of(self._settings, tokens.SCHEMA)).codec
+        self._audit = AuditLog(self._settings, self._log)
 
     async def present(self) -> list[BearerToken]:
         """All tokens, those too that expired or were revoked, the oldest first."""

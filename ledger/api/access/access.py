@@ -5,17 +5,21 @@ the database is away, and a token that was revoked is refused within moments. An
 the OpenID Connect issuer, where one is configured.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Protocol
 
 from ledger.api.access.caller import CHALLENGE, Caller
 from ledger.api.access.oidc import Invalid, Issuer
 from ledger.api.access.rates import Rate, network_of
+from ledger.api.access.tokens import FollowedTokens
 from ledger.api.problems import Problem
 from ledger.clock import now
 from ledger.domain.access import ID_LENGTH, PREFIX, BearerToken, Permission, id_in
 from ledger.errors import Unavailable
+from ledger.settings import Settings
+from ledger.streaming.log import Log
 
 FAILURES_PER_SECOND = 5
 FAILURES_AT_ONCE = 100
@@ -52,6 +56,10 @@ class Access:
         self._per_second = per_second
         self._requests = Rate(per_second, per_second)
         self._failures = Rate(FAILURES_PER_SECOND, FAILURES_AT_ONCE)
+
+    def problem(self) -> str | None:
+        """Why tokens that were made or revoked are not known now; None while they are."""
+        return self._tokens.problem()
 
     async def who(self, authorization: str | None, address: str) -> Caller:
         """Who has the token in this header, at that address.
@@ -114,6 +122,21 @@ class Access:
         if wait := self._failures.take(network_of(address)):
             return _too_many_failures(wait)
         return Problem("UNAUTHENTICATED", why, headers={"WWW-Authenticate": challenge})
+
+
+@asynccontextmanager
+async def open_access(settings: Settings, log: Log) -> AsyncIterator[Access]:
+    """The access of an API process; nothing is waited for.
+
+    Raises SettingsError for settings of an issuer that cannot work.
+    """
+    issuer = Issuer.of(settings)
+    async with FollowedTokens(settings, log) as tokens:
+        try:
+            yield Access(tokens, issuer, per_second=settings.api_requests_per_second)
+        finally:
+            if issuer is not None:
+                await issuer.close()
 
 
 def _too_many_failures(wait: float) -> Problem:

@@ -7,6 +7,7 @@ async def assets(caller: Annotated[Caller, allowed("read")]) -> ...:
 from typing import Any
 
 from fastapi import Security
+from fastapi.dependencies.models import Dependant
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
@@ -53,6 +54,13 @@ CALLER = "faust_ledger.caller"
 def allowed(scope: str) -> Any:
     """The dependency for callers with `scope`, which is a `Caller`."""
     return Security(Allowed(Scope(scope)), scopes=[scope])
+
+
+def guard_of(dependant: Dependant) -> Allowed | None:
+    """The `Allowed` of a route; None where it has none."""
+    return next(
+        (each.call for each in dependant.dependencies if isinstance(each.call, Allowed)), None
+    )
 
 
 def name_scopes(operation: dict[str, Any]) -> str | None:

@@ -52,6 +52,7 @@ PROBLEMS: Mapping[str, Kind] = MappingProxyType({
     "OVERLOADED": Kind(503, "More requests than this API process answers at once"),
     "VIEW_NOT_READY": Kind(503, "The balance view is not ready"),
     "KAFKA_UNAVAILABLE": Kind(503, "Kafka or the schema registry does not answer"),
+    "ISSUER_UNAVAILABLE": Kind(503, "The OpenID Connect issuer does not answer"),
     "DATABASE_UNAVAILABLE": Kind(503, "The general ledger's database does not answer"),
     "NOT_YET": Kind(504, "Not within the time that was given"),
 })  # fmt: skip
@@ -132,6 +133,10 @@ COMMON = ("MALFORMED_REQUEST", "MALFORMED_PATH", "UNKNOWN_PARAMETER", "DUPLICATE
 OF_BODIES = ("MALFORMED_BODY", "INVALID_BODY", "BODY_TIMEOUT", "BODY_TOO_LARGE",
              "UNSUPPORTED_MEDIA_TYPE")  # fmt: skip
 """Codes of a route that takes a body."""
+
+OF_CALLERS = ("UNAUTHENTICATED", "FORBIDDEN", "TOO_MANY_REQUESTS", "KAFKA_UNAVAILABLE",
+              "ISSUER_UNAVAILABLE")  # fmt: skip
+"""Codes of a route that needs a scope."""
 
 
 def answers(*codes: str) -> dict[int | str, dict[str, Any]]:

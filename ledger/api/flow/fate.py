@@ -67,6 +67,11 @@ class Fate:
         return self.verdict and self.verdict.outcome
 
     @property
+    def is_duplicate(self) -> bool:
+        """Whether it repeats another one."""
+        return self.outcome is Outcome.DUPLICATE
+
+    @property
     def level(self) -> Level | None:
         """How far it is; None before it is decided. With an open break it is not reconciled."""
         if self.outcome is Outcome.UNDECIDED:

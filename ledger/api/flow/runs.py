@@ -89,7 +89,9 @@ class HeldRun:
         prints = Outcomes.decode(self.outcomes).fingerprints[at * FINGERPRINT :][:FINGERPRINT]
         part, memory = content.part({offset}), Memory(_nothing, _nothing)
         memory.remember(part, Outcomes(fingerprints=prints))
-        return AcceptedTransaction(self.place, part, AcceptedId.unpack(memory.ids[part.transaction_ids[0]]))
+        return AcceptedTransaction(
+            self.place, part, AcceptedId.unpack(memory.ids[part.transaction_ids[0]])
+        )
 
     def breaks_of(self, offset: int, among: set[OpenBreak]) -> list[OpenBreak]:
         """Those that its transaction at `offset` touches."""

@@ -11,6 +11,7 @@ from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
 from ledger.api.flow.past import PastRuns
 from ledger.api.flow.runs import AcceptedTransaction
+from ledger.api.positions import Position
 from ledger.api.problems import Problem
 from ledger.api.services.publishing import Publishing
 from ledger.client.past import storable
@@ -73,6 +74,15 @@ class Judge:
             reference=publisher.reference,
             policy=publisher.policy,
         )
+
+    async def accepted(self, transaction_id: str, shard: int) -> Position | None:
+        """Where the shard accepted the id last. Raises Problem where that cannot be looked up."""
+        async for where, run in self._flow.runs_with(transaction_id.encode()):
+            if where == shard and (offset := run.offset_of(transaction_id)) is not None:
+                return Position(shard, offset)
+        books = await self._database.ask(lambda asked: asked.find(transaction_id))
+        ours = [each.transaction for each in books.found if each.transaction.shard == shard]
+        return Position(shard, ours[-1].offset) if ours else None
 
     async def _recall(self, remembered: _Remembered, shard: int, name: str) -> None:
         books = await self._database.ask(lambda asked: asked.find(name))

@@ -1,7 +1,6 @@
 """Serves the API: uvicorn with uvloop and httptools, TLS where set, and an orderly end."""
 
 import asyncio
-import logging
 import resource
 import signal
 import socket
@@ -14,10 +13,9 @@ import uvloop
 from starlette.types import ASGIApp
 
 from ledger.api.app import build_app
-from ledger.api.connections import BoundedProtocol, Idle
+from ledger.api.connections import BoundedProtocol, Limits
 from ledger.api.wiring import Services, wired
 from ledger.errors import LedgerError, SettingsError
-from ledger.health.server import write_address
 from ledger.settings import Settings
 
 KEEP_ALIVE_SECONDS = 75
@@ -25,33 +23,29 @@ KEEP_ALIVE_SECONDS = 75
 STOP_SECONDS = 20
 """What runs may take so long to end; then it is cut off."""
 BACKLOG = 4_096
+FILES = 65_536
+"""Open files, where the system allows so many."""
 SPARE_FILES = 512
 """Descriptors beside connections: Kafka, the database, the view's files."""
+HANDSHAKE_SECONDS = 10
 MAX_MESSAGE = 65_536
 """Bytes of a WebSocket message from a client."""
 
-log = logging.getLogger(__name__)
 
+def serve(settings: Settings, name: str, listening: socket.socket, parent: int) -> None:
+    """Answer as the API process `name` until SIGTERM, SIGINT or the end of the pipe `parent`.
 
-def serve(settings: Settings, name: str) -> None:
-    """Run the API process `name` until SIGTERM or SIGINT.
-
-    Raises SettingsError for settings with which it cannot run, LedgerError where its port is taken.
+    Raises SettingsError for settings with which it cannot run.
     """
     allow_connections(settings.api_connections)
-    uvloop.run(_serve(settings, name))
+    uvloop.run(_serve(settings, name, listening, parent))
 
 
-async def _serve(settings: Settings, name: str) -> None:
-    listening = listen(settings)
+async def _serve(settings: Settings, name: str, listening: socket.socket, parent: int) -> None:
     async with wired(settings, name) as services:
         server = Server(config_of(settings, build_app(services)), services)
-        folder = settings.data_dir / "api" / name
-        try:
-            write_address(folder, url_of(settings, listening))
-        except OSError as error:
-            raise LedgerError(f"{folder} cannot be written ({error.strerror}).") from error
-        log.warning("%s answers at %s", name, url_of(settings, listening))
+        # Its supervisor has ended, whatever ended it.
+        asyncio.get_running_loop().add_reader(parent, server.stop)
         await server.serve([listening])
 
 
@@ -69,6 +63,7 @@ def listen(settings: Settings) -> socket.socket:
             f"The API cannot listen on {host}:{port} ({error.strerror}). Set api_port to a port of "
             "its own, or to 0 for any that is free."
         ) from error
+    made.listen(BACKLOG)
     made.setblocking(False)
     return made
 
@@ -83,8 +78,8 @@ def url_of(settings: Settings, listening: socket.socket) -> str:
 
 def config_of(settings: Settings, app: ASGIApp) -> uvicorn.Config:
     """How uvicorn runs `app`."""
-    idle = Idle(settings.api_connections)
-    protocol = type("Protocol", (BoundedProtocol,), {"idle_ones": idle})
+    limits = Limits(settings.api_connections, settings.api_request_seconds)
+    protocol = type("Protocol", (BoundedProtocol,), {"limits": limits})
     config = uvicorn.Config(
         app,
         http=protocol,
@@ -123,15 +118,17 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 
 
 def allow_connections(most: int) -> None:
-    """Raise the limit of open files for `most` connections. Raises SettingsError."""
+    """Raise this process's limit of open files as far as it may go.
+
+    More connections than `most` may wait for their TLS handshake. Raises SettingsError where not
+    even `most` have room.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = most + SPARE_FILES
-    if soft >= wanted:
-        return
-    if hard != resource.RLIM_INFINITY and hard < wanted:
+    wanted = max(soft, FILES if hard == resource.RLIM_INFINITY else min(hard, FILES))
+    if wanted < most + SPARE_FILES:
         raise SettingsError(
-            f"api_connections is {most}, and this process may have {hard} files open: raise that "
-            f"limit (ulimit -n {wanted}), or lower api_connections."
+            f"api_connections is {most}, and this process may have {wanted} files open: raise that "
+            f"limit (ulimit -n {most + SPARE_FILES}), or lower api_connections."
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
@@ -142,6 +139,25 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, services: Services) -> None:
         super().__init__(config)
         self._services = services
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; uvicorn's own way leaves a TLS handshake a minute."""
+        await self.lifespan.startup()
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        self.servers = [
+            await loop.create_server(
+                self._connected, sock=each, ssl=tls, backlog=BACKLOG,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+            )
+            for each in sockets or ()
+        ]  # fmt: skip
+        self.started = True
+
+    def _connected(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -160,6 +176,4 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Take no new connections, end those that are idle, finish what runs."""
         self._services.readiness.stopping = True
-        if self.should_exit:
-            self.force_exit = True
         self.should_exit = True

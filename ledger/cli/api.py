@@ -1,4 +1,4 @@
-"""`faust-ledger api`: run one API process."""
+"""`faust-ledger api`: run one API process, and restart it."""
 
 import os
 from typing import Annotated
@@ -21,15 +21,15 @@ def api(
 ) -> None:
     """Run one API process in the foreground until SIGTERM or Ctrl-C.
 
-    It answers HTTP at api_host and api_port. Several may run side by side, each with its own name
-    and port.
+    It answers HTTP at api_host and api_port, and is restarted when it exits. Several may run side
+    by side, each with its own name and port.
     """
     from ledger import settings as configuration
     from ledger.errors import SettingsError
     from ledger.stack.environment import PRIVATE_UMASK
 
     try:
-        from ledger.api.server import serve
+        from ledger.cli.api_supervisor import supervise
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"The API needs packages that are not installed ({error.name}): `make install` in the "
@@ -41,4 +41,4 @@ def api(
     configuration.require_ledger(settings)
     chosen = {} if port is None else {"api_port": port}
     place = settings.data_dir.resolve()
-    serve(settings.model_copy(update={"data_dir": place, **chosen}), name)
+    supervise(settings.model_copy(update={"data_dir": place, **chosen}), name)

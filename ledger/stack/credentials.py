@@ -12,6 +12,8 @@ from ledger.stack.files import Layout, write_private
 from ledger.stack.identity import DATABASE_ROLES, USERS, Identity
 from ledger.stack.ports import HOST
 
+API = "api"
+"""The certificate of all API processes."""
 CLIENT_ROLES = ("producer", "backend", "finance", "api")
 """The users of the ledger; `api` is its API processes, `admin` administers it, `service` is its
 workers."""
@@ -36,7 +38,7 @@ def write_credentials(place: Layout, me: Identity) -> None:
         return
     for user in USERS:
         write_private(place.password_file(user), me.passwords[user] + "\n")
-    listening = (*(broker.name for broker in me.brokers), postgres.NAME, registry.NAME)
+    listening = (*(broker.name for broker in me.brokers), postgres.NAME, registry.NAME, API)
     certificates.ensure_certificates(place, listening)
     for role in CLIENT_ROLES:
         text = as_toml(connection_settings(place, me, role))

@@ -170,9 +170,7 @@ class Shown(BaseModel):
     """All that the ledger has of an id."""
 
     transaction_id: str
-    state: Annotated[
-        str, Field(description="compared, posted, decided, waiting, void or refused.")
-    ]
+    state: Annotated[str, Field(description="compared, posted, decided, waiting, void or refused.")]
     transactions: list[ShownTransaction]
     refusals: list[ShownRefusal]
     repetitions: list[Record]

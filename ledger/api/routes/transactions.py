@@ -12,13 +12,9 @@ from ledger.api.parameters import TransactionId, body_limit, new_router
 from ledger.api.problems import REFUSALS, answers
 from ledger.api.routes.models import Moment, Offset
 from ledger.api.routes.transaction_models import BULK, DRAFT, REVERSAL, Shown
-from ledger.api.services.bulk import Bulk
 from ledger.api.services.outcomes import Written
 from ledger.api.services.requests import Wait, wait_of
-from ledger.api.services.reversals import Reversals
-from ledger.api.services.transactions import Transactions
-from ledger.api.services.trial import Trial
-from ledger.api.services.writes import Writes
+from ledger.api.services.transaction_services import TransactionServices
 
 BULK_BYTES = 4 * 1024 * 1024
 WRITES = (
@@ -127,18 +123,7 @@ class DryRunResult(BaseModel):
     balances_as_of: Moment | None
 
 
-class TransactionRoutes:
-    """What the routes are made over."""
-
-    def __init__(
-        self, writes: Writes, bulk: Bulk, reversals: Reversals, trial: Trial,
-        transactions: Transactions,
-    ) -> None:  # fmt: skip
-        self.writes, self.bulk, self.reversals = writes, bulk, reversals
-        self.trial, self.transactions = trial, transactions
-
-
-def router(services: TransactionRoutes) -> APIRouter:
+def router(services: TransactionServices) -> APIRouter:
     """The routes over these services."""
     made = new_router("transactions")
     _add_writes(made, services)
@@ -146,7 +131,7 @@ def router(services: TransactionRoutes) -> APIRouter:
     return made
 
 
-def _add_writes(made: APIRouter, services: TransactionRoutes) -> None:
+def _add_writes(made: APIRouter, services: TransactionServices) -> None:
     written: dict[int | str, dict[str, Any]] = {
         200: {"model": WrittenTransaction | DryRunResult,
               "description": "A repetition, which changes nothing; or what a dry run says."},
@@ -159,6 +144,7 @@ def _add_writes(made: APIRouter, services: TransactionRoutes) -> None:
     async def publish(
         caller: Annotated[Caller, allowed("publish")],
         body: Annotated[Any, Body()],
+        *,
         prefer: Prefer = None,
         key: Key = None,
         dry_run: DryRun = False,
@@ -176,6 +162,7 @@ def _add_writes(made: APIRouter, services: TransactionRoutes) -> None:
     async def publish_many(
         caller: Annotated[Caller, allowed("publish")],
         body: Annotated[Any, Body()],
+        *,
         prefer: Prefer = None,
         timeout: Timeout = None,  # noqa: ASYNC109 - it bounds the answer, which says how far it is
     ) -> Any:
@@ -189,6 +176,7 @@ def _add_writes(made: APIRouter, services: TransactionRoutes) -> None:
         caller: Annotated[Caller, allowed("publish")],
         transaction_id: TransactionId,
         body: Annotated[Any, Body()],
+        *,
         prefer: Prefer = None,
         key: Key = None,
         dry_run: DryRun = False,
@@ -206,7 +194,7 @@ def _add_writes(made: APIRouter, services: TransactionRoutes) -> None:
         return _answer(made, wait)
 
 
-def _add_reads(made: APIRouter, services: TransactionRoutes) -> None:
+def _add_reads(made: APIRouter, services: TransactionServices) -> None:
     @made.get("/transactions/{transaction_id}", response_model=Shown,
               responses=answers("NOT_FOUND", "DATABASE_UNAVAILABLE", "NOT_YET"))  # fmt: skip
     async def transaction(

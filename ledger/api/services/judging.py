@@ -1,8 +1,8 @@
 """What would be decided of a transaction now: by the ledger's own function, on what it remembers.
 
-A shard's intake remembers each id that it accepted. Of the two ids that a decision asks about, that
-of the transaction and that of what it reverses, the same is found in the newest runs, which the flow
-keeps, and in the general ledger.
+A shard's intake remembers each id that it accepted. A decision asks about two ids, that of the
+transaction and that of what it reverses. What is remembered of them is found in the newest runs,
+which the flow keeps, and in the general ledger.
 """
 
 from dataclasses import dataclass, field

@@ -54,8 +54,7 @@ class Examined(NamedTuple):
 
 @dataclass(slots=True)
 class _Shard:
-    """Records of a shard that are pending; `since`: when the first of them, or the last
-    acknowledgement, was."""
+    """Records that are pending; `since`: of the first of them, or the last acknowledgement."""
 
     pending: int = 0
     since: float = 0.0

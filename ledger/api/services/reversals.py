@@ -5,10 +5,10 @@ from typing import Any
 
 from ledger.api.access.caller import Caller
 from ledger.api.problems import Problem
+from ledger.api.services.outcomes import Written
 from ledger.api.services.requests import Asked, Wait, with_key
 from ledger.api.services.transactions import Transactions
 from ledger.api.services.trial import Trial
-from ledger.api.services.outcomes import Written
 from ledger.api.services.writes import Checked, Writes
 from ledger.client import lines
 from ledger.client.lines import Malformed

@@ -14,12 +14,14 @@ from ledger.stack.ports import HOST
 
 API = "api"
 """The certificate of all API processes."""
-CLIENT_ROLES = ("producer", "backend", "finance")
-"""The users of the ledger; `admin` administers it, `service` is its workers."""
+CLIENT_ROLES = ("producer", "backend", "finance", "api")
+"""The users of the ledger; `api` is its API processes, `admin` administers it, `service` is its
+workers."""
 DATABASE_SETTINGS = {
     "admin": {"database_url": "ledger_owner", "service_database_url": "ledger_service"},
     "service": {"database_url": "ledger_service", "service_database_url": "ledger_service"},
     "finance": {"database_url": "ledger_finance"},
+    "api": {"database_url": "ledger_finance"},
 }
 """By user, the database role of each setting; who is not there has no database."""
 

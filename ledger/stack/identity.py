@@ -13,7 +13,7 @@ from ledger.stack.files import Layout, write_private
 
 DATABASE_ROLES = ("postgres", "ledger_owner", "ledger_service", "ledger_finance", "registry")
 """PostgreSQL's roles."""
-USERS = ("broker", "admin", "service", "producer", "backend", "finance")
+USERS = ("broker", "admin", "service", "producer", "backend", "finance", "api")
 """Kafka's users; all but the broker are the registry's users too."""
 
 
@@ -123,6 +123,8 @@ def load_or_create(
     """
     shape = shape or Shape()
     known = load_identity(place) or new_identity(place, wanted, settings.shards, shape)
+    # A stack of an earlier version lacks the roles that came since.
+    known = replace(known, passwords={**new_passwords(), **known.passwords})
     given = settings.shards if "shards" in settings.model_fields_set else None
     require_same("shards", given, known.shards)
     require_same("data centres", shape.data_centres, known.data_centres)
@@ -178,8 +180,13 @@ def new_identity(place: Layout, wanted: Ports, shards: int, shape: Shape) -> Ide
         postgres_port=port(wanted.postgres),
         shards=shards,
         secure=bool(shape.secure),
-        passwords={name: secrets.token_urlsafe(24) for name in (*DATABASE_ROLES, *USERS)},
+        passwords=new_passwords(),
     )
+
+
+def new_passwords() -> dict[str, str]:
+    """A new password for every role and user."""
+    return {name: secrets.token_urlsafe(24) for name in (*DATABASE_ROLES, *USERS)}
 
 
 def with_api_ports(identity: Identity, count: int) -> Identity:

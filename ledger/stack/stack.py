@@ -1,5 +1,6 @@
 """Up and down: PostgreSQL, Kafka, the registry, workers and API of one data directory."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -121,7 +122,19 @@ def start_services(
     record = ensure_running(place, record, registry, say)
     for service in (*brokers, registry):
         await_service(record, service, say)
+    if me.secure:
+        add_users(place, me, say)
     return record
+
+
+def add_users(place: Layout, me: Identity, say: Say) -> None:
+    """Add the users of Kafka that this version has and the one that made the stack had not."""
+    # Imported here: `down` and `--help` need none of it.
+    from ledger.streaming.users import add_missing
+
+    passwords = {user: me.passwords[user] for user in identity.USERS}
+    if added := asyncio.run(add_missing(credentials.admin_settings(place, me), passwords)):
+        say(f"added to Kafka's users: {', '.join(added)}")
 
 
 def require_not_moving(known: Record | None, wanted: Ports) -> None:

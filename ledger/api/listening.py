@@ -1,8 +1,7 @@
-"""The socket of an API process, its certificate, and how many connections it may have."""
+"""The socket of an API process, and how many connections it may have."""
 
 import resource
 import socket
-import ssl
 
 from ledger.errors import LedgerError, SettingsError
 from ledger.settings import Settings
@@ -39,24 +38,6 @@ def url_of(settings: Settings, listening: socket.socket) -> str:
     host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::", "") else settings.api_host  # noqa: S104
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}:{listening.getsockname()[1]}"
-
-
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """TLS with the setting's certificate; None without one. Raises SettingsError."""
-    file = settings.api_certificate_file
-    if file is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(file, settings.api_certificate_key_file or file)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(
-            f"The API's certificate cannot be read: {error} (api_certificate_file {file}, "
-            f"api_certificate_key_file {settings.api_certificate_key_file or 'the same file'})."
-        ) from error
-    return context
 
 
 def allow_connections(most: int) -> None:

@@ -10,9 +10,10 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from ledger.api.access.certificates import Certificate
 from ledger.api.app import build_app
 from ledger.api.connections import BoundedProtocol, Limits
-from ledger.api.listening import BACKLOG, allow_connections, tls_context
+from ledger.api.listening import BACKLOG, allow_connections
 from ledger.api.wiring import Services, wired
 from ledger.settings import Settings
 
@@ -35,11 +36,19 @@ def serve(settings: Settings, name: str, listening: socket.socket, parent: int) 
 
 
 async def _serve(settings: Settings, name: str, listening: socket.socket, parent: int) -> None:
+    certificate = Certificate.of(settings)
     async with wired(settings, name) as services:
-        server = Server(config_of(settings, build_app(services)), services)
+        config = config_of(settings, build_app(services))
+        config.ssl = certificate.context if certificate else None
+        server = Server(config, services)
         # Its supervisor has ended, whatever ended it.
         asyncio.get_running_loop().add_reader(parent, server.stop)
-        await server.serve([listening])
+        renewing = certificate and asyncio.create_task(certificate.follow(), name="certificate")
+        try:
+            await server.serve([listening])
+        finally:
+            if renewing:
+                renewing.cancel()
 
 
 def config_of(settings: Settings, app: ASGIApp) -> uvicorn.Config:
@@ -61,7 +70,6 @@ def config_of(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     config.load()
-    config.ssl = tls_context(settings)
     return config
 
 

@@ -51,7 +51,7 @@ def read_balances(connection: Connection, asked: BalanceQuery) -> list[BalanceRo
     if as_of is not None and connection.execute(select(voids.c.shard).limit(1)).first():
         query = query.where(~VOIDED)
     if prefix is not None:
-        query = query.where(_is_under(account, prefix))
+        query = query.where(is_under(account, prefix))
     queries = [query]
     if accounts is not None:
         queries = [query.where(account.in_(part)) for part in parts(accounts)]
@@ -68,7 +68,7 @@ def parts(names: Sequence[str]) -> Iterator[list[str]]:
     return (once[at : at + _NAMES_AT_ONCE] for at in range(0, len(once), _NAMES_AT_ONCE))
 
 
-def _is_under(account: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
+def is_under(account: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
     """The account `prefix` itself and those below it, by whole segments of the path."""
     return or_(account == prefix, account.startswith(f"{prefix}:", autoescape=True))
 

@@ -8,7 +8,6 @@ periods, for a single stripe by blocks of lines that are sorted by it.
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple, Self
 
@@ -27,6 +26,8 @@ BLOCK = 256
 """Lines of a block of the lowest level, and at most of a piece."""
 BLOCKS_TOGETHER = 8
 """Blocks of a level that make one of the next."""
+BLOCK_LEVELS = 4
+"""Levels of blocks. One of the highest has 131,072 lines, which are merged in memory."""
 
 
 class Figures(NamedTuple):
@@ -60,14 +61,16 @@ class Line(NamedTuple):
     entries: int
 
 
-@dataclass(slots=True)
-class Running:
-    """A stripe as its last line left it; `lines` counts lines."""
+class Running(NamedTuple):
+    """A stripe's totals after its last line; `lines` counts lines."""
 
     lines: int = 0
     debits: int = 0
     credits: int = 0
     entries: int = 0
+
+
+NEW = Running()
 
 
 class FoldedStripe(NamedTuple):
@@ -85,68 +88,58 @@ class FoldedHistory(NamedTuple):
     refusals: list[tuple[int, Refusal]]
 
 
-@dataclass(slots=True)
 class _Adding:
-    """A stripe to which lines are being added."""
+    """A stripe to which lines are being added; `totals`: those of Running, in its order."""
 
-    scale: int
-    at: Running
-    lines: list[Line] = field(default_factory=list)
+    __slots__ = ("lines", "scale", "totals")
 
-    def add(
-        self, recorded_at: int, offset: int, entry: int, effective_at: int, amount: int, change: int
-    ) -> None:
-        at = self.at
-        at.lines += 1
-        at.entries += change
-        if amount > 0:
-            at.debits += change * amount
-        else:
-            at.credits -= change * amount
-        self.lines.append(
-            Line(at.lines, recorded_at, offset, entry, effective_at, amount, change, at.debits,
-                 at.credits, at.entries)
-        )  # fmt: skip
+    def __init__(self, before: Running) -> None:
+        self.scale, self.totals = 0, list(before)
+        self.lines: list[Line] = []
+
+    def folded(self) -> FoldedStripe:
+        return FoldedStripe(self.scale, self.lines, Running(*self.totals))
+
+
+class _Stripes(dict[Stripe, _Adding]):
+    """Those to which lines are added, from `before` on."""
+
+    def __init__(self, before: Mapping[Stripe, Running]) -> None:
+        self._before = before
+
+    def __missing__(self, stripe: Stripe) -> _Adding:
+        self[stripe] = made = _Adding(self._before.get(stripe, NEW))
+        return made
+
+    def begun(self, content: Content, scales: Sequence[int]) -> list[_Adding]:
+        """In the order of the content's stripes."""
+        made = [self[stripe] for stripe in content.stripes()]
+        for each, scale in zip(made, scales, strict=True):
+            each.scale = scale
+        return made
 
 
 def fold(runs: Iterable[ValidRun], before: Mapping[Stripe, Running]) -> FoldedHistory:
-    """Fold runs of one shard that follow each other.
-
-    `before`: the stripes that have lines already; it is not changed.
-    """
-    adding: dict[Stripe, _Adding] = {}
+    """Fold runs of one shard that follow each other; `before`: stripes that have lines already."""
+    adding = _Stripes(before)
     refusals: list[tuple[int, Refusal]] = []
-
-    def begun(stripe: Stripe, scale: int) -> _Adding:
-        held = adding.get(stripe)
-        if held is None:
-            known = before.get(stripe, Running())
-            start = Running(known.lines, known.debits, known.credits, known.entries)
-            held = adding[stripe] = _Adding(scale, start)
-        held.scale = scale
-        return held
-
     for run in runs:
         content = run.content
-        places = list(map(begun, content.stripes(), content.scales))
-        voids = sorted(run.voided, key=lambda each: each.offset)
-        for part, voided in _parts(content, voids):
+        places = adding.begun(content, content.scales)
+        for part, voided in _parts(content, run.voided):
             _add_content(content, part, places)
             if voided is not None:
-                _take_back(voided, begun)
+                taken = voided.transaction
+                _take_back(voided, taken, adding.begun(taken, voided.scales))
         refusals += [(run.decisions_offset, each) for each in run.outcomes.refused]
-    made = {
-        stripe: FoldedStripe(each.scale, each.lines, each.at)
-        for stripe, each in adding.items()
-        if each.lines
-    }
+    made = {stripe: each.folded() for stripe, each in adding.items() if each.lines}
     return FoldedHistory(made, refusals)
 
 
 def _parts(content: Content, voids: Sequence[Voided]) -> Iterator[tuple[range, Voided | None]]:
     """The transactions of a run, cut where it takes something back; the void after each part."""
     start = 0
-    for voided in voids:
+    for voided in sorted(voids, key=lambda each: each.offset):
         end = bisect_left(content.offsets, voided.offset, start)
         yield range(start, end), voided
         start = end
@@ -154,25 +147,44 @@ def _parts(content: Content, voids: Sequence[Voided]) -> Iterator[tuple[range, V
 
 
 def _add_content(content: Content, part: range, places: Sequence[_Adding]) -> None:
-    counts, stripes, amounts = content.entry_counts, content.entry_stripes, content.entry_amounts
+    # Every entry of the ledger passes here: no call and no object but the line's own.
+    made = tuple.__new__
+    counts = content.entry_counts
     leg = sum(counts[: part.start])
+    stripes, amounts = content.entry_stripes, content.entry_amounts
+    offsets, recorded, effective = content.offsets, content.recorded_at, content.effective_at
+    totals, lines = [each.totals for each in places], [each.lines for each in places]
     for index in part:
-        recorded_at, effective_at = content.recorded_at[index], content.effective_at[index]
-        offset = content.offsets[index]
+        recorded_at, offset, effective_at = recorded[index], offsets[index], effective[index]
         for entry in range(counts[index]):
-            place = places[stripes[leg]]
-            place.add(recorded_at, offset, entry, effective_at, amounts[leg], 1)
+            stripe, amount = stripes[leg], amounts[leg]
             leg += 1
+            sums = totals[stripe]
+            sums[0] += 1
+            sums[3] += 1
+            if amount > 0:
+                sums[1] += amount
+            else:
+                sums[2] -= amount
+            number, debits, credits, entries = sums
+            lines[stripe].append(
+                made(Line, (number, recorded_at, offset, entry, effective_at, amount, 1, debits,
+                            credits, entries))
+            )  # fmt: skip
 
 
-def _take_back(voided: Voided, begun: Callable[[Stripe, int], _Adding]) -> None:
-    content = voided.transaction
-    places = list(map(begun, content.stripes(), voided.scales))
-    effective_at = content.effective_at[0]
-    for entry, (stripe, amount) in enumerate(
-        zip(content.entry_stripes, content.entry_amounts, strict=True)
-    ):
-        places[stripe].add(voided.recorded_at, voided.offset, entry, effective_at, amount, -1)
+def _take_back(voided: Voided, content: Content, places: Sequence[_Adding]) -> None:
+    legs = zip(content.entry_stripes, content.entry_amounts, strict=True)
+    for entry, (stripe, amount) in enumerate(legs):
+        place = places[stripe]
+        number, debits, credits, entries = place.totals
+        place.totals = [
+            number + 1, debits - max(amount, 0), credits - max(-amount, 0), entries - 1
+        ]  # fmt: skip
+        place.lines.append(
+            Line(number + 1, voided.recorded_at, voided.offset, entry, content.effective_at[0],
+                 amount, -1, *place.totals[1:])
+        )  # fmt: skip
 
 
 class Span(NamedTuple):
@@ -279,7 +291,7 @@ def covering(lines: int) -> tuple[list[BlockName], int]:
     """
     made = []
     level, size = 0, BLOCK
-    while size * BLOCKS_TOGETHER <= lines:
+    while level < BLOCK_LEVELS - 1 and size * BLOCKS_TOGETHER <= lines:
         level, size = level + 1, size * BLOCKS_TOGETHER
     covered = 0
     while level >= 0:
@@ -294,7 +306,7 @@ def completed(block: int) -> list[BlockName]:
     """The blocks that are whole once block `block` of the lowest level is made, that one first."""
     made = [BlockName(0, block)]
     level, count = 0, block + 1
-    while count % BLOCKS_TOGETHER == 0:
+    while level < BLOCK_LEVELS - 1 and count % BLOCKS_TOGETHER == 0:
         level, count = level + 1, count // BLOCKS_TOGETHER
         made.append(BlockName(level, count - 1))
     return made

@@ -159,9 +159,11 @@ blocks = Table(
 unblocked = Table(
     "unblocked",
     metadata,
-    # Blocks of the lowest level that are whole and not made yet.
+    # Blocks of the lowest level that are whole and not made yet, and when the last line of each
+    # was recorded, by which it is found.
     _long("stripe"),
     _long("block"),
+    _long("recorded_at"),
     PrimaryKeyConstraint("stripe", "block", name="unblocked_pk"),
 )
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger.gl.history.tables import LAYOUT, SCHEMA, metadata, schema_of
 
-_REMARK = "faust-ledger history, layout "
+_REMARK = "history of faust-ledger: layout "
 _FIND = """
 SELECT coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace WHERE nspname = :name
 """

@@ -7,7 +7,7 @@ periods, for a single stripe by blocks of lines that are sorted by it.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple, Self
 

@@ -109,7 +109,13 @@ lines = Table(
     PrimaryKeyConstraint("stripe", "recorded_at", "n", name="lines_pk"),
     Index("lines_by_effect", "effective_at"),
     # Both rise with the place in the table: a BRIN index of a few pages finds the recent ones.
-    Index("lines_by_fold", "folded_at", "recorded_at", postgresql_using="brin"),
+    Index(
+        "lines_by_fold",
+        "folded_at",
+        "recorded_at",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    ),
 )
 
 totals = Table(

@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from ledger.domain.run import Watermark
 from ledger.domain.valid_run import ValidRun
+from ledger.gl.journal import Superseded
 
 
 class HistoryFold(NamedTuple):
@@ -35,8 +36,20 @@ class HistoryWriter(Protocol):
         what its fold follows.
         """
 
-    def tidy(self, shards: Sequence[int]) -> bool:
-        """Count lines of the shards in totals, make blocks; a portion. Whether there is more."""
+    def tidy(self, shards: Sequence[int], *, idle: bool) -> bool:
+        """Count lines of the shards in totals, and make blocks, where many wait or it is `idle`.
+
+        Returns whether there may be more to do.
+        """
 
     def close(self) -> None:
         """Close what is open; nothing can be called afterwards."""
+
+
+def superseded(fold: HistoryFold) -> Superseded:
+    """A fold that does not follow the shard's watermark."""
+    return Superseded(
+        f"History of shard {fold.shard} is not at decision offset {fold.before.decisions_offset}, "
+        f"end {fold.before.end}, as this writer believed: another one has folded since, or it was "
+        "dropped. Nothing was folded. Read the position and go on from there."
+    )

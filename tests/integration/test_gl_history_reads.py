@@ -14,6 +14,7 @@ from ledger.gl.history import paging, reads
 from ledger.gl.history.books import AccountLine, History, LineKey, LinesQuery, RefusalsQuery
 from ledger.gl.history.memory import MemoryHistory
 from ledger.gl.history.writing import HistoryFold
+from ledger.gl.journal import Superseded
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.postgresql.history_reads import PostgresHistory
 from tests.integration.gl_database import Database
@@ -372,6 +373,6 @@ def test_folds_of_a_twin_follow_each_other() -> None:
     made = MemoryHistory()
     [whole] = world.folds()
     made.fold([whole])
-    with pytest.raises(Exception, match="not at"):
+    with pytest.raises(Superseded, match="History of shard 0 is not at decision offset 0"):
         made.fold([HistoryFold(0, whole.before, whole.runs)])
-    assert made.tidy([0]) is False
+    assert made.tidy([0], idle=True) is False

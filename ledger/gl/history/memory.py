@@ -8,6 +8,7 @@ from threading import Lock
 from ledger.domain.history import ZERO, Figures, Line, Running, fold
 from ledger.domain.run import Content, Refusal, Stripe, Watermark
 from ledger.domain.valid_run import ValidRun
+from ledger.gl.balance_rows import is_wanted
 from ledger.gl.books import BalanceRow
 from ledger.gl.history.books import (
     History,
@@ -20,8 +21,7 @@ from ledger.gl.history.books import (
     RefusalsQuery,
 )
 from ledger.gl.history.paging import Bounds, RawLine, Texts, read_page
-from ledger.gl.history.writing import HistoryFold, HistoryWriter
-from ledger.gl.journal import Superseded
+from ledger.gl.history.writing import HistoryFold, HistoryWriter, superseded
 
 VOID_KIND = "ledger.void"
 
@@ -57,11 +57,11 @@ class MemoryHistory(History, HistoryWriter):
         with self._lock:
             for each in folds:
                 if self._shards[each.shard].watermark != each.before:
-                    raise Superseded(f"Shard {each.shard} of history is not at {each.before}.")
+                    raise superseded(each)
             for each in folds:
                 _fold(self._shards[each.shard], each)
 
-    def tidy(self, shards: Sequence[int]) -> bool:
+    def tidy(self, shards: Sequence[int], *, idle: bool) -> bool:
         """Nothing to do: there are no totals and no blocks."""
         return False
 
@@ -86,7 +86,7 @@ class MemoryHistory(History, HistoryWriter):
         rows = [
             BalanceRow(*stripe, scales[stripe], *figures)
             for stripe, figures in sorted(sums.items())
-            if figures != ZERO and _is_wanted(stripe.account, accounts, prefix)
+            if figures != ZERO and is_wanted(stripe.account, accounts, prefix)
         ]
         return HistoryBalances(positions, rows)
 
@@ -172,11 +172,6 @@ def _plus(figures: Figures, line: Line) -> Figures:
     signed = line.change * line.amount
     debit, credit = (signed, 0) if line.amount > 0 else (0, -signed)
     return Figures(figures.debits + debit, figures.credits + credit, figures.entries + line.change)
-
-
-def _is_wanted(account: str, named: Sequence[str] | None, prefix: str | None) -> bool:
-    inside = prefix is None or account == prefix or account.startswith(f"{prefix}:")
-    return inside and (named is None or account in named)
 
 
 def _is_in(line: RawLine, currency: str | None) -> bool:

@@ -1,7 +1,9 @@
 """Which kind of journal a database address names: the one place that chooses."""
 
+from ledger.gl.history.writing import HistoryWriter
 from ledger.gl.journal import Journal
 from ledger.gl.postgresql import PostgresJournal
+from ledger.gl.postgresql.history import PostgresHistoryWriter
 
 
 def open_journal(database_url: str) -> Journal:
@@ -11,3 +13,8 @@ def open_journal(database_url: str) -> Journal:
     SettingsError for an address that cannot be read.
     """
     return PostgresJournal(database_url)
+
+
+def open_history_writer(database_url: str) -> HistoryWriter:
+    """The writer of history at the address; as `open_journal`."""
+    return PostgresHistoryWriter(database_url)

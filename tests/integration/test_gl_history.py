@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from ledger.domain.history import BLOCK, LEVELS, Piece, Figures, completed, covering, spans
+from ledger.domain.history import BLOCK, LEVELS, Figures, Piece, completed, covering, spans
 from ledger.domain.run import Refusal
 from ledger.errors import LedgerError
 from ledger.gl.journal import Superseded
@@ -202,7 +202,7 @@ def test_blocks_have_the_lines_of_their_stripe_by_effect(
     while writer.tidy([0], idle=True):
         pass
     assert rows(history, "*", "unblocked") == []
-    of = OF.format(CASH).partition("ORDER")[0].replace("s.id = l.stripe", "s.id = l.stripe")
+    of = OF.format(CASH).partition("ORDER")[0]
     columns = "level, block, first_effective, piece, debits, credits, l.entries, lines"
     found = rows(history, columns, "blocks", of + "ORDER BY 1, 2, 3, 4")
     made = {name for block in range(9) for name in completed(block)}
@@ -217,8 +217,6 @@ def test_blocks_have_the_lines_of_their_stripe_by_effect(
                 row = reached[-1]
                 piece = Piece.unpacked(Figures(*map(int, row[4:7])), bytes(row[7]))
                 total = Figures(*map(int.__add__, total, piece.figures(before)))
-        first = DecisionLog()
-        first.runs = [run for run in log.runs]
         rest = rows(history, "effective_at, amount", "lines", of + f"AND n > {covered}")
         late = [amount for at, amount in rest if at < before]
         total = Figures(total.debits + sum(late), total.credits, total.entries + len(late))

@@ -9,8 +9,10 @@ from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
 from ledger.api.readiness import Readiness
+from ledger.api.reads import Reads
 from ledger.api.reference import ApiReference
 from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.history import HistoryService
 from ledger.api.services.publishing import Publishing
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
@@ -18,7 +20,8 @@ from ledger.api.signing import Signer, read_key
 from ledger.api.traffic import Traffic
 from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
-from ledger.gl.databases import open_journal
+from ledger.gl.books import Books
+from ledger.gl.databases import open_history, open_journal
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 
@@ -35,6 +38,8 @@ class Services:
     audit: AuditLog
     # Balances (api/view), transactions (api/flow), live (api/live): one field each.
     transactions: TransactionServices
+    history: HistoryService
+    reads: Reads
     status: StatusService
     audit_log: AuditLogService
 
@@ -51,7 +56,8 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     signer, traffic = Signer(read_key(settings)), Traffic(settings.api_requests)
     log, cursors = Log(settings), Cursors(signer)
     audit = AuditLog(settings, log)
-    database = Database(lambda: open_journal(settings.database_url))
+    database = Database[Books](lambda: open_journal(settings.database_url))
+    past = Database(lambda: open_history(settings.database_url))
     async with (
         ApiReference(settings) as reference,
         BalanceView(settings, folder / "view") as view,
@@ -80,6 +86,8 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 transactions=TransactionServices.over(
                     Parts(settings, log, database, signer, audit, flow, publishing, view)
                 ),
+                history=HistoryService(past, cursors),
+                reads=Reads(signer, flow, reference, database),
                 status=StatusService(settings, log, database),
                 audit_log=AuditLogService(settings, cursors),
             )
@@ -87,3 +95,4 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
             await audit.close()
             await log.close()
             database.close()
+            past.close()

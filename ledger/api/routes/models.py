@@ -29,3 +29,12 @@ class Status(BaseModel):
     whole: bool
     why: Annotated[list[str], Field(description="What did not answer.")]
     shards: list[ShardStatus]
+
+
+CompleteTo = Annotated[
+    dict[str, int],
+    Field(
+        description="By shard: every transaction before this offset is counted.",
+        examples=[{"0": 1204, "1": 1187}],
+    ),
+]

@@ -10,6 +10,7 @@ from ledger.client.drafts import rfc3339
 from ledger.client.records import Records
 from ledger.clock import now
 from ledger.domain.run import Watermark
+from ledger.gl.books import Books
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 from ledger.streaming.progress import compared
@@ -26,7 +27,7 @@ class Ends(NamedTuple):
 class StatusService:
     """Asks Kafka and the database; what does not answer is null, with the reason."""
 
-    def __init__(self, settings: Settings, log: Log, database: Database) -> None:
+    def __init__(self, settings: Settings, log: Log, database: Database[Books]) -> None:
         self._settings, self._log, self._database = settings, log, database
         self._records: Records | None = None
 

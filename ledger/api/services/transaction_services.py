@@ -18,6 +18,7 @@ from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
 from ledger.client.past import Past
 from ledger.clock import now
+from ledger.gl.books import Books
 from ledger.gl.databases import open_journal
 from ledger.settings import Settings
 from ledger.streaming.log import Log
@@ -28,7 +29,7 @@ class Parts(NamedTuple):
 
     settings: Settings
     log: Log
-    database: Database
+    database: Database[Books]
     signer: Signer
     audit: AuditLog
     flow: Flow

@@ -5,12 +5,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ledger.api.access.access import Access, open_access
+from ledger.api.breaks import OpenBreaks
 from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
+from ledger.api.services.accounts import AccountsService
+from ledger.api.services.assets import AssetsService
 from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.breaks import BreaksService
 from ledger.api.services.publishing import Publishing
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
@@ -36,6 +40,9 @@ class Services:
     # Balances (api/view), transactions (api/flow), live (api/live): one field each.
     transactions: TransactionServices
     status: StatusService
+    assets: AssetsService
+    accounts: AccountsService
+    breaks: BreaksService
     audit_log: AuditLogService
 
 
@@ -55,6 +62,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     async with (
         ApiReference(settings) as reference,
         BalanceView(settings, folder / "view") as view,
+        OpenBreaks(settings) as breaks,
         Flow(settings) as flow,
         Publishing(settings) as publishing,
         open_access(settings, log) as access,
@@ -74,13 +82,17 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                         "access": access.problem,
                         "view": lambda: view.state().problem,
                         "flow": flow.problem,
+                        "breaks": breaks.problem,
                         "publishing": publishing.problem,
                     },
                 ),
                 transactions=TransactionServices.over(
                     Parts(settings, log, database, signer, audit, flow, publishing, view)
                 ),
-                status=StatusService(settings, log, database),
+                status=StatusService(settings, log, flow),
+                assets=AssetsService(reference),
+                accounts=AccountsService(reference, view),
+                breaks=BreaksService(breaks, reference),
                 audit_log=AuditLogService(settings, cursors),
             )
         finally:

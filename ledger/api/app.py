@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from ledger.api import openapi
@@ -43,6 +44,7 @@ def build_app(services: Services) -> ASGIApp:
             HTTPException: _refused_by_framework,
             Unavailable: _unavailable,
             JournalUnavailable: _database_unavailable,
+            ClientDisconnect: _gone,
             Exception: _fault,
         },
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
@@ -111,6 +113,11 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 
 async def _database_unavailable(request: Request, error: Exception) -> Response:
     return response_of(Problem("DATABASE_UNAVAILABLE", str(error)), request.scope)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Nobody is there to read it."""
+    return Response(status_code=400)
 
 
 async def _fault(request: Request, error: Exception) -> Response:

@@ -74,8 +74,9 @@ class StrictRoute(APIRoute):
             if request.scope["query_string"]:
                 check_query(request.scope["query_string"], known)
             if has_body:
-                # Starlette keeps what was parsed here, and FastAPI asks it for that.
-                request._json = parse_json(await read_body(request, limit))
+                # Where Starlette keeps what it has read, and FastAPI asks it for that.
+                request._body = await read_body(request, limit)
+                request._json = parse_json(request._body)
             return await handle(request)
 
         return strictly

@@ -42,7 +42,7 @@ PROBLEMS: Mapping[str, Kind] = MappingProxyType({
     "NOT_FOUND": Kind(404, "Not found"),
     "METHOD_NOT_ALLOWED": Kind(405, "The resource has no such method"),
     "NOT_ACCEPTABLE": Kind(406, "The answer cannot be had in that form"),
-    "BODY_TIMEOUT": Kind(408, "The request took too long to arrive"),
+    "REQUEST_TIMEOUT": Kind(408, "The request took too long to arrive"),
     "CONFLICT": Kind(409, "Contradicts what is there"),
     "BODY_TOO_LARGE": Kind(413, "The body is too large"),
     "UNSUPPORTED_MEDIA_TYPE": Kind(415, "The body must be JSON"),
@@ -127,10 +127,12 @@ SCHEMA = {
     },
 }
 """The schema of every problem, for the OpenAPI document."""
-COMMON = ("MALFORMED_REQUEST", "MALFORMED_PATH", "UNKNOWN_PARAMETER", "DUPLICATE_PARAMETER",
-          "INVALID_PARAMETER", "HEADERS_TOO_LARGE", "FAULT", "OVERLOADED")  # fmt: skip
+COMMON = (
+    "MALFORMED_REQUEST", "MALFORMED_PATH", "UNKNOWN_PARAMETER", "DUPLICATE_PARAMETER",
+    "INVALID_PARAMETER", "REQUEST_TIMEOUT", "HEADERS_TOO_LARGE", "FAULT", "OVERLOADED",
+)  # fmt: skip
 """Codes that every route may answer with."""
-OF_BODIES = ("MALFORMED_BODY", "INVALID_BODY", "BODY_TIMEOUT", "BODY_TOO_LARGE",
+OF_BODIES = ("MALFORMED_BODY", "INVALID_BODY", "BODY_TOO_LARGE",
              "UNSUPPORTED_MEDIA_TYPE")  # fmt: skip
 """Codes of a route that takes a body."""
 

@@ -5,7 +5,6 @@ import logging
 import resource
 import signal
 import socket
-import ssl
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
@@ -13,9 +12,11 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from ledger.api.access.certificates import Certificate
 from ledger.api.app import build_app
-from ledger.api.connections import BoundedProtocol, Idle
+from ledger.api.connections import BoundedProtocol, Limits
 from ledger.api.wiring import Services, wired
+from ledger.client.resource import cancel
 from ledger.errors import LedgerError, SettingsError
 from ledger.health.server import write_address
 from ledger.settings import Settings
@@ -25,8 +26,11 @@ KEEP_ALIVE_SECONDS = 75
 STOP_SECONDS = 20
 """What runs may take so long to end; then it is cut off."""
 BACKLOG = 4_096
+FILES = 65_536
+"""Open files, where the system allows so many."""
 SPARE_FILES = 512
 """Descriptors beside connections: Kafka, the database, the view's files."""
+HANDSHAKE_SECONDS = 10
 MAX_MESSAGE = 65_536
 """Bytes of a WebSocket message from a client."""
 
@@ -45,7 +49,7 @@ def serve(settings: Settings, name: str) -> None:
 async def _serve(settings: Settings, name: str) -> None:
     listening = listen(settings)
     async with wired(settings, name) as services:
-        server = Server(config_of(settings, build_app(services)), services)
+        server = Server(settings, build_app(services), services)
         folder = settings.data_dir / "api" / name
         try:
             write_address(folder, url_of(settings, listening))
@@ -81,10 +85,10 @@ def url_of(settings: Settings, listening: socket.socket) -> str:
     return f"{scheme}://{shown}:{listening.getsockname()[1]}"
 
 
-def config_of(settings: Settings, app: ASGIApp) -> uvicorn.Config:
-    """How uvicorn runs `app`."""
-    idle = Idle(settings.api_connections)
-    protocol = type("Protocol", (BoundedProtocol,), {"idle_ones": idle})
+def config_of(settings: Settings, app: ASGIApp, certificate: Certificate | None) -> uvicorn.Config:
+    """How uvicorn runs `app`; with TLS if there is a certificate."""
+    limits = Limits(settings.api_connections, settings.api_request_seconds)
+    protocol = type("Protocol", (BoundedProtocol,), {"limits": limits})
     config = uvicorn.Config(
         app,
         http=protocol,
@@ -100,48 +104,66 @@ def config_of(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     config.load()
-    config.ssl = tls_context(settings)
+    config.ssl = certificate.context if certificate else None
     return config
 
 
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """TLS with the setting's certificate; None without one. Raises SettingsError."""
-    file = settings.api_certificate_file
-    if file is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(file, settings.api_certificate_key_file or file)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(
-            f"The API's certificate cannot be read: {error} (api_certificate_file {file}, "
-            f"api_certificate_key_file {settings.api_certificate_key_file or 'the same file'})."
-        ) from error
-    return context
-
-
 def allow_connections(most: int) -> None:
-    """Raise the limit of open files for `most` connections. Raises SettingsError."""
+    """Raise this process's limit of open files as far as it may go.
+
+    More connections than `most` may wait for their TLS handshake. Raises SettingsError where not
+    even `most` have room.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = most + SPARE_FILES
-    if soft >= wanted:
-        return
-    if hard != resource.RLIM_INFINITY and hard < wanted:
+    wanted = max(soft, FILES if hard == resource.RLIM_INFINITY else min(hard, FILES))
+    if wanted < most + SPARE_FILES:
         raise SettingsError(
-            f"api_connections is {most}, and this process may have {hard} files open: raise that "
-            f"limit (ulimit -n {wanted}), or lower api_connections."
+            f"api_connections is {most}, and this process may have {wanted} files open: raise that "
+            f"limit (ulimit -n {most + SPARE_FILES}), or lower api_connections."
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Server(uvicorn.Server):
-    """Ends on a signal, with what runs finished, and leaves the process's status alone."""
+    """Ends on a signal, with what runs finished, and leaves the process's status alone.
 
-    def __init__(self, config: uvicorn.Config, services: Services) -> None:
-        super().__init__(config)
+    Raises SettingsError for a certificate that cannot be read.
+    """
+
+    def __init__(self, settings: Settings, app: ASGIApp, services: Services) -> None:
+        self._certificate = Certificate.of(settings)
+        super().__init__(config_of(settings, app, self._certificate))
         self._services = services
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal, and renew the certificate meanwhile."""
+        if self._certificate is None:
+            await super().serve(sockets)
+            return
+        renewing = asyncio.create_task(self._certificate.follow(), name="renew the certificate")
+        try:
+            await super().serve(sockets)
+        finally:
+            await cancel(renewing)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; uvicorn's own way leaves a TLS handshake a minute."""
+        await self.lifespan.startup()
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        self.servers = [
+            await loop.create_server(
+                self._connected, sock=each, ssl=tls, backlog=BACKLOG,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+            )
+            for each in sockets or ()
+        ]  # fmt: skip
+        self.started = True
+
+    def _connected(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -13,8 +13,9 @@ from fastapi import Body, Query, WebSocket
 
 from ledger.api.app import build_app
 from ledger.api.edge import Edge
+from ledger.api.listening import allow_connections, listen, url_of
 from ledger.api.parameters import body_limit, new_router
-from ledger.api.server import Server, allow_connections, listen, url_of
+from ledger.api.server import Server
 from ledger.api.wiring import wired
 from ledger.health.server import write_address
 from ledger.settings import Settings

@@ -18,7 +18,7 @@ from ledger.api import openapi
 from ledger.api.edge import Edge, response_of
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
-from ledger.api.routes import audit_log, status
+from ledger.api.routes import audit_log, status, transactions
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
 from ledger.gl.journal import JournalUnavailable
@@ -50,7 +50,11 @@ def build_app(services: Services) -> ASGIApp:
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.services = services
-    for router in (status.router(services.status), audit_log.router(services.audit_log)):
+    for router in (
+        status.router(services.status),
+        audit_log.router(services.audit_log),
+        transactions.router(services.transactions),
+    ):
         app.include_router(router)
     app.include_router(_health(services))
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]

@@ -44,8 +44,10 @@ PROBLEMS: Mapping[str, Kind] = MappingProxyType({
     "NOT_ACCEPTABLE": Kind(406, "The answer cannot be had in that form"),
     "REQUEST_TIMEOUT": Kind(408, "The request took too long to arrive"),
     "CONFLICT": Kind(409, "Contradicts what is there"),
+    "NOT_REVERSIBLE": Kind(409, "The transaction cannot be taken back"),
     "BODY_TOO_LARGE": Kind(413, "The body is too large"),
     "UNSUPPORTED_MEDIA_TYPE": Kind(415, "The body must be JSON"),
+    "IDEMPOTENCY_KEY_MISMATCH": Kind(422, "The key and the transaction's id differ"),
     "TOO_MANY_REQUESTS": Kind(429, "Too many requests"),
     "HEADERS_TOO_LARGE": Kind(431, "The request's headers are too large"),
     "FAULT": Kind(500, "A fault of the ledger"),
@@ -53,6 +55,7 @@ PROBLEMS: Mapping[str, Kind] = MappingProxyType({
     "VIEW_NOT_READY": Kind(503, "The balance view is not ready"),
     "KAFKA_UNAVAILABLE": Kind(503, "Kafka or the schema registry does not answer"),
     "ISSUER_UNAVAILABLE": Kind(503, "The OpenID Connect issuer does not answer"),
+    "OUTCOME_UNKNOWN": Kind(503, "Whether the log has the transaction is not known"),
     "DATABASE_UNAVAILABLE": Kind(503, "The general ledger's database does not answer"),
     "NOT_YET": Kind(504, "Not within the time that was given"),
 })  # fmt: skip

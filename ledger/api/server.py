@@ -1,8 +1,6 @@
 """Serves the API: uvicorn with uvloop and httptools, TLS where set, and an orderly end."""
 
 import asyncio
-import logging
-import resource
 import signal
 import socket
 from collections.abc import Generator
@@ -12,77 +10,38 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from ledger.api.access.certificates import Certificate
 from ledger.api.app import build_app
+from ledger.api.certificates import Certificate
 from ledger.api.connections import BoundedProtocol, Limits
+from ledger.api.listening import BACKLOG, allow_connections
 from ledger.api.wiring import Services, wired
 from ledger.client.resource import cancel
-from ledger.errors import LedgerError, SettingsError
-from ledger.health.server import write_address
 from ledger.settings import Settings
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than the usual proxy's, so that it is the proxy that closes an idle connection."""
 STOP_SECONDS = 20
 """What runs may take so long to end; then it is cut off."""
-BACKLOG = 4_096
-FILES = 65_536
-"""Open files, where the system allows so many."""
-SPARE_FILES = 512
-"""Descriptors beside connections: Kafka, the database, the view's files."""
 HANDSHAKE_SECONDS = 10
 MAX_MESSAGE = 65_536
 """Bytes of a WebSocket message from a client."""
 
-log = logging.getLogger(__name__)
 
+def serve(settings: Settings, name: str, listening: socket.socket, parent: int) -> None:
+    """Answer as the API process `name` until SIGTERM, SIGINT or the end of the pipe `parent`.
 
-def serve(settings: Settings, name: str) -> None:
-    """Run the API process `name` until SIGTERM or SIGINT.
-
-    Raises SettingsError for settings with which it cannot run, LedgerError where its port is taken.
+    Raises SettingsError for settings with which it cannot run.
     """
     allow_connections(settings.api_connections)
-    uvloop.run(_serve(settings, name))
+    uvloop.run(_serve(settings, name, listening, parent))
 
 
-async def _serve(settings: Settings, name: str) -> None:
-    listening = listen(settings)
+async def _serve(settings: Settings, name: str, listening: socket.socket, parent: int) -> None:
     async with wired(settings, name) as services:
         server = Server(settings, build_app(services), services)
-        folder = settings.data_dir / "api" / name
-        try:
-            write_address(folder, url_of(settings, listening))
-        except OSError as error:
-            raise LedgerError(f"{folder} cannot be written ({error.strerror}).") from error
-        log.warning("%s answers at %s", name, url_of(settings, listening))
+        # Its supervisor has ended, whatever ended it.
+        asyncio.get_running_loop().add_reader(parent, server.stop)
         await server.serve([listening])
-
-
-def listen(settings: Settings) -> socket.socket:
-    """A socket on the setting's address. Raises LedgerError where it is taken."""
-    host, port = settings.api_host, settings.api_port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind((host, port))
-    except OSError as error:
-        made.close()
-        raise LedgerError(
-            f"The API cannot listen on {host}:{port} ({error.strerror}). Set api_port to a port of "
-            "its own, or to 0 for any that is free."
-        ) from error
-    made.setblocking(False)
-    return made
-
-
-def url_of(settings: Settings, listening: socket.socket) -> str:
-    """Its address for clients on this machine."""
-    scheme = "https" if settings.api_certificate_file else "http"
-    host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::", "") else settings.api_host  # noqa: S104
-    shown = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{shown}:{listening.getsockname()[1]}"
 
 
 def config_of(settings: Settings, app: ASGIApp, certificate: Certificate | None) -> uvicorn.Config:
@@ -106,22 +65,6 @@ def config_of(settings: Settings, app: ASGIApp, certificate: Certificate | None)
     config.load()
     config.ssl = certificate.context if certificate else None
     return config
-
-
-def allow_connections(most: int) -> None:
-    """Raise this process's limit of open files as far as it may go.
-
-    More connections than `most` may wait for their TLS handshake. Raises SettingsError where not
-    even `most` have room.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max(soft, FILES if hard == resource.RLIM_INFINITY else min(hard, FILES))
-    if wanted < most + SPARE_FILES:
-        raise SettingsError(
-            f"api_connections is {most}, and this process may have {wanted} files open: raise that "
-            f"limit (ulimit -n {most + SPARE_FILES}), or lower api_connections."
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Server(uvicorn.Server):
@@ -182,6 +125,4 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Take no new connections, end those that are idle, finish what runs."""
         self._services.readiness.stopping = True
-        if self.should_exit:
-            self.force_exit = True
         self.should_exit = True

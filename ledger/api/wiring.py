@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from ledger.api.access.access import Access, open_access
 from ledger.api.cursors import Cursors
 from ledger.api.database import Database
+from ledger.api.flow.flow import Flow
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
 from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.publishing import Publishing
 from ledger.api.services.status import StatusService
+from ledger.api.services.transaction_services import Parts, TransactionServices
 from ledger.api.signing import Signer, read_key
 from ledger.api.traffic import Traffic
+from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
 from ledger.gl.databases import open_journal
 from ledger.settings import Settings
@@ -30,6 +34,7 @@ class Services:
     access: Access
     audit: AuditLog
     # Balances (api/view), transactions (api/flow), live (api/live): one field each.
+    transactions: TransactionServices
     status: StatusService
     audit_log: AuditLogService
 
@@ -49,8 +54,9 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     database = Database(lambda: open_journal(settings.database_url))
     async with (
         ApiReference(settings) as reference,
-        # View: BalanceView(settings, folder / "view") as view
-        # Flow: Flow(settings, reference) as flow
+        BalanceView(settings, folder / "view") as view,
+        Flow(settings) as flow,
+        Publishing(settings) as publishing,
         open_access(settings, log) as access,
         # Live: Live(settings, view) as live
     ):
@@ -62,7 +68,17 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 access=access,
                 audit=audit,
                 readiness=Readiness(
-                    name, {"reference": reference.problem, "access": access.problem}
+                    name,
+                    {
+                        "reference": reference.problem,
+                        "access": access.problem,
+                        "view": lambda: view.state().problem,
+                        "flow": flow.problem,
+                        "publishing": publishing.problem,
+                    },
+                ),
+                transactions=TransactionServices.over(
+                    Parts(settings, log, database, signer, audit, flow, publishing, view)
                 ),
                 status=StatusService(settings, log, database),
                 audit_log=AuditLogService(settings, cursors),

@@ -49,7 +49,8 @@ class Identity:
     """What is recorded of one stack.
 
     `passwords` are by PostgreSQL role and Kafka user; every data centre has one broker. `workers`:
-    how many `up` starts when it is not told; None before the first `up`.
+    how many `up` starts when it is not told; None before the first `up`. `api`: how many API
+    processes it starts; each has a port of `api_ports`.
     """
 
     cluster_id: str
@@ -61,6 +62,8 @@ class Identity:
     secure: bool
     passwords: dict[str, str]
     workers: int | None = None
+    api: int = 0
+    api_ports: tuple[int, ...] = ()
 
     @property
     def data_centres(self) -> int:
@@ -88,8 +91,8 @@ def load_identity(place: Layout) -> Identity | None:
         return None
     try:
         stored = json.loads(place.identity_file.read_text())
-        for name in ("kafka_ports", "controller_ports"):
-            stored[name] = tuple(stored[name])
+        for name in ("kafka_ports", "controller_ports", "api_ports"):
+            stored[name] = tuple(stored.get(name, ()))
         return Identity(**stored)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise StackError(
@@ -186,9 +189,24 @@ def new_passwords() -> dict[str, str]:
     return {name: secrets.token_urlsafe(24) for name in (*DATABASE_ROLES, *USERS)}
 
 
+def with_api_ports(identity: Identity, count: int) -> Identity:
+    """The identity with a port for each of `count` API processes; those it has stay."""
+    chosen = list(identity.api_ports)
+    while len(chosen) < count:
+        chosen.append(ports.choose(_taken(identity) | set(chosen)))
+    return replace(identity, api_ports=tuple(chosen))
+
+
+def _taken(identity: Identity) -> set[int]:
+    return {
+        *identity.kafka_ports, *identity.controller_ports, *identity.api_ports,
+        identity.registry_port, identity.postgres_port,
+    }  # fmt: skip
+
+
 def with_new_controller_ports(identity: Identity) -> Identity:
     """The identity with free controller ports; for when no broker runs: only brokers use them."""
-    taken = {*identity.kafka_ports, identity.registry_port, identity.postgres_port}
+    taken = _taken(replace(identity, controller_ports=()))
     chosen: list[int] = []
     for _ in identity.controller_ports:
         chosen.append(ports.choose(taken | set(chosen)))

@@ -57,7 +57,7 @@ def without_services() -> Services:
 
 
 APP = build_app(without_services())
-DOCUMENT = openapi.document(APP.app)  # type: ignore[attr-defined]
+DOCUMENT = openapi.document(APP.app)
 OPERATIONS = [
     Operation(method, path, described)
     for path, methods in DOCUMENT["paths"].items()
@@ -80,7 +80,7 @@ def sent(operation: Operation, url: str, token: str | None = None, **more: Any) 
 
 @pytest.fixture(autouse=True)
 def _no_failures_before() -> Iterator[None]:
-    APP.app.state.services.access._failures._full_at.clear()  # type: ignore[attr-defined]
+    APP.app.state.services.access._failures._full_at.clear()
     yield
 
 
@@ -158,7 +158,7 @@ def test_what_is_about_all_accounts_is_not_for_a_restricted_token(operation: Ope
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(codec="latin-1"), max_size=100))
 def test_whatever_is_in_the_header_it_is_401(header: str) -> None:
-    APP.app.state.services.access._failures._full_at.clear()  # type: ignore[attr-defined]
+    APP.app.state.services.access._failures._full_at.clear()
     operation = OPERATIONS[0]
 
     async def scenario() -> tuple[int, bytes]:

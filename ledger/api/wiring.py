@@ -5,13 +5,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ledger.api.access.access import Access, open_access
+from ledger.api.breaks import OpenBreaks
 from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
 from ledger.api.readiness import Readiness
 from ledger.api.reads import Reads
 from ledger.api.reference import ApiReference
+from ledger.api.services.accounts import AccountsService
+from ledger.api.services.assets import AssetsService
 from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.breaks import BreaksService
 from ledger.api.services.history import HistoryService
 from ledger.api.services.publishing import Publishing
 from ledger.api.services.status import StatusService
@@ -41,6 +45,9 @@ class Services:
     history: HistoryService
     reads: Reads
     status: StatusService
+    assets: AssetsService
+    accounts: AccountsService
+    breaks: BreaksService
     audit_log: AuditLogService
 
 
@@ -61,6 +68,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     async with (
         ApiReference(settings) as reference,
         BalanceView(settings, folder / "view") as view,
+        OpenBreaks(settings) as breaks,
         Flow(settings) as flow,
         Publishing(settings) as publishing,
         open_access(settings, log) as access,
@@ -80,6 +88,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                         "access": access.problem,
                         "view": lambda: view.state().problem,
                         "flow": flow.problem,
+                        "breaks": breaks.problem,
                         "publishing": publishing.problem,
                     },
                 ),
@@ -88,7 +97,10 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 ),
                 history=HistoryService(past, cursors),
                 reads=Reads(signer, flow, reference, database),
-                status=StatusService(settings, log, database),
+                status=StatusService(settings, log, flow),
+                assets=AssetsService(reference),
+                accounts=AccountsService(reference, view),
+                breaks=BreaksService(breaks, reference),
                 audit_log=AuditLogService(settings, cursors),
             )
         finally:

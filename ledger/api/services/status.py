@@ -22,10 +22,6 @@ KEPT_SECONDS = 1.0
 class StatusService:
     """Asks Kafka for the ends of the log, and the flow of this process for the rest."""
 
-    def __init__(self, settings: Settings, log: Log, database: Database[Books]) -> None:
-        self._settings, self._log, self._database = settings, log, database
-        self._records: Records | None = None
-
     def __init__(self, settings: Settings, log: Log, flow: Flow) -> None:
         self._settings, self._log, self._flow = settings, log, flow
         self._asking = asyncio.Lock()

@@ -130,7 +130,6 @@ def test_account_paths_are_a_claim(issuer: OidcIssuer) -> None:
     ],
     # Without the values, which are of the moment.
     ids="-".join,
-    ids=str,
 )
 def test_claims_that_do_not_count(issuer: OidcIssuer, claims: dict[str, Any]) -> None:
     why_invalid(issuer, issuer.sign(RSA, "RS256", **claims))

@@ -114,6 +114,8 @@ class Index:
     def everything(self) -> set[Subscription]:
         """Every subscription."""
         found: set[Subscription] = {one for some in self._accounts.values() for one in some}
-        for shared in (*self.paths.values(), *self.lists.values()):
-            found |= shared.subscriptions
+        for path in self.paths.values():
+            found |= path.subscriptions
+        for watched in self.lists.values():
+            found |= watched.subscriptions
         return found

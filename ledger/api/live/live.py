@@ -1,4 +1,4 @@
-"""Live updates of an API process: what the balance view changes, on its way to who is subscribed."""
+"""Live updates of an API process: from what the balance view changes to who is subscribed."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,12 +8,13 @@ from typing import Self
 from ledger.api.live.frames import Frames
 from ledger.api.live.index import Index
 from ledger.api.live.measures import Measures
-from ledger.api.live.recent import Entry, Recent
+from ledger.api.live.recent import ACCOUNTS, Entry, Recent
 from ledger.api.live.session import Session
-from ledger.api.live.source import Moved, Source
+from ledger.api.live.source import Source
 from ledger.api.live.subscriptions import Subscription
 from ledger.api.live.tokens import Place, token_of, topic_name
 from ledger.api.signing import Signer
+from ledger.api.view.copy import Change
 from ledger.client.resource import cancel
 
 SWEEP_SECONDS = 1.0
@@ -27,12 +28,20 @@ LOOK_SECONDS = 0.02
 class Live:
     """An async context manager. Without connections it does nothing, and costs nothing."""
 
-    def __init__(self, source: Source, signer: Signer, measures: Measures | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        signer: Signer,
+        measures: Measures | None = None,
+        *,
+        remembered: int = ACCOUNTS,
+    ) -> None:
         self.source, self.index = source, Index()
         self.frames = Frames(self._before_tick)
         self.measures = measures or Measures()
         self.sessions: set[Session] = set()
         self._signer = signer
+        self._remembered = remembered
         self._recent = Recent(())
         self._origin, self._positions = "", list[int]()
         self._token: tuple[tuple[int, ...], str] = ((), "")
@@ -86,7 +95,7 @@ class Live:
 
     # Changes.
 
-    def _changed(self, partition: int, end: int, changes: Sequence[Moved]) -> None:
+    def _changed(self, partition: int, end: int, changes: Sequence[Change]) -> None:
         self.require_same()
         if partition >= len(self._positions):
             return
@@ -110,7 +119,7 @@ class Live:
     def _restart(self) -> None:
         self._origin = self.source.origin
         self._positions = list(self.source.positions())
-        self._recent = Recent(self._positions)
+        self._recent = Recent(self._positions, self._remembered)
         for watched in self.index.lists.values():
             watched.rows.clear()
         for path in self.index.paths.values():
@@ -142,7 +151,8 @@ class Live:
         recent = self._recent
         with suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_SECONDS):
-                while not self._has(place.positions):
+                # Positions move without a change, too: nothing tells of that.
+                while not self._has(place.positions):  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_SECONDS)
         if recent is not self._recent:
             return "rebuilt"

@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
 from ledger.api.live.encoding import removed, text_of
-from ledger.api.live.source import Key, Moved
+from ledger.api.live.source import Key
+from ledger.api.view.copy import Change
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 
@@ -61,10 +62,10 @@ class Recent:
         self._parts = [OrderedDict[str, dict[str, Entry]]() for _ in positions]
         self._most = max(1, most // max(1, len(self._parts)))
 
-    def note(self, partition: int, end: int, changes: Iterable[Moved]) -> list[Entry]:
+    def note(self, partition: int, end: int, changes: Iterable[Change]) -> list[Entry]:
         """Take changes of a partition that is read up to `end`; returns their entries."""
         part, found = self._parts[partition], []
-        for account, currency, balance in changes:
+        for account, currency, balance, _ in changes:
             of = part.get(account)
             if of is None:
                 of = part[account] = {}

@@ -6,7 +6,7 @@ is awaited before the next one, so a slow client gets fewer and newer values, an
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from ledger.api.live.beginning import Beginning
@@ -67,9 +67,12 @@ class Session:
 
     def add(self, one: Subscription) -> None:
         """Subscribe; in the place of the one with the same id, if there is one."""
-        self.remove(one.id)
+        before = self.subscriptions.get(one.id)
         self.subscriptions[one.id] = one
+        # The new one first: what both share is kept.
         self._live.index.add(one)
+        if before is not None:
+            self._live.index.remove(before)
         self.ask()
 
     def remove(self, id_: str) -> None:
@@ -185,7 +188,9 @@ class Session:
     ) -> None:
         """In one message, or more where it is much; the last one has the token."""
         left = sum(map(len, entries.values()))
-        each = ((id_, entry) for id_, some in entries.items() for entry in some)
+        each: Iterator[tuple[str, Entry]] = (
+            (id_, entry) for id_, some in entries.items() for entry in some
+        )
         for portion in portions(each, count=PORTION) if left > PORTION else ():
             left -= len(portion)
             if left:
@@ -207,6 +212,12 @@ class Session:
             self.remove(one.id)
             problem = Problem("TOO_MANY_BALANCES", str(error))
             await self._send("refused", refused(one.id, problem))
+
+
+def _each(entries: Mapping[str, Iterable[Entry]]) -> Iterator[tuple[str, Entry]]:
+    for id_, some in entries.items():
+        for entry in some:
+            yield id_, entry
 
 
 def _shown(entries: Iterable[tuple[str, Entry]]) -> dict[str, str]:

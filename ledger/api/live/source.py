@@ -1,24 +1,17 @@
 """What live updates are taken from: the balance view, or anything that answers like it."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from ledger.api.view.copy import Change
 from ledger.domain.balance import Balance
 
 Key = tuple[str, str]
 """Account and currency."""
 
 
-class Moved(NamedTuple):
-    """A balance that has changed; None where it was removed."""
-
-    account: str
-    currency: str
-    balance: Balance | None
-
-
-Listener = Callable[[int, int, Sequence[Moved]], None]
-"""Gets a partition of `ledger.balances`, the offset up to which it is read now, and what changed."""
+Listener = Callable[[int, int, Sequence[Change]], None]
+"""Gets a partition of `ledger.balances`, the offset up to which it is read, and what changed."""
 
 
 class Source(Protocol):

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
+from ledger.api.live.lists import Order
 from ledger.api.live.live import Live
 from ledger.api.live.session import Session
 from ledger.api.live.subscriptions import (
@@ -12,7 +14,6 @@ from ledger.api.live.subscriptions import (
     PathSubscription,
     Subscription,
 )
-from ledger.api.live.lists import Order
 from ledger.api.live.tokens import place_of
 from ledger.api.signing import Signer
 
@@ -105,18 +106,17 @@ class Client:
     def connect(self, live: Live) -> None:
         self.live, self.wire = live, Wire(self.state)
         self.session = Session(live, self.wire)
-        live.enter(self.session)
         self.task = asyncio.create_task(self._run(self.session))
+        # Once it is entered.
+        asyncio.get_running_loop().call_soon(self._subscribe_again)
+
+    def _subscribe_again(self) -> None:
         for id_ in self.wanted:
             self._subscribe(id_)
 
     async def _run(self, session: Session) -> None:
-        try:
+        with self.live.entered(session, "test"), suppress(ConnectionResetError):
             await session.run()
-        except ConnectionResetError:
-            pass
-        finally:
-            self.live.leave(session)
 
     async def drop(self) -> None:
         self.wire.abort()

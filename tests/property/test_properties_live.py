@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.live_client import SIGNER, Client
-from tests.live_source import MemorySource, balance, is_under, shown
-from tests.virtual_time import run_virtually
 
 from ledger.api.live.live import Live
 from ledger.api.view import keys
+from tests.live_client import SIGNER, Client
+from tests.live_source import MemorySource, balance, is_under, shown
+from tests.virtual_time import run_virtually
 
 ACCOUNTS = [f"assets:{group}:{number}" for group in "ab" for number in range(4)] + ["assets:a"]
 WANTED: dict[str, tuple[str, Any]] = {
@@ -32,13 +32,20 @@ STEPS = (
 def plan_of(chance: random.Random) -> list[tuple[Any, ...]]:
     kinds, weights = zip(*STEPS, strict=True)
     how: dict[str, Callable[[], tuple[Any, ...]]] = {
-        "put": lambda: (chance.choice(ACCOUNTS), chance.choice(["CAD", "USD"]), chance.randint(-5_000, 5_000)),
+        "put": lambda: (
+            chance.choice(ACCOUNTS),
+            chance.choice(["CAD", "USD"]),
+            chance.randint(-5_000, 5_000),
+        ),
         "remove": lambda: (chance.choice(ACCOUNTS),),
         "wait": lambda: (chance.choice([0.001, 0.02, 0.02, 0.3, 20.0]),),
         "resume": lambda: (chance.randint(0, 1),),
         "subscribe": lambda: (chance.choice(sorted(WANTED)),),
     }
-    return [(kind, *how.get(kind, tuple)()) for kind in chance.choices(kinds, weights, k=chance.randint(20, 300))]
+    return [
+        (kind, *how.get(kind, tuple)())
+        for kind in chance.choices(kinds, weights, k=chance.randint(20, 300))
+    ]
 
 
 class World:
@@ -65,9 +72,9 @@ class World:
                 source.is_ready = True
             if self.client.session is None:
                 await self.step("resume", 1)
-            for id_ in WANTED:
+            for id_, (kind, wanted) in WANTED.items():
                 if id_ not in self.client.wanted:
-                    self.client.subscribe(id_, *WANTED[id_])
+                    self.client.subscribe(id_, kind, wanted)
             self.catch_up()
             await asyncio.sleep(30)
             self.check()
@@ -78,7 +85,10 @@ class World:
         if what == "put":
             account, currency, minor = how
             self.versions += 1
-            self.change(lambda source: source.put(made), made=(made := balance(account, minor, self.versions, currency)))
+            self.change(
+                lambda source: source.put(made),
+                made=(made := balance(account, minor, self.versions, currency)),
+            )
         elif what == "remove":
             self.change(lambda source: source.remove(how[0], "CAD"), made=None)
         elif what == "wait":
@@ -120,13 +130,17 @@ class World:
         state = self.client.state
         some, path = WANTED["some"][1], WANTED["path"][1]
         assert state.balances["some"] == {k: shown(r) for k, r in rows.items() if k[0] in some}
-        assert state.balances["path"] == {k: shown(r) for k, r in rows.items() if is_under(k[0], path)}
+        assert state.balances["path"] == {
+            k: shown(r) for k, r in rows.items() if is_under(k[0], path)
+        }
         place = lambda row: keys.key(keys.BALANCE, row.account, row.currency)  # noqa: E731
         cad = [row for row in rows.values() if row.currency == "CAD"]
         cad.sort(key=lambda row: (int(row.posted.replace(".", "")), place(row)), reverse=True)
         assert state.rows["top"] == [shown(row) for row in cad[1:4]]
         assert state.totals["top"] == len(cad)
-        under = sorted((row for row in rows.values() if is_under(row.account, "assets:a")), key=place)
+        under = sorted(
+            (row for row in rows.values() if is_under(row.account, "assets:a")), key=place
+        )
         assert state.rows["all"] == [shown(row) for row in under]
 
 
@@ -137,6 +151,6 @@ def test_a_client_ends_up_with_what_is_there(remembered: int) -> None:
         world = World(remembered)
         try:
             run_virtually(world.run(plan_of(chance)))
-        except BaseException:
-            print(f"seed {seed}, {remembered} accounts remembered; the client has had: {world.client.state.kinds}")
+        except BaseException as error:
+            error.add_note(f"seed {seed}; the client has had: {world.client.state.kinds}")
             raise

@@ -55,7 +55,10 @@ def begun(kind: str, id_: str, reason: str, part: int, texts: Iterable[str], *, 
 
 def list_begun(id_: str, reason: str, rows: str) -> str:
     """The snapshot of a sorted list."""
-    return f'{{"type":"snapshot","id":"{id_}","reason":"{reason}","part":0,"more":false,"list":{rows}}}'
+    return (
+        f'{{"type":"snapshot","id":"{id_}","reason":"{reason}","part":0,"more":false,'
+        f'"list":{rows}}}'
+    )
 
 
 def heartbeat(token: str) -> str:

@@ -1,8 +1,8 @@
 """Live updates of an API process: from what the balance view changes to who is subscribed."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from ledger.api.live.frames import Frames
@@ -12,7 +12,8 @@ from ledger.api.live.recent import ACCOUNTS, Entry, Recent
 from ledger.api.live.session import Session
 from ledger.api.live.source import Source
 from ledger.api.live.subscriptions import Subscription
-from ledger.api.live.tokens import Place, token_of, topic_name
+from ledger.api.live.tokens import Place, place_of, token_of, topic_name
+from ledger.api.problems import Problem
 from ledger.api.signing import Signer
 from ledger.api.view.copy import Change
 from ledger.client.resource import cancel
@@ -39,7 +40,7 @@ class Live:
         self.source, self.index = source, Index()
         self.frames = Frames(self._before_tick)
         self.measures = measures or Measures()
-        self.sessions: set[Session] = set()
+        self._sessions: set[Session] = set()
         self._signer = signer
         self._remembered = remembered
         self._recent = Recent(())
@@ -59,24 +60,28 @@ class Live:
 
     def stop(self) -> None:
         """End every connection."""
-        for session in list(self.sessions):
+        for session in list(self._sessions):
             session.end(1001, "the API process stops")
 
     # Connections.
 
-    def enter(self, session: Session) -> None:
-        """A connection has begun."""
+    @contextmanager
+    def entered(self, session: Session, kind: str) -> Iterator[None]:
+        """A connection of this kind begins, and ends."""
         if self._unsubscribe is None:
             self._restart()
             self._unsubscribe = self.source.subscribe(self._changed)
-        self.sessions.add(session)
-
-    def leave(self, session: Session) -> None:
-        """A connection has ended."""
-        self.sessions.discard(session)
-        for one in session.subscriptions.values():
-            self.index.remove(one)
-        self._left_at = asyncio.get_running_loop().time()
+        self._sessions.add(session)
+        self.measures.connections.labels(kind).inc()
+        try:
+            yield
+        finally:
+            self.measures.connections.labels(kind).dec()
+            self._sessions.discard(session)
+            for one in session.subscriptions.values():
+                self.index.remove(one)
+            session.subscriptions.clear()
+            self._left_at = asyncio.get_running_loop().time()
 
     def _detach(self) -> None:
         if self._unsubscribe is not None:
@@ -88,9 +93,9 @@ class Live:
             await asyncio.sleep(SWEEP_SECONDS)
             now = asyncio.get_running_loop().time()
             self.require_same()
-            for session in list(self.sessions):
+            for session in list(self._sessions):
                 session.sweep(now)
-            if not self.sessions and now - self._left_at > KEPT_SECONDS:
+            if not self._sessions and now - self._left_at > KEPT_SECONDS:
                 self._detach()
 
     # Changes.
@@ -140,6 +145,15 @@ class Live:
         return self._token[1]
 
     # Beginning a subscription.
+
+    def place(self, token: str) -> Place:
+        """What a resume token names. Raises Problem."""
+        try:
+            return place_of(self._signer, token)
+        except ValueError as error:
+            raise Problem(
+                "TOKEN_INVALID", f"This is no resume token of this ledger. {error}", field="after"
+            ) from None
 
     async def changed_since(self, one: Subscription, place: Place) -> list[Entry] | str:
         """What changed for a client at this place; or why it needs a snapshot.

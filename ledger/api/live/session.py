@@ -87,6 +87,12 @@ class Session:
         self._replies.append((kind, text))
         self.ask()
 
+    def acknowledge(self) -> None:
+        """The last frame was taken; after the first such message each frame waits for one."""
+        if self.acks is None:
+            self.acks = asyncio.Event()
+        self.acks.set()
+
     # When it is sent something.
 
     def ask(self) -> None:

@@ -71,21 +71,21 @@ class Subscribe(_Strict):
         None
     )
     under: Path | None = None
-    list: SortedList | None = None
+    seen: SortedList | None = Field(default=None, alias="list")
     after: Token | None = None
 
     @model_validator(mode="after")
     def _to_one_thing(self) -> Self:
-        if sum(each is not None for each in (self.accounts, self.under, self.list)) != 1:
+        if sum(each is not None for each in (self.accounts, self.under, self.seen)) != 1:
             raise ValueError("give one of accounts, under and list")
         return self
 
     @property
-    def covered(self) -> list[str]:  # type: ignore[valid-type]
+    def covered(self) -> list[str]:
         """The accounts and paths that the client must be allowed to see."""
         if self.accounts is not None:
             return self.accounts
-        return [self.under or (self.list.under if self.list else "")]
+        return [self.under or (self.seen.under if self.seen else "")]
 
 
 class Window(_Strict):

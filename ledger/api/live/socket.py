@@ -43,7 +43,7 @@ class Socket(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):
-            self.scope["extensions"][ABORT] = self.transport.abort  # type: ignore[index, assignment]
+            self.scope["extensions"][ABORT] = self.transport.abort  # type: ignore[assignment]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._read_on()

@@ -89,8 +89,8 @@ class Subscribing:
             return AccountsSubscription(message.id, ask, after, message.accounts)
         if message.under is not None:
             return PathSubscription(message.id, ask, after, index.path(message.under))
-        assert message.list is not None
-        wanted = message.list
+        assert message.seen is not None
+        wanted = message.seen
         watched = index.watched(_order(wanted))
         if watched is None:
             raise Problem(

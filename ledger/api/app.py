@@ -18,7 +18,7 @@ from ledger.api import openapi
 from ledger.api.edge import Edge, response_of
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
-from ledger.api.routes import accounts, assets, audit_log, breaks, status, transactions
+from ledger.api.routes import accounts, assets, audit_log, breaks, live, status, transactions
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
 from ledger.gl.journal import JournalUnavailable
@@ -59,6 +59,7 @@ def build_app(services: Services) -> ASGIApp:
         breaks.router(services.breaks, services.cursors),
         audit_log.router(services.audit_log),
         transactions.router(services.transactions),
+        live.router(services.live, services.access, services.signer, services.live_places),
     ):
         app.include_router(router)
     app.include_router(_health(services))

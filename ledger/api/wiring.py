@@ -9,6 +9,9 @@ from ledger.api.breaks import OpenBreaks
 from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
+from ledger.api.live.live import Live
+from ledger.api.live.measures import Measures
+from ledger.api.live.places import Places
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
 from ledger.api.services.accounts import AccountsService
@@ -37,7 +40,8 @@ class Services:
     readiness: Readiness
     access: Access
     audit: AuditLog
-    # Balances (api/view), transactions (api/flow), live (api/live): one field each.
+    live: Live
+    live_places: Places
     transactions: TransactionServices
     status: StatusService
     assets: AssetsService
@@ -66,7 +70,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
         Flow(settings) as flow,
         Publishing(settings) as publishing,
         open_access(settings, log) as access,
-        # Live: Live(settings, view) as live
+        Live(view, signer, Measures(traffic.registry)) as live,
     ):
         try:
             yield Services(
@@ -75,6 +79,8 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 traffic=traffic,
                 access=access,
                 audit=audit,
+                live=live,
+                live_places=Places(settings.live_connections, settings.live_connections_of_token),
                 readiness=Readiness(
                     name,
                     {

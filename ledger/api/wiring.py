@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ledger.api.access.access import Access, open_access
 from ledger.api.breaks import OpenBreaks
@@ -23,8 +24,10 @@ from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
 from ledger.api.signing import Signer, read_key
 from ledger.api.traffic import Traffic
+from ledger.api.view.reached import ViewState
 from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
+from ledger.client.drafts import rfc3339
 from ledger.gl.databases import open_journal
 from ledger.settings import Settings
 from ledger.streaming.log import Log
@@ -72,6 +75,19 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
         open_access(settings, log) as access,
         Live(view, signer, Measures(traffic.registry)) as live,
     ):
+        readiness = Readiness(
+            name,
+            {
+                "reference": reference.problem,
+                "access": access.problem,
+                "view": lambda: view.state().problem,
+                "flow": flow.problem,
+                "breaks": breaks.problem,
+                "publishing": publishing.problem,
+            },
+            {"view": lambda: age_of(view.state())},
+        )
+        traffic.registry.register(readiness)
         try:
             yield Services(
                 signer=signer,
@@ -81,17 +97,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 audit=audit,
                 live=live,
                 live_places=Places(settings.live_connections, settings.live_connections_of_token),
-                readiness=Readiness(
-                    name,
-                    {
-                        "reference": reference.problem,
-                        "access": access.problem,
-                        "view": lambda: view.state().problem,
-                        "flow": flow.problem,
-                        "breaks": breaks.problem,
-                        "publishing": publishing.problem,
-                    },
-                ),
+                readiness=readiness,
                 transactions=TransactionServices.over(
                     Parts(settings, log, database, signer, audit, flow, publishing, view)
                 ),
@@ -105,3 +111,13 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
             await audit.close()
             await log.close()
             database.close()
+
+
+def age_of(state: ViewState) -> dict[str, Any]:
+    """How old the view is, for `/ready` and `/metrics`."""
+    as_of = None if state.as_of is None else rfc3339(state.as_of)
+    return {
+        "behind_seconds": state.behind_seconds,
+        "behind_records": state.records_behind,
+        "as_of": as_of,
+    }

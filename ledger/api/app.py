@@ -24,6 +24,7 @@ from ledger.api.routes import (
     audit_log,
     breaks,
     lines,
+    live,
     status,
     transactions,
     trial_balance,
@@ -70,6 +71,7 @@ def build_app(services: Services) -> ASGIApp:
         transactions.router(services.transactions),
         lines.router(services.history, services.reads),
         trial_balance.router(services.history, services.reads, services.cursors),
+        live.router(services.live, services.access, services.signer, services.live_places),
     ):
         app.include_router(router)
     app.include_router(_health(services))

@@ -14,6 +14,7 @@ from ledger.api.app import build_app
 from ledger.api.certificates import Certificate
 from ledger.api.connections import BoundedProtocol, Limits
 from ledger.api.listening import BACKLOG, allow_connections
+from ledger.api.live.socket import Socket
 from ledger.api.wiring import Services, wired
 from ledger.client.resource import cancel
 from ledger.settings import Settings
@@ -51,8 +52,10 @@ def config_of(settings: Settings, app: ASGIApp, certificate: Certificate | None)
     config = uvicorn.Config(
         app,
         http=protocol,
-        ws="websockets-sansio",
+        ws=Socket,
         ws_max_size=MAX_MESSAGE,
+        # A compressor for each of many connections takes more than what it saves.
+        ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -125,4 +128,5 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Take no new connections, end those that are idle, finish what runs."""
         self._services.readiness.stopping = True
+        self._services.live.stop()
         self.should_exit = True

@@ -185,6 +185,69 @@ def test_pages_of_the_audit_log(cli: Cli, apis: list[Api]) -> None:
     assert api.get("/v1/audit-log", params={"form": "x"}, headers=headers).status_code == 400
 
 
+def transaction(name: str, *accounts: str) -> dict[str, Any]:
+    from ledger.client.drafts import rfc3339
+    from ledger.clock import now
+
+    sides = ("debit", "credit")
+    return {
+        "transaction_id": name, "kind": "test", "effective_at": rfc3339(now()),
+        "created_at": rfc3339(now()),
+        "entries": [
+            {"account": account, "side": side, "amount": "1.00", "currency": "EUR"}
+            for account, side in zip(accounts, sides, strict=True)
+        ],
+    }  # fmt: skip
+
+
+def test_writes_are_in_the_audit_log_and_refused_ones_are_not(
+    cli: Cli, apis: list[Api], new_id: Callable[..., str]
+) -> None:
+    mine, other = f"assets:{new_id()}", f"income:{new_id()}"
+    writer = made(cli, "--scope", "publish", "--scope", "read")
+    restricted = made(cli, "--scope", "publish", "--scope", "read", "--accounts", mine)
+    first, second = apis
+    for token in (writer, restricted):
+        for api in apis:
+            until(lambda api=api, token=token: status(api, token["token"]) == 200, "it is known", 5)
+    names = [new_id("pay") for _ in range(5)]
+    both = transaction(names[0], mine, other)
+
+    def sent(api: Api, path: str, token: Any, body: Any) -> httpx.Response:
+        return api.post(f"/v1/{path}", json=body, headers=bearer(token["token"]), timeout=60)
+
+    assert sent(first, "transactions", restricted, both).status_code == 403
+    assert cli("audit-log", "--target", names[0], "--json").rows == []
+    assert sent(first, "transactions", writer, both).status_code == 202
+    bulk = [transaction(name, mine, f"{mine}:x") for name in names[1:3]]
+    bulk.append(transaction(names[3], mine, f"{mine}x"))
+    answered = sent(second, "transactions/bulk", restricted, bulk).json()["results"]
+    assert [each["status"] for each in answered[:2]] == ["published"] * 2
+    assert answered[2]["code"] == "FORBIDDEN"
+    until(
+        lambda: second.get(
+            f"/v1/transactions/{names[0]}", headers=bearer(writer["token"])
+        ).status_code == 200,
+        "it can be read",
+    )  # fmt: skip
+    path = f"transactions/{names[0]}"
+    assert second.get(f"/v1/{path}", headers=bearer(restricted["token"])).status_code == 403
+    assert sent(second, f"{path}/reverse", restricted, {}).status_code == 403
+    assert sent(second, f"{path}/reverse", writer, {}).status_code == 202
+
+    found = [
+        (each["action"], each["outcome"], len(each["targets"]))
+        for each in cli("audit-log", "--json").rows
+        if each["who"] in (f"token:{writer['id']}", f"token:{restricted['id']}")
+        and each["source"] == "127.0.0.1"
+    ]
+    assert found == [
+        ("transactions.publish", "begun", 1), ("transactions.publish", "published", 1),
+        ("transactions.publish", "begun", 2), ("transactions.publish", "published", 2),
+        ("transactions.reverse", "begun", 1), ("transactions.reverse", "published", 1),
+    ]  # fmt: skip
+
+
 def test_a_stranger_is_told_nothing(apis: list[Api]) -> None:
     found = apis[0].get("/v1/status?nowhere=1")
     assert (found.status_code, found.json()["code"]) == (401, "UNAUTHENTICATED")

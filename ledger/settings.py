@@ -164,6 +164,17 @@ class Settings(BaseSettings):
         ge=1,
         description="Most requests that an API process answers at once; others get 503.",
     )
+    api_requests_per_second: int = Field(
+        default=5_000,
+        ge=1,
+        description="Most requests a second of one bearer token, in one API process; more get 429.",
+    )
+    api_request_seconds: int = Field(
+        default=20,
+        ge=1,
+        description="Seconds in which a request's headers must arrive, and then its body; and for "
+        "which a client may leave an answer unread.",
+    )
     redis_url: str = Field(
         default="",
         description="Redis that all API processes share for live updates. Default: none, each "

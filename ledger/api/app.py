@@ -11,13 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from ledger.api import openapi
 from ledger.api.edge import Edge, response_of
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
-from ledger.api.routes import status
+from ledger.api.routes import audit_log, status, transactions
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
 from ledger.gl.journal import JournalUnavailable
@@ -43,12 +44,17 @@ def build_app(services: Services) -> ASGIApp:
             HTTPException: _refused_by_framework,
             Unavailable: _unavailable,
             JournalUnavailable: _database_unavailable,
+            ClientDisconnect: _gone,
             Exception: _fault,
         },
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.services = services
-    for router in (status.router(services.status),):
+    for router in (
+        status.router(services.status),
+        audit_log.router(services.audit_log),
+        transactions.router(services.transactions),
+    ):
         app.include_router(router)
     app.include_router(_health(services))
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
@@ -111,6 +117,11 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 
 async def _database_unavailable(request: Request, error: Exception) -> Response:
     return response_of(Problem("DATABASE_UNAVAILABLE", str(error)), request.scope)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Nobody is there to read it."""
+    return Response(status_code=400)
 
 
 async def _fault(request: Request, error: Exception) -> Response:

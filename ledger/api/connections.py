@@ -4,7 +4,6 @@ A connection is closed when its headers or its body take too long, when its clie
 what it asked for, and, where there are too many, when it is the one that has been idle longest.
 """
 
-import logging
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from typing import Any
 
@@ -14,35 +13,33 @@ from uvicorn.server import ServerState
 
 from ledger.api.problems import MEDIA_TYPE, Problem
 
-HEADER_SECONDS = 10.0
-"""From a connection's start, or the first byte of a next request, to the end of its headers."""
-BODY_SECONDS = 30.0
-"""From the end of a request's headers to the end of its body."""
-READ_SECONDS = 30.0
-"""For which a client may leave unread what waits for it; then it is dead."""
 MAX_HEADERS = 65_536
 """Bytes of a request's line and headers."""
 
-log = logging.getLogger(__name__)
 
+class Limits:
+    """The limits of a process's connections, and which of them are idle, the longest first.
 
-class Idle:
-    """The connections that answer no request, in the order in which they became idle."""
+    `seconds`: from a connection's start, or a next request's first byte, to the end of its headers;
+    from there to the end of its body; and for which what waits for its client may stay unread.
+    """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, most: int, seconds: float) -> None:
+        self.most, self.seconds = most, seconds
         self.connections = 0
         self._idle: dict[BoundedProtocol, None] = {}
 
     def opened(self, one: "BoundedProtocol") -> bool:
-        """Count a new connection; False where there is no place even without the idle ones."""
+        """Count a new connection; False where there are too many and none is idle."""
         self.connections += 1
         self._idle[one] = None
         if self.connections <= self.most:
             return True
         oldest = next(iter(self._idle))
+        if oldest is one:
+            return False
         oldest.drop()
-        return oldest is not one
+        return True
 
     def closed(self, one: "BoundedProtocol") -> None:
         """It is closed, or no HTTP connection any more."""
@@ -59,9 +56,9 @@ class Idle:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection; `idle_ones` is of the whole process."""
+    """One connection; `limits` are of the whole process."""
 
-    idle_ones = Idle(2_000)
+    limits: Limits
 
     def __init__(
         self,
@@ -80,8 +77,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._counted = True
-        self._arm(HEADER_SECONDS)
-        self.idle_ones.opened(self)
+        self._arm()
+        if not self.limits.opened(self):
+            self._refuse(Problem("OVERLOADED", "There are too many connections."))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -97,7 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _uncount(self) -> None:
         if self._counted:
             self._counted = False
-            self.idle_ones.closed(self)
+            self.limits.closed(self)
 
     def drop(self) -> None:
         """Close it at once."""
@@ -106,7 +104,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_headers:
             if self._deadline is None:
-                self._arm(HEADER_SECONDS)
+                self._arm()
             self._header_bytes += len(data)
         super().data_received(data)
         if self._in_headers and self._header_bytes > MAX_HEADERS:
@@ -114,8 +112,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_headers, self._header_bytes = False, 0
-        self._arm(BODY_SECONDS)
-        self.idle_ones.busy(self)
+        self._arm()
+        self.limits.busy(self)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -126,12 +124,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if not self.pipeline and self._counted:
-            self.idle_ones.idle(self)
+            self.limits.idle(self)
 
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._unread is None:
-            self._unread = self.loop.call_later(READ_SECONDS, self.drop)
+            self._unread = self.loop.call_later(self.limits.seconds, self.drop)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -142,9 +140,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unread.cancel()
             self._unread = None
 
-    def _arm(self, seconds: float) -> None:
+    def _arm(self) -> None:
         self._disarm()
-        self._deadline = self.loop.call_later(seconds, self._too_slow)
+        self._deadline = self.loop.call_later(self.limits.seconds, self._too_slow)
 
     def _disarm(self) -> None:
         if self._deadline is not None:
@@ -159,8 +157,9 @@ class BoundedProtocol(HttpToolsProtocol):
             # It has asked for nothing.
             self.transport.close()
             return
-        what, seconds = ("headers", HEADER_SECONDS) if self._in_headers else ("body", BODY_SECONDS)
-        self._refuse(Problem("BODY_TIMEOUT", f"The {what} did not arrive in {seconds:.0f} s."))
+        what = "headers" if self._in_headers else "body"
+        late = f"The {what} did not arrive in {self.limits.seconds:.0f} s."
+        self._refuse(Problem("REQUEST_TIMEOUT", late))
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(Problem("MALFORMED_REQUEST", msg))
@@ -169,9 +168,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer outside of the application, unless it has begun to, and close."""
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             body = problem.body("")
-            head = (
-                f"HTTP/1.1 {problem.status} {problem.kind.title}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            headers = {
+                "content-type": MEDIA_TYPE, "content-length": str(len(body)),
+                "connection": "close", **problem.headers,
+            }  # fmt: skip
+            head = f"HTTP/1.1 {problem.status} {problem.kind.title}\r\n" + "".join(
+                f"{name}: {value}\r\n" for name, value in headers.items()
             )
-            self.transport.write(head.encode() + body)
+            self.transport.write(head.encode() + b"\r\n" + body)
         self.transport.close()

@@ -17,11 +17,11 @@ class Edge:
     """Wraps the application; `traffic` counts."""
 
     def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
-        self._app, self._traffic = app, traffic
+        self.app, self._traffic = app, traffic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         try:
             raw: bytes = scope.get("raw_path") or b""
@@ -31,7 +31,7 @@ class Edge:
             await response_of(problem, scope)(scope, receive, send)
             return
         if scope["type"] == "websocket":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         else:
             await self._request(scope, receive, send)
 
@@ -50,7 +50,7 @@ class Edge:
             return
         traffic.open += 1
         try:
-            await self._app(scope, receive, counting)
+            await self.app(scope, receive, counting)
         except Exception:
             # The application has logged it and answered; what was begun cannot be answered again.
             if not status:

@@ -6,7 +6,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ledger.api.problems import COMMON, OF_BODIES, SCHEMA, answers
+from ledger.api.access.dependencies import name_scopes
+from ledger.api.problems import COMMON, OF_BODIES, OF_CALLERS, SCHEMA, answers
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -34,7 +35,11 @@ def _describe_problems(made: dict[str, Any]) -> None:
         # FastAPI's own answer to invalid parameters, which are status 400 here.
         if "HTTPValidationError" in str(responses.get("422", "")):
             del responses["422"]
-        codes = (*COMMON, *(OF_BODIES if "requestBody" in operation else ()))
+        codes = (
+            *COMMON,
+            *(OF_BODIES if "requestBody" in operation else ()),
+            *(OF_CALLERS if name_scopes(operation) else ()),
+        )
         for status, found in answers(*codes).items():
             _add(responses, str(status), found)
         operation["responses"] = dict(sorted(responses.items()))

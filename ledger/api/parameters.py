@@ -17,9 +17,11 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BeforeValidator
 
+from ledger.api.access.dependencies import guard_of
 from ledger.api.problems import Problem
 from ledger.client.lines import parse_time
 from ledger.domain.account import MAX_ACCOUNT, well_formed
+from ledger.errors import LedgerError
 
 MAX_BODY = 1024 * 1024
 """Bytes of a body where a route names no other limit."""
@@ -51,20 +53,30 @@ def new_router(tag: str) -> APIRouter:
 
 
 class StrictRoute(APIRoute):
-    """A route that refuses unknown and repeated query parameters, and reads JSON strictly."""
+    """A route that refuses unknown and repeated query parameters, and reads JSON strictly.
+
+    It asks who calls before it looks at anything else, or reads a body. One that is in the OpenAPI
+    document names its scope with `allowed`; LedgerError otherwise.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        guard = guard_of(self.dependant)
+        if guard is None and self.include_in_schema:
+            raise LedgerError(f"The route {self.path} names no scope: see ledger/api/access.")
         known = dict(_query_parameters(self))
         limit = getattr(self.endpoint, BODY_LIMIT, MAX_BODY)
         has_body = self.body_field is not None
 
         async def strictly(request: Request) -> Response:
+            if guard is not None:
+                await guard.caller(request)
             if request.scope["query_string"]:
                 check_query(request.scope["query_string"], known)
             if has_body:
-                # Starlette keeps what was parsed here, and FastAPI asks it for that.
-                request._json = parse_json(await read_body(request, limit))
+                # Where Starlette keeps what it has read, and FastAPI asks it for that.
+                request._body = await read_body(request, limit)
+                request._json = parse_json(request._body)
             return await handle(request)
 
         return strictly

@@ -42,16 +42,20 @@ PROBLEMS: Mapping[str, Kind] = MappingProxyType({
     "NOT_FOUND": Kind(404, "Not found"),
     "METHOD_NOT_ALLOWED": Kind(405, "The resource has no such method"),
     "NOT_ACCEPTABLE": Kind(406, "The answer cannot be had in that form"),
-    "BODY_TIMEOUT": Kind(408, "The request took too long to arrive"),
+    "REQUEST_TIMEOUT": Kind(408, "The request took too long to arrive"),
     "CONFLICT": Kind(409, "Contradicts what is there"),
+    "NOT_REVERSIBLE": Kind(409, "The transaction cannot be taken back"),
     "BODY_TOO_LARGE": Kind(413, "The body is too large"),
     "UNSUPPORTED_MEDIA_TYPE": Kind(415, "The body must be JSON"),
+    "IDEMPOTENCY_KEY_MISMATCH": Kind(422, "The key and the transaction's id differ"),
     "TOO_MANY_REQUESTS": Kind(429, "Too many requests"),
     "HEADERS_TOO_LARGE": Kind(431, "The request's headers are too large"),
     "FAULT": Kind(500, "A fault of the ledger"),
     "OVERLOADED": Kind(503, "More requests than this API process answers at once"),
     "VIEW_NOT_READY": Kind(503, "The balance view is not ready"),
     "KAFKA_UNAVAILABLE": Kind(503, "Kafka or the schema registry does not answer"),
+    "ISSUER_UNAVAILABLE": Kind(503, "The OpenID Connect issuer does not answer"),
+    "OUTCOME_UNKNOWN": Kind(503, "Whether the log has the transaction is not known"),
     "DATABASE_UNAVAILABLE": Kind(503, "The general ledger's database does not answer"),
     "NOT_YET": Kind(504, "Not within the time that was given"),
 })  # fmt: skip
@@ -126,12 +130,18 @@ SCHEMA = {
     },
 }
 """The schema of every problem, for the OpenAPI document."""
-COMMON = ("MALFORMED_REQUEST", "MALFORMED_PATH", "UNKNOWN_PARAMETER", "DUPLICATE_PARAMETER",
-          "INVALID_PARAMETER", "HEADERS_TOO_LARGE", "FAULT", "OVERLOADED")  # fmt: skip
+COMMON = (
+    "MALFORMED_REQUEST", "MALFORMED_PATH", "UNKNOWN_PARAMETER", "DUPLICATE_PARAMETER",
+    "INVALID_PARAMETER", "REQUEST_TIMEOUT", "HEADERS_TOO_LARGE", "FAULT", "OVERLOADED",
+)  # fmt: skip
 """Codes that every route may answer with."""
-OF_BODIES = ("MALFORMED_BODY", "INVALID_BODY", "BODY_TIMEOUT", "BODY_TOO_LARGE",
+OF_BODIES = ("MALFORMED_BODY", "INVALID_BODY", "BODY_TOO_LARGE",
              "UNSUPPORTED_MEDIA_TYPE")  # fmt: skip
 """Codes of a route that takes a body."""
+
+OF_CALLERS = ("UNAUTHENTICATED", "FORBIDDEN", "TOO_MANY_REQUESTS", "KAFKA_UNAVAILABLE",
+              "ISSUER_UNAVAILABLE")  # fmt: skip
+"""Codes of a route that needs a scope."""
 
 
 def answers(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -4,13 +4,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from ledger.api.access.access import Access, open_access
 from ledger.api.cursors import Cursors
 from ledger.api.database import Database
+from ledger.api.flow.flow import Flow
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
+from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.publishing import Publishing
 from ledger.api.services.status import StatusService
+from ledger.api.services.transaction_services import Parts, TransactionServices
 from ledger.api.signing import Signer, read_key
 from ledger.api.traffic import Traffic
+from ledger.api.view.view import BalanceView
+from ledger.client.audit_log import AuditLog
 from ledger.gl.databases import open_journal
 from ledger.settings import Settings
 from ledger.streaming.log import Log
@@ -24,9 +31,12 @@ class Services:
     cursors: Cursors
     traffic: Traffic
     readiness: Readiness
-    # Access: who may (api/access), asked by every route.
+    access: Access
+    audit: AuditLog
     # Balances (api/view), transactions (api/flow), live (api/live): one field each.
+    transactions: TransactionServices
     status: StatusService
+    audit_log: AuditLogService
 
 
 @asynccontextmanager
@@ -39,23 +49,41 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     folder = settings.data_dir / "api" / name
     folder.mkdir(parents=True, exist_ok=True)
     signer, traffic = Signer(read_key(settings)), Traffic(settings.api_requests)
-    log = Log(settings)
+    log, cursors = Log(settings), Cursors(signer)
+    audit = AuditLog(settings, log)
     database = Database(lambda: open_journal(settings.database_url))
     async with (
         ApiReference(settings) as reference,
-        # View: BalanceView(settings, folder / "view") as view
-        # Flow: Flow(settings, reference) as flow
-        # Access: Access(settings) as access
+        BalanceView(settings, folder / "view") as view,
+        Flow(settings) as flow,
+        Publishing(settings) as publishing,
+        open_access(settings, log) as access,
         # Live: Live(settings, view) as live
     ):
         try:
             yield Services(
                 signer=signer,
-                cursors=Cursors(signer),
+                cursors=cursors,
                 traffic=traffic,
-                readiness=Readiness(name, {"reference": reference.problem}),
+                access=access,
+                audit=audit,
+                readiness=Readiness(
+                    name,
+                    {
+                        "reference": reference.problem,
+                        "access": access.problem,
+                        "view": lambda: view.state().problem,
+                        "flow": flow.problem,
+                        "publishing": publishing.problem,
+                    },
+                ),
+                transactions=TransactionServices.over(
+                    Parts(settings, log, database, signer, audit, flow, publishing, view)
+                ),
                 status=StatusService(settings, log, database),
+                audit_log=AuditLogService(settings, cursors),
             )
         finally:
+            await audit.close()
             await log.close()
             database.close()

@@ -165,7 +165,7 @@ def test_it_reads_on_where_it_was_and_answers_before_that(played, tmp_path, capl
         await planted.cover(2, 2)
         told = []
         async with BalanceView(planted.settings, tmp_path) as view:
-            view.subscribe(told.extend)
+            view.subscribe(lambda partition, end, changes: told.extend(changes))
             state = view.state()
             assert state.is_ready
             assert "not connected" in state.problem

@@ -1,18 +1,22 @@
 """Balances: the present ones from the view, those of another time from history."""
 
 import asyncio
+import json
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from ledger.api.cursors import Cursors
+from ledger.api.database import Database
 from ledger.api.problems import Problem
 from ledger.api.services.after import After
 from ledger.api.services.balance_json import Completeness, balance_json, sum_json, tag_of
 from ledger.api.services.past_balances import PastBalances, as_bytes
 from ledger.api.services.wanted import Wanted
+from ledger.api.signing import Signer
 from ledger.api.view.view import BalanceView
 from ledger.domain.balance import Balance
 from ledger.domain.run import Stripe
+from ledger.gl.history.books import History
 
 AT_ONCE = 100
 """Accounts looked up before others have their turn, about 1 ms."""
@@ -40,6 +44,20 @@ class BalanceService:
     ) -> None:
         self._view, self._completeness, self._after = view, completeness, after
         self._past, self._cursors = past, cursors
+
+    @classmethod
+    def over(
+        cls,
+        view: BalanceView,
+        signer: Signer,
+        cursors: Cursors,
+        after: After,
+        history: Database[History],
+    ) -> Self:
+        """The service over these parts."""
+        completeness = Completeness(view, signer)
+        past = PastBalances(history, completeness, after, cursors)
+        return cls(view, completeness, after, past, cursors)
 
     def present(self, account: str, currency: str | None = None) -> Answer:
         """What an account has now, in one currency or all."""

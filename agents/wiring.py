@@ -15,11 +15,13 @@ waits until reconciliation has room, and `progress` calls balances when a shard 
 """
 
 from agents.balances import Balances
+from agents.history import HistoryStage
 from agents.intake import Intake
 from agents.posting import PostingStage
 from agents.progress import Progress
 from agents.reconciliation import Reconciliation
 from agents.runtime.runtime import Graph, Runtime, Task
+from ledger.gl.history.writing import HistoryWriter
 from ledger.gl.journal import Journal
 from ledger.streaming.reference_follower import ReferenceFollower
 
@@ -51,4 +53,17 @@ def posting(runtime: Runtime, journal: Journal) -> Graph:
     return Graph(
         stages=(stage,),
         tasks=(Task("looking at what the general ledger has", stage.look_on),),
+    )
+
+
+def history(runtime: Runtime, progress: Progress, writer: HistoryWriter) -> Graph:
+    """The history application: behind the others, and waited for by none."""
+    stage = HistoryStage(runtime, progress, writer)
+    return Graph(
+        stages=(stage,),
+        tasks=(
+            Task("following progress", progress.follow),
+            Task("looking at what history has", stage.look_on),
+            Task("counting history's totals", stage.tidy_on),
+        ),
     )

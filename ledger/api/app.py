@@ -18,7 +18,16 @@ from ledger.api import openapi
 from ledger.api.edge import Edge, response_of
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
-from ledger.api.routes import accounts, assets, audit_log, breaks, live, status, transactions
+from ledger.api.routes import (
+    accounts,
+    assets,
+    audit_log,
+    balances,
+    breaks,
+    live,
+    status,
+    transactions,
+)
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
 from ledger.gl.journal import JournalUnavailable
@@ -53,6 +62,7 @@ def build_app(services: Services) -> ASGIApp:
     )
     app.state.services = services
     for router in (
+        balances.router(services.balances),
         status.router(services.status),
         assets.router(services.assets, services.cursors),
         accounts.router(services.accounts, services.cursors),

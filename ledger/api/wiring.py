@@ -16,8 +16,10 @@ from ledger.api.live.places import Places
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
 from ledger.api.services.accounts import AccountsService
+from ledger.api.services.after import After
 from ledger.api.services.assets import AssetsService
 from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.balances import BalanceService
 from ledger.api.services.breaks import BreaksService
 from ledger.api.services.publishing import Publishing
 from ledger.api.services.status import StatusService
@@ -28,7 +30,9 @@ from ledger.api.view.reached import ViewState
 from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
 from ledger.client.drafts import rfc3339
-from ledger.gl.databases import open_journal
+from ledger.gl.books import Books
+from ledger.gl.databases import open_history, open_journal
+from ledger.gl.history.books import History
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 
@@ -46,6 +50,7 @@ class Services:
     live: Live
     live_places: Places
     transactions: TransactionServices
+    balances: BalanceService
     status: StatusService
     assets: AssetsService
     accounts: AccountsService
@@ -65,7 +70,8 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     signer, traffic = Signer(read_key(settings)), Traffic(settings.api_requests)
     log, cursors = Log(settings), Cursors(signer)
     audit = AuditLog(settings, log)
-    database = Database(lambda: open_journal(settings.database_url))
+    database = Database[Books](lambda: open_journal(settings.database_url))
+    history = Database[History](lambda: open_history(settings.database_url))
     async with (
         ApiReference(settings) as reference,
         BalanceView(settings, folder / "view") as view,
@@ -101,6 +107,9 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 transactions=TransactionServices.over(
                     Parts(settings, log, database, signer, audit, flow, publishing, view)
                 ),
+                balances=BalanceService.over(
+                    view, signer, cursors, After(view, signer, flow, database), history
+                ),
                 status=StatusService(settings, log, flow),
                 assets=AssetsService(reference),
                 accounts=AccountsService(reference, view),
@@ -111,6 +120,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
             await audit.close()
             await log.close()
             database.close()
+            history.close()
 
 
 def age_of(state: ViewState) -> dict[str, Any]:

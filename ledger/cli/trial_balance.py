@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ledger.cli.completeness import INCOMPLETE, print_completeness
-from ledger.cli.moments import AsOf, By, Through, Timezone, moment_of
+from ledger.cli.moments import AsOf, By, KnownAt, Through, Timezone, moment_of
 from ledger.cli.output import FINDINGS, OK, AsJson, DataDir, print_json, run, settings_for
 from ledger.cli.read import (
     ACCOUNT,
@@ -45,6 +45,7 @@ def print_trial_balance(
     through: Through = None,
     timezone: Timezone = None,
     by: By = None,
+    known_at: KnownAt = None,
     fmt: FormatOption = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -63,7 +64,7 @@ def print_trial_balance(
     from ledger.cli.account_rows import totals
 
     form = format_of(fmt, as_json=as_json, whole=True)
-    moment = moment_of(as_of, through, timezone, by)
+    moment = moment_of(as_of, through, timezone, by, known_at)
     settings = settings_for(data_dir)
     found, report = run(from_ledger(settings, None, None, moment))
     choice = Choice(currency or [], depth, no_zero)

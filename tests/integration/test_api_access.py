@@ -1,6 +1,7 @@
 """Bearer tokens and the audit log, from the command line to two API processes."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -246,6 +247,49 @@ def test_writes_are_in_the_audit_log_and_refused_ones_are_not(
         ("transactions.publish", "begun", 2), ("transactions.publish", "published", 2),
         ("transactions.reverse", "begun", 1), ("transactions.reverse", "published", 1),
     ]  # fmt: skip
+
+
+ACCOUNT = re.compile(r"(?:assets|expenses|liabilities|equity|income):[A-Za-z0-9:._-]*[A-Za-z0-9]")
+
+
+def test_no_answer_to_a_restricted_token_names_other_accounts(
+    cli: Cli, apis: list[Api], new_id: Callable[..., str]
+) -> None:
+    """Every operation of the document that answers, asked for what the token may see and for all."""
+    mine, other = f"assets:{new_id()}", f"income:{new_id()}"
+    writer = made(cli, "--scope", "publish", "--scope", "read")
+    restricted = made(cli, "--scope", "admin", "--accounts", mine)
+    api, name = apis[0], new_id("pay")
+    until(lambda: status(api, writer["token"]) == 200, "it is known", 5)
+    until(lambda: status(api, restricted["token"]) == 200, "it is known", 5)
+    bulk = [transaction(name, mine, f"{mine}:x"), transaction(new_id("pay"), mine, other)]
+    sent = api.post(
+        "/v1/transactions/bulk", json=bulk, timeout=90,
+        headers={**bearer(writer["token"]), "Prefer": "wait=reconciled"},
+    )  # fmt: skip
+    assert [each["status"] for each in sent.json()["results"]] == ["reconciled"] * 2
+    token = sent.json()["token"]
+    seen = 0
+    for path, methods in api.get("/openapi.json").json()["paths"].items():
+        if "get" not in methods or path == "/v1/live":
+            continue
+        names = {each["name"] for each in methods["get"].get("parameters", ())}
+        url = path.format(account=mine, transaction_id=name)
+        for given in ({}, {"under": mine}, {"under": "assets"}, {"under": other}):
+            if set(given) <= names:
+                after = {"after": token} if "after" in names else {}
+                found = api.get(url, params=given | after, headers=bearer(restricted["token"]))
+                assert found.status_code < 500, (url, given, found.text)
+                named = set(ACCOUNT.findall(found.text)) if found.is_success else set()
+                seen += len(named)
+                beyond = {
+                    each for each in named if each != mine and not each.startswith(f"{mine}:")
+                }
+                assert not beyond, (url, given)
+    asked = {"accounts": [mine, f"{mine}:x"]}
+    found = api.post("/v1/balances/query", json=asked, headers=bearer(restricted["token"]))
+    assert set(ACCOUNT.findall(found.text)) == {mine, f"{mine}:x"}
+    assert seen, "some answers named its accounts"
 
 
 def test_a_stranger_is_told_nothing(apis: list[Api]) -> None:

@@ -22,6 +22,7 @@ from ledger.api.routes import (
     accounts,
     assets,
     audit_log,
+    balances,
     breaks,
     lines,
     live,
@@ -63,14 +64,16 @@ def build_app(services: Services) -> ASGIApp:
     )
     app.state.services = services
     for router in (
+        balances.router(services.balances),
         status.router(services.status),
         assets.router(services.assets, services.cursors),
         accounts.router(services.accounts, services.cursors),
         breaks.router(services.breaks, services.cursors),
         audit_log.router(services.audit_log),
         transactions.router(services.transactions),
-        lines.router(services.history, services.reads),
-        trial_balance.router(services.history, services.reads, services.cursors),
+        balances.router(services.balances),
+        lines.router(services.history),
+        trial_balance.router(services.history),
         live.router(services.live, services.access, services.signer, services.live_places),
     ):
         app.include_router(router)

@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol
+
+from typing_extensions import TypeVar
 
 from ledger.api.problems import Problem
+from ledger.gl.books import Books
 from ledger.gl.journal import JournalUnavailable
 
 AT_ONCE = 8
@@ -19,17 +22,17 @@ T = TypeVar("T")
 
 
 class Closable(Protocol):
-    """What is opened for each thread."""
+    """Books, or History: what reads the database."""
 
     def close(self) -> None:
         """Close what is open."""
 
 
-B = TypeVar("B", bound=Closable)
+B = TypeVar("B", bound=Closable, default=Books)
 
 
 class Database(Generic[B]):
-    """Asks questions of books, or of history, that `opened` opens, one for each thread."""
+    """Asks questions of the books, or of history, that `opened` opens, one for each thread."""
 
     def __init__(self, opened: Callable[[], B], *, at_once: int = AT_ONCE) -> None:
         self._books = [opened() for _ in range(at_once)]

@@ -1,95 +1,86 @@
-"""What reads have in common: the position that an answer must count, and decimals of currencies."""
+"""The parameters that reads share: of when an answer is, and what it must include."""
 
-import time
+from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi import Query
+from fastapi import Depends, Query
 
-from ledger.api import parameters
-from ledger.api.database import Database
-from ledger.api.flow.flow import Flow
 from ledger.api.parameters import Time
-from ledger.api.positions import Position, is_token, positions_of
 from ledger.api.problems import Problem
-from ledger.api.reference import ApiReference
-from ledger.api.services import history
-from ledger.api.signing import Signer
-from ledger.gl.books import Books
+from ledger.api.services.wanted import Moment, Wanted
 
+Currency = Annotated[
+    str | None, Query(description="Only this currency.", min_length=1, max_length=64)
+]
+
+
+def moment_of(
+    as_of: Annotated[
+        Time | None, Query(description="Only entries strictly before this time: RFC 3339.")
+    ] = None,
+    by: Annotated[
+        Literal["effective", "recorded"] | None,
+        Query(description="The time that `as_of` is about; effective if it is not given."),
+    ] = None,
+    effective_before: Annotated[
+        Time | None, Query(description="Only what is effective before this time.")
+    ] = None,
+    recorded_before: Annotated[
+        Time | None, Query(description="Only what was recorded before this time.")
+    ] = None,
+) -> Moment | None:
+    """The time that an answer is of; None for the present."""
+    if as_of is None:
+        if by is not None:
+            raise Problem("INVALID_PARAMETER", "by: it needs as_of.", field="by")
+        if effective_before is None and recorded_before is None:
+            return None
+        return Moment(effective_before, recorded_before)
+    if effective_before is not None or recorded_before is not None:
+        raise Problem(
+            "INVALID_PARAMETER",
+            "as_of: give it, with `by`, or effective_before and recorded_before.",
+            field="as_of",
+        )
+    return Moment(None, as_of) if by == "recorded" else Moment(as_of, None)
+
+
+AtMoment = Annotated[Moment | None, Depends(moment_of)]
 After = Annotated[
     str | None,
     Query(
+        description="Wait until the answer includes this: the `token` of another answer, or a "
+        "transaction_id. What begins with `pos.` is a token.",
+        min_length=1,
         max_length=16_384,
-        description="The `token` of a write, or a transaction_id: the answer counts it, and waits "
-        "for that up to `timeout`. What begins with `pos.` is a token.",
     ),
 ]
-Timeout = parameters.Timeout
-AsOf = Annotated[
-    Time | None, Query(description="Count entries strictly before this time, RFC 3339, on `by`.")
-]
-By = Annotated[
-    Literal["effective", "recorded"] | None,
-    Query(description="Which time `as_of` is about; `effective` if not given."),
-]
-EffectiveBefore = Annotated[
-    Time | None, Query(description="Count entries that are effective strictly before this.")
-]
-RecordedBefore = Annotated[
-    Time | None, Query(description="Count entries that were recorded strictly before this.")
+Timeout = Annotated[
+    float | None,
+    Query(
+        description="Seconds to wait at most for `after`; 10 if not given.",
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+    ),
 ]
 
 
-class Reads:
-    """Reads a position token, or finds the transaction with an id."""
+def until_of(after: str | None, timeout: float | None, moment: Moment | None = None) -> Wanted:
+    """What the answer must include, and of when. Raises Problem for a `timeout` of nothing."""
+    if timeout is not None and after is None:
+        raise Problem("INVALID_PARAMETER", "timeout: it needs `after`.", field="timeout")
+    return Wanted(None, after, timeout, moment)
 
-    def __init__(
-        self, signer: Signer, flow: Flow, reference: ApiReference, database: Database[Books]
-    ) -> None:
-        self._signer, self._flow = signer, flow
-        self._reference, self._database = reference, database
 
-    async def after(self, text: str | None, seconds: float) -> history.After | None:
-        """By shard the offset that must be counted, and how long may still be waited.
+def wanted_of(
+    moment: AtMoment,
+    currency: Currency = None,
+    after: After = None,
+    timeout: Timeout = None,
+) -> Wanted:
+    """The same, in one currency or all."""
+    return replace(until_of(after, timeout, moment), currency=currency)
 
-        Raises Problem for a token that was altered, and for an id that has not been seen in time.
-        """
-        if text is None:
-            return None
-        if is_token(text):
-            return history.After(positions_of(self._signer, text), seconds)
-        until = time.monotonic() + seconds
-        place = await self._find(text, seconds)
-        if place is None:
-            raise Problem(
-                "NOT_YET",
-                f"No transaction with the id {text[:128]} was decided while this waited. A token "
-                "of its write names it for as long as the log has it.",
-                field="after",
-            )
-        left = max(until - time.monotonic(), 0)
-        return history.After({place.shard: place.offset}, left)
 
-    async def _find(self, transaction_id: str, seconds: float) -> Position | None:
-        """Where the id was accepted: lately, at any time, or while this waits."""
-        known = await self._flow.find(transaction_id)
-        if known is not None:
-            return known
-        try:
-            found = await self._database.ask(lambda books: books.accepted([transaction_id]))
-        except Problem:
-            # What is accepted from now on is known without the database.
-            found = {}
-        if (accepted := found.get(transaction_id)) is not None:
-            return Position(accepted.shard, accepted.offset)
-        return await self._flow.find(transaction_id, seconds)
-
-    def scale(self, currency: str) -> int:
-        """The decimals of a currency. Raises Problem for one that the ledger does not have."""
-        scale = self._reference.known.scales.get(currency)
-        if scale is None:
-            raise Problem(
-                "NOT_FOUND", f"The ledger has no currency {currency}; /v1/assets has all.",
-                field="currency",
-            )  # fmt: skip
-        return scale
+Asked = Annotated[Wanted, Depends(wanted_of)]

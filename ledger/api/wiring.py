@@ -14,13 +14,16 @@ from ledger.api.live.live import Live
 from ledger.api.live.measures import Measures
 from ledger.api.live.places import Places
 from ledger.api.readiness import Readiness
-from ledger.api.reads import Reads
 from ledger.api.reference import ApiReference
 from ledger.api.services.accounts import AccountsService
+from ledger.api.services.after import After
 from ledger.api.services.assets import AssetsService
 from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.balance_json import Completeness
+from ledger.api.services.balances import BalanceService
 from ledger.api.services.breaks import BreaksService
 from ledger.api.services.history import HistoryService
+from ledger.api.services.past import Past
 from ledger.api.services.publishing import Publishing
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
@@ -32,6 +35,7 @@ from ledger.client.audit_log import AuditLog
 from ledger.client.drafts import rfc3339
 from ledger.gl.books import Books
 from ledger.gl.databases import open_history, open_journal
+from ledger.gl.history.books import History
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 
@@ -50,7 +54,7 @@ class Services:
     live_places: Places
     transactions: TransactionServices
     history: HistoryService
-    reads: Reads
+    balances: BalanceService
     status: StatusService
     assets: AssetsService
     accounts: AccountsService
@@ -71,7 +75,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     log, cursors = Log(settings), Cursors(signer)
     audit = AuditLog(settings, log)
     database = Database[Books](lambda: open_journal(settings.database_url))
-    past = Database(lambda: open_history(settings.database_url))
+    history = Database[History](lambda: open_history(settings.database_url))
     async with (
         ApiReference(settings) as reference,
         BalanceView(settings, folder / "view") as view,
@@ -94,6 +98,9 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
             {"view": lambda: age_of(view.state())},
         )
         traffic.registry.register(readiness)
+        completeness = Completeness(view, signer)
+        after = After(view, signer, flow, database)
+        past = Past(history, completeness, after)
         try:
             yield Services(
                 signer=signer,
@@ -107,8 +114,8 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 transactions=TransactionServices.over(
                     Parts(settings, log, database, signer, audit, flow, publishing, view)
                 ),
-                history=HistoryService(past, cursors),
-                reads=Reads(signer, flow, reference, database),
+                history=HistoryService(past, cursors, reference),
+                balances=BalanceService.over(view, completeness, cursors, after, past),
                 status=StatusService(settings, log, flow),
                 assets=AssetsService(reference),
                 accounts=AccountsService(reference, view),
@@ -119,7 +126,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
             await audit.close()
             await log.close()
             database.close()
-            past.close()
+            history.close()
 
 
 def age_of(state: ViewState) -> dict[str, Any]:

@@ -8,7 +8,7 @@ periods, for a single stripe by blocks of lines that are sorted by it.
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple, Self
 
 from ledger.domain.run import Content, Refusal, Stripe, Voided
@@ -22,6 +22,9 @@ From 8.9 years to 19 hours; sixteen periods make one of the level above.
 LEVEL_STEP = 4
 FINEST = 8
 """A period in which much is effective is split further, down to this level."""
+SPLIT_STEP = 2
+"""Four periods make one of the level above where they are split: half as many rows are read."""
+ALL_LEVELS = (*LEVELS, *range(LEVELS[-1] - SPLIT_STEP, FINEST - 1, -SPLIT_STEP))
 BLOCK = 256
 """Lines of a block of the lowest level, and at most of a piece."""
 BLOCKS_TOGETHER = 8
@@ -200,12 +203,11 @@ def spans(effective_before: int, finest: int) -> tuple[list[Span], int]:
 
     What is effective in [end, effective_before) is in no whole period: its lines are to be added.
     """
-    made = []
-    for level in range(LEVELS[0], finest - 1, -LEVEL_STEP):
+    made = [Span(LEVELS[0], None, effective_before >> LEVELS[0])]
+    for above, level in pairwise(each for each in ALL_LEVELS if each >= finest):
         end = effective_before >> level
-        above = effective_before >> level + LEVEL_STEP
-        start = None if level == LEVELS[0] else above << LEVEL_STEP
-        if start is None or start < end:
+        start = effective_before >> above << above - level
+        if start < end:
             made.append(Span(level, start, end))
     return made, effective_before >> finest << finest
 

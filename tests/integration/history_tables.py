@@ -136,7 +136,7 @@ class _Filling:
                 if may_split and (level, period) not in split:
                     split[level, period] = self._dice.random() < 0.8
                 is_split = level > history.LEVELS[-1] or split.get((level, period), False)
-                level -= history.LEVEL_STEP
+                level -= history.SPLIT_STEP if level <= history.LEVELS[-1] else history.LEVEL_STEP
         self._insert(totals, [
             dict(zip(("level", "period", "account_id", "debits", "credits", "entries"),
                      (*key, *figures), strict=True)) for key, figures in sums.items()

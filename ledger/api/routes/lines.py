@@ -9,8 +9,8 @@ from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import AccountPath, Cursor, Time, limit_query, new_router
 from ledger.api.problems import Problem, answers
-from ledger.api.reads import After, Reads, Timeout
-from ledger.api.routes.models import CompleteTo, Moment, Offset
+from ledger.api.reads import After, Timeout, until_of
+from ledger.api.routes.models import CompleteTo, Moment, Offset, Token
 from ledger.api.services.history import HistoryService
 from ledger.gl.history.books import LinesQuery
 
@@ -55,10 +55,11 @@ class Lines(BaseModel):
     searched_to: Annotated[
         Moment | None, Field(description="Up to where a filter has looked; null: at everything.")
     ]
+    token: Token
     complete_to: CompleteTo
 
 
-def router(service: HistoryService, reads: Reads) -> APIRouter:
+def router(service: HistoryService) -> APIRouter:
     """The route over this service."""
     made = new_router("accounts")
 
@@ -82,7 +83,7 @@ def router(service: HistoryService, reads: Reads) -> APIRouter:
         ] = None,
         counterpart: Annotated[Text, Query(description="Another account of it.")] = None,
         after: After = None,
-        timeout: Timeout = 10.0,  # noqa: ASYNC109 - the answer says how far it is
+        timeout: Timeout = None,  # noqa: ASYNC109 - the answer says how far it is
         limit: int = limit_query(100, 1_000),
         cursor: Cursor = None,
     ) -> Any:
@@ -92,8 +93,8 @@ def router(service: HistoryService, reads: Reads) -> APIRouter:
         """
         caller.require("read", [account])
         bounds = [
-            _minor(reads, currency, min_amount, "min_amount"),
-            _minor(reads, currency, max_amount, "max_amount"),
+            _minor(service, currency, min_amount, "min_amount"),
+            _minor(service, currency, max_amount, "max_amount"),
         ]
         query = LinesQuery(
             account, currency, limit=limit, effective_from=effective_from,
@@ -101,23 +102,21 @@ def router(service: HistoryService, reads: Reads) -> APIRouter:
             recorded_before=recorded_before, kind=kind, min_amount=bounds[0],
             max_amount=bounds[1], metadata=_pair(metadata), counterpart=counterpart,
         )  # fmt: skip
-        asked = {name: getattr(query, name) for name in query.__slots__}
-        key = {"list": "lines"} | {
-            name: value for name, value in asked.items() if name not in ("after", "before", "limit")
-        }
-        return await service.lines(query, key, cursor, await reads.after(after, timeout))
+        return await service.lines(query, cursor, until_of(after, timeout))
 
     return made
 
 
-def _minor(reads: Reads, currency: str | None, amount: str | None, field: str) -> int | None:
+def _minor(
+    service: HistoryService, currency: str | None, amount: str | None, field: str
+) -> int | None:
     """An amount in minor units. Raises Problem without a currency, or for too many decimals."""
     if amount is None:
         return None
     if currency is None:
         raise Problem("INVALID_PARAMETER", f"{field} needs the currency: give currency too.",
                       field=field)  # fmt: skip
-    scale = reads.scale(currency)
+    scale = service.scale(currency)
     whole, _, fraction = amount.partition(".")
     if len(fraction) > scale:
         raise Problem(

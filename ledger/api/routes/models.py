@@ -119,3 +119,6 @@ class Breaks(BaseModel):
 
     breaks: list[Break]
     next: Next
+
+
+Token = Annotated[str, Field(description="For `after=`: another answer includes what this does.")]

@@ -7,21 +7,11 @@ from pydantic import BaseModel, Field
 
 from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import allowed
-from ledger.api.cursors import Cursors
 from ledger.api.parameters import Cursor, limit_query, new_router
 from ledger.api.problems import answers
-from ledger.api.reads import (
-    After,
-    AsOf,
-    By,
-    EffectiveBefore,
-    Reads,
-    RecordedBefore,
-    Timeout,
-)
-from ledger.api.routes.models import CompleteTo, Moment
+from ledger.api.reads import After, AtMoment, Timeout, until_of
+from ledger.api.routes.models import CompleteTo, Moment, Token
 from ledger.api.services.history import HistoryService, TrialQuery
-from ledger.api.services.instants import instants_of
 
 MOST_ROWS = 20_000
 
@@ -62,10 +52,11 @@ class TrialBalance(BaseModel):
     totals: list[TrialTotal]
     accounts: list[TrialRow]
     next: Annotated[str | None, Field(description="The cursor of the next page.")]
+    token: Token
     complete_to: CompleteTo
 
 
-def router(service: HistoryService, reads: Reads, cursors: Cursors) -> APIRouter:
+def router(service: HistoryService) -> APIRouter:
     """The route over this service."""
     made = new_router("ledger")
 
@@ -74,18 +65,15 @@ def router(service: HistoryService, reads: Reads, cursors: Cursors) -> APIRouter
                                 "NOT_FOUND", "NOT_YET"))  # fmt: skip
     async def trial_balance(
         caller: Annotated[Caller, allowed("finance")],
+        moment: AtMoment,
         *,
-        as_of: AsOf = None,
-        by: By = None,
-        effective_before: EffectiveBefore = None,
-        recorded_before: RecordedBefore = None,
         currency: Annotated[list[str], Query(max_length=100, description="Only these.")] = [],  # noqa: B006 - FastAPI copies it
         depth: Annotated[
             int | None, Query(ge=1, le=100, description="Sum accounts by so many segments.")
         ] = None,
         no_zero: Annotated[bool, Query(description="Without accounts whose net is 0.")] = False,
         after: After = None,
-        timeout: Timeout = 10.0,  # noqa: ASYNC109 - the answer says how far it is
+        timeout: Timeout = None,  # noqa: ASYNC109 - the answer says how far it is
         limit: int = limit_query(1_000, MOST_ROWS),
         cursor: Cursor = None,
     ) -> Any:
@@ -95,13 +83,7 @@ def router(service: HistoryService, reads: Reads, cursors: Cursors) -> APIRouter
         times to have pages of one state.
         """
         caller.require_all_accounts()
-        instants = instants_of(as_of, by, effective_before, recorded_before)
-        query = TrialQuery(instants, tuple(sorted(set(currency))), depth, no_zero)
-        key = {"list": "trial-balance", "query": query}
-        place = () if cursor is None else tuple(map(str, cursors.read(key, cursor)))
-        found, following = await service.trial_balance(
-            query, place, limit, await reads.after(after, timeout)
-        )
-        return found | {"next": None if following is None else cursors.write(key, following)}
+        query = TrialQuery(tuple(sorted(set(currency))), depth, no_zero)
+        return await service.trial_balance(query, cursor, limit, until_of(after, timeout, moment))
 
     return made

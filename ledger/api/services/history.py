@@ -2,144 +2,81 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from ledger.api.cursors import Cursors
-from ledger.api.database import Database
 from ledger.api.problems import Problem
-from ledger.api.services.instants import Instants
+from ledger.api.reference import ApiReference
+from ledger.api.services.past import Past, times_of
+from ledger.api.services.wanted import Moment, Wanted
 from ledger.client.drafts import rfc3339
 from ledger.domain import money
 from ledger.domain.account import on_normal_side
-from ledger.domain.run import Watermark
 from ledger.gl.account_rows import Sums, of_row, rolled_up, totals
-from ledger.gl.history.books import AccountLine, History, LineKey, LinesPage, LinesQuery
+from ledger.gl.history.books import AccountLine, HistoryBalances, LineKey, LinesQuery
 
-LOOK_SECONDS = 0.05
-"""Between two looks at how far history is, while somebody waits for it."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class After:
-    """An answer must count these positions, by shard; it waits for at most `seconds`."""
-
-    positions: Mapping[int, int]
-    seconds: float
+PAGING = {"after", "before", "limit"}
+"""Fields of a query that are another page of the same list."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialQuery:
     """Which rows of a trial balance: `depth` segments of an account's path, or all of it."""
 
-    instants: Instants
     currencies: Sequence[str] = ()
     depth: int | None = None
     no_zero: bool = False
 
 
 class HistoryService:
-    """Asks history; every answer names the positions that it counts."""
+    """Asks history; every answer names the positions that it counts. Raises Problem as `Past`."""
 
-    def __init__(self, history: Database[History], cursors: Cursors) -> None:
-        self._history, self._cursors = history, cursors
+    def __init__(self, past: Past, cursors: Cursors, reference: ApiReference) -> None:
+        self._past, self._cursors, self._reference = past, cursors, reference
 
-    async def lines(
-        self, query: LinesQuery, key: dict[str, Any], cursor: str | None, after: After | None
-    ) -> dict[str, Any]:
-        """A page of an account's lines; `key` is what its cursors are good for."""
+    def scale(self, currency: str) -> int:
+        """The decimals of a currency. Raises Problem for one that the ledger does not have."""
+        scale = self._reference.known.scales.get(currency)
+        if scale is None:
+            raise Problem(
+                "NOT_FOUND", f"The ledger has no currency {currency}; /v1/assets has all.",
+                field="currency",
+            )  # fmt: skip
+        return scale
+
+    async def lines(self, query: LinesQuery, cursor: str | None, wanted: Wanted) -> dict[str, Any]:
+        """A page of an account's lines."""
+        asked = {name: getattr(query, name) for name in query.__slots__}
+        key = {"list": "lines"} | {name: asked[name] for name in asked.keys() - PAGING}
         if cursor is not None:
             side, *place = self._cursors.read(key, cursor)
             query = _turned(query, side, LineKey(*map(int, place)))
-        found = await self._once(lambda history: history.lines(query), after, _positions_of)
+        found = await self._past.ask(wanted, lambda history: history.lines(query))
+        at = found.searched_to
         return {
             "account": query.account,
             "lines": [_line(each) for each in found.lines],
             "next": self._cursor(key, "after", found.next),
             "previous": self._cursor(key, "before", found.previous),
-            "searched_to": None
-            if found.searched_to is None
-            else rfc3339(found.searched_to.recorded_at),
-        } | complete_to(found.positions)
-
-    async def trial_balance(
-        self, query: TrialQuery, place: Sequence[str], limit: int, after: After | None
-    ) -> tuple[dict[str, Any], Sequence[str] | None]:
-        """The accounts after `place`, `limit` of them, and the totals of all; and the next place.
-
-        A place is an account and a currency; none at the beginning and at the end.
-        """
-        before = query.instants._asdict()
-        found = await self._once(lambda history: history.as_of(**before), after, _marks_of)
-        return await asyncio.to_thread(_trial, query, found, place, limit)
-
-    async def _once(
-        self,
-        question: Callable[[History], T],
-        after: After | None,
-        positions: Callable[[T], Mapping[int, Watermark]],
-    ) -> T:
-        """The answer once it counts what it must. Raises Problem 504 if that takes too long."""
-        if after is not None:
-            await self._wait(after)
-        found = await self._history.ask(question)
-        if after is not None and (missing := _missing(after, positions(found))):
-            # Dropped and made again meanwhile.
-            raise _not_yet(after, missing, positions(found))
-        return found
-
-    async def _wait(self, after: After) -> None:
-        # The database announces nothing, so it is asked how far it is.
-        until = time.monotonic() + after.seconds
-        while True:
-            marks = await self._history.ask(lambda history: history.positions())
-            missing = _missing(after, marks)
-            if not missing:
-                return
-            if time.monotonic() >= until:
-                raise _not_yet(after, missing, marks)
-            await asyncio.sleep(LOOK_SECONDS)
+            "searched_to": None if at is None else rfc3339(at.recorded_at),
+        } | self._past.counted(found)
 
     def _cursor(self, key: dict[str, Any], side: str, place: LineKey | None) -> str | None:
         return None if place is None else self._cursors.write(key, [side, *place])
 
-
-def complete_to(marks: Mapping[int, Watermark]) -> dict[str, Any]:
-    """The members of an answer that say what it counts: every transaction before `complete_to`."""
-    return {"complete_to": {str(shard): mark.end for shard, mark in sorted(marks.items())}}
-
-
-def _positions_of(page: LinesPage) -> Mapping[int, Watermark]:
-    return page.positions
-
-
-def _marks_of(found: Any) -> Mapping[int, Watermark]:
-    marks: Mapping[int, Watermark] = found.positions
-    return marks
-
-
-def _missing(after: After, marks: Mapping[int, Watermark]) -> list[int]:
-    return [
-        shard
-        for shard, offset in sorted(after.positions.items())
-        if marks.get(shard, Watermark()).end <= offset
-    ]
-
-
-def _not_yet(after: After, missing: list[int], marks: Mapping[int, Watermark]) -> Problem:
-    shard = missing[0]
-    return Problem(
-        "NOT_YET",
-        f"History counts shard {shard} up to position {marks.get(shard, Watermark()).end}, and "
-        f"{after.positions[shard] + 1} was asked for. It runs behind the balances; ask again, or "
-        "give a longer timeout.",
-        field="after",
-        **complete_to(marks),
-    )
+    async def trial_balance(
+        self, query: TrialQuery, cursor: str | None, limit: int, wanted: Wanted
+    ) -> dict[str, Any]:
+        """A page of the accounts, `limit` of them, and the totals of all."""
+        key = {"list": "trial-balance", "query": query, "moment": wanted.moment}
+        place = () if cursor is None else tuple(map(str, self._cursors.read(key, cursor)))
+        before = (wanted.moment or Moment())._asdict()
+        found = await self._past.ask(wanted, lambda history: history.as_of(**before))
+        answer, last = await asyncio.to_thread(_trial, query, found, place, limit)
+        following = None if last is None else self._cursors.write(key, last)
+        return times_of(wanted.moment) | answer | {"next": following} | self._past.counted(found)
 
 
 def _turned(query: LinesQuery, side: str, place: LineKey) -> LinesQuery:
@@ -175,7 +112,7 @@ def _line(line: AccountLine) -> dict[str, Any]:
 
 
 def _trial(
-    query: TrialQuery, found: Any, place: Sequence[str], limit: int
+    query: TrialQuery, found: HistoryBalances, place: Sequence[str], limit: int
 ) -> tuple[dict[str, Any], Sequence[str] | None]:
     rows: list[Sums] = [
         of_row(row)
@@ -190,10 +127,9 @@ def _trial(
         shown = [row for row in shown if (row.account, row.currency) > tuple(place)]
     page = shown[:limit]
     answer = {
-        **query.instants.fields(),
         "balanced": all(each.debits == each.credits for each in sums if each.type is None),
         "totals": [each.fields() for each in sums],
         "accounts": [row.fields() | row.net_fields() for row in page],
-    } | complete_to(found.positions)
+    }
     following = (page[-1].account, page[-1].currency) if len(shown) > limit else None
     return answer, following

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import RLock
 
 from ledger.domain.history import ZERO, Figures, Line, Running, fold
 from ledger.domain.run import Content, Refusal, Stripe, Watermark
@@ -21,6 +21,7 @@ from ledger.gl.history.books import (
     RefusalsQuery,
 )
 from ledger.gl.history.paging import Bounds, RawLine, Texts, read_page
+from ledger.gl.history.why import Share, WhyAnswer, WhyQuery, explain
 from ledger.gl.history.writing import HistoryFold, HistoryWriter, superseded
 
 VOID_KIND = "ledger.void"
@@ -42,7 +43,7 @@ class MemoryHistory(History, HistoryWriter):
     """`History` and what writes it, without a database; every answer adds up all lines."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
         self._shards: dict[int, _FoldedShard] = defaultdict(_FoldedShard)
 
     def positions(self) -> Mapping[int, Watermark]:
@@ -109,6 +110,36 @@ class MemoryHistory(History, HistoryWriter):
                         key = LineKey(line.recorded_at, shard, line.offset, line.entry)
                         rest = (line.effective_at, line.amount, line.change)
                         yield RawLine(key, stripe.currency, state.scales[stripe], *rest)
+
+    def why(self, query: WhyQuery) -> WhyAnswer:
+        with self._lock:
+            return explain(self, query)
+
+    def balances(
+        self, account: str, effective_before: int | None, recorded_before: int | None
+    ) -> Sequence[BalanceRow]:
+        """As `Reading` has it."""
+        return self.as_of(
+            accounts=[account], effective_before=effective_before, recorded_before=recorded_before
+        ).rows
+
+    def shares(
+        self, account: str, effective_before: int | None, recorded_before: int | None
+    ) -> Sequence[Share]:
+        """As `Reading` has it."""
+        sums: dict[tuple[str, int], Figures] = {}
+        for shard, state in self._shards.items():
+            for stripe, lines in state.lines.items():
+                if stripe.account == account:
+                    for line in lines:
+                        if _counts(line, effective_before, recorded_before):
+                            key = stripe.currency, shard
+                            sums[key] = _plus(sums.get(key, ZERO), line)
+        return sorted(Share(*key, figures) for key, figures in sums.items() if figures != ZERO)
+
+    def page(self, query: LinesQuery) -> LinesPage:
+        """As `Reading` has it."""
+        return self.lines(query)
 
     def refusals(self, query: RefusalsQuery) -> RefusalsPage:
         with self._lock:

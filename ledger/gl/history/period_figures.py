@@ -20,7 +20,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from ledger.domain.history import FINEST, LEVEL_STEP, LEVELS, Figures, spans
+from ledger.domain.history import ALL_LEVELS, FINEST, LEVELS, SPLIT_STEP, Figures, spans
 from ledger.gl.history.stripe_figures import CREDIT, DEBIT
 from ledger.gl.history.tables import accounts, lines, periods, positions, stripes, totals
 
@@ -68,13 +68,14 @@ def _finest(connection: Connection, effective_before: int) -> int:
     """The finest level of which the period around the time has totals of its parts."""
     around = [
         and_(periods.c.level == level, periods.c.period == effective_before >> level)
-        for level in range(LEVELS[-1], FINEST, -LEVEL_STEP)
+        for level in ALL_LEVELS
+        if LEVELS[-1] >= level > FINEST
     ]
     query = select(periods.c.level).where(or_(*around), periods.c.is_split == 1)
     split = {row.level for row in connection.execute(query)}
     level = LEVELS[-1]
     while level in split:
-        level -= LEVEL_STEP
+        level -= SPLIT_STEP
     return level
 
 

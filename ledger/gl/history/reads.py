@@ -33,6 +33,7 @@ from ledger.gl.history.stripe_figures import (
     recorded_figures,
 )
 from ledger.gl.history.tables import accounts, positions, refusals
+from ledger.gl.history.why import Share, WhyAnswer, WhyQuery, explain
 from ledger.gl.reads import is_under, parts
 
 FEW = 200
@@ -75,8 +76,11 @@ class SqlHistory(History):
 
     def lines(self, query: LinesQuery) -> LinesPage:
         with self._reading() as connection:
-            marks = read_positions(connection)
-            return read_page(SqlLines(connection, query.account, query.currency), query, marks)
+            return SqlReading(connection).page(query)
+
+    def why(self, query: WhyQuery) -> WhyAnswer:
+        with self._reading() as connection:
+            return explain(SqlReading(connection), query)
 
     def refusals(self, query: RefusalsQuery) -> RefusalsPage:
         with self._reading() as connection:
@@ -88,6 +92,42 @@ class SqlHistory(History):
 
     def close(self) -> None:
         self._read.dispose()
+
+
+class SqlReading:
+    """`Reading` over a connection that is in a repeatable read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def positions(self) -> Mapping[int, Watermark]:
+        return read_positions(self._connection)
+
+    def balances(
+        self, account: str, effective_before: int | None, recorded_before: int | None
+    ) -> Sequence[BalanceRow]:
+        chosen = accounts.c.account == account
+        times = effective_before, recorded_before
+        return _rows(
+            self._connection, chosen, _figures(self._connection, chosen, *times, by_one=True)
+        )
+
+    def shares(
+        self, account: str, effective_before: int | None, recorded_before: int | None
+    ) -> Sequence[Share]:
+        chosen = accounts.c.account == account
+        found = read_stripes(self._connection, chosen, recorded_before)
+        figures = {each.id: each.figures for each in found}
+        if effective_before is not None:
+            figures = effective_figures(self._connection, found, effective_before, recorded_before)
+        named = select(accounts.c.id, accounts.c.currency).where(chosen)
+        currencies = dict(self._connection.execute(named).tuples().all())
+        made = (Share(currencies[each.account_id], each.shard, figures[each.id]) for each in found)
+        return sorted(each for each in made if each.figures != ZERO)
+
+    def page(self, query: LinesQuery) -> LinesPage:
+        source = SqlLines(self._connection, query.account, query.currency)
+        return read_page(source, query, self.positions())
 
 
 def read_positions(connection: Connection) -> dict[int, Watermark]:

@@ -29,6 +29,8 @@ def _read_engine(url: str) -> Engine:
         pool_size=2,
         max_overflow=8,
         pool_pre_ping=True,
+        # Sums by account of ten thousands of them, without files.
+        settings={"work_mem": "64MB"},
         isolation_level="REPEATABLE READ",
         execution_options={
             "postgresql_readonly": True,

@@ -8,9 +8,11 @@ from ledger.api.access.access import Access, open_access
 from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
+from ledger.api.flow.past import PastRuns
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
 from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.dating import Dating
 from ledger.api.services.publishing import Publishing
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
@@ -18,6 +20,8 @@ from ledger.api.signing import Signer, read_key
 from ledger.api.traffic import Traffic
 from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
+from ledger.client.past import Past
+from ledger.clock import now
 from ledger.gl.databases import open_journal
 from ledger.settings import Settings
 from ledger.streaming.log import Log
@@ -52,6 +56,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     log, cursors = Log(settings), Cursors(signer)
     audit = AuditLog(settings, log)
     database = Database(lambda: open_journal(settings.database_url))
+    past = Past(settings, lambda: open_journal(settings.database_url), clock=now)
     async with (
         ApiReference(settings) as reference,
         BalanceView(settings, folder / "view") as view,
@@ -78,7 +83,17 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                     },
                 ),
                 transactions=TransactionServices.over(
-                    Parts(settings, log, database, signer, audit, flow, publishing, view)
+                    Parts(
+                        settings,
+                        database,
+                        signer,
+                        audit,
+                        flow,
+                        PastRuns(settings, log),
+                        publishing,
+                        Dating(past),
+                        view,
+                    )
                 ),
                 status=StatusService(settings, log, database),
                 audit_log=AuditLogService(settings, cursors),

@@ -13,8 +13,9 @@ from fastapi import Body, Query, WebSocket
 
 from ledger.api.app import build_app
 from ledger.api.edge import Edge
+from ledger.api.listening import allow_connections, listen, url_of
 from ledger.api.parameters import body_limit, new_router
-from ledger.api.server import Server, allow_connections, config_of, listen, url_of
+from ledger.api.server import Server, config_of
 from ledger.api.wiring import wired
 from ledger.health.server import write_address
 from ledger.settings import Settings
@@ -23,29 +24,29 @@ LARGE = 20_000_000
 router = new_router("tests")
 
 
-@router.post("/echo")
+@router.post("/echo", include_in_schema=False)
 async def echo(content: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
     return content
 
 
-@router.post("/bulk")
+@router.post("/bulk", include_in_schema=False)
 @body_limit(2_000_000)
 async def bulk(content: Annotated[list[str], Body()]) -> int:
     return len(content)
 
 
-@router.get("/slow")
+@router.get("/slow", include_in_schema=False)
 async def slow(seconds: Annotated[float, Query(le=60)]) -> float:
     await asyncio.sleep(seconds)
     return seconds
 
 
-@router.get("/large")
+@router.get("/large", include_in_schema=False)
 async def large() -> str:
     return "x" * LARGE
 
 
-@router.get("/fault")
+@router.get("/fault", include_in_schema=False)
 async def fault() -> None:
     raise KeyError("secret")
 

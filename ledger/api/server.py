@@ -1,10 +1,8 @@
 """Serves the API: uvicorn with uvloop and httptools, TLS where set, and an orderly end."""
 
 import asyncio
-import resource
 import signal
 import socket
-import ssl
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
@@ -12,21 +10,17 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from ledger.api.access.certificates import Certificate
 from ledger.api.app import build_app
 from ledger.api.connections import BoundedProtocol, Limits
+from ledger.api.listening import BACKLOG, allow_connections
 from ledger.api.wiring import Services, wired
-from ledger.errors import LedgerError, SettingsError
 from ledger.settings import Settings
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than the usual proxy's, so that it is the proxy that closes an idle connection."""
 STOP_SECONDS = 20
 """What runs may take so long to end; then it is cut off."""
-BACKLOG = 4_096
-FILES = 65_536
-"""Open files, where the system allows so many."""
-SPARE_FILES = 512
-"""Descriptors beside connections: Kafka, the database, the view's files."""
 HANDSHAKE_SECONDS = 10
 MAX_MESSAGE = 65_536
 """Bytes of a WebSocket message from a client."""
@@ -42,38 +36,19 @@ def serve(settings: Settings, name: str, listening: socket.socket, parent: int) 
 
 
 async def _serve(settings: Settings, name: str, listening: socket.socket, parent: int) -> None:
+    certificate = Certificate.of(settings)
     async with wired(settings, name) as services:
-        server = Server(config_of(settings, build_app(services)), services)
+        config = config_of(settings, build_app(services))
+        config.ssl = certificate.context if certificate else None
+        server = Server(config, services)
         # Its supervisor has ended, whatever ended it.
         asyncio.get_running_loop().add_reader(parent, server.stop)
-        await server.serve([listening])
-
-
-def listen(settings: Settings) -> socket.socket:
-    """A socket on the setting's address. Raises LedgerError where it is taken."""
-    host, port = settings.api_host, settings.api_port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind((host, port))
-    except OSError as error:
-        made.close()
-        raise LedgerError(
-            f"The API cannot listen on {host}:{port} ({error.strerror}). Set api_port to a port of "
-            "its own, or to 0 for any that is free."
-        ) from error
-    made.listen(BACKLOG)
-    made.setblocking(False)
-    return made
-
-
-def url_of(settings: Settings, listening: socket.socket) -> str:
-    """Its address for clients on this machine."""
-    scheme = "https" if settings.api_certificate_file else "http"
-    host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::", "") else settings.api_host  # noqa: S104
-    shown = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{shown}:{listening.getsockname()[1]}"
+        renewing = certificate and asyncio.create_task(certificate.follow(), name="certificate")
+        try:
+            await server.serve([listening])
+        finally:
+            if renewing:
+                renewing.cancel()
 
 
 def config_of(settings: Settings, app: ASGIApp) -> uvicorn.Config:
@@ -95,42 +70,7 @@ def config_of(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     config.load()
-    config.ssl = tls_context(settings)
     return config
-
-
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """TLS with the setting's certificate; None without one. Raises SettingsError."""
-    file = settings.api_certificate_file
-    if file is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(file, settings.api_certificate_key_file or file)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(
-            f"The API's certificate cannot be read: {error} (api_certificate_file {file}, "
-            f"api_certificate_key_file {settings.api_certificate_key_file or 'the same file'})."
-        ) from error
-    return context
-
-
-def allow_connections(most: int) -> None:
-    """Raise this process's limit of open files as far as it may go.
-
-    More connections than `most` may wait for their TLS handshake. Raises SettingsError where not
-    even `most` have room.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max(soft, FILES if hard == resource.RLIM_INFINITY else min(hard, FILES))
-    if wanted < most + SPARE_FILES:
-        raise SettingsError(
-            f"api_connections is {most}, and this process may have {wanted} files open: raise that "
-            f"limit (ulimit -n {most + SPARE_FILES}), or lower api_connections."
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Server(uvicorn.Server):

@@ -99,6 +99,6 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 audit_log=AuditLogService(settings, cursors),
             )
         finally:
-            await audit.flush()
+            await audit.close()
             await log.close()
             database.close()

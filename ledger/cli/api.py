@@ -1,12 +1,16 @@
 """`faust-ledger api`: run one API process, and restart it."""
 
 import os
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from ledger.cli.output import DataDir
 from ledger.hiding import log_to_stderr
+
+PACKAGES = ("fastapi", "uvicorn", "httptools", "websockets", "jwt", "redis")
+"""Those that only the API needs."""
 
 
 def api(
@@ -28,13 +32,13 @@ def api(
     from ledger.errors import SettingsError
     from ledger.stack.environment import PRIVATE_UMASK
 
-    try:
-        from ledger.cli.api_supervisor import supervise
-    except ModuleNotFoundError as error:
+    if absent := [each for each in PACKAGES if find_spec(each) is None]:
         raise SettingsError(
-            f"The API needs packages that are not installed ({error.name}): `make install` in the "
-            "project's directory installs them."
-        ) from error
+            f"The API needs packages that are not installed ({', '.join(absent)}): `make install` "
+            "in the project's directory installs them."
+        )
+    from ledger.cli.api_supervisor import supervise
+
     os.umask(PRIVATE_UMASK)
     log_to_stderr()
     settings = configuration.load(data_dir)

@@ -8,7 +8,8 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ledger.api.server import allow_connections, listen, tls_context, url_of
+from ledger.api.access.certificates import Certificate
+from ledger.api.listening import allow_connections, listen, url_of
 from ledger.api.signing import read_key
 from ledger.cli.supervisor import Supervisor
 from ledger.health.worker import Child, WorkerHealth
@@ -27,7 +28,7 @@ def supervise(settings: Settings, name: str) -> None:
     taken.
     """
     read_key(settings)
-    tls_context(settings)
+    Certificate.of(settings)
     allow_connections(settings.api_connections)
     with listen(settings) as listening:
         ApiSupervisor(settings, name, listening=listening).run()

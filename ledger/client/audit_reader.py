@@ -14,6 +14,8 @@ from ledger.streaming.reader import Reader
 from ledger.streaming.topics import topics
 
 SCHEMA = "AuditRecord"
+HOUR = 3_600_000_000
+"""By which the broker's clock may have been set back: times rise but for that."""
 READ_AT_ONCE = 20_000
 """Records that are read for one page, whatever is asked for; a page may have fewer rows for it."""
 
@@ -41,6 +43,10 @@ class AuditSelection:
             and (self.target is None or self.target in row["targets"])
         )
 
+    def ends_before(self, at: int) -> bool:
+        """Whether nothing that it selects comes after a record of this time."""
+        return self.end is not None and at >= self.end + HOUR
+
 
 class AuditPage(NamedTuple):
     """Rows in the order of the log, and the offset to go on from; None at the log's end."""
@@ -61,6 +67,8 @@ class AuditReader:
         """The rows selected of everything that is in the log now."""
         async with self._opened(wanted, None) as (reader, start, end):
             async for row in self._rows(reader, start, end):
+                if wanted.ends_before(row["at"]):
+                    return
                 if wanted.has(row, row["at"]):
                     yield shown(row)
 
@@ -70,7 +78,8 @@ class AuditReader:
         async with self._opened(wanted, start) as (reader, first, end):
             until = min(first + READ_AT_ONCE, end)
             async for row in self._rows(reader, first, until):
-                # The broker's times rise, up to its clock's corrections, which `end` allows for.
+                if wanted.ends_before(row["at"]):
+                    return AuditPage(rows, None)
                 if wanted.has(row, row["at"]):
                     rows.append(shown(row))
                 if len(rows) == limit:

@@ -49,6 +49,7 @@ class Tokens(AsyncResource):
         stack.push_async_callback(self._log.close)
         self._codec = (await Records.of(self._settings, tokens.SCHEMA)).codec
         self._audit = AuditLog(self._settings, self._log)
+        stack.push_async_callback(self._audit.close)
 
     async def present(self) -> list[BearerToken]:
         """All tokens, those too that expired or were revoked, the oldest first."""

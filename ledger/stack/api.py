@@ -126,7 +126,7 @@ def environment(place: Layout, me: Identity) -> dict[str, str]:
         **({"api_certificate_file": str(place.certificate(credentials.API))} if me.secure else {}),
     }
     return {
-        **workers.environment(place, "admin"),
+        **workers.environment(place, credentials.API),
         **{variable_of(name): value for name, value in mine.items()},
     }
 

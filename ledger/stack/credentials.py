@@ -13,8 +13,8 @@ from ledger.stack.identity import DATABASE_ROLES, USERS, Identity
 from ledger.stack.ports import HOST
 
 API = "api"
-"""The certificate of all API processes."""
-CLIENT_ROLES = ("producer", "backend", "finance", "api")
+"""The user of API processes, and the name of their certificate."""
+CLIENT_ROLES = ("producer", "backend", "finance", API)
 """The users of the ledger; `api` is its API processes, `admin` administers it, `service` is its
 workers."""
 DATABASE_SETTINGS = {
@@ -99,6 +99,14 @@ def connection_settings(
             "registry_user": user,
             "registry_password_file": files.password,
         }
+    return found
+
+
+def api_settings(place: Layout, me: Identity) -> dict[str, Any]:
+    """The settings of this stack's API processes: those of the role, and TLS in a secure stack."""
+    found = connection_settings(place, me, API)
+    if me.secure:
+        found["api_certificate_file"] = str(place.certificate(API))
     return found
 
 

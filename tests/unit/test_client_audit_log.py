@@ -50,7 +50,7 @@ def audited(work: Callable[[AuditLog, Recorded], Awaitable[None]]) -> Recorded:
         audit = AuditLog(Settings(), log)
         audit._codec = CODEC
         await work(audit, log)
-        await audit.flush()
+        await audit.close()
 
     asyncio.run(scenario())
     return log
@@ -123,7 +123,7 @@ def test_a_client_that_leaves_takes_no_outcome_with_it() -> None:
     assert audited(work).outcomes == ["begun", "published"]
 
 
-def test_an_outcome_that_cannot_be_recorded_is_logged_and_the_answer_goes_on(
+def test_an_outcome_is_appended_for_as_long_as_it_takes_and_the_answer_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(audit_log, "OUTCOME_SECONDS", 0.01)
@@ -132,14 +132,41 @@ def test_an_outcome_that_cannot_be_recorded_is_logged_and_the_answer_goes_on(
         async with audit.action(ANN, "transactions.publish", ["pay-1"]) as action:
             log.away = True
             action.end("published")
+        assert log.outcomes == ["begun"]
         log.away = False
-        async with audit.action(ANN, "transactions.publish", ["pay-2"]) as action:
-            log.silent = True
-            action.end("published")
+        async with asyncio.timeout(20):
+            await asyncio.gather(*audit._pending)
 
-    assert audited(work).outcomes == ["begun", "begun"]
-    assert [each.levelname for each in caplog.records] == ["ERROR", "ERROR"]
-    assert "by token:0123456789, which is published: Kafka does not answer" in caplog.text
+    assert audited(work).outcomes == ["begun", "published"]
+    assert "by token:0123456789 yet, which is published: TimeoutError" in caplog.text
+
+
+def test_what_kafka_does_not_take_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(audit_log, "BEGIN_SECONDS", 0.01)
+    monkeypatch.setattr(audit_log, "OUTCOME_SECONDS", 0.01)
+    monkeypatch.setattr(audit_log, "PENDING_BYTES", 1_500)
+
+    async def work(audit: AuditLog, log: Recorded) -> None:
+        log.silent = True
+
+        async def why() -> str:
+            with pytest.raises(Unavailable) as caught:
+                async with audit.action(ANN, "transactions.publish", ["pay-1"]):
+                    log.seen.append("published")
+            return str(caught.value)
+
+        assert "within 0 s" in await why()
+        assert "within 0 s" in await why()
+        assert "within 0 s" in await why()
+        assert "3 records wait" in await why()
+        monkeypatch.setattr(audit_log, "PENDING_BYTES", 1_000_000)
+        monkeypatch.setattr(audit_log, "STALLED_SECONDS", -1)
+        assert "3 records wait" in await why()
+
+    assert audited(work).seen == []
+    assert "outcomes of 3 actions" in caplog.text
 
 
 def test_a_bulk_is_one_record_of_any_size_that_is_allowed() -> None:

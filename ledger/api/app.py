@@ -18,7 +18,7 @@ from ledger.api import openapi
 from ledger.api.edge import Edge, response_of
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
-from ledger.api.routes import audit_log, status, transactions
+from ledger.api.routes import audit_log, rejects, status, transactions
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
 from ledger.gl.journal import JournalUnavailable
@@ -54,6 +54,7 @@ def build_app(services: Services) -> ASGIApp:
         status.router(services.status),
         audit_log.router(services.audit_log),
         transactions.router(services.transactions),
+        rejects.router(services.rejects),
     ):
         app.include_router(router)
     app.include_router(_health(services))

@@ -14,6 +14,7 @@ from ledger.api.reference import ApiReference
 from ledger.api.services.audit_log import AuditLogService
 from ledger.api.services.dating import Dating
 from ledger.api.services.publishing import Publishing
+from ledger.api.services.rejects import RejectsService
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
 from ledger.api.signing import Signer, read_key
@@ -39,6 +40,7 @@ class Services:
     audit: AuditLog
     # Balances (api/view), transactions (api/flow), live (api/live): one field each.
     transactions: TransactionServices
+    rejects: RejectsService
     status: StatusService
     audit_log: AuditLogService
 
@@ -95,6 +97,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                         view,
                     )
                 ),
+                rejects=RejectsService(settings, cursors, signer),
                 status=StatusService(settings, log, database),
                 audit_log=AuditLogService(settings, cursors),
             )

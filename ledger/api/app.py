@@ -18,7 +18,16 @@ from ledger.api import openapi
 from ledger.api.edge import Edge, response_of
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
-from ledger.api.routes import audit_log, rejects, status, transactions
+from ledger.api.routes import (
+    accounts,
+    assets,
+    audit_log,
+    breaks,
+    live,
+    rejects,
+    status,
+    transactions,
+)  # fmt: skip
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
 from ledger.gl.journal import JournalUnavailable
@@ -38,6 +47,8 @@ def build_app(services: Services) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Clients that are generated from the document call their functions so.
+        generate_unique_id_function=lambda route: route.name,
         exception_handlers={
             Problem: _problem,
             RequestValidationError: _invalid,
@@ -52,9 +63,13 @@ def build_app(services: Services) -> ASGIApp:
     app.state.services = services
     for router in (
         status.router(services.status),
+        assets.router(services.assets, services.cursors),
+        accounts.router(services.accounts, services.cursors),
+        breaks.router(services.breaks, services.cursors),
         audit_log.router(services.audit_log),
         transactions.router(services.transactions),
         rejects.router(services.rejects),
+        live.router(services.live, services.access, services.signer, services.live_places),
     ):
         app.include_router(router)
     app.include_router(_health(services))

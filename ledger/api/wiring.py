@@ -3,15 +3,23 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ledger.api.access.access import Access, open_access
+from ledger.api.breaks import OpenBreaks
 from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
 from ledger.api.flow.past import PastRuns
+from ledger.api.live.live import Live
+from ledger.api.live.measures import Measures
+from ledger.api.live.places import Places
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
+from ledger.api.services.accounts import AccountsService
+from ledger.api.services.assets import AssetsService
 from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.breaks import BreaksService
 from ledger.api.services.dating import Dating
 from ledger.api.services.publishing import Publishing
 from ledger.api.services.rejects import RejectsService
@@ -19,8 +27,10 @@ from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
 from ledger.api.signing import Signer, read_key
 from ledger.api.traffic import Traffic
+from ledger.api.view.reached import ViewState
 from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
+from ledger.client.drafts import rfc3339
 from ledger.client.past import Past
 from ledger.clock import now
 from ledger.gl.databases import open_journal
@@ -38,10 +48,14 @@ class Services:
     readiness: Readiness
     access: Access
     audit: AuditLog
-    # Balances (api/view), transactions (api/flow), live (api/live): one field each.
+    live: Live
+    live_places: Places
     transactions: TransactionServices
     rejects: RejectsService
     status: StatusService
+    assets: AssetsService
+    accounts: AccountsService
+    breaks: BreaksService
     audit_log: AuditLogService
 
 
@@ -62,11 +76,25 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     async with (
         ApiReference(settings) as reference,
         BalanceView(settings, folder / "view") as view,
+        OpenBreaks(settings) as breaks,
         Flow(settings) as flow,
         Publishing(settings) as publishing,
         open_access(settings, log) as access,
-        # Live: Live(settings, view) as live
+        Live(view, signer, Measures(traffic.registry)) as live,
     ):
+        readiness = Readiness(
+            name,
+            {
+                "reference": reference.problem,
+                "access": access.problem,
+                "view": lambda: view.state().problem,
+                "flow": flow.problem,
+                "breaks": breaks.problem,
+                "publishing": publishing.problem,
+            },
+            {"view": lambda: age_of(view.state())},
+        )
+        traffic.registry.register(readiness)
         try:
             yield Services(
                 signer=signer,
@@ -74,16 +102,9 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 traffic=traffic,
                 access=access,
                 audit=audit,
-                readiness=Readiness(
-                    name,
-                    {
-                        "reference": reference.problem,
-                        "access": access.problem,
-                        "view": lambda: view.state().problem,
-                        "flow": flow.problem,
-                        "publishing": publishing.problem,
-                    },
-                ),
+                live=live,
+                live_places=Places(settings.live_connections, settings.live_connections_of_token),
+                readiness=readiness,
                 transactions=TransactionServices.over(
                     Parts(
                         settings,
@@ -98,10 +119,23 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                     )
                 ),
                 rejects=RejectsService(settings, cursors, signer),
-                status=StatusService(settings, log, database),
+                status=StatusService(settings, log, flow),
+                assets=AssetsService(reference),
+                accounts=AccountsService(reference, view),
+                breaks=BreaksService(breaks, reference),
                 audit_log=AuditLogService(settings, cursors),
             )
         finally:
             await audit.close()
             await log.close()
             database.close()
+
+
+def age_of(state: ViewState) -> dict[str, Any]:
+    """How old the view is, for `/ready` and `/metrics`."""
+    as_of = None if state.as_of is None else rfc3339(state.as_of)
+    return {
+        "behind_seconds": state.behind_seconds,
+        "behind_records": state.records_behind,
+        "as_of": as_of,
+    }

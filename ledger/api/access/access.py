@@ -87,6 +87,12 @@ class Access:
             )
         return caller
 
+    def require_active(self, caller: Caller) -> None:
+        """Raises Problem 401 once a caller's token of the ledger's own is revoked or expired."""
+        known = (self._tokens.known or {}).get(caller.id.removeprefix("token:"))
+        if known is not None and (state := known.state(self._clock())) != "active":
+            raise Problem("UNAUTHENTICATED", f"This bearer token is {state}.")
+
     def _own(self, token: str, address: str) -> BearerToken:
         tokens = self._tokens.known
         if tokens is None:

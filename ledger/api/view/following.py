@@ -41,7 +41,8 @@ STUCK_SECONDS = 10.0
 AGAIN_SECONDS = (0.2, 5.0)
 """The first pause after a failure, and the longest one."""
 
-Changed = Callable[[Sequence[Change]], None]
+Changed = Callable[[int, int, Sequence[Change]], None]
+"""Gets a partition, the offset up to which it is read with it, and what changed."""
 log = logging.getLogger(__name__)
 
 
@@ -179,7 +180,7 @@ class Following:
             place = Place(self._starts[partition], after)
             changed = self._copy.take(partition, changes, place)
             if changed:
-                self._changed(changed)
+                self._changed(partition, after, changed)
             self._reached.parts[partition].reach(after)
             # Requests have their turn.
             await asyncio.sleep(0)

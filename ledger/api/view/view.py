@@ -10,7 +10,7 @@ from typing import Self
 
 from ledger.api.view.copy import BalanceCopy, Change
 from ledger.api.view.figures import Figures
-from ledger.api.view.following import Following
+from ledger.api.view.following import Changed, Following
 from ledger.api.view.reached import Reached, ViewState
 from ledger.api.view.waits import is_covered
 from ledger.domain.balance import Balance
@@ -19,8 +19,6 @@ from ledger.settings import Settings
 
 MAX_WAITS = 20_000
 """Who may wait at the same time; a wait takes about 1 KB."""
-
-Listener = Callable[[Sequence[Change]], None]
 
 
 class TooManyWaits(LedgerError):
@@ -38,7 +36,7 @@ class BalanceView:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._settings, self._folder = settings, folder
         self._reached = Reached()
-        self._listeners: list[Listener] = []
+        self._listeners: list[Changed] = []
         self._waiting = 0
 
     async def __aenter__(self) -> Self:
@@ -142,7 +140,7 @@ class BalanceView:
 
     # Changes.
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
+    def subscribe(self, listener: Changed) -> Callable[[], None]:
         """Call `listener` with what each batch has changed, on the event loop, once it is written.
 
         It must not block nor raise. Returns what ends that.
@@ -150,9 +148,26 @@ class BalanceView:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def _tell(self, changes: Sequence[Change]) -> None:
+    def _tell(self, partition: int, end: int, changes: Sequence[Change]) -> None:
         for listener in list(self._listeners):
-            listener(changes)
+            listener(partition, end, changes)
+
+    @property
+    def origin(self) -> str:
+        """Which topic it is a copy of; empty while that is not known."""
+        return self._copy.origin
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has all that was there at some moment."""
+        return self._reached.state().is_ready
+
+    def positions(self) -> Sequence[int]:
+        """By partition of `ledger.balances`, the offset before which everything is in the copy.
+
+        Listeners were called with all of that, and with nothing more.
+        """
+        return [part.position for part in self._reached.parts]
 
 
 def _locked(folder: Path) -> int:

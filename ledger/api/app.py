@@ -26,6 +26,7 @@ from ledger.api.routes import (
     breaks,
     lines,
     live,
+    rejects,
     status,
     transactions,
     trial_balance,
@@ -71,9 +72,9 @@ def build_app(services: Services) -> ASGIApp:
         breaks.router(services.breaks, services.cursors),
         audit_log.router(services.audit_log),
         transactions.router(services.transactions),
-        balances.router(services.balances),
         lines.router(services.history),
         trial_balance.router(services.history),
+        rejects.router(services.rejects),
         live.router(services.live, services.access, services.signer, services.live_places),
     ):
         app.include_router(router)

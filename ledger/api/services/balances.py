@@ -9,7 +9,7 @@ from ledger.api.cursors import Cursors
 from ledger.api.problems import Problem
 from ledger.api.services.after import After
 from ledger.api.services.balance_json import Completeness, balance_json, sum_json, tag_of
-from ledger.api.services.past import Past
+from ledger.api.services.past_answers import PastAnswers
 from ledger.api.services.past_balances import PastBalances, as_bytes
 from ledger.api.services.wanted import Wanted
 from ledger.api.view.view import BalanceView
@@ -50,7 +50,7 @@ class BalanceService:
         completeness: Completeness,
         cursors: Cursors,
         after: After,
-        past: Past,
+        past: PastAnswers,
     ) -> Self:
         """The service over these parts."""
         return cls(view, completeness, after, PastBalances(past, cursors), cursors)

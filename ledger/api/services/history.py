@@ -9,7 +9,7 @@ from typing import Any
 from ledger.api.cursors import Cursors
 from ledger.api.problems import Problem
 from ledger.api.reference import ApiReference
-from ledger.api.services.past import Past, times_of
+from ledger.api.services.past_answers import PastAnswers, times_of
 from ledger.api.services.wanted import Moment, Wanted
 from ledger.client.drafts import rfc3339
 from ledger.domain import money
@@ -31,9 +31,9 @@ class TrialQuery:
 
 
 class HistoryService:
-    """Asks history; every answer names the positions that it counts. Raises Problem as `Past`."""
+    """Asks history; each answer names the positions that it counts. Raises as `PastAnswers`."""
 
-    def __init__(self, past: Past, cursors: Cursors, reference: ApiReference) -> None:
+    def __init__(self, past: PastAnswers, cursors: Cursors, reference: ApiReference) -> None:
         self._past, self._cursors, self._reference = past, cursors, reference
 
     def scale(self, currency: str) -> int:

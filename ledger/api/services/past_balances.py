@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ledger.api.cursors import Cursors
-from ledger.api.services.past import Past, times_of
+from ledger.api.services.past_answers import PastAnswers, times_of
 from ledger.api.services.wanted import Wanted
 from ledger.domain import money
 from ledger.domain.account import on_normal_side
@@ -14,9 +14,9 @@ from ledger.gl.history.books import HistoryBalances
 
 
 class PastBalances:
-    """Answers as JSON objects; raises Problem as `Past` does."""
+    """Answers as JSON objects; raises Problem as `PastAnswers` does."""
 
-    def __init__(self, past: Past, cursors: Cursors) -> None:
+    def __init__(self, past: PastAnswers, cursors: Cursors) -> None:
         self._past, self._cursors = past, cursors
 
     async def of(self, accounts: Sequence[str], wanted: Wanted) -> dict[str, Any]:

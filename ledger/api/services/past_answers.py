@@ -27,7 +27,7 @@ class Counted(Protocol):
 C = TypeVar("C", bound=Counted)
 
 
-class Past:
+class PastAnswers:
     """Asks history; it counts what is reconciled and folded.
 
     Raises Problem where the database does not answer, and NOT_YET where history has not what

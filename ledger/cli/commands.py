@@ -99,11 +99,12 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "restore": "database.restore",
         "replay": "replay.replay_to_shadow",
         "rebuild": Group(
-            "Rebuild the general ledger, tables or balances.",
+            "Rebuild the general ledger, tables, balances or history.",
             {
                 "ledger": "rebuild.build_ledger",
                 "tables": "rebuild.remove_tables",
                 "balances": "rebuild.republish_balances",
+                "history": "rebuild.refold_history",
             },
         ),
         "void": Group(

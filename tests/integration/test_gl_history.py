@@ -5,7 +5,16 @@ from random import Random
 
 import pytest
 
-from ledger.domain.history import BLOCK, LEVELS, SPLIT_STEP, Figures, Piece, completed, covering, spans
+from ledger.domain.history import (
+    BLOCK,
+    LEVELS,
+    SPLIT_STEP,
+    Figures,
+    Piece,
+    completed,
+    covering,
+    spans,
+)
 from ledger.domain.run import Refusal
 from ledger.errors import LedgerError
 from ledger.gl.journal import Superseded

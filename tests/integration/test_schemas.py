@@ -36,6 +36,8 @@ RECORDS = {
     "progress": "Progress",
     "coverage": "Coverage",
     "reference": "Reference",
+    "access": "BearerToken",
+    "audit-log": "AuditRecord",
 }
 """By topic; the subject is the topic's name and `-value`."""
 LEVEL = "FULL_TRANSITIVE"

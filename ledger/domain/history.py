@@ -193,24 +193,37 @@ def _take_back(
 
 
 class Span(NamedTuple):
-    """Periods [start, end) of a level; `start` None for all before `end`."""
+    """Periods [start, end) of a level, to be added (`sign` 1) or taken away (-1).
+
+    `start` None for all before `end`.
+    """
 
     level: int
     start: int | None
     end: int
+    sign: int = 1
 
 
 def spans(effective_before: int, finest: int) -> tuple[list[Span], int]:
-    """The fewest periods of levels down to `finest` before an instant; and where they end.
+    """The fewest periods of levels down to `finest` that are what is before an instant.
 
-    What is effective in [end, effective_before) is in no whole period: its lines are to be added.
+    Also where they end: what is effective in [end, effective_before) is in no whole period, so its
+    lines are to be added. Where more than half of a period's parts are before the instant, the
+    period counts, less the parts after it.
     """
-    made = [Span(LEVELS[0], None, effective_before >> LEVELS[0])]
-    for above, level in pairwise(each for each in ALL_LEVELS if each >= finest):
-        end = effective_before >> level
-        start = effective_before >> above << above - level
-        if start < end:
-            made.append(Span(level, start, end))
+    at = effective_before >> finest
+    made: list[Span] = []
+    for level, above in pairwise(level for level in reversed(ALL_LEVELS) if level >= finest):
+        parts = 1 << above - level
+        period, before = divmod(at, parts)
+        if before > parts // 2:
+            period += 1
+            made.append(Span(level, at, period * parts, -1))
+        elif before:
+            made.append(Span(level, period * parts, at))
+        at = period
+    made.append(Span(LEVELS[0], None, at))
+    made.reverse()
     return made, effective_before >> finest << finest
 
 

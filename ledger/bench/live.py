@@ -108,7 +108,8 @@ async def _load(
         sent += due
         writer.write(b"".join(record(chance.choice(names), due) for _ in range(due)))
         await asyncio.sleep(SECONDS_A_BATCH)
-    return (sum(process.cpu_times()[:2]) - used) / (time.monotonic() - began)
+    cpu: float = sum(process.cpu_times()[:2]) - used
+    return cpu / (time.monotonic() - began)
 
 
 def record(account: str, entries: int) -> bytes:

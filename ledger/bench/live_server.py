@@ -135,7 +135,7 @@ async def _main(wanted: Row) -> None:
     async with feeding, Live(feed, signer) as live:
         app.include_router(route.router(live, access, signer, Places(100_000, 100_000)))
         listening = listen(settings)
-        server = uvicorn.Server(config_of(settings, Edge(app, Traffic(100_000))))
+        server = uvicorn.Server(config_of(settings, Edge(app, Traffic(100_000)), None))
         serving = asyncio.create_task(server.serve([listening]))
 
         async def carry_out(order: Row) -> Row:

@@ -43,7 +43,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (a minute or two, once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --config-settings editable_mode=compat --editable '.[stack,bench,test]'
+	  --config-settings editable_mode=compat --editable '.[stack,api,bench,test]'
 	@touch $@
 
 lint: install
@@ -54,7 +54,7 @@ lint: install
 
 lock: ## constraints.txt from what setup.cfg allows today
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet '.[stack,bench,test]'
+	build/lock/bin/pip install --quiet '.[stack,api,bench,test]'
 	build/lock/bin/pip freeze --exclude faust-ledger > constraints.txt
 
 clean:

@@ -2,17 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+
+from faust.types import TP
 
 from agents.progress import Progress
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
 from agents.summing import BalancesPart
+from ledger.domain.covered import Compared
 from ledger.domain.fold import Row
 from ledger.domain.run import Stripe
+from ledger.health.waiting import waited_for
 
 READ_SECONDS = 1.0
 """How often the stripes topic is read where all of it was received from this process."""
+COVERAGE_SECONDS = 0.02
+"""Between two records of coverage of a partition."""
+COVERED_EACH = 10.0
+"""Seconds after which coverage is published again, and what others have published is looked at: a
+worker that was replaced may have written older records last, and compaction keeps those."""
 
 
 class Balances:
@@ -25,6 +34,7 @@ class Balances:
         self.topic = runtime.topics.stripes
         self._parts: dict[int, BalancesPart] = {}
         self._has_all_shards = False
+        self._uncovered = asyncio.Event()
         progress.on_move(self._moved)
 
     async def open(self, partition: int) -> int:
@@ -50,7 +60,7 @@ class Balances:
     def receive(self, partition: int, shard: int, first: int, rows: Mapping[Stripe, Row]) -> None:
         """Take rows of this process, appended at offset `first`, ahead of reading them."""
         part = self._parts.get(partition)
-        if part is not None and part.is_open():
+        if part is not None:
             part.receive(shard, first, rows)
 
     async def read_on(self) -> None:
@@ -67,6 +77,8 @@ class Balances:
                 await part.write_at_rest()
             for part in self._open_parts():
                 membership.resume(part.tp, self)
+            # Of what was opened since, and of what was read on.
+            self._uncovered.set()
 
     async def note_late(self) -> None:
         """Without end: publish as pending what has waited longer than usual.
@@ -79,11 +91,34 @@ class Balances:
             for part in self._open_parts():
                 part.note_late(time.monotonic())
 
+    async def publish_coverage(self) -> None:
+        """Without end: publish how much of each shard the balances contain."""
+        membership = self._runtime.membership
+        looked = 0.0
+        while True:
+            await self._uncovered.wait()
+            self._uncovered.clear()
+            # In this order: what is compared by then is in the stripes topic before its end.
+            compared = Compared(self._progress.ends(), membership.shards())
+            parts = list(self._open_parts())
+            again = time.monotonic() - looked > COVERED_EACH
+            looked = time.monotonic() if again else looked
+            tps = [part.public_tp for part in parts if again]
+            if len(compared.own) < len(compared.ends) or any(each.has_hole for each in parts):
+                tps += [part.tp for part in parts]
+            ends = await self._ends(tps) if tps else {}
+            await asyncio.gather(*(part.cover(compared, ends, again=again) for part in parts))
+            await asyncio.sleep(COVERAGE_SECONDS)
+
+    async def _ends(self, tps: Sequence[TP]) -> dict[TP, int]:
+        return await waited_for(lambda: self._runtime.log.ends(tps), "look up where topics end")
+
     def _open_parts(self) -> Iterator["BalancesPart"]:
         # Of a partition that was lost its new owner publishes.
         return (part for part in self._parts.values() if part.is_open())
 
     def _moved(self, shard: int) -> None:
         """The shard is compared further than before."""
+        self._uncovered.set()
         for part in self._open_parts():
             part.wake_for(shard)

@@ -27,6 +27,10 @@ class Progress:
         """Every transaction of the shard before it is compared."""
         return self._ends[shard]
 
+    def ends(self) -> list[int]:
+        """`end` of every shard, now."""
+        return list(self._ends.values())
+
     def on_move(self, listener: Callable[[int], None]) -> None:
         """Call `listener` with each shard that has moved on; it must not block."""
         self._listeners.append(listener)

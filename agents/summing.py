@@ -11,9 +11,11 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from agents.progress import Progress
+from agents.public_balances import PublicBalances
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
+from ledger.domain.covered import Compared, Covered
 from ledger.domain.fold import Row
 from ledger.domain.portions import portions
 from ledger.domain.run import Stripe
@@ -45,6 +47,8 @@ class BalancesPart:
         self._store = AccountStore(folder, limit=self._cached)
         self._sums = Sums(self._store.accounts, 0, 0)
         self._lock = asyncio.Lock()
+        self._covered = Covered()
+        self._public = PublicBalances(runtime, partition)
         self._publishing = Coalescer(self._publish_due, name=f"balances {partition}")
 
     # Opening.
@@ -52,6 +56,8 @@ class BalancesPart:
     async def open(self) -> int:
         """Restore silently, then publish each balance once; never a partial sum."""
         async with self._lock:
+            # Before progress is read: whoever published there counted on what that has.
+            await waited_for(self._public.open, f"look up the balances of {self._partition}")
             await self._progress.loaded(self._runtime.membership.generation)
             await waited_for(self._catch_up, f"restore the balances of {self._partition}")
             return self._sums.read
@@ -59,6 +65,8 @@ class BalancesPart:
     async def _catch_up(self) -> None:
         sums = self._sums = Sums(self._store.accounts, *self._store.open())
         log, topic = self._runtime.log, self.tp.topic
+        # Before the end is looked up: rows are published before their runs are compared.
+        self._covered.open(self._progress.ends())
         _, end = await log.bounds(topic, self._partition)
         restoring = self._store.is_restoring or end - sums.read > RESTORED_AT_ONCE
         if restoring:
@@ -79,6 +87,8 @@ class BalancesPart:
         if restoring:
             # Last: what was seen up to here is not looked for again, older rows that came late too.
             self._store.finish_restoring(sums.reconciled(), sums.read)
+        # Of a stripe that moved since it was compared, the topic may have the newest row alone.
+        sums.note_unclear()
 
     # Rows.
 
@@ -88,6 +98,8 @@ class BalancesPart:
             records = run.from_position(self._sums.read)
             if records is None:
                 raise Gap(self._sums.read)
+            if len(records) < run.end - max(run.start, self._sums.read):
+                self._covered.note_hole()
             self._add(records)
             self._sums.reach(run.end)
         self._wake_if_due()
@@ -95,6 +107,9 @@ class BalancesPart:
 
     def receive(self, shard: int, first: int, rows: Mapping[Stripe, Row]) -> None:
         """Add what this process has appended at offset `first`, ahead of reading it."""
+        if not self.is_open():
+            self._covered.miss(first + len(rows))
+            return
         self._sums.receive(first, shard, rows, time.monotonic())
         self._wake_if_due()
 
@@ -150,6 +165,40 @@ class BalancesPart:
         if self._sums.is_due(shard, self._progress.end(shard)):
             self.wake()
 
+    @property
+    def has_hole(self) -> bool:
+        """Whether records were missing in what was read last."""
+        return self._covered.has_hole
+
+    @property
+    def public_tp(self) -> TP:
+        """The partition of the balances topic."""
+        return TP(self._runtime.topics.balances.name, self._partition)
+
+    async def cover(self, compared: Compared, ends: Mapping[TP, int], *, again: bool) -> None:
+        """Publish how much of each shard the balances contain now, if it is more than before.
+
+        `ends`: where topics ended after `compared`, those that were looked up. `again`: also if it
+        is no more.
+        """
+        async with self._lock:
+            if not self.is_open():
+                return
+            self._public.note_end(ends.get(self.public_tp, 0))
+            self._covered.note(compared, ends.get(self.tp))
+            self._sums.reconcile(self._progress.end, time.monotonic())
+            positions = self._covered.take(self._sums, again=again)
+            # 1 Balances that are due.
+            await self._publish_all()
+            if positions is None:
+                return
+            # 2 Balances that another worker's older one came after.
+            if await self._public.outrank(self._sums, self._publish, self._forget):
+                # 3 Coverage, unless another worker's balance hides one of ours.
+                await self._public.cover(positions)
+            else:
+                self._covered.take_back()
+
     def _wake_if_due(self) -> None:
         if self._sums.has_work(self._progress.end):
             self.wake()
@@ -199,9 +248,8 @@ class BalancesPart:
     async def _publish(self, stripes: Iterable[Stripe]) -> None:
         head = self._runtime.codec.head("Balance")
         records = [messages.balance(head, self._sums.balance(stripe)) for stripe in stripes]
-        topic = self._runtime.topics.balances.name
         if records:
-            await self._runtime.log.append_absolute(topic, self._partition, records)
+            await self._public.append(records)
 
     # The store.
 

@@ -6,7 +6,7 @@
                  reconciliation ─► stripes, progress, rejects, breaks
                       │ receive
                       ▼
-                   balances ─► ledger.balances
+                   balances ─► ledger.balances, coverage
 
 An arrow into a topic is an append. `offer` and `receive` hand on within the process what is in
 decisions and stripes already; rows of another worker's shards reach balances through the stripes
@@ -39,6 +39,7 @@ def stream(runtime: Runtime, progress: Progress) -> Graph:
             Task("looking at the reference data", reference.check_on),
             Task("following progress", progress.follow),
             Task("publishing pending balances", balances.note_late),
+            Task("publishing coverage", balances.publish_coverage),
             Task("reading on in the stripes topic", balances.read_on),
         ),
     )

@@ -132,6 +132,58 @@ class Settings(BaseSettings):
         le=65535,
         description="Its port, one for each worker. 0: a free port, which `status` finds.",
     )
+    api_host: str = Field(default="127.0.0.1", description="Address on which `api` listens.")
+    api_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Its port, one for each API process. 0: a free port, which `status` finds.",
+    )
+    api_key_file: Path | None = Field(
+        default=None,
+        description="File with the key that signs position tokens and cursors; the same for all "
+        "API processes of a ledger. Default: api.key in data_dir, which `up` makes.",
+    )
+    api_certificate_file: Path | None = Field(
+        default=None,
+        description="PEM file with the API's certificate and those between it and its authority. "
+        "Without it the API answers without TLS.",
+    )
+    api_certificate_key_file: Path | None = Field(
+        default=None,
+        description="PEM file with the certificate's key. Default: the certificate's file.",
+    )
+    api_connections: int = Field(
+        default=2_000,
+        ge=10,
+        description="Most HTTP connections of an API process; past that the one that has been "
+        "idle longest is closed.",
+    )
+    api_requests: int = Field(
+        default=1_000,
+        ge=1,
+        description="Most requests that an API process answers at once; others get 503.",
+    )
+    api_requests_per_second: int = Field(
+        default=5_000,
+        ge=1,
+        description="Most requests a second of one bearer token, in one API process; more get 429.",
+    )
+    api_request_seconds: int = Field(
+        default=20,
+        ge=1,
+        description="Seconds in which a request's headers must arrive, and then its body; and for "
+        "which a client may leave an answer unread.",
+    )
+    redis_url: str = Field(
+        default="",
+        description="Redis that all API processes share for live updates. Default: none, each "
+        "process has its own buffer.",
+    )
+    oidc_issuer: str = Field(
+        default="", description="OpenID Connect issuer whose tokens the API takes. Default: none."
+    )
+    oidc_audience: str = Field(default="", description="Audience that an issuer's token must name.")
 
     @classmethod
     def settings_customise_sources(

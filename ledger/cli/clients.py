@@ -10,7 +10,9 @@ from ledger.cli.stack import directory
 
 
 def export_client(
-    role: Annotated[str, typer.Argument(help="One of admin, service, producer, backend, finance.")],
+    role: Annotated[
+        str, typer.Argument(help="One of admin, service, producer, backend, finance, api.")
+    ],
     to: Annotated[Path, typer.Option(help="A new or empty folder.", show_default=False)],
     data_dir: DataDir = None,
     as_json: AsJson = False,

@@ -26,10 +26,19 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "status": "stack.status",
         "doctor": "stack.doctor",
         "worker": "worker.worker",
+        "api": "api.api",
         "settings": "settings_command.list_settings",
         "clients": Group(
             "Hand over what a role of the embedded stack connects with.",
             {"export": "clients.export_client"},
+        ),
+        "tokens": Group(
+            "Create, list and revoke the bearer tokens of the API.",
+            {
+                "create": "tokens.create_token",
+                "list": "tokens.list_tokens",
+                "revoke": "tokens.revoke_token",
+            },
         ),
         "policy": Group(
             "Show and change the ledger's policy, such as how long it remembers ids.",
@@ -74,6 +83,7 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
     "Check": {
         "reconcile": "reconcile.reconcile_ledger",
         "verify": "verify.print_findings",
+        "audit-log": "audit_log.print_audit_log",
         "topics": Group(
             "Check, create and repair the topics in Kafka.",
             {

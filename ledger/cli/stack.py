@@ -71,6 +71,15 @@ def up(
             "for the first `up` one, or one in each data centre.",
         ),
     ] = None,
+    api: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            show_default=False,
+            help="How many API processes run, now and after the next `up`. Default: as many as "
+            "before; for the first `up` none.",
+        ),
+    ] = None,
     kafka_port: Annotated[int | None, port_option("kafka")] = None,
     registry_port: Annotated[int | None, port_option("registry")] = None,
     postgres_port: Annotated[int | None, port_option("postgres")] = None,
@@ -94,7 +103,7 @@ def up(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start Kafka, the schema registry, PostgreSQL and workers; return when all are ready.
+    """Start Kafka, the schema registry, PostgreSQL, workers and the API; return when all are ready.
 
     Whatever runs already is left alone, and whatever has died is started. The first `up` downloads
     about 210 MB; later ones need no network.
@@ -112,6 +121,7 @@ def up(
             wanted=Ports(kafka_port, registry_port, postgres_port),
             shape=Shape(data_centres, secure),
             worker_count=workers,
+            api_count=api,
             remember=True,
             meters=meters,
             say=teller(console),
@@ -127,15 +137,21 @@ def up(
 
 def up_json(record: "Record") -> dict[str, object]:
     """Addresses and workers of a stack; `workers` are the pids of their supervisors."""
+    from ledger.stack import api, files
+
     return {
         **{name: record.addresses[name] for name in SHOWN},
         "data_dir": str(record.data_dir),
         "workers": [part.pid for part in record.workers],
+        "api": api.urls(files.layout(record.data_dir), record),
     }
 
 
 def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Stop the workers, the registry, Kafka and PostgreSQL, in that order. The data stays."""
+    """Stop the API, the workers, the registry, Kafka and PostgreSQL, in that order.
+
+    The data stays.
+    """
     place = directory(data_dir)
     from ledger.stack import stack
 

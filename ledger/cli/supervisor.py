@@ -119,8 +119,13 @@ class Supervisor:
         if child.process is None and now >= child.due:
             child.started = now
             child.process = subprocess.Popen(
-                self._command(child, pipe), pass_fds=[pipe], env=for_clients() | _MEMORY
-            )
+                self._command(child, pipe), pass_fds=[pipe, *self._passed()],
+                env=for_clients() | _MEMORY,
+            )  # fmt: skip
+
+    def _passed(self) -> list[int]:
+        """Descriptors that its applications inherit beside the pipe."""
+        return []
 
     def _command(self, child: Child, pipe: int) -> list[str]:
         options = [

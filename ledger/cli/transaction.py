@@ -26,7 +26,6 @@ from ledger.cli.tables import Column, Format, print_table_of
 from ledger.terminal import LEAST_PROSE, columns_of, folded, plain
 
 if TYPE_CHECKING:
-    from ledger.client.log_search import LogFindings
     from ledger.client.whereabouts import Whereabouts
     from ledger.gl.lookups import LookupResult
     from ledger.settings import Settings
@@ -101,24 +100,14 @@ async def look_up(
     """What the general ledger and Kafka have of an id. Raises LedgerError if neither answers."""
     import asyncio
 
-    from ledger.client.log_search import LogFindings
-    from ledger.client.whereabouts import Whereabouts
-    from ledger.errors import LedgerError
+    from ledger.client.lookup import look_up_transaction
 
-    unknown: list[str] = []
-    books: LookupResult | None = None
-    try:
-        books = await asyncio.to_thread(_from_books, settings, transaction_id)
-    except LedgerError as error:
-        unknown.append(str(error))
-    log = LogFindings()
-    try:
-        log = await _from_log(settings, transaction_id, books, ordering_key, back)
-    except LedgerError as error:
-        if books is None:
-            raise
-        unknown.append(str(error))
-    return Whereabouts(transaction_id, books, log, unknown + log.unknown)
+    async def from_books() -> "LookupResult":
+        return await asyncio.to_thread(_from_books, settings, transaction_id)
+
+    return await look_up_transaction(
+        settings, transaction_id, from_books, ordering_key=ordering_key, back=back
+    )
 
 
 def _from_books(settings: "Settings", transaction_id: str) -> "LookupResult":
@@ -133,32 +122,6 @@ def _from_books(settings: "Settings", transaction_id: str) -> "LookupResult":
         raise JournalUnavailable("the setting database_url is not an address") from error
     with closing(journal):
         return journal.find(transaction_id)
-
-
-async def _from_log(
-    settings: "Settings",
-    transaction_id: str,
-    books: "LookupResult | None",
-    ordering_key: str | None,
-    back: int,
-) -> "LogFindings":
-    from ledger.client.log_search import search_log
-    from ledger.client.shards import as_founded
-    from ledger.domain.partition import partition_of
-
-    found = books.found if books else []
-    shards = {each.transaction.shard for each in found} or None
-    if shards is None and ordering_key is not None:
-        founded = await as_founded(settings)
-        shards = {partition_of(ordering_key.encode("utf-8", "surrogatepass"), founded.shards)}
-    return await search_log(
-        settings,
-        transaction_id,
-        shards=shards,
-        posted=books.watermarks if books else {},
-        runs=[(each.transaction.shard, each.run.decisions_offset) for each in found if each.run],
-        back=back,
-    )
 
 
 def print_transaction(shown: Mapping[str, Any]) -> None:

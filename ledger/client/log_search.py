@@ -79,7 +79,8 @@ class LogFindings:
     """What was found, and where was looked.
 
     `decided_to`, `compared_to`: by shard, the position up to which it is. `decided_at`: by decision
-    offset asked for, microseconds. `unknown`: sentences about what could not be looked at.
+    offset asked for, microseconds. `compared_at`: when the shard was compared beyond a transaction,
+    as far as that was seen. `unknown`: sentences about what could not be looked at.
     """
 
     decided: list[Decided] = field(default_factory=list)
@@ -88,6 +89,7 @@ class LogFindings:
     decided_to: dict[int, int] = field(default_factory=dict)
     compared_to: dict[int, int] = field(default_factory=dict)
     decided_at: dict[Place, int] = field(default_factory=dict)
+    compared_at: dict[Place, int] = field(default_factory=dict)
     looked: list[Looked] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 

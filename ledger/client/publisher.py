@@ -16,6 +16,8 @@ from ledger.client.reference import ClientReference
 from ledger.client.resource import AsyncResource
 from ledger.clock import now
 from ledger.domain.partition import partition_of
+from ledger.domain.policy import Policy
+from ledger.domain.reference import Reference
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft
 from ledger.settings import Settings, load
@@ -92,7 +94,17 @@ class Publisher(AsyncResource):
     @property
     def window(self) -> int:
         """Microseconds for which the ledger remembers an id."""
-        return self._reference.policy.window
+        return self.policy.window
+
+    @property
+    def policy(self) -> Policy:
+        """The ledger's policy."""
+        return self._reference.policy
+
+    @property
+    def reference(self) -> Reference:
+        """The reference data, as far as they have been read."""
+        return self._reference.known
 
     async def publish(self, draft: Draft) -> Receipt | Refused:
         """Publish one, and wait until Kafka has it. Raises PublishFailed."""
@@ -106,7 +118,7 @@ class Publisher(AsyncResource):
         the future is the receipt; it raises PublishFailed.
         """
         self.require_open()
-        examined = await self._examine(draft)
+        examined = await self.examine(draft)
         return examined if isinstance(examined, Refused) else await self.submit_record(*examined)
 
     async def submit_record(self, key: bytes, value: bytes) -> asyncio.Future[Receipt]:
@@ -128,7 +140,7 @@ class Publisher(AsyncResource):
 
     async def check(self, draft: Draft) -> Refused | None:
         """The refusal that `publish` would return; nothing is sent."""
-        examined = await self._examine(draft)
+        examined = await self.examine(draft)
         return examined if isinstance(examined, Refused) else None
 
     async def flush(self) -> None:
@@ -136,7 +148,8 @@ class Publisher(AsyncResource):
         for appender in self._appenders:
             await appender.flush()
 
-    async def _examine(self, draft: Draft) -> tuple[bytes, bytes] | Refused:
+    async def examine(self, draft: Draft) -> tuple[bytes, bytes] | Refused:
+        """Key and value of the draft's record, or the refusal that `publish` would return."""
         limit = self._reference.policy.max_bytes if self._check else RECORD_BYTES
         record = encoded(draft, partial(self._records.codec.encode, "Transaction"), limit)
         if isinstance(record, Refused) and record.reason is not Reason.FIELD_MALFORMED:

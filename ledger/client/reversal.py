@@ -63,12 +63,14 @@ def line_of(draft: Draft) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, "", {})}
 
 
-def original_in(found: Whereabouts) -> PostedTransaction | str:
+def original_in(found: Whereabouts, by: str | None = None) -> PostedTransaction | str:
     """The last accepted transaction with the id, or a sentence about why it is not to be reversed.
 
-    A reversal by the id that `reversal_id` makes is none: publishing it again is a repetition.
+    A reversal with the id `by`, the one that `reversal_id` makes if it is not given, is no reason:
+    publishing it again is a repetition.
     """
     name = found.transaction_id
+    by = by or reversal_id(name)
     for each in reversed(found.books.found if found.books else []):
         if each.void is not None:
             return (
@@ -76,7 +78,7 @@ def original_in(found: Whereabouts) -> PostedTransaction | str:
                 f"(`faust-ledger transaction show {name}`)."
             )
         others = [one for one in each.reversals if not one.is_void]
-        if others and others[-1].transaction_id != reversal_id(name):
+        if others and others[-1].transaction_id != by:
             return _reversed_already(name, others[-1])
         return each.transaction
     for decided in reversed(found.log.decided):

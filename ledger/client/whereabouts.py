@@ -113,8 +113,9 @@ class Whereabouts:
         }
 
     def _compared(self, shard: int, offset: int) -> dict[str, Any]:
-        to = self.log.compared_to.get(shard)
-        return {"done": None if to is None else offset < to, "to_position": to}
+        to, at = self.log.compared_to.get(shard), self.log.compared_at.get((shard, offset))
+        found = {"done": None if to is None else offset < to, "to_position": to}
+        return found if at is None else {**found, "at": rfc3339(at)}
 
     def as_json(self) -> dict[str, Any]:
         """The object that --json prints."""

@@ -94,6 +94,29 @@ def decode(name: str, value: bytes, start: int = 0) -> dict[str, Any]:
     return row
 
 
+@cache
+def _head(name: str, last: str) -> Schema:
+    record: Any = parsed(name)
+    names = [each["name"] for each in record["fields"]]
+    fields = record["fields"][: names.index(last) + 1]
+    return fastavro.parse_schema({"type": "record", "name": f"{name}Head", "fields": fields})
+
+
+def decode_head(name: str, last: str, value: bytes, start: int = 0) -> dict[str, Any]:
+    """The fields up to `last` of the record in `value[start:]`, whose rest is not looked at.
+
+    Raises ValueError for bytes that do not begin so.
+    """
+    stream = io.BytesIO(value)
+    stream.seek(start)
+    try:
+        row: Any = fastavro.schemaless_reader(stream, _head(name, last), None)
+    except Exception as error:
+        raise ValueError(f"not Avro of this schema: {type(error).__name__}") from error
+    found: dict[str, Any] = row
+    return found
+
+
 def decode_as(schema: Schema, value: bytes, start: int = 0, reader: Schema | None = None) -> Any:
     """The record in `value[start:]` as written with `schema`, resolved to `reader` if given.
 

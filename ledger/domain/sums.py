@@ -45,6 +45,7 @@ class Backlog:
     def __init__(self) -> None:
         self.batches: deque[Batch] = deque()
         self._held, self._late, self._limit = 0, 0, MAX_AHEAD
+        self._whole = self._unclear = 0
         self._usual = self._reconciled_at = 0.0
 
     def add(self, batch: Batch) -> None:
@@ -67,7 +68,26 @@ class Backlog:
             if totals:
                 latest.appendleft(batch._replace(totals=totals))
         self.batches, self._held, self._late = latest, len(seen), 0
+        self.note_unclear()
         self._limit = max(MAX_AHEAD, 2 * len(seen))
+
+    def note_unclear(self) -> None:
+        """Of a stripe an earlier total is missing: what waits must be compared to have it."""
+        if self.batches:
+            self._unclear = max(self.batches[-1].end, self._unclear)
+
+    def contained(self, end: int) -> int:
+        """The position up to which every row is taken, where the shard is compared at `end`.
+
+        Rows of several runs that were folded together have totals at the end of the last one alone.
+        So where rows wait, it is the end of those that were taken last.
+        """
+        if not self.batches:
+            self._whole = max(end, self._whole)
+        # A row may wait behind those of later runs: a worker that was replaced has published it.
+        if self._whole < self._unclear or any(each.end <= self._whole for each in self.batches):
+            return 0
+        return min(end, self._whole)
 
     def is_due(self, end: int) -> bool:
         """Whether something is compared at `end`."""
@@ -81,6 +101,7 @@ class Backlog:
         while batches and batches[0].end <= end:
             self._late = max(self._late - 1, 0)
             self._held -= len(batches[0].totals)
+            self._whole = max(batches[0].end, self._whole)
             yield batches.popleft()
 
     def take_late(self, now: float, after: float) -> list[Stripe]:
@@ -168,6 +189,8 @@ class Sums:
             if place >= self._seen:
                 # Later and older: of a worker that was replaced. Compaction keeps the last.
                 self._due.stale.add((stripe, shard))
+            if shard in self._backlogs:
+                self._backlogs[shard].note_unclear()
             return False
         if (shard in account.broken) != row.broken:
             account.broken ^= {shard}
@@ -237,6 +260,19 @@ class Sums:
         backlog = self._backlogs.get(shard)
         return backlog is not None and backlog.is_due(end)
 
+    def note_unclear(self) -> None:
+        """Records may be missing that newer ones have replaced in the topic."""
+        for backlog in self._backlogs.values():
+            backlog.note_unclear()
+
+    def contained(self, shard: int, end: int) -> int:
+        """The position up to which the shard's rows are reconciled, if all were read or received.
+
+        The shard is compared at `end`, and `reconcile` was called since. 0 where it is not known.
+        """
+        backlog = self._backlogs.get(shard)
+        return end if backlog is None else backlog.contained(end)
+
     def has_work(self, end_of: EndOf) -> bool:
         """Whether something is to be published."""
         return self.has_due or any(self.is_due(shard, end_of(shard)) for shard in self._backlogs)
@@ -285,6 +321,10 @@ class Sums:
             (held,) = self._held_of([stripe])
             account = self._accounts[stripe] = held or AccountStripes(scale)
         return account
+
+    def knows(self, stripe: Stripe) -> bool:
+        """Whether there is such an account."""
+        return stripe in self._accounts or self._held_of([stripe])[0] is not None
 
     def __len__(self) -> int:
         """How many accounts are in memory."""

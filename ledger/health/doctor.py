@@ -63,6 +63,7 @@ CHECKS: tuple[Callable[[Installation], Iterator[Finding]], ...] = (
     directory.stack_file,
     processes.services,
     processes.workers,
+    processes.api,
     ledger,
     directory.leftovers,
     directory.database_version,

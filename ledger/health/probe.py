@@ -1,6 +1,7 @@
-"""Asks a worker for its health, as `up`, `status` and `doctor` do."""
+"""Asks a worker or an API process for its health, as `up`, `status` and `doctor` do."""
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -15,11 +16,14 @@ ANSWER_SECONDS = 6.0
 """More than a worker takes to find out that its applications do not answer."""
 
 Report = Mapping[str, Any]
-"""What a worker answers at /ready."""
+"""What it answers at /ready."""
 
 
-def ask(folder: Path, process: psutil.Process | None) -> Report | str:
-    """What the worker with this folder and process answers; a sentence where it does not."""
+def ask(folder: Path, process: psutil.Process | None, ca_file: Path | None = None) -> Report | str:
+    """What the one with this folder and process answers; a sentence where it does not.
+
+    `ca_file`: the authority of its certificate, where it answers by TLS.
+    """
     if process is None:
         return "it does not run"
     if (stopped := stopped_process(process)) is not None:
@@ -28,7 +32,7 @@ def ask(folder: Path, process: psutil.Process | None) -> Report | str:
     if address is None:
         return "it has not written its address yet"
     try:
-        found: Report = json.loads(_fetch(f"{address}/ready"))
+        found: Report = json.loads(_fetch(f"{address}/ready", ca_file))
     except OSError as error:
         # It may have been stopped just after the first look.
         silent = f"it does not answer at {address}: {getattr(error, 'reason', error)}"
@@ -38,9 +42,12 @@ def ask(folder: Path, process: psutil.Process | None) -> Report | str:
     return found
 
 
-def _fetch(url: str) -> bytes:
+def _fetch(url: str, ca_file: Path | None) -> bytes:
+    tls = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else None
     # Proxies of the environment are not for 127.0.0.1.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls)
+    )
     try:
         with opener.open(url, timeout=ANSWER_SECONDS) as response:
             body: bytes = response.read()
@@ -50,7 +57,7 @@ def _fetch(url: str) -> bytes:
 
 
 def problem(answer: Report | str) -> str | None:
-    """Why a worker makes no progress, from what `ask` returned; None if it does."""
+    """Why it makes no progress, from what `ask` returned; None if it does."""
     if isinstance(answer, str):
         return answer
     return None if answer["ready"] else "; ".join(answer["why"])

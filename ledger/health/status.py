@@ -16,7 +16,7 @@ from ledger.health.server import read_address
 from ledger.health.services import NOT_RUNNING, service_states
 from ledger.hiding import shown_url
 from ledger.settings import Settings
-from ledger.stack import cache, files, identity, parts, workers
+from ledger.stack import api, cache, files, identity, parts, workers
 from ledger.stack import record as records
 from ledger.stack.files import Layout
 from ledger.stack.identity import Identity
@@ -56,8 +56,10 @@ class StackStatus:
     parts: tuple[PartStatus, ...]
     workers: Mapping[str, Report | None] = field(default_factory=dict)
     """What each worker answers at /ready; None for one that does not answer."""
+    api: Mapping[str, Report | None] = field(default_factory=dict)
+    """What each API process answers at /ready; None for one that does not answer."""
     addresses: Mapping[str, str] = field(default_factory=dict)
-    """By setting, and by worker: without passwords."""
+    """By setting, by worker and by API process: without passwords."""
     advice: tuple[str, ...] = ()
 
     @property
@@ -87,13 +89,25 @@ def read_status(data_dir: Path) -> StackStatus:
         part_status(part.name, part, probe.problem(answers[part.name]), port=None, log=part.log)
         for part in present
     ]
+    serving = api.present(place, record)
+    served = {part.name: api.ask(place, part) for part in serving}
+    found += [
+        part_status(part.name, part, probe.problem(served[part.name]), port=part.port, log=part.log)
+        for part in serving
+    ]
     return StackStatus(
         str(place.root),
         tuple(found),
-        {name: None if isinstance(each, str) else each for name, each in answers.items()},
-        addresses(place, record, present),
+        reports(answers),
+        reports(served),
+        addresses(place, record, present, serving),
         tuple(advice(me, found, present)),
     )
+
+
+def reports(answers: Mapping[str, Report | str]) -> dict[str, Report | None]:
+    """By name, None for what does not answer."""
+    return {name: None if isinstance(each, str) else each for name, each in answers.items()}
 
 
 def no_stack() -> str:
@@ -112,13 +126,18 @@ def advice(me: Identity, found: list[PartStatus], present: list[Part]) -> Iterat
         yield f"{workers.NONE}: {workers.how_to_start(me.workers)}"
 
 
-def addresses(place: Layout, record: Record, present: list[Part]) -> dict[str, str]:
-    """Where the services listen and the workers answer."""
+def addresses(
+    place: Layout, record: Record, present: list[Part], serving: list[Part]
+) -> dict[str, str]:
+    """Where the services listen, and the workers and the API processes answer."""
     found = {"bootstrap_servers": str(record.addresses["bootstrap_servers"])}
     for name in ("registry_url", "database_url"):
         found[name] = shown_url(str(record.addresses[name]))
     for part in present:
         if address := read_address(place.worker(part.name), part.pid):
+            found[part.name] = address
+    for part in serving:
+        if address := read_address(place.api(part.name), part.pid):
             found[part.name] = address
     return found
 
@@ -149,12 +168,16 @@ def memory(top: psutil.Process) -> int:
 
 
 def status_json(status: StackStatus) -> dict[str, Any]:
-    """As `status --json` prints it; `workers` are by name what each answers at /ready, or null."""
+    """As `status --json` prints it.
+
+    `workers` and `api` are by name what each answers at /ready, or null.
+    """
     return {
         "data_dir": status.data_dir,
         "ok": status.ok,
         "parts": {each.name: asdict(each) for each in status.parts},
         "workers": status.workers,
+        "api": status.api,
         "addresses": status.addresses,
         "advice": status.advice,
     }
@@ -199,7 +222,7 @@ def sentences(status: StackStatus) -> Iterator[str]:
     """What is below the tables: each part's trouble and log, and what is to be done."""
     for each in status.parts:
         if each.trouble:
-            report = status.workers.get(each.name)
+            report = status.workers.get(each.name) or status.api.get(each.name)
             for why in report["why"] if report and each.running else [each.trouble]:
                 yield f"{each.name}: {why}"
             yield f"  its log: {each.log}"

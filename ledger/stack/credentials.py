@@ -12,12 +12,16 @@ from ledger.stack.files import Layout, write_private
 from ledger.stack.identity import DATABASE_ROLES, USERS, Identity
 from ledger.stack.ports import HOST
 
-CLIENT_ROLES = ("producer", "backend", "finance")
-"""The users of the ledger; `admin` administers it, `service` is its workers."""
+API = "api"
+"""The user of API processes, and the name of their certificate."""
+CLIENT_ROLES = ("producer", "backend", "finance", API)
+"""The users of the ledger; `api` is its API processes, `admin` administers it, `service` is its
+workers."""
 DATABASE_SETTINGS = {
     "admin": {"database_url": "ledger_owner", "service_database_url": "ledger_service"},
     "service": {"database_url": "ledger_service", "service_database_url": "ledger_service"},
     "finance": {"database_url": "ledger_finance"},
+    "api": {"database_url": "ledger_finance"},
 }
 """By user, the database role of each setting; who is not there has no database."""
 
@@ -34,7 +38,7 @@ def write_credentials(place: Layout, me: Identity) -> None:
         return
     for user in USERS:
         write_private(place.password_file(user), me.passwords[user] + "\n")
-    listening = (*(broker.name for broker in me.brokers), postgres.NAME, registry.NAME)
+    listening = (*(broker.name for broker in me.brokers), postgres.NAME, registry.NAME, API)
     certificates.ensure_certificates(place, listening)
     for role in CLIENT_ROLES:
         text = as_toml(connection_settings(place, me, role))
@@ -95,6 +99,14 @@ def connection_settings(
             "registry_user": user,
             "registry_password_file": files.password,
         }
+    return found
+
+
+def api_settings(place: Layout, me: Identity) -> dict[str, Any]:
+    """The settings of this stack's API processes: those of the role, and TLS in a secure stack."""
+    found = connection_settings(place, me, API)
+    if me.secure:
+        found["api_certificate_file"] = str(place.certificate(API))
     return found
 
 

@@ -20,6 +20,10 @@ def export(place: Layout, me: Identity, role: str, folder: Path) -> list[Path]:
     `StackError` unless the folder is new or empty: nothing is written over or mixed up.
     """
     require_empty(folder)
+    if role not in me.passwords:
+        raise StackError(
+            f"This stack was made before there was a role {role}. `faust-ledger up` adds it."
+        )
     contents = {DEFAULT_FILE: header(role) + settings_text(place, me, role)}
     if me.secure:
         contents |= {

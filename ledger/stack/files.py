@@ -86,6 +86,15 @@ class Layout:
         """The directory of a worker's tables and of the address where it answers."""
         return self.root / "workers" / name
 
+    def api(self, name: str) -> Path:
+        """An API process's own directory."""
+        return self.root / "api" / name
+
+    @property
+    def api_key(self) -> Path:
+        """The key that signs the API's position tokens and cursors."""
+        return self.root / "api.key"
+
 
 def layout(data_dir: Path) -> Layout:
     """The layout of `data_dir`, absolute and without links, so that two names make one stack."""

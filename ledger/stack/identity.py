@@ -13,7 +13,7 @@ from ledger.stack.files import Layout, write_private
 
 DATABASE_ROLES = ("postgres", "ledger_owner", "ledger_service", "ledger_finance", "registry")
 """PostgreSQL's roles."""
-USERS = ("broker", "admin", "service", "producer", "backend", "finance")
+USERS = ("broker", "admin", "service", "producer", "backend", "finance", "api")
 """Kafka's users; all but the broker are the registry's users too."""
 
 
@@ -49,7 +49,8 @@ class Identity:
     """What is recorded of one stack.
 
     `passwords` are by PostgreSQL role and Kafka user; every data centre has one broker. `workers`:
-    how many `up` starts when it is not told; None before the first `up`.
+    how many `up` starts when it is not told; None before the first `up`. `api`: how many API
+    processes it starts; each has a port of `api_ports`.
     """
 
     cluster_id: str
@@ -61,6 +62,8 @@ class Identity:
     secure: bool
     passwords: dict[str, str]
     workers: int | None = None
+    api: int = 0
+    api_ports: tuple[int, ...] = ()
 
     @property
     def data_centres(self) -> int:
@@ -88,8 +91,8 @@ def load_identity(place: Layout) -> Identity | None:
         return None
     try:
         stored = json.loads(place.identity_file.read_text())
-        for name in ("kafka_ports", "controller_ports"):
-            stored[name] = tuple(stored[name])
+        for name in ("kafka_ports", "controller_ports", "api_ports"):
+            stored[name] = tuple(stored.get(name, ()))
         return Identity(**stored)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise StackError(
@@ -120,6 +123,8 @@ def load_or_create(
     """
     shape = shape or Shape()
     known = load_identity(place) or new_identity(place, wanted, settings.shards, shape)
+    # A stack of an earlier version lacks the roles that came since.
+    known = replace(known, passwords={**new_passwords(), **known.passwords})
     given = settings.shards if "shards" in settings.model_fields_set else None
     require_same("shards", given, known.shards)
     require_same("data centres", shape.data_centres, known.data_centres)
@@ -175,13 +180,33 @@ def new_identity(place: Layout, wanted: Ports, shards: int, shape: Shape) -> Ide
         postgres_port=port(wanted.postgres),
         shards=shards,
         secure=bool(shape.secure),
-        passwords={name: secrets.token_urlsafe(24) for name in (*DATABASE_ROLES, *USERS)},
+        passwords=new_passwords(),
     )
+
+
+def new_passwords() -> dict[str, str]:
+    """A new password for every role and user."""
+    return {name: secrets.token_urlsafe(24) for name in (*DATABASE_ROLES, *USERS)}
+
+
+def with_api_ports(identity: Identity, count: int) -> Identity:
+    """The identity with a port for each of `count` API processes; those it has stay."""
+    chosen = list(identity.api_ports)
+    while len(chosen) < count:
+        chosen.append(ports.choose(_taken(identity) | set(chosen)))
+    return replace(identity, api_ports=tuple(chosen))
+
+
+def _taken(identity: Identity) -> set[int]:
+    return {
+        *identity.kafka_ports, *identity.controller_ports, *identity.api_ports,
+        identity.registry_port, identity.postgres_port,
+    }  # fmt: skip
 
 
 def with_new_controller_ports(identity: Identity) -> Identity:
     """The identity with free controller ports; for when no broker runs: only brokers use them."""
-    taken = {*identity.kafka_ports, identity.registry_port, identity.postgres_port}
+    taken = _taken(replace(identity, controller_ports=()))
     chosen: list[int] = []
     for _ in identity.controller_ports:
         chosen.append(ports.choose(taken | set(chosen)))

@@ -22,6 +22,7 @@ class Record:
     addresses: dict[str, Any]
     parts: tuple[Part, ...] = ()
     workers: tuple[Part, ...] = ()
+    api: tuple[Part, ...] = ()
 
     def part(self, name: str) -> Part | None:
         """The part of that name, running or not; None when none is recorded."""
@@ -48,6 +49,7 @@ def save_record(place: Layout, record: Record) -> None:
         "data_dir": str(record.data_dir),
         "parts": {part.name: part.as_json() for part in record.parts},
         "workers": [{"name": part.name, **part.as_json()} for part in record.workers],
+        "api": [{"name": part.name, **part.as_json()} for part in record.api],
     }
     write_private(place.stack_file, json.dumps(text, indent=2))
 
@@ -58,6 +60,8 @@ def load_record(place: Layout) -> Record | None:
         stored = json.loads(place.stack_file.read_text())
         parts = tuple(from_json(name, part) for name, part in stored.pop("parts").items())
         workers = tuple(from_json(part["name"], part) for part in stored.pop("workers"))
-        return Record(Path(stored.pop("data_dir")), stored, parts, workers)
+        # Stacks of versions before 0.3 have none.
+        api = tuple(from_json(part["name"], part) for part in stored.pop("api", ()))
+        return Record(Path(stored.pop("data_dir")), stored, parts, workers, api)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

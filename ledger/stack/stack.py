@@ -1,5 +1,6 @@
-"""Up and down: PostgreSQL, Kafka, the registry and the workers of one data directory."""
+"""Up and down: PostgreSQL, Kafka, the registry, workers and API of one data directory."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from ledger.errors import StackError
 from ledger.settings import Settings
-from ledger.stack import cache, credentials, files, identity, parts, ports, postgres, workers
+from ledger.stack import api, cache, credentials, files, identity, parts, ports, postgres, workers
 from ledger.stack import record as records
 from ledger.stack.aot_cache import AotCache
 from ledger.stack.files import Layout
@@ -34,6 +35,7 @@ def up(
     wanted: Ports | None = None,
     shape: Shape | None = None,
     worker_count: int | None = None,
+    api_count: int | None = None,
     remember: bool = False,
     meters: Meters | None = None,
     say: Say = unsaid,
@@ -41,7 +43,8 @@ def up(
     """Start what is not running, prepare it, and return when all of it is ready.
 
     `worker_count` None: as many as were remembered, else as many as run, at least one in each data
-    centre. `remember`: the next `up` starts as many. Raises `StackError`, which says which part did
+    centre. `api_count` None: as many API processes as were remembered. `remember`: the next `up`
+    starts as many of both. Raises `StackError`, which says which part did
     not come up and why; what did come up keeps running.
     """
     place = files.layout(data_dir)
@@ -51,7 +54,19 @@ def up(
         prepare(settings_of(record), say=say)
         say("tables, subjects and topics are there")
         count = wanted_workers(place, record, worker_count, remember=remember)
-        return workers.scale(place, record, count, say=say)
+        serving = wanted_api(place, api_count, remember=remember)
+        record = workers.scale(place, record, count, say=say)
+        return api.scale(place, record, serving, say=say)
+
+
+def wanted_api(place: Layout, given: int | None, *, remember: bool) -> int:
+    """How many API processes `up` is to start, as it documents."""
+    me = identity.require_identity(place)
+    if given is None:
+        return me.api
+    if remember and given != me.api:
+        identity.save_identity(place, replace(me, api=given))
+    return given
 
 
 def wanted_workers(place: Layout, record: Record, given: int | None, *, remember: bool) -> int:
@@ -87,7 +102,7 @@ def start_services(
     me = identity.load_or_create(place, wanted, Settings(data_dir=place.root), shape)
     record = records.new_record(place, me)
     if known is not None:
-        record = replace(record, parts=known.parts, workers=known.workers)
+        record = replace(record, parts=known.parts, workers=known.workers, api=known.api)
     _, *brokers, _ = services(place, me, cached)
     if not any(running_part(record, broker) for broker in brokers):
         me = identity.with_new_controller_ports(me)
@@ -97,6 +112,7 @@ def start_services(
     # Only now: a port that cannot be had is not to be remembered.
     identity.save_identity(place, me)
     credentials.write_credentials(place, me)
+    api.write_key(place)
     record = ensure_running(place, record, database, say)
     for broker in brokers:
         record = ensure_running(place, record, broker, say)
@@ -106,7 +122,19 @@ def start_services(
     record = ensure_running(place, record, registry, say)
     for service in (*brokers, registry):
         await_service(record, service, say)
+    if me.secure:
+        add_users(place, me, say)
     return record
+
+
+def add_users(place: Layout, me: Identity, say: Say) -> None:
+    """Add the users of Kafka that this version has and the one that made the stack had not."""
+    # Imported here: `down` and `--help` need none of it.
+    from ledger.streaming.users import add_missing
+
+    passwords = {user: me.passwords[user] for user in identity.USERS}
+    if added := asyncio.run(add_missing(credentials.admin_settings(place, me), passwords)):
+        say(f"added to Kafka's users: {', '.join(added)}")
 
 
 def require_not_moving(known: Record | None, wanted: Ports) -> None:
@@ -153,7 +181,7 @@ def settings_of(record: Record) -> Settings:
 
 
 def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
-    """Stop workers, then registry and Kafka, then PostgreSQL, each awaited; their names.
+    """Stop API and workers, then registry and Kafka, then PostgreSQL, each awaited; their names.
 
     Nothing running, or no such directory, is fine. The data, the ports and the addresses stay.
     """
@@ -167,7 +195,9 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
         record = records.load_record(place) or records.new_record(place, me)
         if me.workers is None and (ran := workers.highest(place, record)):
             identity.save_identity(place, replace(me, workers=ran))
-        stopped = [part.name for part in workers.living(place, record).values()]
+        stopped = [part.name for part in api.living(place, record).values()]
+        record = api.scale(place, record, 0, say=say)
+        stopped += [part.name for part in workers.living(place, record).values()]
         record = workers.scale(place, record, 0, say=say)
         stopped += stop_services(place, me, record, say)
         # Of versions before 0.3: the passwords of all roles in one file.

@@ -119,11 +119,11 @@ def arguments(place: Layout, name: str) -> list[str]:
     return ["worker", "--data-dir", str(place.root), "--name", name]
 
 
-def environment(place: Layout) -> dict[str, str]:
-    """This stack's addresses, whatever the environment or a configuration file say."""
+def environment(place: Layout, user: str = "service") -> dict[str, str]:
+    """This stack's addresses for `user`, whatever the environment or a configuration file say."""
     me = identity.load_identity(place)
     assert me is not None, "a stack without an identity has no workers"
-    own = credentials.connection_settings(place, me, "service")
+    own = credentials.connection_settings(place, me, user)
     mine = {f"FAUST_LEDGER_{name.upper()}" for name in FROM_STACK}
     return {
         **{name: value for name, value in for_python().items() if name not in mine},

@@ -19,20 +19,24 @@ from ledger.settings import Settings
 from ledger.streaming import connection
 from ledger.streaming.topics import topics
 
-ROLES = ("producer", "backend", "finance", "service")
+ROLES = ("producer", "backend", "finance", "service", "api")
 EVERYBODY = "*"
 READ = {
     "producer": ("decisions", "progress", "breaks", "rejects", "reference"),
-    "backend": ("balances", "breaks", "progress", "reference"),
-}
+    "backend": ("balances", "coverage", "breaks", "progress", "reference"),
+    "api": ("transactions", "decisions", "posted", "rejects", "breaks", "progress", "balances",
+            "coverage", "reference", "access", "audit_log"),
+}  # fmt: skip
 """By role, the topics that it reads; finance and the service read all."""
 WRITTEN = {
     "producer": ("transactions",),
     "finance": ("reference",),
     "service": ("decisions", "posted", "stripes", "stripes_changelog", "balances", "breaks",
-                "rejects", "progress"),
+                "rejects", "progress", "coverage"),
+    "api": ("transactions", "audit_log"),
 }  # fmt: skip
-"""By role, the topics that it writes."""
+"""By role, the topics that it writes. Bearer tokens (`access`) are written by the admin alone: who
+may write them may give themselves every scope."""
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +119,10 @@ def role_rules(settings: Settings) -> list[AccessRule]:
         found.append(AccessRule(role, Operation.READ, *every_topic))
         found.append(AccessRule(role, Operation.DESCRIBE_CONFIGS, *every_topic))
     # For the number of its partitions, which is that of the balances' partitions.
-    found.append(AccessRule("backend", Operation.DESCRIBE, Resource.TOPIC, names.stripes.name))
+    found += [
+        AccessRule(role, Operation.DESCRIBE, Resource.TOPIC, names.stripes.name)
+        for role in ("backend", "api")
+    ]
     found += [
         AccessRule(role, Operation.READ, Resource.GROUP, f"{role}-", Pattern.PREFIXED)
         for role in ("backend", "finance")

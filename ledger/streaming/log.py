@@ -45,7 +45,7 @@ APPEND_SECONDS = 60
 NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)
 """Errors that a second attempt does not change."""
 
-PUBLIC = ("balances", "breaks", "progress", "rejects")
+PUBLIC = ("balances", "breaks", "coverage", "progress", "rejects")
 """The topics, without the prefix, that clients of any language read."""
 UNCOMPRESSED = 0
 """As aiokafka numbers the codecs."""

@@ -7,18 +7,21 @@ from typing import Any
 from aiokafka import ConsumerRecord
 
 import schemas
+from ledger.domain import avro
 from ledger.domain.balance import Balance, Totals
 from ledger.domain.codecs import encoder
 from ledger.domain.compare import Difference, Posted
 from ledger.domain.portions import portions
 from ledger.domain.run import Refusal, Stripe, Watermark
 from ledger.streaming.log import log_dropped
-from ledger.streaming.registry import Codec
+from ledger.streaming.registry import HEADER, Codec, schema_id_of
 from ledger.streaming.stripe_rows import message_key
 
 Message = tuple[bytes | None, bytes]
 POSTED_STRIPES = 50_000
 """Of one message, which takes some 100 bytes for each; after a silence there may be any number."""
+POSTED_HEAD_BYTES = 64
+"""Of a posted message, in which its positions are."""
 PORTION_BYTES = 8 * 1024 * 1024
 _encode_balance = encoder(schemas.load("Balance"), Balance)
 _encode_reject = encoder(schemas.load("Reject"), Refusal, more="shard")
@@ -122,6 +125,27 @@ def posted_in(codec: Codec, record: ConsumerRecord) -> Posted | None:
     )  # fmt: skip
 
 
+def posted_to(codec: Codec, record: ConsumerRecord) -> int | None:
+    """The position up to which a posted message speaks, without its totals.
+
+    None where more of the same posting follows, and, with a line in the log, as `posted_in`.
+    """
+    value = record.value or b""
+    try:
+        if schema_id_of(value) != codec.ids["Posted"]:
+            posted = posted_in(codec, record)
+            return None if posted is None or posted.has_more else posted.end
+        head = avro.decode_head("Posted", "end", value[:POSTED_HEAD_BYTES], HEADER.size)
+        why = None if head["shard"] == record.partition else f"it is of shard {head['shard']}"
+    except ValueError as error:
+        why = str(error)
+    if why is not None:
+        log_dropped(record, why)
+        return None
+    # Whether more follows is the last field.
+    return None if value[-1] else int(head["end"])
+
+
 def _totals(row: Mapping[str, Sequence[str]]) -> dict[Stripe, Totals]:
     columns: list[Iterator[int]] = [
         map(int, row[name]) for name in ("debits", "credits", "entries", "offsets")
@@ -137,3 +161,34 @@ def _texts(totals: Totals) -> dict[str, str | int]:
         "entries": totals.entries,
         "offset": totals.offset,
     }
+
+
+def coverage(codec: Codec, partition: int, offset: int, ends: list[int]) -> Message:
+    """How much of each shard the balances of a partition before `offset` contain."""
+    value = {"partition": partition, "offset": offset, "ends": ends}
+    return str(partition).encode(), codec.encode("Coverage", value)
+
+
+def balance_in(codec: Codec, record: ConsumerRecord) -> tuple[Stripe | None, Balance | None]:
+    """Whose balance a record of the balances topic is, and what it says.
+
+    None for a key that is no account's, and for a record that is no balance.
+    """
+    try:
+        account, _, currency = (record.key or b"").decode().partition(" ")
+    except ValueError:
+        return None, None
+    try:
+        row = codec.decode("Balance", record.value or b"")
+    except ValueError:
+        return Stripe(account, currency), None
+    return Stripe(account, currency), Balance(**row)
+
+
+def covered_until(codec: Codec, record: ConsumerRecord) -> int:
+    """The offset of a record of coverage; 0 for a record that is none."""
+    try:
+        return int(codec.decode("Coverage", record.value or b"")["offset"])
+    except ValueError as error:
+        log_dropped(record, error)
+        return 0

@@ -111,6 +111,18 @@ class Reader:
             there = [tp for tp in wanted if tp not in missing]
             return dict(await self._consumer.end_offsets(there)) if there else {}
 
+    async def offset_at(self, tp: TopicPartition, millis: int) -> int:
+        """The first offset whose time is `millis` or later; the partition's end if there is none.
+
+        Raises PartitionMissing.
+        """
+        async with self._asking(f"what was recorded at {millis}", [tp]):
+            _require_there(await self._missing([tp]))
+            found = (await self._consumer.offsets_for_times({tp: max(millis, 0)}))[tp]
+            if found is None:
+                return int((await self._consumer.end_offsets([tp]))[tp])
+            return int(found.offset)
+
     def assign(self, starts: Offsets) -> None:
         """Read these partitions and no others, each from its offset."""
         self._consumer.assign(list(starts))

@@ -129,7 +129,7 @@ class TopicAdmin:
         # Without leave to create: a broker that makes topics by itself would make them wrong.
         asked = MetadataRequest(list(names), allow_auto_topic_creation=False)
         shapes, hidden = {}, []
-        for topic in (await self._send(asked)).to_object()["topics"]:
+        for topic in (await self.send(asked)).to_object()["topics"]:
             found = topic["partitions"]
             if topic["error_code"] == TopicAuthorizationFailedError.errno:
                 hidden.append(topic["topic"])
@@ -143,7 +143,7 @@ class TopicAdmin:
         if not wanted:
             return {}
         names = [(TOPIC_RESOURCE, each.name, list(rules(each, 1))) for each in wanted]
-        answer = await self._send(DescribeConfigsRequest(names))
+        answer = await self.send(DescribeConfigsRequest(names))
         found = {}
         for code, message, _, name, entries in answer.resources:
             if code == TopicAuthorizationFailedError.errno:
@@ -157,11 +157,12 @@ class TopicAdmin:
     async def alter(self, changes: Mapping[str, Mapping[str, str]]) -> None:
         """Set these settings, by topic. Raises LedgerError where that is refused."""
         if changes:
-            answer = await self._send(AlterSome(changes))
+            answer = await self.send(AlterSome(changes))
             for code, message, _, name in answer.responses:
                 _require(code, message, f"The settings of {name} cannot be changed")
 
-    async def _send(self, request: Any) -> Any:
+    async def send(self, request: Any) -> Any:
+        """The answer to a request. Raises Unavailable."""
         try:
             return await self._client.send(self._client.get_random_node(), request)
         except (KafkaError, OSError) as error:

@@ -116,7 +116,7 @@ _WHY = {
     ("cleanup.policy", "compact"): "deleting by age would take rows that are the newest of a key",
     ("retention.ms", "-1"): _KEPT,
     ("retention.bytes", "-1"): _KEPT,
-    ("message.timestamp.type", ""): "recorded_at is the broker's clock, the same on every replay",
+    ("message.timestamp.type", ""): "times are the broker's clock, the same on every replay",
     ("compression.type", ""): "only unpacked does the size limit hold in a worker's memory",
     ("max.message.bytes", ""): "clients and workers count on exactly this limit",
 }  # fmt: skip

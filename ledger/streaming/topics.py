@@ -58,7 +58,10 @@ class Topics:
     breaks: Topic
     rejects: Topic
     progress: Topic
+    coverage: Topic
     reference: Topic
+    access: Topic
+    audit_log: Topic
 
     def all(self) -> list[Topic]:
         """In the order of the flow."""
@@ -86,7 +89,8 @@ def topics(settings: Settings) -> Topics:
     # producers compress: the size limit then holds for what a worker has to hold in memory, where
     # a compressed batch of a mebibyte could be gigabytes.
     unpacked = {"compression.type": "uncompressed"}
-    taken = FOREVER | unpacked | {"message.timestamp.type": "LogAppendTime"}
+    brokers_time = {"message.timestamp.type": "LogAppendTime"}
+    taken = FOREVER | unpacked | brokers_time
     return Topics(
         transactions=topic("transactions", shards, "Transaction", MIB, taken, foreign=True),
         decisions=topic("decisions", shards, "Decision", 16 * MIB, FOREVER),
@@ -97,9 +101,13 @@ def topics(settings: Settings) -> Topics:
         breaks=topic("breaks", shards, "Break", 16 * MIB, FOREVER),
         rejects=topic("rejects", shards, "Reject", 16 * MIB, FOREVER),
         progress=topic("progress", shards, "Progress", MIB, COMPACT),
+        coverage=topic("coverage", accounts, "Coverage", MIB, COMPACT),
         # Part of the record: decisions name a position in it and a digest of what is before that,
         # and the first record of an asset decides its decimals for ever.
         reference=topic("reference", 1, "Reference", MIB, FOREVER | unpacked, foreign=True),
+        access=topic("access", 1, "BearerToken", MIB, COMPACT),
+        # The broker's clock: who writes cannot date a record back.
+        audit_log=topic("audit-log", 1, "AuditRecord", 16 * MIB, FOREVER | brokers_time),
     )
 
 

@@ -235,25 +235,30 @@ async def create(settings: Settings) -> None:
 
 
 READERS = {
-    "transactions": {"finance", "service"},
-    "decisions": {"producer", "finance", "service"},
-    "posted": {"finance", "service"},
+    "transactions": {"finance", "service", "api"},
+    "decisions": {"producer", "finance", "service", "api"},
+    "posted": {"finance", "service", "api"},
     "stripes": {"finance", "service"},
-    "balances": {"backend", "finance", "service"},
-    "breaks": {"producer", "backend", "finance", "service"},
-    "rejects": {"producer", "finance", "service"},
-    "progress": {"producer", "backend", "finance", "service"},
-    "reference": {"producer", "backend", "finance", "service"},
+    "balances": {"backend", "finance", "service", "api"},
+    "coverage": {"backend", "finance", "service", "api"},
+    "breaks": {"producer", "backend", "finance", "service", "api"},
+    "rejects": {"producer", "finance", "service", "api"},
+    "progress": {"producer", "backend", "finance", "service", "api"},
+    "reference": {"producer", "backend", "finance", "service", "api"},
+    "access": {"finance", "service", "api"},
+    "audit_log": {"finance", "service", "api"},
 }
 # What is appended here is nothing that the ledger's own readers could take for theirs.
 WRITERS = {
-    "transactions": {"producer"},
+    "transactions": {"producer", "api"},
     "decisions": {"service"},
     "posted": {"service"},
     "balances": {"service"},
     "reference": {"finance"},
+    "access": set(),
+    "audit_log": {"api"},
 }
-HARMLESS = {"transactions", "reference"}
+HARMLESS = {"transactions", "reference", "audit_log"}
 """Topics that take anything: what is unreadable there is refused, or left out."""
 
 

@@ -11,8 +11,9 @@ from aiokafka.protocol.admin import CreateAclsRequest
 
 from ledger.settings import Settings
 from ledger.stack import export, files, identity, postgres
-from ledger.streaming import access, connection
+from ledger.streaming import access, connection, users
 from ledger.streaming.access import EVERYBODY, AccessRule, Operation, Pattern, Resource
+from ledger.streaming.topic_look import TopicAdmin
 from tests.faults.conftest import Ledger
 from tests.faults.test_connections import line_of
 from tests.faults.world import World
@@ -74,6 +75,7 @@ ASKED = {
     "service": (("void", "list", "--json"), 0, ""),
     "producer": (("verify",), 3, NO_DATABASE),
     "backend": (("reconcile",), 3, NO_DATABASE),
+    "api": (("psql", "--", "-Atc", "SELECT current_user"), 0, "ledger_finance"),
 }
 """What each role asks, how that ends, and what it is told."""
 
@@ -102,6 +104,28 @@ def test_each_role_with_its_folder(centres: Ledger, tmp_path: Path) -> None:
     centres.flow.published |= {name: seen.accepted[name][0]}
     refused = with_folder(world, tmp_path / "for backend").start("worker")
     assert NO_DATABASE in refused.communicate(timeout=PATIENCE)[1]
+    centres.entry.times += 1
+
+
+@pytest.mark.fault(
+    "a user of Kafka that came after the stack was made",
+    "it is added once, with its password, and may do what its rules say: nothing",
+)
+def test_a_user_is_added_to_a_cluster(centres: Ledger, tmp_path: Path) -> None:
+    settings = centres.world.settings
+    word = tmp_path / "word"
+    word.write_text("of the later one\n")
+    later = {"later": "of the later one", "admin": "not replaced"}
+
+    async def scenario() -> None:
+        assert await users.add_missing(settings, later) == ["later"]
+        assert await users.add_missing(settings, later) == []
+        found = settings.model_copy(update={"kafka_user": "later", "kafka_password_file": word})
+        async with TopicAdmin(found) as broker:
+            _, hidden = await broker.partitions(["ledger.balances"])
+        assert hidden == ["ledger.balances"]
+
+    asyncio.run(scenario())
     centres.entry.times += 1
 
 

@@ -34,7 +34,10 @@ RECORDS = {
     "breaks": "Break",
     "rejects": "Reject",
     "progress": "Progress",
+    "coverage": "Coverage",
     "reference": "Reference",
+    "access": "BearerToken",
+    "audit-log": "AuditRecord",
 }
 """By topic; the subject is the topic's name and `-value`."""
 LEVEL = "FULL_TRANSITIVE"

@@ -32,11 +32,16 @@ TOPICS: dict[str, tuple[str, int, dict[str, str]]] = {
     "breaks": ("shards", 16, KEPT | PRODUCERS_TIME),
     # The newest of each key is enough.
     "progress": ("shards", 1, COMPACTED | PRODUCERS_TIME),
+    "coverage": ("accounts", 1, COMPACTED | PRODUCERS_TIME),
     "stripes-changelog": ("shards", 16, COMPACTED | PRODUCERS_TIME),
     "stripes": ("accounts", 16, COMPACTED | PRODUCERS_TIME),
     "balances": ("accounts", 16, COMPACTED | PRODUCERS_TIME),
     # Every worker reads it, so it is unpacked by the broker too; decisions rest on all of it.
     "reference": ("one", 1, KEPT | PRODUCERS_TIME | {"compression.type": "uncompressed"}),
+    # Who may use the API: the newest record of each bearer token.
+    "access": ("one", 1, COMPACTED | PRODUCERS_TIME),
+    # What was changed through it, by the broker's clock, for ever.
+    "audit-log": ("one", 16, KEPT | PRODUCERS_TIME | {"message.timestamp.type": "LogAppendTime"}),
 }  # fmt: skip
 
 

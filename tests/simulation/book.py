@@ -153,8 +153,10 @@ class Shard:
         left = [each for each in uses if each not in self.voided and self._has_leave(each, known)]
         offset = left[-1] if left else None
         if kept.offset in self.voided:
-            # In one run with that the use before it is not asked about yet.
-            return ["duplicate", *(["void"] if left else [])], offset
+            # In one run with that the use before it is not asked about yet. And the void may be
+            # forgotten with its id: then the request is one without leave.
+            forgotten = ["VOID_WITHOUT_LEAVE"] if kept.known_from < self.floor else []
+            return ["duplicate", *(["void"] if left else []), *forgotten], offset
         if not self._has_leave(kept.offset, known):
             found = "VOID_WITHOUT_LEAVE"
         else:

@@ -6,10 +6,12 @@ import textwrap
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from agents.balances import Balances
 from agents.clock_limit import ClockLimit
 from agents.deciding import IntakeShard
 from agents.folding import Folding
 from agents.posting import PostingShard
+from agents.public_balances import PublicBalances
 from agents.reconciliation import ReconciliationShard
 from agents.runtime import app
 from agents.runtime.run_consumer import RunConsumer
@@ -18,9 +20,10 @@ from agents.summing import BalancesPart
 from ledger.domain import checks, decide, fold, reversal
 from ledger.domain.balance import AccountStripes
 from ledger.domain.compare import Comparison
+from ledger.domain.covered import Covered
 from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
-from ledger.domain.sums import Sums
+from ledger.domain.sums import Backlog, Sums
 from ledger.gl.memory import MemoryJournal
 from ledger.health.partitions import PartitionHealth
 from ledger.streaming import stripe_rows
@@ -185,6 +188,36 @@ MUTANTS = {
     ),
     "a reversal that is void still reverses": Mutant(
         reversal, "_check_taken_back", "or reversed_at in memory.voided", "or False", "void"
+    ),
+    "coverage counts what was published while it was opened": Mutant(
+        Covered, "note", "self._wait(self._missed, own)", "self._wait(0, own)"
+    ),
+    "coverage counts what another process has published": Mutant(
+        Covered, "note", "self._wait(end, others)", "self._wait(0, others)"
+    ),
+    "coverage counts totals that later ones have replaced": Mutant(
+        Backlog, "_keep_latest", "self.note_unclear()", "pass"
+    ),
+    "coverage counts what a newer row was received before": Mutant(
+        Sums, "_is_ahead", "self._backlogs[shard].note_unclear()", "pass"
+    ),
+    "coverage counts what compaction has left out meanwhile": Mutant(
+        Covered, "note_hole", "self.has_hole, self._hole, self._hole_noted = True, None, False", "pass"
+    ),
+    "coverage is published before its balances": Mutant(
+        BalancesPart, "cover", "await self._publish_all()", "pass"
+    ),
+    "an older balance that came last stays": Mutant(
+        PublicBalances, "_look_at", "again.add(stripe)", "pass"
+    ),
+    "a balance of a worker that was replaced hides what is covered": Mutant(
+        PublicBalances, "outrank", "return not self._hidden", "return True"
+    ),
+    "coverage counts rows that were folded together": Mutant(
+        Backlog, "contained", "return min(end, self._whole)", "return end"
+    ),
+    "coverage is published once": Mutant(
+        Balances, "publish_coverage", "time.monotonic() - looked > COVERED_EACH", "False"
     ),
 }  # fmt: skip
 

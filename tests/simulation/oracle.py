@@ -2,9 +2,11 @@
 
 import struct
 from bisect import bisect_left
+from collections import defaultdict
 from hashlib import sha256
 
 from ledger.domain import avro
+from ledger.domain.partition import partition_of
 from ledger.domain.policy import DAY
 from ledger.domain.reference import PolicyChange
 from ledger.domain.run import Content, Outcomes
@@ -33,6 +35,11 @@ class Oracle:
         self.compared, self.last_progress = [0] * shards, [0] * shards
         self.rejects = set()
         self.balances, self.versions = {}, {}
+        # By key: what compaction keeps.
+        self.last = {}
+        # By partition of the balances: all that were ever there, and what their coverage says.
+        self.published = defaultdict(list)
+        self.covered = {}
         # By shard and stripe: the newest row's transaction in the changelog.
         self.kept = [{} for _ in range(shards)]
         self._rows = RowCodec(world.codec)
@@ -42,7 +49,7 @@ class Oracle:
             names.stripes.name: self._stripe, names.stripes_changelog.name: self._changelog,
             names.progress.name: self._progress, names.rejects.name: self._reject,
             names.breaks.name: self._break, names.balances.name: self._balance,
-            names.reference.name: self._refer,
+            names.reference.name: self._refer, names.coverage.name: self._coverage,
         }  # fmt: skip
         self._take = take
 
@@ -318,17 +325,43 @@ class Oracle:
         minor = *(int(row[each].replace(".", "")) for each in ("debits", "credits")), row["entries"]
         self._check(minor in self._sums(key), "a balance that never was reconciled", row)
         self._check(row["status"] != "break", "a break in", row)
+        self.last[key] = row
+        self.published[record.partition].append((record.offset, key, minor, row["version"]))
         newest = self.balances.get(key)
         if newest is None or row["version"] >= newest["version"]:
             self.balances[key] = row
 
-    def _sums(self, key):
-        """Every sum over shards of totals that are posted."""
+    def _coverage(self, record):
+        """Each account of the partition counts what its shards have before the positions."""
+        row, names = self._row("Coverage", record), self._world.names
+        end = self._world.partition(names.balances.name, row["partition"]).end
+        self._check(row["offset"] <= end, "coverage of balances that are not there", row)
+        found = {}
+        for offset, key, totals, version in self.published[row["partition"]]:
+            if offset < row["offset"] and version >= found.get(key, ((), -1))[1]:
+                found[key] = totals, version
+        count = self._world.settings.balance_partitions
+        for key in {key for shard in self.shards for key in shard.history}:
+            if partition_of(key[0].encode(), count) != row["partition"]:
+                continue
+            sums = self._sums(key, row["ends"])
+            totals = found.get(key, ((0, 0, 0), 0))[0]
+            self._check(totals in sums, f"{key} is {totals} and not in {sums}:", row)
+        for shard, end in enumerate(row["ends"]):
+            self._check(end <= self.compared[shard], f"coverage of shard {shard} is ahead:", row)
+        self.covered[row["partition"]] = row["ends"]
+
+    def _sums(self, key, ends=None):
+        """Every sum over shards of totals that are posted; from the positions `ends` on."""
         sums = {(0, 0, 0)}
-        for shard, posted in zip(self.shards, self.posted_end, strict=True):
-            history = [each for each in shard.history.get(key, ()) if each[3] < posted] or [
-                (0, 0, 0)
+        for number, shard in enumerate(self.shards):
+            history = [(0, 0, 0, -1)] + [
+                each for each in shard.history.get(key, ()) if each[3] < self.posted_end[number]
             ]
+            last = (
+                max(at for at, each in enumerate(history) if each[3] < ends[number]) if ends else 0
+            )
+            history = history[last:]
             sums = {(a + x[0], b + x[1], c + x[2]) for a, b, c in sums for x in history}
         return sums
 
@@ -347,6 +380,10 @@ class Oracle:
                 return f"shard {shard} is compared to {self.compared[shard]} of {end}"
             if self.known[shard] < max(self.digests):
                 return f"shard {shard} knows the reference data to {self.known[shard]}"
+            for partition in range(world.settings.balance_partitions):
+                ends = self.covered.get(partition)
+                if ends is None or ends[shard] < end:
+                    return f"partition {partition} covers {ends} of shard {shard} to {end}"
             refused = {offset for offset, each in model.expected.items() if each.isupper()}
             if lost := {(shard, offset) for offset in refused} - self.rejects:
                 return f"{names.rejects.name} has not {lost}"
@@ -354,6 +391,8 @@ class Oracle:
             last = [model.history[key][-1] for model in self.shards if key in model.history]
             debits, credits, entries = (sum(each[index] for each in last) for index in range(3))
             offsets = sum(each[3] + 1 for each in last)
+            if self.last.get(key) != self.balances.get(key):
+                return f"the balance of {key} that came last is {self.last.get(key)}"
             said = self.balances.get(key)
             scale = self._known_at(1 << 60).scales[key[1]]
             wanted = (

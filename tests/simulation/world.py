@@ -54,7 +54,7 @@ NOT_TAKEN = "the database does not take"
 CALM_SECONDS = 600.0
 """Virtual; within it everything must be reconciled once faults have stopped."""
 CODEC = Codec({name: number for number, name in enumerate(
-    ("Transaction", "Decision", "Stripe", "Balance", "Posted", "Progress", "Reject", "Break", "Reference"), 1)}
+    ("Transaction", "Decision", "Stripe", "Balance", "Posted", "Progress", "Coverage", "Reject", "Break", "Reference"), 1)}
 )  # fmt: skip
 
 

@@ -146,7 +146,7 @@ def test_a_group_without_a_command_shows_its_help() -> None:
         assert "  --help " in done.stderr
 
 
-FOR_PEOPLE = {"demo", "worker", "psql"}
+FOR_PEOPLE = {"api", "demo", "worker", "psql"}
 """Commands whose output is a show, a log, or another program's, as the README says."""
 
 

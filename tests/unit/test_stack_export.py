@@ -23,6 +23,7 @@ from ledger.stack.identity import Identity, Ports, Shape
 DATABASE_ROLES = {
     "admin": {"ledger_owner", "ledger_service"}, "service": {"ledger_service"},
     "finance": {"ledger_finance"}, "producer": set(), "backend": set(),
+    "api": {"ledger_finance"},
 }  # fmt: skip
 
 
@@ -84,6 +85,15 @@ def test_a_stack_without_users_has_no_passwords_but_the_databases(
     assert names == ["faust-ledger.toml"]
     names = [path.name for path in export.export(place, plain, "finance", tmp_path / "b")]
     assert names == ["faust-ledger.toml", "pgpass"]
+
+
+def test_a_role_that_the_stack_was_made_without(
+    place: Layout, me: Identity, tmp_path: Path
+) -> None:
+    earlier = replace(me, passwords={n: w for n, w in me.passwords.items() if n != "api"})
+    with pytest.raises(StackError, match="`faust-ledger up` adds it"):
+        export.export(place, earlier, "api", tmp_path / "made")
+    assert not (tmp_path / "made").exists()
 
 
 def test_nothing_is_written_over(place: Layout, me: Identity, tmp_path: Path) -> None:

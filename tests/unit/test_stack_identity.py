@@ -38,6 +38,16 @@ def test_ports_passwords_and_cluster_stay(place: Layout) -> None:
     assert len({*first.kafka_ports, first.registry_port, first.postgres_port}) == 3
 
 
+def test_a_role_that_came_later_gets_a_password(place: Layout) -> None:
+    first = established(place)
+    earlier = {name: word for name, word in first.passwords.items() if name != "api"}
+    identity.save_identity(place, replace(first, passwords=earlier))
+    later = established(place)
+    assert {n: w for n, w in later.passwords.items() if n != "api"} == earlier
+    assert later.passwords["api"] not in earlier.values()
+    assert established(place) == later
+
+
 def test_a_given_port_is_remembered(place: Layout) -> None:
     established(place, Ports(kafka=12345))
     assert established(place).kafka_ports == (12345,)

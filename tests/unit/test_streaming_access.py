@@ -22,8 +22,28 @@ def allowed(role: str, operation: Operation, name: str) -> bool:
 def test_nobody_but_a_producer_asks_and_nobody_but_the_service_answers() -> None:
     for topic in topics(SETTINGS).all():
         writers = {role for role in access.ROLES if allowed(role, Operation.WRITE, topic.name)}
-        asked = {"ledger.transactions": {"producer"}, "ledger.reference": {"finance"}}
+        asked = {
+            "ledger.transactions": {"producer", "api"},
+            "ledger.reference": {"finance"},
+            # Tokens are made by the admin, for whom there are no rules: nobody gives himself one.
+            "ledger.access": set(),
+            "ledger.audit-log": {"api"},
+        }
         assert writers == asked.get(topic.name, {"service"}), topic.name
+
+
+def test_the_api_reads_what_is_public_and_the_log() -> None:
+    unread = {
+        topic.name
+        for topic in topics(SETTINGS).all()
+        if not allowed("api", Operation.READ, topic.name)
+    }
+    assert unread == {"ledger.stripes", "ledger.stripes-changelog"}
+
+
+def test_tokens_are_for_those_who_check_them_and_who_read_everything() -> None:
+    readers = {role for role in access.ROLES if allowed(role, Operation.READ, "ledger.access")}
+    assert readers == {"api", "finance", "service"}
 
 
 def test_a_backend_reads_no_transactions() -> None:
@@ -32,7 +52,7 @@ def test_a_backend_reads_no_transactions() -> None:
         for topic in topics(SETTINGS).all()
         if allowed("backend", Operation.READ, topic.name)
     }
-    assert seen == {"balances", "breaks", "progress", "reference"}
+    assert seen == {"balances", "coverage", "breaks", "progress", "reference"}
 
 
 def test_who_starts_on_topics_or_answers_for_them_sees_their_settings() -> None:

@@ -1,4 +1,4 @@
-"""Checks of processes: whether the services answer and the workers make progress."""
+"""Checks of processes: whether services and API answer, and the workers make progress."""
 
 import errno
 import os
@@ -11,6 +11,7 @@ from ledger.health.findings import Finding
 from ledger.health.partitions import State
 from ledger.health.rows import reasons
 from ledger.health.services import ServiceState
+from ledger.stack import api as stack_api
 from ledger.stack import files, parts, ports
 from ledger.stack import workers as stack_workers
 from ledger.stack.parts import Part
@@ -83,6 +84,23 @@ def _worker(installation: Installation, part: Part) -> Iterator[Finding]:
         yield Finding(part.name, True, "every shard makes progress")
     for name, report in answer["applications"].items():
         yield from application(f"{part.name} {name}", report)
+
+
+def api(installation: Installation) -> Iterator[Finding]:
+    """Whether every API process answers, and why one does not."""
+    for part in stack_api.present(installation.place, installation.record):
+        if parts.process_of(part) is None:
+            advice = f"read {part.log}; `faust-ledger up` starts it again"
+            yield Finding(part.name, False, f"has died (was pid {part.pid})", advice)
+            continue
+        answer = stack_api.ask(installation.place, part)
+        if isinstance(answer, str):
+            yield Finding(part.name, False, answer, f"do as it says; its log is {part.log}")
+        elif answer["ready"]:
+            yield Finding(part.name, True, f"answers on port {part.port}")
+        else:
+            advice = "it continues by itself once that is available: see the other findings"
+            yield from (Finding(part.name, False, why, advice) for why in answer["why"])
 
 
 def application(name: str, report: Mapping[str, Any]) -> Iterator[Finding]:

@@ -1,0 +1,132 @@
+"""The API as an ASGI application: routers, problems, health, and the OpenAPI document."""
+
+import logging
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+from uuid import uuid4
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp
+
+from ledger.api import openapi
+from ledger.api.edge import Edge, response_of
+from ledger.api.parameters import StrictRoute
+from ledger.api.problems import Problem
+from ledger.api.routes import audit_log, status, transactions
+from ledger.api.wiring import Services
+from ledger.errors import Unavailable
+from ledger.gl.journal import JournalUnavailable
+
+log = logging.getLogger(__name__)
+
+OF_STATUS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
+"""The codes of Starlette's own answers."""
+
+
+def build_app(services: Services) -> ASGIApp:
+    """The whole API over these services."""
+    app = FastAPI(
+        title="faust-ledger",
+        version=version("faust-ledger"),
+        summary="A general ledger: write, wait, read, ask why.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            Problem: _problem,
+            RequestValidationError: _invalid,
+            HTTPException: _refused_by_framework,
+            Unavailable: _unavailable,
+            JournalUnavailable: _database_unavailable,
+            ClientDisconnect: _gone,
+            Exception: _fault,
+        },
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+    )
+    app.state.services = services
+    for router in (
+        status.router(services.status),
+        audit_log.router(services.audit_log),
+        transactions.router(services.transactions),
+    ):
+        app.include_router(router)
+    app.include_router(_health(services))
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    return Edge(app, services.traffic)
+
+
+def _health(services: Services) -> APIRouter:
+    router = APIRouter(route_class=StrictRoute, include_in_schema=False)
+
+    @router.get("/live")
+    async def live() -> Response:
+        return JSONResponse({"live": True})
+
+    @router.get("/ready")
+    async def ready() -> Response:
+        found = services.readiness.report()
+        return JSONResponse(found, 200 if found["ready"] else 503)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(services.traffic.metrics(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+async def _problem(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)
+    return response_of(problem, request.scope)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return response_of(invalid(error.errors()[0]), request.scope)
+
+
+def invalid(error: Mapping[str, Any]) -> Problem:
+    """The problem of one error that pydantic found in parameters or a body."""
+    place, *path = error["loc"]
+    why = str(error["msg"]).removeprefix("Value error, ")
+    if place == "body":
+        field = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path)
+        return Problem("INVALID_BODY", f"{field[1:] or 'The body'}: {why}.", field=field[1:])
+    name = ".".join(map(str, path))
+    return Problem("INVALID_PARAMETER", f"{name}: {why}.", field=name)
+
+
+async def _refused_by_framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = OF_STATUS.get(error.status_code, "MALFORMED_REQUEST")
+    detail = {
+        "NOT_FOUND": "There is nothing at this path; /openapi.json lists all paths.",
+        "METHOD_NOT_ALLOWED": f"{request.method} is not among the methods in Allow.",
+    }.get(code, f"{error.detail}.")
+    return response_of(Problem(code, detail, headers=error.headers), request.scope)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    return response_of(Problem("KAFKA_UNAVAILABLE", str(error)), request.scope)
+
+
+async def _database_unavailable(request: Request, error: Exception) -> Response:
+    return response_of(Problem("DATABASE_UNAVAILABLE", str(error)), request.scope)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Nobody is there to read it."""
+    return Response(status_code=400)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    """The answer to what should not happen; the log has its id with the trace."""
+    number = str(uuid4())
+    log.error("Fault %s at %s %s", number, request.method, request.url.path, exc_info=error)
+    detail = f"This was not foreseen. The log of the API process has it as fault {number}."
+    return response_of(Problem("FAULT", detail, fault=number), request.scope)

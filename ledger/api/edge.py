@@ -1,0 +1,66 @@
+"""The API's edge: what every request passes first, as a plain ASGI application.
+
+It decodes the path, bounds how many requests are answered at once, and counts what is answered.
+"""
+
+import time
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ledger.api.parameters import decoded_path
+from ledger.api.problems import MEDIA_TYPE, Problem
+from ledger.api.traffic import Traffic
+
+
+class Edge:
+    """Wraps the application; `traffic` counts."""
+
+    def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
+        self.app, self._traffic = app, traffic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        try:
+            raw: bytes = scope.get("raw_path") or b""
+            if b"%" in raw:
+                scope["path"] = decoded_path(raw)
+        except Problem as problem:
+            await response_of(problem, scope)(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+        else:
+            await self._request(scope, receive, send)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        traffic, status, started = self._traffic, 0, time.perf_counter()
+
+        async def counting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        if (refused := traffic.refuses(scope["path"])) is not None:
+            await response_of(refused, scope)(scope, receive, counting)
+            traffic.answered(scope, status, time.perf_counter() - started)
+            return
+        traffic.open += 1
+        try:
+            await self.app(scope, receive, counting)
+        except Exception:
+            # The application has logged it and answered; what was begun cannot be answered again.
+            if not status:
+                raise
+        finally:
+            traffic.open -= 1
+            traffic.answered(scope, status, time.perf_counter() - started)
+
+
+def response_of(problem: Problem, scope: Scope) -> Response:
+    """The answer to a request that is this problem."""
+    path = (scope.get("raw_path") or b"").decode("ascii", "replace")
+    return Response(problem.body(path), problem.status, problem.headers, MEDIA_TYPE)

@@ -1,0 +1,1 @@
+"""What becomes of transactions: followed from the ledger's topics, and waited for."""

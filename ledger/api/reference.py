@@ -1,0 +1,89 @@
+"""The reference data of an API process: read to the end of its topic, and followed from then on."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from ledger.client.records import Records
+from ledger.domain.reference import Reference
+from ledger.errors import LedgerError, Unavailable
+from ledger.health.waiting import waited_for
+from ledger.settings import Settings
+from ledger.streaming.log import Log
+from ledger.streaming.reference_follower import ReferenceReader
+from ledger.streaming.topics import topics
+
+AGAIN_SECONDS = 5.0
+"""Before what cannot be read is tried again from its beginning."""
+
+log = logging.getLogger(__name__)
+
+
+class ApiReference:
+    """`known` grows as records come; before `problem()` is None it lacks some.
+
+    Its own topic lost or made anew does not end it: it says so, and begins again.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.known = Reference()
+        self._settings = settings
+        self._log = Log(settings)
+        self._topic = topics(settings).reference.name
+        self._whole = False
+        self._why = "the reference data is not read yet"
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._follow(), name="follow reference data")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        assert self._task is not None, "it was entered"
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        await self._log.close()
+
+    def problem(self) -> str | None:
+        """Why `known` lacks something; None once it was read to its end."""
+        return None if self._whole else self._why
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._read()
+            except LedgerError as error:
+                self._whole, self._why = False, str(error)
+                log.error("The reference data cannot be followed: %s", error)
+            # Not at once: what is wrong is mended outside of this process.
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _read(self) -> None:
+        records = await waited_for(self._records, "look up the schema of the reference data")
+        known = Reference()
+        reader = ReferenceReader(self._log, records.codec, self._topic, known)
+
+        async def to_end() -> None:
+            try:
+                known.offset, _ = await self._log.bounds(self._topic, 0)
+                await reader.read_on()
+            except Unavailable as error:
+                self._why = str(error)
+                raise
+
+        await waited_for(to_end, "read the reference data")
+        self.known, self._whole = known, True
+        await waited_for(reader.follow_on, "follow the reference data", endless=True)
+
+    async def _records(self) -> Records:
+        try:
+            return await Records.of(self._settings, "Reference")
+        except Unavailable as error:
+            self._why = str(error)
+            raise

@@ -1,0 +1,119 @@
+"""Serves the API: uvicorn with uvloop and httptools, TLS where set, and an orderly end."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from ledger.api.access.certificates import Certificate
+from ledger.api.app import build_app
+from ledger.api.connections import BoundedProtocol, Limits
+from ledger.api.listening import BACKLOG, allow_connections
+from ledger.api.wiring import Services, wired
+from ledger.settings import Settings
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than the usual proxy's, so that it is the proxy that closes an idle connection."""
+STOP_SECONDS = 20
+"""What runs may take so long to end; then it is cut off."""
+HANDSHAKE_SECONDS = 10
+MAX_MESSAGE = 65_536
+"""Bytes of a WebSocket message from a client."""
+
+
+def serve(settings: Settings, name: str, listening: socket.socket, parent: int) -> None:
+    """Answer as the API process `name` until SIGTERM, SIGINT or the end of the pipe `parent`.
+
+    Raises SettingsError for settings with which it cannot run.
+    """
+    allow_connections(settings.api_connections)
+    uvloop.run(_serve(settings, name, listening, parent))
+
+
+async def _serve(settings: Settings, name: str, listening: socket.socket, parent: int) -> None:
+    certificate = Certificate.of(settings)
+    async with wired(settings, name) as services:
+        config = config_of(settings, build_app(services))
+        config.ssl = certificate.context if certificate else None
+        server = Server(config, services)
+        # Its supervisor has ended, whatever ended it.
+        asyncio.get_running_loop().add_reader(parent, server.stop)
+        renewing = certificate and asyncio.create_task(certificate.follow(), name="certificate")
+        try:
+            await server.serve([listening])
+        finally:
+            if renewing:
+                renewing.cancel()
+
+
+def config_of(settings: Settings, app: ASGIApp) -> uvicorn.Config:
+    """How uvicorn runs `app`."""
+    limits = Limits(settings.api_connections, settings.api_request_seconds)
+    protocol = type("Protocol", (BoundedProtocol,), {"limits": limits})
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    config.load()
+    return config
+
+
+class Server(uvicorn.Server):
+    """Ends on a signal, with what runs finished, and leaves the process's status alone."""
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; uvicorn's own way leaves a TLS handshake a minute."""
+        await self.lifespan.startup()
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        self.servers = [
+            await loop.create_server(
+                self._connected, sock=each, ssl=tls, backlog=BACKLOG,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+            )
+            for each in sockets or ()
+        ]  # fmt: skip
+        self.started = True
+
+    def _connected(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Stop at a signal; uvicorn would raise it again once it has stopped."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        for number in numbers:
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                with suppress(ValueError):
+                    loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Take no new connections, end those that are idle, finish what runs."""
+        self._services.readiness.stopping = True
+        self.should_exit = True

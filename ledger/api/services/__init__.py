@@ -1,0 +1,1 @@
+"""What answers the API's questions: plain classes that know no HTTP."""

@@ -1,0 +1,59 @@
+"""What answers about transactions, over the parts that an API process has."""
+
+from typing import NamedTuple, Self
+
+from ledger.api.database import Database
+from ledger.api.flow.flow import Flow
+from ledger.api.flow.past import PastRuns
+from ledger.api.services.bulk import Bulk
+from ledger.api.services.dating import Dating
+from ledger.api.services.judging import Judge
+from ledger.api.services.publishing import Publishing
+from ledger.api.services.reversals import Reversals
+from ledger.api.services.transactions import Transactions
+from ledger.api.services.trial import Trial
+from ledger.api.services.writes import WriteParts, Writes
+from ledger.api.signing import Signer
+from ledger.api.view.view import BalanceView
+from ledger.client.audit_log import AuditLog
+from ledger.client.past import Past
+from ledger.clock import now
+from ledger.gl.databases import open_journal
+from ledger.settings import Settings
+from ledger.streaming.log import Log
+
+
+class Parts(NamedTuple):
+    """What they are made of."""
+
+    settings: Settings
+    log: Log
+    database: Database
+    signer: Signer
+    audit: AuditLog
+    flow: Flow
+    publishing: Publishing
+    view: BalanceView
+
+
+class TransactionServices(NamedTuple):
+    """One service for each thing that is done to transactions."""
+
+    writes: Writes
+    bulk: Bulk
+    reversals: Reversals
+    trial: Trial
+    transactions: Transactions
+
+    @classmethod
+    def over(cls, parts: Parts) -> Self:
+        """The services over these parts."""
+        settings, flow, signer = parts.settings, parts.flow, parts.signer
+        past = PastRuns(settings, parts.log)
+        judge = Judge(flow, past, parts.database, parts.publishing)
+        dating = Dating(Past(settings, lambda: open_journal(settings.database_url), clock=now))
+        writes = Writes(WriteParts(parts.publishing, flow, judge, dating, parts.audit, signer))
+        transactions = Transactions(settings, flow, past, parts.database, signer)
+        trial = Trial(writes, judge, parts.view)
+        reversals = Reversals(transactions, writes, trial)
+        return cls(writes, Bulk(writes, signer), reversals, trial, transactions)

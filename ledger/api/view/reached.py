@@ -1,0 +1,167 @@
+"""How much of the topic the copy has, by partition, and who waits for more."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ledger.api.view.coverage import PartitionCoverage
+from ledger.api.view.waits import Waits
+from ledger.clock import now
+from ledger.domain.partition import partition_of
+
+LAGS_SECONDS = 5.0
+"""A copy that was last known to be at the topic's end longer ago than this lags."""
+MICROSECONDS = 1_000_000
+
+
+class ViewState(NamedTuple):
+    """Whether the view can answer, and how old its answers are.
+
+    `problem`: why it cannot, or why what it answers may be old. `as_of`: microseconds since 1970;
+    the copy has everything that was in the topic then. `behind_seconds`: since then.
+    `records_behind`: at most, as far as is known. `foreign`: records left out, which are none of
+    the ledger's.
+    """
+
+    is_ready: bool
+    problem: str | None
+    behind_seconds: float | None
+    records_behind: int
+    as_of: int | None
+    foreign: int = 0
+
+
+class Part:
+    """One partition: read up to `position`, its end when it was last looked up, its coverage."""
+
+    def __init__(self, position: int, covered: Iterable[int], waits: Waits) -> None:
+        self.position, self.end = position, position
+        self.coverage, self.waits = PartitionCoverage(covered), waits
+        self.is_noted = True
+
+    def reach(self, position: int) -> None:
+        """Everything before `position` is in the copy."""
+        self.position = max(position, self.position)
+        if self.coverage.reach(self.position):
+            self.is_noted = False
+            self.waits.wake(self.coverage.ends)
+
+    @property
+    def behind(self) -> int:
+        """Records that are known to be there and are not read."""
+        return max(self.end - self.position, 0)
+
+
+class Reached:
+    """All partitions. `trouble`: why nothing more is read at present, None while it is."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self.trouble: str | None = "it has not connected to Kafka yet"
+        self.lost: str | None = None
+        self.as_of: int | None = None
+        self.foreign = 0
+        self.has_begun = asyncio.Event()
+        self._waits: list[Waits] = []
+        self._looked_at: int | None = None
+        self._ends: Sequence[int] = ()
+
+    def begin(
+        self, positions: Sequence[int], covered: Mapping[int, Sequence[int]], as_of: int | None
+    ) -> None:
+        """The copy is read up to these positions, by partition. Those who wait go on waiting."""
+        self._waits += [Waits() for _ in positions[len(self._waits) :]]
+        self.parts = [
+            Part(position, covered.get(number, ()), self._waits[number])
+            for number, position in enumerate(positions)
+        ]
+        for part in self.parts:
+            part.waits.wake(part.coverage.ends)
+        self.as_of, self._looked_at = as_of, None
+        if self.parts:
+            self.has_begun.set()
+        else:
+            self.has_begun.clear()
+
+    def part_of(self, account: str) -> Part | None:
+        """The account's partition; None while it is not known how many there are."""
+        if not self.parts:
+            return None
+        return self.parts[partition_of(account.encode(), len(self.parts))]
+
+    # Ends.
+
+    def ask(self) -> None:
+        """The ends of all partitions are looked up from here on."""
+        for part in self.parts:
+            part.coverage.ask()
+
+    def fail(self, why: str) -> None:
+        """That could not be done."""
+        self.trouble = why
+        for part in self.parts:
+            part.coverage.fail()
+
+    def note_ends(self, ends: Sequence[int], moment: int | None) -> None:
+        """The ends, looked up from `moment` on; None where that is not to count as a moment."""
+        self.trouble = None
+        for part, end in zip(self.parts, ends, strict=True):
+            part.end = end
+            part.coverage.note_end(end)
+            part.reach(part.position)
+        # As long as an earlier end is not reached, a later one would never be.
+        if moment is not None and self._looked_at is None:
+            self._looked_at, self._ends = moment, list(ends)
+        self.note_moved()
+
+    def note_moved(self) -> None:
+        """Positions have moved: the copy may be as of a later moment."""
+        if self._looked_at is not None and all(
+            part.position >= end for part, end in zip(self.parts, self._ends, strict=True)
+        ):
+            self.as_of, self._looked_at = self._looked_at, None
+
+    @property
+    def needs_ends(self) -> bool:
+        """Whether a claim of coverage waits for a lookup."""
+        return any(part.coverage.needs_end for part in self.parts)
+
+    def unnoted(self) -> dict[int, Sequence[int]]:
+        """The coverage that is not in the copy's store; from here on it is."""
+        found = dict[int, Sequence[int]]()
+        for number, part in enumerate(self.parts):
+            if not part.is_noted:
+                part.is_noted, found[number] = True, part.coverage.ends
+        return found
+
+    # State.
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the coverage of each partition counts, so that nothing before it is missing."""
+        return bool(self.parts) and all(part.coverage.ends for part in self.parts)
+
+    def everywhere(self) -> list[int]:
+        """By shard, the position before which everything is in every partition."""
+        if not self.is_whole:
+            return []
+        return [*map(min, zip(*(part.coverage.ends for part in self.parts), strict=False))]
+
+    def state(self) -> ViewState:
+        """See ViewState."""
+        age = None if self.as_of is None else max(now() - self.as_of, 0) / MICROSECONDS
+        behind = sum(part.behind for part in self.parts)
+        is_ready = self.is_whole and self.as_of is not None
+        return ViewState(
+            is_ready, self._problem(age, behind), age, behind, self.as_of, self.foreign
+        )
+
+    def _problem(self, age: float | None, behind: int) -> str | None:
+        if self.trouble is not None:
+            return self.trouble
+        if not self.is_whole or age is None:
+            why = f"{self.lost} " if self.lost else ""
+            return f"{why}The balances are being read: {behind} records are left."
+        if age > LAGS_SECONDS:
+            return f"It lags: what it has is {age:.0f} s old, and {behind} records are left."
+        return None

@@ -1,0 +1,173 @@
+"""The balance view of an API process: what an account has, and which transactions that contains."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from typing import Self
+
+from ledger.api.view.copy import BalanceCopy, Change
+from ledger.api.view.figures import Figures
+from ledger.api.view.following import Following
+from ledger.api.view.reached import Reached, ViewState
+from ledger.api.view.waits import is_covered
+from ledger.domain.balance import Balance
+from ledger.errors import LedgerError
+from ledger.settings import Settings
+
+MAX_WAITS = 20_000
+"""Who may wait at the same time; a wait takes about 1 KB."""
+
+Listener = Callable[[Sequence[Change]], None]
+
+
+class TooManyWaits(LedgerError):
+    """As many wait as may."""
+
+
+class BalanceView:
+    """An async context manager; entering it opens the copy in `folder` and begins to follow.
+
+    It needs neither Kafka nor the registry to be entered: it answers from the copy, and `state`
+    says how old that is. What it answers is of one moment as long as nothing is awaited in between.
+    Raises LedgerError where another process has the folder.
+    """
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings, self._folder = settings, folder
+        self._reached = Reached()
+        self._listeners: list[Listener] = []
+        self._waiting = 0
+
+    async def __aenter__(self) -> Self:
+        self._lock = _locked(self._folder)
+        self._copy = BalanceCopy(self._folder / "copy")
+        self._following = Following(self._settings, self._copy, self._reached, self._tell)
+        places, covered = self._copy.places(), self._copy.coverage()
+        if places.keys() == set(range(len(places))):
+            positions = [places[each].position for each in range(len(places))]
+            self._reached.begin(positions, covered, self._copy.as_of)
+        self._task = asyncio.create_task(self._following.run(), name="balance view")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        self._following.note()
+        self._copy.close()
+        os.close(self._lock)
+
+    # Balances.
+
+    def balances(self, account: str) -> list[Balance]:
+        """The account's balances, by currency; none for an account without entries."""
+        return self._copy.balances(account)
+
+    def many(self, accounts: Iterable[str]) -> dict[str, list[Balance]]:
+        """The same of many accounts."""
+        return {account: self._copy.balances(account) for account in accounts}
+
+    def under(
+        self, path: str, *, after: tuple[str, str] | None = None, limit: int
+    ) -> list[Balance]:
+        """The balances of the account `path` and of those below it, by path and then currency.
+
+        `after`: account and currency of the last one of the page before.
+        """
+        return self._copy.under(path, after, limit)
+
+    def sums_under(self, path: str) -> dict[str, Figures]:
+        """By currency what they add up to: kept with each change, so it costs a look-up."""
+        return self._copy.sums_under(path)
+
+    # Completeness.
+
+    def complete_to(self, account: str) -> Mapping[int, int]:
+        """By shard: every transaction before this offset is in the account's balances."""
+        return dict(enumerate(self._ends(account)))
+
+    def complete_everywhere(self) -> Mapping[int, int]:
+        """The same of all accounts."""
+        return dict(enumerate(self._reached.everywhere()))
+
+    def state(self) -> ViewState:
+        """Whether it can answer, and how old that is."""
+        return self._reached.state()
+
+    async def wait_for(
+        self,
+        account: str,
+        positions: Mapping[int, int],
+        timeout: float,  # noqa: ASYNC109
+    ) -> bool:
+        """Wait until the account's balances contain the transactions at these offsets, by shard.
+
+        False where they do not within `timeout` seconds. Raises TooManyWaits.
+        """
+        if self._covers(account, positions):
+            return True
+        if timeout <= 0:
+            return False
+        if self._waiting >= MAX_WAITS:
+            raise TooManyWaits(f"{MAX_WAITS} requests wait already.")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._covers(account, positions):
+                    await self._covered(account, positions)
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
+        return True
+
+    def _covers(self, account: str, positions: Mapping[int, int]) -> bool:
+        ends = self._ends(account)
+        return all(is_covered(ends, shard, offset) for shard, offset in positions.items())
+
+    def _ends(self, account: str) -> Sequence[int]:
+        part = self._reached.part_of(account)
+        return () if part is None else part.coverage.ends
+
+    async def _covered(self, account: str, positions: Mapping[int, int]) -> None:
+        part = self._reached.part_of(account)
+        if part is None:
+            await self._reached.has_begun.wait()
+        else:
+            # Where the copy is read again, the same waits go on with its coverage.
+            await part.waits.until(lambda: self._ends(account), positions)
+
+    # Changes.
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with what each batch has changed, on the event loop, once it is written.
+
+        It must not block nor raise. Returns what ends that.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        for listener in list(self._listeners):
+            listener(changes)
+
+
+def _locked(folder: Path) -> int:
+    """The descriptor that keeps the folder this process's. Raises LedgerError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(descriptor, 20).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise LedgerError(
+            f"{folder} is in use by another API process{f' (pid {owner})' if owner else ''}: each "
+            "needs a folder of its own. Start this one with another name."
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return descriptor

@@ -1,0 +1,89 @@
+"""The whole graph of an API process: what is made of the settings, and what each part is given."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from ledger.api.access.access import Access, open_access
+from ledger.api.cursors import Cursors
+from ledger.api.database import Database
+from ledger.api.flow.flow import Flow
+from ledger.api.readiness import Readiness
+from ledger.api.reference import ApiReference
+from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.publishing import Publishing
+from ledger.api.services.status import StatusService
+from ledger.api.services.transaction_services import Parts, TransactionServices
+from ledger.api.signing import Signer, read_key
+from ledger.api.traffic import Traffic
+from ledger.api.view.view import BalanceView
+from ledger.client.audit_log import AuditLog
+from ledger.gl.databases import open_journal
+from ledger.settings import Settings
+from ledger.streaming.log import Log
+
+
+@dataclass(frozen=True)
+class Services:
+    """What answers requests; a field for each resource, and those that serve all of them."""
+
+    signer: Signer
+    cursors: Cursors
+    traffic: Traffic
+    readiness: Readiness
+    access: Access
+    audit: AuditLog
+    # Balances (api/view), transactions (api/flow), live (api/live): one field each.
+    transactions: TransactionServices
+    status: StatusService
+    audit_log: AuditLogService
+
+
+@asynccontextmanager
+async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
+    """The services of the API process `name`, whose files are in `folder`, until it ends.
+
+    Nothing here waits for Kafka, the registry or the database: a part that has not come up says so
+    in `/ready`. Raises SettingsError for settings with which it can never work.
+    """
+    folder = settings.data_dir / "api" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    signer, traffic = Signer(read_key(settings)), Traffic(settings.api_requests)
+    log, cursors = Log(settings), Cursors(signer)
+    audit = AuditLog(settings, log)
+    database = Database(lambda: open_journal(settings.database_url))
+    async with (
+        ApiReference(settings) as reference,
+        BalanceView(settings, folder / "view") as view,
+        Flow(settings) as flow,
+        Publishing(settings) as publishing,
+        open_access(settings, log) as access,
+        # Live: Live(settings, view) as live
+    ):
+        try:
+            yield Services(
+                signer=signer,
+                cursors=cursors,
+                traffic=traffic,
+                access=access,
+                audit=audit,
+                readiness=Readiness(
+                    name,
+                    {
+                        "reference": reference.problem,
+                        "access": access.problem,
+                        "view": lambda: view.state().problem,
+                        "flow": flow.problem,
+                        "publishing": publishing.problem,
+                    },
+                ),
+                transactions=TransactionServices.over(
+                    Parts(settings, log, database, signer, audit, flow, publishing, view)
+                ),
+                status=StatusService(settings, log, database),
+                audit_log=AuditLogService(settings, cursors),
+            )
+        finally:
+            await audit.close()
+            await log.close()
+            database.close()

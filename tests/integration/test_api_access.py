@@ -1,0 +1,193 @@
+"""Bearer tokens and the audit log, from the command line to two API processes."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ledger.health.server import read_address
+from tests.commands import faust_ledger
+from tests.conftest import Finished, Stack
+from tests.waiting import until
+
+Cli = Callable[..., Finished]
+Api = httpx.Client
+NAMES = ("access-1", "access-2")
+
+
+@contextmanager
+def process(stack: Stack, name: str, key: Path, log: Path) -> Iterator[str]:
+    """One API process; its address."""
+    with log.open("wb") as out:
+        child = subprocess.Popen(
+            faust_ledger("api", "--data-dir", stack.data_dir, "--name", name),
+            env={**os.environ, "FAUST_LEDGER_API_KEY_FILE": str(key)},
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+        )  # fmt: skip
+    folder = stack.data_dir / "api" / name
+    try:
+        yield until(
+            lambda: address_in(folder), f"the address of {name}",
+            lost=lambda: "" if child.poll() is None else f"it has ended: {log.read_text()}",
+        )  # fmt: skip
+    finally:
+        child.send_signal(signal.SIGTERM)
+        child.wait()
+
+
+def address_in(folder: Path) -> str | None:
+    from ledger.health.server import read_last_address
+
+    found = read_last_address(folder) if folder.exists() else None
+    return found and read_address(folder, found[0])
+
+
+@pytest.fixture(scope="module")
+def apis(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Api]]:
+    """Clients of two API processes."""
+    folder = tmp_path_factory.mktemp("apis")
+    (folder / "key").write_text("k" * 44)
+    with ExitStack() as running:
+        urls = [
+            running.enter_context(process(stack, name, folder / "key", folder / f"{name}.log"))
+            for name in NAMES
+        ]
+        clients = [
+            running.enter_context(httpx.Client(base_url=url, trust_env=False)) for url in urls
+        ]
+        for client in clients:
+            until(
+                lambda client=client: client.get("/ready").json()["parts"]["access"]["ready"],
+                "the bearer tokens are read",
+            )
+        yield clients
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def made(cli: Cli, *words: str) -> Any:
+    return cli("tokens", "create", *words, "--json").json
+
+
+def status(api: Api, token: str, path: str = "/v1/status") -> int:
+    return api.get(path, headers=bearer(token)).status_code
+
+
+def test_a_new_token_counts_at_once_and_a_revoked_one_no_more(cli: Cli, apis: list[Api]) -> None:
+    token = made(cli, "--scope", "read", "--note", "for two processes")
+    assert set(token) >= {"token", "id", "scopes"}
+    for api in apis:
+        until(lambda api=api: status(api, token["token"]) == 200, "the token is known", 10)
+        assert status(api, token["token"], "/v1/audit-log") == 403
+    begun = time.monotonic()
+    assert cli("tokens", "revoke", token["id"], "--json").json["state"] == "revoked"
+    for api in apis:
+        until(lambda api=api: status(api, token["token"]) == 401, "it is revoked", 5)
+    assert time.monotonic() - begun < 15
+    detail = apis[0].get("/v1/status", headers=bearer(token["token"])).json()["detail"]
+    assert detail == "This bearer token is revoked."
+    again = cli("tokens", "revoke", token["token"], "--json").json
+    rows = {each["id"]: each for each in cli("tokens", "list", "--json").rows}
+    assert rows[token["id"]] == again
+    assert token["token"] not in str(rows)
+
+
+def test_a_token_expires_by_the_clock(cli: Cli, apis: list[Api]) -> None:
+    from ledger.client.drafts import rfc3339
+    from ledger.clock import now
+
+    ends = now() + 6_000_000
+    token = made(cli, "--scope", "read", "--expires", rfc3339(ends))
+    assert token["expires_at"] == rfc3339(ends)
+    until(lambda: status(apis[0], token["token"]) == 200, "the token is known", 5)
+    until(lambda: status(apis[0], token["token"]) == 401, "it has expired", 30)
+    assert now() >= ends
+    assert cli("tokens", "list", "--json").rows[-1]["state"] == "expired"
+
+
+def test_what_the_command_refuses(cli: Cli) -> None:
+    for words in (
+        ("--scope", "reed"),
+        ("--scope", "read", "--accounts", "assets:"),
+        ("--scope", "read", "--accounts", "cash"),
+        ("--scope", "read", "--expires", "2020-01-01"),
+        ("--scope", "read", "--note", "x" * 201),
+        (),
+    ):
+        assert cli("tokens", "create", *words, code=2).out == ""
+    assert "Did you mean read?" in cli("tokens", "create", "--scope", "reed", code=2).err
+    assert "There is no token nowhere" in cli("tokens", "revoke", "nowhere", code=3).err
+
+
+def test_the_audit_log_is_read_by_command_and_by_finance(cli: Cli, apis: list[Api]) -> None:
+    finance = made(cli, "--scope", "finance")
+    token = made(cli, "--scope", "read", "--accounts", "assets:cash", "--accounts", "income")
+    cli("tokens", "revoke", token["id"])
+    rows = cli("audit-log", "--target", token["id"], "--json").rows
+    assert [(each["action"], each["outcome"]) for each in rows] == [
+        ("tokens.create", "begun"), ("tokens.create", "done"),
+        ("tokens.revoke", "begun"), ("tokens.revoke", "done"),
+    ]  # fmt: skip
+    assert rows[0]["request"] == rows[1]["request"] != rows[2]["request"]
+    assert rows[0]["who"].startswith("command:")
+    assert rows[0]["detail"] == "read for assets:cash, income"
+    assert rows[0]["source"]
+    table = cli("audit-log", "--action", "tokens.revoke", "--limit", 1).out
+    assert token["id"] in table
+    assert "begun" not in table
+    api = apis[1]
+    until(lambda: status(api, finance["token"], "/v1/audit-log") == 200, "the token is known", 5)
+    found = api.get(
+        "/v1/audit-log", params={"target": token["id"]}, headers=bearer(finance["token"])
+    ).json()
+    assert found == {"records": rows, "next": None}
+    restricted = made(cli, "--scope", "admin", "--accounts", "assets")
+    until(lambda: status(api, restricted["token"]) == 200, "the token is known", 5)
+    assert status(api, restricted["token"], "/v1/audit-log") == 403
+
+
+def test_pages_of_the_audit_log(cli: Cli, apis: list[Api]) -> None:
+    finance = made(cli, "--scope", "finance")
+    api, headers = apis[0], bearer(finance["token"])
+    until(lambda: status(api, finance["token"], "/v1/audit-log") == 200, "the token is known", 5)
+    everything = cli("audit-log", "--json").rows
+    seen, cursor = [], None
+    while True:
+        given = {"limit": 3, **({"cursor": cursor} if cursor else {})}
+        page = apis[len(seen) % 2].get("/v1/audit-log", params=given, headers=headers).json()
+        seen += page["records"]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert seen == everything
+    assert [each["offset"] for each in seen] == sorted({each["offset"] for each in seen})
+    first = api.get("/v1/audit-log", params={"limit": 1}, headers=headers).json()["next"]
+    for wrong in ({"cursor": first[:-2] + "AA"}, {"cursor": first, "who": "x"}, {"cursor": ""}):
+        assert api.get("/v1/audit-log", params=wrong, headers=headers).status_code == 400
+    middle = everything[len(everything) // 2]["at"]
+    for name, params in (("--from", {"from": middle}), ("--to", {"to": middle})):
+        part = api.get("/v1/audit-log", params={**params, "limit": 1000}, headers=headers).json()
+        assert part["records"] == cli("audit-log", name, middle, "--json").rows
+        assert part["records"]
+    nothing = {"from": "2199-01-01T00:00:00Z"}
+    assert api.get("/v1/audit-log", params=nothing, headers=headers).json() == {
+        "records": [], "next": None
+    }  # fmt: skip
+    assert api.get("/v1/audit-log", params={"form": "x"}, headers=headers).status_code == 400
+
+
+def test_a_stranger_is_told_nothing(apis: list[Api]) -> None:
+    found = apis[0].get("/v1/status?nowhere=1")
+    assert (found.status_code, found.json()["code"]) == (401, "UNAUTHENTICATED")
+    assert found.headers["content-type"] == "application/problem+json"
+    assert apis[0].get("/openapi.json").status_code == 200
+    assert apis[0].get("/live").status_code == 200

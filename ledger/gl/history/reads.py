@@ -20,6 +20,7 @@ from ledger.gl.history.books import (
     RefusalsPage,
     RefusalsQuery,
 )
+from ledger.gl.history.dated_figures import dated_figures_of_all
 from ledger.gl.history.paging import read_page
 from ledger.gl.history.period_figures import (
     early_figures_of_all,
@@ -64,14 +65,16 @@ class SqlHistory(History):
         recorded_before: int | None = None,
     ) -> HistoryBalances:
         before = effective_before, recorded_before
+        before = effective_before, recorded_before
         with self._reading() as connection:
             marks = read_positions(connection)
             rows: list[BalanceRow] = []
             for chosen in _choices(accounts, prefix):
-                by_one = accounts is not None or _are_few(connection, chosen)
-                rows += _rows(
-                    connection, chosen, _figures(connection, chosen, *before, by_one=by_one)
-                )
+                if chosen is not None and (accounts is not None or _are_few(connection, chosen)):
+                    figures = _figures_of_few(connection, chosen, *before)
+                else:
+                    figures = _figures_of_many(connection, chosen, *before)
+                rows += _rows(connection, chosen, figures)
             return HistoryBalances(marks, rows)
 
     def lines(self, query: LinesQuery) -> LinesPage:
@@ -108,9 +111,8 @@ class SqlReading:
     ) -> Sequence[BalanceRow]:
         chosen = accounts.c.account == account
         times = effective_before, recorded_before
-        return _rows(
-            self._connection, chosen, _figures(self._connection, chosen, *times, by_one=True)
-        )
+        figures = _figures_of_few(self._connection, chosen, *times)
+        return _rows(self._connection, chosen, figures)
 
     def shares(
         self, account: str, effective_before: int | None, recorded_before: int | None
@@ -154,37 +156,48 @@ def _choices(
         yield named if under is None else named & under
 
 
-def _are_few(connection: Connection, chosen: ColumnElement[bool] | None) -> bool:
-    if chosen is None:
-        return False
+def _are_few(connection: Connection, chosen: ColumnElement[bool]) -> bool:
     some = select(accounts.c.id).where(chosen).limit(FEW + 1).subquery()
     count = connection.execute(select(func.count()).select_from(some)).scalar_one()
     return bool(count <= FEW)
 
 
-def _figures(
+def _figures_of_few(
+    connection: Connection,
+    chosen: ColumnElement[bool],
+    effective_before: int | None,
+    recorded_before: int | None,
+) -> dict[int, Figures]:
+    """By account id, from the accounts' stripes one by one."""
+    if effective_before is None:
+        return recorded_figures(connection, chosen, recorded_before)
+    found = read_stripes(connection, chosen, recorded_before)
+    by_stripe = effective_figures(connection, found, effective_before, recorded_before)
+    made: dict[int, Figures] = {}
+    for each in found:
+        before = made.get(each.account_id, ZERO)
+        made[each.account_id] = added_up((before, by_stripe[each.id]))
+    return made
+
+
+def _figures_of_many(
     connection: Connection,
     chosen: ColumnElement[bool] | None,
     effective_before: int | None,
     recorded_before: int | None,
-    *,
-    by_one: bool,
 ) -> dict[int, Figures]:
-    """By account id; `by_one`: whether the accounts are few."""
-    if effective_before is None:
-        return recorded_figures(connection, chosen, recorded_before)
-    if chosen is not None and by_one:
-        found = read_stripes(connection, chosen, recorded_before)
-        by_stripe = effective_figures(connection, found, effective_before, recorded_before)
-        made: dict[int, Figures] = {}
-        for each in found:
-            before = made.get(each.account_id, ZERO)
-            made[each.account_id] = added_up((before, by_stripe[each.id]))
-        return made
-    effective = effective_figures_of_all(connection, chosen, effective_before)
+    """By account id, from totals of all accounts where these have the answer."""
     if recorded_before is None:
-        return effective
+        if effective_before is None:
+            return recorded_figures(connection, chosen, None)
+        return effective_figures_of_all(connection, chosen, effective_before)
+    dated = dated_figures_of_all(connection, chosen, effective_before, recorded_before)
+    if dated is not None:
+        return dated
     recorded = recorded_figures(connection, chosen, recorded_before)
+    if effective_before is None:
+        return recorded
+    effective = effective_figures_of_all(connection, chosen, effective_before)
     # What is before both times is either of these without what is before one time alone: without
     # late lines, or without those made ahead. The fewer are read.
     if _entries(effective) <= _entries(recorded):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, func, or_, select
 
@@ -27,6 +27,7 @@ from ledger.gl.history.period_figures import (
     effective_figures_of_all,
     late_figures_of_all,
 )
+from ledger.gl.history.registers import register_of
 from ledger.gl.history.stripe_figures import (
     added_up,
     effective_figures,
@@ -35,6 +36,7 @@ from ledger.gl.history.stripe_figures import (
 )
 from ledger.gl.history.tables import accounts, positions, refusals
 from ledger.gl.history.why import Share, WhyAnswer, WhyQuery, explain
+from ledger.gl.lookups import Register, RegisterQuery
 from ledger.gl.reads import is_under, parts
 
 FEW = 200
@@ -80,6 +82,10 @@ class SqlHistory(History):
     def lines(self, query: LinesQuery) -> LinesPage:
         with self._reading() as connection:
             return SqlReading(connection).page(query)
+
+    def register(self, account: str, **query: Unpack[RegisterQuery]) -> Register | None:
+        with self._reading() as connection:
+            return register_of(SqlReading(connection), account, query)
 
     def why(self, query: WhyQuery) -> WhyAnswer:
         with self._reading() as connection:
@@ -130,6 +136,12 @@ class SqlReading:
     def page(self, query: LinesQuery) -> LinesPage:
         source = SqlLines(self._connection, query.account, query.currency)
         return read_page(source, query, self.positions())
+
+    def has_voids(self, account: str) -> bool:
+        """Lines that take one back lower the number of entries below that of lines."""
+        chosen = accounts.c.account == account
+        found = read_stripes(self._connection, chosen, None)
+        return any(each.lines != each.figures.entries for each in found)
 
 
 def read_positions(connection: Connection) -> dict[int, Watermark]:

@@ -1,9 +1,14 @@
 """Which kind of journal a database address names: the one place that chooses."""
 
+from contextlib import closing
+
+from ledger.gl.books import Books
 from ledger.gl.history.writing import HistoryWriter
 from ledger.gl.journal import Journal
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.postgresql.history import PostgresHistoryWriter
+from ledger.gl.rows import JournalFinding
+from ledger.settings import Settings
 
 
 def open_journal(database_url: str) -> Journal:
@@ -13,6 +18,14 @@ def open_journal(database_url: str) -> Journal:
     SettingsError for an address that cannot be read.
     """
     return PostgresJournal(database_url)
+
+
+def history_findings(settings: Settings, books: Books) -> list[JournalFinding]:
+    """As Books.history_findings, of `books` or of the database that has history instead."""
+    if not settings.history_database_url:
+        return books.history_findings()
+    with closing(open_journal(settings.history_database_url)) as elsewhere:
+        return elsewhere.history_findings()
 
 
 def open_history_writer(database_url: str) -> HistoryWriter:

@@ -59,6 +59,7 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "balances": "read.print_balances",
         "trial-balance": "trial_balance.print_trial_balance",
         "register": "register.print_register",
+        "explain": "explain.explain_balance",
         "transaction": Group(
             "Show one transaction, from the log to the books.",
             {"show": "transaction.show_transaction"},

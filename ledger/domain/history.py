@@ -9,7 +9,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple, Self
 
 from ledger.domain.run import Content, Refusal, Stripe, Voided
@@ -23,6 +23,9 @@ From 8.9 years to 19 hours; sixteen periods make one of the level above.
 LEVEL_STEP = 4
 FINEST = 8
 """A period in which much is effective is split further, down to this level."""
+SPLIT_STEP = 2
+"""Four periods make one of the level above where they are split: half as many rows are read."""
+ALL_LEVELS = (*LEVELS, *range(LEVELS[-1] - SPLIT_STEP, FINEST - 1, -SPLIT_STEP))
 BLOCK = 256
 """Lines of a block of the lowest level, and at most of a piece."""
 BLOCKS_TOGETHER = 8
@@ -190,25 +193,37 @@ def _take_back(
 
 
 class Span(NamedTuple):
-    """Periods [start, end) of a level; `start` None for all before `end`."""
+    """Periods [start, end) of a level, to be added (`sign` 1) or taken away (-1).
+
+    `start` None for all before `end`.
+    """
 
     level: int
     start: int | None
     end: int
+    sign: int = 1
 
 
 def spans(effective_before: int, finest: int) -> tuple[list[Span], int]:
-    """The fewest periods of levels down to `finest` before an instant; and where they end.
+    """The fewest periods of levels down to `finest` that are what is before an instant.
 
-    What is effective in [end, effective_before) is in no whole period: its lines are to be added.
+    Also where they end: what is effective in [end, effective_before) is in no whole period, so its
+    lines are to be added. Where more than half of a period's parts are before the instant, the
+    period counts, less the parts after it.
     """
-    made = []
-    for level in range(LEVELS[0], finest - 1, -LEVEL_STEP):
-        end = effective_before >> level
-        above = effective_before >> level + LEVEL_STEP
-        start = None if level == LEVELS[0] else above << LEVEL_STEP
-        if start is None or start < end:
-            made.append(Span(level, start, end))
+    at = effective_before >> finest
+    made: list[Span] = []
+    for level, above in pairwise(level for level in reversed(ALL_LEVELS) if level >= finest):
+        parts = 1 << above - level
+        period, before = divmod(at, parts)
+        if before > parts // 2:
+            period += 1
+            made.append(Span(level, at, period * parts, -1))
+        elif before:
+            made.append(Span(level, period * parts, at))
+        at = period
+    made.append(Span(LEVELS[0], None, at))
+    made.reverse()
     return made, effective_before >> finest << finest
 
 

@@ -3,10 +3,12 @@
 from contextlib import closing
 
 from ledger.gl.books import Books
+from ledger.gl.history.books import History
 from ledger.gl.history.writing import HistoryWriter
 from ledger.gl.journal import Journal
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.postgresql.history import PostgresHistoryWriter
+from ledger.gl.postgresql.history_reads import PostgresHistory
 from ledger.gl.rows import JournalFinding
 from ledger.settings import Settings
 
@@ -18,6 +20,11 @@ def open_journal(database_url: str) -> Journal:
     SettingsError for an address that cannot be read.
     """
     return PostgresJournal(database_url)
+
+
+def open_history(database_url: str) -> History:
+    """History beside the journal at the address, or on a replica of it; as `open_journal`."""
+    return PostgresHistory(database_url)
 
 
 def history_findings(settings: Settings, books: Books) -> list[JournalFinding]:

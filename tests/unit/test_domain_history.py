@@ -124,11 +124,19 @@ def test_spans_are_whole_periods_down_to_the_finest() -> None:
 
 
 def test_what_is_before_1970_has_its_periods_too() -> None:
+    made, end = spans(-(9 << 36), 36)
+    assert (made, end) == ([Span(48, None, 0), Span(40, -1, 0, -1), Span(36, -16, -9)], -(9 << 36))
+
+
+def test_where_more_than_half_of_a_period_is_before_an_instant_the_rest_is_taken_away() -> None:
     made, end = spans(-1, 36)
-    assert made[0] == Span(48, None, -1)
-    assert (made[1:], end) == (
-        [Span(44, -16, -1), Span(40, -16, -1), Span(36, -16, -1)], -(1 << 36),
-    )  # fmt: skip
+    assert (made, end) == ([Span(48, None, 0), Span(36, -1, 0, -1)], -(1 << 36))
+    instant = (3 << 48) + (8 << 44) + (9 << 40)
+    assert spans(instant, 36)[0] == [
+        Span(48, None, 4),
+        Span(44, (3 << 4) + 9, 4 << 4, -1),
+        Span(40, (instant >> 44 << 4) + 9, (instant >> 44 << 4) + 16, -1),
+    ]
 
 
 @pytest.mark.parametrize(

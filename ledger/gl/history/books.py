@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ledger.domain.run import Watermark
 from ledger.gl.books import BalanceRow
+
+if TYPE_CHECKING:
+    from ledger.gl.history.why import WhyAnswer, WhyQuery
 
 
 class HistoryBalances(NamedTuple):
@@ -143,6 +146,9 @@ class History(Protocol):
 
     def lines(self, query: LinesQuery) -> LinesPage:
         """A page of an account's lines."""
+
+    def why(self, query: "WhyQuery") -> "WhyAnswer":
+        """An account's figures taken apart, in each of its currencies."""
 
     def refusals(self, query: RefusalsQuery) -> RefusalsPage:
         """A page of refusals."""

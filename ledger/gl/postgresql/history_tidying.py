@@ -13,8 +13,8 @@ from ledger.domain.history import (
     BLOCK,
     BLOCKS_TOGETHER,
     FINEST,
-    LEVEL_STEP,
     LEVELS,
+    SPLIT_STEP,
     ZERO,
     BlockName,
     Piece,
@@ -24,7 +24,7 @@ from ledger.domain.history import (
 
 SPLIT_LINES = 50_000
 """A period in which more is effective is split, if that makes fewer rows by so much:"""
-SPLIT_BY = 16
+SPLIT_BY = 8
 BLOCKS_AT_ONCE = 64
 """Made in one database transaction."""
 
@@ -76,8 +76,8 @@ WITH recent AS ({_RECENT}), finest AS (
 """  # noqa: S608
 _COUNT_SPLIT = f"""
 WITH recent AS ({_RECENT}), parts AS (
-    SELECT %(level)s::integer - {LEVEL_STEP} AS level,
-        effective_at >> %(level)s::integer - {LEVEL_STEP} AS period, account_id, {_SUMS}
+    SELECT %(level)s::integer - {SPLIT_STEP} AS level,
+        effective_at >> %(level)s::integer - {SPLIT_STEP} AS period, account_id, {_SUMS}
     FROM recent WHERE effective_at >> %(level)s::integer = ANY (%(periods)s)
     GROUP BY 1, 2, 3
 ), {_ADD}
@@ -89,8 +89,8 @@ WITH within AS (
     WHERE lines.effective_at >= %(start)s AND lines.effective_at < %(end)s
         AND lines.folded_at <= positions.totalled_at
 ), parts AS (
-    SELECT %(level)s::integer - {LEVEL_STEP} AS level,
-        effective_at >> %(level)s::integer - {LEVEL_STEP} AS period, account_id, {_SUMS}
+    SELECT %(level)s::integer - {SPLIT_STEP} AS level,
+        effective_at >> %(level)s::integer - {SPLIT_STEP} AS period, account_id, {_SUMS}
     FROM within GROUP BY 1, 2, 3
 ), {_ADD}
 """  # noqa: S608

@@ -184,6 +184,14 @@ class Settings(BaseSettings):
         description="Seconds in which a request's headers must arrive, and then its body; and for "
         "which a client may leave an answer unread.",
     )
+    live_connections: int = Field(
+        default=5_000, ge=1, description="Most live connections of an API process."
+    )
+    live_connections_of_token: int = Field(
+        default=1_000,
+        ge=1,
+        description="Most live connections of one bearer token at an API process.",
+    )
     redis_url: str = Field(
         default="",
         description="Redis that all API processes share for live updates. Default: none, each "

@@ -18,7 +18,19 @@ from ledger.api import openapi
 from ledger.api.edge import Edge, response_of
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
-from ledger.api.routes import audit_log, status, transactions
+from ledger.api.routes import (
+    accounts,
+    assets,
+    audit_log,
+    balances,
+    breaks,
+    lines,
+    live,
+    rejects,
+    status,
+    transactions,
+    trial_balance,
+)
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
 from ledger.gl.journal import JournalUnavailable
@@ -38,6 +50,8 @@ def build_app(services: Services) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Clients that are generated from the document call their functions so.
+        generate_unique_id_function=lambda route: route.name,
         exception_handlers={
             Problem: _problem,
             RequestValidationError: _invalid,
@@ -51,9 +65,17 @@ def build_app(services: Services) -> ASGIApp:
     )
     app.state.services = services
     for router in (
+        balances.router(services.balances),
         status.router(services.status),
+        assets.router(services.assets, services.cursors),
+        accounts.router(services.accounts, services.cursors),
+        breaks.router(services.breaks, services.cursors),
         audit_log.router(services.audit_log),
         transactions.router(services.transactions),
+        lines.router(services.history),
+        trial_balance.router(services.history),
+        rejects.router(services.rejects),
+        live.router(services.live, services.access, services.signer, services.live_places),
     ):
         app.include_router(router)
     app.include_router(_health(services))

@@ -3,22 +3,44 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ledger.api.access.access import Access, open_access
+from ledger.api.breaks import OpenBreaks
 from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
+from ledger.api.flow.past import PastRuns
+from ledger.api.live.live import Live
+from ledger.api.live.measures import Measures
+from ledger.api.live.places import Places
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
+from ledger.api.services.accounts import AccountsService
+from ledger.api.services.after import After
+from ledger.api.services.assets import AssetsService
 from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.balance_json import Completeness
+from ledger.api.services.balances import BalanceService
+from ledger.api.services.breaks import BreaksService
+from ledger.api.services.dating import Dating
+from ledger.api.services.history import HistoryService
+from ledger.api.services.past_answers import PastAnswers
 from ledger.api.services.publishing import Publishing
+from ledger.api.services.rejects import RejectsService
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
 from ledger.api.signing import Signer, read_key
 from ledger.api.traffic import Traffic
+from ledger.api.view.reached import ViewState
 from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
-from ledger.gl.databases import open_journal
+from ledger.client.drafts import rfc3339
+from ledger.client.past import Past
+from ledger.clock import now
+from ledger.gl.books import Books
+from ledger.gl.databases import open_history, open_journal
+from ledger.gl.history.books import History
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 
@@ -33,9 +55,16 @@ class Services:
     readiness: Readiness
     access: Access
     audit: AuditLog
-    # Balances (api/view), transactions (api/flow), live (api/live): one field each.
+    live: Live
+    live_places: Places
     transactions: TransactionServices
+    history: HistoryService
+    balances: BalanceService
+    rejects: RejectsService
     status: StatusService
+    assets: AssetsService
+    accounts: AccountsService
+    breaks: BreaksService
     audit_log: AuditLogService
 
 
@@ -51,15 +80,34 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     signer, traffic = Signer(read_key(settings)), Traffic(settings.api_requests)
     log, cursors = Log(settings), Cursors(signer)
     audit = AuditLog(settings, log)
-    database = Database(lambda: open_journal(settings.database_url))
+    database = Database[Books](lambda: open_journal(settings.database_url))
+    history = Database[History](lambda: open_history(settings.database_url))
+    past = Past(settings, lambda: open_journal(settings.database_url), clock=now)
     async with (
         ApiReference(settings) as reference,
         BalanceView(settings, folder / "view") as view,
+        OpenBreaks(settings) as breaks,
         Flow(settings) as flow,
         Publishing(settings) as publishing,
         open_access(settings, log) as access,
-        # Live: Live(settings, view) as live
+        Live(view, signer, Measures(traffic.registry)) as live,
     ):
+        readiness = Readiness(
+            name,
+            {
+                "reference": reference.problem,
+                "access": access.problem,
+                "view": lambda: view.state().problem,
+                "flow": flow.problem,
+                "breaks": breaks.problem,
+                "publishing": publishing.problem,
+            },
+            {"view": lambda: age_of(view.state())},
+        )
+        traffic.registry.register(readiness)
+        completeness = Completeness(view, signer)
+        after = After(view, signer, flow, database)
+        answers = PastAnswers(history, completeness, after)
         try:
             yield Services(
                 signer=signer,
@@ -67,23 +115,43 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 traffic=traffic,
                 access=access,
                 audit=audit,
-                readiness=Readiness(
-                    name,
-                    {
-                        "reference": reference.problem,
-                        "access": access.problem,
-                        "view": lambda: view.state().problem,
-                        "flow": flow.problem,
-                        "publishing": publishing.problem,
-                    },
-                ),
+                live=live,
+                live_places=Places(settings.live_connections, settings.live_connections_of_token),
+                readiness=readiness,
                 transactions=TransactionServices.over(
-                    Parts(settings, log, database, signer, audit, flow, publishing, view)
+                    Parts(
+                        settings,
+                        database,
+                        signer,
+                        audit,
+                        flow,
+                        PastRuns(settings, log),
+                        publishing,
+                        Dating(past),
+                        view,
+                    )
                 ),
-                status=StatusService(settings, log, database),
+                history=HistoryService(answers, cursors, reference),
+                balances=BalanceService.over(view, completeness, cursors, after, answers),
+                rejects=RejectsService(settings, cursors, signer),
+                status=StatusService(settings, log, flow),
+                assets=AssetsService(reference),
+                accounts=AccountsService(reference, view),
+                breaks=BreaksService(breaks, reference),
                 audit_log=AuditLogService(settings, cursors),
             )
         finally:
             await audit.close()
             await log.close()
             database.close()
+            history.close()
+
+
+def age_of(state: ViewState) -> dict[str, Any]:
+    """How old the view is, for `/ready` and `/metrics`."""
+    as_of = None if state.as_of is None else rfc3339(state.as_of)
+    return {
+        "behind_seconds": state.behind_seconds,
+        "behind_records": state.records_behind,
+        "as_of": as_of,
+    }

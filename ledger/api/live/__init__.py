@@ -1,0 +1,1 @@
+"""Live balances: subscriptions, the presentation buffer, WebSocket and server-sent events."""

@@ -1,0 +1,187 @@
+"""`WS /v1/live`: a client's messages in, frames out, as a plain ASGI application."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from uvicorn.protocols.utils import ClientDisconnected
+
+from ledger.api.access.access import Access
+from ledger.api.access.caller import Caller
+from ledger.api.access.rates import Rate
+from ledger.api.live.live import Live
+from ledger.api.live.messages import Authenticate, Message, read_message
+from ledger.api.live.places import Places
+from ledger.api.live.session import TOO_MANY, UNAUTHENTICATED, Session
+from ledger.api.live.socket import ABORT
+from ledger.api.live.subscribing import Subscribing
+from ledger.api.problems import MEDIA_TYPE, Problem
+
+BAD_MESSAGE, FORBIDDEN = 4400, 4403
+AUTHENTICATE_SECONDS = 10.0
+"""For which a client without a header may take to send its bearer token."""
+MESSAGES_A_SECOND, MESSAGES_AT_ONCE = 20, 200
+"""Messages that a client may send."""
+LONGEST_REASON = 120
+"""Bytes; a close frame has room for 123."""
+NORMAL = 1000
+
+
+class Closing(Exception):
+    """The connection ends with this code and reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class LiveSockets:
+    """Answers every live WebSocket of a process."""
+
+    def __init__(self, live: Live, access: Access, places: Places) -> None:
+        self._live, self._access, self._places = live, access, places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with ExitStack() as places:
+            try:
+                connection = HTTPConnection(scope)
+                places.enter_context(self._places.process())
+                known = connection.headers.get("authorization")
+                caller = await self._caller(known, scope, places) if known else None
+                _require_no_parameters(scope)
+            except Problem as problem:
+                await _deny(problem, WebSocket(scope, receive, send))
+                return
+            await receive()
+            await send({"type": "websocket.accept"})
+            with suppress(ClientDisconnected):
+                await self._converse(_Socket(scope, receive, send), known, caller, places)
+
+    async def _caller(self, authorization: str, scope: Scope, places: ExitStack) -> Caller:
+        client = scope.get("client")
+        found = await self._access.who(authorization, client[0] if client else "")
+        found.require("read")
+        places.enter_context(self._places.of(found.id))
+        return found
+
+    async def _converse(
+        self, socket: "_Socket", authorization: str | None, caller: Caller | None, places: ExitStack
+    ) -> None:
+        try:
+            if caller is None or authorization is None:
+                authorization = await _asked_for_token(socket)
+                caller = await self._caller(authorization, socket.scope, places)
+        except Closing as closing:
+            await socket.close(closing.code, str(closing))
+            return
+        except Problem as problem:
+            code = FORBIDDEN if problem.status == 403 else UNAUTHENTICATED  # noqa: PLR2004
+            await socket.close(TOO_MANY if problem.status == 429 else code, problem.detail)  # noqa: PLR2004
+            return
+        known, address = authorization, caller.source
+        await self._serve(socket, caller, lambda: self._access.who(known, address))
+
+    async def _serve(
+        self, socket: "_Socket", caller: Caller, check: Callable[[], Awaitable[object]]
+    ) -> None:
+        session = Session(self._live, socket, check)
+        subscribing = Subscribing(self._live, session, caller)
+        with self._live.entered(session, "websocket"):
+            sending = asyncio.create_task(_send(session, socket), name="live frames")
+            try:
+                await _take_all(socket, session, subscribing)
+            finally:
+                session.end(NORMAL, "")
+                if not socket.is_open:
+                    sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+
+
+async def _asked_for_token(socket: "_Socket") -> str:
+    """The header that the client's first message stands for. Raises Closing."""
+    try:
+        async with asyncio.timeout(AUTHENTICATE_SECONDS):
+            message = await socket.message()
+    except TimeoutError:
+        raise Closing(UNAUTHENTICATED, "no bearer token was sent") from None
+    if message is None:
+        raise Closing(NORMAL, "")
+    if not isinstance(message, Authenticate):
+        raise Closing(UNAUTHENTICATED, "the first message has to be authenticate")
+    return f"Bearer {message.token}"
+
+
+async def _take_all(socket: "_Socket", session: Session, subscribing: Subscribing) -> None:
+    """Take the client's messages until it goes, or breaks the protocol."""
+    rate = Rate(MESSAGES_A_SECOND, MESSAGES_AT_ONCE)
+    try:
+        while (message := await socket.message()) is not None:
+            if rate.take(""):
+                session.end(TOO_MANY, "too many messages")
+                return
+            subscribing.take(message)
+    except Closing as closing:
+        session.end(closing.code, str(closing))
+    except Problem as problem:
+        session.end(BAD_MESSAGE, problem.detail)
+
+
+async def _send(session: Session, socket: "_Socket") -> None:
+    await session.run()
+    assert session.ending is not None
+    await socket.close(*session.ending)
+
+
+def _require_no_parameters(scope: Scope) -> None:
+    if scope["query_string"]:
+        raise Problem("UNKNOWN_PARAMETER", "A WebSocket has no parameters.")
+
+
+async def _deny(problem: Problem, socket: WebSocket) -> None:
+    path = (socket.scope.get("raw_path") or b"").decode("ascii", "replace")
+    await socket.receive()
+    await socket.send_denial_response(
+        Response(problem.body(path), problem.status, problem.headers, MEDIA_TYPE)
+    )
+
+
+class _Socket:
+    """A WebSocket of ASGI: the client's end of a session."""
+
+    __slots__ = ("_abort", "_receive", "_send", "is_open", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, self._receive, self._send = scope, receive, send
+        self._abort = scope.get("extensions", {}).get(ABORT)
+        self.is_open = True
+
+    async def message(self) -> Message | None:
+        """The client's next message; None once it is gone. Raises Closing and Problem."""
+        received: Any = await self._receive()
+        if received["type"] == "websocket.disconnect":
+            self.is_open = False
+            return None
+        text = received.get("text")
+        if text is None:
+            raise Closing(BAD_MESSAGE, "messages are texts, and this one was binary")
+        return read_message(text)
+
+    async def send(self, kind: str, text: str, token: str) -> None:
+        await self._send({"type": "websocket.send", "text": text})
+
+    def abort(self) -> None:
+        self.is_open = False
+        if self._abort is not None:
+            self._abort()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close it, unless it is closed."""
+        if self.is_open:
+            self.is_open = False
+            short = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
+            await self._send({"type": "websocket.close", "code": code, "reason": short})

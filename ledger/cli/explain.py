@@ -157,11 +157,14 @@ async def _read(settings: "Settings", query: "WhyQuery", moment: Moment) -> Expl
     from ledger.cli.why_rows import Checks
     from ledger.client.ends import completeness_of
     from ledger.client.pending import progress_of
-    from ledger.gl.databases import open_history, open_journal
+    from ledger.gl.databases import history_address, open_history, open_journal
 
     ends, why = await log_ends(settings, moment.asked)
-    url, unknown = settings.database_url, list[str]()
-    with closing(open_history(url)) as history, closing(open_journal(url)) as journal:
+    unknown = list[str]()
+    with (
+        closing(open_history(history_address(settings))) as history,
+        closing(open_journal(settings.database_url)) as journal,
+    ):
         if ends is not None:
             look = partial(asyncio.to_thread, history.positions)
             await until_level(settings, moment.asked, ends, look)

@@ -9,7 +9,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import faust
 import uvloop
 
 from agents import wiring
+from agents.history import HistoryStage
 from agents.progress import Progress
 from agents.runtime.app import LedgerApp, exit_of
 from agents.runtime.health import Answers, Figures
@@ -156,7 +156,7 @@ def serve_stream(app: LedgerApp, answers: Answers) -> None:
     app.serve(wiring.stream(app.runtime, progress))
     watch = TopicWatch(app.runtime)
     app.do(Task("looking at the topics", watch.look_on))
-    serve_figures(app, answers, progress.end)
+    serve_figures(app, answers, Figures(app.runtime, progress.end))
 
 
 def serve_posting(app: LedgerApp, answers: Answers) -> None:
@@ -166,7 +166,7 @@ def serve_posting(app: LedgerApp, answers: Answers) -> None:
 
     journal = open_journal(app.runtime.settings.service_database_url)
     app.serve(wiring.posting(app.runtime, journal))
-    serve_figures(app, answers, None)
+    serve_figures(app, answers, Figures(app.runtime))
 
 
 def serve_history(app: LedgerApp, answers: Answers) -> None:
@@ -176,16 +176,16 @@ def serve_history(app: LedgerApp, answers: Answers) -> None:
     settings = app.runtime.settings
     progress = Progress(app.runtime)
     writer = open_history_writer(settings.history_database_url or settings.service_database_url)
-    app.serve(wiring.history(app.runtime, progress, writer))
-    serve_figures(app, answers, None)
+    stage = HistoryStage(app.runtime, progress, writer)
+    app.serve(wiring.history(stage, progress))
+    serve_figures(app, answers, Figures(app.runtime, behind=stage.behind))
 
 
 APPLICATIONS = {"stream": serve_stream, "posting": serve_posting, "history": serve_history}
 
 
-def serve_figures(app: LedgerApp, answers: Answers, compared: Callable[[int], int] | None) -> None:
+def serve_figures(app: LedgerApp, answers: Answers, figures: Figures) -> None:
     """Keep the figures of the health answers up to date."""
-    figures = Figures(app.runtime, compared)
     answers.add(figures)
     app.do(Task("looking up figures", figures.look_on))
 

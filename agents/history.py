@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 
 from faust.types import TP
 
 from agents.historian import FOLD_BYTES, Historian
 from agents.progress import Progress
+from agents.runtime.health import Behind
 from agents.runtime.lanes import Gap
 from agents.runtime.runs import Run
 from agents.runtime.runtime import Runtime
@@ -62,9 +64,14 @@ class HistoryStage:
     def clear(self) -> None:
         """See Stage: what is folded is in the database."""
 
+    def behind(self, shard: int) -> Behind:
+        """How far the shard's history is behind what is reconciled."""
+        state = self._shards.get(shard)
+        return state.behind() if state else Behind(0, 0.0)
+
     def _moved(self, shard: int) -> None:
         if shard in self._shards:
-            self._shards[shard].reconciled.set()
+            self._shards[shard].reconciliation_moved()
 
     async def look_on(self) -> None:
         """Without end: look at where the database stands."""
@@ -105,7 +112,8 @@ class HistoryShard:
     """One shard's history. All of its places are positions in the decision log.
 
     `_watermark`: up to where the database has folded. `_read`: up to where decisions were read.
-    `reconciled` is set when the shard's progress moves.
+    `_reconciled` is set when the shard's progress moves, then to `_reconciled_end`.
+    `_was_level_at`: when history last had all that is reconciled, seconds since 1970.
     """
 
     def __init__(
@@ -121,7 +129,24 @@ class HistoryShard:
         self._watermark = Watermark()
         self._read = 0
         self._lock = asyncio.Lock()
-        self.reconciled = asyncio.Event()
+        self._reconciled = asyncio.Event()
+        self._reconciled_end = 0
+        self._was_level_at = 0.0
+
+    def reconciliation_moved(self) -> None:
+        """More of the shard is reconciled."""
+        if self._watermark.end >= self._reconciled_end:
+            self._was_level_at = time.time()
+        self._reconciled_end = self._progress.end(self._shard)
+        self._reconciled.set()
+
+    def behind(self) -> Behind:
+        """How far it is behind what is reconciled, and for how long."""
+        mark, end = self._watermark, self._progress.end(self._shard)
+        if mark.end >= end:
+            return Behind(0, 0.0)
+        since = max(mark.recorded_until / 1e6, self._was_level_at)
+        return Behind(end - mark.end, max(time.time() - since, 0.0))
 
     async def open(self) -> int:
         """Where the database has folded to, which is where to read decisions from."""
@@ -166,7 +191,7 @@ class HistoryShard:
             waiting = list(valid_runs(self._runtime.codec, run.records, reached))
         while waiting:
             # 1 Wait until it is reconciled: history is never ahead of what was compared.
-            ready = await self._reconciled(waiting)
+            ready = await self._ready(waiting)
             waiting = waiting[len(ready) :]
             async with self._lock:
                 for part in portions(ready, size=FOLD_BYTES, weight=weight_of):
@@ -186,15 +211,15 @@ class HistoryShard:
         if self._watermark != reached:
             raise Gap(self._read)
 
-    async def _reconciled(self, runs: Sequence[ValidRun]) -> list[ValidRun]:
+    async def _ready(self, runs: Sequence[ValidRun]) -> list[ValidRun]:
         """The first of the runs, those that are reconciled; waits until there are some."""
         with waiting_for(f"see shard {self._shard} reconciled"):
             while True:
-                self.reconciled.clear()
+                self._reconciled.clear()
                 end = self._progress.end(self._shard)
                 if ready := [run for run in runs if run.after.end <= end]:
                     return ready
-                await self.reconciled.wait()
+                await self._reconciled.wait()
 
     async def _fold(self, runs: Sequence[ValidRun]) -> Watermark:
         """Fold a portion of runs, with its effects in their order."""

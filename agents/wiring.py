@@ -21,7 +21,6 @@ from agents.posting import PostingStage
 from agents.progress import Progress
 from agents.reconciliation import Reconciliation
 from agents.runtime.runtime import Graph, Runtime, Task
-from ledger.gl.history.writing import HistoryWriter
 from ledger.gl.journal import Journal
 from ledger.streaming.reference_follower import ReferenceFollower
 
@@ -56,9 +55,8 @@ def posting(runtime: Runtime, journal: Journal) -> Graph:
     )
 
 
-def history(runtime: Runtime, progress: Progress, writer: HistoryWriter) -> Graph:
+def history(stage: HistoryStage, progress: Progress) -> Graph:
     """The history application: behind the others, and waited for by none."""
-    stage = HistoryStage(runtime, progress, writer)
     return Graph(
         stages=(stage,),
         tasks=(

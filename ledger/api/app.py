@@ -25,9 +25,12 @@ from ledger.api.routes import (
     audit_log,
     balances,
     breaks,
+    lines,
     live,
+    rejects,
     status,
     transactions,
+    trial_balance,
 )
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
@@ -70,6 +73,9 @@ def build_app(services: Services) -> ASGIApp:
         breaks.router(services.breaks, services.cursors),
         audit_log.router(services.audit_log),
         transactions.router(services.transactions),
+        lines.router(services.history),
+        trial_balance.router(services.history),
+        rejects.router(services.rejects),
         live.router(services.live, services.access, services.signer, services.live_places),
     ):
         app.include_router(router)

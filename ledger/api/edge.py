@@ -17,7 +17,7 @@ from ledger.api.traffic import Traffic
 class Edge:
     """Wraps the application; `traffic` counts, and `quick` answers what is asked most often."""
 
-    def __init__(self, app: ASGIApp, traffic: Traffic, quick: Quick) -> None:
+    def __init__(self, app: ASGIApp, traffic: Traffic, quick: Quick | None = None) -> None:
         self.app, self._traffic, self._quick = app, traffic, quick
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +51,7 @@ class Edge:
             return
         traffic.open += 1
         try:
-            if not await self._quick.answer(scope, counting):
+            if self._quick is None or not await self._quick.answer(scope, counting):
                 await self.app(scope, receive, counting)
         except Problem as problem:
             await response_of(problem, scope)(scope, receive, counting)

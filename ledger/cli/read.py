@@ -22,8 +22,8 @@ from ledger.cli.output import (
 from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
 
 if TYPE_CHECKING:
-    from ledger.cli.account_rows import Sums
     from ledger.cli.completeness import CompletenessReport
+    from ledger.gl.account_rows import Sums
     from ledger.gl.books import BalanceQuery, BalanceSnapshot
     from ledger.gl.history.books import History
     from ledger.gl.journal import Journal
@@ -71,7 +71,7 @@ class Choice(NamedTuple):
 
     def summed(self, rows: "list[Sums]") -> "list[Sums]":
         """The rows in these currencies, summed to the depth; zero ones included."""
-        from ledger.cli.account_rows import rolled_up
+        from ledger.gl.account_rows import rolled_up
 
         if self.currencies:
             _note_unknown(self.currencies, {row.currency for row in rows})
@@ -194,8 +194,8 @@ async def from_stream(
     settings: "Settings", accounts: list[str] | None, prefix: str | None
 ) -> "list[Sums]":
     """The present balances of the balances topic, sorted."""
-    from ledger.cli.account_rows import of_balance
     from ledger.client.balances import BalanceReader
+    from ledger.gl.account_rows import of_balance
 
     async with BalanceReader(settings, accounts=accounts) as reader:
         found = await reader.snapshot()
@@ -218,7 +218,7 @@ async def from_ledger(
 
     Those of a time come from history where it has got far enough.
     """
-    from ledger.cli.account_rows import of_row
+    from ledger.gl.account_rows import of_row
     from ledger.gl.books import BalanceQuery
     from ledger.gl.databases import open_journal
 

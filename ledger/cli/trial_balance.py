@@ -22,7 +22,7 @@ from ledger.cli.read import (
 from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
 
 if TYPE_CHECKING:
-    from ledger.cli.account_rows import Total
+    from ledger.gl.account_rows import Total
 
 Row = dict[str, Any]
 
@@ -61,7 +61,7 @@ def print_trial_balance(
     Exit codes: 0 debits equal credits in every currency; 1 they do not; 2 wrong usage; 3 a fault;
     4 they do, and something is missing, or whether the answer is complete is not known.
     """
-    from ledger.cli.account_rows import totals
+    from ledger.gl.account_rows import totals
 
     form = format_of(fmt, as_json=as_json, whole=True)
     moment = moment_of(as_of, through, timezone, by, known_at)

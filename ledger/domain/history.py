@@ -8,6 +8,7 @@ periods, for a single stripe by blocks of lines that are sorted by it.
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import NamedTuple, Self
 
@@ -47,11 +48,13 @@ ZERO = Figures()
 class Line(NamedTuple):
     """One line of a stripe; `number` from 1, times in microseconds.
 
-    `offset`: of the record that made it, the transaction or the void that takes it back. `entry`:
-    its number in the transaction. `amount` as the entry has it, debits above zero. `change`: 1
-    where it counts from here on, -1 where it is taken back. The rest: the stripe's totals after it.
+    `stripe`: its key. `offset`: of the record that made it, the transaction or the void that takes
+    it back. `entry`: its number in the transaction. `amount` as the entry has it, debits above
+    zero. `change`: 1 where it counts from here on, -1 where it is taken back. The rest: the
+    stripe's totals after it.
     """
 
+    stripe: int
     number: int
     recorded_at: int
     offset: int
@@ -64,79 +67,72 @@ class Line(NamedTuple):
     entries: int
 
 
-class Running(NamedTuple):
-    """A stripe's totals after its last line; `lines` counts lines."""
+@dataclass(slots=True)
+class Running:
+    """A stripe as its last line left it: its key and scale, how many lines, and their totals."""
 
+    key: int
+    scale: int
     lines: int = 0
     debits: int = 0
     credits: int = 0
     entries: int = 0
 
 
-NEW = Running()
+class WholeBlock(NamedTuple):
+    """A block of the lowest level that has become whole, and when its last line was recorded."""
+
+    stripe: int
+    block: int
+    recorded_at: int
 
 
-class FoldedStripe(NamedTuple):
-    """The lines that a fold adds to a stripe, the scale they have, and what they leave."""
+@dataclass(frozen=True, slots=True)
+class FoldedHistory:
+    """What runs add: lines with the fields of Line, in the order of the log, and the rest.
 
-    scale: int
-    lines: list[Line]
-    after: Running
+    `refusals`: with their run's decision offset. `rescaled`: stripes with another scale than they
+    had, which only what is void has.
+    """
 
-
-class FoldedHistory(NamedTuple):
-    """What runs of one shard add: lines by stripe; refusals with their run's decision offset."""
-
-    stripes: dict[Stripe, FoldedStripe]
-    refusals: list[tuple[int, Refusal]]
-
-
-class _Adding:
-    """A stripe to which lines are being added; `totals`: those of Running, in its order."""
-
-    __slots__ = ("lines", "scale", "totals")
-
-    def __init__(self, before: Running) -> None:
-        self.scale, self.totals = 0, list(before)
-        self.lines: list[Line] = []
-
-    def folded(self) -> FoldedStripe:
-        return FoldedStripe(self.scale, self.lines, Running(*self.totals))
+    lines: list[tuple[int, ...]] = field(default_factory=list)
+    blocks: list[WholeBlock] = field(default_factory=list)
+    refusals: list[tuple[int, Refusal]] = field(default_factory=list)
+    rescaled: dict[Stripe, int] = field(default_factory=dict)
 
 
-class _Stripes(dict[Stripe, _Adding]):
-    """Those to which lines are added, from `before` on."""
+def fold(runs: Iterable[ValidRun], stripes: Mapping[tuple[str, str], Running]) -> FoldedHistory:
+    """Fold runs of one shard that follow each other.
 
-    def __init__(self, before: Mapping[Stripe, Running]) -> None:
-        self._before = before
-
-    def __missing__(self, stripe: Stripe) -> _Adding:
-        self[stripe] = made = _Adding(self._before.get(stripe, NEW))
-        return made
-
-    def begun(self, content: Content, scales: Sequence[int]) -> list[_Adding]:
-        """In the order of the content's stripes."""
-        made = [self[stripe] for stripe in content.stripes()]
-        for each, scale in zip(made, scales, strict=True):
-            each.scale = scale
-        return made
-
-
-def fold(runs: Iterable[ValidRun], before: Mapping[Stripe, Running]) -> FoldedHistory:
-    """Fold runs of one shard that follow each other; `before`: stripes that have lines already."""
-    adding = _Stripes(before)
-    refusals: list[tuple[int, Refusal]] = []
+    `stripes`: those that the runs touch, as they were before; each is moved on to its last line.
+    """
+    made = FoldedHistory()
     for run in runs:
         content = run.content
-        places = adding.begun(content, content.scales)
-        for part, voided in _parts(content, run.voided):
-            _add_content(content, part, places)
+        places = _places(content, content.scales, stripes, made)
+        for part, voided in _parts(content, run.voided if run.decision.voids else ()):
+            _add_content(content, part, places, made)
             if voided is not None:
                 taken = voided.transaction
-                _take_back(voided, taken, adding.begun(taken, voided.scales))
-        refusals += [(run.decisions_offset, each) for each in run.outcomes.refused]
-    made = {stripe: each.folded() for stripe, each in adding.items() if each.lines}
-    return FoldedHistory(made, refusals)
+                _take_back(voided, taken, _places(taken, voided.scales, stripes, made), made)
+        made.refusals.extend((run.decisions_offset, each) for each in run.outcomes.refused)
+    return made
+
+
+def _places(
+    content: Content,
+    scales: Sequence[int],
+    stripes: Mapping[tuple[str, str], Running],
+    made: FoldedHistory,
+) -> list[Running]:
+    """The stripes of `content`, in its order."""
+    names = zip(content.accounts, content.currencies, strict=True)
+    places = [stripes[name] for name in names]
+    if scales != [place.scale for place in places]:
+        for stripe, place, scale in zip(content.stripes(), places, scales, strict=True):
+            if place.scale != scale:
+                place.scale = made.rescaled[stripe] = scale
+    return places
 
 
 def _parts(content: Content, voids: Sequence[Voided]) -> Iterator[tuple[range, Voided | None]]:
@@ -149,66 +145,85 @@ def _parts(content: Content, voids: Sequence[Voided]) -> Iterator[tuple[range, V
     yield range(start, len(content.offsets)), None
 
 
-def _add_content(content: Content, part: range, places: Sequence[_Adding]) -> None:
-    # Every entry of the ledger passes here: no call and no object but the line's own.
-    made = tuple.__new__
-    counts = content.entry_counts
-    leg = sum(counts[: part.start])
+def _add_content(
+    content: Content, part: range, places: Sequence[Running], made: FoldedHistory
+) -> None:
+    # Every entry of the ledger passes here: no call, and no object but the line.
+    add, counts, leg = (
+        made.lines.append,
+        content.entry_counts,
+        sum(content.entry_counts[: part.start]),
+    )
     stripes, amounts = content.entry_stripes, content.entry_amounts
     offsets, recorded, effective = content.offsets, content.recorded_at, content.effective_at
-    totals, lines = [each.totals for each in places], [each.lines for each in places]
     for index in part:
         recorded_at, offset, effective_at = recorded[index], offsets[index], effective[index]
         for entry in range(counts[index]):
-            stripe, amount = stripes[leg], amounts[leg]
+            place, amount = places[stripes[leg]], amounts[leg]
             leg += 1
-            sums = totals[stripe]
-            sums[0] += 1
-            sums[3] += 1
+            place.lines = number = place.lines + 1
+            place.entries += 1
             if amount > 0:
-                sums[1] += amount
+                place.debits += amount
             else:
-                sums[2] -= amount
-            number, debits, credits, entries = sums
-            lines[stripe].append(
-                made(Line, (number, recorded_at, offset, entry, effective_at, amount, 1, debits,
-                            credits, entries))
-            )  # fmt: skip
+                place.credits -= amount
+            add((place.key, number, recorded_at, offset, entry, effective_at, amount, 1,
+                 place.debits, place.credits, place.entries))  # fmt: skip
+            if not number % BLOCK:
+                made.blocks.append(WholeBlock(place.key, number // BLOCK - 1, recorded_at))
 
 
-def _take_back(voided: Voided, content: Content, places: Sequence[_Adding]) -> None:
+def _take_back(
+    voided: Voided, content: Content, places: Sequence[Running], made: FoldedHistory
+) -> None:
     legs = zip(content.entry_stripes, content.entry_amounts, strict=True)
     for entry, (stripe, amount) in enumerate(legs):
         place = places[stripe]
-        number, debits, credits, entries = place.totals
-        place.totals = [
-            number + 1, debits - max(amount, 0), credits - max(-amount, 0), entries - 1
-        ]  # fmt: skip
-        place.lines.append(
-            Line(number + 1, voided.recorded_at, voided.offset, entry, content.effective_at[0],
-                 amount, -1, *place.totals[1:])
+        place.lines += 1
+        place.entries -= 1
+        place.debits -= max(amount, 0)
+        place.credits -= max(-amount, 0)
+        made.lines.append(
+            Line(place.key, place.lines, voided.recorded_at, voided.offset, entry,
+                 content.effective_at[0], amount, -1, place.debits, place.credits, place.entries)
         )  # fmt: skip
+        if not place.lines % BLOCK:
+            block = WholeBlock(place.key, place.lines // BLOCK - 1, voided.recorded_at)
+            made.blocks.append(block)
 
 
 class Span(NamedTuple):
-    """Periods [start, end) of a level; `start` None for all before `end`."""
+    """Periods [start, end) of a level, to be added (`sign` 1) or taken away (-1).
+
+    `start` None for all before `end`.
+    """
 
     level: int
     start: int | None
     end: int
+    sign: int = 1
 
 
 def spans(effective_before: int, finest: int) -> tuple[list[Span], int]:
-    """The fewest periods of levels down to `finest` before an instant; and where they end.
+    """The fewest periods of levels down to `finest` that are what is before an instant.
 
-    What is effective in [end, effective_before) is in no whole period: its lines are to be added.
+    Also where they end: what is effective in [end, effective_before) is in no whole period, so its
+    lines are to be added. Where more than half of a period's parts are before the instant, the
+    period counts, less the parts after it.
     """
-    made = [Span(LEVELS[0], None, effective_before >> LEVELS[0])]
-    for above, level in pairwise(each for each in ALL_LEVELS if each >= finest):
-        end = effective_before >> level
-        start = effective_before >> above << above - level
-        if start < end:
-            made.append(Span(level, start, end))
+    at = effective_before >> finest
+    made: list[Span] = []
+    for level, above in pairwise(level for level in reversed(ALL_LEVELS) if level >= finest):
+        parts = 1 << above - level
+        period, before = divmod(at, parts)
+        if before > parts // 2:
+            period += 1
+            made.append(Span(level, at, period * parts, -1))
+        elif before:
+            made.append(Span(level, period * parts, at))
+        at = period
+    made.append(Span(LEVELS[0], None, at))
+    made.reverse()
     return made, effective_before >> finest << finest
 
 

@@ -162,6 +162,11 @@ class MemoryJournal(Journal):
         with self._lock:
             return find_in(self._rows(), transaction_id)
 
+    def posted_at(self) -> Mapping[int, int]:
+        with self._lock:
+            shards = sorted(self._shards.items())
+            return {shard: state.posted_at[-1] for shard, state in shards if state.runs}
+
     def register(self, account: str, **query: Unpack[RegisterQuery]) -> Register:
         with self._lock:
             return register_in(self._rows(), account, query)

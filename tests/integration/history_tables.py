@@ -49,14 +49,20 @@ class _Filling:
         self._rows: list[dict[str, Any]] = []
 
     def fill(self, folds: Iterable[HistoryFold]) -> None:
-        running: dict[int, dict[Stripe, history.Running]] = {}
+        running: dict[int, dict[tuple[str, str], history.Running]] = {}
         ends: dict[int, tuple[Watermark, int]] = {}
         for number, each in enumerate(folds, 1):
             before = running.setdefault(each.shard, {})
+            for run in each.runs:
+                touched = [(run.content, run.content.scales)]
+                touched += [(voided.transaction, list(voided.scales)) for voided in run.voided]
+                for content, scales in touched:
+                    for stripe, scale in zip(content.stripes(), scales, strict=True):
+                        if stripe not in before:
+                            key = self._key(each.shard, stripe, scale)
+                            before[stripe] = history.Running(key, scale)
             made = fold(each.runs, before)
-            for stripe, folded in made.stripes.items():
-                self._add(each.shard, stripe, folded.scale, folded.lines, number)
-                before[stripe] = folded.after
+            self._rows += (self._row(Line._make(fields), number) for fields in made.lines)
             ends[each.shard] = each.runs[-1].after, number
             self._refuse(each, made.refusals)
         self._insert(lines, self._rows)
@@ -66,13 +72,16 @@ class _Filling:
         self._count(counted)
         self._block()
 
+    def _row(self, line: Line, folded_at: int) -> dict[str, Any]:
+        fields = line._asdict()
+        row = {"n": fields.pop("number"), "log_offset": fields.pop("offset"), **fields}
+        return row | {"folded_at": folded_at}
+
     def _insert(self, table: Any, rows: list[dict[str, Any]]) -> None:
         for at in range(0, len(rows), 2_000):
             self._connection.execute(insert(table), rows[at : at + 2_000])
 
-    def _add(
-        self, shard: int, stripe: Stripe, scale: int, added: Iterable[Line], folded_at: int
-    ) -> None:
+    def _key(self, shard: int, stripe: Stripe, scale: int) -> int:
         if stripe not in self._accounts:
             row = {"account": stripe.account, "currency": stripe.currency, "scale": scale}
             made = self._connection.execute(insert(accounts).values(row).returning(accounts.c.id))
@@ -82,10 +91,7 @@ class _Filling:
             row = {"account_id": key[0], "shard": shard}
             made = self._connection.execute(insert(stripes).values(row).returning(stripes.c.id))
             self._stripes[key] = made.scalar_one()
-        for line in added:
-            fields = line._asdict()
-            row = {"n": fields.pop("number"), "log_offset": fields.pop("offset"), **fields}
-            self._rows.append(row | {"stripe": self._stripes[key], "folded_at": folded_at})
+        return self._stripes[key]
 
     def _refuse(self, each: HistoryFold, found: Iterable[Any]) -> None:
         rows = [

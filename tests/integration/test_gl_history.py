@@ -5,7 +5,16 @@ from random import Random
 
 import pytest
 
-from ledger.domain.history import BLOCK, LEVELS, Figures, Piece, completed, covering, spans
+from ledger.domain.history import (
+    BLOCK,
+    LEVELS,
+    SPLIT_STEP,
+    Figures,
+    Piece,
+    completed,
+    covering,
+    spans,
+)
 from ledger.domain.run import Refusal
 from ledger.errors import LedgerError
 from ledger.gl.journal import Superseded
@@ -154,16 +163,16 @@ def counted(history: Database, account: str, before: int) -> Figures:
     split = dict.fromkeys(rows(history, "level, period", "periods", "WHERE is_split = 1"))
     finest = LEVELS[-1]
     while (finest, before >> finest) in split:
-        finest -= 4
+        finest -= SPLIT_STEP
     made, end = spans(before, finest)
     sums = "coalesce(sum({}), 0), coalesce(sum({}), 0), coalesce(sum({}), 0)"
     whose = f"JOIN ledger_history.accounts AS a ON a.id = account_id WHERE account = '{account}'"
     found = [0, 0, 0]
-    for level, start, until in made:
+    for level, start, until, sign in made:
         within = f"{whose} AND level = {level} AND period < {until}"
         within += "" if start is None else f" AND period >= {start}"
         [row] = rows(history, sums.format("debits", "credits", "entries"), "totals", within)
-        found = [one + int(other) for one, other in zip(found, row, strict=True)]
+        found = [one + sign * int(other) for one, other in zip(found, row, strict=True)]
     rest = OF.format(account).partition("WHERE")[0]
     rest += f"WHERE a.account = '{account}' AND effective_at >= {end} AND effective_at < {before}"
     signed = "greatest(amount, 0) * change", "greatest(-amount, 0) * change", "change"

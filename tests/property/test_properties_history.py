@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.domain.history import (
+    ALL_LEVELS,
     BLOCK,
-    FINEST,
-    LEVEL_STEP,
     LEVELS,
     ZERO,
     Figures,
@@ -84,6 +83,14 @@ def counted(runs: list[ValidRun], effective: int, recorded: int) -> dict[Stripe,
     return found
 
 
+def folded(runs: list[ValidRun]) -> dict[Stripe, list[Line]]:
+    """Lines by stripe."""
+    names = [Stripe(account, "CAD") for account in ACCOUNTS]
+    made = fold(runs, {name: Running(key, 2) for key, name in enumerate(names)})
+    lines = [Line(*row) for row in made.lines]
+    return {name: [each for each in lines if each.stripe == key] for key, name in enumerate(names)}
+
+
 def added(lines: list[Line]) -> Figures:
     debits = sum(line.change * line.amount for line in lines if line.amount > 0)
     credits = -sum(line.change * line.amount for line in lines if line.amount < 0)
@@ -95,43 +102,39 @@ def test_lines_before_two_instants_are_what_was_believed_then(
     log: DecisionLog, effective: int, recorded: int
 ) -> None:
     model = counted(log.runs, effective, recorded)
-    for stripe, folded in fold(log.runs, {}).stripes.items():
-        known = [line for line in folded.lines if line.recorded_at < recorded]
-        assert known == folded.lines[: len(known)]
+    for stripe, lines in folded(log.runs).items():
+        known = [line for line in lines if line.recorded_at < recorded]
+        assert known == lines[: len(known)]
+        assert [line.number for line in lines] == [*range(1, len(lines) + 1)]
         found = added([line for line in known if line.effective_at < effective])
         assert found == model.get(stripe, ZERO)
-        whole = added(known)
         last = Figures(*known[-1][-3:]) if known else ZERO
-        assert last == whole
+        assert last == added(known)
 
 
 @given(logs(), st.integers(0, 5))
 def test_any_portions_make_the_same_lines(log: DecisionLog, cut: int) -> None:
-    whole = fold(log.runs, {}).stripes
-    first = fold(log.runs[:cut], {}).stripes
-    before = {stripe: each.after for stripe, each in first.items()}
-    second = fold(log.runs[cut:], before).stripes
-    for stripe, each in whole.items():
-        parts = [made[stripe].lines for made in (first, second) if stripe in made]
-        assert [line for part in parts for line in part] == each.lines
-    assert before.keys() | second.keys() == whole.keys()
-    last: dict[Stripe, Running] = before | {stripe: each.after for stripe, each in second.items()}
-    assert last == {stripe: each.after for stripe, each in whole.items()}
+    names = [Stripe(account, "CAD") for account in ACCOUNTS]
+    whole, parts = ({name: Running(key, 2) for key, name in enumerate(names)} for _ in range(2))
+    lines = fold(log.runs, whole).lines
+    assert fold(log.runs[:cut], parts).lines + fold(log.runs[cut:], parts).lines == lines
+    assert parts == whole
 
 
-@given(TIMES, TIMES, st.sampled_from(range(FINEST, LEVELS[-1] + 1, LEVEL_STEP)))
-def test_an_instant_before_another_is_in_one_span_or_in_the_rest(
+@given(TIMES, TIMES, st.sampled_from([each for each in ALL_LEVELS if each <= LEVELS[-1]]))
+def test_an_instant_before_another_counts_once_in_spans_or_in_the_rest(
     time: int, before: int, finest: int
 ) -> None:
     made, end = spans(before, finest)
     within = [
-        span
+        span.sign
         for span in made
         if (span.start is None or span.start <= time >> span.level)
         and time >> span.level < span.end
     ]
-    assert len(within) + (end <= time < before) == (time < before)
+    assert sum(within) + (end <= time < before) == (time < before)
     assert before - end < 1 << finest
+    assert all(span.end - span.start <= 8 for span in made if span.start is not None)
 
 
 LINES = st.lists(st.tuples(INSTANTS, st.sampled_from([5, -7]), st.sampled_from([1, -1])))
@@ -145,7 +148,7 @@ def test_the_last_piece_before_an_instant_has_the_figures_of_its_block(
     made = [Piece.unpacked(each.before, each.packed()) for each in pieces(lines)]
     reached = [piece for piece in made if piece.effective_at[0] < before]
     found = reached[-1].figures(before) if reached else ZERO
-    wanted = [Line(0, 0, 0, 0, *line, 0, 0, 0) for line in lines if line[0] < before]
+    wanted = [Line(0, 0, 0, 0, 0, *line, 0, 0, 0) for line in lines if line[0] < before]
     assert found == added(wanted)
 
 

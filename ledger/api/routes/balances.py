@@ -1,9 +1,9 @@
 """`/v1/balances`: of one account, of many, or under a path; now, or at another time."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ledger.api.access.caller import Caller
@@ -12,15 +12,14 @@ from ledger.api.parameters import (
     AccountCode,
     AccountPath,
     Cursor,
-    Time,
     account_path,
     limit_query,
     new_router,
 )
-from ledger.api.problems import Problem, answers
+from ledger.api.problems import answers
+from ledger.api.reads import Asked
 from ledger.api.routes.balance_models import Balances, BalancesOfAccount, BalancesUnder
 from ledger.api.services.balances import Answer, BalanceService
-from ledger.api.services.wanted import Moment, Wanted
 from ledger.domain.account import MAX_ACCOUNT
 
 MOST_ACCOUNTS = 1_000
@@ -37,77 +36,12 @@ UnderPath = Annotated[
     AfterValidator(account_path),
 ]  # fmt: skip
 
-Currency = Annotated[
-    str | None, Query(description="Only this currency.", min_length=1, max_length=64)
-]
 IfNoneMatch = Annotated[
     str | None, Header(description="An earlier ETag: 304 where nothing has changed since.")
 ]
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
     304: {"description": "The balances are those of the ETag in If-None-Match."}
 }
-
-
-def _moment(
-    as_of: Annotated[
-        Time | None, Query(description="Only entries strictly before this time: RFC 3339.")
-    ] = None,
-    by: Annotated[
-        Literal["effective", "recorded"] | None,
-        Query(description="The time that `as_of` is about; effective if it is not given."),
-    ] = None,
-    effective_before: Annotated[
-        Time | None, Query(description="Only what is effective before this time.")
-    ] = None,
-    recorded_before: Annotated[
-        Time | None, Query(description="Only what was recorded before this time.")
-    ] = None,
-) -> Moment | None:
-    """The time that an answer is of; None for the present."""
-    if as_of is None:
-        if by is not None:
-            raise Problem("INVALID_PARAMETER", "by: it needs as_of.", field="by")
-        if effective_before is None and recorded_before is None:
-            return None
-        return Moment(effective_before, recorded_before)
-    if effective_before is not None or recorded_before is not None:
-        raise Problem(
-            "INVALID_PARAMETER",
-            "as_of: give it, with `by`, or effective_before and recorded_before.",
-            field="as_of",
-        )
-    return Moment(None, as_of) if by == "recorded" else Moment(as_of, None)
-
-
-def _wanted(
-    moment: Annotated[Moment | None, Depends(_moment)],
-    currency: Currency = None,
-    after: Annotated[
-        str | None,
-        Query(
-            description="Wait until the answer includes this: the `token` of another answer, or a "
-            "transaction_id.",
-            min_length=1,
-            max_length=16_384,
-        ),
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        Query(
-            description="Seconds to wait at most for `after`; 10 if not given.",
-            ge=0,
-            le=60,
-            allow_inf_nan=False,
-        ),
-    ] = None,
-) -> Wanted:
-    """What the answer must include, and of when."""
-    if timeout is not None and after is None:
-        raise Problem("INVALID_PARAMETER", "timeout: it needs `after`.", field="timeout")
-    return Wanted(currency, after, timeout, moment)
-
-
-Asked = Annotated[Wanted, Depends(_wanted)]
 
 
 class AccountsAsked(BaseModel):

@@ -1,22 +1,17 @@
 """`after=`: a read that waits until it includes a transaction, wherever that was written."""
 
 import asyncio
-import re
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from ledger.api.database import Database
-from ledger.api.positions import Position, positions_of
+from ledger.api.positions import Position, is_token, positions_of
 from ledger.api.problems import Problem
 from ledger.api.services.wanted import Wanted
 from ledger.api.signing import Signer
 from ledger.api.view.view import BalanceView, TooManyWaits
 from ledger.client.past import storable
 from ledger.gl.books import Books
-
-_TOKEN = re.compile(r"A[Q-Za-f][A-Za-z0-9_-]+")
-_FIXED_BYTES, _SHARD_BYTES = 17, 10
-"""Of a token: its version and signature, and each shard's place."""
 
 
 class Recent(Protocol):
@@ -60,7 +55,7 @@ class After:
         """
         if after is None:
             return {}
-        if looks_like_token(after):
+        if is_token(after):
             return positions_of(self._signer, after)
         found = await self._recent.find(after) or await self._posted(after)
         left = until - asyncio.get_running_loop().time()
@@ -86,14 +81,6 @@ class After:
             return None
         accepted = found.get(transaction_id)
         return None if accepted is None else Position(accepted.shard, accepted.offset)
-
-
-def looks_like_token(text: str) -> bool:
-    """Whether a text is a token, perhaps an altered one, and no transaction's id."""
-    return (
-        _TOKEN.fullmatch(text) is not None
-        and (len(text) * 3 // 4 - _FIXED_BYTES) % _SHARD_BYTES == 0
-    )
 
 
 def not_yet(ends: Mapping[int, int], positions: Mapping[int, int], why: str) -> Problem:

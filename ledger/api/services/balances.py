@@ -6,17 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
 from ledger.api.cursors import Cursors
-from ledger.api.database import Database
 from ledger.api.problems import Problem
 from ledger.api.services.after import After
 from ledger.api.services.balance_json import Completeness, balance_json, sum_json, tag_of
+from ledger.api.services.past_answers import PastAnswers
 from ledger.api.services.past_balances import PastBalances, as_bytes
 from ledger.api.services.wanted import Wanted
-from ledger.api.signing import Signer
 from ledger.api.view.view import BalanceView
 from ledger.domain.balance import Balance
 from ledger.domain.run import Stripe
-from ledger.gl.history.books import History
 
 AT_ONCE = 100
 """Accounts looked up before others have their turn, about 1 ms."""
@@ -49,15 +47,13 @@ class BalanceService:
     def over(
         cls,
         view: BalanceView,
-        signer: Signer,
+        completeness: Completeness,
         cursors: Cursors,
         after: After,
-        history: Database[History],
+        past: PastAnswers,
     ) -> Self:
         """The service over these parts."""
-        completeness = Completeness(view, signer)
-        past = PastBalances(history, completeness, after, cursors)
-        return cls(view, completeness, after, past, cursors)
+        return cls(view, completeness, after, PastBalances(past, cursors), cursors)
 
     def present(self, account: str, currency: str | None = None) -> Answer:
         """What an account has now, in one currency or all."""

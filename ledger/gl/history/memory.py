@@ -1,7 +1,7 @@
 """History in memory, under the same contract as the databases: for tests and demos."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
 
@@ -29,14 +29,28 @@ VOID_KIND = "ledger.void"
 
 @dataclass
 class _FoldedShard:
-    """What is folded of a shard; `texts` by offset, of transactions and of what voids them."""
+    """What is folded of a shard; `texts` by offset, of transactions and of what voids them.
+
+    `names` are the stripes by their keys.
+    """
 
     watermark: Watermark = field(default_factory=Watermark)
-    stripes: dict[Stripe, Running] = field(default_factory=dict)
+    stripes: dict[tuple[str, str], Running] = field(default_factory=dict)
+    names: list[Stripe] = field(default_factory=list)
     lines: dict[Stripe, list[Line]] = field(default_factory=lambda: defaultdict(list))
-    scales: dict[Stripe, int] = field(default_factory=dict)
     texts: dict[int, Texts] = field(default_factory=dict)
     refusals: list[tuple[Refusal, str]] = field(default_factory=list)
+
+    def begin(self, stripes: Iterable[Stripe], scales: Iterable[int]) -> None:
+        """Those that have no lines yet."""
+        for stripe, scale in zip(stripes, scales, strict=True):
+            if stripe not in self.stripes:
+                self.stripes[stripe] = Running(len(self.names), scale)
+                self.names.append(stripe)
+
+    def scale(self, stripe: Stripe) -> int:
+        """As its last line has it."""
+        return self.stripes[stripe].scale
 
 
 class MemoryHistory(History, HistoryWriter):
@@ -78,8 +92,8 @@ class MemoryHistory(History, HistoryWriter):
         scales: dict[Stripe, int] = {}
         with self._lock:
             for state in self._shards.values():
-                scales |= state.scales
                 for stripe, lines in state.lines.items():
+                    scales[stripe] = state.scale(stripe)
                     for line in lines:
                         if _counts(line, effective_before, recorded_before):
                             sums[stripe] = _plus(sums.get(stripe, ZERO), line)
@@ -109,7 +123,7 @@ class MemoryHistory(History, HistoryWriter):
                     for line in lines:
                         key = LineKey(line.recorded_at, shard, line.offset, line.entry)
                         rest = (line.effective_at, line.amount, line.change)
-                        yield RawLine(key, stripe.currency, state.scales[stripe], *rest)
+                        yield RawLine(key, stripe.currency, state.scale(stripe), *rest)
 
     def why(self, query: WhyQuery) -> WhyAnswer:
         with self._lock:
@@ -159,14 +173,16 @@ class MemoryHistory(History, HistoryWriter):
 
 
 def _fold(state: _FoldedShard, each: HistoryFold) -> None:
-    made = fold(each.runs, state.stripes)
-    for stripe, folded in made.stripes.items():
-        state.stripes[stripe] = folded.after
-        state.scales[stripe] = folded.scale
-        state.lines[stripe] += folded.lines
     for run in each.runs:
+        state.begin(run.content.stripes(), run.content.scales)
+        for voided in run.voided:
+            state.begin(voided.transaction.stripes(), voided.scales)
         state.texts |= _texts(run)
         state.watermark = run.after
+    made = fold(each.runs, state.stripes)
+    for fields in made.lines:
+        line = Line._make(fields)
+        state.lines[state.names[line.stripe]].append(line)
     for _, refusal in made.refusals:
         state.refusals.append((refusal, each.producers.get(refusal.offset, "")))
 

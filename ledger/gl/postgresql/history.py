@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import psycopg
@@ -11,7 +10,7 @@ from sqlalchemy import text
 
 from ledger.clock import now
 from ledger.domain.history import FoldedHistory, Running, fold
-from ledger.domain.run import Stripe, Watermark
+from ledger.domain.run import Watermark
 from ledger.gl.history.tables import schema_of
 from ledger.gl.history.writing import HistoryFold, HistoryWriter, superseded
 from ledger.gl.journal import JournalUnavailable
@@ -35,12 +34,8 @@ class _Folded(NamedTuple):
     added: FoldedHistory
 
 
-@dataclass(slots=True)
-class _Stripes:
-    """What is known of a shard's stripes: keys and scales, and totals after their last lines."""
-
-    keys: dict[Stripe, tuple[int, int]] = field(default_factory=dict)
-    running: dict[Stripe, Running] = field(default_factory=dict)
+Stripes = dict[tuple[str, str], Running]
+"""By account and currency."""
 
 
 class PostgresHistoryWriter(HistoryWriter):
@@ -61,7 +56,7 @@ class PostgresHistoryWriter(HistoryWriter):
             settings={"enable_seqscan": "off"},
             isolation_level="AUTOCOMMIT",
         )
-        self._stripes = defaultdict[int, _Stripes](_Stripes)
+        self._stripes = defaultdict[int, Stripes](dict)
         # Of a process before this one much may be left.
         self._untotalled, self._has_unblocked = TOTAL_LINES, True
 
@@ -103,60 +98,50 @@ class PostgresHistoryWriter(HistoryWriter):
                     raise superseded(each)
             self._learn(driver, folds)
             folded = [
-                _Folded(each, at or 0, fold(each.runs, self._stripes[each.shard].running))
+                _Folded(each, at or 0, fold(each.runs, self._stripes[each.shard]))
                 for each, at in zip(folds, moved, strict=True)
             ]
             self._write(driver, folded)
-        for (shard, _, _, _), _, added in folded:
-            known = self._stripes[shard]
-            for stripe, made in added.stripes.items():
-                known.running[stripe] = made.after
-                known.keys[stripe] = known.keys[stripe][0], made.scale
 
     def _learn(self, driver: psycopg.Connection[Any], folds: Sequence[HistoryFold]) -> None:
         """Look up the stripes that are touched and not known."""
-        if sum(len(each.keys) for each in self._stripes.values()) > REMEMBERED:
+        if sum(map(len, self._stripes.values())) > REMEMBERED:
             self._stripes.clear()
         wanted: dict[Place, int] = {}
         for each in folds:
-            known = self._stripes[each.shard].keys
+            known = self._stripes[each.shard]
             for run in each.runs:
-                for stripe, scale in history_folding.scales_of(run):
+                for stripe, scale in history_folding.touched(run):
                     if stripe not in known:
                         wanted[each.shard, stripe] = scale
-        if not wanted:
-            return
-        for (shard, stripe), found in history_folding.find_stripes(driver, wanted).items():
-            self._stripes[shard].keys[stripe] = found.key, found.scale
-            self._stripes[shard].running[stripe] = found.running
+        if wanted:
+            found = history_folding.find_stripes(driver, wanted)
+            for (shard, stripe), running in found.items():
+                self._stripes[shard][stripe] = running
 
     def _write(self, driver: psycopg.Connection[Any], folded: Sequence[_Folded]) -> None:
-        rows: list[str] = []
-        unblocked: list[tuple[int, int, int]] = []
-        scales: list[tuple[Stripe, int]] = []
-        refusals: list[tuple[object, ...]] = []
-        for (shard, _, _, producers), folded_at, added in folded:
-            for stripe, each in added.stripes.items():
-                key, scale = self._stripes[shard].keys[stripe]
-                before = self._stripes[shard].running[stripe]
-                rows += history_folding.line_rows(key, folded_at, each)
-                unblocked += history_folding.completed_blocks(key, before, each)
-                if scale != each.scale:
-                    scales.append((stripe, each.scale))
-            refusals += [
-                history_folding.refusal_row(shard, at, each, producers.get(each.offset, ""))
-                for at, each in added.refusals
-            ]
-        if rows:
-            copying.copy_rows(driver, history_folding.COPY_LINES, "".join(rows).encode())
+        if rows := "".join(
+            history_folding.line_rows(each.added.lines, each.folded_at) for each in folded
+        ):
+            copying.copy_rows(driver, history_folding.COPY_LINES, rows.encode())
+        blocks = [block for each in folded for block in each.added.blocks]
         answer = history_folding.finish(
-            driver, unblocked=unblocked, scales=scales, refusals=refusals
+            driver,
+            blocks=blocks,
+            scales=[pair for each in folded for pair in each.added.rescaled.items()],
+            refusals=[
+                history_folding.refusal_row(
+                    fold.shard, at, refusal, fold.producers.get(refusal.offset, "")
+                )
+                for fold, _, added in folded
+                for at, refusal in added.refusals
+            ],
         )
         # PostgreSQL answers COMMIT of a failed transaction with ROLLBACK and no error.
         if answer != "COMMIT":
             raise JournalUnavailable(f"The database answered COMMIT with {answer}.")
-        self._untotalled += len(rows)
-        self._has_unblocked |= bool(unblocked)
+        self._untotalled += sum(len(each.added.lines) for each in folded)
+        self._has_unblocked |= bool(blocks)
 
     def tidy(self, shards: Sequence[int], *, idle: bool) -> bool:
         is_due = self._untotalled >= (1 if idle else TOTAL_LINES)

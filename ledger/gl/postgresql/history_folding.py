@@ -1,11 +1,11 @@
 """The statements that fold runs into history, and its rows as COPY takes them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 
-from ledger.domain.history import BLOCK, NEW, FoldedStripe, Running
+from ledger.domain.history import Line, Running, WholeBlock
 from ledger.domain.run import Refusal, Stripe, Watermark
 from ledger.domain.valid_run import ValidRun
 from ledger.gl.history.writing import HistoryFold
@@ -72,21 +72,14 @@ INSERT INTO refusals (shard, log_offset, recorded_at, transaction_id, code, fiel
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 COPY_LINES = (
-    "COPY lines (stripe, folded_at, n, recorded_at, log_offset, entry, effective_at, amount,"
-    " change, debits, credits, entries) FROM STDIN"
+    "COPY lines (stripe, n, recorded_at, log_offset, entry, effective_at, amount, change, debits,"
+    " credits, entries, folded_at) FROM STDIN"
 )
+_LINE = "\t".join(["%d"] * len(Line._fields))
 
 
-class KnownStripe(NamedTuple):
-    """A stripe's key, the scale that its account has, and its totals after its last line."""
-
-    key: int
-    scale: int
-    running: Running
-
-
-Place = tuple[int, Stripe]
-"""A shard and a stripe of it."""
+Place = tuple[int, tuple[str, str]]
+"""A shard and a stripe of it, by account and currency."""
 
 
 def read_positions(driver: psycopg.Connection[Any]) -> dict[int, Watermark]:
@@ -131,17 +124,18 @@ def _move_arguments(fold: HistoryFold, now: int) -> dict[str, object]:
     }
 
 
-def scales_of(run: ValidRun) -> Iterator[tuple[Stripe, int]]:
+def touched(run: ValidRun) -> Iterator[tuple[tuple[str, str], int]]:
     """The stripes that a run touches, what it takes back included, with their decimals."""
-    content = run.content
-    yield from zip(content.stripes(), content.scales, strict=True)
-    for voided in run.voided if run.decision.voids else ():
-        yield from zip(voided.transaction.stripes(), voided.scales, strict=True)
+    contents = [(run.content, run.content.scales)]
+    if run.decision.voids:
+        contents += [(each.transaction, list(each.scales)) for each in run.voided]
+    for content, scales in contents:
+        yield from zip(zip(content.accounts, content.currencies, strict=True), scales, strict=True)
 
 
 def find_stripes(
     driver: psycopg.Connection[Any], wanted: Mapping[Place, int]
-) -> dict[Place, KnownStripe]:
+) -> dict[Place, Running]:
     """Stripes by shard and name, those made that were missing; `wanted` has their scales."""
     found = dict(_find(driver, list(wanted)))
     missing = [place for place in wanted if place not in found]
@@ -156,35 +150,31 @@ def find_stripes(
 
 def _find(
     driver: psycopg.Connection[Any], places: Sequence[Place]
-) -> Iterator[tuple[Place, KnownStripe]]:
+) -> Iterator[tuple[Place, Running]]:
     rows = driver.execute(_FIND_STRIPES, _names(places), prepare=True)
     for number, key, scale, count, debits, credits, entries in rows:
-        running = Running(count, int(debits), int(credits), entries) if count else NEW
-        yield places[number - 1], KnownStripe(key, scale, running)
+        sums = (count, int(debits), int(credits), entries) if count else ()
+        yield places[number - 1], Running(key, scale, *sums)
 
 
 def _names(places: Sequence[Place]) -> dict[str, object]:
     return {
         "shards": [shard for shard, _ in places],
-        "accounts": [stripe.account for _, stripe in places],
-        "currencies": [stripe.currency for _, stripe in places],
+        "accounts": [account for _, (account, _) in places],
+        "currencies": [currency for _, (_, currency) in places],
     }
 
 
-def line_rows(key: int, folded_at: int, folded: FoldedStripe) -> Iterable[str]:
-    """A stripe's new lines as COPY_LINES takes them."""
-    head = f"{key}\t{folded_at}\t"
-    # Every entry of the ledger passes here; a fixed number of whole numbers is a text as it is.
-    return [head + _LINE % line for line in folded.lines]
-
-
-_LINE = "\t".join(["%d"] * 10) + "\n"
+def line_rows(lines: Iterable[tuple[int, ...]], folded_at: int) -> str:
+    """Lines, with the fields of Line, as COPY_LINES takes them."""
+    # Every entry of the ledger passes here; whole numbers are a text as they are.
+    return "".join(map(f"{_LINE}\t{folded_at}\n".__mod__, lines))
 
 
 def finish(
     driver: psycopg.Connection[Any],
     *,
-    unblocked: Sequence[tuple[int, int, int]],
+    blocks: Sequence[WholeBlock],
     scales: Sequence[tuple[Stripe, int]],
     refusals: Sequence[tuple[object, ...]],
 ) -> str | None:
@@ -194,19 +184,10 @@ def finish(
         for stripe, scale in scales:
             driver.execute(_SCALE, [scale, *stripe, scale])
         with driver.cursor() as cursor:
-            cursor.executemany(_INSERT_UNBLOCKED, unblocked)
+            cursor.executemany(_INSERT_UNBLOCKED, blocks)
             cursor.executemany(_INSERT_REFUSAL, refusals)
         committed.execute("COMMIT")
     return committed.statusmessage
-
-
-def completed_blocks(
-    key: int, before: Running, folded: FoldedStripe
-) -> Iterator[tuple[int, int, int]]:
-    """(stripe, block, recorded_at of its last line) of each block that is whole now."""
-    for block in range(before.lines // BLOCK, folded.after.lines // BLOCK):
-        last = folded.lines[(block + 1) * BLOCK - before.lines - 1]
-        yield key, block, last.recorded_at
 
 
 def refusal_row(

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from ledger.gl.history.tables import LAYOUT, SCHEMA, metadata, schema_of
+from ledger.gl.postgresql.connection import faults_translated
+from ledger.gl.postgresql.migrate import owner_engine
 
 _REMARK = "history of faust-ledger: layout "
 _FIND = """
@@ -45,6 +47,23 @@ def provide(connection: Connection, ledger: str) -> str | None:
         )  # fmt: skip
         return None
     return name
+
+
+def empty(database_url: str) -> None:
+    """Remove every row of history, as the tables' owner; all or nothing, while workers run.
+
+    They fold the decision log again from its beginning. Raises JournalUnavailable when somebody
+    else keeps the tables locked for longer than a few seconds.
+    """
+    made = owner_engine(database_url)
+    try:
+        with faults_translated(), made.begin() as connection:
+            name = schema_of(str(connection.scalar(text("SELECT current_schema()"))))
+            quoted = connection.dialect.identifier_preparer.quote(name)
+            tables = ", ".join(f"{quoted}.{table.name}" for table in metadata.sorted_tables)
+            connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+    finally:
+        made.dispose()
 
 
 def _make(connection: Connection, name: str, *, is_there: bool) -> None:

@@ -191,8 +191,11 @@ class ForgetsTheFirst(PartitionCoverage):
         return moved
 
 
-@pytest.mark.parametrize(
-    "defect", [CountsAtOnce, CountsAtItsOffset, TakesAnEarlierLookup, ForgetsTheFirst]
-)
+FOUND_BY = {CountsAtOnce: 2, CountsAtItsOffset: 10, TakesAnEarlierLookup: 151, ForgetsTheFirst: 17}
+"""The seed that found it last; where the model changes another one may."""
+
+
+@pytest.mark.parametrize("defect", FOUND_BY)
 def test_each_defect_is_found(defect, tmp_path):
-    assert any(run(seed, tmp_path / str(seed), defect) for seed in range(400))
+    seeds = (FOUND_BY[defect], *range(400))
+    assert any(run(seed, tmp_path / str(number), defect) for number, seed in enumerate(seeds))

@@ -18,6 +18,7 @@ from ledger.api import openapi
 from ledger.api.edge import Edge, response_of
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
+from ledger.api.quick import Quick
 from ledger.api.routes import (
     accounts,
     assets,
@@ -82,7 +83,7 @@ def build_app(services: Services) -> ASGIApp:
         app.include_router(router)
     app.include_router(_health(services))
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
-    return Edge(app, services.traffic)
+    return Edge(app, services.traffic, Quick(services))
 
 
 def _health(services: Services) -> APIRouter:

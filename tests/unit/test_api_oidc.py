@@ -293,6 +293,9 @@ def test_settings_name_both_or_none() -> None:
     assert Issuer.of(Settings()) is None
     with pytest.raises(SettingsError, match="oidc_audience is not"):
         Issuer.of(Settings(oidc_issuer="https://issuer.example"))
+    for insecure in ("http://issuer.example", "http://127.0.0.1.example", "issuer.example"):
+        with pytest.raises(SettingsError, match="must begin with https"):
+            Issuer.of(Settings(oidc_issuer=insecure, oidc_audience=AUDIENCE))
 
 
 def test_a_process_takes_the_tokens_of_the_issuer_in_its_settings(

@@ -1,78 +1,30 @@
 """Bearer tokens and the audit log, from the command line to two API processes."""
 
-import os
 import re
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
 
-from ledger.health.server import read_address
-from tests.commands import faust_ledger
-from tests.conftest import Finished, Stack
+from tests.conftest import Finished
+from tests.integration.api_ledger import ApiLedger, bearer
 from tests.waiting import until
 
 Cli = Callable[..., Finished]
 Api = httpx.Client
-NAMES = ("access-1", "access-2")
-
-
-@contextmanager
-def process(stack: Stack, name: str, key: Path, log: Path) -> Iterator[str]:
-    """One API process; its address."""
-    with log.open("wb") as out:
-        child = subprocess.Popen(
-            faust_ledger("api", "--data-dir", stack.data_dir, "--name", name),
-            env={**os.environ, "FAUST_LEDGER_API_KEY_FILE": str(key)},
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-        )  # fmt: skip
-    folder = stack.data_dir / "api" / name
-    try:
-        yield until(
-            lambda: address_in(folder), f"the address of {name}",
-            lost=lambda: "" if child.poll() is None else f"it has ended: {log.read_text()}",
-        )  # fmt: skip
-    finally:
-        child.send_signal(signal.SIGTERM)
-        child.wait()
-
-
-def address_in(folder: Path) -> str | None:
-    from ledger.health.server import read_last_address
-
-    found = read_last_address(folder) if folder.exists() else None
-    return found and read_address(folder, found[0])
 
 
 @pytest.fixture(scope="module")
-def apis(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Api]]:
-    """Clients of two API processes."""
-    folder = tmp_path_factory.mktemp("apis")
-    (folder / "key").write_text("k" * 44)
-    with ExitStack() as running:
-        urls = [
-            running.enter_context(process(stack, name, folder / "key", folder / f"{name}.log"))
-            for name in NAMES
+def apis(api_ledger: ApiLedger) -> Iterator[list[Api]]:
+    """Clients of both processes, without a token."""
+    with ExitStack() as opened:
+        yield [
+            opened.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
+            for url in api_ledger.urls
         ]
-        clients = [
-            running.enter_context(httpx.Client(base_url=url, trust_env=False)) for url in urls
-        ]
-        for client in clients:
-            until(
-                lambda client=client: client.get("/ready").json()["parts"]["access"]["ready"],
-                "the bearer tokens are read",
-            )
-        yield clients
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 def made(cli: Cli, *words: str) -> Any:

@@ -45,6 +45,13 @@ def test_status_reaches_the_end_of_the_log_and_says_so(
             assert shard["log_end"] == shard["reconciled"]["offset"] == shard["decided"]["offset"]
             assert shard["waiting"] == 0
         assert any(shard["decided"]["at"] for shard in found["shards"])
+        until(lambda client=client: in_history(client.get("/v1/status").json()), "history has it")
+
+
+def in_history(status: dict[str, Any]) -> bool:
+    return all(
+        shard["history"]["offset"] >= shard["reconciled"]["offset"] for shard in status["shards"]
+    )
 
 
 def whole(status: dict[str, Any]) -> dict[str, Any] | None:
@@ -126,14 +133,19 @@ def test_a_process_that_is_killed_comes_back_and_refuses_nobody(
     # It waits in the socket's queue, and is answered by the next one.
     assert api_ledger.client().get("/live").status_code == 200
     assert [each.pid for each in supervisor.children()] != [child.pid]
+    [again] = supervisor.children()
     os.kill(supervisor.pid, signal.SIGKILL)
+    until(
+        lambda: not again.is_running() or again.status() == "zombie",
+        "it does not outlive its supervisor",
+    )
     until(
         lambda: not psutil.pid_exists(supervisor.pid) or supervisor.status() == "zombie",
         "it has ended",
     )
     found = cli("status", "--json", code=1).json
     assert not found["parts"]["api-1"]["running"]
-    again = cli("up", "--json").json
-    assert again["api"] == list(api_ledger.urls)
+    started = cli("up", "--json").json
+    assert started["api"] == list(api_ledger.urls)
     assert api_ledger.client().get("/ready").status_code == 200
     assert api.urls(place, load_record(place)) == list(api_ledger.urls)

@@ -22,12 +22,15 @@ from ledger.api.routes import (
     accounts,
     assets,
     audit_log,
+    balances,
     breaks,
+    lines,
     live,
     rejects,
     status,
     transactions,
-)  # fmt: skip
+    trial_balance,
+)
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
 from ledger.gl.journal import JournalUnavailable
@@ -62,12 +65,15 @@ def build_app(services: Services) -> ASGIApp:
     )
     app.state.services = services
     for router in (
+        balances.router(services.balances),
         status.router(services.status),
         assets.router(services.assets, services.cursors),
         accounts.router(services.accounts, services.cursors),
         breaks.router(services.breaks, services.cursors),
         audit_log.router(services.audit_log),
         transactions.router(services.transactions),
+        lines.router(services.history),
+        trial_balance.router(services.history),
         rejects.router(services.rejects),
         live.router(services.live, services.access, services.signer, services.live_places),
     ):

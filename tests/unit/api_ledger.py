@@ -1,7 +1,7 @@
 """A whole ledger in memory behind the API's own services: what is appended is decided at once.
 
-ledger = ApiLedger()
-written = await ledger.services.writes.publish(ledger.caller(), line_of(draft("t-1")), wait=...)
+whole = ApiLedger()
+written = await whole.services.writes.publish(whole.caller(), line_of(draft("t-1")), wait=...)
 
 Records are decided by `ledger.domain.decide`, posted to a MemoryJournal and compared, one run each.
 Between them are the publisher, the flow and the services as they are; what takes a broker is not.

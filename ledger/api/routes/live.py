@@ -89,6 +89,7 @@ def router(live: Live, access: Access, signer: Signer, places: Places) -> APIRou
         wanted: Annotated[Subscribe, Depends(_wanted)],
     ) -> Any:
         """Follow accounts, all below a path, or a part of a sorted list, as they change."""
+        caller.require("read", wanted.covered)
         return Events(live, places, caller, wanted, _check_of(access, request, caller))
 
     @made.post("/live/tickets", status_code=201, response_model=TicketAnswer, responses=answers())

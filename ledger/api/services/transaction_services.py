@@ -16,6 +16,7 @@ from ledger.api.services.writes import WriteParts, Writes
 from ledger.api.signing import Signer
 from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
+from ledger.gl.books import Books
 from ledger.settings import Settings
 
 
@@ -23,7 +24,7 @@ class Parts(NamedTuple):
     """What they are made of."""
 
     settings: Settings
-    database: Database
+    database: Database[Books]
     signer: Signer
     audit: AuditLog
     flow: Flow

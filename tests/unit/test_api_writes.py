@@ -460,3 +460,18 @@ async def test_without_a_publisher_nothing_is_sent(ledger: ApiLedger) -> None:
     found = await problem_of(ledger.services.writes.publish(ledger.caller(), body()))
     assert (found.code, found.status) == ("KAFKA_UNAVAILABLE", 503)
     assert "Nothing was sent" in found.detail
+
+
+@on_ledger
+async def test_what_history_has_refused_shows_without_a_search(ledger: ApiLedger) -> None:
+    services, caller = ledger.services, ledger.caller()
+    await services.writes.publish(caller, body())
+    await problem_of(services.writes.publish(caller, body(kind="fee"), wait=RECONCILED))
+    ledger.fold()
+    shown = await services.transactions.show(caller, "t-1")
+    assert [each["code"] for each in shown["refusals"]] == ["ID_REUSED"]
+    assert shown["refusals"][0]["token"]
+    assert shown["transactions"][0]["state"] == "compared"
+    paths = ledger.caller(CASH, DEPOSIT)
+    shown = await services.transactions.show(paths, "t-1")
+    assert shown["refusals"][0]["reason"] is None, "it may name accounts of others"

@@ -94,6 +94,9 @@ class Publishing:
             except LedgerError as error:
                 self._why = str(error)
                 log.warning("Publishing waits: %s", error)
+            except Exception as error:
+                self._why = f"{type(error).__name__}: {error}"
+                log.exception("Publishing has stopped and starts again")
             finally:
                 self._publisher = None
             await asyncio.sleep(AGAIN_SECONDS)

@@ -112,13 +112,16 @@ class Flow:
 
         None says nothing of ids that were accepted before the runs that are kept.
         """
-        known = self._published.get(transaction_id) or await self.accepted(transaction_id)
-        if known is not None or timeout <= 0:
+        if (known := self._published.get(transaction_id)) is not None:
             return known
+        # Before the search: of a run that comes during it the search knows nothing.
         future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
         asked = self._asked.setdefault(transaction_id, set())
         asked.add(future)
         try:
+            found = await self.accepted(transaction_id)
+            if found is not None or timeout <= 0:
+                return found
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:

@@ -26,6 +26,8 @@ BACK = 10_000
 """Newest records of each shard that are searched for an id which is nowhere else."""
 SEARCHES = 2
 """Such searches at once; each has a thread and a connection of its own."""
+SEARCHES_WAITING = 20
+"""Such searches under way and waiting; more are refused."""
 SEARCH_SECONDS = 20.0
 
 
@@ -43,7 +45,7 @@ class Transactions:
     ) -> None:
         self._settings, self._flow, self._past = settings, flow, past
         self._database, self._history, self._signer = database, history, signer
-        self._turn = asyncio.Semaphore(SEARCHES)
+        self._turn, self._searching = asyncio.Semaphore(SEARCHES), 0
 
     async def show(self, caller: Caller, transaction_id: str) -> dict[str, Any]:
         """Every transaction with the id, and what was refused with it, as JSON.
@@ -145,10 +147,14 @@ class Transactions:
         def search() -> LogFindings:
             return asyncio.run(search_for(self._settings, name, books, back=BACK))
 
-        async with self._turn:
-            try:
-                async with asyncio.timeout(SEARCH_SECONDS):
-                    return await asyncio.to_thread(search)
-            except TimeoutError as error:
-                why = f"The topics could not be searched within {SEARCH_SECONDS:.0f} s."
-                raise Problem("NOT_YET", why) from error
+        if self._searching >= SEARCHES_WAITING:
+            raise Problem("OVERLOADED", f"{self._searching} searches of the topics wait already.")
+        self._searching += 1
+        try:
+            async with asyncio.timeout(SEARCH_SECONDS), self._turn:
+                return await asyncio.to_thread(search)
+        except TimeoutError as error:
+            why = f"The topics could not be searched within {SEARCH_SECONDS:.0f} s."
+            raise Problem("NOT_YET", why) from error
+        finally:
+            self._searching -= 1

@@ -59,6 +59,7 @@ class LiveSockets:
                 return
             await receive()
             await send({"type": "websocket.accept"})
+            scope["headers"] = []
             with suppress(ClientDisconnected):
                 await self._converse(_Socket(scope, receive, send), known, caller, places)
 
@@ -125,6 +126,8 @@ async def _take_all(socket: "_Socket", session: Session, subscribing: Subscribin
                 session.end(TOO_MANY, "too many messages")
                 return
             subscribing.take(message)
+            # A thousand accounts would be kept here until the next one comes.
+            del message
     except Closing as closing:
         session.end(closing.code, str(closing))
     except Problem as problem:

@@ -1,0 +1,2 @@
+"""A real Valkey for a test: the protocol, Pub/Sub and scripts of Redis."""
+

@@ -54,7 +54,7 @@ def build_app(services: Services) -> ASGIApp:
         status.router(services.status),
         audit_log.router(services.audit_log),
         transactions.router(services.transactions),
-        live.router(services.live, services.access, services.signer, services.live_places),
+        live.router(services.live, services.access, services.signer),
     ):
         app.include_router(router)
     app.include_router(_health(services))

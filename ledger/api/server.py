@@ -119,5 +119,5 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Take no new connections, end those that are idle, finish what runs."""
         self._services.readiness.stopping = True
-        self._services.live.stop()
+        self._services.live.live.stop()
         self.should_exit = True

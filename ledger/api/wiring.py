@@ -8,9 +8,7 @@ from ledger.api.access.access import Access, open_access
 from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
-from ledger.api.live.live import Live
-from ledger.api.live.measures import Measures
-from ledger.api.live.places import Places
+from ledger.api.live.opening import LiveParts, open_live
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
 from ledger.api.services.audit_log import AuditLogService
@@ -36,8 +34,7 @@ class Services:
     readiness: Readiness
     access: Access
     audit: AuditLog
-    live: Live
-    live_places: Places
+    live: LiveParts
     transactions: TransactionServices
     status: StatusService
     audit_log: AuditLogService
@@ -62,7 +59,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
         Flow(settings) as flow,
         Publishing(settings) as publishing,
         open_access(settings, log) as access,
-        Live(view, signer, Measures(traffic.registry)) as live,
+        open_live(settings, view, signer, traffic.registry) as live,
     ):
         try:
             yield Services(
@@ -72,7 +69,6 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 access=access,
                 audit=audit,
                 live=live,
-                live_places=Places(settings.live_connections, settings.live_connections_of_token),
                 readiness=Readiness(
                     name,
                     {
@@ -81,7 +77,9 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                         "view": lambda: view.state().problem,
                         "flow": flow.problem,
                         "publishing": publishing.problem,
+                        "live": live.problem,
                     },
+                    {"live": live.report},
                 ),
                 transactions=TransactionServices.over(
                     Parts(settings, log, database, signer, audit, flow, publishing, view)

@@ -25,7 +25,7 @@ WANTED: dict[str, tuple[str, Any]] = {
     "all": ("list", (("assets:a", "account", "", False), 0, 50)),
 }
 
-SEEDS = int(os.environ.get("SEEDS", "150"))
+SEEDS = int(os.environ.get("SEEDS", "60"))
 STEPS = (
     ("put", 30), ("remove", 2), ("wait", 12), ("drop", 3), ("resume", 4), ("stall", 2), ("read", 4),
     ("subscribe", 3), ("rebuild", 0.3), ("unready", 1),

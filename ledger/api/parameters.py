@@ -49,7 +49,11 @@ def body_limit(size: int) -> Callable[[Endpoint], Endpoint]:
 
 def new_router(tag: str) -> APIRouter:
     """A router for the resources of one file, below /v1."""
-    return APIRouter(prefix="/v1", route_class=StrictRoute, tags=[tag])
+    return APIRouter(
+        prefix="/v1", route_class=StrictRoute, tags=[tag],
+        # Clients that are generated from the document name their functions so.
+        generate_unique_id_function=lambda route: route.name,
+    )  # fmt: skip
 
 
 class StrictRoute(APIRoute):

@@ -2,17 +2,23 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from aiokafka import ConsumerRecord
+
+from ledger.api.problems import Problem
 from ledger.client.records import Records
-from ledger.domain.reference import Reference
+from ledger.domain.reference import Asset, Reference, asset_problem
 from ledger.errors import LedgerError, Unavailable
 from ledger.health.waiting import waited_for
 from ledger.settings import Settings
 from ledger.streaming.log import Log
+from ledger.streaming.reference import item_of, row_of
 from ledger.streaming.reference_follower import ReferenceReader
+from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 
 AGAIN_SECONDS = 5.0
@@ -21,14 +27,34 @@ AGAIN_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
+class NamesReader(ReferenceReader):
+    """Reads the names of assets as well, which no decision needs."""
+
+    def __init__(self, log_: Log, codec: Codec, topic: str, data: Reference) -> None:
+        super().__init__(log_, codec, topic, data)
+        self.assets: dict[str, Asset] = {}
+
+    def _add(self, records: list[ConsumerRecord]) -> None:
+        for record in records:
+            row = row_of(self._codec, record)
+            if row is not None and row["type"] == "asset" and row["scale"] is not None:
+                asset = item_of(row)
+                assert isinstance(asset, Asset), "it is of that type"
+                if asset_problem(asset.code, asset.scale) is None:
+                    # The first record of a code counts.
+                    self.assets.setdefault(asset.code, asset)
+        super()._add(records)
+
+
 class ApiReference:
-    """`known` grows as records come; before `problem()` is None it lacks some.
+    """`known` and `assets` grow as records come; before `problem()` is None they lack some.
 
     Its own topic lost or made anew does not end it: it says so, and begins again.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.known = Reference()
+        self.assets: Mapping[str, Asset] = {}
         self._settings = settings
         self._log = Log(settings)
         self._topic = topics(settings).reference.name
@@ -50,6 +76,11 @@ class ApiReference:
             await self._task
         await self._log.close()
 
+    def require(self) -> None:
+        """Raises Problem unless it is read to its end."""
+        if not self._whole:
+            raise Problem("KAFKA_UNAVAILABLE", f"The reference data is not read yet: {self._why}")
+
     def problem(self) -> str | None:
         """Why `known` lacks something; None once it was read to its end."""
         return None if self._whole else self._why
@@ -67,7 +98,7 @@ class ApiReference:
     async def _read(self) -> None:
         records = await waited_for(self._records, "look up the schema of the reference data")
         known = Reference()
-        reader = ReferenceReader(self._log, records.codec, self._topic, known)
+        reader = NamesReader(self._log, records.codec, self._topic, known)
 
         async def to_end() -> None:
             try:
@@ -78,7 +109,7 @@ class ApiReference:
                 raise
 
         await waited_for(to_end, "read the reference data")
-        self.known, self._whole = known, True
+        self.known, self.assets, self._whole = known, reader.assets, True
         await waited_for(reader.follow_on, "follow the reference data", endless=True)
 
     async def _records(self) -> Records:

@@ -10,12 +10,13 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from ledger.api.access.certificates import Certificate
 from ledger.api.app import build_app
+from ledger.api.certificates import Certificate
 from ledger.api.connections import BoundedProtocol, Limits
 from ledger.api.listening import BACKLOG, allow_connections
 from ledger.api.live.socket import Socket
 from ledger.api.wiring import Services, wired
+from ledger.client.resource import cancel
 from ledger.settings import Settings
 
 KEEP_ALIVE_SECONDS = 75
@@ -37,23 +38,15 @@ def serve(settings: Settings, name: str, listening: socket.socket, parent: int) 
 
 
 async def _serve(settings: Settings, name: str, listening: socket.socket, parent: int) -> None:
-    certificate = Certificate.of(settings)
     async with wired(settings, name) as services:
-        config = config_of(settings, build_app(services))
-        config.ssl = certificate.context if certificate else None
-        server = Server(config, services)
+        server = Server(settings, build_app(services), services)
         # Its supervisor has ended, whatever ended it.
         asyncio.get_running_loop().add_reader(parent, server.stop)
-        renewing = certificate and asyncio.create_task(certificate.follow(), name="certificate")
-        try:
-            await server.serve([listening])
-        finally:
-            if renewing:
-                renewing.cancel()
+        await server.serve([listening])
 
 
-def config_of(settings: Settings, app: ASGIApp) -> uvicorn.Config:
-    """How uvicorn runs `app`."""
+def config_of(settings: Settings, app: ASGIApp, certificate: Certificate | None) -> uvicorn.Config:
+    """How uvicorn runs `app`; with TLS if there is a certificate."""
     limits = Limits(settings.api_connections, settings.api_request_seconds)
     protocol = type("Protocol", (BoundedProtocol,), {"limits": limits})
     config = uvicorn.Config(
@@ -73,15 +66,31 @@ def config_of(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     config.load()
+    config.ssl = certificate.context if certificate else None
     return config
 
 
 class Server(uvicorn.Server):
-    """Ends on a signal, with what runs finished, and leaves the process's status alone."""
+    """Ends on a signal, with what runs finished, and leaves the process's status alone.
 
-    def __init__(self, config: uvicorn.Config, services: Services) -> None:
-        super().__init__(config)
+    Raises SettingsError for a certificate that cannot be read.
+    """
+
+    def __init__(self, settings: Settings, app: ASGIApp, services: Services) -> None:
+        self._certificate = Certificate.of(settings)
+        super().__init__(config_of(settings, app, self._certificate))
         self._services = services
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal, and renew the certificate meanwhile."""
+        if self._certificate is None:
+            await super().serve(sockets)
+            return
+        renewing = asyncio.create_task(self._certificate.follow(), name="renew the certificate")
+        try:
+            await super().serve(sockets)
+        finally:
+            await cancel(renewing)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; uvicorn's own way leaves a TLS handshake a minute."""

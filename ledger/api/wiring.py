@@ -3,22 +3,29 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ledger.api.access.access import Access, open_access
+from ledger.api.breaks import OpenBreaks
 from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
 from ledger.api.live.opening import LiveParts, open_live
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
+from ledger.api.services.accounts import AccountsService
+from ledger.api.services.assets import AssetsService
 from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.breaks import BreaksService
 from ledger.api.services.publishing import Publishing
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
 from ledger.api.signing import Signer, read_key
 from ledger.api.traffic import Traffic
+from ledger.api.view.reached import ViewState
 from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
+from ledger.client.drafts import rfc3339
 from ledger.gl.databases import open_journal
 from ledger.settings import Settings
 from ledger.streaming.log import Log
@@ -37,6 +44,9 @@ class Services:
     live: LiveParts
     transactions: TransactionServices
     status: StatusService
+    assets: AssetsService
+    accounts: AccountsService
+    breaks: BreaksService
     audit_log: AuditLogService
 
 
@@ -56,11 +66,26 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     async with (
         ApiReference(settings) as reference,
         BalanceView(settings, folder / "view") as view,
+        OpenBreaks(settings) as breaks,
         Flow(settings) as flow,
         Publishing(settings) as publishing,
         open_access(settings, log) as access,
         open_live(settings, view, signer, traffic.registry) as live,
     ):
+        readiness = Readiness(
+            name,
+            {
+                "reference": reference.problem,
+                "access": access.problem,
+                "view": lambda: view.state().problem,
+                "flow": flow.problem,
+                "breaks": breaks.problem,
+                "publishing": publishing.problem,
+                "live": live.problem,
+            },
+            {"view": lambda: age_of(view.state()), "live": live.report},
+        )
+        traffic.registry.register(readiness)
         try:
             yield Services(
                 signer=signer,
@@ -69,25 +94,27 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 access=access,
                 audit=audit,
                 live=live,
-                readiness=Readiness(
-                    name,
-                    {
-                        "reference": reference.problem,
-                        "access": access.problem,
-                        "view": lambda: view.state().problem,
-                        "flow": flow.problem,
-                        "publishing": publishing.problem,
-                        "live": live.problem,
-                    },
-                    {"live": live.report},
-                ),
+                readiness=readiness,
                 transactions=TransactionServices.over(
                     Parts(settings, log, database, signer, audit, flow, publishing, view)
                 ),
-                status=StatusService(settings, log, database),
+                status=StatusService(settings, log, flow),
+                assets=AssetsService(reference),
+                accounts=AccountsService(reference, view),
+                breaks=BreaksService(breaks, reference),
                 audit_log=AuditLogService(settings, cursors),
             )
         finally:
             await audit.close()
             await log.close()
             database.close()
+
+
+def age_of(state: ViewState) -> dict[str, Any]:
+    """How old the view is, for `/ready` and `/metrics`."""
+    as_of = None if state.as_of is None else rfc3339(state.as_of)
+    return {
+        "behind_seconds": state.behind_seconds,
+        "behind_records": state.records_behind,
+        "as_of": as_of,
+    }

@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ledger.api.access.certificates import Certificate
+from ledger.api.certificates import Certificate
 from ledger.api.listening import allow_connections, listen, url_of
 from ledger.api.signing import read_key
 from ledger.cli.supervisor import Supervisor

@@ -56,11 +56,11 @@ class StackStatus:
     parts: tuple[PartStatus, ...]
     workers: Mapping[str, Report | None] = field(default_factory=dict)
     """What each worker answers at /ready; None for one that does not answer."""
-    api: Mapping[str, Report | None] = field(default_factory=dict)
-    """What each API process answers at /ready; None for one that does not answer."""
     addresses: Mapping[str, str] = field(default_factory=dict)
     """By setting, by worker and by API process: without passwords."""
     advice: tuple[str, ...] = ()
+    api: Mapping[str, Report | None] = field(default_factory=dict)
+    """What each API process answers at /ready; None for one that does not answer."""
 
     @property
     def ok(self) -> bool:
@@ -99,9 +99,9 @@ def read_status(data_dir: Path) -> StackStatus:
         str(place.root),
         tuple(found),
         reports(answers),
-        reports(served),
         addresses(place, record, present, serving),
         tuple(advice(me, found, present)),
+        reports(served),
     )
 
 

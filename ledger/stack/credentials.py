@@ -102,14 +102,6 @@ def connection_settings(
     return found
 
 
-def api_settings(place: Layout, me: Identity) -> dict[str, Any]:
-    """The settings of this stack's API processes: those of the role, and TLS in a secure stack."""
-    found = connection_settings(place, me, API)
-    if me.secure:
-        found["api_certificate_file"] = str(place.certificate(API))
-    return found
-
-
 def admin_settings(place: Layout, me: Identity) -> Settings:
     """The settings of the user `admin`: this stack's addresses, whatever the environment says."""
     return Settings(data_dir=place.root, **connection_settings(place, me, "admin"))

@@ -216,9 +216,6 @@ MUTANTS = {
     "coverage counts rows that were folded together": Mutant(
         Backlog, "contained", "return min(end, self._whole)", "return end"
     ),
-    "coverage counts a row that waits behind later ones": Mutant(
-        Backlog, "contained", "any(each.end <= self._whole for each in self.batches)", "False"
-    ),
     "coverage is published once": Mutant(
         Balances, "publish_coverage", "time.monotonic() - looked > COVERED_EACH", "False"
     ),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.api.access.certificates import Certificate
+from ledger.api.certificates import Certificate
 from ledger.errors import SettingsError
 from ledger.settings import Settings
 from ledger.stack import certificates

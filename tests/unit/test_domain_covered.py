@@ -95,6 +95,23 @@ def test_a_replaced_total_keeps_it_back_until_all_that_waits_is_compared(
     assert covered.take(sums, again=False) == [9, 0]
 
 
+def test_a_row_that_waits_behind_those_of_a_later_run_keeps_it_back(
+    covered: Covered, sums: Sums
+) -> None:
+    covered.take(sums, again=False)
+    other, third = Stripe("assets:till", "CAD"), Stripe("assets:safe", "CAD")
+    sums.add([Incoming(0, 0, 1, CASH, row(3))], 0.0)
+    sums.reconcile(lambda shard: 4, 0.0)
+    sums.add([Incoming(1, 0, 3, other, row(8))], 0.0)
+    # Of the first run, which a worker that was replaced has published once more.
+    sums.add([Incoming(2, 0, 1, third, row(2))], 0.0)
+    covered.note(compared(4, 0), None)
+    assert covered.take(sums, again=True) == [0, 0]
+    sums.reconcile(lambda shard: 9, 0.0)
+    covered.note(compared(9, 0), None)
+    assert covered.take(sums, again=False) == [9, 0]
+
+
 def test_a_hole_keeps_it_back_until_an_end_that_was_looked_up_later_is_read(
     covered: Covered, sums: Sums
 ) -> None:

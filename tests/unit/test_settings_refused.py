@@ -251,7 +251,10 @@ MORE = {
     "policy set": ["--window-days", "9"], "rejects replay": ["--code", "UNKNOWN_CURRENCY"],
 }  # fmt: skip
 """What a command needs beside what its usage requires."""
-VALUES = {"account": "assets:x", "file": "{file}", "start": "2026-01-01", "role": "finance"}
+VALUES = {
+    "account": "assets:x", "file": "{file}", "start": "2026-01-01", "role": "finance",
+    "scope": "read",
+}  # fmt: skip
 """By parameter; others are a number that is a text too."""
 
 

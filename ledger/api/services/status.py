@@ -1,75 +1,92 @@
-"""How far each shard is: appended, decided, posted, reconciled, and in history."""
+"""How far each shard is: appended, decided, posted and reconciled."""
 
 import asyncio
+import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from ledger.api.database import Database
-from ledger.api.problems import Problem
+from ledger.api.flow.fate import Reached
+from ledger.api.flow.flow import Flow, ShardReached
 from ledger.client.drafts import rfc3339
-from ledger.client.records import Records
+from ledger.client.ends import first_waiting
 from ledger.clock import now
-from ledger.domain.run import Watermark
+from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.streaming.log import Log
-from ledger.streaming.progress import compared
 from ledger.streaming.topics import topics
 
-
-class Ends(NamedTuple):
-    """By shard: where its log ends, and what reconciliation has published last."""
-
-    log: Mapping[int, int]
-    reconciled: Mapping[int, Watermark]
+KEPT_SECONDS = 1.0
+"""For which an answer is given again: Kafka is asked once for all who ask."""
 
 
 class StatusService:
-    """Asks Kafka and the database; what does not answer is null, with the reason."""
+    """Asks Kafka for the ends of the log, and the flow of this process for the rest."""
 
-    def __init__(self, settings: Settings, log: Log, database: Database) -> None:
-        self._settings, self._log, self._database = settings, log, database
-        self._records: Records | None = None
+    def __init__(self, settings: Settings, log: Log, flow: Flow) -> None:
+        self._settings, self._log, self._flow = settings, log, flow
+        self._asking = asyncio.Lock()
+        self._last: tuple[float, dict[str, Any]] | None = None
 
     async def status(self) -> dict[str, Any]:
         """{"as_of", "whole", "why", "shards": [...]}; positions are offsets of the shard's log."""
-        moment = now()
-        ends, posted = await asyncio.gather(self._ends(), self._posted(), return_exceptions=True)
-        why = [str(each) for each in (ends, posted) if isinstance(each, BaseException)]
-        for each in (ends, posted):
-            if isinstance(each, BaseException) and not isinstance(each, Problem):
-                raise each
-        known = Ends({}, {}) if isinstance(ends, BaseException) else ends
-        marks = None if isinstance(posted, BaseException) else posted
-        shards = [_row(shard, known, marks) for shard in range(self._settings.shards)]
-        return {
-            "as_of": rfc3339(moment),
-            "whole": not why and all(each["whole"] for each in shards),
-            "why": why,
-            "shards": shards,
+        async with self._asking:
+            if self._last is None or time.monotonic() > self._last[0] + KEPT_SECONDS:
+                found = await self._found()
+                self._last = (time.monotonic(), found)
+            return self._last[1]
+
+    async def _found(self) -> dict[str, Any]:
+        moment, why = now(), [each for each in (self._flow.problem(),) if each]
+        try:
+            ends = await self._ends()
+        except LedgerError as error:
+            ends = {}
+            why.append(str(error))
+        reached = self._flow.reached()
+        waiting = await self._waiting(ends, reached)
+        shards = range(max([self._settings.shards, *(shard + 1 for shard in reached)]))
+        rows = [
+            _row(shard, ends.get(shard), reached.get(shard), waits=waiting.get(shard))
+            for shard in shards
+        ]
+        whole = not why and all(each["whole"] for each in rows)
+        return {"as_of": rfc3339(moment), "whole": whole, "why": why, "shards": rows}
+
+    async def _ends(self) -> Mapping[int, int]:
+        topic = topics(self._settings).transactions.name
+        found = await self._log.ends([(topic, each) for each in range(self._settings.shards)])
+        return {shard: end for (_, shard), end in found.items()}
+
+    async def _waiting(
+        self, ends: Mapping[int, int], reached: Mapping[int, ShardReached]
+    ) -> dict[int, bool]:
+        """By shard that is behind, whether a record waits: markers of Kafka transactions do not."""
+        spans = {
+            shard: (each.compared.end, ends[shard])
+            for shard, each in reached.items()
+            if each.compared.end < ends.get(shard, 0)
         }
-
-    async def _ends(self) -> Ends:
-        names, shards = topics(self._settings), range(self._settings.shards)
-        if self._records is None:
-            self._records = await Records.of(self._settings, "Progress")
-        found = await self._log.ends([(names.transactions.name, each) for each in shards])
-        marks = await compared(self._log, self._records.codec, names.progress.name, shards)
-        return Ends({shard: end for (_, shard), end in found.items()}, marks)
-
-    async def _posted(self) -> Mapping[int, Watermark]:
-        return await self._database.ask(lambda books: books.watermarks())
+        found = await first_waiting(self._settings, spans)
+        return {shard: each.waits is not False for shard, each in found.items()}
 
 
-def _row(shard: int, ends: Ends, posted: Mapping[int, Watermark] | None) -> dict[str, Any]:
-    end = ends.log.get(shard)
-    reconciled = ends.reconciled.get(shard, Watermark()) if ends.log else None
-    mark = None if posted is None else posted.get(shard, Watermark())
+def _row(
+    shard: int, end: int | None, reached: ShardReached | None, *, waits: bool | None
+) -> dict[str, Any]:
+    compared = reached and reached.compared.end
+    known = end is not None and compared is not None
     return {
         "shard": shard,
         "log_end": end,
-        "posted": mark and mark.end,
-        "reconciled": reconciled and reconciled.end,
-        "recorded_through": rfc3339(mark.recorded_until) if mark and mark.end else None,
-        "waiting": None if end is None or reconciled is None else end - reconciled.end,
-        "whole": end is not None and reconciled is not None and end == reconciled.end,
+        "decided": _position(reached and reached.decided),
+        "posted": _position(reached and reached.posted),
+        "reconciled": _position(reached and reached.compared),
+        "waiting": max(end - compared, 0) if end is not None and compared is not None else None,
+        "whole": known and not waits,
     }
+
+
+def _position(reached: Reached | None) -> dict[str, Any] | None:
+    if reached is None:
+        return None
+    return {"offset": reached.end, "at": rfc3339(reached.at) if reached.at else None}

@@ -138,7 +138,7 @@ async def _main(wanted: Row) -> None:
             route.router(LiveParts(live, Places(100_000, 100_000), None), access, signer)
         )
         listening = listen(settings)
-        server = uvicorn.Server(config_of(settings, Edge(app, Traffic(100_000))))
+        server = uvicorn.Server(config_of(settings, Edge(app, Traffic(100_000)), None))
         serving = asyncio.create_task(server.serve([listening]))
 
         async def carry_out(order: Row) -> Row:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ledger.api.parameters import decoded_path
 from ledger.api.problems import MEDIA_TYPE, Problem
-from ledger.api.traffic import Traffic
+from ledger.api.traffic import STREAMS, Traffic
 
 
 class Edge:
@@ -48,7 +48,8 @@ class Edge:
             await response_of(refused, scope)(scope, receive, counting)
             traffic.answered(scope, status, time.perf_counter() - started)
             return
-        traffic.open += 1
+        counted = scope["path"] not in STREAMS
+        traffic.open += counted
         try:
             await self.app(scope, receive, counting)
         except Exception:
@@ -56,7 +57,7 @@ class Edge:
             if not status:
                 raise
         finally:
-            traffic.open -= 1
+            traffic.open -= counted
             traffic.answered(scope, status, time.perf_counter() - started)
 
 

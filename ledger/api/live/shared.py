@@ -45,9 +45,10 @@ MOST = 20_000
 TIMEOUT_SECONDS = 5
 AGAIN_SECONDS = (0.2, 5.0)
 
+OTHER = "OTHERLEDGER"
 PUBLISH = """
 local topic = redis.call('HGET', KEYS[1], 'topic')
-if topic and topic ~= ARGV[1] then return redis.error_reply('OTHERLEDGER ' .. topic) end
+if topic and topic ~= ARGV[1] then return redis.error_reply('OTHERLEDGER') end
 redis.call('HSET', KEYS[1], 'topic', ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 local lines = {}
@@ -145,6 +146,9 @@ class SharedSource:
                 continue
             if last is None or place <= last:
                 _replace(found, place, newer)
+        if not found and not is_last:
+            # All of these were removed meanwhile, and an empty page would be the last one.
+            return self.under(path, after=(page[-1].account, page[-1].currency), limit=limit)
         return [found[place] for place in sorted(found)]
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
@@ -217,7 +221,10 @@ class SharedSource:
             except (RedisError, OSError, ValueError) as error:
                 if self._problem is None:
                     pause = AGAIN_SECONDS[0]
-                self._note(f"{shown_url(self._url)}: {error or type(error).__name__}")
+                why = str(error) or type(error).__name__
+                if why.startswith(OTHER):
+                    why = "another ledger keeps its balances there: give each a database of its own"
+                self._note(f"{shown_url(self._url)}: {why}")
             await asyncio.sleep(pause)
             self._forget_reached()
             pause = min(2 * pause, AGAIN_SECONDS[1])

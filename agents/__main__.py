@@ -1,4 +1,4 @@
-"""`python -m agents stream|posting --data-dir D --name N`: one application of a worker."""
+"""`python -m agents stream|posting|history --data-dir D --name N`: one application of a worker."""
 
 import argparse
 import asyncio
@@ -9,7 +9,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import faust
 import uvloop
 
 from agents import wiring
+from agents.history import HistoryStage
 from agents.progress import Progress
 from agents.runtime.app import LedgerApp, exit_of
 from agents.runtime.health import Answers, Figures
@@ -43,7 +43,7 @@ TRIM_SECONDS = 10.0
 def main() -> None:
     """Run until told to stop, or until the supervisor is gone."""
     parser = argparse.ArgumentParser(prog="python -m agents")
-    parser.add_argument("application", choices=["stream", "posting"])
+    parser.add_argument("application", choices=list(APPLICATIONS))
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--parent", type=int, help="a pipe's end that closes with the supervisor")
@@ -75,8 +75,7 @@ def main() -> None:
     # of its turns whenever the agents are busy.
     sys.setswitchinterval(0.000_5)
     app = LedgerApp(options.application, settings, begin(settings, health), data, health)
-    serve = serve_stream if options.application == "stream" else serve_posting
-    serve(app, answers)
+    APPLICATIONS[options.application](app, answers)
     faust.Worker(app, loglevel="INFO", override_logging=False).execute_from_commandline()
 
 
@@ -157,7 +156,7 @@ def serve_stream(app: LedgerApp, answers: Answers) -> None:
     app.serve(wiring.stream(app.runtime, progress))
     watch = TopicWatch(app.runtime)
     app.do(Task("looking at the topics", watch.look_on))
-    serve_figures(app, answers, progress.end)
+    serve_figures(app, answers, Figures(app.runtime, progress.end))
 
 
 def serve_posting(app: LedgerApp, answers: Answers) -> None:
@@ -167,12 +166,26 @@ def serve_posting(app: LedgerApp, answers: Answers) -> None:
 
     journal = open_journal(app.runtime.settings.service_database_url)
     app.serve(wiring.posting(app.runtime, journal))
-    serve_figures(app, answers, None)
+    serve_figures(app, answers, Figures(app.runtime))
 
 
-def serve_figures(app: LedgerApp, answers: Answers, compared: Callable[[int], int] | None) -> None:
+def serve_history(app: LedgerApp, answers: Answers) -> None:
+    """History alone: what is behind the others, and may be behind for long."""
+    from ledger.gl.databases import open_history_writer
+
+    settings = app.runtime.settings
+    progress = Progress(app.runtime)
+    writer = open_history_writer(settings.history_database_url or settings.service_database_url)
+    stage = HistoryStage(app.runtime, progress, writer)
+    app.serve(wiring.history(stage, progress))
+    serve_figures(app, answers, Figures(app.runtime, behind=stage.behind))
+
+
+APPLICATIONS = {"stream": serve_stream, "posting": serve_posting, "history": serve_history}
+
+
+def serve_figures(app: LedgerApp, answers: Answers, figures: Figures) -> None:
     """Keep the figures of the health answers up to date."""
-    figures = Figures(app.runtime, compared)
     answers.add(figures)
     app.do(Task("looking up figures", figures.look_on))
 

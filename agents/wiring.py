@@ -15,6 +15,7 @@ waits until reconciliation has room, and `progress` calls balances when a shard 
 """
 
 from agents.balances import Balances
+from agents.history import HistoryStage
 from agents.intake import Intake
 from agents.posting import PostingStage
 from agents.progress import Progress
@@ -51,4 +52,16 @@ def posting(runtime: Runtime, journal: Journal) -> Graph:
     return Graph(
         stages=(stage,),
         tasks=(Task("looking at what the general ledger has", stage.look_on),),
+    )
+
+
+def history(stage: HistoryStage, progress: Progress) -> Graph:
+    """The history application: behind the others, and waited for by none."""
+    return Graph(
+        stages=(stage,),
+        tasks=(
+            Task("following progress", progress.follow),
+            Task("looking at what history has", stage.look_on),
+            Task("counting history's totals", stage.tidy_on),
+        ),
     )

@@ -73,6 +73,15 @@ class Settings(BaseSettings):
         default="postgresql+psycopg://ledger_service@127.0.0.1:5432/ledger",
         description="General ledger, as the posting service, which may only add to the journal.",
     )
+    history: Literal["on", "off"] = Field(
+        default="on",
+        description="Whether workers fold history, which answers questions about points in time.",
+    )
+    history_database_url: str = Field(
+        default="",
+        description="Database of history, as the posting service, where it is not the general "
+        "ledger's: a database of the same tables, such as a logical replica.",
+    )
     prefix: str = Field(default="ledger", description="First part of the name of every topic.")
     shards: int = Field(
         default=8,
@@ -237,10 +246,10 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("registry_url", "database_url", "service_database_url")
+    @field_validator("registry_url", "database_url", "service_database_url", "history_database_url")
     @classmethod
     def _address(cls, value: str) -> str:
-        if not readable(value) and value != NO_DATABASE:
+        if not readable(value) and value not in ("", NO_DATABASE):
             raise ValueError(
                 f"{shown_url(value)} is no address like scheme://user:password@host:port/name; "
                 "in a user, a password or a parameter write @ as %40, and a blank as %20"

@@ -8,6 +8,7 @@ from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection, text
 
 from ledger import settings
+from ledger.gl.postgresql import history_schema, shadows
 from ledger.gl.postgresql.migrate import owner_engine
 from ledger.gl.tables import metadata
 from migrations import grants
@@ -28,7 +29,11 @@ def migrate(connection: Connection) -> None:
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         context.run_migrations()
-        grants.apply(connection)
+        schema = str(connection.scalar(text("SELECT current_schema()")))
+        # A shadow ledger has no history: it is compared with the live one, and has no readers.
+        is_shadow = shadows.is_shadow(connection, schema)
+        made = None if is_shadow else history_schema.provide(connection, schema)
+        grants.apply(connection, history_schema=made)
 
 
 if context.is_offline_mode():

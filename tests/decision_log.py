@@ -8,7 +8,7 @@ log.run(moved(1, 7), voided=[void_of(first, 0, at=2)], end=3)
 from collections.abc import Sequence
 
 from ledger.domain.fold import NO_ROW, Folded, Row, fold
-from ledger.domain.run import Stripe, Voided
+from ledger.domain.run import Outcomes, Refusal, Stripe, Voided
 from ledger.domain.valid_run import ValidRun
 from tests.integration.gl_runs import Chain, Made
 
@@ -16,15 +16,20 @@ from tests.integration.gl_runs import Chain, Made
 class DecisionLog:
     """Valid runs, one after another."""
 
-    def __init__(self) -> None:
-        self._chain = Chain()
+    def __init__(self, shard: int = 0) -> None:
+        self._chain = Chain(shard, outcomes=Outcomes().encode())
         self.runs: list[ValidRun] = []
 
     def run(
-        self, *transactions: Made, voided: Sequence[Voided] = (), end: int | None = None
+        self,
+        *transactions: Made,
+        voided: Sequence[Voided] = (),
+        refused: Sequence[Refusal] = (),
+        end: int | None = None,
     ) -> ValidRun:
         """Append the next run; `end` where refused or void records are the last."""
         before = self._chain.watermark
+        self._chain.outcomes = Outcomes(refused=list(refused)).encode()
         made = self._chain.run(*transactions, voided=voided, end=end)
         run = ValidRun(made.decision, made.decisions_offset, before, self._chain.watermark)
         self.runs.append(run)

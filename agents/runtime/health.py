@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from faust.types import TP
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -57,15 +57,27 @@ class Ages:
         return max(now - next(waiting, now), 0.0)
 
 
+class Behind(NamedTuple):
+    """What is reconciled and not in history: positions of the transactions, and for how long."""
+
+    transactions: int
+    seconds: float
+
+
 class Figures:
     """What is asked of Kafka now and then, so that lag shows also where nothing moves.
 
     `compared`: the position of a shard before which everything is compared; None in an application
-    that compares nothing.
+    that compares nothing. `behind`: of a shard's history; None in one that folds none.
     """
 
-    def __init__(self, runtime: Runtime, compared: Callable[[int], int] | None) -> None:
-        self._runtime, self._compared = runtime, compared
+    def __init__(
+        self,
+        runtime: Runtime,
+        compared: Callable[[int], int] | None = None,
+        behind: Callable[[int], Behind] | None = None,
+    ) -> None:
+        self._runtime, self._compared, self.behind = runtime, compared, behind
         self._log = Log(runtime.settings)
         self.ends: Ends = {}
         self.ages: dict[int, Ages] = {}
@@ -168,6 +180,10 @@ class Answers:
         lags = self._figures.lags() if self._figures else {}
         for row in partitions:
             row["lag"] = lags.get((row["stage"], row["partition"]))
+            if self._figures and self._figures.behind:
+                behind = self._figures.behind(row["partition"])
+                row["behind_transactions"] = behind.transactions
+                row["behind_seconds"] = round(behind.seconds, 1)
         why = [membership["why"]] if membership["why"] else []
         if own["state"] != State.GOING_ON:
             why.append(f"waiting for {own['seconds']:.0f} s to {own['doing']}: {own['why']}")
@@ -239,6 +255,8 @@ class Answers:
         yield waits
         if self._name == "stream":
             yield from self._of_shards()
+        if self._figures and self._figures.behind:
+            yield from _of_history(report["partitions"])
 
     def _of_shards(self) -> Iterator[Metric]:
         health = self._health
@@ -271,6 +289,15 @@ def _of_partitions(partitions: list[dict[str, Any]]) -> Iterator[Metric]:
         if row["lag"] is not None:
             lag.add_metric(where, row["lag"])
     yield from (states, waiting, lag)
+
+
+def _of_history(partitions: list[dict[str, Any]]) -> Iterator[Metric]:
+    count = _gauge("history_behind_transactions", "Reconciled and not in history.", ["shard"])
+    seconds = _gauge("history_behind_seconds", "Since when history is behind.", ["shard"])
+    for row in partitions:
+        count.add_metric([str(row["partition"])], row["behind_transactions"])
+        seconds.add_metric([str(row["partition"])], row["behind_seconds"])
+    yield from (count, seconds)
 
 
 def _gauge(name: str, says: str, labels: list[str]) -> GaugeMetricFamily:

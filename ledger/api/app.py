@@ -18,7 +18,19 @@ from ledger.api import openapi
 from ledger.api.edge import Edge, response_of
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
-from ledger.api.routes import accounts, assets, audit_log, breaks, live, status, transactions
+from ledger.api.routes import (
+    accounts,
+    assets,
+    audit_log,
+    balances,
+    breaks,
+    lines,
+    live,
+    rejects,
+    status,
+    transactions,
+    trial_balance,
+)
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
 from ledger.gl.journal import JournalUnavailable
@@ -51,12 +63,16 @@ def build_app(services: Services) -> ASGIApp:
     )
     app.state.services = services
     for router in (
+        balances.router(services.balances),
         status.router(services.status),
         assets.router(services.assets, services.cursors),
         accounts.router(services.accounts, services.cursors),
         breaks.router(services.breaks, services.cursors),
         audit_log.router(services.audit_log),
         transactions.router(services.transactions),
+        lines.router(services.history),
+        trial_balance.router(services.history),
+        rejects.router(services.rejects),
         live.router(services.live, services.access, services.signer),
     ):
         # Not include_router: its routes are whole as they are, and it takes 40 µs a request.

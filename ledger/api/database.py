@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, Protocol
+
+from typing_extensions import TypeVar
 
 from ledger.api.problems import Problem
 from ledger.gl.books import Books
@@ -19,17 +21,27 @@ SECONDS = 30.0
 T = TypeVar("T")
 
 
-class Database:
-    """Asks questions of books that `opened` opens, one for each thread."""
+class Closable(Protocol):
+    """Books, or History: what reads the database."""
 
-    def __init__(self, opened: Callable[[], Books], *, at_once: int = AT_ONCE) -> None:
+    def close(self) -> None:
+        """Close what is open."""
+
+
+B = TypeVar("B", bound=Closable, default=Books)
+
+
+class Database(Generic[B]):
+    """Asks questions of the books, or of history, that `opened` opens, one for each thread."""
+
+    def __init__(self, opened: Callable[[], B], *, at_once: int = AT_ONCE) -> None:
         self._books = [opened() for _ in range(at_once)]
         self._free = list(self._books)
         self._threads = ThreadPoolExecutor(at_once, "database")
         self._open = 0
         self._last: str | None = None
 
-    async def ask(self, question: Callable[[Books], T]) -> T:
+    async def ask(self, question: Callable[[B], T]) -> T:
         """The answer. Raises Problem when the database does not answer, or too many ask."""
         if self._open >= WAITING:
             raise Problem("OVERLOADED", f"{self._open} questions wait for the database.")
@@ -50,7 +62,7 @@ class Database:
         self._last = None
         return found
 
-    def _asked(self, question: Callable[[Books], T]) -> T:
+    def _asked(self, question: Callable[[B], T]) -> T:
         # There are as many books as threads.
         books = self._free.pop()
         try:

@@ -230,7 +230,8 @@ def _account(text: str) -> str:
     return text
 
 
-def _path(text: str) -> str:
+def account_path(text: str) -> str:
+    """An account's code, or its first segments. Raises ValueError for what is neither."""
     # One segment alone, such as `liabilities`, is above accounts and none itself.
     if not well_formed(text) and not well_formed(f"{text}:a"):
         raise ValueError("it is no path of accounts such as liabilities:deposits")
@@ -256,7 +257,7 @@ AccountCode = Annotated[str, AfterValidator(_account)]
 Under = Annotated[
     str | None,
     Query(description="Only this account and those below it.", max_length=MAX_ACCOUNT),
-    AfterValidator(lambda text: None if text is None else _path(text)),
+    AfterValidator(lambda text: None if text is None else account_path(text)),
 ]
 TransactionId = Annotated[
     str, BeforeValidator(with_slashes), Path(description="A transaction's id.", max_length=512)

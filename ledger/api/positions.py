@@ -8,6 +8,8 @@ from ledger.api.problems import Problem
 from ledger.api.signing import Altered, Signer
 
 USE = "position"
+PREFIX = "pos."
+"""Of every token, so that an altered one is not taken for a transaction's id."""
 VERSION = b"\x01"
 _PLACE = struct.Struct(">HQ")
 
@@ -23,7 +25,12 @@ def token_of(signer: Signer, positions: Iterable[Position]) -> str:
     """The token of some transactions; of those in one shard it keeps the last."""
     last = through(positions)
     places = b"".join(_PLACE.pack(shard, last[shard]) for shard in sorted(last))
-    return signer.sign(VERSION + places, USE)
+    return PREFIX + signer.sign(VERSION + places, USE)
+
+
+def is_token(text: str) -> bool:
+    """Whether a text is meant as a position token."""
+    return text.startswith(PREFIX)
 
 
 def through(positions: Iterable[Position]) -> dict[int, int]:
@@ -37,7 +44,7 @@ def through(positions: Iterable[Position]) -> dict[int, int]:
 def positions_of(signer: Signer, token: str) -> Mapping[int, int]:
     """By shard, the last offset that the token names. Raises Problem for any other text."""
     try:
-        content = signer.read(token, USE)
+        content = signer.read(token.removeprefix(PREFIX), USE)
     except Altered as error:
         raise _invalid(str(error)) from None
     if content[:1] != VERSION or (len(content) - 1) % _PLACE.size:

@@ -10,14 +10,22 @@ from ledger.api.breaks import OpenBreaks
 from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
+from ledger.api.flow.past import PastRuns
 from ledger.api.live.opening import LiveParts, open_live
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
 from ledger.api.services.accounts import AccountsService
+from ledger.api.services.after import After
 from ledger.api.services.assets import AssetsService
 from ledger.api.services.audit_log import AuditLogService
+from ledger.api.services.balance_json import Completeness
+from ledger.api.services.balances import BalanceService
 from ledger.api.services.breaks import BreaksService
+from ledger.api.services.dating import Dating
+from ledger.api.services.history import HistoryService
+from ledger.api.services.past_answers import PastAnswers
 from ledger.api.services.publishing import Publishing
+from ledger.api.services.rejects import RejectsService
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
 from ledger.api.signing import Signer, read_key
@@ -26,7 +34,11 @@ from ledger.api.view.reached import ViewState
 from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
 from ledger.client.drafts import rfc3339
-from ledger.gl.databases import open_journal
+from ledger.client.past import Past
+from ledger.clock import now
+from ledger.gl.books import Books
+from ledger.gl.databases import open_history, open_journal
+from ledger.gl.history.books import History
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 
@@ -43,6 +55,9 @@ class Services:
     audit: AuditLog
     live: LiveParts
     transactions: TransactionServices
+    history: HistoryService
+    balances: BalanceService
+    rejects: RejectsService
     status: StatusService
     assets: AssetsService
     accounts: AccountsService
@@ -62,7 +77,9 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     signer, traffic = Signer(read_key(settings)), Traffic(settings.api_requests)
     log, cursors = Log(settings), Cursors(signer)
     audit = AuditLog(settings, log)
-    database = Database(lambda: open_journal(settings.database_url))
+    database = Database[Books](lambda: open_journal(settings.database_url))
+    history = Database[History](lambda: open_history(settings.database_url))
+    past = Past(settings, lambda: open_journal(settings.database_url), clock=now)
     async with (
         ApiReference(settings) as reference,
         BalanceView(settings, folder / "view") as view,
@@ -86,6 +103,9 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
             {"view": lambda: age_of(view.state()), "live": live.report},
         )
         traffic.registry.register(readiness)
+        completeness = Completeness(view, signer)
+        after = After(view, signer, flow, database)
+        answers = PastAnswers(history, completeness, after)
         try:
             yield Services(
                 signer=signer,
@@ -96,8 +116,21 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 live=live,
                 readiness=readiness,
                 transactions=TransactionServices.over(
-                    Parts(settings, log, database, signer, audit, flow, publishing, view)
+                    Parts(
+                        settings,
+                        database,
+                        signer,
+                        audit,
+                        flow,
+                        PastRuns(settings, log),
+                        publishing,
+                        Dating(past),
+                        view,
+                    )
                 ),
+                history=HistoryService(answers, cursors, reference),
+                balances=BalanceService.over(view, completeness, cursors, after, answers),
+                rejects=RejectsService(settings, cursors, signer),
                 status=StatusService(settings, log, flow),
                 assets=AssetsService(reference),
                 accounts=AccountsService(reference, view),
@@ -108,6 +141,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
             await audit.close()
             await log.close()
             database.close()
+            history.close()
 
 
 def age_of(state: ViewState) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class CpuClock:
         """Resident MiB of the worker's processes, by part."""
         found = Counter[str]()
         for name, process, _ in self._processes:
-            if name in ("stream", "posting"):
+            if name in ("stream", "posting", "history"):
                 with suppress(psutil.NoSuchProcess):
                     found[name] += process.memory_info().rss // 2**20
         return found

@@ -41,7 +41,7 @@ Start = Callable[[Path, Mapping[str, str]], AbstractContextManager[Record]]
 class Case:
     """A ledger and its load. `filled`: all accounts exist; `entries`: posted before the load.
 
-    `run`: most transactions of a run.
+    `run`: most transactions of a run. `history`: whether workers fold it.
     """
 
     name: str
@@ -52,11 +52,16 @@ class Case:
     filled: bool = False
     entries: int = 0
     run: int = 10_000
+    history: str = "off"
 
     @property
     def settings(self) -> Mapping[str, str]:
         """The settings by name that differ between cases."""
-        return {"shards": str(self.shards), "max_run_records": str(self.run)}
+        return {
+            "shards": str(self.shards),
+            "max_run_records": str(self.run),
+            "history": self.history,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ PAIRS = {
     "shards": Pair(
         Case("8 shards", run=EQUAL_RUN), Case("32 shards", shards=32, run=EQUAL_RUN), "1.2"
     ),
+    "history": Pair(Case("without history"), Case("with history", history="on"), "1.3"),
     "journal": Pair(Case("empty journal"), Case("20 million entries", entries=20_000_000), "1.2"),
 }
 

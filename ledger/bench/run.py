@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from ledger.bench import comparators
 from ledger.bench.child import BenchProgram, Row
 from ledger.bench.cpu import CpuClock, between
-from ledger.bench.watch import Watch
+from ledger.bench.watch import HistoryWatch, Watch
 from ledger.client.resource import AsyncResource
 from ledger.errors import LedgerError
 from ledger.settings import Settings
@@ -31,7 +31,7 @@ PACED_WARM_UP_SECONDS = 10
 MARGIN = 1.5
 """Factor on the transactions that the warm-up's rate suggests, so that a load lasts long enough."""
 ENTRIES = 2
-SYSTEM = ("broker", "registry", "postgres", "stream", "posting", "supervisor")
+SYSTEM = ("broker", "registry", "postgres", "stream", "posting", "history", "supervisor")
 
 Report = Callable[[str], None]
 """Takes a line about the progress."""
@@ -72,7 +72,8 @@ class Wanted:
 class Phase:
     """A period of load, all of it reconciled.
 
-    Times in microseconds since 1970, `cpu` in seconds, `memory` in MiB at the end.
+    Times in microseconds since 1970, `cpu` in seconds, `memory` in MiB at the end. `history_at`:
+    when history had it all too, None where it is off.
     """
 
     count: int
@@ -81,6 +82,7 @@ class Phase:
     samples: list[list[int]]
     cpu: dict[str, float]
     memory: dict[str, int]
+    history_at: int | None
     starts: dict[TopicPartition, int]
     ends: dict[TopicPartition, int]
 
@@ -210,6 +212,9 @@ class Bench(AsyncResource):
             "label": f"bench-{time.time_ns()}",
         }))  # fmt: skip
         self._clock = CpuClock(self._record, {"load": self._load.pid})
+        self._history = None
+        if settings.history == "on":
+            self._history = await enter(HistoryWatch(settings))
 
     async def phase(self, count: int, rate: float | None, *, fill: bool = False) -> Phase:
         """Publish `count`, `rate` a second or at full speed; returns when all are reconciled.
@@ -223,10 +228,11 @@ class Bench(AsyncResource):
         name = self._names.transactions.name
         ends = {tp.partition: end for tp, end in (await self._ends()).items() if tp.topic == name}
         await self._watch.until(ends, self._entries)
+        history_at = await self._history.until(ends) if self._history else None
         cpu = between(before, self._clock.read())
         return Phase(
             count, report["first_at"], self._watch.last_at, report["samples"], cpu,
-            self._clock.memory(), starts, await self._ends(),
+            self._clock.memory(), history_at, starts, await self._ends(),
         )  # fmt: skip
 
     async def _ends(self) -> dict[TopicPartition, int]:
@@ -258,6 +264,11 @@ class Bench(AsyncResource):
                 name: round(1e6 * spent / phase.count, 1) for name, spent in phase.cpu.items()
             },
             "memory_mib": phase.memory,
+            **(
+                {}
+                if phase.history_at is None
+                else {"history_behind_seconds": round((phase.history_at - phase.last_at) / 1e6, 3)}
+            ),
             "latency_ms": self._watch.latencies(phase.samples, self._before),
             "work": self.work(phase),
         }

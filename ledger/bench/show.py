@@ -11,7 +11,8 @@ from ledger.terminal import print_table
 
 TITLES = {
     "broker": "Kafka", "registry": "registry", "postgres": "PostgreSQL", "stream": "stream",
-    "posting": "posting", "supervisor": "supervisor", "floor": "floor", "single": "Faust",
+    "posting": "posting", "history": "history", "supervisor": "supervisor", "floor": "floor",
+    "single": "Faust",
 }  # fmt: skip
 
 
@@ -66,6 +67,8 @@ def comparison(found: Row) -> Iterator[tuple[str, ...]]:
     yield "µs of CPU a transaction", *(f"{each:,.0f}" for each in sums)
     for part in (*SYSTEM, "floor", "single"):
         shown = [cost.get(part) for cost in costs]
+        if part == "history" and not any(shown):
+            continue
         yield f"  {TITLES[part]}", *("" if each is None else f"{each:,.1f}" for each in shown)
 
 

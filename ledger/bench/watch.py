@@ -1,6 +1,7 @@
 """Observes when progress and reconciled balances are published."""
 
 import asyncio
+import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -12,7 +13,9 @@ from ledger.bench.child import Row
 from ledger.bench.load import account_of, sampled
 from ledger.client.resource import AsyncResource, cancel
 from ledger.clock import now
+from ledger.domain.run import Watermark
 from ledger.errors import LedgerError
+from ledger.gl.databases import open_history_writer
 from ledger.settings import Settings
 from ledger.streaming.reader import Reader
 from ledger.streaming.registry import Codec
@@ -21,6 +24,8 @@ from ledger.streaming.topics import topics
 OBSERVER_WAIT_MS = 10
 """A partition just read waits for the present fetch: the observer's own latency is up to this."""
 STUCK_SECONDS = 60.0
+HISTORY_SECONDS = 0.05
+"""Between two looks at where history stands."""
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
 LONGEST = 3_600_000_000
 """An hour, in microseconds."""
@@ -29,6 +34,34 @@ SIGNIFICANT = 3
 
 Sampled = Sequence[Sequence[int]]
 """Account number, entries of the balance that counts it, shard, offset, time due."""
+
+
+class HistoryWatch(AsyncResource):
+    """Looks at where history stands in the database."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._address = settings.history_database_url or settings.service_database_url
+
+    async def _enter(self, stack: AsyncExitStack) -> None:
+        self._writer = open_history_writer(self._address)
+        stack.callback(self._writer.close)
+
+    async def until(self, ends: Mapping[int, int]) -> int:
+        """When it had all before `ends`, by shard; microseconds, to HISTORY_SECONDS.
+
+        Raises LedgerError when it stands still.
+        """
+        found: Mapping[int, Watermark] = {}
+        moved = time.monotonic()
+        while True:
+            before, found = found, await asyncio.to_thread(self._writer.positions)
+            if all(found.get(shard, Watermark()).end >= end for shard, end in ends.items()):
+                return now()
+            if found != before:
+                moved = time.monotonic()
+            if time.monotonic() - moved > STUCK_SECONDS:
+                raise LedgerError(f"History stands still: {found}; published up to {ends}.")
+            await asyncio.sleep(HISTORY_SECONDS)
 
 
 class Watch(AsyncResource):

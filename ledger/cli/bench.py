@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ledger.stack.record import Record
 
 
-Scenario = Literal["reference", "accounts", "fees", "workers", "shards", "journal", "recovery"]
+Scenario = Literal[
+    "reference", "accounts", "fees", "workers", "shards", "journal", "history", "recovery"
+]
 
 
 def bench(
@@ -60,8 +62,9 @@ def bench(
     to the same journal, and a usual Faust application, which takes one record at a time.
 
     Other scenarios compare two cases in turns: a million accounts (accounts), one account in every
-    transaction (fees), two workers (workers), 32 shards (shards), and a journal of 20 million
-    entries (journal). recovery restarts a worker with its disk and without it.
+    transaction (fees), two workers (workers), 32 shards (shards), a journal of 20 million entries
+    (journal), and workers that fold history (history); in all others history is off, unless the
+    setting says otherwise. recovery restarts a worker with its disk and without it.
 
     Exit codes: 0 measured; 1 the ledger does not reconcile, so there is no result; 3 a fault.
     """
@@ -156,6 +159,8 @@ def fresh(data_dir: Path | None) -> Iterator["Record"]:
     from ledger.stack.progress import shown
 
     place = directory(data_dir or Path(mkdtemp(prefix="faust-ledger-bench-")))
+    # It has a scenario of its own; everything else is about the way to a reconciled balance.
+    os.environ.setdefault("FAUST_LEDGER_HISTORY", "off")
     try:
         print_note(f"starting a stack in {place}")
         with (

@@ -59,6 +59,7 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "balances": "read.print_balances",
         "trial-balance": "trial_balance.print_trial_balance",
         "register": "register.print_register",
+        "explain": "explain.explain_balance",
         "transaction": Group(
             "Show one transaction, from the log to the books.",
             {"show": "transaction.show_transaction"},
@@ -99,11 +100,12 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "restore": "database.restore",
         "replay": "replay.replay_to_shadow",
         "rebuild": Group(
-            "Rebuild the general ledger, tables or balances.",
+            "Rebuild the general ledger, tables, balances or history.",
             {
                 "ledger": "rebuild.build_ledger",
                 "tables": "rebuild.remove_tables",
                 "balances": "rebuild.republish_balances",
+                "history": "rebuild.refold_history",
             },
         ),
         "void": Group(

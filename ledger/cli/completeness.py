@@ -39,10 +39,15 @@ S = TypeVar("S", bound=Snapshot)
 
 
 class CompletenessReport:
-    """The completeness of an answer; `why`: sentences about what could not be determined."""
+    """The completeness of an answer; `why`: sentences about what could not be determined.
 
-    def __init__(self, completeness: Completeness, why: list[str]) -> None:
-        self._found, self._why = completeness, why
+    `read_from`: "history" or "journal", where there is a choice, and the sentence about it.
+    """
+
+    def __init__(
+        self, completeness: Completeness, why: list[str], read_from: tuple[str, str] | None = None
+    ) -> None:
+        self._found, self._why, self._read_from = completeness, why, read_from
 
     @property
     def complete(self) -> bool:
@@ -57,7 +62,7 @@ class CompletenessReport:
             "complete": self.complete,
             "as_of": _shown(self._found.asked.as_of),
             "missing": missing,
-        }
+        } | ({"read_from": self._read_from[0]} if self._read_from else {})
 
     def whole(self) -> dict[str, Any]:
         """The JSON fields of a whole answer: `fields`, and the position of every shard."""
@@ -71,6 +76,9 @@ class CompletenessReport:
 
     def sentences(self) -> list[str]:
         """The report for people."""
+        return [*self._sentences(), *(self._read_from or ())[1:]]
+
+    def _sentences(self) -> list[str]:
         found = self._found
         if self.complete:
             return [_complete(found)]
@@ -149,21 +157,24 @@ async def of_ledger(
     journal: "Journal",
     asked: Asked,
     read: Callable[[], S],
+    *,
+    read_from: tuple[str, str] | None = None,
 ) -> tuple[S, CompletenessReport]:
     """The result of `read`, from the general ledger, and its completeness.
 
-    Waits up to PATIENCE_SECONDS for what the log has and the general ledger does not have yet.
+    `read_from`: as CompletenessReport has it. Waits up to PATIENCE_SECONDS for what the log has and
+    the general ledger does not have yet.
     """
     import asyncio
 
     from ledger.client.ends import completeness_of
 
-    ends, why = await _log_ends(settings, asked)
+    ends, why = await log_ends(settings, asked)
     if ends is not None:
-        await _until_level(settings, asked, ends, lambda: asyncio.to_thread(journal.watermarks))
+        await until_level(settings, asked, ends, lambda: asyncio.to_thread(journal.watermarks))
     books = await asyncio.to_thread(read)
     found = await completeness_of(settings, asked, ends, books.watermarks)
-    return books, CompletenessReport(found, why)
+    return books, CompletenessReport(found, why, read_from)
 
 
 async def of_stream(
@@ -178,14 +189,14 @@ async def of_stream(
     from ledger.client.ends import completeness_of
 
     asked = Asked()
-    ends, why = await _log_ends(settings, asked)
+    ends, why = await log_ends(settings, asked)
     marks: Marks = {}
     if ends is not None:
         async with open_stream(settings) as sources:
             try:
                 async with asyncio.timeout(3 * PATIENCE_SECONDS):
                     look = partial(_compared, sources)
-                    marks = await _until_level(settings, asked, ends, look)
+                    marks = await until_level(settings, asked, ends, look)
                     why = await _until_published(sources)
             except (LedgerError, TimeoutError) as error:
                 why = [str(error) or "Kafka takes longer than usual to answer."]
@@ -193,7 +204,7 @@ async def of_stream(
     return rows, CompletenessReport(await completeness_of(settings, asked, ends, marks), why)
 
 
-async def _log_ends(settings: "Settings", asked: Asked) -> "tuple[LogEnds | None, list[str]]":
+async def log_ends(settings: "Settings", asked: Asked) -> "tuple[LogEnds | None, list[str]]":
     """The ends of the log, or why they are not known.
 
     For a recorded time that has only just passed it first waits until the brokers' clocks have
@@ -201,18 +212,19 @@ async def _log_ends(settings: "Settings", asked: Asked) -> "tuple[LogEnds | None
     """
     import asyncio
 
-    from ledger.client.ends import CLOCK_MARGIN, log_ends
+    from ledger.client import ends
+    from ledger.client.ends import CLOCK_MARGIN
 
     since = now() - (asked.as_of or 0)
     if asked.by == "recorded" and 0 <= since < CLOCK_MARGIN:
         await asyncio.sleep((CLOCK_MARGIN - since) / 1e6)
     try:
-        return await log_ends(settings), []
+        return await ends.log_ends(settings), []
     except LedgerError as error:
         return None, [str(error)]
 
 
-async def _until_level(
+async def until_level(
     settings: "Settings", asked: Asked, ends: "LogEnds", look: Callable[[], Awaitable[Marks]]
 ) -> Marks:
     """The shards' watermarks by `look`, once they reach `ends` or PATIENCE_SECONDS are over."""

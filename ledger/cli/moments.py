@@ -7,6 +7,7 @@ import typer
 
 from ledger.cli.completion import complete_timezones
 from ledger.cli.output import micros_in_range, optional_time, require_choice
+from ledger.domain.completeness import Asked
 
 Axis = Literal["effective", "recorded"]
 
@@ -41,13 +42,22 @@ By = Annotated[
     Axis | None,
     typer.Option(show_default="effective", help="The time that --as-of and --through are about."),
 ]
+KnownAt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        show_default="now",
+        help="Of what is effective before --as-of, or up to --through, count only what had been "
+        "recorded before this time, as it was known then: without later bookings and voids.",
+    ),
+]
 
 
 class Moment(NamedTuple):
     """Which entries to count: those strictly before `at`, microseconds since 1970; None for all.
 
     `sentence` states it for people. `is_date`: whether --as-of was a date, which is often taken to
-    include that day.
+    include that day. `known_at`: of these, only what was recorded before it; None for all.
     """
 
     at: int | None = None
@@ -56,29 +66,59 @@ class Moment(NamedTuple):
     is_date: bool = False
     through: str | None = None
     timezone: str | None = None
+    known_at: int | None = None
 
     def fields(self) -> dict[str, Any]:
-        """The JSON fields that --through adds to an answer."""
-        if self.through is None:
-            return {}
-        return {"through_date": self.through, "timezone": self.timezone or "UTC"}
+        """The JSON fields that --through and --known-at add to an answer."""
+        found: dict[str, Any] = {}
+        if self.through is not None:
+            found = {"through_date": self.through, "timezone": self.timezone or "UTC"}
+        if self.known_at is None or self.at is None:
+            return found
+        from ledger.client.drafts import rfc3339
+
+        return found | {"as_of": rfc3339(self.at), "by": self.by,
+                        "known_at": rfc3339(self.known_at)}  # fmt: skip
+
+    @property
+    def asked(self) -> Asked:
+        """What an answer must count to be complete: with --known-at, what was recorded by then."""
+        if self.known_at is not None:
+            return Asked(self.known_at, "recorded")
+        return Asked(self.at, self.by)
 
 
 def moment_of(
-    as_of: str | None, through: str | None, timezone: str | None, by: Axis | None
+    as_of: str | None,
+    through: str | None,
+    timezone: str | None,
+    by: Axis | None,
+    known_at: str | None = None,
 ) -> Moment:
     """The moment that these options name; options that do not belong together are a usage error."""
     if as_of is not None and through is not None:
         raise typer.BadParameter("give --as-of or --through, not both.", param_hint="--through")
     if as_of is None and through is None:
-        for given, name in ((by, "--by"), (timezone, "--timezone")):
+        for given, name in ((by, "--by"), (timezone, "--timezone"), (known_at, "--known-at")):
             if given is not None:
                 sentence = "needs --as-of or --through: without them, every entry counts."
                 raise typer.BadParameter(sentence, param_hint=name)
         return Moment()
     zone = zone_of(timezone)
     axis = by or "effective"
-    return _through(through, zone, axis) if through is not None else _as_of(as_of, zone, axis)
+    made = _through(through, zone, axis) if through is not None else _as_of(as_of, zone, axis)
+    return made if known_at is None else _known(made, known_at, zone)
+
+
+def _known(moment: Moment, text: str, zone: tzinfo) -> Moment:
+    if moment.by == "recorded":
+        raise typer.BadParameter(
+            "is about what is effective before --as-of: leave out --by recorded.",
+            param_hint="--known-at",
+        )
+    at = instant_of(text, zone, "--known-at")
+    sentence = f"{moment.sentence} As known at {_shown(at, zone)}: recorded before that instant."
+    return moment._replace(known_at=at, sentence=sentence)
 
 
 def _as_of(text: str | None, zone: tzinfo, axis: Axis) -> Moment:

@@ -1,12 +1,14 @@
 """`faust-ledger balances`; and what `trial-balance` shares with it."""
 
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from ledger.cli.books import of_books
 from ledger.cli.completeness import INCOMPLETE, of_ledger, of_stream, print_completeness
-from ledger.cli.moments import AsOf, By, Moment, Through, Timezone, moment_of
+from ledger.cli.moments import AsOf, By, KnownAt, Moment, Through, Timezone, moment_of
 from ledger.cli.output import (
     OK,
     AsJson,
@@ -20,8 +22,11 @@ from ledger.cli.output import (
 from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
 
 if TYPE_CHECKING:
-    from ledger.cli.account_rows import Sums
     from ledger.cli.completeness import CompletenessReport
+    from ledger.gl.account_rows import Sums
+    from ledger.gl.books import BalanceQuery, BalanceSnapshot
+    from ledger.gl.history.books import History
+    from ledger.gl.journal import Journal
     from ledger.settings import Settings
 
 Row = dict[str, Any]
@@ -66,7 +71,7 @@ class Choice(NamedTuple):
 
     def summed(self, rows: "list[Sums]") -> "list[Sums]":
         """The rows in these currencies, summed to the depth; zero ones included."""
-        from ledger.cli.account_rows import rolled_up
+        from ledger.gl.account_rows import rolled_up
 
         if self.currencies:
             _note_unknown(self.currencies, {row.currency for row in rows})
@@ -110,11 +115,15 @@ def print_balances(
     through: Through = None,
     timezone: Timezone = None,
     by: By = None,
+    known_at: KnownAt = None,
     fmt: FormatOption = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Show balances by account and currency, posted and pending.
+
+    Those as of a time are read from history, or added up from the journal's entries where history
+    is behind; the answer names which. Add --known-at for what was known at another time.
 
     Both are on the account's normal side: debits for assets and expenses, credits for the rest.
 
@@ -125,14 +134,14 @@ def print_balances(
 
     The command also reports whether the answer is complete: whether it counts everything that was
     in the log, or with --by recorded everything that was recorded before the given time. JSON has
-    this as "complete", "as_of" and "missing" (by shard: position, log_end, waiting). --json prints
-    an object a line.
+    this as "complete", "as_of" and "missing" (by shard: position, log_end, waiting), and for a time
+    "read_from". --json prints an object a line.
 
     Exit codes: 0 complete; 2 wrong usage; 3 a fault; 4 the balances are printed, and something is
     missing, or whether they are complete is not known.
     """
     form = format_of(fmt, as_json=as_json)
-    moment = moment_of(as_of, through, timezone, by)
+    moment = moment_of(as_of, through, timezone, by, known_at)
     if moment.at is not None and source == "stream":
         raise typer.BadParameter(
             "The stream has only present balances.",
@@ -185,8 +194,8 @@ async def from_stream(
     settings: "Settings", accounts: list[str] | None, prefix: str | None
 ) -> "list[Sums]":
     """The present balances of the balances topic, sorted."""
-    from ledger.cli.account_rows import of_balance
     from ledger.client.balances import BalanceReader
+    from ledger.gl.account_rows import of_balance
 
     async with BalanceReader(settings, accounts=accounts) as reader:
         found = await reader.snapshot()
@@ -205,18 +214,50 @@ def is_under(account: str, prefix: str) -> bool:
 async def from_ledger(
     settings: "Settings", accounts: list[str] | None, prefix: str | None, moment: Moment
 ) -> "tuple[list[Sums], CompletenessReport]":
-    """Balances of the general ledger, sorted, and their completeness."""
-    from ledger.cli.account_rows import of_row
-    from ledger.domain.completeness import Asked
+    """Balances of the general ledger, sorted, and their completeness.
+
+    Those of a time come from history where it has got far enough.
+    """
+    from ledger.gl.account_rows import of_row
+    from ledger.gl.books import BalanceQuery
     from ledger.gl.databases import open_journal
 
-    under, at, by = None if prefix is None else prefix.removesuffix(":"), moment.at, moment.by
+    query = BalanceQuery(
+        accounts=accounts,
+        prefix=None if prefix is None else prefix.removesuffix(":"),
+        as_of=moment.at,
+        by=moment.by,
+        known_before=moment.known_at,
+    )
     with closing(open_journal(settings.database_url)) as journal:
-        books, report = await of_ledger(
-            settings,
-            journal,
-            Asked(at, by),
-            lambda: journal.balance_snapshot(accounts=accounts, prefix=under, as_of=at, by=by),
-        )
+        read = partial(journal.balance_snapshot, **query)
+        if moment.at is None:
+            books, report = await of_ledger(settings, journal, moment.asked, read)
+        else:
+            from_history = partial(_of_history, journal, query)
+            books, report = await of_books(settings, journal, moment.asked, read, from_history)
     rows = sorted(books.rows, key=lambda row: (row.account, row.currency))
     return list(map(of_row, rows)), report
+
+
+def _of_history(
+    journal: "Journal", query: "BalanceQuery", history: "History"
+) -> "BalanceSnapshot | None":
+    """None where something that was recorded before the time is void by now.
+
+    Without --known-at it counts for nothing, and history has it as it was known then.
+    """
+    from ledger.gl.books import BalanceSnapshot, times_of
+
+    effective_before, recorded_before = times_of(query)
+    if query["known_before"] is None and recorded_before is not None:
+        since = (each.taken for each in journal.voids() if each.recorded_at >= recorded_before)
+        if any(at < recorded_before for taken in since for at in taken.recorded_at):
+            return None
+    found = history.as_of(
+        accounts=query["accounts"],
+        prefix=query["prefix"],
+        effective_before=effective_before,
+        recorded_before=recorded_before,
+    )
+    return BalanceSnapshot(found.positions, found.rows)

@@ -1,4 +1,4 @@
-"""`faust-ledger rebuild ledger | tables | balances`: rebuild derived state from Kafka."""
+"""`faust-ledger rebuild ledger | tables | balances | history`: derived state from Kafka."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -163,6 +163,41 @@ def republish_balances(
             print_note("The workers publish pending balances themselves: are they running? "
                        "(`faust-ledger status`)")  # fmt: skip
     raise typer.Exit(FINDINGS if outcome.left or outcome.pending else OK)
+
+
+def refold_history(
+    timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait until it is folded again.")
+    ] = 600,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Empty history, and have the workers fold it again from the decision log.
+
+    Workers keep running, and nothing else waits for it. Until it is folded again, answers about
+    points in time are complete up to earlier positions, which they name. The command refuses if the
+    beginning of the decision log was deleted: history has what is no longer there.
+
+    Exit codes: 0 folded again as far as it was; 1 not so far yet, the workers go on; 3 a fault, and
+    nothing was changed.
+    """
+    from ledger.replay import history
+
+    settings = settings_for(data_dir)
+    history.require_owner(settings)
+    with meter("Positions", None) as shown:
+        found = run(history.refold_history(settings, timeout, shown))
+    if as_json:
+        print_json(found._asdict() | {"left": found.left})
+    else:
+        print(
+            f"{sum(found.before.values()):,} positions of {len(found.before)} shards, "
+            f"{found.left:,} not folded again yet"
+        )
+        if found.left:
+            print_note("The workers go on: `faust-ledger status` shows how far they are, or why "
+                       "not.")  # fmt: skip
+    raise typer.Exit(FINDINGS if found.left else OK)
 
 
 async def _rebuild_balances(settings: "Settings", seconds: float) -> "Outcome":

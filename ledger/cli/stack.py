@@ -29,6 +29,7 @@ PARTITIONS = (
     Column("worker", "worker", "code"), Column("stage", "stage", "code"),
     Column("partitions", "partitions", "code"), Column("state", "state", "code"),
     Column("lag", "lag", "count"),
+    Column("behind", "behind", "text", drop=1),
 )  # fmt: skip
 FINDINGS = (Column("well", "", "code"), Column("what", "what", "code"), Column("found", "found"))
 

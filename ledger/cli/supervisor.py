@@ -1,4 +1,4 @@
-"""The supervisor of a worker: it runs the stream and the posting application."""
+"""The supervisor of a worker: it runs the stream, the posting and the history application."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from ledger.health.worker import Child, WorkerHealth
 from ledger.settings import Settings
 from ledger.stack.environment import INTERPRETER, for_clients
 
-APPLICATIONS = ("stream", "posting")
+APPLICATIONS = ("stream", "posting", "history")
 STOP_SECONDS = 20.0
 """An application that has not stopped after this long is killed; its state is durable."""
 POLL_SECONDS = 0.1
@@ -43,9 +43,17 @@ class Supervisor:
 
     settings: Settings
     name: str
-    children: list[Child] = field(default_factory=lambda: [Child(each) for each in APPLICATIONS])
+    children: list[Child] = field(init=False)
     stopping: bool = False
     complained: float = -MAX_PAUSE
+
+    def __post_init__(self) -> None:
+        self.children = [Child(each) for each in self.applications()]
+
+    def applications(self) -> list[str]:
+        """The names of what it runs."""
+        off = {"history"} if self.settings.history == "off" else set[str]()
+        return [each for each in APPLICATIONS if each not in off]
 
     @property
     def folder(self) -> Path:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ledger.cli.completeness import INCOMPLETE, print_completeness
-from ledger.cli.moments import AsOf, By, Through, Timezone, moment_of
+from ledger.cli.moments import AsOf, By, KnownAt, Through, Timezone, moment_of
 from ledger.cli.output import FINDINGS, OK, AsJson, DataDir, print_json, run, settings_for
 from ledger.cli.read import (
     ACCOUNT,
@@ -22,7 +22,7 @@ from ledger.cli.read import (
 from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
 
 if TYPE_CHECKING:
-    from ledger.cli.account_rows import Total
+    from ledger.gl.account_rows import Total
 
 Row = dict[str, Any]
 
@@ -45,6 +45,7 @@ def print_trial_balance(
     through: Through = None,
     timezone: Timezone = None,
     by: By = None,
+    known_at: KnownAt = None,
     fmt: FormatOption = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -60,10 +61,10 @@ def print_trial_balance(
     Exit codes: 0 debits equal credits in every currency; 1 they do not; 2 wrong usage; 3 a fault;
     4 they do, and something is missing, or whether the answer is complete is not known.
     """
-    from ledger.cli.account_rows import totals
+    from ledger.gl.account_rows import totals
 
     form = format_of(fmt, as_json=as_json, whole=True)
-    moment = moment_of(as_of, through, timezone, by)
+    moment = moment_of(as_of, through, timezone, by, known_at)
     settings = settings_for(data_dir)
     found, report = run(from_ledger(settings, None, None, moment))
     choice = Choice(currency or [], depth, no_zero)

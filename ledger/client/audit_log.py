@@ -25,7 +25,7 @@ from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 
 SCHEMA = "AuditRecord"
-BEGUN, DONE, FAILED = "begun", "done", "failed"
+BEGUN, DONE, FAILED, UNKNOWN = "begun", "done", "failed", "unknown"
 BEGIN_SECONDS = 10.0
 """An action that is not recorded after this time is not begun."""
 OUTCOME_SECONDS = 10.0
@@ -83,9 +83,12 @@ class AuditLog:
     ) -> AsyncIterator[Action]:
         """Record an action before and after it is carried out within the `async with`.
 
-        The outcome is `done`, `failed` where an exception leaves the block, or what was set by
-        `end`. Raises Unavailable or LedgerError, before the block, where the record before the
-        action is not appended: nothing was changed then.
+        The outcome is `done`, or what was set by `end`. Where an exception leaves the block it is
+        `failed`, with the exception's code; `unknown` where the request was cancelled, or the code
+        is OUTCOME_UNKNOWN: then the action may have been carried out.
+
+        Raises Unavailable or LedgerError, before the block, where the record before the action is
+        not appended: nothing was changed then.
         """
         action = Action(uuid.uuid4().hex, actor, name, targets, detail=detail)
         await self._begin(action)
@@ -93,7 +96,9 @@ class AuditLog:
             yield action
         except BaseException as error:
             if action.outcome == BEGUN:
-                action.end(FAILED, type(error).__name__)
+                code = str(getattr(error, "code", type(error).__name__))
+                is_known = isinstance(error, Exception) and code != "OUTCOME_UNKNOWN"
+                action.end(FAILED if is_known else UNKNOWN, code)
             raise
         finally:
             if action.outcome == BEGUN:

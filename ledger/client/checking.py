@@ -12,6 +12,7 @@ from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft, ordering_key
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import MIB
+from ledger.streaming.transactions import too_large
 
 RECORD_BYTES = MIB - 1024
 """Key and value of the largest record that the topic takes, alone in its batch."""
@@ -39,8 +40,7 @@ def encoded(
         sentence = f"The transaction cannot be written as Avro: {error}."
         return Refused(Reason.FIELD_MALFORMED, sentence)
     if len(value) > limit or len(key) + len(value) > RECORD_BYTES:
-        sentence = f"The record has {len(value)} bytes; at most {limit} are accepted."
-        return Refused(Reason.TOO_LARGE, sentence)
+        return too_large(len(value), limit)
     return key, value
 
 

@@ -25,12 +25,23 @@ class BalanceQuery(TypedDict, total=False):
 
     `accounts`: those named. `prefix`: that account and those below it. `as_of`: only entries
     before that time count, microseconds since 1970, on the axis `by` ("effective" if not given).
+    `known_before`: what was known then: only what was recorded before that time, but also what was
+    voided at that time or later. Otherwise nothing counts that is void by now.
     """
 
     accounts: Sequence[str] | None
     prefix: str | None
     as_of: int | None
     by: TimeAxis
+    known_before: int | None
+
+
+def times_of(asked: BalanceQuery) -> tuple[int | None, int | None]:
+    """The effective and the recorded time before which entries count; None for all."""
+    as_of, known_before = asked.get("as_of"), asked.get("known_before")
+    if as_of is None or asked.get("by", "effective") == "effective":
+        return as_of, known_before
+    return None, as_of if known_before is None else min(as_of, known_before)
 
 
 class BalanceRow(NamedTuple):

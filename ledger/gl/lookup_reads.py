@@ -20,7 +20,7 @@ from ledger.gl.lookups import (
 from ledger.gl.posting import posted_transactions
 from ledger.gl.reads import CREDIT, DEBIT, VOIDED, read_voids, read_watermarks
 from ledger.gl.rows import PostedTransaction, PostedVoid
-from ledger.gl.tables import currencies, entries, runs, stripes, transactions, voids
+from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions, voids
 
 _SIGNED = DEBIT - CREDIT
 _JOINED = entries.join(
@@ -148,6 +148,15 @@ def _rarest(connection: Connection, accounts: Sequence[str]) -> str | None:
     )
     row = connection.execute(query).first()
     return row.account if row is not None and row[1] <= SEARCHED else None
+
+
+def posted_at(connection: Connection) -> dict[int, int]:
+    """By shard, by key."""
+    last = and_(
+        runs.c.shard == shards.c.shard, runs.c.decisions_offset == shards.c.decisions_offset - 1
+    )
+    query = select(shards.c.shard, runs.c.posted_at).join_from(shards, runs, last)
+    return dict(connection.execute(query.order_by(shards.c.shard)).tuples().all())
 
 
 def register(connection: Connection, account: str, asked: RegisterQuery) -> Register:

@@ -142,6 +142,9 @@ class Lookups(Protocol):
         By index, in bounded work: a search for reversals reads SEARCHED rows at most.
         """
 
+    def posted_at(self) -> Mapping[int, int]:
+        """By shard, when its last run was posted, microseconds since 1970."""
+
     def register(self, account: str, **query: Unpack[RegisterQuery]) -> Register:
         """Entries of the account that are not void.
 

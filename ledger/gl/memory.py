@@ -5,7 +5,7 @@ database.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Unpack
@@ -14,7 +14,15 @@ from ledger.clock import now
 from ledger.domain.balance import NOTHING, Totals, taken_back
 from ledger.domain.run import Stripe, Voided, Watermark
 from ledger.gl import orphans
-from ledger.gl.books import Accepted, BalanceQuery, BalanceRow, BalanceSnapshot, Snapshot, TimeAxis
+from ledger.gl.balance_rows import is_wanted, left_out_then, with_rows
+from ledger.gl.books import (
+    Accepted,
+    BalanceQuery,
+    BalanceRow,
+    BalanceSnapshot,
+    Snapshot,
+    times_of,
+)
 from ledger.gl.journal import Journal, Posting, Prepared, Superseded
 from ledger.gl.lookups import LookupResult, Register, RegisterQuery
 from ledger.gl.memory_lookups import JournalRows, find_in, register_in
@@ -117,22 +125,27 @@ class MemoryJournal(Journal):
             return Snapshot(state.watermark, recent)
 
     def balance_snapshot(self, **query: Unpack[BalanceQuery]) -> BalanceSnapshot:
-        as_of, by = query.get("as_of"), query.get("by", "effective")
+        effective, recorded = times = times_of(query)
+        known = query.get("known_before")
         accounts, prefix = query.get("accounts"), query.get("prefix")
         named = None if accounts is None else set(accounts)
+        added: list[BalanceRow] = []
         sums: dict[Stripe, Totals] = {}
         with self._lock:
             for state in self._shards.values():
-                if as_of is None:
+                if effective is None and recorded is None:
                     _merge(sums, state.stripes)
                 else:
-                    add_entries(sums, _dated_before(state, as_of, by))
+                    add_entries(sums, _dated_before(state, times, known))
+                if known is not None:
+                    added += left_out_then(state.voids, effective, known)
             rows = [
                 BalanceRow(*stripe, self._scales[stripe.currency], *totals[:3])
                 for stripe, totals in sorted(sums.items())
-                if _is_wanted(stripe.account, named, prefix)
+                if is_wanted(stripe.account, named, prefix)
             ]
-            return BalanceSnapshot(self._watermarks(), rows)
+            known_then = [row for row in added if is_wanted(row.account, named, prefix)]
+            return BalanceSnapshot(self._watermarks(), with_rows(rows, known_then))
 
     def accepted(self, ids: Sequence[str]) -> Mapping[str, Accepted]:
         wanted, found = set(ids), dict[str, Accepted]()
@@ -148,6 +161,11 @@ class MemoryJournal(Journal):
     def find(self, transaction_id: str) -> LookupResult:
         with self._lock:
             return find_in(self._rows(), transaction_id)
+
+    def posted_at(self) -> Mapping[int, int]:
+        with self._lock:
+            shards = sorted(self._shards.items())
+            return {shard: state.posted_at[-1] for shard, state in shards if state.runs}
 
     def register(self, account: str, **query: Unpack[RegisterQuery]) -> Register:
         with self._lock:
@@ -248,15 +266,18 @@ def _merge(sums: dict[Stripe, Totals], stripes: Mapping[Stripe, Totals]) -> None
         sums[stripe] = Totals(*(a + b for a, b in zip(known, totals, strict=True)))
 
 
-def _dated_before(state: _PostedShard, as_of: int, by: TimeAxis) -> Iterator[PostedTransaction]:
-    """Transactions of before that time that are not void."""
-    voided = {each.offset for each in state.voids}
+def _dated_before(
+    state: _PostedShard, times: tuple[int | None, int | None], known_before: int | None
+) -> Iterator[PostedTransaction]:
+    """Transactions of before both times, effective and recorded, that were not known as void."""
+    effective_before, recorded_before = times
+    voided = {
+        each.offset
+        for each in state.voids
+        if known_before is None or each.recorded_at < known_before
+    }
     for each in state.transactions:
-        time = each.effective_at if by == "effective" else each.recorded_at
-        if time < as_of and each.offset not in voided:
+        is_effective = effective_before is None or each.effective_at < effective_before
+        is_recorded = recorded_before is None or each.recorded_at < recorded_before
+        if is_effective and is_recorded and each.offset not in voided:
             yield each
-
-
-def _is_wanted(account: str, named: Collection[str] | None, prefix: str | None) -> bool:
-    inside = prefix is None or account == prefix or account.startswith(f"{prefix}:")
-    return inside and (named is None or account in named)

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, or_, select
 
 from ledger.domain.run import Watermark
-from ledger.gl.books import BalanceQuery, BalanceRow, TimeAxis
+from ledger.gl.balance_rows import is_wanted, left_out_then, with_rows
+from ledger.gl.books import BalanceQuery, BalanceRow, times_of
 from ledger.gl.rows import PostedVoid
 from ledger.gl.tables import currencies, entries, shards, stripes, transactions, voids
 
@@ -44,22 +45,29 @@ def read_voids(connection: Connection, shard: int | None) -> list[PostedVoid]:
 
 def read_balances(connection: Connection, asked: BalanceQuery) -> list[BalanceRow]:
     """Several queries for many accounts: the connection must be in a repeatable read."""
-    accounts, prefix, as_of = asked.get("accounts"), asked.get("prefix"), asked.get("as_of")
-    account = stripes.c.account if as_of is None else entries.c.account
-    query = _stripe_sums() if as_of is None else _entry_sums(as_of, asked.get("by", "effective"))
-    # Nearly never true; without voids entries are summed as if there were no such table.
-    if as_of is not None and connection.execute(select(voids.c.shard).limit(1)).first():
-        query = query.where(~VOIDED)
+    accounts, prefix, known = asked.get("accounts"), asked.get("prefix"), asked.get("known_before")
+    effective, recorded = times_of(asked)
+    is_present = effective is None and recorded is None
+    account = stripes.c.account if is_present else entries.c.account
+    query = _stripe_sums() if is_present else _entry_sums(effective, recorded)
+    # Nearly never any; without voids entries are summed as if there were no such table.
+    found = [] if is_present else read_voids(connection, None)
+    if found:
+        query = query.where(
+            ~(VOIDED if known is None else VOIDED.where(voids.c.recorded_at < known))
+        )
     if prefix is not None:
-        query = query.where(_is_under(account, prefix))
+        query = query.where(is_under(account, prefix))
     queries = [query]
     if accounts is not None:
         queries = [query.where(account.in_(part)) for part in parts(accounts)]
-    return [
+    rows = [
         BalanceRow(account, currency, scale, int(debits), int(credits), int(count))
         for each in queries
         for account, currency, scale, debits, credits, count in connection.execute(each)
     ]
+    left_out = [] if known is None else left_out_then(found, effective, known)
+    return with_rows(rows, [row for row in left_out if is_wanted(row.account, accounts, prefix)])
 
 
 def parts(names: Sequence[str]) -> Iterator[list[str]]:
@@ -68,7 +76,7 @@ def parts(names: Sequence[str]) -> Iterator[list[str]]:
     return (once[at : at + _NAMES_AT_ONCE] for at in range(0, len(once), _NAMES_AT_ONCE))
 
 
-def _is_under(account: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
+def is_under(account: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
     """The account `prefix` itself and those below it, by whole segments of the path."""
     return or_(account == prefix, account.startswith(f"{prefix}:", autoescape=True))
 
@@ -80,8 +88,11 @@ def _stripe_sums() -> Select[Any]:
     return select(*key, *sums).select_from(joined).group_by(*key).order_by(*key[:2])
 
 
-def _entry_sums(as_of: int, by: TimeAxis) -> Select[Any]:
-    time = transactions.c.effective_at if by == "effective" else transactions.c.recorded_at
+def _entry_sums(effective_before: int | None, recorded_before: int | None) -> Select[Any]:
+    limits = (
+        (transactions.c.effective_at, effective_before),
+        (transactions.c.recorded_at, recorded_before),
+    )
     key = (entries.c.account, entries.c.currency, currencies.c.scale)
     joined = entries.join(currencies, currencies.c.code == entries.c.currency).join(
         transactions,
@@ -91,7 +102,7 @@ def _entry_sums(as_of: int, by: TimeAxis) -> Select[Any]:
     return (
         select(*key, func.sum(DEBIT), func.sum(CREDIT), func.count())
         .select_from(joined)
-        .where(time < as_of)
+        .where(*(time < before for time, before in limits if before is not None))
         .group_by(*key)
         .order_by(*key[:2])
     )

@@ -98,6 +98,10 @@ class SqlBooks(Books):
         with self._reading() as connection:
             return lookup_reads.find(connection, transaction_id)
 
+    def posted_at(self) -> Mapping[int, int]:
+        with self._reading() as connection:
+            return lookup_reads.posted_at(connection)
+
     def register(self, account: str, **query: Unpack[RegisterQuery]) -> Register:
         with self._reading() as connection:
             return lookup_reads.register(connection, account, query)

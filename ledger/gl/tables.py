@@ -89,12 +89,12 @@ class OptionalText(TypeDecorator[str]):
         return value or ""
 
 
-def _code(length: int) -> String:
+def code(length: int) -> String:
     """ASCII text, ordered by its bytes whatever the database's collation."""
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
-_DIGEST = LargeBinary(32).with_variant(oracle.RAW(32), "oracle")
+DIGEST = LargeBinary(32).with_variant(oracle.RAW(32), "oracle")
 
 
 def _readable(*columns: str) -> str:
@@ -116,7 +116,7 @@ shards = Table(
     Column("shard", Integer, nullable=False, autoincrement=False),
     Column("decisions_offset", BigInteger, nullable=False),
     Column("end_offset", BigInteger, nullable=False),
-    Column("digest", _DIGEST, nullable=False),
+    Column("digest", DIGEST, nullable=False),
     Column("recorded_until", Instant, nullable=False),
     PrimaryKeyConstraint("shard", name="shards_pk"),
     _check("shards_digest", "length(digest) = 32"),
@@ -131,14 +131,14 @@ runs = Table(
     Column("decisions_offset", BigInteger, nullable=False),
     Column("start_offset", BigInteger, nullable=False),
     Column("end_offset", BigInteger, nullable=False),
-    Column("follows", _DIGEST, nullable=False),
-    Column("digest", _DIGEST, nullable=False),
-    Column("outcomes_digest", _DIGEST, nullable=False),
+    Column("follows", DIGEST, nullable=False),
+    Column("digest", DIGEST, nullable=False),
+    Column("outcomes_digest", DIGEST, nullable=False),
     Column("recorded_until", Instant, nullable=False),
     Column("reference_offset", BigInteger, nullable=False),
     Column("accepted", Integer, nullable=False),
     Column("posted_at", Instant, nullable=False, server_default=text("CURRENT_TIMESTAMP")),
-    Column("reference_digest", _DIGEST, nullable=True),
+    Column("reference_digest", DIGEST, nullable=True),
     PrimaryKeyConstraint("shard", "decisions_offset", name="runs_pk"),
     CheckConstraint("start_offset <= end_offset", name="runs_order"),
     _check("runs_decided_with", "length(reference_digest) = 32"),
@@ -154,7 +154,7 @@ runs = Table(
 currencies = Table(
     "currencies",
     metadata,
-    Column("code", _code(32), nullable=False),
+    Column("code", code(32), nullable=False),
     Column("scale", SmallInteger, nullable=False),
     PrimaryKeyConstraint("code", name="currencies_pk"),
     CheckConstraint("scale BETWEEN 0 AND 18", name="currencies_scale"),
@@ -193,8 +193,8 @@ entries = Table(
     Column("shard", Integer, nullable=False),
     Column("log_offset", BigInteger, nullable=False),
     Column("entry", SmallInteger, nullable=False),
-    Column("account", _code(255), nullable=False),
-    Column("currency", _code(32), nullable=False),
+    Column("account", code(255), nullable=False),
+    Column("currency", code(32), nullable=False),
     Column("side", String(1), nullable=False),
     Column("amount", Whole, nullable=False),
     PrimaryKeyConstraint("shard", "log_offset", "entry", name="entries_pk"),
@@ -211,8 +211,8 @@ entries = Table(
 stripes = Table(
     "stripes",
     metadata,
-    Column("account", _code(255), nullable=False),
-    Column("currency", _code(32), nullable=False),
+    Column("account", code(255), nullable=False),
+    Column("currency", code(32), nullable=False),
     Column("shard", Integer, nullable=False),
     Column("debits", Whole, nullable=False),
     Column("credits", Whole, nullable=False),

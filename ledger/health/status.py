@@ -1,7 +1,7 @@
 """What `status` shows: the addresses and every part of a stack, and its workers' partitions."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import psutil
 from ledger.health import probe
 from ledger.health.partitions import State
 from ledger.health.probe import Report
-from ledger.health.rows import grouped, spans
+from ledger.health.rows import Row, grouped, spans
 from ledger.health.server import read_address
 from ledger.health.services import NOT_RUNNING, service_states
 from ledger.hiding import shown_url
@@ -215,7 +215,17 @@ def _partitions(report: Report) -> Iterator[dict[str, Any]]:
             lag = sum(row["lag"] or 0 for row in rows)
             numbers = spans(row["partition"] for row in rows)
             shown = own if state == State.GOING_ON else state
-            yield {"stage": stage, "partitions": numbers, "state": shown, "lag": lag}
+            yield {
+                "stage": stage, "partitions": numbers, "state": shown, "lag": lag,
+                "behind": _behind(rows),
+            }  # fmt: skip
+
+
+def _behind(rows: Sequence[Row]) -> str:
+    """How far history is behind what is reconciled; empty of another stage, or where it is not."""
+    count = sum(row.get("behind_transactions", 0) for row in rows)
+    seconds = max((row.get("behind_seconds", 0.0) for row in rows), default=0.0)
+    return f"{count:,} transactions, {duration(seconds)}" if count else ""
 
 
 def sentences(status: StackStatus) -> Iterator[str]:

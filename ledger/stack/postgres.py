@@ -234,15 +234,11 @@ def missing(place: Layout, identity: Identity) -> str | None:
 
 def take_back(place: Layout, identity: Identity) -> None:
     """As the superuser: what was granted to the ledger's roles beyond what they are to have."""
-    from ledger.gl.postgresql import rights
-    from migrations.grants import GRANTS
+    from migrations.grants import excess_rights
 
-    wanted = {role: tables for role, (tables, _) in GRANTS.items()}
     with connect(place, identity, DATABASE) as connection:
         # In the order found: a membership goes before what it led to.
-        for each in rights.excess_rights(
-            connection.execute, wanted, owner="ledger_owner", schema="public"
-        ):
+        for each in excess_rights(connection.execute, owner="ledger_owner", schema="public"):
             connection.execute(each.command)
             log.warning("%s: taken back", each.what)
 

@@ -127,7 +127,7 @@ def role_rules(settings: Settings) -> list[AccessRule]:
         AccessRule(role, Operation.READ, Resource.GROUP, f"{role}-", Pattern.PREFIXED)
         for role in ("backend", "finance")
     ]
-    for application in ("stream", "posting"):
+    for application in ("stream", "posting", "history"):
         group = f"{prefix}-{application}"
         found.append(AccessRule("service", Operation.READ, Resource.GROUP, group))
         found.append(AccessRule("finance", Operation.DESCRIBE, Resource.GROUP, group))

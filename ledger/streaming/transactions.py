@@ -35,6 +35,15 @@ UNFRAMED = Refused(
 )
 
 
+def too_large(size: int, limit: int) -> Refused:
+    """The refusal of a record whose value has `size` bytes."""
+    sentence = (
+        f"The record has {size} bytes; at most {limit} are taken. Send less text with it, or split "
+        "the transaction."
+    )
+    return Refused(Reason.TOO_LARGE, sentence)
+
+
 usual = decoder(schemas.load("Transaction"), Draft, DraftEntry)
 
 
@@ -168,11 +177,7 @@ class TransactionReader:
             sentence = "The record has no value; a transaction is never deleted, only reversed."
             return Refused(Reason.UNREADABLE, sentence)
         if len(value) > self.max_bytes:
-            sentence = (
-                f"The record has {len(value)} bytes; at most {self.max_bytes} are taken. Send less "
-                "text with it, or split the transaction."
-            )
-            return Refused(Reason.TOO_LARGE, sentence)
+            return too_large(len(value), self.max_bytes)
         return UNFRAMED
 
     def _not_ours(self, schema_id: int) -> Refused:

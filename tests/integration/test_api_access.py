@@ -1,77 +1,30 @@
 """Bearer tokens and the audit log, from the command line to two API processes."""
 
-import os
-import signal
-import subprocess
+import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
 
-from ledger.health.server import read_address
-from tests.commands import faust_ledger
-from tests.conftest import Finished, Stack
+from tests.conftest import Finished
+from tests.integration.api_ledger import ApiLedger, bearer
 from tests.waiting import until
 
 Cli = Callable[..., Finished]
 Api = httpx.Client
-NAMES = ("access-1", "access-2")
-
-
-@contextmanager
-def process(stack: Stack, name: str, key: Path, log: Path) -> Iterator[str]:
-    """One API process; its address."""
-    with log.open("wb") as out:
-        child = subprocess.Popen(
-            faust_ledger("api", "--data-dir", stack.data_dir, "--name", name),
-            env={**os.environ, "FAUST_LEDGER_API_KEY_FILE": str(key)},
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-        )  # fmt: skip
-    folder = stack.data_dir / "api" / name
-    try:
-        yield until(
-            lambda: address_in(folder), f"the address of {name}",
-            lost=lambda: "" if child.poll() is None else f"it has ended: {log.read_text()}",
-        )  # fmt: skip
-    finally:
-        child.send_signal(signal.SIGTERM)
-        child.wait()
-
-
-def address_in(folder: Path) -> str | None:
-    from ledger.health.server import read_last_address
-
-    found = read_last_address(folder) if folder.exists() else None
-    return found and read_address(folder, found[0])
 
 
 @pytest.fixture(scope="module")
-def apis(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Api]]:
-    """Clients of two API processes."""
-    folder = tmp_path_factory.mktemp("apis")
-    (folder / "key").write_text("k" * 44)
-    with ExitStack() as running:
-        urls = [
-            running.enter_context(process(stack, name, folder / "key", folder / f"{name}.log"))
-            for name in NAMES
+def apis(api_ledger: ApiLedger) -> Iterator[list[Api]]:
+    """Clients of both processes, without a token."""
+    with ExitStack() as opened:
+        yield [
+            opened.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
+            for url in api_ledger.urls
         ]
-        clients = [
-            running.enter_context(httpx.Client(base_url=url, trust_env=False)) for url in urls
-        ]
-        for client in clients:
-            until(
-                lambda client=client: client.get("/ready").json()["parts"]["access"]["ready"],
-                "the bearer tokens are read",
-            )
-        yield clients
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 def made(cli: Cli, *words: str) -> Any:
@@ -183,6 +136,112 @@ def test_pages_of_the_audit_log(cli: Cli, apis: list[Api]) -> None:
         "records": [], "next": None
     }  # fmt: skip
     assert api.get("/v1/audit-log", params={"form": "x"}, headers=headers).status_code == 400
+
+
+def transaction(name: str, *accounts: str) -> dict[str, Any]:
+    from ledger.client.drafts import rfc3339
+    from ledger.clock import now
+
+    sides = ("debit", "credit")
+    return {
+        "transaction_id": name, "kind": "test", "effective_at": rfc3339(now()),
+        "created_at": rfc3339(now()),
+        "entries": [
+            {"account": account, "side": side, "amount": "1.00", "currency": "EUR"}
+            for account, side in zip(accounts, sides, strict=True)
+        ],
+    }  # fmt: skip
+
+
+def test_writes_are_in_the_audit_log_and_refused_ones_are_not(
+    cli: Cli, apis: list[Api], new_id: Callable[..., str]
+) -> None:
+    mine, other = f"assets:{new_id()}", f"income:{new_id()}"
+    writer = made(cli, "--scope", "publish", "--scope", "read")
+    restricted = made(cli, "--scope", "publish", "--scope", "read", "--accounts", mine)
+    first, second = apis
+    for token in (writer, restricted):
+        for api in apis:
+            until(lambda api=api, token=token: status(api, token["token"]) == 200, "it is known", 5)
+    names = [new_id("pay") for _ in range(5)]
+    both = transaction(names[0], mine, other)
+
+    def sent(api: Api, path: str, token: Any, body: Any) -> httpx.Response:
+        return api.post(f"/v1/{path}", json=body, headers=bearer(token["token"]), timeout=60)
+
+    assert sent(first, "transactions", restricted, both).status_code == 403
+    assert cli("audit-log", "--target", names[0], "--json").rows == []
+    assert sent(first, "transactions", writer, both).status_code == 202
+    bulk = [transaction(name, mine, f"{mine}:x") for name in names[1:3]]
+    bulk.append(transaction(names[3], mine, f"{mine}x"))
+    answered = sent(second, "transactions/bulk", restricted, bulk).json()["results"]
+    assert [each["status"] for each in answered[:2]] == ["published"] * 2
+    assert answered[2]["code"] == "FORBIDDEN"
+    until(
+        lambda: second.get(
+            f"/v1/transactions/{names[0]}", headers=bearer(writer["token"])
+        ).status_code == 200,
+        "it can be read",
+    )  # fmt: skip
+    path = f"transactions/{names[0]}"
+    assert second.get(f"/v1/{path}", headers=bearer(restricted["token"])).status_code == 403
+    assert sent(second, f"{path}/reverse", restricted, {}).status_code == 403
+    assert sent(second, f"{path}/reverse", writer, {}).status_code == 202
+
+    found = [
+        (each["action"], each["outcome"], len(each["targets"]))
+        for each in cli("audit-log", "--json").rows
+        if each["who"] in (f"token:{writer['id']}", f"token:{restricted['id']}")
+        and each["source"] == "127.0.0.1"
+    ]
+    assert found == [
+        ("transactions.publish", "begun", 1), ("transactions.publish", "published", 1),
+        ("transactions.publish", "begun", 2), ("transactions.publish", "published", 2),
+        ("transactions.reverse", "begun", 1), ("transactions.reverse", "published", 1),
+    ]  # fmt: skip
+
+
+ACCOUNT = re.compile(r"(?:assets|expenses|liabilities|equity|income):[A-Za-z0-9:._-]*[A-Za-z0-9]")
+
+
+def test_no_answer_to_a_restricted_token_names_other_accounts(
+    cli: Cli, apis: list[Api], new_id: Callable[..., str]
+) -> None:
+    """Every operation of the document that answers, asked for what the token may see and for all."""
+    mine, other = f"assets:{new_id()}", f"income:{new_id()}"
+    writer = made(cli, "--scope", "publish", "--scope", "read")
+    restricted = made(cli, "--scope", "admin", "--accounts", mine)
+    api, name = apis[0], new_id("pay")
+    until(lambda: status(api, writer["token"]) == 200, "it is known", 5)
+    until(lambda: status(api, restricted["token"]) == 200, "it is known", 5)
+    bulk = [transaction(name, mine, f"{mine}:x"), transaction(new_id("pay"), mine, other)]
+    sent = api.post(
+        "/v1/transactions/bulk", json=bulk, timeout=90,
+        headers={**bearer(writer["token"]), "Prefer": "wait=reconciled"},
+    )  # fmt: skip
+    assert [each["status"] for each in sent.json()["results"]] == ["reconciled"] * 2
+    token = sent.json()["token"]
+    seen = 0
+    for path, methods in api.get("/openapi.json").json()["paths"].items():
+        if "get" not in methods or path == "/v1/live":
+            continue
+        names = {each["name"] for each in methods["get"].get("parameters", ())}
+        url = path.format(account=mine, transaction_id=name)
+        for given in ({}, {"under": mine}, {"under": "assets"}, {"under": other}):
+            if set(given) <= names:
+                after = {"after": token} if "after" in names else {}
+                found = api.get(url, params=given | after, headers=bearer(restricted["token"]))
+                assert found.status_code < 500, (url, given, found.text)
+                named = set(ACCOUNT.findall(found.text)) if found.is_success else set()
+                seen += len(named)
+                beyond = {
+                    each for each in named if each != mine and not each.startswith(f"{mine}:")
+                }
+                assert not beyond, (url, given)
+    asked = {"accounts": [mine, f"{mine}:x"]}
+    found = api.post("/v1/balances/query", json=asked, headers=bearer(restricted["token"]))
+    assert set(ACCOUNT.findall(found.text)) == {mine, f"{mine}:x"}
+    assert seen, "some answers named its accounts"
 
 
 def test_a_stranger_is_told_nothing(apis: list[Api]) -> None:

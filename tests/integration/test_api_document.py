@@ -15,6 +15,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    negative_data_rejection,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
@@ -23,9 +24,9 @@ from schemathesis.specs.openapi.checks import (
 from tests.integration.api_ledger import ApiLedger, bearer
 from tests.unit.test_api_scopes import OPERATIONS, Operation
 
-EXAMPLES = int(os.environ.get("FAUST_LEDGER_FUZZ_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("FAUST_LEDGER_FUZZ_EXAMPLES", "20"))
 CHECKS = [
-    content_type_conformance, not_a_server_error, response_headers_conformance,
+    content_type_conformance, negative_data_rejection, not_a_server_error, response_headers_conformance,
     response_schema_conformance, status_code_conformance,
 ]  # fmt: skip
 STREAMS = {"/v1/live"}

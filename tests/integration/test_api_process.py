@@ -126,14 +126,19 @@ def test_a_process_that_is_killed_comes_back_and_refuses_nobody(
     # It waits in the socket's queue, and is answered by the next one.
     assert api_ledger.client().get("/live").status_code == 200
     assert [each.pid for each in supervisor.children()] != [child.pid]
+    [again] = supervisor.children()
     os.kill(supervisor.pid, signal.SIGKILL)
+    until(
+        lambda: not again.is_running() or again.status() == "zombie",
+        "it does not outlive its supervisor",
+    )
     until(
         lambda: not psutil.pid_exists(supervisor.pid) or supervisor.status() == "zombie",
         "it has ended",
     )
     found = cli("status", "--json", code=1).json
     assert not found["parts"]["api-1"]["running"]
-    again = cli("up", "--json").json
-    assert again["api"] == list(api_ledger.urls)
+    started = cli("up", "--json").json
+    assert started["api"] == list(api_ledger.urls)
     assert api_ledger.client().get("/ready").status_code == 200
     assert api.urls(place, load_record(place)) == list(api_ledger.urls)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -451,6 +451,18 @@ def test_as_of_is_half_open_on_either_axis(bank: Journal) -> None:
     assert bank.balances(as_of=LATEST, by="recorded") == bank.balances()
 
 
+def test_both_axes_together(bank: Journal) -> None:
+    def cash(as_of: int, known_before: int) -> int:
+        rows = bank.balances(accounts=[CASH], as_of=as_of, known_before=known_before)
+        return sum(row.debits for row in rows if row.currency == "CAD")
+
+    assert [cash(NOW + 1, NOW + at) for at in (0, 1, 2, 9, 10)] == [0, 20, 20, 20, 34]
+    assert [cash(NOW + at, NOW + 2) for at in (-5, -4, 5, 6)] == [0, 20, 20, 30]
+    rows = bank.balances(as_of=NOW + 9, by="recorded", known_before=NOW + 2)
+    assert rows == bank.balances(as_of=NOW + 2, by="recorded")
+    assert rows == bank.balances(known_before=NOW + 2)
+
+
 def test_another_scale_is_a_fault_and_changes_nothing(opener: Opener) -> None:
     journal, other = opener(), opener()
     chain, foreign = Chain(0), Chain(1)
@@ -554,6 +566,19 @@ def test_what_is_void_counts_for_nothing(journal: Journal, voided: Voiding) -> N
     assert journal.voids() == journal.voids(0) == [void]
     assert [type(each.was_posted) for each in journal.voids()] == [bool]
     assert journal.voids(1) == []
+
+
+def test_what_is_void_was_known_until_then(journal: Journal, voided: Voiding) -> None:
+    def debits(**asked: Any) -> dict[str, int]:
+        return {row.account: row.debits + row.credits for row in journal.balances(**asked)}
+
+    assert debits(known_before=NOW + 5) == {CASH: 428, DEPOSIT: 421, FEES: 7}
+    assert debits(known_before=NOW + 6) == {CASH: 421, DEPOSIT: 421}
+    assert debits(as_of=NOW + 5, by="recorded") == {CASH: 421, DEPOSIT: 421}
+    assert debits(as_of=NOW + 1, known_before=NOW + 4) == {CASH: 128, DEPOSIT: 121, FEES: 7}
+    assert debits(as_of=NOW, known_before=NOW + 4) == {}
+    assert debits(as_of=NOW + 1, known_before=NOW + 4, prefix="income") == {FEES: 7}
+    assert debits(as_of=NOW + 1, known_before=NOW + 2, accounts=[FEES, CASH])[FEES] == 7
 
 
 def test_the_audit_of_the_journal_is_content_either_way(journal: Journal, voided: Voiding) -> None:

@@ -72,6 +72,19 @@ def test_the_run_of_each_is_found_whatever_is_between(journal: Journal, count: i
             assert found.run[:3] == (run.decisions_offset, at * 3, at * 3 + 3)
 
 
+def test_each_shard_has_the_time_at_which_its_last_run_was_posted(journal: Journal) -> None:
+    assert journal.posted_at() == {}
+    chain, other = Chain(3), Chain(1)
+    post(journal, chain, chain.run(moved(0, 5)), chain.run(moved(1, 5), skipped=7))
+    post(journal, other, other.run(moved(0, 1)))
+    found = journal.posted_at()
+    run = journal.find("t-1").found[0].run
+    assert run is not None
+    assert list(found) == [1, 3]
+    assert found[3] == run.posted_at
+    assert found[1] >= found[3]
+
+
 def test_an_id_that_was_used_again_is_found_twice_the_oldest_first(journal: Journal) -> None:
     chain, other = Chain(3), Chain(1)
     post(journal, chain, chain.run(moved(7, 5, transaction_id="a", recorded_at=NOW + 8)))

@@ -84,6 +84,7 @@ class OfKafka:
     """Figures of a process that the broker confirmed `age` seconds ago."""
 
     age = 0.0
+    behind = None
 
     def unconfirmed(self):
         return self.age

@@ -111,6 +111,34 @@ def test_a_token_ends_when_it_is_revoked_and_at_its_time(kept: Kept) -> None:
     assert "is revoked" in problem(found, f"Bearer {token}").detail
 
 
+def test_a_caller_that_stays_is_asked_again(kept: Kept) -> None:
+    token, made = kept.make("read")
+    clock = Clock(1_000)
+    found = access(kept, clock)
+    assert kept.known is not None
+    kept.known[made.id] = replace(made, expires_at=2_000)
+    caller = who(found, f"Bearer {token}")
+    found.require_active(caller)
+    stays = Caller("oidc:ann", caller.permission, HERE, 2_000)
+    found.require_active(stays)
+
+    def why(of: Caller) -> str:
+        with pytest.raises(Problem) as caught:
+            found.require_active(of)
+        assert caught.value.status == 401
+        return caught.value.detail
+
+    clock.micros = 2_000
+    assert "expired" in why(caller)
+    assert "expired" in why(stays)
+    clock.micros = 1_000
+    kept.known[made.id] = replace(made, revoked_at=1)
+    assert "revoked" in why(caller)
+    # Its topic was made anew, and it is not in it.
+    del kept.known[made.id]
+    assert "unknown" in why(caller)
+
+
 def test_before_tokens_are_read_nobody_is_told_that_his_is_wrong() -> None:
     found = problem(Access(Kept(None), per_second=1), f"Bearer {token_of('0' * 10, 1)}")
     assert (found.status, found.code) == (503, "KAFKA_UNAVAILABLE")

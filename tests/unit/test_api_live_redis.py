@@ -90,9 +90,12 @@ def test_what_one_process_has_read_is_there_for_the_others_and_for_other_applica
         assert list(found.sources[1].under("assets", limit=1)) == found.sources[1].balances(
             "assets:a"
         )
-        # Its own view reads on: first what is older, then the same, then what is newer.
+        # Its own view reads on: what is older does not count, what is newer does.
         second.put(balance("assets:a", 50, 0))
-        assert found.sources[1].balances("assets:a")[0].posted == "0.50"
+        assert found.sources[1].balances("assets:a")[0] == row
+        second.put(balance("assets:a", 200, 3))
+        second.put(balance("assets:a", 300, 4))
+        assert found.sources[1].balances("assets:a")[0].posted == "3.00"
 
     run(server, test)
 

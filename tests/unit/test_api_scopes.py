@@ -147,6 +147,29 @@ def test_a_restricted_token_is_for_its_accounts(operation: Operation, path: str)
         assert answer in {(403, "FORBIDDEN")} | malformed, other
 
 
+NAMED = [
+    ("POST /v1/balances/query", "", {"accounts": ["assets:cash", "assets:other"]}),
+    ("GET /v1/live", "?accounts=assets:cash&accounts=assets:other", None),
+    ("GET /v1/live", "?under=assets:other&sort=account", None),
+    ("GET /v1/balances/{account}", "?currency=EUR", None),
+    ("GET /v1/accounts", "?under=assets:other&declared=true", None),
+    ("GET /v1/balances", "?under=assets:other&currency=EUR", None),
+]  # fmt: skip
+"""Accounts that are named elsewhere than in the path, or beside other parameters."""
+
+
+@pytest.mark.parametrize(("name", "query", "body"), NAMED)
+def test_accounts_in_a_body_or_a_query_are_those_of_a_restricted_token(
+    name: str, query: str, body: Any
+) -> None:
+    operation = next((each for each in OPERATIONS if str(each) == name), None)
+    assert operation is not None, name
+    token, _ = KEPT.make(operation.scope, accounts=("assets:cash",))
+    url = operation.url(account="assets:other") + query
+    found = sent(operation, url, token, **({} if body is None else {"json": body}))
+    assert (found.status_code, found.json()["code"]) == (403, "FORBIDDEN")
+
+
 @pytest.mark.parametrize(
     "operation", [each for each in OPERATIONS if each.path in WHOLE_LEDGER], ids=str
 )

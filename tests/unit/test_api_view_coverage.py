@@ -154,12 +154,12 @@ def test_without_coverage_of_each_partition_nothing_is_ready(clock):
     reached.trouble = None
     assert not reached.state().is_ready
     assert "being read" in reached.state().problem
-    assert reached.everywhere() == []
+    assert reached.least(reached.parts) == ()
     reached.parts[1].coverage.hear(Claim(3, (4,)))
     reached.ask()
     reached.note_ends([3, 3], clock[0])
     assert reached.state().is_ready
-    assert reached.everywhere() == [1]
+    assert reached.least(reached.parts) == (1,)
     assert reached.unnoted() == {1: (4,)}
     assert reached.unnoted() == {}
 

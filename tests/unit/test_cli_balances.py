@@ -11,13 +11,14 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.cli import account_rows, completeness, read, trial_balance
-from ledger.cli.account_rows import Sums, rolled_up, totals
+from ledger.cli import completeness, read, trial_balance
 from ledger.cli.moments import EPOCH, moment_of
 from ledger.cli.tables import Format
 from ledger.domain import account
 from ledger.domain.balance import Balance
 from ledger.domain.completeness import Asked, Completeness, Position
+from ledger.gl import account_rows
+from ledger.gl.account_rows import Sums, rolled_up, totals
 
 
 def micros(text):

@@ -16,7 +16,6 @@ import typer
 from typer.testing import CliRunner
 
 from ledger.cli import rejects, settings_command
-from ledger.cli.account_rows import of_row, totals
 from ledger.cli.completeness import CompletenessReport
 from ledger.cli.main import app
 from ledger.cli.output import print_note, time_option
@@ -28,6 +27,7 @@ from ledger.client.outcomes import Tally
 from ledger.client.rejects import Rejected
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.domain.transaction import EARLIEST, LATEST
+from ledger.gl.account_rows import of_row, totals
 from ledger.gl.books import BalanceRow
 from ledger.terminal import plain, print_table
 

@@ -101,7 +101,24 @@ def test_what_fails_is_recorded_as_failed() -> None:
                 action.end("published")
                 raise KeyError("y")
 
-    assert audited(work).outcomes == ["begun", "failed", "begun", "published"]
+    seen = audited(work)
+    assert seen.outcomes == ["begun", "failed", "begun", "published"]
+    assert seen.seen[1]["detail"] == "KeyError"
+
+
+def test_what_may_have_been_done_is_unknown() -> None:
+    class Unacknowledged(Exception):
+        code = "OUTCOME_UNKNOWN"
+
+    async def work(audit: AuditLog, log: Recorded) -> None:
+        for error in (Unacknowledged, asyncio.CancelledError):
+            with pytest.raises(error):
+                async with audit.action(ANN, "transactions.publish", ["pay-1"]):
+                    raise error
+
+    seen = audited(work)
+    assert seen.outcomes == ["begun", "unknown", "begun", "unknown"]
+    assert seen.seen[1]["detail"] == "OUTCOME_UNKNOWN"
 
 
 def test_a_client_that_leaves_takes_no_outcome_with_it() -> None:

@@ -110,6 +110,9 @@ class Progress:
     def end(self, shard):
         return self.position
 
+    def ends(self):
+        return [self.position]
+
     def publish(self, shard, progress, end):
         pass
 

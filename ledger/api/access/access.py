@@ -25,6 +25,9 @@ FAILURES_PER_SECOND = 5
 FAILURES_AT_ONCE = 100
 """Requests without a valid bearer token, of one address."""
 LONGEST_HEADER = 16_384
+OWN = "token:"
+"""Begins the name of a caller with a token of the ledger's own."""
+INVALID = f'{CHALLENGE}, error="invalid_token"'
 _ID = slice(len(PREFIX), len(PREFIX) + ID_LENGTH)
 
 permission_of = lru_cache(10_000)(Permission.of)
@@ -74,8 +77,9 @@ class Access:
         if token.startswith(PREFIX):
             known = self._own(token, address)
             caller = Caller(
-                f"token:{known.id}", permission_of(known.scopes, known.accounts), address
-            )
+                f"{OWN}{known.id}", permission_of(known.scopes, known.accounts), address,
+                known.expires_at,
+            )  # fmt: skip
         else:
             caller = await self._of_issuer(token, address)
         wait = self._requests.take(caller.id)
@@ -88,10 +92,19 @@ class Access:
         return caller
 
     def require_active(self, caller: Caller) -> None:
-        """Raises Problem 401 once a caller's token of the ledger's own is revoked or expired."""
-        known = (self._tokens.known or {}).get(caller.id.removeprefix("token:"))
-        if known is not None and (state := known.state(self._clock())) != "active":
-            raise Problem("UNAUTHENTICATED", f"This bearer token is {state}.")
+        """Raises Problem 401 once what a caller came in with has expired or is revoked."""
+        state = "active"
+        if caller.until is not None and self._clock() >= caller.until:
+            state = "expired"
+        tokens = self._tokens.known
+        if tokens is not None and caller.id.startswith(OWN):
+            known = tokens.get(caller.id.removeprefix(OWN))
+            state = "unknown" if known is None else known.state(self._clock())
+        if state != "active":
+            raise Problem(
+                "UNAUTHENTICATED", f"This bearer token is {state}.",
+                headers={"WWW-Authenticate": INVALID},
+            )  # fmt: skip
 
     def _own(self, token: str, address: str) -> BearerToken:
         tokens = self._tokens.known
@@ -120,11 +133,9 @@ class Access:
             raise self._unauthenticated(address, str(error)) from error
         except Unavailable as error:
             raise Problem("ISSUER_UNAVAILABLE", str(error)) from error
-        return Caller(f"oidc:{found.subject}", found.permission, address)
+        return Caller(f"oidc:{found.subject}", found.permission, address, found.until)
 
-    def _unauthenticated(
-        self, address: str, why: str, challenge: str = f'{CHALLENGE}, error="invalid_token"'
-    ) -> Problem:
+    def _unauthenticated(self, address: str, why: str, challenge: str = INVALID) -> Problem:
         if wait := self._failures.take(network_of(address)):
             return _too_many_failures(wait)
         return Problem("UNAUTHENTICATED", why, headers={"WWW-Authenticate": challenge})

@@ -12,11 +12,15 @@ CHALLENGE = 'Bearer realm="faust-ledger"'
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`id`: `token:ID`, or `oidc:SUBJECT`. `source`: the client's address."""
+    """`id`: `token:ID`, or `oidc:SUBJECT`. `source`: the client's address.
+
+    `until`: microseconds since 1970 at which the token expires; None for one that does not.
+    """
 
     id: str
     permission: Permission
     source: str
+    until: int | None = None
 
     @property
     def scopes(self) -> frozenset[Scope]:

@@ -1,14 +1,14 @@
 """Runs that are longer ago than the flow keeps: read from the decision log, one at a time."""
 
-import asyncio
 from collections import OrderedDict
 
 from ledger.api.flow.runs import HeldRun
+from ledger.client.records import Records
 from ledger.errors import Unavailable
 from ledger.settings import Settings
 from ledger.streaming.decisions import decision_in
 from ledger.streaming.log import Log
-from ledger.streaming.registry import Codec, codec_of
+from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 
 KEPT = 32
@@ -39,7 +39,7 @@ class PastRuns:
 
     async def _read(self, shard: int, at: int) -> HeldRun:
         if self._codec is None:
-            self._codec = await asyncio.to_thread(codec_of, self._settings)
+            self._codec = (await Records.of(self._settings, "Decision")).codec
         async for records in self._log.read(self._topic, shard, at, at + 1):
             for record in records:
                 found = decision_in(self._codec, record)

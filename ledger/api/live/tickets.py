@@ -28,18 +28,18 @@ class Ticket(NamedTuple):
 def ticket_of(signer: Signer, caller: Caller, now: int) -> Ticket:
     """A ticket of this caller."""
     expires_at = now + SECONDS * MICROSECONDS
-    content = [caller.id, sorted(caller.scopes), list(caller.paths), expires_at]
+    content = [caller.id, sorted(caller.scopes), list(caller.paths), caller.until, expires_at]
     return Ticket(signer.sign(json.dumps(content).encode(), USE), expires_at)
 
 
 def caller_of(signer: Signer, text: str, address: str, now: int) -> Caller:
     """Who has this ticket. Raises Problem 401 for one that is altered, or too old."""
     try:
-        id_, scopes, accounts, expires_at = json.loads(signer.read(text, USE))
+        id_, scopes, accounts, until, expires_at = json.loads(signer.read(text, USE))
     except Altered as error:
         raise Problem("UNAUTHENTICATED", f"This is no ticket of this ledger. {error}") from None
     if now >= expires_at:
         raise Problem(
             "UNAUTHENTICATED", "This ticket is too old: POST /v1/live/tickets gives a new one."
         )
-    return Caller(id_, Permission.of(scopes, accounts), address)
+    return Caller(id_, Permission.of(scopes, accounts), address, until)

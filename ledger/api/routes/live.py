@@ -88,6 +88,7 @@ def router(parts: LiveParts, access: Access, signer: Signer) -> APIRouter:
         wanted: Annotated[Subscribe, Depends(_wanted)],
     ) -> Any:
         """Follow accounts, all below a path, or a part of a sorted list, as they change."""
+        caller.require("read", wanted.covered)
         return Events(parts, caller, wanted, _check_of(access, request, caller))
 
     @made.post("/live/tickets", status_code=201, response_model=TicketAnswer, responses=answers())

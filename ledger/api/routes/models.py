@@ -44,6 +44,15 @@ class Status(BaseModel):
     shards: list[ShardStatus]
 
 
+CompleteTo = Annotated[
+    dict[str, int],
+    Field(
+        description="By shard: every transaction before this offset is counted.",
+        examples=[{"0": 1204, "1": 1187}],
+    ),
+]
+
+
 class Asset(BaseModel):
     """An asset that transactions may use."""
 
@@ -110,3 +119,6 @@ class Breaks(BaseModel):
 
     breaks: list[Break]
     next: Next
+
+
+Token = Annotated[str, Field(description="For `after=`: another answer includes what this does.")]

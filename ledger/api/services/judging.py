@@ -20,6 +20,7 @@ from ledger.domain.decide import Decided, Received, decide
 from ledger.domain.memory import AcceptedId, Memory
 from ledger.domain.partition import partition_of
 from ledger.domain.transaction import Draft, ordering_key
+from ledger.gl.books import Books
 from ledger.gl.lookups import FoundTransaction, LookupResult
 
 
@@ -47,7 +48,7 @@ class Judge:
     """Decides single transactions without publishing them."""
 
     def __init__(
-        self, flow: Flow, past: PastRuns, database: Database, publishing: Publishing
+        self, flow: Flow, past: PastRuns, database: Database[Books], publishing: Publishing
     ) -> None:
         self._flow, self._past = flow, past
         self._database, self._publishing = database, publishing

@@ -16,23 +16,21 @@ from ledger.api.services.writes import WriteParts, Writes
 from ledger.api.signing import Signer
 from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
-from ledger.client.past import Past
-from ledger.clock import now
-from ledger.gl.databases import open_journal
+from ledger.gl.books import Books
 from ledger.settings import Settings
-from ledger.streaming.log import Log
 
 
 class Parts(NamedTuple):
     """What they are made of."""
 
     settings: Settings
-    log: Log
-    database: Database
+    database: Database[Books]
     signer: Signer
     audit: AuditLog
     flow: Flow
+    past: PastRuns
     publishing: Publishing
+    dating: Dating
     view: BalanceView
 
 
@@ -48,12 +46,12 @@ class TransactionServices(NamedTuple):
     @classmethod
     def over(cls, parts: Parts) -> Self:
         """The services over these parts."""
-        settings, flow, signer = parts.settings, parts.flow, parts.signer
-        past = PastRuns(settings, parts.log)
+        flow, past, signer = parts.flow, parts.past, parts.signer
         judge = Judge(flow, past, parts.database, parts.publishing)
-        dating = Dating(Past(settings, lambda: open_journal(settings.database_url), clock=now))
-        writes = Writes(WriteParts(parts.publishing, flow, judge, dating, parts.audit, signer))
-        transactions = Transactions(settings, flow, past, parts.database, signer)
+        writes = Writes(
+            WriteParts(parts.publishing, flow, judge, parts.dating, parts.audit, signer)
+        )
+        transactions = Transactions(parts.settings, flow, past, parts.database, signer)
         trial = Trial(writes, judge, parts.view)
         reversals = Reversals(transactions, writes, trial)
         return cls(writes, Bulk(writes, signer), reversals, trial, transactions)

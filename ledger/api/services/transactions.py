@@ -16,6 +16,7 @@ from ledger.client.past import storable
 from ledger.client.whereabouts import NOT_FOUND, Whereabouts
 from ledger.domain.run import Content
 from ledger.errors import LedgerError
+from ledger.gl.books import Books
 from ledger.gl.lookups import LookupResult
 from ledger.gl.posting import posted_transactions
 from ledger.settings import Settings
@@ -31,7 +32,12 @@ class Transactions:
     """Finds by the general ledger's index and in the newest runs, and else searches the topics."""
 
     def __init__(
-        self, settings: Settings, flow: Flow, past: PastRuns, database: Database, signer: Signer
+        self,
+        settings: Settings,
+        flow: Flow,
+        past: PastRuns,
+        database: Database[Books],
+        signer: Signer,
     ) -> None:
         self._settings, self._flow, self._past = settings, flow, past
         self._database, self._signer = database, signer

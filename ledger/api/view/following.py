@@ -213,7 +213,6 @@ class Following:
 
     async def _look_on(self, admin: TopicAdmin, lookup: Log) -> None:
         """Look up ends for coverage, and once a second for the age of the copy."""
-        tps = [(self._balances, each) for each in range(len(self._reached.parts))]
         beat, moved, positions = 0.0, time.monotonic(), self._positions()
         while True:
             await self._wait_until(beat + BEAT_SECONDS)
@@ -221,9 +220,7 @@ class Following:
             moment = now()
             self._reached.ask()
             try:
-                ends = await lookup.ends(tps)
-                if is_beat:
-                    await self._require_same(admin)
+                ends = await self._ends(admin, lookup, is_beat=is_beat)
             except Unavailable as error:
                 self._reached.fail(str(error))
                 await asyncio.sleep(BEAT_SECONDS)
@@ -237,6 +234,19 @@ class Following:
             elif time.monotonic() - moved > STUCK_SECONDS:
                 raise Unavailable(f"Nothing has come of {self._balances} for {STUCK_SECONDS:.0f} s")
             await asyncio.sleep(GATHER_SECONDS)
+
+    async def _ends(
+        self, admin: TopicAdmin, lookup: Log, *, is_beat: bool
+    ) -> dict[tuple[str, int], int]:
+        """Where the partitions end. At a beat they are those of the topic that the copy is of."""
+        tps = [(self._balances, each) for each in range(len(self._reached.parts))]
+        if not is_beat:
+            return await lookup.ends(tps)
+        # Before: a topic that is gone is told at once, and not when the lookup has timed out.
+        await self._require_same(admin)
+        ends = await lookup.ends(tps)
+        await self._require_same(admin)
+        return ends
 
     async def _wait_until(self, moment: float) -> None:
         """Until a claim of coverage waits for a lookup, or a time."""

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from ledger.api.view.coverage import PartitionCoverage
 from ledger.api.view.waits import Waits
 from ledger.clock import now
-from ledger.domain.partition import partition_of
 
 LAGS_SECONDS = 5.0
 """A copy that was last known to be at the topic's end longer ago than this lags."""
@@ -62,32 +61,31 @@ class Reached:
         self.as_of: int | None = None
         self.foreign = 0
         self.has_begun = asyncio.Event()
-        self._waits: list[Waits] = []
+        self.waits: list[Waits] = []
         self._looked_at: int | None = None
+        self._is_whole = False
         self._ends: Sequence[int] = ()
 
     def begin(
         self, positions: Sequence[int], covered: Mapping[int, Sequence[int]], as_of: int | None
     ) -> None:
         """The copy is read up to these positions, by partition. Those who wait go on waiting."""
-        self._waits += [Waits() for _ in positions[len(self._waits) :]]
+        self.waits += [Waits() for _ in positions[len(self.waits) :]]
         self.parts = [
-            Part(position, covered.get(number, ()), self._waits[number])
+            Part(position, covered.get(number, ()), self.waits[number])
             for number, position in enumerate(positions)
         ]
         for part in self.parts:
             part.waits.wake(part.coverage.ends)
-        self.as_of, self._looked_at = as_of, None
+        self.as_of, self._looked_at, self._is_whole = as_of, None, False
         if self.parts:
             self.has_begun.set()
         else:
             self.has_begun.clear()
 
-    def part_of(self, account: str) -> Part | None:
-        """The account's partition; None while it is not known how many there are."""
-        if not self.parts:
-            return None
-        return self.parts[partition_of(account.encode(), len(self.parts))]
+    def ends_of(self, number: int) -> Sequence[int]:
+        """The coverage of a partition that counts; nothing while the copy is read again."""
+        return self.parts[number].coverage.ends if number < len(self.parts) else ()
 
     # Ends.
 
@@ -139,22 +137,37 @@ class Reached:
     @property
     def is_whole(self) -> bool:
         """Whether the coverage of each partition counts, so that nothing before it is missing."""
-        return bool(self.parts) and all(part.coverage.ends for part in self.parts)
+        if not self._is_whole:
+            # It stays so until the copy begins anew.
+            self._is_whole = bool(self.parts) and all(part.coverage.ends for part in self.parts)
+        return self._is_whole
 
-    def everywhere(self) -> list[int]:
-        """By shard, the position before which everything is in every partition."""
-        if not self.is_whole:
-            return []
-        return [*map(min, zip(*(part.coverage.ends for part in self.parts), strict=False))]
+    def least(self, parts: Iterable[Part]) -> tuple[int, ...]:
+        """By shard, the position before which everything is in each of these partitions."""
+        ends = [part.coverage.ends for part in parts]
+        return ends[0] if len(ends) == 1 else tuple(map(min, zip(*ends, strict=False)))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the copy has everything that was in the topic at some moment."""
+        return self.as_of is not None and self.is_whole
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is ready and has no problem; quick, for every answer."""
+        return (
+            self.trouble is None
+            and self.as_of is not None
+            and self.is_whole
+            and now() - self.as_of < LAGS_SECONDS * MICROSECONDS
+        )
 
     def state(self) -> ViewState:
         """See ViewState."""
         age = None if self.as_of is None else max(now() - self.as_of, 0) / MICROSECONDS
         behind = sum(part.behind for part in self.parts)
-        is_ready = self.is_whole and self.as_of is not None
-        return ViewState(
-            is_ready, self._problem(age, behind), age, behind, self.as_of, self.foreign
-        )
+        problem = self._problem(age, behind)
+        return ViewState(self.is_ready, problem, age, behind, self.as_of, self.foreign)
 
     def _problem(self, age: float | None, behind: int) -> str | None:
         if self.trouble is not None:

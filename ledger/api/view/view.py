@@ -2,18 +2,20 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fcntl import LOCK_EX, LOCK_NB, flock
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from ledger.api.view.copy import BalanceCopy, Change
 from ledger.api.view.figures import Figures
 from ledger.api.view.following import Changed, Following
-from ledger.api.view.reached import Reached, ViewState
+from ledger.api.view.reached import Part, Reached, ViewState
 from ledger.api.view.waits import is_covered
+from ledger.client.resource import cancel
 from ledger.domain.balance import Balance
+from ledger.domain.partition import partition_of
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
@@ -51,9 +53,7 @@ class BalanceView:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await cancel(self._task)
         self._following.note()
         self._copy.close()
         os.close(self._lock)
@@ -85,11 +85,25 @@ class BalanceView:
 
     def complete_to(self, account: str) -> Mapping[int, int]:
         """By shard: every transaction before this offset is in the account's balances."""
-        return dict(enumerate(self._ends(account)))
+        return dict(enumerate(self.ends([account])))
 
     def complete_everywhere(self) -> Mapping[int, int]:
         """The same of all accounts."""
-        return dict(enumerate(self._reached.everywhere()))
+        return dict(enumerate(self.ends(None)))
+
+    def ends(self, accounts: Collection[str] | None) -> tuple[int, ...]:
+        """The same of these accounts, None for all: positions by shard, the least of each."""
+        return self._reached.least(self._parts(accounts))
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it can answer and `state` has no problem."""
+        return self._reached.is_fresh
+
+    @property
+    def as_of(self) -> int | None:
+        """As in `state`."""
+        return self._reached.as_of
 
     def state(self) -> ViewState:
         """Whether it can answer, and how old that is."""
@@ -99,13 +113,23 @@ class BalanceView:
         self,
         account: str,
         positions: Mapping[int, int],
-        timeout: float,  # noqa: ASYNC109
+        timeout: float,  # noqa: ASYNC109 - past it there is an answer too
     ) -> bool:
-        """Wait until the account's balances contain the transactions at these offsets, by shard.
+        """As `wait_for_all`, of one account."""
+        return await self.wait_for_all([account], positions, timeout)
 
-        False where they do not within `timeout` seconds. Raises TooManyWaits.
+    async def wait_for_all(
+        self,
+        accounts: Collection[str] | None,
+        positions: Mapping[int, int],
+        timeout: float,  # noqa: ASYNC109 - past it there is an answer too
+    ) -> bool:
+        """Wait until the balances of these accounts contain the transactions at these offsets.
+
+        `accounts`: None for all; `positions`: offsets by shard. False where they do not within
+        `timeout` seconds. Raises TooManyWaits.
         """
-        if self._covers(account, positions):
+        if self._contain(accounts, positions):
             return True
         if timeout <= 0:
             return False
@@ -114,29 +138,36 @@ class BalanceView:
         self._waiting += 1
         try:
             async with asyncio.timeout(timeout):
-                while not self._covers(account, positions):
-                    await self._covered(account, positions)
+                while not self._contain(accounts, positions):
+                    await self._contained(accounts, positions)
         except TimeoutError:
             return False
         finally:
             self._waiting -= 1
         return True
 
-    def _covers(self, account: str, positions: Mapping[int, int]) -> bool:
-        ends = self._ends(account)
+    def _parts(self, accounts: Collection[str] | None) -> list[Part]:
+        parts = self._reached.parts
+        if accounts is None or not parts:
+            return parts
+        return [parts[each] for each in {self._partition(account) for account in accounts}]
+
+    def _partition(self, account: str) -> int:
+        return partition_of(account.encode(), len(self._reached.parts))
+
+    def _contain(self, accounts: Collection[str] | None, positions: Mapping[int, int]) -> bool:
+        ends = self.ends(accounts)
         return all(is_covered(ends, shard, offset) for shard, offset in positions.items())
 
-    def _ends(self, account: str) -> Sequence[int]:
-        part = self._reached.part_of(account)
-        return () if part is None else part.coverage.ends
-
-    async def _covered(self, account: str, positions: Mapping[int, int]) -> None:
-        part = self._reached.part_of(account)
-        if part is None:
-            await self._reached.has_begun.wait()
-        else:
-            # Where the copy is read again, the same waits go on with its coverage.
-            await part.waits.until(lambda: self._ends(account), positions)
+    async def _contained(
+        self, accounts: Collection[str] | None, positions: Mapping[int, int]
+    ) -> None:
+        reached = self._reached
+        await reached.has_begun.wait()
+        numbers = range(len(reached.parts)) if accounts is None else map(self._partition, accounts)
+        for number in set(numbers):
+            # Where the copy is read again, the same wait goes on with its coverage.
+            await reached.waits[number].until(partial(reached.ends_of, number), positions)
 
     # Changes.
 
@@ -160,7 +191,7 @@ class BalanceView:
     @property
     def is_ready(self) -> bool:
         """Whether it has all that was there at some moment."""
-        return self._reached.state().is_ready
+        return self._reached.is_ready
 
     def positions(self) -> Sequence[int]:
         """By partition of `ledger.balances`, the offset before which everything is in the copy.

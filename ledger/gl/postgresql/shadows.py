@@ -49,6 +49,12 @@ def require_name(name: str) -> None:
         )
 
 
+def is_shadow(connection: Connection, schema: str) -> bool:
+    """Whether the schema is a shadow ledger's."""
+    known = connection.execute(text(_KNOWN))
+    return any(name == schema and comment.startswith(_PURPOSE) for name, comment in known)
+
+
 def existing_shadows(database_url: str) -> list[Shadow]:
     """The shadow ledgers that exist."""
     with _owner(database_url) as made, made.connect() as connection:

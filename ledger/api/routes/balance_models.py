@@ -1,0 +1,88 @@
+"""What the balances' routes show, as the OpenAPI document describes it."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from ledger.api.routes.models import Moment
+
+Amount = Annotated[str, Field(description="Decimal text with the currency's decimals.")]
+
+
+class Figures(BaseModel):
+    """Amounts of one currency; `posted` and `pending` on the normal side of the accounts."""
+
+    currency: str
+    posted: Annotated[str, Field(description="Reconciled balance, decimal text.")]
+    pending: Annotated[str, Field(description="Decided on top of it and not reconciled yet.")]
+    debits: Amount
+    credits: Amount
+    entries: Annotated[int, Field(description="Reconciled entries.")]
+    status: Annotated[str, Field(description="reconciled, pending, or break.")]
+
+
+class AccountBalance(Figures):
+    """What an account has in one currency."""
+
+    account: str
+    version: Annotated[
+        int | None, Field(description="Rises with every change; null for another time.")
+    ]
+
+
+class PathSum(Figures):
+    """What the accounts at and below a path have; the worst status of theirs."""
+
+    accounts: Annotated[int, Field(description="How many balances are summed.")]
+
+
+class Lag(BaseModel):
+    """How old the balances may be, and why."""
+
+    seconds: float | None
+    records: int
+    why: str
+
+
+class _Complete(BaseModel):
+    """How complete an answer is."""
+
+    token: Annotated[
+        str, Field(description="For `after=`: what is read with it is not older than this answer.")
+    ]
+    complete_to: Annotated[
+        dict[str, int],
+        Field(description="By shard: every transaction before this offset is in the balances."),
+    ]
+    as_of: Annotated[
+        Moment | None,
+        Field(description="All that was published by then is in the balances; of the present."),
+    ] = None
+    lag: Annotated[
+        Lag | None, Field(description="Where the balances may be older than they should be.")
+    ] = None
+    effective_before: Annotated[Moment | None, Field(description="As it was asked for.")] = None
+    recorded_before: Annotated[Moment | None, Field(description="As it was asked for.")] = None
+
+
+class Balances(_Complete):
+    """Balances by account, and then by currency."""
+
+    balances: list[AccountBalance]
+
+
+class BalancesOfAccount(Balances):
+    """What an account has, in each of its currencies; nothing without entries."""
+
+    account: str
+
+
+class BalancesUnder(Balances):
+    """A page of the accounts at and below a path, and the sums of all of them.
+
+    With `currency` a page may have fewer balances than `limit` though `next` is there.
+    """
+
+    under: str
+    sums: list[PathSum]
+    next: Annotated[str | None, Field(description="The cursor of the next page; null at the end.")]

@@ -1,0 +1,136 @@
+"""`GET /v1/accounts/{account}/lines`: the lines of an account, each with the balance after it."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from ledger.api.access.caller import Caller
+from ledger.api.access.dependencies import allowed
+from ledger.api.parameters import AccountPath, Cursor, Time, limit_query, new_router
+from ledger.api.problems import Problem, answers
+from ledger.api.reads import After, Timeout, until_of
+from ledger.api.routes.models import CompleteTo, Moment, Offset, Token
+from ledger.api.services.history import HistoryService
+from ledger.gl.history.books import LinesQuery
+
+AMOUNT = r"^\d{1,40}(\.\d{1,18})?$"
+Text = Annotated[str | None, Query(max_length=255)]
+Amount = Annotated[str | None, Query(pattern=AMOUNT)]
+
+
+class Line(BaseModel):
+    """An entry of the account, and its balance in the currency after it, in recorded order."""
+
+    recorded_at: Moment
+    effective_at: Moment
+    transaction_id: str
+    kind: str
+    description: str | None
+    currency: str
+    debit: str | None
+    credit: str | None
+    takes_back: Annotated[
+        bool, Field(description="A void takes the entry back: its amount is below zero.")
+    ]
+    balance: Annotated[str, Field(description="On the normal side of the account.")]
+    debits: str
+    credits: str
+    entries: int
+    reverses: str | None
+    metadata: dict[str, str]
+    counterparts: Annotated[list[str], Field(description="The transaction's other accounts.")]
+    shard: int
+    offset: Offset
+    entry: int
+
+
+class Lines(BaseModel):
+    """A page; it may have fewer lines than `limit` though `next` is there, where it filters."""
+
+    account: str
+    lines: list[Line]
+    next: Annotated[str | None, Field(description="The cursor of the later lines.")]
+    previous: Annotated[str | None, Field(description="The cursor of the earlier lines.")]
+    searched_to: Annotated[
+        Moment | None, Field(description="Up to where a filter has looked; null: at everything.")
+    ]
+    token: Token
+    complete_to: CompleteTo
+
+
+def router(service: HistoryService) -> APIRouter:
+    """The route over this service."""
+    made = new_router("accounts")
+
+    @made.get("/accounts/{account}/lines", response_model=Lines,
+              responses=answers("DATABASE_UNAVAILABLE", "CURSOR_INVALID", "TOKEN_INVALID",
+                                "NOT_FOUND", "NOT_YET"))  # fmt: skip
+    async def lines(
+        caller: Annotated[Caller, allowed("read")],
+        account: AccountPath,
+        *,
+        currency: Annotated[str | None, Query(max_length=32)] = None,
+        effective_from: Annotated[Time | None, Query(description="At or after this.")] = None,
+        effective_before: Annotated[Time | None, Query(description="Before this.")] = None,
+        recorded_from: Annotated[Time | None, Query(description="At or after this.")] = None,
+        recorded_before: Annotated[Time | None, Query(description="Before this.")] = None,
+        kind: Text = None,
+        min_amount: Annotated[Amount, Query(description="With `currency`.")] = None,
+        max_amount: Annotated[Amount, Query(description="With `currency`.")] = None,
+        metadata: Annotated[
+            str | None, Query(max_length=512, description="name=value, as it was published.")
+        ] = None,
+        counterpart: Annotated[Text, Query(description="Another account of it.")] = None,
+        after: After = None,
+        timeout: Timeout = None,  # noqa: ASYNC109 - the answer says how far it is
+        limit: int = limit_query(100, 1_000),
+        cursor: Cursor = None,
+    ) -> Any:
+        """The lines of an account in the order in which they were recorded, with its balance.
+
+        Filters leave lines out, and the balances stay what they are.
+        """
+        caller.require("read", [account])
+        bounds = [
+            _minor(service, currency, min_amount, "min_amount"),
+            _minor(service, currency, max_amount, "max_amount"),
+        ]
+        query = LinesQuery(
+            account, currency, limit=limit, effective_from=effective_from,
+            effective_before=effective_before, recorded_from=recorded_from,
+            recorded_before=recorded_before, kind=kind, min_amount=bounds[0],
+            max_amount=bounds[1], metadata=_pair(metadata), counterpart=counterpart,
+        )  # fmt: skip
+        return await service.lines(query, cursor, until_of(after, timeout))
+
+    return made
+
+
+def _minor(
+    service: HistoryService, currency: str | None, amount: str | None, field: str
+) -> int | None:
+    """An amount in minor units. Raises Problem without a currency, or for too many decimals."""
+    if amount is None:
+        return None
+    if currency is None:
+        raise Problem("INVALID_PARAMETER", f"{field} needs the currency: give currency too.",
+                      field=field)  # fmt: skip
+    scale = service.scale(currency)
+    whole, _, fraction = amount.partition(".")
+    if len(fraction) > scale:
+        raise Problem(
+            "INVALID_PARAMETER",
+            f"{field} has {len(fraction)} decimals and {currency} has {scale}.",
+            field=field,
+        )
+    return int(whole + fraction.ljust(scale, "0"))
+
+
+def _pair(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise Problem("INVALID_PARAMETER", "metadata is name=value.", field="metadata")
+    return name, value

@@ -1,0 +1,81 @@
+"""`GET /v1/rejects`: what was refused, by code, producer, account and time."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from ledger.api.access.caller import Caller
+from ledger.api.access.dependencies import allowed
+from ledger.api.parameters import Cursor, Time, Under, limit_query, new_router
+from ledger.api.problems import answers
+from ledger.api.routes.models import Moment, Offset
+from ledger.api.services.rejects import RejectsService
+from ledger.client.rejects import Selection
+from ledger.domain.checks import MAX_ID, MAX_METADATA_BYTES
+from ledger.domain.refusal import Reason
+
+
+class Reject(BaseModel):
+    """A refused record; `transaction` is null where its value is none that can be read."""
+
+    shard: int
+    offset: Offset
+    token: str
+    recorded_at: Moment
+    transaction_id: str | None
+    code: str
+    field: Annotated[str, Field(description="Empty where it is the whole record.")]
+    reason: str
+    producer: Annotated[str | None, Field(description="`producer` of its metadata.")]
+    transaction: Annotated[dict[str, Any] | None, Field(description="As `publish` takes it.")]
+
+
+class Rejects(BaseModel):
+    """A page, the oldest first. It may have fewer rows than `limit` though `next` is there."""
+
+    rejects: list[Reject]
+    next: Annotated[str | None, Field(description="The cursor of the next page; null at the end.")]
+
+
+def router(service: RejectsService) -> APIRouter:
+    """The routes over this service."""
+    made = new_router("transactions")
+
+    @made.get(
+        "/rejects",
+        response_model=Rejects,
+        responses=answers("KAFKA_UNAVAILABLE", "CURSOR_INVALID"),
+    )
+    async def rejects(
+        caller: Annotated[Caller, allowed("finance")],
+        code: Annotated[Reason | None, Query(description="With this code.")] = None,
+        producer: Annotated[str | None, Query(max_length=MAX_METADATA_BYTES)] = None,
+        account: Annotated[Under, Query(description="That touch it, or one below it.")] = None,
+        transaction_id: Annotated[str | None, Query(max_length=MAX_ID)] = None,
+        start: Annotated[
+            Time | None, Query(alias="from", description="Recorded at or after this: RFC 3339.")
+        ] = None,
+        end: Annotated[Time | None, Query(alias="to", description="Recorded before this.")] = None,
+        limit: int = limit_query(100, 1_000),
+        cursor: Cursor = None,
+    ) -> Any:
+        """What was refused, the oldest first, with the transaction where it can be read.
+
+        A page is of at most 20,000 records, so that a rare selection has pages without rows before
+        its end.
+        """
+        caller.require_all_accounts()
+        wanted = Selection(
+            codes=_one(code), ids=_one(transaction_id), accounts=_one(account),
+            producers=_one(producer), start=start, end=end,
+        )  # fmt: skip
+        query = {"list": "rejects", "code": code, "producer": producer, "account": account,
+                 "id": transaction_id, "from": start, "to": end}  # fmt: skip
+        return await service.page(wanted, query, cursor, limit)
+
+    return made
+
+
+def _one(text: str | None) -> frozenset[str]:
+    return frozenset() if text is None else frozenset([text])

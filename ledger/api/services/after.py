@@ -1,0 +1,99 @@
+"""`after=`: a read that waits until it includes a transaction, wherever that was written."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from ledger.api.database import Database
+from ledger.api.positions import Position, is_token, positions_of
+from ledger.api.problems import Problem
+from ledger.api.services.wanted import Wanted
+from ledger.api.signing import Signer
+from ledger.api.view.view import BalanceView, TooManyWaits
+from ledger.client.past import storable
+from ledger.gl.books import Books
+
+
+class Recent(Protocol):
+    """Where ids were accepted lately: see `Flow.find`."""
+
+    async def find(self, transaction_id: str, timeout: float = 0) -> Position | None:  # noqa: ASYNC109
+        """Where it is, waiting up to `timeout` seconds for it."""
+
+
+class After:
+    """Finds what `after` names, and waits for the view to have it."""
+
+    def __init__(
+        self, view: BalanceView, signer: Signer, recent: Recent, database: Database[Books]
+    ) -> None:
+        self._view, self._signer, self._recent, self._database = view, signer, recent, database
+
+    async def wait(self, wanted: Wanted, accounts: Collection[str] | None) -> None:
+        """Wait until the balances of these accounts, None for all, include what `after` names.
+
+        Raises Problem: NOT_YET past the time, with how far the balances are.
+        """
+        if wanted.after is None:
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wanted.wait_seconds
+        positions = await self.positions(wanted.after, until)
+        left = max(until - loop.time(), 0)
+        try:
+            if await self._view.wait_for_all(accounts, positions, left):
+                return
+        except TooManyWaits as error:
+            raise Problem("OVERLOADED", str(error)) from error
+        ends = dict(enumerate(self._view.ends(accounts)))
+        raise not_yet(ends, positions, "The balances do not include it yet")
+
+    async def positions(self, after: str | None, until: float) -> Mapping[int, int]:
+        """By shard the last offset of a token, or of the transaction with this id. Raises Problem.
+
+        `until`: how long to wait for an id that is not known yet, by the loop's clock.
+        """
+        if after is None:
+            return {}
+        if is_token(after):
+            return positions_of(self._signer, after)
+        found = await self._recent.find(after) or await self._posted(after)
+        left = until - asyncio.get_running_loop().time()
+        if found is None and left > 0:
+            found = await self._recent.find(after, left)
+        if found is None:
+            raise Problem(
+                "NOT_YET",
+                f"No transaction with the id {after!r} is accepted yet. If that was to be a token, "
+                "it is cut.",
+                field="after",
+            )
+        return {found.shard: found.offset}
+
+    async def _posted(self, transaction_id: str) -> Position | None:
+        """Where the general ledger has it: one that was accepted long ago is in no recent run."""
+        if not storable([transaction_id]):
+            return None
+        try:
+            found = await self._database.ask(lambda books: books.accepted([transaction_id]))
+        except Problem:
+            # Without the database only what was accepted lately is found.
+            return None
+        accepted = found.get(transaction_id)
+        return None if accepted is None else Position(accepted.shard, accepted.offset)
+
+
+def not_yet(ends: Mapping[int, int], positions: Mapping[int, int], why: str) -> Problem:
+    """The answer where offsets by shard are wanted that what is complete to `ends` lacks."""
+    missing = [
+        f"shard {shard} is there to {ends.get(shard, 0)} and wanted to {offset + 1}"
+        for shard, offset in sorted(positions.items())
+        if ends.get(shard, 0) <= offset
+    ]
+    return Problem(
+        "NOT_YET",
+        f"{why}: {'; '.join(missing)}.",
+        field="after",
+        complete_to={str(shard): end for shard, end in sorted(ends.items())},
+        wanted={str(shard): offset + 1 for shard, offset in sorted(positions.items())},
+    )

@@ -1,0 +1,158 @@
+"""Writing history in PostgreSQL."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import psycopg
+from sqlalchemy import text
+
+from ledger.clock import now
+from ledger.domain.history import FoldedHistory, Running, fold
+from ledger.domain.run import Watermark
+from ledger.gl.history.tables import schema_of
+from ledger.gl.history.writing import HistoryFold, HistoryWriter, superseded
+from ledger.gl.journal import JournalUnavailable
+from ledger.gl.postgresql import copying, history_folding, history_tidying
+from ledger.gl.postgresql.connection import engine, faults_translated
+from ledger.gl.postgresql.history_folding import Place
+
+FOLD_SECONDS = 60
+"""A statement that takes longer is cancelled, to be tried again."""
+REMEMBERED = 100_000
+"""Stripes whose totals are kept in memory; some 400 bytes each."""
+TOTAL_LINES = 200_000
+"""Lines that wait to be counted in totals; a reader adds up so many at most."""
+
+
+class _Folded(NamedTuple):
+    """A fold, its `folded_at`, and what it adds."""
+
+    fold: HistoryFold
+    folded_at: int
+    added: FoldedHistory
+
+
+Stripes = dict[tuple[str, str], Running]
+"""By account and currency."""
+
+
+class PostgresHistoryWriter(HistoryWriter):
+    """`HistoryWriter` over psycopg; connects when first asked.
+
+    `url` as PostgresJournal has it, of the posting service. It remembers the totals of stripes
+    that were folded last: they are those of the database as long as the shard's position is.
+    """
+
+    def __init__(self, url: str) -> None:
+        # As postings: looked up by key alone, also before the tables were first analysed.
+        self._engine = engine(
+            url,
+            seconds=FOLD_SECONDS,
+            idle_seconds=FOLD_SECONDS,
+            pool_size=1,
+            max_overflow=0,
+            settings={"enable_seqscan": "off"},
+            isolation_level="AUTOCOMMIT",
+        )
+        self._stripes = defaultdict[int, Stripes](dict)
+        # Of a process before this one much may be left.
+        self._untotalled, self._has_unblocked = TOTAL_LINES, True
+
+    @contextmanager
+    def _driver(self) -> Iterator[psycopg.Connection[Any]]:
+        """The driver's connection, in history's schema; after any error it is closed."""
+        with faults_translated(), self._engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            try:
+                if not connection.info.get("placed"):
+                    ledger = connection.scalar(text("SELECT current_schema()"))
+                    connection.exec_driver_sql(
+                        f'SET search_path TO "{schema_of(ledger or "public")}"'
+                    )
+                    connection.info["placed"] = True
+                yield driver
+            except BaseException:
+                connection.invalidate()
+                raise
+
+    def positions(self) -> Mapping[int, Watermark]:
+        with self._driver() as driver:
+            return history_folding.read_positions(driver)
+
+    def fold(self, folds: Sequence[HistoryFold]) -> None:
+        try:
+            self._fold(folds)
+        except BaseException:
+            # What is known may be of another state than the database has.
+            self._stripes.clear()
+            raise
+
+    def _fold(self, folds: Sequence[HistoryFold]) -> None:
+        with self._driver() as driver:
+            moved = history_folding.move_positions(driver, folds, now())
+            for each, folded_at in zip(folds, moved, strict=True):
+                if folded_at is None:
+                    raise superseded(each)
+            self._learn(driver, folds)
+            folded = [
+                _Folded(each, at or 0, fold(each.runs, self._stripes[each.shard]))
+                for each, at in zip(folds, moved, strict=True)
+            ]
+            self._write(driver, folded)
+
+    def _learn(self, driver: psycopg.Connection[Any], folds: Sequence[HistoryFold]) -> None:
+        """Look up the stripes that are touched and not known."""
+        if sum(map(len, self._stripes.values())) > REMEMBERED:
+            self._stripes.clear()
+        wanted: dict[Place, int] = {}
+        for each in folds:
+            known = self._stripes[each.shard]
+            for run in each.runs:
+                for stripe, scale in history_folding.touched(run):
+                    if stripe not in known:
+                        wanted[each.shard, stripe] = scale
+        if wanted:
+            found = history_folding.find_stripes(driver, wanted)
+            for (shard, stripe), running in found.items():
+                self._stripes[shard][stripe] = running
+
+    def _write(self, driver: psycopg.Connection[Any], folded: Sequence[_Folded]) -> None:
+        if rows := "".join(
+            history_folding.line_rows(each.added.lines, each.folded_at) for each in folded
+        ):
+            copying.copy_rows(driver, history_folding.COPY_LINES, rows.encode())
+        blocks = [block for each in folded for block in each.added.blocks]
+        answer = history_folding.finish(
+            driver,
+            blocks=blocks,
+            scales=[pair for each in folded for pair in each.added.rescaled.items()],
+            refusals=[
+                history_folding.refusal_row(
+                    fold.shard, at, refusal, fold.producers.get(refusal.offset, "")
+                )
+                for fold, _, added in folded
+                for at, refusal in added.refusals
+            ],
+        )
+        # PostgreSQL answers COMMIT of a failed transaction with ROLLBACK and no error.
+        if answer != "COMMIT":
+            raise JournalUnavailable(f"The database answered COMMIT with {answer}.")
+        self._untotalled += sum(len(each.added.lines) for each in folded)
+        self._has_unblocked |= bool(blocks)
+
+    def tidy(self, shards: Sequence[int], *, idle: bool) -> bool:
+        is_due = self._untotalled >= (1 if idle else TOTAL_LINES)
+        if is_due:
+            with self._driver() as driver:
+                history_tidying.count_totals(driver, shards)
+            self._untotalled = 0
+        if self._has_unblocked:
+            with self._driver() as driver:
+                self._has_unblocked = history_tidying.make_blocks(driver, shards)
+        return self._has_unblocked
+
+    def close(self) -> None:
+        self._engine.dispose()

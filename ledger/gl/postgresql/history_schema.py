@@ -1,0 +1,78 @@
+"""The schema of history in PostgreSQL, made beside the ledger's and never migrated.
+
+History is derived: where this version has another layout, the old tables are dropped, and the
+history application folds the decision log again.
+"""
+
+import logging
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from ledger.gl.history.tables import LAYOUT, SCHEMA, metadata, schema_of
+from ledger.gl.postgresql.connection import faults_translated
+from ledger.gl.postgresql.migrate import owner_engine
+
+_REMARK = "history of faust-ledger: layout "
+_FIND = """
+SELECT coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace WHERE nspname = :name
+"""
+
+log = logging.getLogger(__name__)
+
+
+def provide(connection: Connection, ledger: str) -> str | None:
+    """Make the tables of history beside the ledger in schema `ledger`, as the tables' owner.
+
+    Returns the schema's name; None, with a warning, where it cannot be made. What is there in this
+    version's layout stays as it is.
+    """
+    name = schema_of(ledger)
+    remark = connection.scalar(text(_FIND), {"name": name})
+    if remark == f"{_REMARK}{LAYOUT}":
+        return name
+    if remark is not None and not remark.startswith(_REMARK):
+        log.warning(
+            "There is a schema %s in this database that is not the ledger's, so there is no "
+            "history: rename it (ALTER SCHEMA %s RENAME TO …) and migrate again.", name, name,
+        )  # fmt: skip
+        return None
+    try:
+        with connection.begin_nested():
+            _make(connection, name, is_there=remark is not None)
+    except DBAPIError as error:
+        log.warning(
+            "The schema %s of history cannot be made (%s). Grant the owner's role CREATE on this "
+            "database and migrate again; everything else works without it.", name, error.orig,
+        )  # fmt: skip
+        return None
+    return name
+
+
+def empty(database_url: str) -> None:
+    """Remove every row of history, as the tables' owner; all or nothing, while workers run.
+
+    They fold the decision log again from its beginning. Raises JournalUnavailable when somebody
+    else keeps the tables locked for longer than a few seconds.
+    """
+    made = owner_engine(database_url)
+    try:
+        with faults_translated(), made.begin() as connection:
+            name = schema_of(str(connection.scalar(text("SELECT current_schema()"))))
+            quoted = connection.dialect.identifier_preparer.quote(name)
+            tables = ", ".join(f"{quoted}.{table.name}" for table in metadata.sorted_tables)
+            connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+    finally:
+        made.dispose()
+
+
+def _make(connection: Connection, name: str, *, is_there: bool) -> None:
+    quoted = connection.dialect.identifier_preparer.quote(name)
+    placed = connection.execution_options(schema_translate_map={SCHEMA: name})
+    if is_there:
+        log.warning("History has another layout in this version: it is folded again from the log.")
+        metadata.drop_all(placed)
+    else:
+        connection.execute(text(f"CREATE SCHEMA {quoted}"))
+    metadata.create_all(placed)
+    connection.exec_driver_sql(f"COMMENT ON SCHEMA {quoted} IS '{_REMARK}{LAYOUT}'")

@@ -5,11 +5,13 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import uvloop
 from fastapi import Body, Query, WebSocket
+from fastapi.responses import StreamingResponse
 
 from ledger.api.app import build_app
 from ledger.api.edge import Edge
@@ -51,6 +53,15 @@ async def large() -> str:
 @router.get("/fault", include_in_schema=False)
 async def fault() -> None:
     raise KeyError("secret")
+
+
+@router.get("/broken", include_in_schema=False)
+async def broken() -> StreamingResponse:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise KeyError("halfway")
+
+    return StreamingResponse(parts())
 
 
 @router.websocket("/socket")

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from ledger.api import openapi
-from ledger.api.edge import Edge, response_of
+from ledger.api.edge import FAULT, Edge, response_of
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
 from ledger.api.routes import (
@@ -147,7 +147,7 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 async def _fault(request: Request, error: Exception) -> Response:
     """The answer to what should not happen; the log has its id with the trace."""
-    number = str(uuid4())
+    number = request.scope[FAULT] = str(uuid4())
     log.error("Fault %s at %s %s", number, request.method, request.url.path, exc_info=error)
     detail = f"This was not foreseen. The log of the API process has it as fault {number}."
     return response_of(Problem("FAULT", detail, fault=number), request.scope)

@@ -12,6 +12,12 @@ from ledger.api.parameters import decoded_path
 from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.traffic import STREAMS, Traffic
 
+FAULT = "faust_ledger.fault"
+"""In the scope of a request: the id of the fault that it was answered with."""
+
+STREAMS = frozenset({"/v1/live"})
+"""Paths whose answers do not end; how many there may be is limited by what answers."""
+
 
 class Edge:
     """Wraps the application; `traffic` counts."""
@@ -53,8 +59,9 @@ class Edge:
         try:
             await self.app(scope, receive, counting)
         except Exception:
-            # The application has logged it and answered; what was begun cannot be answered again.
-            if not status:
+            # One that came before the answer began is logged, and was answered with its id. After
+            # that nothing can be answered: the server logs it, and cuts the connection.
+            if FAULT not in scope:
                 raise
         finally:
             traffic.open -= counted

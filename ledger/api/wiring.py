@@ -131,7 +131,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 history=HistoryService(answers, cursors, reference),
                 balances=BalanceService.over(view, completeness, cursors, after, answers),
                 rejects=RejectsService(settings, cursors, signer),
-                status=StatusService(settings, log, flow),
+                status=StatusService(settings, log, flow, history),
                 assets=AssetsService(reference),
                 accounts=AccountsService(reference, view),
                 breaks=BreaksService(breaks, reference),

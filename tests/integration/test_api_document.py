@@ -1,6 +1,6 @@
 """Schemathesis over the whole OpenAPI document: no input gets a fault or an undocumented answer.
 
-FAUST_LEDGER_FUZZ_EXAMPLES says how many examples an operation gets; `make fuzz` gives it many.
+FAUST_LEDGER_FUZZ_REQUESTS says how many examples an operation gets; `make fuzz` gives it many.
 """
 
 import os
@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.integration.api_ledger import ApiLedger, bearer
 from tests.unit.test_api_scopes import OPERATIONS, Operation
 
-EXAMPLES = int(os.environ.get("FAUST_LEDGER_FUZZ_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("FAUST_LEDGER_FUZZ_REQUESTS", "20"))
 CHECKS = [
     content_type_conformance, negative_data_rejection, not_a_server_error, response_headers_conformance,
     response_schema_conformance, status_code_conformance,
@@ -62,7 +62,7 @@ def test_no_input_gets_a_fault_or_an_undocumented_answer(
         session.trust_env = False
 
         @settings(
-            max_examples=EXAMPLES, deadline=None, derandomize="FAUST_LEDGER_FUZZ_EXAMPLES" not in os.environ,
+            max_examples=EXAMPLES, deadline=None, derandomize="FAUST_LEDGER_FUZZ_REQUESTS" not in os.environ,
             phases=[Phase.explicit, Phase.generate], database=None,
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip

@@ -45,6 +45,13 @@ def test_status_reaches_the_end_of_the_log_and_says_so(
             assert shard["log_end"] == shard["reconciled"]["offset"] == shard["decided"]["offset"]
             assert shard["waiting"] == 0
         assert any(shard["decided"]["at"] for shard in found["shards"])
+        until(lambda client=client: in_history(client.get("/v1/status").json()), "history has it")
+
+
+def in_history(status: dict[str, Any]) -> bool:
+    return all(
+        shard["history"]["offset"] >= shard["reconciled"]["offset"] for shard in status["shards"]
+    )
 
 
 def whole(status: dict[str, Any]) -> dict[str, Any] | None:

@@ -76,7 +76,7 @@ def build_app(services: Services) -> ASGIApp:
         trial_balance.router(services.history),
         why.router(services.why),
         rejects.router(services.rejects),
-        live.router(services.live, services.access, services.signer, services.live_places),
+        live.router(services.live, services.access, services.signer),
     ):
         # Not include_router: its routes are whole as they are, and it takes 40 µs a request.
         app.router.routes.extend(router.routes)

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ledger.api.parameters import decoded_path
 from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.quick import Quick
-from ledger.api.traffic import Traffic
+from ledger.api.traffic import STREAMS, Traffic
 
 FAULT = "faust_ledger.fault"
 """In the scope of a request: the id of the fault that it was answered with."""

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from ledger.api.view.following import Changed, Following
 from ledger.api.view.kept import Change
 from ledger.api.view.reached import Part, Reached, ViewState
 from ledger.api.view.waits import is_covered
+from ledger.client.resource import cancel
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 from ledger.errors import LedgerError, Unavailable
@@ -60,9 +61,7 @@ class BalanceView:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await cancel(self._task)
         self._opened.close()
 
     # Balances.

@@ -22,8 +22,9 @@ from ledger.api.routes import live as route
 from ledger.api.server import config_of
 from ledger.api.signing import Signer
 from ledger.api.traffic import Traffic
-from ledger.api.view.copy import BalanceCopy, Place
+from ledger.api.view.copy import BalanceCopy
 from ledger.api.view.following import GATHER_SECONDS
+from ledger.api.view.kept import Place
 from ledger.api.view.taking import Decoding, Foreign
 from ledger.bench.child import Row, parameters, serve_orders
 from ledger.bench.live import CODEC, PARTITIONS, RECORD

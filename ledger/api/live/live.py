@@ -15,7 +15,7 @@ from ledger.api.live.subscriptions import Subscription
 from ledger.api.live.tokens import Place, place_of, token_of, topic_name
 from ledger.api.problems import Problem
 from ledger.api.signing import Signer
-from ledger.api.view.copy import Change
+from ledger.api.view.kept import Change
 from ledger.client.resource import cancel
 
 SWEEP_SECONDS = 1.0

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ledger.api.live.encoding import removed, text_of
 from ledger.api.live.source import Key
-from ledger.api.view.copy import Change
+from ledger.api.view.kept import Change
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 

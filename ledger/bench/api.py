@@ -30,7 +30,7 @@ from ledger.streaming.topics import topics
 
 CASES = {"constant": 2_000, "balance": 2_000, "hundred": 100, "write": 200}
 """Requests a second by case."""
-SETTLED_SECONDS = 2.0
+SETTLED_SECONDS = WARM_UP_SECONDS = 2.0
 UNLIMITED = {"api_requests_per_second": 100_000, "history": "on"}
 """Settings of the ledger that is measured: all requests have one token."""
 
@@ -98,6 +98,8 @@ async def _round(programs: "Programs", served: psutil.Process, wanted: ApiWanted
         process = served if is_ours else psutil.Process(programs.constant.pid)
         clients = programs.clients if is_ours else programs.constant_clients
         async with programs.under_load(wanted):
+            # Connections and code of this kind, in the server and in Kafka, are warm then.
+            await clients.order({"what": case, "rate": rate, "seconds": WARM_UP_SECONDS})
             idle = await _cores(process, SETTLED_SECONDS)
             before, began = of_tree(process), time.monotonic()
             row = await clients.order({"what": case, "rate": rate, "seconds": wanted.seconds})
@@ -144,7 +146,7 @@ class Programs:
     @asynccontextmanager
     async def under_load(self, wanted: ApiWanted) -> AsyncIterator[None]:
         """The ledger takes transactions for as long as a case and its pause last."""
-        seconds = wanted.seconds + SETTLED_SECONDS
+        seconds = wanted.seconds + SETTLED_SECONDS + WARM_UP_SECONDS
         order = {"count": int(wanted.background * seconds), "rate": wanted.background,
                  "fill": False}  # fmt: skip
         loading = asyncio.create_task(self.load.order(order))
@@ -185,5 +187,4 @@ async def _programs(
 async def _clients(given: Mapping[str, Any]) -> AsyncIterator[BenchProgram]:
     label = f"bench-api-{time.time_ns()}"
     async with BenchProgram("ledger.bench.api_clients", {**given, "label": label}) as clients:
-        await clients.order({"what": "connect"})
         yield clients

@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Its request, if any, has no answer."""
-        self._clients.lost(error)
+        self._clients.lost(self)
 
 
 class Clients:
@@ -87,9 +87,9 @@ class Clients:
         self._left, self._ended = 0, asyncio.Event()
 
     async def connect(self) -> None:
-        """Open all connections."""
+        """Have all connections: the server closes those that were idle for long."""
         loop = asyncio.get_running_loop()
-        for _ in range(self._count):
+        while len(self._free) < self._count:
             await loop.create_connection(lambda: Connection(self), *self._address)
 
     def take_free(self, connection: Connection) -> None:
@@ -108,13 +108,17 @@ class Clients:
         if not self._left:
             self._ended.set()
 
-    def lost(self, error: Exception | None) -> None:
-        """A connection was closed: an answer may never come."""
-        self._ended.set()
+    def lost(self, connection: Connection) -> None:
+        """A connection was closed; if it was not idle, an answer never comes."""
+        if connection in self._free:
+            self._free.remove(connection)
+        else:
+            self._ended.set()
 
     async def run(self, make: Callable[[], bytes], rate: float, seconds: float) -> Row:
         """Send `rate` requests a second; how they were answered, delays in milliseconds."""
         self._delays, self._statuses, self._examples = [], Counter(), {}
+        await self.connect()
         began, sent, count = time.monotonic(), 0, int(rate * seconds)
         self._left = count
         self._ended.clear()
@@ -172,9 +176,6 @@ class Orders:
 
     async def carry_out(self, order: Row) -> Row:
         """The report on a phase of load."""
-        if order["what"] == "connect":
-            await self._clients.connect()
-            return {}
         make = self._makers[order["what"]]
         return await self._clients.run(make, order["rate"], order["seconds"])
 

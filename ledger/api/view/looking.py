@@ -5,7 +5,7 @@ The ends let coverage count, and tell how old the copy is.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiokafka import TopicPartition
 
@@ -58,7 +58,7 @@ class Looking:
                 damage, self._damage = self._damage, None
                 raise damage
             is_beat = time.monotonic() >= beat + BEAT_SECONDS
-            moment = now()
+            moment, asked_at = now(), self._positions()
             self._reached.ask()
             try:
                 ends = await self._ends(admin, lookup, is_beat=is_beat)
@@ -66,7 +66,7 @@ class Looking:
                 self._reached.fail(str(error))
                 await asyncio.sleep(BEAT_SECONDS)
             else:
-                self._note_ends(ends, moment if is_beat else None)
+                self._note_ends(ends, asked_at, moment if is_beat else None)
             if is_beat:
                 beat = time.monotonic()
                 self._note()
@@ -107,15 +107,18 @@ class Looking:
         if origin != self._copy.origin:
             raise CopyLost(f"{self._balances} was deleted and made again.")
 
-    def _note_ends(self, ends: Mapping[tuple[str, int], int], moment: int | None) -> None:
-        for number, part in enumerate(self._reached.parts):
+    def _note_ends(
+        self, ends: Mapping[tuple[str, int], int], asked_at: Sequence[int], moment: int | None
+    ) -> None:
+        """`asked_at`: positions when the ends were asked for; reading has gone on meanwhile."""
+        for number in range(len(self._reached.parts)):
             end = ends.get((self._balances, number))
             if end is None:
                 self._reached.fail(f"Kafka has no {self._balances}[{number}]: it was deleted.")
                 return
-            if end < part.position:
+            if end < asked_at[number]:
                 tp = TopicPartition(self._balances, number)
-                raise CopyLost(cut(tp, part.position, 0, end))
+                raise CopyLost(cut(tp, asked_at[number], 0, end))
         self._reached.note_ends([ends[self._balances, each] for each in range(len(ends))], moment)
 
     def _note(self) -> None:

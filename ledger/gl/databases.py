@@ -27,6 +27,11 @@ def open_history(database_url: str) -> History:
     return PostgresHistory(database_url)
 
 
+def history_address(settings: Settings) -> str:
+    """Where history is read: beside the general ledger, or where it has a database of its own."""
+    return settings.history_database_url or settings.database_url
+
+
 def history_findings(settings: Settings, books: Books) -> list[JournalFinding]:
     """As Books.history_findings, of `books` or of the database that has history instead."""
     if not settings.history_database_url:

@@ -112,7 +112,7 @@ LIMIT :limit
 _SUMS = """
 sum(greatest(l.amount, 0)::numeric * l.change) AS debits,
 sum(greatest(-l.amount, 0)::numeric * l.change) AS credits, sum(l.change) AS entries,
-count(*) AS lines
+count(*) AS lines, min(l.recorded_at) AS first_recorded, max(l.recorded_at) AS last_recorded
 """
 _COUNTED = """
 SELECT s.account_id, l.effective_at >> :level AS period, {sums}
@@ -131,9 +131,14 @@ ORDER BY period, account_id LIMIT :limit
 """  # noqa: S608
 _PERIODS = f"""
 WITH counted AS ({_COUNTED.replace("{sums}", _SUMS)})
-SELECT period FROM (SELECT period, sum(lines) AS lines FROM counted GROUP BY period) AS c
+SELECT period FROM (
+    SELECT period, sum(lines) AS lines, min(first_recorded) AS first_recorded,
+        max(last_recorded) AS last_recorded
+    FROM counted GROUP BY period
+) AS c
 FULL JOIN (SELECT * FROM {{h}}.periods WHERE level = :level) AS t USING (period)
 WHERE coalesce(c.lines, 0) IS DISTINCT FROM t.lines OR t.is_split NOT IN (0, 1)
+    OR c.first_recorded <> t.first_recorded OR c.last_recorded <> t.last_recorded
 ORDER BY period LIMIT :limit
 """  # noqa: S608
 _OTHER_LEVELS = """

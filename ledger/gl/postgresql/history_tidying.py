@@ -45,7 +45,7 @@ SELECT folded_at, totalled_at FROM positions WHERE shard = ANY (%(shards)s) ORDE
 FOR UPDATE
 """
 _RECENT = """
-SELECT stripes.account_id, lines.effective_at, lines.amount, lines.change
+SELECT stripes.account_id, lines.effective_at, lines.recorded_at, lines.amount, lines.change
 FROM lines JOIN stripes ON stripes.id = lines.stripe JOIN positions USING (shard)
 WHERE lines.folded_at > %(since)s AND lines.folded_at > positions.totalled_at
     AND positions.shard = ANY (%(shards)s)
@@ -53,7 +53,8 @@ WHERE lines.folded_at > %(since)s AND lines.folded_at > positions.totalled_at
 _SUMS = """
 coalesce(sum(amount * change) FILTER (WHERE amount > 0), 0) AS debits,
 coalesce(-sum(amount * change) FILTER (WHERE amount < 0), 0) AS credits,
-sum(change) AS entries, count(*) AS lines
+sum(change) AS entries, count(*) AS lines,
+min(recorded_at) AS first_recorded, max(recorded_at) AS last_recorded
 """
 _ADD_TO_TOTALS = """
 INSERT INTO totals AS known (level, period, account_id, debits, credits, entries)
@@ -64,10 +65,13 @@ SET debits = known.debits + excluded.debits, credits = known.credits + excluded.
     entries = known.entries + excluded.entries
 """
 _ADD_TO_PERIODS = f"""
-INSERT INTO periods AS known (level, period, lines, is_split)
-SELECT level, period, sum(lines), CASE WHEN level > {LEVELS[-1]} THEN 1 ELSE 0 END FROM parts
-GROUP BY level, period ORDER BY level, period
-ON CONFLICT (level, period) DO UPDATE SET lines = known.lines + excluded.lines
+INSERT INTO periods AS known (level, period, lines, first_recorded, last_recorded, is_split)
+SELECT level, period, sum(lines), min(first_recorded), max(last_recorded),
+    CASE WHEN level > {LEVELS[-1]} THEN 1 ELSE 0 END
+FROM parts GROUP BY level, period ORDER BY level, period
+ON CONFLICT (level, period) DO UPDATE SET lines = known.lines + excluded.lines,
+    first_recorded = least(known.first_recorded, excluded.first_recorded),
+    last_recorded = greatest(known.last_recorded, excluded.last_recorded)
 RETURNING level, period, lines, is_split
 """  # noqa: S608 - a number of ours
 _ADD = f"added AS ({_ADD_TO_TOTALS}) {_ADD_TO_PERIODS}"
@@ -75,8 +79,8 @@ _RANGE = f"SELECT min(effective_at), max(effective_at) FROM ({_RECENT}) AS recen
 # What follows a dense period is most likely as dense: it is split before it has lines, where a
 # period that turns out to be has to have them counted again.
 _SPLIT_NEXT = f"""
-INSERT INTO periods (level, period, lines, is_split)
-SELECT DISTINCT level, next, 0, 1
+INSERT INTO periods (level, period, lines, first_recorded, last_recorded, is_split)
+SELECT DISTINCT level, next, 0, {2**63 - 1}, {-(2**63)}, 1
 FROM periods AS dense, generate_series(
     greatest(period + 1, %(first)s::bigint >> level), least(period + {AHEAD}, %(last)s >> level)
 ) AS next
@@ -96,7 +100,7 @@ ORDER BY level DESC
 """  # noqa: S608
 _SPLIT = f"""
 WITH within AS (
-    SELECT stripes.account_id, lines.effective_at, lines.amount, lines.change
+    SELECT stripes.account_id, lines.effective_at, lines.recorded_at, lines.amount, lines.change
     FROM lines JOIN stripes ON stripes.id = lines.stripe JOIN positions USING (shard)
     WHERE lines.effective_at >= %(start)s AND lines.effective_at < %(end)s
         AND lines.folded_at <= positions.totalled_at
@@ -114,11 +118,14 @@ WITH recent AS ({_RECENT}), of_{{level}} AS MATERIALIZED (
 _OF_BELOW = """
 of_{level} AS MATERIALIZED (
     SELECT account_id, period >> {step} AS period, sum(debits) AS debits, sum(credits) AS credits,
-        sum(entries) AS entries, sum(lines) AS lines FROM of_{below} GROUP BY 1, 2
+        sum(entries) AS entries, sum(lines) AS lines, min(first_recorded) AS first_recorded,
+        max(last_recorded) AS last_recorded
+    FROM of_{below} GROUP BY 1, 2
 )
 """
 _PART = """
-SELECT {level} AS level, period, account_id, debits, credits, entries, lines
+SELECT {level} AS level, period, account_id, debits, credits, entries, lines, first_recorded,
+    last_recorded
 FROM of_{level} AS part {where}
 """
 _PARENT = f"""

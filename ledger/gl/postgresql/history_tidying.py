@@ -39,16 +39,22 @@ _LOCK = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'history', 'big')})"
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan TO on"
 # It takes the many rows of a step for few, of which each would look for its period by itself.
 _BEGIN_COUNT = f"{_BEGIN}; SET LOCAL enable_nestloop TO off; SET LOCAL work_mem TO '64MB'"
-# Nobody folds these shards meanwhile.
+# Lines up to here are committed and never change; what is folded meanwhile is later.
 _POSITIONS = """
-SELECT folded_at, totalled_at FROM positions WHERE shard = ANY (%(shards)s) ORDER BY shard
-FOR UPDATE
+SELECT shard, folded_at, totalled_at FROM positions
+WHERE shard = ANY (%(shards)s) AND folded_at > totalled_at
+"""
+# In order of shard, as folds lock them.
+_LOCK_POSITIONS = """
+SELECT FROM positions WHERE shard = ANY (%(shards)s) ORDER BY shard FOR UPDATE
 """
 _RECENT = """
 SELECT stripes.account_id, lines.effective_at, lines.recorded_at, lines.amount, lines.change
-FROM lines JOIN stripes ON stripes.id = lines.stripe JOIN positions USING (shard)
-WHERE lines.folded_at > %(since)s AND lines.folded_at > positions.totalled_at
-    AND positions.shard = ANY (%(shards)s)
+FROM lines JOIN stripes ON stripes.id = lines.stripe
+JOIN unnest(%(shards)s::integer[], %(after)s::bigint[], %(until)s::bigint[])
+    AS counted (shard, after, until) USING (shard)
+WHERE lines.folded_at > %(since)s AND lines.folded_at > counted.after
+    AND lines.folded_at <= counted.until
 """
 _SUMS = """
 coalesce(sum(amount * change) FILTER (WHERE amount > 0), 0) AS debits,
@@ -134,7 +140,11 @@ WHERE EXISTS (
     AND above.period = part.period >> {SPLIT_STEP} AND above.is_split = 1
 )
 """
-_COUNTED = "UPDATE positions SET totalled_at = folded_at WHERE shard = ANY (%(shards)s)"
+_COUNTED = """
+UPDATE positions SET totalled_at = counted.until
+FROM unnest(%(shards)s::integer[], %(until)s::bigint[]) AS counted (shard, until)
+WHERE positions.shard = counted.shard
+"""
 _ACCOUNTS_OF = "SELECT count(*) FROM totals WHERE level = %s AND period = %s"
 _IS_SPLIT = "UPDATE periods SET is_split = 1 WHERE level = %s AND period = %s"
 
@@ -167,16 +177,12 @@ Period = tuple[int, int, int, int]
 
 def count_totals(driver: Driver, shards: Sequence[int]) -> None:
     """Count the shards' lines that are not counted yet, and split periods that have many."""
-    given = {"shards": list(shards)}
     driver.execute(_BEGIN_COUNT)
     driver.execute(_LOCK)
-    waiting = [
-        totalled_at
-        for folded_at, totalled_at in driver.execute(_POSITIONS, given).fetchall()
-        if folded_at > totalled_at
-    ]
+    waiting = driver.execute(_POSITIONS, {"shards": list(shards)}).fetchall()
     if waiting:
-        _count(driver, given | {"since": min(waiting)})
+        own, until, after = map(list, zip(*waiting, strict=True))
+        _count(driver, {"shards": own, "until": until, "after": after, "since": min(after)})
     driver.execute("COMMIT")
 
 
@@ -188,6 +194,7 @@ def _count(driver: Driver, given: dict[str, object]) -> None:
     split = [level for (level,) in driver.execute(_SPLIT_LEVELS, given)]
     finest = split[-1] - SPLIT_STEP if split else LEVELS[-1]
     touched: list[Period] = driver.execute(_counting(finest), given).fetchall()
+    driver.execute(_LOCK_POSITIONS, given)
     driver.execute(_COUNTED, given)
     while touched:
         period = touched.pop()
@@ -231,8 +238,8 @@ def make_blocks(driver: Driver, shards: Sequence[int]) -> bool:
     """Make some blocks of the shards' stripes. Whether there may be more to make."""
     given = {"shards": list(shards), "count": BLOCKS_AT_ONCE}
     driver.execute(_BEGIN)
-    # One at a time makes blocks of a shard: those of a level before the one that has them.
-    driver.execute(_POSITIONS, given)
+    # Those of a level are made before the one that has them.
+    driver.execute(_LOCK)
     taken = driver.execute(_TAKE_UNBLOCKED, given).fetchall()
     for stripe, block, recorded_at in sorted(taken):
         last = (block + 1) * BLOCK

@@ -36,6 +36,11 @@ _WORD_IN_TEXT = re.compile(
     r"(?P<value>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s'\"&,;)]+)",
     re.IGNORECASE,
 )
+_BEARER_IN_TEXT = re.compile(
+    r"(?P<ours>\bflt_[0-9A-Za-z]{10})[0-9A-Za-z]+|(?P<other>\bbearer\s+)(?!flt_)[\w.~+/=-]{16,}",
+    re.IGNORECASE,
+)
+"""A bearer token of the API, of which the id may be shown, or of an issuer."""
 
 
 def shown_url(url: str) -> str:
@@ -86,12 +91,13 @@ def _parameter(pair: str) -> str:
 
 
 def hidden(text: str) -> str:
-    """A message with its addresses as in `shown_url`, and its passwords as ***.
+    """A message with its addresses as in `shown_url`, and passwords and bearer tokens as ***.
 
     Messages of libraries repeat the addresses that they were given.
     """
     text = _IN_TEXT.sub(_shown_in_text, text)
-    return _WORD_IN_TEXT.sub(rf"\g<name>\g<is>{HIDDEN}", text)
+    text = _WORD_IN_TEXT.sub(rf"\g<name>\g<is>{HIDDEN}", text)
+    return _BEARER_IN_TEXT.sub(lambda found: (found["ours"] or found["other"]) + HIDDEN, text)
 
 
 def _shown_in_text(found: re.Match[str]) -> str:

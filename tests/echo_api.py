@@ -5,11 +5,13 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import uvloop
 from fastapi import Body, Query, WebSocket
+from fastapi.responses import StreamingResponse
 
 from ledger.api.app import build_app
 from ledger.api.edge import Edge
@@ -22,6 +24,8 @@ from ledger.settings import Settings
 
 LARGE = 20_000_000
 router = new_router("tests")
+# Without it a route must name its scope, which asks for a ledger.
+router.include_in_schema = False
 
 
 @router.post("/echo", include_in_schema=False)
@@ -49,6 +53,15 @@ async def large() -> str:
 @router.get("/fault", include_in_schema=False)
 async def fault() -> None:
     raise KeyError("secret")
+
+
+@router.get("/broken", include_in_schema=False)
+async def broken() -> StreamingResponse:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise KeyError("halfway")
+
+    return StreamingResponse(parts())
 
 
 @router.websocket("/socket")

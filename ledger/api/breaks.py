@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -13,6 +12,7 @@ from ledger.api.problems import Problem
 from ledger.client.outcomes import OpenBreak
 from ledger.client.partitions import ledger_partitions
 from ledger.client.records import Records
+from ledger.client.resource import cancel
 from ledger.errors import LedgerError
 from ledger.health.waiting import waited_for
 from ledger.settings import Settings
@@ -63,9 +63,7 @@ class OpenBreaks:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await cancel(self._task)
 
     def require(self) -> None:
         """Raises Problem unless all of the topic is read."""

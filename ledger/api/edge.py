@@ -10,14 +10,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ledger.api.parameters import decoded_path
 from ledger.api.problems import MEDIA_TYPE, Problem
-from ledger.api.traffic import Traffic
+from ledger.api.quick import Quick
+from ledger.api.traffic import STREAMS, Traffic
+
+FAULT = "faust_ledger.fault"
+"""In the scope of a request: the id of the fault that it was answered with."""
 
 
 class Edge:
-    """Wraps the application; `traffic` counts."""
+    """Wraps the application; `traffic` counts, and `quick` answers what is asked most often."""
 
-    def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
-        self.app, self._traffic = app, traffic
+    def __init__(self, app: ASGIApp, traffic: Traffic, quick: Quick | None = None) -> None:
+        self.app, self._traffic, self._quick = app, traffic, quick
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -48,15 +52,20 @@ class Edge:
             await response_of(refused, scope)(scope, receive, counting)
             traffic.answered(scope, status, time.perf_counter() - started)
             return
-        traffic.open += 1
+        counted = scope["path"] not in STREAMS
+        traffic.open += counted
         try:
-            await self.app(scope, receive, counting)
+            if self._quick is None or not await self._quick.answer(scope, counting):
+                await self.app(scope, receive, counting)
+        except Problem as problem:
+            await response_of(problem, scope)(scope, receive, counting)
         except Exception:
-            # The application has logged it and answered; what was begun cannot be answered again.
-            if not status:
+            # One that came before the answer began is logged, and was answered with its id. After
+            # that nothing can be answered: the server logs it, and cuts the connection.
+            if FAULT not in scope:
                 raise
         finally:
-            traffic.open -= 1
+            traffic.open -= counted
             traffic.answered(scope, status, time.perf_counter() - started)
 
 

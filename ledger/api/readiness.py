@@ -5,6 +5,11 @@ from typing import Any
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
+FIGURES = {
+    "behind_seconds": "faust_ledger_api_view_behind_seconds",
+    "behind_records": "faust_ledger_api_view_behind_records",
+}
+"""Metrics of a part's details."""
 Problem = Callable[[], str | None]
 """Why a part does not work now, as a sentence; None if it does."""
 
@@ -48,11 +53,9 @@ class Readiness:
         )
         for name, part in report["parts"].items():
             parts.add_metric([name], float(part["ready"]))
-            for figure, value in part.items():
-                if figure not in ("ready", "why") and isinstance(value, int | float):
-                    yield GaugeMetricFamily(
-                        f"faust_ledger_api_{name}_{figure}", "As in /ready.", value=float(value)
-                    )
+            for figure, metric in FIGURES.items():
+                if part.get(figure) is not None:
+                    yield GaugeMetricFamily(metric, "As in /ready.", value=float(part[figure]))
         yield from (ready, parts)
 
     def _detail(self, name: str) -> Mapping[str, Any]:

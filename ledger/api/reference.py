@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +10,7 @@ from aiokafka import ConsumerRecord
 
 from ledger.api.problems import Problem
 from ledger.client.records import Records
+from ledger.client.resource import cancel
 from ledger.domain.reference import Asset, Reference, asset_problem
 from ledger.errors import LedgerError, Unavailable
 from ledger.health.waiting import waited_for
@@ -71,9 +71,7 @@ class ApiReference:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         assert self._task is not None, "it was entered"
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await cancel(self._task)
         await self._log.close()
 
     def require(self) -> None:

@@ -1,8 +1,10 @@
 """Serves the API: uvicorn with uvloop and httptools, TLS where set, and an orderly end."""
 
 import asyncio
+import os
 import signal
 import socket
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
@@ -17,12 +19,15 @@ from ledger.api.listening import BACKLOG, allow_connections
 from ledger.api.live.socket import Socket
 from ledger.api.wiring import Services, wired
 from ledger.client.resource import cancel
+from ledger.health.exits import Exit
 from ledger.settings import Settings
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than the usual proxy's, so that it is the proxy that closes an idle connection."""
-STOP_SECONDS = 20
+STOP_SECONDS = 12
 """What runs may take so long to end; then it is cut off."""
+END_SECONDS = 18
+"""The process ends by then, whatever holds it: before its supervisor kills it, or has ended."""
 HANDSHAKE_SECONDS = 10
 MAX_MESSAGE = 65_536
 """Bytes of a WebSocket message from a client."""
@@ -40,8 +45,14 @@ def serve(settings: Settings, name: str, listening: socket.socket, parent: int) 
 async def _serve(settings: Settings, name: str, listening: socket.socket, parent: int) -> None:
     async with wired(settings, name) as services:
         server = Server(settings, build_app(services), services)
-        # Its supervisor has ended, whatever ended it.
-        asyncio.get_running_loop().add_reader(parent, server.stop)
+        loop = asyncio.get_running_loop()
+
+        def parent_ended() -> None:
+            # The end of a pipe can be read for ever.
+            loop.remove_reader(parent)
+            server.stop()
+
+        loop.add_reader(parent, parent_ended)
         await server.serve([listening])
 
 
@@ -49,10 +60,11 @@ def config_of(settings: Settings, app: ASGIApp, certificate: Certificate | None)
     """How uvicorn runs `app`; with TLS if there is a certificate."""
     limits = Limits(settings.api_connections, settings.api_request_seconds)
     protocol = type("Protocol", (BoundedProtocol,), {"limits": limits})
+    live = type("LiveSocket", (Socket,), {"seconds": settings.api_request_seconds})
     config = uvicorn.Config(
         app,
         http=protocol,
-        ws=Socket,
+        ws=live,
         ws_max_size=MAX_MESSAGE,
         # A compressor for each of many connections takes more than what it saves.
         ws_per_message_deflate=False,
@@ -128,5 +140,9 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Take no new connections, end those that are idle, finish what runs."""
         self._services.readiness.stopping = True
-        self._services.live.stop()
+        self._services.live.live.stop()
+        if not self.should_exit:
+            end = threading.Timer(END_SECONDS, os._exit, (Exit.FAULT,))
+            end.daemon = True
+            end.start()
         self.should_exit = True

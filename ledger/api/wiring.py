@@ -11,9 +11,7 @@ from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
 from ledger.api.flow.past import PastRuns
-from ledger.api.live.live import Live
-from ledger.api.live.measures import Measures
-from ledger.api.live.places import Places
+from ledger.api.live.opening import LiveParts, open_live
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
 from ledger.api.services.accounts import AccountsService
@@ -30,6 +28,7 @@ from ledger.api.services.publishing import Publishing
 from ledger.api.services.rejects import RejectsService
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
+from ledger.api.services.why import WhyService
 from ledger.api.signing import Signer, read_key
 from ledger.api.traffic import Traffic
 from ledger.api.view.reached import ViewState
@@ -39,7 +38,7 @@ from ledger.client.drafts import rfc3339
 from ledger.client.past import Past
 from ledger.clock import now
 from ledger.gl.books import Books
-from ledger.gl.databases import open_history, open_journal
+from ledger.gl.databases import history_address, open_history, open_journal
 from ledger.gl.history.books import History
 from ledger.settings import Settings
 from ledger.streaming.log import Log
@@ -55,10 +54,10 @@ class Services:
     readiness: Readiness
     access: Access
     audit: AuditLog
-    live: Live
-    live_places: Places
+    live: LiveParts
     transactions: TransactionServices
     history: HistoryService
+    why: WhyService
     balances: BalanceService
     rejects: RejectsService
     status: StatusService
@@ -81,7 +80,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     log, cursors = Log(settings), Cursors(signer)
     audit = AuditLog(settings, log)
     database = Database[Books](lambda: open_journal(settings.database_url))
-    history = Database[History](lambda: open_history(settings.database_url))
+    history = Database[History](lambda: open_history(history_address(settings)))
     past = Past(settings, lambda: open_journal(settings.database_url), clock=now)
     async with (
         ApiReference(settings) as reference,
@@ -90,7 +89,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
         Flow(settings) as flow,
         Publishing(settings) as publishing,
         open_access(settings, log) as access,
-        Live(view, signer, Measures(traffic.registry)) as live,
+        open_live(settings, view, signer, traffic.registry) as live,
     ):
         readiness = Readiness(
             name,
@@ -101,8 +100,9 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 "flow": flow.problem,
                 "breaks": breaks.problem,
                 "publishing": publishing.problem,
+                "live": live.problem,
             },
-            {"view": lambda: age_of(view.state())},
+            {"view": lambda: age_of(view.state()), "live": live.report},
         )
         traffic.registry.register(readiness)
         completeness = Completeness(view, signer)
@@ -116,25 +116,26 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 access=access,
                 audit=audit,
                 live=live,
-                live_places=Places(settings.live_connections, settings.live_connections_of_token),
                 readiness=readiness,
                 transactions=TransactionServices.over(
                     Parts(
-                        settings,
-                        database,
-                        signer,
-                        audit,
-                        flow,
-                        PastRuns(settings, log),
-                        publishing,
-                        Dating(past),
-                        view,
+                        settings=settings,
+                        database=database,
+                        history=history,
+                        signer=signer,
+                        audit=audit,
+                        flow=flow,
+                        past=PastRuns(settings, log),
+                        publishing=publishing,
+                        dating=Dating(past),
+                        view=view,
                     )
                 ),
                 history=HistoryService(answers, cursors, reference),
+                why=WhyService(settings, answers, database),
                 balances=BalanceService.over(view, completeness, cursors, after, answers),
                 rejects=RejectsService(settings, cursors, signer),
-                status=StatusService(settings, log, flow),
+                status=StatusService(settings, log, flow, history),
                 assets=AssetsService(reference),
                 accounts=AccountsService(reference, view),
                 breaks=BreaksService(breaks, reference),

@@ -38,8 +38,11 @@ def supervise(settings: Settings, name: str) -> None:
 class ApiSupervisor(Supervisor):
     """Keeps one API process running."""
 
-    children: list[Child] = field(default_factory=lambda: [Child(APPLICATION)])
     listening: socket.socket = field(default_factory=socket.socket)
+
+    def applications(self) -> list[str]:
+        """The process that answers, alone."""
+        return [APPLICATION]
 
     @property
     def folder(self) -> Path:

@@ -48,8 +48,12 @@ class Supervisor:
     complained: float = -MAX_PAUSE
 
     def __post_init__(self) -> None:
+        self.children = [Child(each) for each in self.applications()]
+
+    def applications(self) -> list[str]:
+        """The names of what it runs."""
         off = {"history"} if self.settings.history == "off" else set[str]()
-        self.children = [Child(each) for each in APPLICATIONS if each not in off]
+        return [each for each in APPLICATIONS if each not in off]
 
     @property
     def folder(self) -> Path:

@@ -2,10 +2,13 @@
 
 import asyncio
 import os
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import Self
 
 from ledger.errors import LedgerError
+
+AGAIN_SECONDS = 1.0
+"""Until a task that has not ended is cancelled again."""
 
 
 class OfOneProcess:
@@ -66,6 +69,10 @@ class AsyncResource(OfOneProcess):
 
 async def cancel(task: asyncio.Task[None]) -> None:
     """Cancel a task, and wait for its end. Raises what ended it before."""
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    while not task.done():
+        # Again where it was lost: `asyncio.wait_for` (Python 3.11) and aiokafka swallow one that
+        # comes together with what they wait for.
+        task.cancel()
+        await asyncio.wait([task], timeout=AGAIN_SECONDS)
+    if not task.cancelled():
+        task.result()

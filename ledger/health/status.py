@@ -56,11 +56,11 @@ class StackStatus:
     parts: tuple[PartStatus, ...]
     workers: Mapping[str, Report | None] = field(default_factory=dict)
     """What each worker answers at /ready; None for one that does not answer."""
-    api: Mapping[str, Report | None] = field(default_factory=dict)
-    """What each API process answers at /ready; None for one that does not answer."""
     addresses: Mapping[str, str] = field(default_factory=dict)
     """By setting, by worker and by API process: without passwords."""
     advice: tuple[str, ...] = ()
+    api: Mapping[str, Report | None] = field(default_factory=dict)
+    """What each API process answers at /ready; None for one that does not answer."""
 
     @property
     def ok(self) -> bool:
@@ -99,9 +99,9 @@ def read_status(data_dir: Path) -> StackStatus:
         str(place.root),
         tuple(found),
         reports(answers),
-        reports(served),
         addresses(place, record, present, serving),
         tuple(advice(me, found, present)),
+        reports(served),
     )
 
 
@@ -243,9 +243,10 @@ def duration(seconds: float | None) -> str:
     """A duration in its two biggest units."""
     if seconds is None:
         return ""
+    seconds = int(seconds)
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if days:
-        return f"{days:.0f} d {hours % 24:.0f} h"
+        return f"{days} d {hours % 24} h"
     if hours:
-        return f"{hours:.0f} h {minutes % 60:.0f} min"
-    return f"{minutes:.0f} min {seconds % 60:.0f} s"
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {seconds % 60} s"

@@ -81,6 +81,11 @@ def living(place: Layout, record: Record) -> dict[str, Part]:
     return {part.name: part for part in (*found(place), *record.api) if parts.running(part)}
 
 
+def highest(place: Layout, record: Record) -> int:
+    """The highest number of one that is on record or runs; 0 where there is none."""
+    return max(map(workers.number_of, (*found(place), *record.api)), default=0)
+
+
 def present(place: Layout, record: Record | None) -> list[Part]:
     """Those on record, and those that run here without, such as in a terminal."""
     known = {part.name: part for part in (*(record.api if record else ()), *found(place))}

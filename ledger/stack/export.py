@@ -9,6 +9,7 @@ from ledger.stack.credentials import DATABASE_SETTINGS, SecretFiles
 from ledger.stack.files import PRIVATE_DIR, Layout, write_private
 from ledger.stack.identity import USERS, Identity
 
+KEY_FILE = "api.key"
 ROLES = tuple(user for user in USERS if user != "broker")
 HERE = SecretFiles("ca.pem", "password", lambda role: "pgpass")
 """The files beside the settings, so that the folder may lie anywhere."""
@@ -33,6 +34,10 @@ def export(place: Layout, me: Identity, role: str, folder: Path) -> list[Path]:
     if database_roles := sorted(set(DATABASE_SETTINGS.get(role, {}).values())):
         lines = (credentials.pgpass_line(me, each) for each in database_roles)
         contents[HERE.passfile("")] = "".join(lines)
+    if role == credentials.API and place.api_key.exists():
+        # Processes elsewhere give out and take the same tokens.
+        contents[KEY_FILE] = place.api_key.read_text()
+        contents[DEFAULT_FILE] += credentials.as_toml({"api_key_file": KEY_FILE})
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIR)
         folder.chmod(PRIVATE_DIR)

@@ -49,8 +49,8 @@ class Identity:
     """What is recorded of one stack.
 
     `passwords` are by PostgreSQL role and Kafka user; every data centre has one broker. `workers`:
-    how many `up` starts when it is not told; None before the first `up`. `api`: how many API
-    processes it starts; each has a port of `api_ports`.
+    how many `up` starts when it is not told; None before the first `up`. `api`: the
+    same of API processes; each has a port of `api_ports`.
     """
 
     cluster_id: str
@@ -62,7 +62,7 @@ class Identity:
     secure: bool
     passwords: dict[str, str]
     workers: int | None = None
-    api: int = 0
+    api: int | None = None
     api_ports: tuple[int, ...] = ()
 
     @property

@@ -43,8 +43,8 @@ def up(
     """Start what is not running, prepare it, and return when all of it is ready.
 
     `worker_count` None: as many as were remembered, else as many as run, at least one in each data
-    centre. `api_count` None: as many API processes as were remembered. `remember`: the next `up`
-    starts as many of both. Raises `StackError`, which says which part did
+    centre. `api_count` None: as many API processes as were remembered, else as many as run.
+    `remember`: the next `up` starts as many of both. Raises `StackError`, which says which part did
     not come up and why; what did come up keeps running.
     """
     place = files.layout(data_dir)
@@ -54,19 +54,19 @@ def up(
         prepare(settings_of(record), say=say)
         say("tables, subjects and topics are there")
         count = wanted_workers(place, record, worker_count, remember=remember)
-        serving = wanted_api(place, api_count, remember=remember)
+        serving = wanted_api(place, record, api_count, remember=remember)
         record = workers.scale(place, record, count, say=say)
         return api.scale(place, record, serving, say=say)
 
 
-def wanted_api(place: Layout, given: int | None, *, remember: bool) -> int:
+def wanted_api(place: Layout, record: Record, given: int | None, *, remember: bool) -> int:
     """How many API processes `up` is to start, as it documents."""
     me = identity.require_identity(place)
-    if given is None:
-        return me.api
-    if remember and given != me.api:
-        identity.save_identity(place, replace(me, api=given))
-    return given
+    known = api.highest(place, record) if me.api is None else me.api
+    count = known if given is None else given
+    if remember and count != me.api:
+        identity.save_identity(place, replace(me, api=count))
+    return count
 
 
 def wanted_workers(place: Layout, record: Record, given: int | None, *, remember: bool) -> int:
@@ -194,7 +194,10 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
         assert me is not None, "the file was there"
         record = records.load_record(place) or records.new_record(place, me)
         if me.workers is None and (ran := workers.highest(place, record)):
-            identity.save_identity(place, replace(me, workers=ran))
+            me = replace(me, workers=ran)
+        if me.api is None and (served := api.highest(place, record)):
+            me = replace(me, api=served)
+        identity.save_identity(place, me)
         stopped = [part.name for part in api.living(place, record).values()]
         record = api.scale(place, record, 0, say=say)
         stopped += [part.name for part in workers.living(place, record).values()]

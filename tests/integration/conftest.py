@@ -11,8 +11,20 @@ from sqlalchemy import create_engine, text
 from ledger.settings import Settings
 from ledger.streaming import topics
 from ledger.streaming.registry import register_all
-from tests.conftest import Stack
+from tests.conftest import Finished, Stack
+from tests.integration.api_ledger import ApiLedger
 from tests.integration.elsewhere import admin_does
+
+
+@pytest.fixture(scope="session")
+def api_ledger(stack: Stack, cli: Callable[..., Finished]) -> ApiLedger:
+    """Two API processes on the session's ledger, as `up --api 2` starts them; `down` stops them."""
+    from ledger.stack import api, files
+    from ledger.stack import stack as stacks
+
+    record = stacks.up(stack.data_dir, worker_count=1, api_count=2, remember=True)
+    urls = api.urls(files.layout(stack.data_dir), record)
+    return ApiLedger(stack.data_dir, tuple(urls), cli)
 
 
 @pytest.fixture(scope="module")

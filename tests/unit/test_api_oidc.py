@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from tests.oidc_issuer import (
     public_jwk,
     running_issuer,
 )
+from tests.unit.test_api_server import Api
 
 RSA, OTHER_RSA, EC, ED = new_rsa(), new_rsa(), new_ec(), new_ed()
 
@@ -292,3 +294,27 @@ def test_settings_name_both_or_none() -> None:
     assert Issuer.of(Settings()) is None
     with pytest.raises(SettingsError, match="oidc_audience is not"):
         Issuer.of(Settings(oidc_issuer="https://issuer.example"))
+    for insecure in ("http://issuer.example", "http://127.0.0.1.example", "issuer.example"):
+        with pytest.raises(SettingsError, match="must begin with https"):
+            Issuer.of(Settings(oidc_issuer=insecure, oidc_audience=AUDIENCE))
+
+
+def test_a_process_takes_the_tokens_of_the_issuer_in_its_settings(
+    issuer: OidcIssuer, tmp_path: Path
+) -> None:
+    """Without Kafka, where the ledger's own tokens are not known yet."""
+    process = Api(tmp_path, OIDC_ISSUER=issuer.url, OIDC_AUDIENCE=AUDIENCE)
+    try:
+
+        def status(token: str) -> int:
+            headers = {"Authorization": f"Bearer {token}"}
+            return process.client.get("/v1/accounts", headers=headers).status_code
+
+        assert status(issuer.sign(RSA, "RS256")) == 503
+        assert status(issuer.sign(RSA, "RS256", scope="ledger:publish")) == 403
+        assert status(issuer.sign(OTHER_RSA, "RS256")) == 401
+        issuer.publish("two", EC, "ES256")
+        assert status(issuer.sign(RSA, "RS256", aud="https://another.example")) == 401
+    finally:
+        ended = process.stop()
+    assert ended == 0, process.log.read_text()

@@ -23,7 +23,7 @@ from tests.unit.test_api_access import Kept
 METHODS = ("get", "post", "put", "patch", "delete")
 UNREACHED = {"id": "pay-1", "transaction_id": "pay-1", "account": "assets:cash"}
 """For parameters of paths."""
-WHOLE_LEDGER = {"/v1/audit-log"}
+WHOLE_LEDGER = {"/v1/audit-log", "/v1/trial-balance", "/v1/rejects"}
 """Paths that are about all accounts: a restricted token may not ask, whatever its scope."""
 
 

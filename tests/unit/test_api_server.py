@@ -119,6 +119,13 @@ def test_a_fault_is_in_the_log_by_its_id_and_tells_nothing_else(api: Api) -> Non
     assert "KeyError: 'secret'" in log
 
 
+def test_an_answer_that_breaks_halfway_is_cut_off_and_logged(api: Api) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        api.client.get("/v1/broken")
+    assert "KeyError: 'halfway'" in api.log.read_text()
+    assert api.client.get("/live").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [

@@ -9,8 +9,8 @@ import typer
 from ledger.cli import books, explain
 from ledger.cli.completeness import CompletenessReport
 from ledger.cli.tables import Format
-from ledger.cli.why_rows import Checks, figure_row, flat_rows
 from ledger.client.pending import PendingEntry, ShardProgress
+from ledger.client.why_rows import Checks, figure_row, flat_rows
 from ledger.domain.completeness import Asked, Completeness, Position
 from ledger.domain.run import Watermark
 from ledger.gl.history.memory import MemoryHistory

@@ -97,3 +97,20 @@ def test_a_log_has_no_password_and_a_line_for_a_record():
     trace = HidingFormatter("%(message)s").format(record)
     assert trace.count("\n") > 1
     assert "pw" not in trace
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"refused flt_0123456789{'a' * 49}.", "refused flt_0123456789***."),
+        (
+            f"Authorization: Bearer flt_0123456789{'a' * 20}",
+            "Authorization: Bearer flt_0123456789***",
+        ),
+        ("bearer eyJhbGciOiJSUzI1NiJ9.eyJz-_dWI.c2ln", "bearer ***"),
+        ("token flt_0123456789 is revoked", "token flt_0123456789 is revoked"),
+        ("a bearer token of the ledger", "a bearer token of the ledger"),
+    ],
+)
+def test_of_a_bearer_token_the_id_is_shown(text: str, shown: str) -> None:
+    assert hidden(text) == shown

@@ -16,7 +16,7 @@ from ledger.cli.main import app
 from ledger.errors import SettingsError, StackError
 from ledger.gl.postgresql import PostgresBooks
 from ledger.settings import Settings, load
-from ledger.stack import credentials, export, files, identity
+from ledger.stack import api, credentials, export, files, identity
 from ledger.stack.files import Layout
 from ledger.stack.identity import Identity, Ports, Shape
 
@@ -85,6 +85,21 @@ def test_a_stack_without_users_has_no_passwords_but_the_databases(
     assert names == ["faust-ledger.toml"]
     names = [path.name for path in export.export(place, plain, "finance", tmp_path / "b")]
     assert names == ["faust-ledger.toml", "pgpass"]
+
+
+def test_api_processes_elsewhere_get_the_signing_key(
+    place: Layout, me: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.write_key(place)
+    export.export(place, me, "finance", tmp_path / "finance")
+    assert not (tmp_path / "finance" / "api.key").exists()
+    export.export(place, me, "api", tmp_path / "made")
+    folder = (tmp_path / "made").rename(tmp_path / "moved")
+    monkeypatch.setenv("FAUST_LEDGER_CONFIG", str(folder / "faust-ledger.toml"))
+    settings = load(tmp_path / "elsewhere")
+    assert settings.api_key_file == folder / "api.key"
+    assert folder.joinpath("api.key").read_bytes() == place.api_key.read_bytes()
+    assert stat.S_IMODE((folder / "api.key").stat().st_mode) == 0o600
 
 
 def test_a_role_that_the_stack_was_made_without(

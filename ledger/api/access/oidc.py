@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -46,6 +47,8 @@ LONGEST_SUBJECT = 255
 RSA_BITS = 2048
 REMEMBERED = 10_000
 """Tokens whose signature was checked and which have not expired."""
+
+_SECURE = re.compile(r"https://|http://(127\.0\.0\.1|localhost)(:|/|$)")
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +92,11 @@ class Issuer:
             raise SettingsError(
                 "oidc_issuer is set and oidc_audience is not: without an audience, tokens that the "
                 "issuer made for other services would count here."
+            )
+        if not _SECURE.match(settings.oidc_issuer):
+            raise SettingsError(
+                f"oidc_issuer is {settings.oidc_issuer!r} and must begin with https://: keys that "
+                "come in the clear could be anybody's. On this machine, http://127.0.0.1 will do."
             )
         return cls(settings.oidc_issuer, settings.oidc_audience)
 

@@ -23,14 +23,22 @@ class Mark(BaseModel):
     ]
 
 
+class HistoryMark(BaseModel):
+    """How far history is: everything before `offset`, recorded up to a time."""
+
+    offset: int
+    recorded_through: Moment | None
+
+
 class ShardStatus(BaseModel):
-    """One shard; null where Kafka does not answer."""
+    """One shard; null where Kafka or, of history, the database does not answer."""
 
     shard: int
     log_end: Annotated[int | None, Field(description="The offset of the next record.")]
     decided: Mark | None
     posted: Annotated[Mark | None, Field(description="In the general ledger.")]
     reconciled: Annotated[Mark | None, Field(description="Compared, stream and database.")]
+    history: Annotated[HistoryMark | None, Field(description="In the tables of history.")]
     waiting: Annotated[int | None, Field(description="Offsets that are not reconciled yet.")]
     whole: bool
 

@@ -1,29 +1,37 @@
-"""How far each shard is: appended, decided, posted and reconciled."""
+"""How far each shard is: appended, decided, posted, reconciled, and in history."""
 
 import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from ledger.api.database import Database
 from ledger.api.flow.fate import Reached
 from ledger.api.flow.flow import Flow, ShardReached
+from ledger.api.problems import Problem
 from ledger.client.drafts import rfc3339
 from ledger.client.ends import first_waiting
 from ledger.clock import now
+from ledger.domain.run import Watermark
 from ledger.errors import LedgerError
+from ledger.gl.history.books import History
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 from ledger.streaming.topics import topics
 
 KEPT_SECONDS = 1.0
 """For which an answer is given again: Kafka is asked once for all who ask."""
+DATABASE_SECONDS = 3.0
+"""For which the database is waited for; then how far history is is not known."""
 
 
 class StatusService:
-    """Asks Kafka for the ends of the log, and the flow of this process for the rest."""
+    """Asks Kafka where the log ends, the database how far history is, the flow for the rest."""
 
-    def __init__(self, settings: Settings, log: Log, flow: Flow) -> None:
-        self._settings, self._log, self._flow = settings, log, flow
+    def __init__(
+        self, settings: Settings, log: Log, flow: Flow, history: Database[History]
+    ) -> None:
+        self._settings, self._log, self._flow, self._history = settings, log, flow, history
         self._asking = asyncio.Lock()
         self._last: tuple[float, dict[str, Any]] | None = None
 
@@ -42,11 +50,17 @@ class StatusService:
         except LedgerError as error:
             ends = {}
             why.append(str(error))
+        try:
+            folded = await self._folded()
+        except Problem as problem:
+            folded = None
+            why.append(problem.detail)
         reached = self._flow.reached()
         waiting = await self._waiting(ends, reached)
         shards = range(max([self._settings.shards, *(shard + 1 for shard in reached)]))
         rows = [
             _row(shard, ends.get(shard), reached.get(shard), waits=waiting.get(shard))
+            | {"history": _folded(shard, folded)}
             for shard in shards
         ]
         whole = not why and all(each["whole"] for each in rows)
@@ -56,6 +70,14 @@ class StatusService:
         topic = topics(self._settings).transactions.name
         found = await self._log.ends([(topic, each) for each in range(self._settings.shards)])
         return {shard: end for (_, shard), end in found.items()}
+
+    async def _folded(self) -> Mapping[int, Watermark]:
+        try:
+            async with asyncio.timeout(DATABASE_SECONDS):
+                return await self._history.ask(lambda books: books.positions())
+        except TimeoutError:
+            why = f"The database has not answered for {DATABASE_SECONDS:.0f} s."
+            raise Problem("DATABASE_UNAVAILABLE", why) from None
 
     async def _waiting(
         self, ends: Mapping[int, int], reached: Mapping[int, ShardReached]
@@ -90,3 +112,11 @@ def _position(reached: Reached | None) -> dict[str, Any] | None:
     if reached is None:
         return None
     return {"offset": reached.end, "at": rfc3339(reached.at) if reached.at else None}
+
+
+def _folded(shard: int, marks: Mapping[int, Watermark] | None) -> dict[str, Any] | None:
+    if marks is None:
+        return None
+    mark = marks.get(shard, Watermark())
+    through = rfc3339(mark.recorded_until) if mark.end else None
+    return {"offset": mark.end, "recorded_through": through}

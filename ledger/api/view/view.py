@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from ledger.api.view.figures import Figures
 from ledger.api.view.following import Changed, Following
 from ledger.api.view.reached import Part, Reached, ViewState
 from ledger.api.view.waits import is_covered
+from ledger.client.resource import cancel
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 from ledger.errors import LedgerError
@@ -53,9 +53,7 @@ class BalanceView:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await cancel(self._task)
         self._following.note()
         self._copy.close()
         os.close(self._lock)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.domain.history import BLOCK, BLOCKS_TOGETHER, FINEST, LEVEL_STEP, LEVELS, pieces
+from ledger.domain.history import ALL_LEVELS, BLOCK, BLOCKS_TOGETHER, LEVELS, SPLIT_STEP, pieces
 from ledger.gl.history.tables import schema_of
 from ledger.gl.rows import JournalFinding, RowKey
 
@@ -112,7 +112,7 @@ LIMIT :limit
 _SUMS = """
 sum(greatest(l.amount, 0)::numeric * l.change) AS debits,
 sum(greatest(-l.amount, 0)::numeric * l.change) AS credits, sum(l.change) AS entries,
-count(*) AS lines
+count(*) AS lines, min(l.recorded_at) AS first_recorded, max(l.recorded_at) AS last_recorded
 """
 _COUNTED = """
 SELECT s.account_id, l.effective_at >> :level AS period, {sums}
@@ -131,9 +131,15 @@ ORDER BY period, account_id LIMIT :limit
 """  # noqa: S608
 _PERIODS = f"""
 WITH counted AS ({_COUNTED.replace("{sums}", _SUMS)})
-SELECT period FROM (SELECT period, sum(lines) AS lines FROM counted GROUP BY period) AS c
+SELECT period FROM (
+    SELECT period, sum(lines) AS lines, min(first_recorded) AS first_recorded,
+        max(last_recorded) AS last_recorded
+    FROM counted GROUP BY period
+) AS c
 FULL JOIN (SELECT * FROM {{h}}.periods WHERE level = :level) AS t USING (period)
-WHERE c.lines IS DISTINCT FROM t.lines OR t.is_split NOT IN (0, 1) ORDER BY period LIMIT :limit
+WHERE coalesce(c.lines, 0) IS DISTINCT FROM t.lines OR t.is_split NOT IN (0, 1)
+    OR c.first_recorded <> t.first_recorded OR c.last_recorded <> t.last_recorded
+ORDER BY period LIMIT :limit
 """  # noqa: S608
 _OTHER_LEVELS = """
 SELECT DISTINCT 'totals', level FROM {h}.totals WHERE NOT level = ANY (:levels)
@@ -209,11 +215,10 @@ class HistoryChecks:
             yield self._about(table, "belongs to nothing that was folded", **{column: key})
 
     def _totals(self) -> Iterator[JournalFinding]:
-        levels = range(FINEST, LEVELS[0] + 1, LEVEL_STEP)
-        for table, level in self._rows(_OTHER_LEVELS, levels=list(levels)):
+        for table, level in self._rows(_OTHER_LEVELS, levels=list(ALL_LEVELS)):
             yield self._about(table, "has a level that there is not", level=level)
-        for level in levels:
-            given = {"level": level, "above": level + LEVEL_STEP, "base": LEVELS[-1]}
+        for level in ALL_LEVELS:
+            given = {"level": level, "above": level + SPLIT_STEP, "base": LEVELS[-1]}
             for period, account in self._rows(_TOTALS, **given):
                 key = {"level": level, "period": period, "account_id": account}
                 yield self._about("totals", "is not the sum of its lines", **key)

@@ -16,7 +16,7 @@ from agents.runtime.runtime import Runtime
 from ledger.domain.portions import portions
 from ledger.domain.run import Watermark
 from ledger.domain.valid_run import ValidRun, weight_of
-from ledger.errors import InvariantBroken
+from ledger.errors import InvariantBroken, Unavailable
 from ledger.gl.history.writing import HistoryFold, HistoryWriter
 from ledger.gl.journal import JournalUnavailable, Superseded
 from ledger.health.partitions import waiting_for
@@ -94,14 +94,14 @@ class HistoryStage:
         while True:
             await asyncio.sleep(TIDY_SECONDS)
             try:
-                while await waited_for(self._tidy, "count history's totals"):
+                while await self._historian.tidy(self._owned()):
                     pass
+            except Unavailable as error:
+                # What it means for a shard its folds show; a long count is no answer that lacks.
+                log.info("History's totals and blocks wait: %s", error)
             except InvariantBroken as error:
                 log.error("History's totals and blocks are not made: %s", error)
                 await asyncio.sleep(REFUSED_SECONDS)
-
-    async def _tidy(self) -> bool:
-        return await self._historian.tidy(self._owned())
 
     def _owned(self) -> list[int]:
         topic, membership = self.topic.name, self._runtime.membership

@@ -178,6 +178,8 @@ class PostgresHistoryWriter(HistoryWriter):
             has_unblocked, self._has_unblocked = self._has_unblocked, False
             if is_due:
                 self._untotalled = 0
+        if not is_due and not has_unblocked:
+            return False
         try:
             with self._driver(self._aside) as driver:
                 if is_due:

@@ -1,6 +1,7 @@
 """The view whatever fails: Kafka, the registry, the disk, its own files. It never ends by itself."""
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -155,6 +156,43 @@ def test_a_folder_is_free_again_after_a_start_that_failed(asked, tmp_path, monke
             with pytest.raises(LedgerError, match="in use by another API process"):
                 async with view_in(tmp_path):
                     pass
+
+    play(story)
+
+
+def test_a_task_that_swallows_a_cancellation_ends_all_the_same(monkeypatch):
+    """As aiokafka does where it is being stopped."""
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 0.01)
+
+    async def story():
+        begun = asyncio.Event()
+
+        async def stubborn():
+            for _ in range(3):
+                with contextlib.suppress(asyncio.CancelledError):
+                    begun.set()
+                    await asyncio.get_running_loop().create_future()
+
+        async def failing():
+            raise RuntimeError("it failed")
+
+        tasks = [asyncio.create_task(stubborn()), asyncio.create_task(failing())]
+        await begun.wait()
+        await module.end(tasks)
+        assert all(task.done() for task in tasks)
+
+    play(story)
+
+
+def test_a_client_that_does_not_stop_is_left(monkeypatch):
+    monkeypatch.setattr(module, "CLOSE_SECONDS", 0.01)
+
+    async def story():
+        class Hanging:
+            async def close(self):
+                await asyncio.get_running_loop().create_future()
+
+        await module._closed(Hanging())
 
     play(story)
 

@@ -7,7 +7,7 @@ nothing comes.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -36,6 +36,9 @@ GATHER_SECONDS = 0.005
 """Between two fetches: what comes meanwhile is taken together."""
 AGAIN_SECONDS = (0.2, 5.0)
 """The first pause after a failure, and the longest one."""
+
+CLOSE_SECONDS = 2.0
+"""For a client of Kafka to stop; then it is left."""
 
 Changed = Callable[[int, int, Sequence[Change]], None]
 """Gets a partition, the offset up to which it is read with it, and what changed."""
@@ -98,11 +101,10 @@ class Following:
         records = await Records.of(self._settings, BALANCE, COVERAGE)
         async with AsyncExitStack() as stack:
             admin = await stack.enter_async_context(TopicAdmin(self._settings))
-            reader = await stack.enter_async_context(
-                Reader(self._settings, fetch_wait_ms=FOLLOW_WAIT_MS)
-            )
+            reader = await Reader(self._settings, fetch_wait_ms=FOLLOW_WAIT_MS).__aenter__()
+            stack.push_async_callback(_closed, reader)
             lookup = Log(self._settings)
-            stack.push_async_callback(lookup.close)
+            stack.push_async_callback(_closed, lookup)
             await self._begin(admin, reader, count)
             decoding = Decoding(records, count)
             await _first_to_end(self._read_on(reader, decoding), self._looking.run(admin, lookup))
@@ -119,6 +121,8 @@ class Following:
         places = self._copy.places()
         if why := self._why_lost(origin, places, bounds):
             raise CopyLost(why)
+        # What is known by now is to be known again.
+        self.note()
         positions = [places[each].position for each in range(count)]
         self._starts = [places[each].start for each in range(count)]
         self._reached.begin(positions, self._copy.coverage(), self._copy.as_of)
@@ -218,6 +222,25 @@ async def _first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
+        await end(tasks)
+
+
+async def end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: aiokafka swallows a cancellation while it stops."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.wait(left, timeout=CLOSE_SECONDS)
+    for task in tasks:
+        # So that asyncio does not report it; whoever waited for it has it.
+        if not task.cancelled():
+            task.exception()
+
+
+async def _closed(client: Reader | Log) -> None:
+    """Close a client of Kafka, or leave it: aiokafka may wait for what never comes."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await client.close()
+    except TimeoutError:
+        log.info("A client of Kafka did not stop within %.0f s, and is left.", CLOSE_SECONDS)

@@ -11,11 +11,10 @@ from typing import Self
 
 from ledger.api.view.copy import BalanceCopy
 from ledger.api.view.figures import Figures
-from ledger.api.view.following import Changed, Following
+from ledger.api.view.following import Changed, Following, end
 from ledger.api.view.kept import Change
 from ledger.api.view.reached import Part, Reached, ViewState
 from ledger.api.view.waits import is_covered
-from ledger.client.resource import cancel
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 from ledger.errors import LedgerError, Unavailable
@@ -61,7 +60,7 @@ class BalanceView:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await cancel(self._task)
+        await end([self._task])
         self._opened.close()
 
     # Balances.

@@ -30,6 +30,7 @@ from ledger.api.routes import (
     status,
     transactions,
     trial_balance,
+    why,
 )
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
@@ -72,6 +73,7 @@ def build_app(services: Services) -> ASGIApp:
         transactions.router(services.transactions),
         lines.router(services.history),
         trial_balance.router(services.history),
+        why.router(services.why),
         rejects.router(services.rejects),
         live.router(services.live, services.access, services.signer, services.live_places),
     ):

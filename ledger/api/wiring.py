@@ -30,6 +30,7 @@ from ledger.api.services.publishing import Publishing
 from ledger.api.services.rejects import RejectsService
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
+from ledger.api.services.why import WhyService
 from ledger.api.signing import Signer, read_key
 from ledger.api.traffic import Traffic
 from ledger.api.view.reached import ViewState
@@ -39,7 +40,7 @@ from ledger.client.drafts import rfc3339
 from ledger.client.past import Past
 from ledger.clock import now
 from ledger.gl.books import Books
-from ledger.gl.databases import open_history, open_journal
+from ledger.gl.databases import history_address, open_history, open_journal
 from ledger.gl.history.books import History
 from ledger.settings import Settings
 from ledger.streaming.log import Log
@@ -59,6 +60,7 @@ class Services:
     live_places: Places
     transactions: TransactionServices
     history: HistoryService
+    why: WhyService
     balances: BalanceService
     rejects: RejectsService
     status: StatusService
@@ -81,7 +83,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     log, cursors = Log(settings), Cursors(signer)
     audit = AuditLog(settings, log)
     database = Database[Books](lambda: open_journal(settings.database_url))
-    history = Database[History](lambda: open_history(settings.database_url))
+    history = Database[History](lambda: open_history(history_address(settings)))
     past = Past(settings, lambda: open_journal(settings.database_url), clock=now)
     async with (
         ApiReference(settings) as reference,
@@ -132,6 +134,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                     )
                 ),
                 history=HistoryService(answers, cursors, reference),
+                why=WhyService(settings, answers, database),
                 balances=BalanceService.over(view, completeness, cursors, after, answers),
                 rejects=RejectsService(settings, cursors, signer),
                 status=StatusService(settings, log, flow, history),

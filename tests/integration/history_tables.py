@@ -131,6 +131,7 @@ class _Filling:
         chosen = [row for row in self._rows if row["folded_at"] <= counted[shards[row["stripe"]]]]
         sums: dict[tuple[int, int, int], Figures] = {}
         split: dict[tuple[int, int], bool] = {}
+        recorded: dict[tuple[int, int], list[int]] = {}
         for row in chosen:
             level = history.LEVELS[0]
             is_split = True
@@ -138,17 +139,22 @@ class _Filling:
                 period = row["effective_at"] >> level
                 key = level, period, owners[row["stripe"]]
                 sums[key] = _plus(sums.get(key, Figures()), row)
+                recorded.setdefault((level, period), []).append(row["recorded_at"])
                 may_split = level <= history.LEVELS[-1] and level > history.FINEST
-                if may_split and (level, period) not in split:
-                    split[level, period] = self._dice.random() < 0.8
-                is_split = level > history.LEVELS[-1] or split.get((level, period), False)
+                if (level, period) not in split:
+                    by_chance = may_split and self._dice.random() < 0.8
+                    split[level, period] = level > history.LEVELS[-1] or by_chance
+                is_split = split[level, period]
                 level -= history.SPLIT_STEP if level <= history.LEVELS[-1] else history.LEVEL_STEP
         self._insert(totals, [
             dict(zip(("level", "period", "account_id", "debits", "credits", "entries"),
                      (*key, *figures), strict=True)) for key, figures in sums.items()
         ])  # fmt: skip
         self._insert(periods, [
-            {"level": level, "period": period, "lines": 1, "is_split": int(is_split)}
+            {"level": level, "period": period, "is_split": int(is_split),
+             "lines": len(recorded[level, period]),
+             "first_recorded": min(recorded[level, period]),
+             "last_recorded": max(recorded[level, period])}
             for (level, period), is_split in split.items()
         ])  # fmt: skip
 

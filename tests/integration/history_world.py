@@ -43,11 +43,12 @@ class PlainLine(NamedTuple):
 
 @dataclass
 class World:
-    """Grows at random; `effective`: how effective times are chosen."""
+    """Grows at random; `effective`: how effective times are chosen; `voids`: whether there are."""
 
     random: random.Random
     shards: int = 3
     effective: str = "mixed"
+    voids: bool = True
     logs: dict[int, DecisionLog] = field(default_factory=dict)
     lines: list[PlainLine] = field(default_factory=list)
     voidable: list[tuple[int, ValidRun, Made]] = field(default_factory=list)
@@ -70,7 +71,7 @@ class World:
             offset = self._next_offset(shard)
             fate = self.random.random()
             chosen = [each for each in self.voidable if each[0] == shard]
-            if fate < 0.12 and chosen:
+            if fate < 0.12 and chosen and self.voids:
                 self._void(chosen[self.random.randrange(len(chosen))], offset, voids)
             elif fate < 0.2:
                 refused.append(self._refusal(shard, offset))

@@ -213,3 +213,14 @@ def test_whatever_is_in_the_header_it_is_401(header: str) -> None:
 
     status, body = asyncio.run(scenario())
     assert (status, json.loads(body)["code"]) == (401, "UNAUTHENTICATED")
+
+
+def test_a_fault_of_the_short_way_is_answered_like_any_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    operation = next(each for each in OPERATIONS if str(each) == "GET /v1/balances/{account}")
+    token, _ = KEPT.make("read")
+    found = sent(operation, operation.url(), token)
+    assert (found.status_code, found.json()["code"]) == (500, "FAULT"), "there is no view here"
+    assert found.headers["content-type"] == "application/problem+json"
+    assert found.json()["fault"] in caplog.text

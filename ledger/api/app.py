@@ -18,6 +18,7 @@ from ledger.api import openapi
 from ledger.api.edge import FAULT, Edge, response_of
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
+from ledger.api.quick import Quick
 from ledger.api.routes import (
     accounts,
     assets,
@@ -75,13 +76,13 @@ def build_app(services: Services) -> ASGIApp:
         trial_balance.router(services.history),
         why.router(services.why),
         rejects.router(services.rejects),
-        live.router(services.live, services.access, services.signer, services.live_places),
+        live.router(services.live, services.access, services.signer),
     ):
         # Not include_router: its routes are whole as they are, and it takes 40 µs a request.
         app.router.routes.extend(router.routes)
     app.router.routes.extend(_health(services).routes)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
-    return Edge(app, services.traffic)
+    return Edge(app, services.traffic, Quick(services))
 
 
 def _health(services: Services) -> APIRouter:

@@ -60,10 +60,11 @@ def config_of(settings: Settings, app: ASGIApp, certificate: Certificate | None)
     """How uvicorn runs `app`; with TLS if there is a certificate."""
     limits = Limits(settings.api_connections, settings.api_request_seconds)
     protocol = type("Protocol", (BoundedProtocol,), {"limits": limits})
+    live = type("LiveSocket", (Socket,), {"seconds": settings.api_request_seconds})
     config = uvicorn.Config(
         app,
         http=protocol,
-        ws=Socket,
+        ws=live,
         ws_max_size=MAX_MESSAGE,
         # A compressor for each of many connections takes more than what it saves.
         ws_per_message_deflate=False,
@@ -139,7 +140,7 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Take no new connections, end those that are idle, finish what runs."""
         self._services.readiness.stopping = True
-        self._services.live.stop()
+        self._services.live.live.stop()
         if not self.should_exit:
             end = threading.Timer(END_SECONDS, os._exit, (Exit.FAULT,))
             end.daemon = True

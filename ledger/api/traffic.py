@@ -17,6 +17,8 @@ from ledger.api.problems import Problem
 
 ALWAYS = frozenset({"/live", "/ready", "/metrics"})
 """Paths that are answered however many requests there are."""
+STREAMS = frozenset({"/v1/live"})
+"""Paths whose answers have no end: they are limited by themselves (`ledger/api/live/places.py`)."""
 UNROUTED = "none"
 """As a metric's route: no path of the API."""
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -50,7 +52,7 @@ class Traffic:
 
     def refuses(self, path: str) -> Problem | None:
         """The answer to a request that cannot be taken now."""
-        if self.open < self.most or path in ALWAYS:
+        if self.open < self.most or path in ALWAYS or path in STREAMS:
             return None
         return Problem(
             "OVERLOADED", f"{self.open} requests are being answered, and no more are taken.",

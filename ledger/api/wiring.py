@@ -11,9 +11,7 @@ from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.flow import Flow
 from ledger.api.flow.past import PastRuns
-from ledger.api.live.live import Live
-from ledger.api.live.measures import Measures
-from ledger.api.live.places import Places
+from ledger.api.live.opening import LiveParts, open_live
 from ledger.api.readiness import Readiness
 from ledger.api.reference import ApiReference
 from ledger.api.services.accounts import AccountsService
@@ -56,8 +54,7 @@ class Services:
     readiness: Readiness
     access: Access
     audit: AuditLog
-    live: Live
-    live_places: Places
+    live: LiveParts
     transactions: TransactionServices
     history: HistoryService
     why: WhyService
@@ -92,7 +89,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
         Flow(settings) as flow,
         Publishing(settings) as publishing,
         open_access(settings, log) as access,
-        Live(view, signer, Measures(traffic.registry)) as live,
+        open_live(settings, view, signer, traffic.registry) as live,
     ):
         readiness = Readiness(
             name,
@@ -103,8 +100,9 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 "flow": flow.problem,
                 "breaks": breaks.problem,
                 "publishing": publishing.problem,
+                "live": live.problem,
             },
-            {"view": lambda: age_of(view.state())},
+            {"view": lambda: age_of(view.state()), "live": live.report},
         )
         traffic.registry.register(readiness)
         completeness = Completeness(view, signer)
@@ -118,19 +116,19 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 access=access,
                 audit=audit,
                 live=live,
-                live_places=Places(settings.live_connections, settings.live_connections_of_token),
                 readiness=readiness,
                 transactions=TransactionServices.over(
                     Parts(
-                        settings,
-                        database,
-                        signer,
-                        audit,
-                        flow,
-                        PastRuns(settings, log),
-                        publishing,
-                        Dating(past),
-                        view,
+                        settings=settings,
+                        database=database,
+                        history=history,
+                        signer=signer,
+                        audit=audit,
+                        flow=flow,
+                        past=PastRuns(settings, log),
+                        publishing=publishing,
+                        dating=Dating(past),
+                        view=view,
                     )
                 ),
                 history=HistoryService(answers, cursors, reference),

@@ -108,8 +108,7 @@ async def _load(
         sent += due
         writer.write(b"".join(record(chance.choice(names), due) for _ in range(due)))
         await asyncio.sleep(SECONDS_A_BATCH)
-    cpu: float = sum(process.cpu_times()[:2]) - used
-    return cpu / (time.monotonic() - began)
+    return float(sum(process.cpu_times()[:2]) - used) / (time.monotonic() - began)
 
 
 def record(account: str, entries: int) -> bytes:

@@ -15,6 +15,7 @@ from ledger.api.access.access import Access
 from ledger.api.edge import Edge
 from ledger.api.listening import allow_connections, listen
 from ledger.api.live.live import Live
+from ledger.api.live.opening import LiveParts
 from ledger.api.live.places import Places
 from ledger.api.live.source import Key, Listener
 from ledger.api.routes import live as route
@@ -136,7 +137,9 @@ async def _main(wanted: Row) -> None:
     app.state.services = SimpleNamespace(access=access)
     feeding = await asyncio.start_unix_server(feed.read, wanted["feed"], limit=1 << 20)
     async with feeding, Live(feed, signer) as live:
-        app.include_router(route.router(live, access, signer, Places(100_000, 100_000)))
+        app.include_router(
+            route.router(LiveParts(live, Places(100_000, 100_000), None), access, signer)
+        )
         listening = listen(settings)
         server = uvicorn.Server(config_of(settings, Edge(app, Traffic(100_000)), None))
         serving = asyncio.create_task(server.serve([listening]))

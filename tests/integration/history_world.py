@@ -6,7 +6,7 @@ world.sums(effective_before=..., recorded_before=...)   # what every history mus
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -49,6 +49,8 @@ class World:
     shards: int = 3
     effective: str = "mixed"
     voids: bool = True
+    accounts: Sequence[str] = ACCOUNTS
+    currencies: Sequence[tuple[str, int]] = CURRENCIES
     logs: dict[int, DecisionLog] = field(default_factory=dict)
     lines: list[PlainLine] = field(default_factory=list)
     voidable: list[tuple[int, ValidRun, Made]] = field(default_factory=list)
@@ -101,8 +103,8 @@ class World:
         return self.random.choice((near, NOW, NOW - DAY))
 
     def _transaction(self, shard: int, offset: int) -> Made:
-        currency, scale = self.random.choice(CURRENCIES)
-        debit, credit = self.random.choice(ACCOUNTS), self.random.choice(ACCOUNTS)
+        currency, scale = self.random.choice(self.currencies)
+        debit, credit = self.random.choice(self.accounts), self.random.choice(self.accounts)
         amount = self.random.choice((1, 7, 250, 2**63 - 1))
         at = self._recorded(shard)
         effective_at = self._effective(at)

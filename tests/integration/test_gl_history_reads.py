@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from ledger.domain import history as rules
 from ledger.domain.history import ZERO, Figures
@@ -25,6 +25,11 @@ from tests.integration.history_world import ACCOUNTS, DAY, World
 pytest_plugins = ["tests.integration.gl_database"]
 
 Opener = Callable[[World], History]
+MOST_LINES = "SELECT max(n) FROM ledger_history.lines"
+ROWS_READ = """
+SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables
+WHERE schemaname = 'ledger_history'
+"""
 WAYS = ("mixed", "on time", "one second", "years")
 
 
@@ -106,20 +111,22 @@ def is_under(row: BalanceRow, prefix: str) -> bool:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_busy_account_has_the_plain_sums(opener: Opener, way: str) -> None:
+def test_a_busy_account_has_the_plain_sums(database: Database, way: str) -> None:
     """Blocks of two levels as they are."""
     dice = random.Random(way)
-    world = World(dice, shards=2, effective=way)
-    world.grow(130, most=120)
-    history = opener(world)
+    world = World(dice, shards=1, effective=way, accounts=ACCOUNTS[:2], currencies=[("CAD", 2)])
+    world.grow(40, most=120)
+    fill(database, world.portions(), dice)
+    history = PostgresHistory(database.service)
     instants = [None, *world.instants()]
-    for _ in range(25):
+    for _ in range(20):
         effective, recorded = dice.choice(instants), dice.choice(instants)
-        wanted = world.sums(effective, recorded)
         found = history.as_of(
             accounts=list(ACCOUNTS), effective_before=effective, recorded_before=recorded
         )
-        assert found.rows == wanted
+        assert found.rows == world.sums(effective, recorded)
+    history.close()
+    assert max(row[0] for row in database.run(MOST_LINES)) > 8 * rules.BLOCK
 
 
 def test_a_late_entry_changes_what_it_must_and_nothing_else(opener: Opener) -> None:
@@ -127,7 +134,7 @@ def test_a_late_entry_changes_what_it_must_and_nothing_else(opener: Opener) -> N
     world = World(dice, shards=1, effective="on time")
     world.grow(30)
     known, last = list(world.lines), world.clock
-    instants = [time for time in world.instants() if time <= last]
+    instants = dice.sample([time for time in world.instants() if time <= last], 15)
     believed = {time: world.sums(time, last + 1) for time in instants}
     world.effective = "years"
     world.clock += DAY
@@ -397,7 +404,8 @@ def test_statements_are_few_whatever_is_asked(database: Database) -> None:
         ({"accounts": ["assets:cash"]}, 3),
         ({"accounts": ["assets:cash"], **times}, 9),
         ({"prefix": "assets", **times}, 10),
-        (times, 7),
+        ({"effective_before": world.clock}, 5),
+        (times, len(rules.ALL_LEVELS) + 7),
     ):
         statements.clear()
         history.as_of(**asked)  # type: ignore[arg-type]
@@ -406,6 +414,49 @@ def test_statements_are_few_whatever_is_asked(database: Database) -> None:
     history.lines(LinesQuery("assets:cash", limit=500))
     assert len(statements) <= 7
     history.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_answer_reads_the_whole_life_of_an_account(database: Database, way: str) -> None:
+    world = World(random.Random(way), shards=1, effective=way, accounts=ACCOUNTS[:2],
+                  currencies=[("CAD", 2)])  # fmt: skip
+    world.grow(60, most=120)
+    fill(database, world.portions(), world.random, share=1.0)
+    database.run("ANALYZE ledger_history.lines")
+    history = PostgresHistory(database.service)
+    [(whole,)] = database.run(MOST_LINES)
+    middle = sorted(line.recorded_at for line in world.lines)[len(world.lines) // 2]
+    dice = random.Random(1)
+    for _ in range(5):
+        effective, recorded = dice.choice(world.instants()), dice.choice(world.instants())
+        for times in ((effective, None), (None, recorded), (effective, recorded)):
+            read = rows_read(history, lambda made, t=times: made.balances("assets:cash", *t))
+            assert read["lines"] <= rules.BLOCK + 2
+            # Of each block a piece, and whether there is one.
+            assert read.get("blocks", 0) <= 2 * 7 * 4
+        key = LineKey(middle, 0, 0, 0)
+        for page in ({"after": key}, {"before": key}):
+            query = LinesQuery("assets:cash", limit=50, **page)  # type: ignore[arg-type]
+            read = rows_read(history, lambda made, q=query: made.page(q))
+            assert read["lines"] <= 2 * 51 + ties(world, middle)
+    assert whole > 10 * rules.BLOCK
+    history.close()
+
+
+def ties(world: World, recorded_at: int) -> int:
+    """Lines that were recorded at the very time of the page's border."""
+    return sum(line.recorded_at == recorded_at for line in world.lines)
+
+
+def rows_read(
+    history: PostgresHistory, ask: Callable[[reads.SqlReading], object]
+) -> dict[str, int]:
+    """By table, rows that were fetched for an answer, by an index or without."""
+    with history._read.connect() as connection:
+        before = dict(connection.execute(text(ROWS_READ)).tuples().all())
+        ask(reads.SqlReading(connection))
+        after = dict(connection.execute(text(ROWS_READ)).tuples().all())
+    return {table: count - before.get(table, 0) for table, count in after.items()}
 
 
 def test_folds_of_a_twin_follow_each_other() -> None:

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from ledger.api.live.encoding import removed, text_of
 from ledger.api.live.live import Live
+from ledger.api.live.measures import Measures
+from ledger.api.live.shared import SharedSource
 from ledger.api.view import keys
 from tests.live_client import SIGNER, Client
 from tests.live_source import MemorySource, balance, is_under, shown
@@ -22,7 +25,7 @@ WANTED: dict[str, tuple[str, Any]] = {
     "all": ("list", (("assets:a", "account", "", False), 0, 50)),
 }
 
-SEEDS = int(os.environ.get("SEEDS", "150"))
+SEEDS = int(os.environ.get("SEEDS", "60"))
 STEPS = (
     ("put", 30), ("remove", 2), ("wait", 12), ("drop", 3), ("resume", 4), ("stall", 2), ("read", 4),
     ("subscribe", 3), ("rebuild", 0.3), ("unready", 1),
@@ -51,15 +54,21 @@ def plan_of(chance: random.Random) -> list[tuple[Any, ...]]:
 class World:
     """Two API processes of one ledger, one of which may be behind, and one client."""
 
-    def __init__(self, remembered: int = 100) -> None:
+    def __init__(self, remembered: int = 100, *, shared: bool = False) -> None:
         self.remembered = remembered
         self.sources = [MemorySource(), MemorySource()]
+        measures = Measures()
+        # Redis itself is not there: what each has published is handed to both.
+        self.shared = [SharedSource(each, "", "", measures) for each in self.sources if shared]
+        for each in self.shared:
+            each._view.subscribe(each._own)
         self.versions = self.generation = 0
         self.behind: list[Any] = []
         self.client = Client()
 
     def live(self, number: int) -> Live:
-        return Live(self.sources[number], SIGNER, remembered=self.remembered)
+        source = self.shared[number] if self.shared else self.sources[number]
+        return Live(source, SIGNER, remembered=self.remembered)
 
     async def run(self, plan: list[tuple[Any, ...]]) -> None:
         async with self.live(0) as one, self.live(1) as two:
@@ -109,6 +118,9 @@ class World:
         elif what == "rebuild":
             self.catch_up()
             self.generation += 1
+            for each in self.shared:
+                each._ahead.clear()
+                each._waiting.clear()
             for source in self.sources:
                 source.be_another(f"topic {self.generation}")
         elif what == "unready":
@@ -119,6 +131,18 @@ class World:
         self.behind.append(make)
         if len(self.behind) > 3:
             self.behind.pop(0)(self.sources[1])
+        self.publish(0 if self.versions % 2 else 1)
+
+    def publish(self, by: int) -> None:
+        for one in self.shared[by : by + 1]:
+            lines = [
+                f"{of.partition}\t{of.end}\t{account}\t{currency}\t"
+                f"{text_of(of.balance) if of.balance else removed(account, currency)}"
+                for (account, currency), of in one._waiting.items()
+            ]
+            for each in self.shared if lines else ():
+                each._others("\n".join(lines))
+                each._forget_reached()
 
     def catch_up(self) -> None:
         while self.behind:
@@ -127,6 +151,9 @@ class World:
     def check(self) -> None:
         rows = self.sources[0].rows
         assert rows == self.sources[1].rows
+        for each in self.shared:
+            each._forget_reached()
+            assert not each._ahead
         state = self.client.state
         some, path = WANTED["some"][1], WANTED["path"][1]
         assert state.balances["some"] == {k: shown(r) for k, r in rows.items() if k[0] in some}
@@ -144,11 +171,12 @@ class World:
         assert state.rows["all"] == [shown(row) for row in under]
 
 
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("remembered", [100, 4, 12])
-def test_a_client_ends_up_with_what_is_there(remembered: int) -> None:
+def test_a_client_ends_up_with_what_is_there(remembered: int, *, shared: bool) -> None:
     for seed in range(SEEDS):
         chance = random.Random(f"{remembered} {seed}")
-        world = World(remembered)
+        world = World(remembered, shared=shared)
         try:
             run_virtually(world.run(plan_of(chance)))
         except BaseException as error:

@@ -9,9 +9,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ledger.api.access.caller import Caller
-from ledger.api.live.live import Live
 from ledger.api.live.messages import Subscribe
-from ledger.api.live.places import Places
+from ledger.api.live.opening import LiveParts
 from ledger.api.live.session import Session
 from ledger.api.live.subscribing import Subscribing
 
@@ -35,27 +34,26 @@ class Events(Response):
 
     def __init__(
         self,
-        live: Live,
-        places: Places,
+        parts: LiveParts,
         caller: Caller,
         wanted: Subscribe,
         check: Callable[[], Awaitable[object]],
     ) -> None:
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]
-        self._live, self._places, self._caller = live, places, caller
+        self._parts, self._caller = parts, caller
         self._wanted, self._check = wanted, check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         stream = _Stream(send)
-        session = Session(self._live, stream, self._check)
+        session = Session(self._parts.live, stream, self._check)
         with (
-            self._places.process(),
-            self._places.of(self._caller.id),
-            self._live.entered(session, "events"),
+            self._parts.places.process(),
+            self._parts.places.of(self._caller.id),
+            self._parts.live.entered(session, "events"),
         ):
             # Before the answer begins, so that a refusal has its status.
-            Subscribing(self._live, session, self._caller).subscribe(self._wanted)
+            Subscribing(self._parts.live, session, self._caller).subscribe(self._wanted)
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await stream.write(f"retry: {RETRY_MS}\n\n")
             await _until_one_ends(session.run(), _left(receive), stream)

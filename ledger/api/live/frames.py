@@ -7,21 +7,23 @@ for the rest of its tenth of a second. Where many are due at once, others have t
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from math import ceil
 from typing import Protocol
 
 TICK_SECONDS = 0.01
-TICKS_BETWEEN = 10
-"""From one frame of a connection to its next."""
+SECONDS_BETWEEN = 0.1
+"""From one frame of a connection to its next, at least."""
 AT_ONCE = 32
 """Connections that are woken in one turn of the event loop."""
 _SLOTS = 16
+"""More than the ticks from a frame to its next."""
 
 
 class Paced(Protocol):
-    """What gets frames. `is_waiting`: it is to be woken; `frame_tick`: when its last frame was."""
+    """What gets frames. `is_waiting`: to be woken; `frame_at`: the loop's time of its last one."""
 
     is_waiting: bool
-    frame_tick: int
+    frame_at: float
 
     def wake(self) -> None:
         """Send a frame now."""
@@ -38,19 +40,16 @@ class Frames:
         self._done = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def now(self) -> int:
-        """The present tick."""
-        return int(asyncio.get_running_loop().time() / TICK_SECONDS)
-
     def ask(self, one: Paced) -> None:
         """Wake it as soon as it may have a frame."""
         if not one.is_waiting:
             one.is_waiting = True
-            self._put(one)
             self.arm()
+            self._put(one)
 
     def _put(self, one: Paced) -> None:
-        tick = max(self.now() + 1, one.frame_tick + TICKS_BETWEEN)
+        # A tick is taken once it has begun, so whoever may have a frame at its begin may then.
+        tick = max(self._done + 1, ceil((one.frame_at + SECONDS_BETWEEN) / TICK_SECONDS))
         self._slots[tick % _SLOTS].append(one)
         self._waiting += 1
 
@@ -58,24 +57,25 @@ class Frames:
         """Have a tick come."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._done = self.now()
+            self._done = _now()
             self._timer = loop.call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
         self._before()
-        now = self.now()
-        for tick in range(max(self._done + 1, now - _SLOTS + 1), now + 1):
+        loop = asyncio.get_running_loop()
+        now, may = _now(), loop.time() - SECONDS_BETWEEN
+        first, self._done = max(self._done + 1, now - _SLOTS + 1), now
+        for tick in range(first, now + 1):
             slot = tick % _SLOTS
             due, self._slots[slot] = self._slots[slot], []
             self._waiting -= len(due)
             for one in due:
-                if now < one.frame_tick + TICKS_BETWEEN:
+                if one.frame_at > may:
+                    # It had one since it asked.
                     self._put(one)
                 else:
                     self._due.append(one)
-        self._done = now
         self._wake_some()
-        loop = asyncio.get_running_loop()
         self._timer = loop.call_later(TICK_SECONDS, self._tick) if self._waiting else None
 
     def _wake_some(self) -> None:
@@ -85,3 +85,8 @@ class Frames:
             one.wake()
         if self._due:
             asyncio.get_running_loop().call_soon(self._wake_some)
+
+
+def _now() -> int:
+    """The present tick."""
+    return int(asyncio.get_running_loop().time() / TICK_SECONDS)

@@ -32,7 +32,8 @@ class Index:
     """
 
     def __init__(self) -> None:
-        self._accounts: dict[str, set[AccountsSubscription]] = {}
+        # Of most accounts there is one subscription, and a set takes 216 bytes.
+        self._accounts: dict[str, AccountsSubscription | set[AccountsSubscription]] = {}
         self.paths: dict[str, Path] = {}
         self.lists: dict[Order, Watched] = {}
         self._lists_under: dict[str, set[Watched]] = {}
@@ -54,7 +55,11 @@ class Index:
         """Changes concern it from now on."""
         if isinstance(one, AccountsSubscription):
             for account in one.accounts:
-                self._accounts.setdefault(account, set()).add(one)
+                known = self._accounts.setdefault(account, one)
+                if isinstance(known, set):
+                    known.add(one)
+                elif known is not one:
+                    self._accounts[account] = {known, one}
         elif isinstance(one, PathSubscription):
             one.path.subscriptions.add(one)
         elif isinstance(one, ListSubscription):
@@ -64,9 +69,10 @@ class Index:
         """Changes no longer concern it."""
         if isinstance(one, AccountsSubscription):
             for account in one.accounts:
-                interested = self._accounts[account]
-                interested.discard(one)
-                if not interested:
+                known = self._accounts[account]
+                if isinstance(known, set):
+                    known.discard(one)
+                if not known or known is one:
                     del self._accounts[account]
         elif isinstance(one, PathSubscription):
             one.path.subscriptions.discard(one)
@@ -90,8 +96,9 @@ class Index:
         """Mark what the changes concern; whether any path or list is among it."""
         accounts, by_path = self._accounts, self.paths or self.lists
         for entry in entries:
-            for one in accounts.get(entry.account, ()):
-                one.note(entry)
+            if (known := accounts.get(entry.account)) is not None:
+                for one in known if isinstance(known, set) else (known,):
+                    one.note(entry)
             if by_path:
                 self._note_above(entry)
         return bool(self._touched)
@@ -113,7 +120,9 @@ class Index:
 
     def everything(self) -> set[Subscription]:
         """Every subscription."""
-        found: set[Subscription] = {one for some in self._accounts.values() for one in some}
+        found = set[Subscription]()
+        for known in self._accounts.values():
+            found |= known if isinstance(known, set) else {known}
         for path in self.paths.values():
             found |= path.subscriptions
         for watched in self.lists.values():

@@ -58,6 +58,11 @@ class Live:
         await cancel(self._sweeping)
         self._detach()
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._sessions)
+
     def stop(self) -> None:
         """End every connection."""
         for session in list(self._sessions):

@@ -56,7 +56,7 @@ class Session:
     ) -> None:
         self._live, self._out, self._check = live, out, check
         self.subscriptions: dict[str, Subscription] = {}
-        self.is_waiting, self.frame_tick = False, -1000
+        self.is_waiting, self.frame_at = False, -1.0
         self.ending: tuple[int, str] | None = None
         self.acks: asyncio.Event | None = None
         self._due, self._replies = asyncio.Event(), deque[tuple[str, str]]()
@@ -133,7 +133,7 @@ class Session:
                 await self.acks.wait()
             self._due.clear()
             if self.ending is None:
-                self.frame_tick = self._live.frames.now()
+                self.frame_at = asyncio.get_running_loop().time()
                 await self._send_frame()
 
     async def _send(self, kind: str, text: str, token: str = "") -> None:

@@ -5,6 +5,7 @@ from asyncio import AbstractEventLoop, TimerHandle
 from asyncio.transports import BaseTransport
 from typing import Any
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -44,6 +45,12 @@ class Socket(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if hasattr(self, "scope"):
             self.scope["extensions"][ABORT] = self.transport.abort  # type: ignore[assignment]
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if self.handshake_complete and hasattr(self, "request"):
+            # Some kilobytes that nobody reads again.
+            del self.request, self.response
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._read_on()

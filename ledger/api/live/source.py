@@ -36,7 +36,7 @@ class Source(Protocol):
         """The account's balances, by currency."""
 
     def under(self, path: str, *, after: Key | None = None, limit: int) -> Sequence[Balance]:
-        """The balances at and below a path, in order, after one of them."""
+        """About `limit` balances at and below a path after one of them; none at the end."""
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every change; returns what ends that."""

@@ -4,6 +4,7 @@ Each takes what changed between two frames as JSON texts. None has a queue: what
 a set of entries, or a number, and what is sent is what they are when it is sent.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -64,7 +65,8 @@ class AccountsSubscription(Subscription):
         accounts: Iterable[str],
     ) -> None:
         super().__init__(id_, changed, after)
-        self.accounts = tuple(sorted(set(accounts)))
+        # One text of an account, however many watch it.
+        self.accounts = tuple(sorted(map(sys.intern, set(accounts))))
         self.waiting: dict[Key, Entry] = {}
 
     def note(self, entry: Entry) -> None:

@@ -14,9 +14,8 @@ from uvicorn.protocols.utils import ClientDisconnected
 from ledger.api.access.access import Access
 from ledger.api.access.caller import Caller
 from ledger.api.access.rates import Rate
-from ledger.api.live.live import Live
 from ledger.api.live.messages import Authenticate, Message, read_message
-from ledger.api.live.places import Places
+from ledger.api.live.opening import LiveParts
 from ledger.api.live.session import TOO_MANY, UNAUTHENTICATED, Session
 from ledger.api.live.socket import ABORT
 from ledger.api.live.subscribing import Subscribing
@@ -43,14 +42,14 @@ class Closing(Exception):
 class LiveSockets:
     """Answers every live WebSocket of a process."""
 
-    def __init__(self, live: Live, access: Access, places: Places) -> None:
-        self._live, self._access, self._places = live, access, places
+    def __init__(self, parts: LiveParts, access: Access) -> None:
+        self._parts, self._access = parts, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with ExitStack() as places:
             try:
                 connection = HTTPConnection(scope)
-                places.enter_context(self._places.process())
+                places.enter_context(self._parts.places.process())
                 known = connection.headers.get("authorization")
                 caller = await self._caller(known, scope, places) if known else None
                 _require_no_parameters(scope)
@@ -59,6 +58,7 @@ class LiveSockets:
                 return
             await receive()
             await send({"type": "websocket.accept"})
+            scope["headers"] = []
             with suppress(ClientDisconnected):
                 await self._converse(_Socket(scope, receive, send), known, caller, places)
 
@@ -66,7 +66,7 @@ class LiveSockets:
         client = scope.get("client")
         found = await self._access.who(authorization, client[0] if client else "")
         found.require("read")
-        places.enter_context(self._places.of(found.id))
+        places.enter_context(self._parts.places.of(found.id))
         return found
 
     async def _converse(
@@ -89,9 +89,9 @@ class LiveSockets:
     async def _serve(
         self, socket: "_Socket", caller: Caller, check: Callable[[], Awaitable[object]]
     ) -> None:
-        session = Session(self._live, socket, check)
-        subscribing = Subscribing(self._live, session, caller)
-        with self._live.entered(session, "websocket"):
+        session = Session(self._parts.live, socket, check)
+        subscribing = Subscribing(self._parts.live, session, caller)
+        with self._parts.live.entered(session, "websocket"):
             sending = asyncio.create_task(_send(session, socket), name="live frames")
             try:
                 await _take_all(socket, session, subscribing)
@@ -125,6 +125,8 @@ async def _take_all(socket: "_Socket", session: Session, subscribing: Subscribin
                 session.end(TOO_MANY, "too many messages")
                 return
             subscribing.take(message)
+            # A thousand accounts would be kept here until the next one comes.
+            del message
     except Closing as closing:
         session.end(closing.code, str(closing))
     except Problem as problem:

@@ -12,7 +12,6 @@ from ledger.api.access.access import Access
 from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import CALLER, Allowed, allowed
 from ledger.api.live.events import MEDIA_TYPE, Events
-from ledger.api.live.live import Live
 from ledger.api.live.messages import (
     LONGEST_TOKEN,
     MAX_COUNT,
@@ -21,7 +20,7 @@ from ledger.api.live.messages import (
     SortedList,
     Subscribe,
 )
-from ledger.api.live.places import Places
+from ledger.api.live.opening import LiveParts
 from ledger.api.live.tickets import caller_of, ticket_of
 from ledger.api.live.websocket import LiveSockets
 from ledger.api.parameters import AccountCode, Order, Under, new_router
@@ -63,10 +62,10 @@ class AllowedWithTicket(Allowed):
         return found
 
 
-def router(live: Live, access: Access, signer: Signer, places: Places) -> APIRouter:
-    """The routes over `live`."""
+def router(parts: LiveParts, access: Access, signer: Signer) -> APIRouter:
+    """The routes over live updates."""
     made = new_router("live")
-    made.routes.append(WebSocketRoute("/v1/live", LiveSockets(live, access, places)))
+    made.routes.append(WebSocketRoute("/v1/live", LiveSockets(parts, access)))
     with_ticket = Security(AllowedWithTicket(signer), scopes=[Scope.READ.value])
 
     @made.get(
@@ -90,7 +89,7 @@ def router(live: Live, access: Access, signer: Signer, places: Places) -> APIRou
     ) -> Any:
         """Follow accounts, all below a path, or a part of a sorted list, as they change."""
         caller.require("read", wanted.covered)
-        return Events(live, places, caller, wanted, _check_of(access, request, caller))
+        return Events(parts, caller, wanted, _check_of(access, request, caller))
 
     @made.post("/live/tickets", status_code=201, response_model=TicketAnswer, responses=answers())
     async def ticket(caller: Annotated[Caller, allowed("read")]) -> Any:

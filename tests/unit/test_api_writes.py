@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from ledger.api.flow.fate import Level
+from ledger.api.positions import Position
 from ledger.api.problems import Problem
 from ledger.api.services import publishing
 from ledger.api.services.bulk import MOST
 from ledger.api.services.publishing import Examined
 from ledger.api.services.requests import Wait, asked, wait_of
+from ledger.api.services.write_measures import measure_writes
 from ledger.client.receipt import PublishFailed, Receipt
 from ledger.client.rejects import line_of
 from ledger.domain.balance import Balance
@@ -523,3 +526,20 @@ def test_a_dry_run_is_what_then_comes(steps: list[Any], forgets: bool) -> None:
             assert said == await outcome_of(services.writes.publish(caller, made, wait=RECONCILED))
 
     run()
+
+
+@on_ledger
+async def test_what_is_pending_is_measured(ledger: ApiLedger) -> None:
+    registry = CollectorRegistry()
+    measure_writes(registry, ledger.flow, ledger.publishing)
+    held = holding(ledger)
+    [task] = await started(ledger)
+    waiting = asyncio.create_task(ledger.flow.wait(Position(0, 9), Level.DECIDED, 5))
+    await asyncio.sleep(0)
+    value = lambda name: registry.get_sample_value(f"faust_ledger_api_writes_{name}")  # noqa: E731
+    assert (value("pending"), value("pending_bytes"), value("waiting")) == (1, RECORD.weight, 1)
+    held.futures[0].set_result(Receipt(0, 0))
+    await task
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert (value("pending"), value("pending_bytes"), value("waiting")) == (0, 0, 0)

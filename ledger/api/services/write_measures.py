@@ -12,11 +12,20 @@ def measure_writes(registry: CollectorRegistry, flow: Flow, publishing: Publishi
     """Add gauges of what is pending now to the API process's metrics."""
 
     def gauge(name: str, what: str, value: Callable[[], float]) -> None:
-        Gauge(f"faust_ledger_api_{name}", what, registry=registry).set_function(value)
+        Gauge(name, what, registry=registry).set_function(value)
 
-    gauge("writes_pending", "Transactions that Kafka has not acknowledged.",
-          lambda: publishing.pending)  # fmt: skip
-    gauge("writes_pending_bytes", "Their bytes; past 32 MiB writes are answered 429.",
-          lambda: publishing.pending_bytes)  # fmt: skip
-    gauge("writes_waiting", "Writes that wait to be decided, posted or reconciled.",
-          lambda: flow.waiting)  # fmt: skip
+    gauge(
+        "faust_ledger_api_writes_pending",
+        "Transactions that Kafka has not acknowledged.",
+        lambda: publishing.pending,
+    )
+    gauge(
+        "faust_ledger_api_writes_pending_bytes",
+        "Their bytes; past 32 MiB writes are answered 429.",
+        lambda: publishing.pending_bytes,
+    )
+    gauge(
+        "faust_ledger_api_writes_waiting",
+        "Writes that wait to be decided, posted or reconciled.",
+        lambda: flow.waiting,
+    )

@@ -394,10 +394,12 @@ class Held:
 
     def __init__(self) -> None:
         self.futures: list[asyncio.Future[Receipt]] = []
+        self.asked = asyncio.Event()
 
     async def put(self, key: bytes, value: bytes) -> asyncio.Future[Receipt]:
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self.futures.append(future)
+        self.asked.set()
         return future
 
 
@@ -425,6 +427,16 @@ async def test_a_send_that_failed_is_unknown_and_not_done(ledger: ApiLedger) -> 
     assert (found.code, found.status) == ("OUTCOME_UNKNOWN", 503)
     assert "Retry-After" in found.headers
     assert (ledger.publishing.pending, ledger.publishing.pending_bytes) == (0, 0)
+
+
+@on_ledger
+async def test_the_audit_log_calls_it_unknown_too(ledger: ApiLedger) -> None:
+    held = holding(ledger)
+    task = asyncio.create_task(ledger.services.writes.publish(ledger.caller(), body()))
+    await held.asked.wait()
+    held.futures[0].set_exception(PublishFailed("No acknowledgement. Publish it again."))
+    assert (await problem_of(task)).code == "OUTCOME_UNKNOWN"
+    assert [each.outcome for each in ledger.audit.actions] == ["unknown"]
 
 
 @on_ledger

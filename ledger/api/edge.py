@@ -15,9 +15,6 @@ from ledger.api.traffic import STREAMS, Traffic
 FAULT = "faust_ledger.fault"
 """In the scope of a request: the id of the fault that it was answered with."""
 
-STREAMS = frozenset({"/v1/live"})
-"""Paths whose answers do not end; how many there may be is limited by what answers."""
-
 
 class Edge:
     """Wraps the application; `traffic` counts."""

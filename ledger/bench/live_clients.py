@@ -90,7 +90,7 @@ class _Client(asyncio.Protocol):
             self._is_open, self._held, data = True, b"", rest
             if self._subscribe:
                 self._transport.write(self._subscribe)
-        if not self.ready.done() and b'"balances"' in data + self._held[-20:]:
+        if not self.ready.done() and b'"type":"snapshot"' in data:
             self.ready.set_result(None)
         # Frames are not put together: a version that is cut in two is not counted.
         self._delays.note(data)

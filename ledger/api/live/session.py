@@ -26,6 +26,8 @@ SEND_SECONDS = 30.0
 """For which a client may leave unread, or unacknowledged, what it was sent; then it is dead."""
 QUIET_SECONDS = 15.0
 """Without a message for so long it gets a heartbeat, with the token that it would resume from."""
+EMPTY_SECONDS = 60.0
+"""For which a connection may have no subscription."""
 CHECK_SECONDS = 60.0
 """How often it is looked up whether its bearer token is still good."""
 REPLIES = 100
@@ -61,6 +63,7 @@ class Session:
         self.acks: asyncio.Event | None = None
         self._due, self._replies = asyncio.Event(), deque[tuple[str, str]]()
         self._busy = self._quiet_since = self._checked_at = asyncio.get_running_loop().time()
+        self._empty_since = self._busy
         self._is_sending = False
 
     # Its subscriptions.
@@ -79,6 +82,7 @@ class Session:
         """End a subscription."""
         if (one := self.subscriptions.pop(id_, None)) is not None:
             self._live.index.remove(one)
+            self._empty_since = asyncio.get_running_loop().time()
 
     def reply(self, kind: str, text: str) -> None:
         """Send an answer, before the next frame."""
@@ -119,6 +123,8 @@ class Session:
         waits = self._is_sending or (self.acks is not None and not self.acks.is_set())
         if waits and now - self._busy > SEND_SECONDS:
             self.end(TIMED_OUT, "what was sent is not read")
+        elif not self.subscriptions and now - self._empty_since > EMPTY_SECONDS:
+            self.end(TIMED_OUT, "nothing is subscribed to")
         elif now - self._quiet_since > QUIET_SECONDS or self._has_to_begin():
             self.ask()
 

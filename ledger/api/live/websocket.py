@@ -1,6 +1,7 @@
 """`WS /v1/live`: a client's messages in, frames out, as a plain ASGI application."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -21,7 +22,7 @@ from ledger.api.live.socket import ABORT
 from ledger.api.live.subscribing import Subscribing
 from ledger.api.problems import MEDIA_TYPE, Problem
 
-BAD_MESSAGE, FORBIDDEN = 4400, 4403
+BAD_MESSAGE, FORBIDDEN, FAULT = 4400, 4403, 1011
 AUTHENTICATE_SECONDS = 10.0
 """For which a client without a header may take to send its bearer token."""
 MESSAGES_A_SECOND, MESSAGES_AT_ONCE = 20, 200
@@ -29,6 +30,8 @@ MESSAGES_A_SECOND, MESSAGES_AT_ONCE = 20, 200
 LONGEST_REASON = 120
 """Bytes; a close frame has room for 123."""
 NORMAL = 1000
+
+log = logging.getLogger(__name__)
 
 
 class Closing(Exception):
@@ -134,7 +137,13 @@ async def _take_all(socket: "_Socket", session: Session, subscribing: Subscribin
 
 
 async def _send(session: Session, socket: "_Socket") -> None:
-    await session.run()
+    try:
+        await session.run()
+    except ClientDisconnected:
+        return
+    except Exception:
+        log.exception("A live connection ends by a fault")
+        session.end(FAULT, "a fault of the ledger")
     assert session.ending is not None
     await socket.close(*session.ending)
 

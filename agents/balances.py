@@ -20,8 +20,9 @@ READ_SECONDS = 1.0
 COVERAGE_SECONDS = 0.02
 """Between two records of coverage of a partition."""
 COVERED_EACH = 10.0
-"""Seconds after which coverage is published again, and what others have published is looked at: a
-worker that was replaced may have written older records last, and compaction keeps those."""
+"""Seconds after which coverage is published again, and the topic is looked at: it may have been
+made again, and a worker that was replaced may have written older records last, which compaction
+keeps."""
 
 
 class Balances:
@@ -107,11 +108,16 @@ class Balances:
             if len(compared.own) < len(compared.ends) or any(each.has_hole for each in parts):
                 tps += [part.tp for part in parts]
             ends = await self._ends(tps) if tps else {}
-            await asyncio.gather(*(part.cover(compared, ends, again=again) for part in parts))
+            public_id = await self._public_id() if again else None
+            await asyncio.gather(*(part.cover(compared, ends, public_id) for part in parts))
             await asyncio.sleep(COVERAGE_SECONDS)
 
     async def _ends(self, tps: Sequence[TP]) -> dict[TP, int]:
         return await waited_for(lambda: self._runtime.log.ends(tps), "look up where topics end")
+
+    async def _public_id(self) -> str:
+        topic = self._runtime.topics.balances.name
+        return await waited_for(lambda: self._runtime.log.topic_id(topic), f"look at {topic}")
 
     def _open_parts(self) -> Iterator["BalancesPart"]:
         # Of a partition that was lost its new owner publishes.

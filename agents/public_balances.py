@@ -16,39 +16,61 @@ from ledger.domain.run import Stripe
 from ledger.domain.sums import Sums
 from ledger.health.waiting import waited_for
 from ledger.streaming import messages
-from ledger.streaming.messages import Message
+from ledger.streaming.messages import Extent, Message
 
 
 class PublicBalances:
-    """One partition; `end`: every record before this offset is ours, or was looked at."""
+    """One partition; `end`: every record before this offset is ours, or was looked at.
+
+    `is_lost`: the topic was made again or cut, so that balances are missing in it.
+    """
 
     def __init__(self, runtime: Runtime, partition: int) -> None:
         self._runtime, self._partition = runtime, partition
         self._topic, self._coverage = runtime.topics.balances.name, runtime.topics.coverage.name
         self._foreign: list[tuple[int, int]] = []
         self._hidden: dict[Stripe, int] = {}
-        self.end = 0
+        self._id, self._start, self.end = "", 0, 0
+        self.is_lost = False
 
     async def open(self) -> None:
         """What is appended from here on is ours or foreign; what was, from the last coverage on."""
         log, codec = self._runtime.log, self._runtime.codec
-        first, end = await log.bounds(self._topic, self._partition)
+        topic = await log.topic_id(self._topic)
+        start, end = await log.bounds(self._topic, self._partition)
+        first, self.is_lost = start, False
         for record in await log.last_of(self._coverage, [self._partition]):
-            first = max(messages.covered_until(codec, record), first)
+            known = messages.extent_in(codec, record)
+            if known is None:
+                continue
+            was_other = known.topic not in ("", topic)
+            if was_other or known.offset > end or known.start < start:
+                self.is_lost = True
+            else:
+                first = max(known.offset, first)
         self._hidden.clear()
+        self._id, self._start = topic, start
         self._foreign, self.end = [(first, end)] if first < end else [], end
 
     async def append(self, records: Sequence[Message]) -> None:
         """Append records; waits for Kafka as long as it takes."""
         first = await self._runtime.log.append_absolute(self._topic, self._partition, records)
+        if first < self.end:
+            self.is_lost = True
+            return
         if first > self.end:
             self._foreign.append((self.end, first))
-        self.end = max(first + len(records), self.end)
+        self.end = first + len(records)
 
     async def cover(self, positions: list[int]) -> None:
         """Publish that the balances contain each shard up to its position."""
-        record = messages.coverage(self._runtime.codec, self._partition, self.end, positions)
+        extent = Extent(self._id, self._start, self.end)
+        record = messages.coverage(self._runtime.codec, self._partition, extent, positions)
         await self._runtime.log.append_absolute(self._coverage, self._partition, [record])
+
+    def note_id(self, topic: str) -> None:
+        """The topic has this id now."""
+        self.is_lost = self.is_lost or topic != self._id
 
     def note_end(self, end: int) -> None:
         """The topic ends there: what is beyond our own records is foreign."""

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -27,6 +28,8 @@ from ledger.streaming.account_store import AccountStore
 from ledger.streaming.coalescer import Coalescer
 from ledger.streaming.log import PORTION, log_dropped
 from ledger.streaming.stripe_rows import RowCodec, message_key, named_by
+
+log = logging.getLogger(__name__)
 
 CACHED = 12_000
 """Accounts kept decoded by this process, about 1 KB each, and as many again that are to be written;
@@ -79,16 +82,20 @@ class BalancesPart:
                 self._store.write((stripe, sums.account(stripe)) for stripe in changed)
                 self._forget()
         sums.reach(end)
-        if restoring:
-            for stripes in portions(self._store.scan(), count=PORTION):
-                await self._publish(stripes)
-                self._forget()
+        if restoring or self._public.is_lost:
+            self._public.is_lost = False
+            await self._publish_stored()
         await self._publish_all()
         if restoring:
             # Last: what was seen up to here is not looked for again, older rows that came late too.
             self._store.finish_restoring(sums.reconciled(), sums.read)
         # Of a stripe that moved since it was compared, the topic may have the newest row alone.
         sums.note_unclear()
+
+    async def _publish_stored(self) -> None:
+        for stripes in portions(self._store.scan(), count=PORTION):
+            await self._publish(stripes)
+            self._forget()
 
     # Rows.
 
@@ -175,29 +182,47 @@ class BalancesPart:
         """The partition of the balances topic."""
         return TP(self._runtime.topics.balances.name, self._partition)
 
-    async def cover(self, compared: Compared, ends: Mapping[TP, int], *, again: bool) -> None:
+    async def cover(
+        self, compared: Compared, ends: Mapping[TP, int], public_id: str | None
+    ) -> None:
         """Publish how much of each shard the balances contain now, if it is more than before.
 
-        `ends`: where topics ended after `compared`, those that were looked up. `again`: also if it
-        is no more.
+        `ends`: where topics ended after `compared`, those that were looked up. `public_id`: which
+        topic the balances' is, where that was looked up; then also if it is no more than before.
         """
         async with self._lock:
             if not self.is_open():
                 return
+            again = public_id is not None
+            if public_id is not None:
+                self._public.note_id(public_id)
             self._public.note_end(ends.get(self.public_tp, 0))
             self._covered.note(compared, ends.get(self.tp))
             self._sums.reconcile(self._progress.end, time.monotonic())
             positions = self._covered.take(self._sums, again=again)
             # 1 Balances that are due.
             await self._publish_all()
-            if positions is None:
+            # 2 All of them, where the topic has lost what was there.
+            if self._public.is_lost:
+                await self._publish_again()
+                positions = self._covered.take(self._sums, again=True)
+            if positions is None or self._public.is_lost:
                 return
-            # 2 Balances that another worker's older one came after.
+            # 3 Balances that another worker's older one came after.
             if await self._public.outrank(self._sums, self._publish, self._forget):
-                # 3 Coverage, unless another worker's balance hides one of ours.
+                # 4 Coverage, unless another worker's balance hides one of ours.
                 await self._public.cover(positions)
             else:
                 self._covered.take_back()
+
+    async def _publish_again(self) -> None:
+        log.error("%s has lost balances: all are published again.", self.public_tp)
+        await waited_for(self._public.open, f"look up the balances of {self._partition}")
+        # From here on it may be lost once more.
+        self._public.is_lost = False
+        for stripes in portions(self._sums.held(), count=PORTION):
+            await self._publish(stripes)
+        await self._publish_stored()
 
     def _wake_if_due(self) -> None:
         if self._sums.has_work(self._progress.end):

@@ -47,6 +47,7 @@ QUICK = "-XX:TieredStopAtLevel=1"
 FAILED = pytest.StashKey[bool]()
 """Of a test: whether it has, as far as it has come."""
 _started = pytest.StashKey[int]()
+_programs = pytest.StashKey["subprocess.Popen[bytes] | None"]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,6 +60,31 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, signal.default_int_handler)
     os.environ.setdefault(FOR_TESTS, QUICK)
     config.stash[_started] = 0
+    config.stash[_programs] = None
+    if is_whole_in_several_processes(config):
+        # While they collect the tests; whoever needs a ledger then waits for the rest of it.
+        config.stash[_programs] = subprocess.Popen(
+            [sys.executable, "-m", "tests.programs"], cwd=Path(__file__).parents[1],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+def is_whole_in_several_processes(config: pytest.Config) -> bool:
+    """Whether this process hands all tests out to others, as `make test` does."""
+    return (
+        bool(getattr(config.option, "numprocesses", None))
+        and not hasattr(config, "workerinput")
+        and config.args_source is pytest.Config.ArgsSource.TESTPATHS
+        and not config.option.collectonly
+    )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Interrupted early: what it has started the warden stops."""
+    child = config.stash.get(_programs, None)
+    if child is not None:
+        child.terminate()
+        child.wait()
 
 
 @pytest.hookimpl(optionalhook=True)

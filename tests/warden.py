@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
+from tests import programs
+
 USED, LEFT = "+", "-"
 _wardens: list["subprocess.Popen[str]"] = []
 counted: set[Path] = set()
@@ -29,6 +31,7 @@ def new_place(*, ledger: bool = True) -> Path:
 def watched(path: Path, *, ledger: bool = True) -> Path:
     """From here on what runs in this data directory is stopped when this process ends."""
     if ledger:
+        programs.provide()
         counted.add(path)
     _note(USED, path)
     return path

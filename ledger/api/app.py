@@ -18,6 +18,7 @@ from ledger.api import openapi
 from ledger.api.edge import FAULT, Edge, response_of
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
+from ledger.api.quick import Quick
 from ledger.api.routes import (
     accounts,
     assets,
@@ -30,6 +31,7 @@ from ledger.api.routes import (
     status,
     transactions,
     trial_balance,
+    why,
 )
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
@@ -72,6 +74,7 @@ def build_app(services: Services) -> ASGIApp:
         transactions.router(services.transactions),
         lines.router(services.history),
         trial_balance.router(services.history),
+        why.router(services.why),
         rejects.router(services.rejects),
         live.router(services.live, services.access, services.signer),
     ):
@@ -79,7 +82,7 @@ def build_app(services: Services) -> ASGIApp:
         app.router.routes.extend(router.routes)
     app.router.routes.extend(_health(services).routes)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
-    return Edge(app, services.traffic)
+    return Edge(app, services.traffic, Quick(services))
 
 
 def _health(services: Services) -> APIRouter:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ledger.api.parameters import decoded_path
 from ledger.api.problems import MEDIA_TYPE, Problem
+from ledger.api.quick import Quick
 from ledger.api.traffic import STREAMS, Traffic
 
 FAULT = "faust_ledger.fault"
@@ -17,10 +18,10 @@ FAULT = "faust_ledger.fault"
 
 
 class Edge:
-    """Wraps the application; `traffic` counts."""
+    """Wraps the application; `traffic` counts, and `quick` answers what is asked most often."""
 
-    def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
-        self.app, self._traffic = app, traffic
+    def __init__(self, app: ASGIApp, traffic: Traffic, quick: Quick | None = None) -> None:
+        self.app, self._traffic, self._quick = app, traffic, quick
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -54,7 +55,10 @@ class Edge:
         counted = scope["path"] not in STREAMS
         traffic.open += counted
         try:
-            await self.app(scope, receive, counting)
+            if self._quick is None or not await self._quick.answer(scope, counting):
+                await self.app(scope, receive, counting)
+        except Problem as problem:
+            await response_of(problem, scope)(scope, receive, counting)
         except Exception:
             # One that came before the answer began is logged, and was answered with its id. After
             # that nothing can be answered: the server logs it, and cuts the connection.

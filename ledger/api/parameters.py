@@ -70,20 +70,30 @@ class StrictRoute(APIRoute):
             raise LedgerError(f"The route {self.path} names no scope: see ledger/api/access.")
         known = dict(_query_parameters(self))
         limit = getattr(self.endpoint, BODY_LIMIT, MAX_BODY)
-        has_body = self.body_field is not None
+        body = self.body_field
+        has_body = body is not None
+        may_lack_it = body is not None and not body.field_info.is_required()
 
         async def strictly(request: Request) -> Response:
             if guard is not None:
                 await guard.caller(request)
             if request.scope["query_string"]:
                 check_query(request.scope["query_string"], known)
-            if has_body:
+            if may_lack_it and _has_none(request):
+                request._body = b""
+            elif has_body:
                 # Where Starlette keeps what it has read, and FastAPI asks it for that.
                 request._body = await read_body(request, limit)
                 request._json = parse_json(request._body)
             return await handle(request)
 
         return strictly
+
+
+def _has_none(request: Request) -> bool:
+    """Whether a request came without a body."""
+    headers = request.headers
+    return headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
 
 
 def _query_parameters(route: APIRoute) -> Iterable[tuple[str, bool]]:

@@ -51,6 +51,7 @@ PROBLEMS: Mapping[str, Kind] = MappingProxyType({
     "TOO_MANY_BALANCES": Kind(400, "More balances than one subscription may have"),
     "TOO_MANY_CONNECTIONS": Kind(429, "Too many live connections"),
     "TOO_MANY_SUBSCRIPTIONS": Kind(429, "Too many live subscriptions"),
+    "REFUSED": Kind(422, "The ledger refused the transaction, by a rule of a later version"),
     "TOO_MANY_REQUESTS": Kind(429, "Too many requests"),
     "HEADERS_TOO_LARGE": Kind(431, "The request's headers are too large"),
     "FAULT": Kind(500, "A fault of the ledger"),

@@ -28,6 +28,7 @@ from ledger.api.services.publishing import Publishing
 from ledger.api.services.rejects import RejectsService
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
+from ledger.api.services.why import WhyService
 from ledger.api.signing import Signer, read_key
 from ledger.api.traffic import Traffic
 from ledger.api.view.reached import ViewState
@@ -37,7 +38,7 @@ from ledger.client.drafts import rfc3339
 from ledger.client.past import Past
 from ledger.clock import now
 from ledger.gl.books import Books
-from ledger.gl.databases import open_history, open_journal
+from ledger.gl.databases import history_address, open_history, open_journal
 from ledger.gl.history.books import History
 from ledger.settings import Settings
 from ledger.streaming.log import Log
@@ -56,6 +57,7 @@ class Services:
     live: LiveParts
     transactions: TransactionServices
     history: HistoryService
+    why: WhyService
     balances: BalanceService
     rejects: RejectsService
     status: StatusService
@@ -78,7 +80,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
     log, cursors = Log(settings), Cursors(signer)
     audit = AuditLog(settings, log)
     database = Database[Books](lambda: open_journal(settings.database_url))
-    history = Database[History](lambda: open_history(settings.database_url))
+    history = Database[History](lambda: open_history(history_address(settings)))
     past = Past(settings, lambda: open_journal(settings.database_url), clock=now)
     async with (
         ApiReference(settings) as reference,
@@ -117,18 +119,20 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 readiness=readiness,
                 transactions=TransactionServices.over(
                     Parts(
-                        settings,
-                        database,
-                        signer,
-                        audit,
-                        flow,
-                        PastRuns(settings, log),
-                        publishing,
-                        Dating(past),
-                        view,
+                        settings=settings,
+                        database=database,
+                        history=history,
+                        signer=signer,
+                        audit=audit,
+                        flow=flow,
+                        past=PastRuns(settings, log),
+                        publishing=publishing,
+                        dating=Dating(past),
+                        view=view,
                     )
                 ),
                 history=HistoryService(answers, cursors, reference),
+                why=WhyService(settings, answers, database),
                 balances=BalanceService.over(view, completeness, cursors, after, answers),
                 rejects=RejectsService(settings, cursors, signer),
                 status=StatusService(settings, log, flow, history),

@@ -28,6 +28,7 @@ class Party(StrEnum):
     STRIPES = "stripes topic"
     PROGRESS = "progress topic"
     BALANCES = "balances topic"
+    HISTORY = "history"
 
 
 class BreakKind(StrEnum):

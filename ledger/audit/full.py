@@ -13,6 +13,7 @@ from ledger.audit.reading import LogDecoder, OnProgress, PublicTopics, Reference
 from ledger.audit.shard import ShardAudit
 from ledger.audit.stated import totals_of
 from ledger.domain.run import Stripe
+from ledger.gl.databases import history_findings
 from ledger.streaming.transactions import TransactionReader
 
 CATCH_UP_SECONDS = 3.0
@@ -47,6 +48,7 @@ async def full_audit(sources: Sources, progress: OnProgress) -> AuditReport:
         stripes += len(sums)
         done += each.end
     await asyncio.to_thread(add_orphans, sources, findings, whole=True)
+    await asyncio.to_thread(add_history, sources, findings)
     voided = await asyncio.to_thread(sources.books.voids)
     return AuditReport.of(
         accounts, stripes=stripes, pending=pending, findings=findings, voided=voided
@@ -102,6 +104,18 @@ def _open_break(row: Mapping[str, Any], scale: int) -> Break:
     )
     between = (Party.DECISIONS, Party.DATABASE)
     return Break(BreakKind.OPEN, between, row["shard"], sentence, (stripe,), stream, ledger)
+
+
+def add_history(sources: Sources, findings: Findings) -> None:
+    """Add the rows of history that are not what the journal has, or do not add up.
+
+    Nothing while the journal itself is wrong: history would be named for what is right.
+    """
+    if any(Party.JOURNAL in each.between for each in findings.kept):
+        return
+    between = (Party.JOURNAL, Party.HISTORY)
+    for each in history_findings(sources.settings, sources.books):
+        findings.add(Break(BreakKind.DIFFERS, between, each.shard, each.sentence, row=each.row))
 
 
 def add_orphans(sources: Sources, findings: Findings, *, whole: bool) -> None:

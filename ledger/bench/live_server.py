@@ -54,6 +54,9 @@ class Tokens:
         """None: it is known."""
         return None
 
+    async def catch_up(self) -> None:
+        """Nothing: there are no others."""
+
 
 class Feed:
     """The balance view without Kafka: what a socket brings is decoded and taken as it does."""

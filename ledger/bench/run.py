@@ -28,6 +28,7 @@ LOAD_SEED = 1494
 FIRST = 10_000
 """Transactions of the first load of the warm-up; each later one is twice as long."""
 PACED_WARM_UP_SECONDS = 10
+"""At each rate, or as long as the warm-up where that is shorter."""
 MARGIN = 1.5
 """Factor on the transactions that the warm-up's rate suggests, so that a load lasts long enough."""
 ENTRIES = 2
@@ -164,7 +165,8 @@ async def _flow(
         for rate in wanted.rates:
             report(f"{rate:,} a second for {wanted.rate_seconds:.0f} s")
             # Java is slow at small requests until it has compiled their code.
-            await bench.phase(int(rate * PACED_WARM_UP_SECONDS), rate)
+            warm_up = min(PACED_WARM_UP_SECONDS, wanted.warm_up_seconds)
+            await bench.phase(int(rate * warm_up), rate)
             paced.append((rate, await bench.phase(int(rate * wanted.rate_seconds), rate)))
         bench.require_well()
         return loaded, {

@@ -41,10 +41,10 @@ async def of_books(
     import asyncio
 
     from ledger.client.ends import completeness_of
-    from ledger.gl.databases import open_history
+    from ledger.gl.databases import history_address, open_history
 
     ends, why = await log_ends(settings, asked)
-    with closing(open_history(settings.database_url)) as history:
+    with closing(open_history(history_address(settings))) as history:
         reason = await _behind(settings, journal, history, asked, ends)
         found = None if reason else await asyncio.to_thread(from_history, history)
     if found is not None:

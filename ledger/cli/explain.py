@@ -26,7 +26,7 @@ from ledger.errors import LedgerError
 
 if TYPE_CHECKING:
     from ledger.cli.completeness import CompletenessReport
-    from ledger.cli.why_rows import Checks
+    from ledger.client.why_rows import Checks
     from ledger.gl.history.why import WhyAnswer, WhyQuery
     from ledger.settings import Settings
 
@@ -120,7 +120,7 @@ def explain_balance(
     Exit codes: 0 complete; 1 the parts do not add up; 2 wrong usage; 3 a fault; 4 something is
     missing, or could not be read.
     """
-    from ledger.cli.why_rows import figure_row, flat_rows
+    from ledger.client.why_rows import figure_row, flat_rows
 
     form = format_of(fmt, as_json=as_json, whole=True)
     require_types([account])
@@ -154,14 +154,17 @@ async def _read(settings: "Settings", query: "WhyQuery", moment: Moment) -> Expl
     import asyncio
 
     from ledger.cli.completeness import CompletenessReport
-    from ledger.cli.why_rows import Checks
     from ledger.client.ends import completeness_of
     from ledger.client.pending import progress_of
-    from ledger.gl.databases import open_history, open_journal
+    from ledger.client.why_rows import Checks
+    from ledger.gl.databases import history_address, open_history, open_journal
 
     ends, why = await log_ends(settings, moment.asked)
-    url, unknown = settings.database_url, list[str]()
-    with closing(open_history(url)) as history, closing(open_journal(url)) as journal:
+    unknown = list[str]()
+    with (
+        closing(open_history(history_address(settings))) as history,
+        closing(open_journal(settings.database_url)) as journal,
+    ):
         if ends is not None:
             look = partial(asyncio.to_thread, history.positions)
             await until_level(settings, moment.asked, ends, look)
@@ -190,7 +193,7 @@ def _status(found: Explanation) -> int:
 
 
 def _flat_columns() -> list[Column]:
-    from ledger.cli.why_rows import FLAT
+    from ledger.client.why_rows import FLAT
 
     return [Column(key, key) for key in ("account", "currency", "part", "name", *FLAT)]
 
@@ -218,7 +221,7 @@ def _print_tables(account: str, figures: list[Row]) -> None:
 
 
 def _named(row: Row) -> Row:
-    from ledger.cli.why_rows import WAITS
+    from ledger.client.why_rows import WAITS
 
     waits = WAITS.get(row.get("waits_for", ""), "")
     return row | {"waits": waits, "producer": row.get("producer") or "(none)"}

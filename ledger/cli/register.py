@@ -4,10 +4,12 @@ import sys
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, timedelta, tzinfo
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.books import of_books
 from ledger.cli.completeness import INCOMPLETE, of_ledger, print_completeness
 from ledger.cli.completion import complete_timezones
 from ledger.cli.moments import EPOCH, Axis, end_of, instant_of, zone_of
@@ -28,6 +30,7 @@ from ledger.terminal import UNLIMITED, columns_of
 
 if TYPE_CHECKING:
     from ledger.cli.completeness import CompletenessReport
+    from ledger.gl.history.books import History
     from ledger.gl.lookups import Register, RegisterLine, RegisterQuery
     from ledger.settings import Settings
 
@@ -106,7 +109,8 @@ def print_register(
     side is the account on the other side of the transaction in the same currency, or "several";
     JSON has all of them. Transactions that are void are not in it.
 
-    Every entry of the account is read, whatever the limit is.
+    In the order of recorded time (--by recorded) the lines come from history, where it has got far
+    enough, and only those that are shown are read. Otherwise every entry of the account is.
 
     The command reports whether the answer is complete, as `balances` does.
 
@@ -157,9 +161,14 @@ async def _read(
     with closing(open_journal(settings.database_url)) as journal:
         # Without an end there is no time up to which it would have to be complete.
         moment = Asked(asked["end"], asked["by"])
-        return await of_ledger(
-            settings, journal, moment, lambda: journal.register(account, **asked)
-        )
+        read = partial(journal.register, account, **asked)
+        if asked["by"] == "effective":
+            return await of_ledger(settings, journal, moment, read)
+
+        def from_history(history: "History") -> "Register | None":
+            return history.register(account, **asked)
+
+        return await of_books(settings, journal, moment, read, from_history)
 
 
 def register_rows(

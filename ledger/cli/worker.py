@@ -17,7 +17,7 @@ def worker(
 ) -> None:
     """Run one worker in the foreground until SIGTERM or Ctrl-C.
 
-    The worker restarts its two applications when they exit. No state is lost: the log has it.
+    The worker restarts its applications when they exit. No state is lost: the log has it.
     """
     from ledger import settings as configuration
     from ledger.cli.supervisor import Supervisor

@@ -326,6 +326,10 @@ class Sums:
         """Whether there is such an account."""
         return stripe in self._accounts or self._held_of([stripe])[0] is not None
 
+    def held(self) -> list[Stripe]:
+        """The accounts in memory that have something."""
+        return [each for each, account in self._accounts.items() if account.balance(*each).version]
+
     def __len__(self) -> int:
         """How many accounts are in memory."""
         return len(self._accounts)

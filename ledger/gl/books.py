@@ -134,5 +134,11 @@ class Books(Lookups, Protocol):
         Everything is read in one snapshot. Of many rows in one table the first hundred are named.
         """
 
+    def history_findings(self) -> list[JournalFinding]:
+        """Rows of history beside the journal that are not the journal's, or do not add up.
+
+        Nothing where there is no history. Of many rows in one table the first hundred are named.
+        """
+
     def close(self) -> None:
         """Close what is open; nothing can be called afterwards."""

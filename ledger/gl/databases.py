@@ -1,11 +1,16 @@
 """Which kind of journal a database address names: the one place that chooses."""
 
+from contextlib import closing
+
+from ledger.gl.books import Books
 from ledger.gl.history.books import History
 from ledger.gl.history.writing import HistoryWriter
 from ledger.gl.journal import Journal
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.postgresql.history import PostgresHistoryWriter
 from ledger.gl.postgresql.history_reads import PostgresHistory
+from ledger.gl.rows import JournalFinding
+from ledger.settings import Settings
 
 
 def open_journal(database_url: str) -> Journal:
@@ -20,6 +25,19 @@ def open_journal(database_url: str) -> Journal:
 def open_history(database_url: str) -> History:
     """History beside the journal at the address, or on a replica of it; as `open_journal`."""
     return PostgresHistory(database_url)
+
+
+def history_address(settings: Settings) -> str:
+    """Where history is read: beside the general ledger, or where it has a database of its own."""
+    return settings.history_database_url or settings.database_url
+
+
+def history_findings(settings: Settings, books: Books) -> list[JournalFinding]:
+    """As Books.history_findings, of `books` or of the database that has history instead."""
+    if not settings.history_database_url:
+        return books.history_findings()
+    with closing(open_journal(settings.history_database_url)) as elsewhere:
+        return elsewhere.history_findings()
 
 
 def open_history_writer(database_url: str) -> HistoryWriter:

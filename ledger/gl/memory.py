@@ -225,6 +225,9 @@ class MemoryJournal(Journal):
         yield from map(orphans.unused_currency, sorted(self._scales.keys() - used))
         yield from map(orphans.missing_currency, sorted(used - self._scales.keys()))
 
+    def history_findings(self) -> list[JournalFinding]:
+        return []
+
     def close(self) -> None:
         """Nothing is open."""
 

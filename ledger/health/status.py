@@ -243,9 +243,10 @@ def duration(seconds: float | None) -> str:
     """A duration in its two biggest units."""
     if seconds is None:
         return ""
+    seconds = int(seconds)
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if days:
-        return f"{days:.0f} d {hours % 24:.0f} h"
+        return f"{days} d {hours % 24} h"
     if hours:
-        return f"{hours:.0f} h {minutes % 60:.0f} min"
-    return f"{minutes:.0f} min {seconds % 60:.0f} s"
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {seconds % 60} s"

@@ -38,7 +38,7 @@ async def refold_history(
     """Empty history, and wait until the workers have folded it as far as it was, or `seconds`.
 
     `progress` is called with the positions that are folded again. Raises LedgerError, with nothing
-    changed, where the owner of history is unknown or the decision log has lost its beginning.
+    changed, where the owner of history is unknown or the beginning of the decision log was deleted.
     """
     require_owner(settings)
     await require_whole_log(settings)

@@ -30,6 +30,8 @@ from ledger.streaming.reader import (
     out_of_reach,
     stop_quietly,
 )
+from ledger.streaming.topic_ids import topic_id
+from ledger.streaming.topic_look import TopicAdmin
 
 BATCH_BYTES = 16 * 1024 * 1024
 """Largest record batch; a run's changelog is one batch, so that it is there whole or not at all."""
@@ -245,6 +247,11 @@ class Log:
         async with self._looking_up(f"the ends of {len(wanted)} partitions") as lookup:
             found = await lookup.ends(wanted, leave_out_missing=True)
         return {wanted[tp]: end for tp, end in found.items()}
+
+    async def topic_id(self, topic: str) -> str:
+        """As `topic_ids.topic_id`."""
+        async with TopicAdmin(self._settings) as admin:
+            return await topic_id(admin, topic)
 
     @asynccontextmanager
     async def _looking_up(self, what: str) -> AsyncIterator[Reader]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord
 
@@ -163,9 +163,20 @@ def _texts(totals: Totals) -> dict[str, str | int]:
     }
 
 
-def coverage(codec: Codec, partition: int, offset: int, ends: list[int]) -> Message:
-    """How much of each shard the balances of a partition before `offset` contain."""
-    value = {"partition": partition, "offset": offset, "ends": ends}
+class Extent(NamedTuple):
+    """What of the balances topic coverage is about: offsets [start, offset) of `topic`, an id.
+
+    `topic` is empty where it is not known.
+    """
+
+    topic: str
+    start: int
+    offset: int
+
+
+def coverage(codec: Codec, partition: int, extent: Extent, ends: list[int]) -> Message:
+    """How much of each shard the balances of a partition contain."""
+    value = {"partition": partition, **extent._asdict(), "ends": ends}
     return str(partition).encode(), codec.encode("Coverage", value)
 
 
@@ -185,10 +196,11 @@ def balance_in(codec: Codec, record: ConsumerRecord) -> tuple[Stripe | None, Bal
     return Stripe(account, currency), Balance(**row)
 
 
-def covered_until(codec: Codec, record: ConsumerRecord) -> int:
-    """The offset of a record of coverage; 0 for a record that is none."""
+def extent_in(codec: Codec, record: ConsumerRecord) -> Extent | None:
+    """What a record of coverage is about; None for a record that is none."""
     try:
-        return int(codec.decode("Coverage", record.value or b"")["offset"])
+        row = codec.decode("Coverage", record.value or b"")
     except ValueError as error:
         log_dropped(record, error)
-        return 0
+        return None
+    return Extent(row["topic"], row["start"], row["offset"])

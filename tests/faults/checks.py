@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from tests.faults.flow import SCALES, Flow, Place
 from tests.faults.watch import Seen, Watch
 from tests.faults.world import World
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 STANDING_SECONDS = 15
 """For which nothing may move before it is certain that nothing will."""
@@ -96,6 +96,7 @@ def settled(world: World, flow: Flow, watch: Watch, *, commands: bool = True) ->
         assert Decimal(newest["pending"]) == 0, newest
     no_breaks(seen)
     in_database(world, flow, wanted)
+    in_history(world, flow, ends, wanted)
     if commands:
         by_command(world, wanted)
 
@@ -189,6 +190,35 @@ def in_database(world: World, flow: Flow, wanted: dict[Any, Any]) -> None:
             " GROUP BY currency"
         ):
             assert difference == 0, f"{currency} does not balance: {difference}"
+
+
+def in_history(world: World, flow: Flow, ends: dict[int, int], wanted: dict[Any, Any]) -> None:
+    """History has it all, soon: its last lines' sums, and those of all its periods."""
+    address = world.settings.database_url.replace("+psycopg", "")
+    last = (
+        "SELECT DISTINCT ON (stripe) stripe, debits, credits, entries FROM ledger_history.lines"
+        " ORDER BY stripe, recorded_at DESC, n DESC"
+    )
+    named = (
+        "SELECT account, currency, sum(debits), sum(credits), sum(entries) FROM {} JOIN"
+        " ledger_history.accounts AS a ON a.id = account_id WHERE account LIKE %s {} GROUP BY 1, 2"
+    )
+    of_lines = named.format(f"({last}) AS l JOIN ledger_history.stripes AS s ON s.id = stripe", "")
+    of_totals = named.format("ledger_history.totals", "AND level = 48")
+    with psycopg.connect(address, connect_timeout=10, autocommit=True) as connection:
+
+        def reached() -> bool:
+            query = "SELECT shard, end_offset FROM ledger_history.positions"
+            found = dict(connection.execute(query).fetchall())
+            return all(found.get(shard, 0) >= end for shard, end in ends.items())
+
+        def sums(query: str) -> dict[Any, Any]:
+            rows = connection.execute(query, [f"%:{flow.name}:%"]).fetchall()
+            return {tuple(row[:2]): tuple(map(int, row[2:])) for row in rows}
+
+        until(reached, f"history up to {ends}")
+        assert sums(of_lines) == wanted
+        until(lambda: sums(of_totals) == wanted, "the totals of history's periods")
 
 
 def by_command(world: World, wanted: dict[Any, Any]) -> None:

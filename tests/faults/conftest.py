@@ -22,6 +22,7 @@ from uuid import uuid4
 
 import pytest
 
+from ledger.cli.supervisor import APPLICATIONS
 from ledger.settings import Settings
 from ledger.stack import files, identity
 from tests import warden
@@ -120,7 +121,7 @@ class Ledger:
         if self.world.whole(2):
             return
         self.world.up(2)
-        until(lambda: len(self.world.agents()) == 4, "four applications")
+        until(lambda: len(self.world.agents()) == 2 * len(APPLICATIONS), "all applications")
         self.world.ready("worker-1", "worker-2")
 
 

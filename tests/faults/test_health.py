@@ -114,7 +114,9 @@ def test_database_hanging(ledger: Ledger) -> None:
         says(world, "worker-2", "general ledger")
         assert live(world)
         assert world.goes_on("worker-1", "stream")
-        assert figures(world, "worker-1", "faust_ledger_ready") == {("stream",): 1, ("posting",): 0}
+        assert figures(world, "worker-1", "faust_ledger_ready") == {
+            ("stream",): 1, ("posting",): 0, ("history",): 0,
+        }  # fmt: skip
         said = world.status()
         assert "posting: waiting" in said["parts"]["worker-1"]["trouble"]
         assert said["parts"]["postgres"]["trouble"].startswith("process")
@@ -245,6 +247,11 @@ def test_database_role_and_tables(ledger: Ledger) -> None:
     ledger.stood()
 
 
+def connected(one: Another) -> list[int]:
+    """The processes that keep connections to its database."""
+    return [one.world.agent(WORKER, each) for each in ("posting", "history")]
+
+
 @long
 @pytest.mark.fault(
     "a database restored from an old backup, a log cut by retention below what it needs, a topic "
@@ -259,12 +266,10 @@ def test_backups_and_topics(ledger: Ledger) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"
             f"{one.settings.prefix}'"
         )
-        posting = one.world.agent(WORKER, "posting")
-        with one.world.stopped(posting):
+        with one.world.stopped(*connected(one)):
             one.on_database(end_sessions, "CREATE DATABASE {old} TEMPLATE {name}")
         one.publish()
-        posting = one.world.agent(WORKER, "posting")
-        with one.world.stopped(posting):
+        with one.world.stopped(*connected(one)):
             one.on_database(
                 "DROP DATABASE {name} WITH (FORCE)", "ALTER DATABASE {old} RENAME TO {name}"
             )

@@ -1,11 +1,13 @@
 """Workers' processes killed, paused and restarted while transactions flow."""
 
+import json
 import shutil
 import signal
 import time
 
 import pytest
 
+from ledger.cli.supervisor import APPLICATIONS
 from tests.faults.conftest import PLAN, Ledger, long, times
 from tests.faults.world import SESSION_SECONDS, gone, kill, send
 from tests.waiting import until
@@ -20,15 +22,15 @@ def whole(ledger: Ledger) -> None:
 
 
 @pytest.mark.fault(
-    "`kill -9` of a stream or posting application, at a random moment",
+    "`kill -9` of a stream, posting or history application, at a random moment",
     "started again by its supervisor, it goes on from its tables and the log",
 )
 def test_applications_killed(ledger: Ledger) -> None:
-    turns = [("stream", "worker-1"), ("posting", "worker-2")]
+    turns = [("stream", "worker-1"), ("posting", "worker-2"), ("history", "worker-1")]
     if PLAN:
         turns = [
             (application, ledger.random.choice(("worker-1", "worker-2")))
-            for application in ("stream", "posting") * 25
+            for application in APPLICATIONS * 25
         ]
     for application, worker in turns:
         with ledger.flowing():
@@ -51,7 +53,7 @@ def test_supervisor_killed(ledger: Ledger) -> None:
     with ledger.flowing():
         ledger.under_way()
         ledger.moment()
-        children = [world.agent("worker-1", each) for each in ("stream", "posting")]
+        children = [world.agent("worker-1", each) for each in APPLICATIONS]
         kill(world.supervisors()["worker-1"])
         since = time.monotonic()
         for child in children:
@@ -68,7 +70,7 @@ def test_supervisor_killed(ledger: Ledger) -> None:
     "the other worker takes over; what the stopped ones still send changes nothing",
 )
 def test_zombies(ledger: Ledger) -> None:
-    """Both applications of a worker paused in the middle of work, until others have their shards.
+    """All applications of a worker paused in the middle of work, until others have their shards.
 
     What they then still send must change nothing.
     """
@@ -76,7 +78,7 @@ def test_zombies(ledger: Ledger) -> None:
     with ledger.flowing():
         ledger.under_way()
         ledger.moment()
-        before = {each: world.agent("worker-1", each) for each in ("stream", "posting")}
+        before = {each: world.agent("worker-1", each) for each in APPLICATIONS}
         since = time.monotonic()
         with world.stopped(*before.values()):
             ledger.recovered("stop a worker's processes: the other takes over", since)
@@ -90,6 +92,26 @@ def test_zombies(ledger: Ledger) -> None:
         )
     world.ready("worker-1")
     ledger.stood()
+    ledger.settled()
+
+
+@pytest.mark.fault(
+    "history emptied under load, and its applications killed while they fold it again",
+    "it is folded again from the log, whole, each entry once; nothing else waits for it",
+)
+def test_history_made_again(ledger: Ledger) -> None:
+    world = ledger.world
+    for _ in range(times(1, 10)):
+        with ledger.flowing():
+            ledger.under_way()
+            rebuilding = world.start("rebuild", "history", "--json")
+            for worker in ("worker-1", "worker-2") * times(1, 3):
+                ledger.moment(0.7)
+                kill(world.agent(worker, "history"))
+            ledger.recovered("history emptied, its applications killed", time.monotonic())
+            assert json.loads(world.finish(rebuilding))["left"] == 0
+        ledger.looked_through(commands=bool(PLAN))
+        ledger.stood()
     ledger.settled()
 
 

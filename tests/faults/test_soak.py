@@ -50,7 +50,9 @@ def kill_supervisor(ledger: Ledger) -> str:
 
 def zombies(ledger: Ledger) -> str:
     agents, worker = ledger.world.agents(), ledger.random.choice(["worker-1", "worker-2"])
-    names = ledger.random.choice([["stream"], ["posting"], ["stream", "posting"]])
+    names = ledger.random.choice(
+        [["stream"], ["posting"], ["history"], ["stream", "posting", "history"]]
+    )
     with ledger.world.stopped(
         *(agents[worker, each] for each in names if (worker, each) in agents)
     ):

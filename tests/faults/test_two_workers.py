@@ -17,6 +17,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
+from ledger.cli.supervisor import APPLICATIONS
 from ledger.stack.environment import EXTRA_IMPORTS
 from tests.builders import pair
 from tests.faults.conftest import PLAN, Ledger, long, times
@@ -25,7 +26,6 @@ from tests.faults.world import gone, kill, send
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults
-APPLICATIONS = ("stream", "posting")
 RATE = 1_050
 MOVES = 100
 """Transactions for which an account is in use."""

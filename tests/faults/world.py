@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from ledger import settings as configuration
+from ledger.cli.supervisor import APPLICATIONS
 from ledger.settings import Settings
 from tests.commands import faust_ledger, interpreted
 from tests.waiting import PATIENCE, until
@@ -211,7 +212,7 @@ class World:
         return (
             not any(map(gone, parts))
             and len(workers) == count
-            and len(self.agents()) == 2 * count
+            and len(self.agents()) == len(APPLICATIONS) * count
             and all(self.health(each).get("ready") for each in workers)
         )
 

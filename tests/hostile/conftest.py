@@ -28,7 +28,7 @@ from tests.wire import Wire
 
 SEED = int(os.environ.get("FAUST_LEDGER_HOSTILE_SEED", "1"))
 RECORDS = int(os.environ.get("FAUST_LEDGER_HOSTILE_RECORDS", "10000"))
-MEBIBYTES = {"stream": 512, "posting": 256}
+MEBIBYTES = {"stream": 512, "posting": 256, "history": 256}
 """That each application of a worker may take, whatever is written to the transactions topic."""
 LOOK_SECONDS = 0.1
 

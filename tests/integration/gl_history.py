@@ -14,7 +14,7 @@ TABLES = ", ".join(f"{SCHEMA}.{table.name}" for table in metadata.sorted_tables)
 
 def emptied(database: Database) -> Database:
     """The same, with nothing in its history."""
-    database.run(f"TRUNCATE {TABLES}")
+    database.run(f"TRUNCATE {TABLES} RESTART IDENTITY")
     return database
 
 

@@ -32,18 +32,26 @@ from tests.integration.gl_database import Database
 ALL = ", ".join(f"{schema_of('public')}.{table.name}" for table in metadata.tables.values())
 
 
-def fill(database: Database, folds: Iterable[HistoryFold], dice: random.Random) -> None:
-    """Write what the folds make; the tables are emptied first."""
+def fill(
+    database: Database,
+    folds: Iterable[HistoryFold],
+    dice: random.Random,
+    share: float | None = None,
+) -> None:
+    """Write what the folds make; the tables are emptied first.
+
+    `share`: of the blocks and lines that are made and counted; any without it.
+    """
     database.run(f"TRUNCATE {ALL} RESTART IDENTITY")
     with database.engine(database.owner) as engine:
         placed = engine.execution_options(schema_translate_map={SCHEMA: schema_of("public")})
         with placed.begin() as connection:
-            _Filling(connection, dice).fill(folds)
+            _Filling(connection, dice, share).fill(folds)
 
 
 class _Filling:
-    def __init__(self, connection: Connection, dice: random.Random) -> None:
-        self._connection, self._dice = connection, dice
+    def __init__(self, connection: Connection, dice: random.Random, share: float | None) -> None:
+        self._connection, self._dice, self._share = connection, dice, share
         self._accounts: dict[Stripe, int] = {}
         self._stripes: dict[tuple[int, int], int] = {}
         self._rows: list[dict[str, Any]] = []
@@ -66,11 +74,15 @@ class _Filling:
             ends[each.shard] = each.runs[-1].after, number
             self._refuse(each, made.refusals)
         self._insert(lines, self._rows)
-        counted = {shard: self._dice.choice((0, end, self._dice.randint(0, end)))
-                   for shard, (_, end) in ends.items()}  # fmt: skip
+        counted = {shard: self._counted(end) for shard, (_, end) in ends.items()}
         self._position(ends, counted)
         self._count(counted)
         self._block()
+
+    def _counted(self, end: int) -> int:
+        if self._share is not None:
+            return int(end * self._share)
+        return self._dice.choice((0, end, self._dice.randint(0, end)))
 
     def _row(self, line: Line, folded_at: int) -> dict[str, Any]:
         fields = line._asdict()
@@ -131,6 +143,7 @@ class _Filling:
         chosen = [row for row in self._rows if row["folded_at"] <= counted[shards[row["stripe"]]]]
         sums: dict[tuple[int, int, int], Figures] = {}
         split: dict[tuple[int, int], bool] = {}
+        recorded: dict[tuple[int, int], list[int]] = {}
         for row in chosen:
             level = history.LEVELS[0]
             is_split = True
@@ -138,17 +151,22 @@ class _Filling:
                 period = row["effective_at"] >> level
                 key = level, period, owners[row["stripe"]]
                 sums[key] = _plus(sums.get(key, Figures()), row)
+                recorded.setdefault((level, period), []).append(row["recorded_at"])
                 may_split = level <= history.LEVELS[-1] and level > history.FINEST
-                if may_split and (level, period) not in split:
-                    split[level, period] = self._dice.random() < 0.8
-                is_split = level > history.LEVELS[-1] or split.get((level, period), False)
+                if (level, period) not in split:
+                    by_chance = may_split and self._dice.random() < 0.8
+                    split[level, period] = level > history.LEVELS[-1] or by_chance
+                is_split = split[level, period]
                 level -= history.SPLIT_STEP if level <= history.LEVELS[-1] else history.LEVEL_STEP
         self._insert(totals, [
             dict(zip(("level", "period", "account_id", "debits", "credits", "entries"),
                      (*key, *figures), strict=True)) for key, figures in sums.items()
         ])  # fmt: skip
         self._insert(periods, [
-            {"level": level, "period": period, "lines": 1, "is_split": int(is_split)}
+            {"level": level, "period": period, "is_split": int(is_split),
+             "lines": len(recorded[level, period]),
+             "first_recorded": min(recorded[level, period]),
+             "last_recorded": max(recorded[level, period])}
             for (level, period), is_split in split.items()
         ])  # fmt: skip
 
@@ -157,7 +175,7 @@ class _Filling:
         by_stripe: dict[int, list[dict[str, Any]]] = {}
         for row in self._rows:
             by_stripe.setdefault(row["stripe"], []).append(row)
-        share = self._dice.choice((0.0, 0.5, 0.9, 1.0))
+        share = self._dice.choice((0.0, 0.5, 0.9, 1.0)) if self._share is None else self._share
         for stripe, rows in by_stripe.items():
             rows.sort(key=lambda row: row["n"])
             for block in range(len(rows) // history.BLOCK):

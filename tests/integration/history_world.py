@@ -6,7 +6,7 @@ world.sums(effective_before=..., recorded_before=...)   # what every history mus
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -43,11 +43,14 @@ class PlainLine(NamedTuple):
 
 @dataclass
 class World:
-    """Grows at random; `effective`: how effective times are chosen."""
+    """Grows at random; `effective`: how effective times are chosen; `voids`: whether there are."""
 
     random: random.Random
     shards: int = 3
     effective: str = "mixed"
+    voids: bool = True
+    accounts: Sequence[str] = ACCOUNTS
+    currencies: Sequence[tuple[str, int]] = CURRENCIES
     logs: dict[int, DecisionLog] = field(default_factory=dict)
     lines: list[PlainLine] = field(default_factory=list)
     voidable: list[tuple[int, ValidRun, Made]] = field(default_factory=list)
@@ -70,7 +73,7 @@ class World:
             offset = self._next_offset(shard)
             fate = self.random.random()
             chosen = [each for each in self.voidable if each[0] == shard]
-            if fate < 0.12 and chosen:
+            if fate < 0.12 and chosen and self.voids:
                 self._void(chosen[self.random.randrange(len(chosen))], offset, voids)
             elif fate < 0.2:
                 refused.append(self._refusal(shard, offset))
@@ -100,8 +103,8 @@ class World:
         return self.random.choice((near, NOW, NOW - DAY))
 
     def _transaction(self, shard: int, offset: int) -> Made:
-        currency, scale = self.random.choice(CURRENCIES)
-        debit, credit = self.random.choice(ACCOUNTS), self.random.choice(ACCOUNTS)
+        currency, scale = self.random.choice(self.currencies)
+        debit, credit = self.random.choice(self.accounts), self.random.choice(self.accounts)
         amount = self.random.choice((1, 7, 250, 2**63 - 1))
         at = self._recorded(shard)
         effective_at = self._effective(at)

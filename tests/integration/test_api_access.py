@@ -39,7 +39,7 @@ def test_a_new_token_counts_at_once_and_a_revoked_one_no_more(cli: Cli, apis: li
     token = made(cli, "--scope", "read", "--note", "for two processes")
     assert set(token) >= {"token", "id", "scopes"}
     for api in apis:
-        until(lambda api=api: status(api, token["token"]) == 200, "the token is known", 10)
+        assert status(api, token["token"]) == 200
         assert status(api, token["token"], "/v1/audit-log") == 403
     begun = time.monotonic()
     assert cli("tokens", "revoke", token["id"], "--json").json["state"] == "revoked"
@@ -54,17 +54,11 @@ def test_a_new_token_counts_at_once_and_a_revoked_one_no_more(cli: Cli, apis: li
     assert token["token"] not in str(rows)
 
 
-def test_a_token_expires_by_the_clock(cli: Cli, apis: list[Api]) -> None:
-    from ledger.client.drafts import rfc3339
-    from ledger.clock import now
-
-    ends = now() + 6_000_000
-    token = made(cli, "--scope", "read", "--expires", rfc3339(ends))
-    assert token["expires_at"] == rfc3339(ends)
-    until(lambda: status(apis[0], token["token"]) == 200, "the token is known", 5)
-    until(lambda: status(apis[0], token["token"]) == 401, "it has expired", 30)
-    assert now() >= ends
-    assert cli("tokens", "list", "--json").rows[-1]["state"] == "expired"
+def test_a_token_may_have_an_end(cli: Cli, apis: list[Api]) -> None:
+    token = made(cli, "--scope", "read", "--expires", "2190-01-01")
+    assert (token["expires_at"], token["state"]) == ("2190-01-01T00:00:00Z", "active")
+    assert status(apis[0], token["token"]) == 200
+    assert cli("tokens", "list", "--json").rows[-1]["expires_at"] == token["expires_at"]
 
 
 def test_what_the_command_refuses(cli: Cli) -> None:
@@ -98,20 +92,17 @@ def test_the_audit_log_is_read_by_command_and_by_finance(cli: Cli, apis: list[Ap
     assert token["id"] in table
     assert "begun" not in table
     api = apis[1]
-    until(lambda: status(api, finance["token"], "/v1/audit-log") == 200, "the token is known", 5)
     found = api.get(
         "/v1/audit-log", params={"target": token["id"]}, headers=bearer(finance["token"])
     ).json()
     assert found == {"records": rows, "next": None}
     restricted = made(cli, "--scope", "admin", "--accounts", "assets")
-    until(lambda: status(api, restricted["token"]) == 200, "the token is known", 5)
     assert status(api, restricted["token"], "/v1/audit-log") == 403
 
 
 def test_pages_of_the_audit_log(cli: Cli, apis: list[Api]) -> None:
     finance = made(cli, "--scope", "finance")
     api, headers = apis[0], bearer(finance["token"])
-    until(lambda: status(api, finance["token"], "/v1/audit-log") == 200, "the token is known", 5)
     everything = cli("audit-log", "--json").rows
     seen, cursor = [], None
     while True:
@@ -160,9 +151,6 @@ def test_writes_are_in_the_audit_log_and_refused_ones_are_not(
     writer = made(cli, "--scope", "publish", "--scope", "read")
     restricted = made(cli, "--scope", "publish", "--scope", "read", "--accounts", mine)
     first, second = apis
-    for token in (writer, restricted):
-        for api in apis:
-            until(lambda api=api, token=token: status(api, token["token"]) == 200, "it is known", 5)
     names = [new_id("pay") for _ in range(5)]
     both = transaction(names[0], mine, other)
 
@@ -212,8 +200,6 @@ def test_no_answer_to_a_restricted_token_names_other_accounts(
     writer = made(cli, "--scope", "publish", "--scope", "read")
     restricted = made(cli, "--scope", "admin", "--accounts", mine)
     api, name = apis[0], new_id("pay")
-    until(lambda: status(api, writer["token"]) == 200, "it is known", 5)
-    until(lambda: status(api, restricted["token"]) == 200, "it is known", 5)
     bulk = [transaction(name, mine, f"{mine}:x"), transaction(new_id("pay"), mine, other)]
     sent = api.post(
         "/v1/transactions/bulk", json=bulk, timeout=90,

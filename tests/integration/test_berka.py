@@ -4,7 +4,7 @@ Nobody here computed them: they are in the data, which is read where it lies and
 keep. Where the folder is missing the tests say that they were skipped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from ledger.gl.databases import open_history
+from ledger.gl.history.books import History
+from ledger.gl.history.why import WhyQuery
 from ledger.gl.postgresql import PostgresJournal
-from tests.conftest import Finished
+from tests.conftest import Finished, Stack
 from tests.integration import berka
 from tests.integration.berka import CURRENCY, DEPOSITS, TOLERANCE, Row
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 # Twenty times what all other tests publish, and every sum and audit after it takes as much longer.
 pytestmark = pytest.mark.traces
@@ -113,6 +116,56 @@ def test_the_days_end_as_the_bank_says(published: Published, journal: PostgresJo
         ]
     assert len(unexplained) == UNEXPLAINED
     assert len(set(unexplained)) == 1
+
+
+@pytest.fixture(scope="module")
+def history(published: Published, journal: PostgresJournal, stack: Stack) -> Iterator[History]:
+    """With everything that is posted."""
+    opened = open_history(stack.settings.database_url)
+    posted = journal.watermarks()
+
+    def is_level() -> bool:
+        folded = opened.positions()
+        return all(shard in folded and folded[shard].end >= mark.end
+                   for shard, mark in posted.items())  # fmt: skip
+
+    until(is_level, "history with all that is posted")
+    yield opened
+    opened.close()
+
+
+def test_the_parts_of_every_figure_add_up_to_it(published: Published, history: History) -> None:
+    """Of every account that the bank's transactions touch."""
+    sums = berka.balances(published.rows)
+    others = {leg["account"] for row in published.rows for leg in berka.transaction(row)["entries"]}
+    for account in sorted(others):
+        found = history.why(WhyQuery(account, CURRENCY)).found
+        assert len(found) == 1
+        assert list(found[0].differences()) == []
+        if account in sums:
+            debits, credits, _ = found[0].figures
+            assert Decimal(credits - debits).scaleb(-found[0].scale) == sums[account]
+
+
+def test_history_has_the_days_as_the_journal_has_them(
+    published: Published, history: History, journal: PostgresJournal
+) -> None:
+    for day in sorted({row.day for row in published.rows})[::30]:
+        end = berka.end_of(day)
+        wanted = journal.balances(prefix=DEPOSITS, as_of=end, by="effective")
+        assert history.as_of(prefix=DEPOSITS, effective_before=end).rows == wanted
+
+
+def test_a_figure_is_explained_on_the_command_line(published: Published, cli: Cli) -> None:
+    account, balance = next(iter(berka.balances(published.rows).items()))
+    found = cli("explain", account, "--json").json
+    [figure] = found["figures"]
+    assert (Decimal(figure["posted"]), figure["adds_up"]) == (balance, True)
+    assert all(each["compared_at"] and each["posted_at"] for each in figure["by_shard"])
+    assert (found["complete"], figure["pending"], found["not_read"]) == (True, [], [])
+    day = published.rows[len(published.rows) // 2].day
+    past = cli("explain", account, "--through", str(day), "--json").json["figures"]
+    assert all(each["adds_up"] for each in past)
 
 
 def test_the_trial_balance_is_zero(published: Published, cli: Cli) -> None:

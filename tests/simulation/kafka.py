@@ -176,6 +176,9 @@ class SimLog(Log):
         self._reach(where)
         return 0, where.end
 
+    async def topic_id(self, topic):
+        return topic
+
     async def ends(self, tps):
         await self._process.wait(self._world.latency())
         found = {tp: self._world.partition(*tp) for tp in tps}

@@ -35,13 +35,16 @@ from ledger.domain.decide import Received
 from ledger.domain.reference import Reference
 from ledger.domain.run import Refusal, Watermark
 from ledger.domain.valid_run import ValidRun
-from ledger.gl.books import Accepted
+from ledger.gl.books import Accepted, Books
+from ledger.gl.history.books import History
+from ledger.gl.history.memory import MemoryHistory
 from ledger.gl.journal import PostingRun
 from ledger.gl.memory import MemoryJournal
 from ledger.settings import Settings
 from ledger.streaming.reference import policy_of
 from ledger.streaming.registry import Codec
 from tests.builders import KeptMemory, KnownReader, outcomes_of, settle, verdicts
+from tests.integration.gl_history import folded
 
 SCHEMA_ID = 1
 
@@ -62,6 +65,7 @@ class MemoryShard:
         self.refused: dict[int, Refusal] = {}
         self.verdicts: dict[int, str] = {}
         self.sent: list[tuple[bytes, bytes]] = []
+        self.unfolded: list[ValidRun] = []
         self.posts = True
 
     async def put(self, key: bytes, value: bytes) -> asyncio.Future[Receipt]:
@@ -86,6 +90,7 @@ class MemoryShard:
         run = ValidRun(decision, at, self.mark, after)
         self.refused |= {each.offset: each for each in outcomes_of(decision).refused}
         self.verdicts |= verdicts(decision)
+        self.unfolded.append(run)
         held = self.runs[at] = self.flow.take_run(run, at=now())
         if self.posts:
             self.journal.post(0, self.mark, [PostingRun(decision, at, run.content, run.voided)])
@@ -158,15 +163,25 @@ class ApiLedger:
         self.shard = MemoryShard(shard, self.flow._take_run)
         self.publishing = Publishing(settings)
         self.publishing._publisher, self.publishing._why = self.publisher(settings), None
-        self.database = Database(lambda: self.shard.journal, at_once=1)
+        self.database = Database[Books](lambda: self.shard.journal, at_once=1)
+        self.kept = MemoryHistory()
+        self.history = Database[History](lambda: self.kept, at_once=1)
         self.audit, self.view, self.ids = MemoryAudit(), MemoryView(), MemoryIds()
         self.signer = Signer(b"k" * 32)
         self.services = TransactionServices.over(
             Parts(
-                settings, self.database, self.signer, self.audit, self.flow,
-                MemoryPast(self.shard), self.publishing, Dating(self.ids), self.view,
-            )  # type: ignore[arg-type]
-        )  # fmt: skip
+                settings=settings,
+                database=self.database,
+                history=self.history,
+                signer=self.signer,
+                audit=self.audit,  # type: ignore[arg-type]
+                flow=self.flow,
+                past=MemoryPast(self.shard),
+                publishing=self.publishing,
+                dating=Dating(self.ids),  # type: ignore[arg-type]
+                view=self.view,  # type: ignore[arg-type]
+            )
+        )
 
     def publisher(self, settings: Settings) -> Publisher:
         made = Publisher(settings)
@@ -192,7 +207,14 @@ class ApiLedger:
             raise Problem("DATABASE_UNAVAILABLE", "It does not answer.")
 
         self.database.ask = ask  # type: ignore[method-assign]
+        self.history.ask = ask  # type: ignore[method-assign]
         self.ids.known = None
+
+    def fold(self) -> None:
+        """History takes what was decided since."""
+        runs, self.shard.unfolded = self.shard.unfolded, []
+        self.kept.fold([folded(runs)])
 
     def close(self) -> None:
         self.database.close()
+        self.history.close()

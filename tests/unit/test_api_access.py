@@ -13,6 +13,7 @@ from ledger.api.access.oidc import Issuer
 from ledger.api.access.rates import KEYS, SECOND, Rate, network_of
 from ledger.api.problems import Problem
 from ledger.domain.access import BearerToken, Permission, hash_of, token_of
+from ledger.errors import Unavailable
 from tests.oidc_issuer import AUDIENCE, OidcIssuer, new_rsa, running_issuer
 
 HERE = "192.0.2.1"
@@ -25,6 +26,16 @@ class Kept:
     """Tokens as the topic has them."""
 
     known: dict[str, BearerToken] | None = field(default_factory=dict)
+    coming: dict[str, BearerToken] = field(default_factory=dict)
+    away: bool = False
+    asked: int = 0
+
+    async def catch_up(self) -> None:
+        self.asked += 1
+        if self.away:
+            raise Unavailable("Kafka does not answer.")
+        assert self.known is not None
+        self.known |= self.coming
 
     def problem(self) -> str | None:
         return None if self.known is not None else "they are being read"
@@ -158,7 +169,38 @@ def test_scopes_and_accounts_are_required(kept: Kept) -> None:
     assert caught.value.status == 403
     with pytest.raises(Problem, match="restricted to assets:cash"):
         caller.require_all_accounts()
-    Caller("token:x", Permission.of(["read"], ()), HERE).require_all_accounts()
+    named = ["assets:cashier", "assets:cash:till", "assets:cash"]
+    assert caller.covered(named) == named[1:]
+    free = Caller("token:x", Permission.of(["read"], ()), HERE)
+    free.require_all_accounts()
+    assert free.covered(named) == named
+
+
+def test_a_token_that_was_made_a_moment_ago_counts(kept: Kept) -> None:
+    token, made = kept.make("read")
+    assert kept.known is not None
+    kept.coming[made.id] = kept.known.pop(made.id)
+    found = access(kept)
+    assert who(found, f"Bearer {token}").id == f"token:{made.id}"
+    who(found, f"Bearer {token}")
+    assert problem(found, f"Bearer {token[:-1]}").status == 401
+    assert kept.asked == 1
+
+
+def test_while_kafka_is_away_an_unknown_token_may_be_a_new_one(kept: Kept) -> None:
+    token, _ = kept.make("read")
+    found = access(kept)
+    kept.away = True
+    other = token_of(next(IDS), 1)
+    assert problem(found, f"Bearer {other}").code == "KAFKA_UNAVAILABLE"
+    assert who(found, f"Bearer {token}").scopes == {"read"}
+
+
+def test_made_up_tokens_do_not_make_it_ask_kafka_without_end(kept: Kept) -> None:
+    found = access(kept)
+    for _ in range(2 * FAILURES_AT_ONCE):
+        assert problem(found, f"Bearer {token_of(next(IDS), 1)}").status in (401, 429)
+    assert kept.asked <= FAILURES_AT_ONCE
 
 
 def test_past_its_rate_a_token_waits_and_others_do_not(kept: Kept) -> None:

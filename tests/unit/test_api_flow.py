@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.api.flow.fate import Fate, Level
-from ledger.api.flow.flow import Flow
+from ledger.api.flow.flow import SEARCHED_BYTES, Flow
 from ledger.api.flow.runs import FRAME_BYTES, HeldRun, RecentRuns
 from ledger.api.flow.shard import MARKS, Marks, ShardFlow, Waiter
 from ledger.api.positions import Position
@@ -151,6 +151,15 @@ def test_an_open_break_on_its_account_keeps_it_from_being_reconciled():
     assert log.flow.fate(other).level is Level.RECONCILED
     log.flow.take_break(broken, is_open=False)
     assert log.flow.fate(waiter).level is Level.RECONCILED
+
+
+@in_loop
+def test_what_was_compared_before_the_start_is_reconciled_at_once():
+    flow = ShardFlow.at(0, RecentRuns(), Watermark(end=10))
+    waiter = flow.begin(9, Level.RECONCILED)
+    assert waiter.done.done()
+    assert (flow.fate(waiter).level, flow.fate(waiter).outcome) == (Level.RECONCILED, None)
+    assert not flow.begin(10, Level.RECONCILED).done.done()
 
 
 @in_loop
@@ -303,3 +312,20 @@ def test_an_id_is_found_where_it_was_published_or_accepted_and_waited_for():
 def test_what_is_longer_ago_than_is_remembered_still_has_its_level(fate, level):
     assert fate.level is level
     assert fate.outcome is None
+
+
+async def found_meanwhile() -> Position | None:
+    flow = Flow(Settings())
+    log = Log(flow=ShardFlow.at(0, flow._recent, Watermark()))
+    for start in (10, 11):
+        big = HeldRun(start, start + 1, 0, 0, b"x" * SEARCHED_BYTES, b"", b"")
+        flow._recent.add(1, big)
+    search = asyncio.create_task(flow.find("late", 60))
+    await asyncio.sleep(0)
+    run = log.run(received(draft("late")))
+    flow._take_run(0, HeldRun.of(run, 0))
+    return await search
+
+
+def test_an_id_that_is_accepted_during_the_search_is_not_waited_for_in_vain():
+    assert asyncio.run(found_meanwhile()) == Position(0, 0)

@@ -23,7 +23,7 @@ from tests.unit.test_api_access import Kept
 METHODS = ("get", "post", "put", "patch", "delete")
 UNREACHED = {"id": "pay-1", "transaction_id": "pay-1", "account": "assets:cash"}
 """For parameters of paths."""
-WHOLE_LEDGER = {"/v1/audit-log"}
+WHOLE_LEDGER = {"/v1/audit-log", "/v1/trial-balance", "/v1/rejects"}
 """Paths that are about all accounts: a restricted token may not ask, whatever its scope."""
 
 
@@ -154,6 +154,7 @@ NAMED = [
     ("GET /v1/balances/{account}", "?currency=EUR", None),
     ("GET /v1/accounts", "?under=assets:other&declared=true", None),
     ("GET /v1/balances", "?under=assets:other&currency=EUR", None),
+    ("GET /v1/accounts/{account}/lines", "?counterpart=assets:cash", None),
 ]  # fmt: skip
 """Accounts that are named elsewhere than in the path, or beside other parameters."""
 
@@ -167,6 +168,13 @@ def test_accounts_in_a_body_or_a_query_are_those_of_a_restricted_token(
     token, _ = KEPT.make(operation.scope, accounts=("assets:cash",))
     url = operation.url(account="assets:other") + query
     found = sent(operation, url, token, **({} if body is None else {"json": body}))
+    assert (found.status_code, found.json()["code"]) == (403, "FORBIDDEN")
+
+
+def test_lines_are_not_searched_for_accounts_that_a_restricted_token_may_not_see() -> None:
+    lines = next(each for each in OPERATIONS if each.path == "/v1/accounts/{account}/lines")
+    token, _ = KEPT.make("read", accounts=("assets:cash",))
+    found = sent(lines, f"{lines.url()}?counterpart=income:fees", token)
     assert (found.status_code, found.json()["code"]) == (403, "FORBIDDEN")
 
 

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ledger.api.flow.fate import Level
 from ledger.api.problems import Problem
@@ -460,3 +462,64 @@ async def test_without_a_publisher_nothing_is_sent(ledger: ApiLedger) -> None:
     found = await problem_of(ledger.services.writes.publish(ledger.caller(), body()))
     assert (found.code, found.status) == ("KAFKA_UNAVAILABLE", 503)
     assert "Nothing was sent" in found.detail
+
+
+@on_ledger
+async def test_what_history_has_refused_shows_without_a_search(ledger: ApiLedger) -> None:
+    services, caller = ledger.services, ledger.caller()
+    await services.writes.publish(caller, body())
+    await problem_of(services.writes.publish(caller, body(kind="fee"), wait=RECONCILED))
+    ledger.fold()
+    shown = await services.transactions.show(caller, "t-1")
+    assert [each["code"] for each in shown["refusals"]] == ["ID_REUSED"]
+    assert shown["refusals"][0]["token"]
+    assert shown["transactions"][0]["state"] == "compared"
+    paths = ledger.caller(CASH, DEPOSIT)
+    shown = await services.transactions.show(paths, "t-1")
+    assert shown["refusals"][0]["reason"] is None, "it may name accounts of others"
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c", "back"]),
+        st.sampled_from(["10.00", "10.0", "0", "1.234"]),
+        st.sampled_from([None, "a", "b", "back"]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+async def outcome_of(work: Awaitable[Any]) -> str:
+    """A refusal's code, or whether it is accepted or repeats what was."""
+    try:
+        found = await work
+    except Problem as problem:
+        return problem.code
+    if isinstance(found, dict):
+        return str(found["outcome"])
+    return "duplicate" if found.status == "duplicate" else "accepted"
+
+
+@settings(max_examples=40, deadline=None)
+@given(STEPS, st.booleans())
+def test_a_dry_run_is_what_then_comes(steps: list[Any], forgets: bool) -> None:
+    """Whatever was written before, and whether the flow still keeps it."""
+
+    @on_ledger
+    async def run(ledger: ApiLedger) -> None:
+        services, caller = ledger.services, ledger.caller()
+        for name, amount, reverses, mirrored in steps:
+            debit, credit = (DEPOSIT, CASH) if mirrored else (CASH, DEPOSIT)
+            made = body(name, amount=amount, debit=debit, credit=credit,
+                        ordering_key="one", reverses=reverses)  # fmt: skip
+            if forgets:
+                ledger.flow._recent._runs.clear()
+                ledger.flow._recent._order.clear()
+            before = len(ledger.shard.sent)
+            said = await outcome_of(services.trial.run(caller, made))
+            assert len(ledger.shard.sent) == before
+            assert said == await outcome_of(services.writes.publish(caller, made, wait=RECONCILED))
+
+    run()

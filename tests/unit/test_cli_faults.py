@@ -20,7 +20,7 @@ NEEDED = {
     "clock limit": ["0", "--reason", "x"], "void add": ["0", "5", "--reason", "x"],
     "reference save": ["x.jsonl"], "reference restore": ["x.jsonl"], "register": ["assets:x"],
     "transaction show": ["x"], "reverse": ["x"], "accounts show": ["assets:x"],
-    "dump": ["x"],
+    "dump": ["x"], "tokens create": ["--scope", "read"], "tokens revoke": ["x"], "explain": ["assets:x"],
     "restore": ["x"], "clients export": ["finance", "--to", "x"],
 }  # fmt: skip
 PASSWORD = "postgresql://u:sEcrEt@h/d"

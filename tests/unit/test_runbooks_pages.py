@@ -87,6 +87,6 @@ def test_messages_that_a_page_shows_are_in_the_code(page):
 
 
 def test_a_message_that_is_nowhere_is_found():
-    (quoted, italic) = quotations("> Kafka has lost\n> its temper.\n\nor *the log … is away*\n")
-    assert (quoted.strip(), italic) == ("Kafka has lost its temper.", "the log … is away")
+    (quoted, italic) = quotations("> The broker lost\n> its temper.\n\nor *the log … is away*\n")
+    assert (quoted.strip(), italic) == ("The broker lost its temper.", "the log … is away")
     assert share(quoted) == 0

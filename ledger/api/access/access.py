@@ -43,6 +43,9 @@ class Tokens(Protocol):
     def problem(self) -> str | None:
         """Why they may not be the newest."""
 
+    async def catch_up(self) -> None:
+        """Return once `known` has what there is now. Raises Unavailable."""
+
 
 class Access:
     """Answers who sends a request; the rates of requests are those of this process alone."""
@@ -75,7 +78,7 @@ class Access:
             why = "Send a bearer token: Authorization: Bearer flt_..."
             raise self._unauthenticated(address, why, challenge=CHALLENGE)
         if token.startswith(PREFIX):
-            known = self._own(token, address)
+            known = await self._own(token, address)
             caller = Caller(
                 f"{OWN}{known.id}", permission_of(known.scopes, known.accounts), address,
                 known.expires_at,
@@ -106,12 +109,11 @@ class Access:
                 headers={"WWW-Authenticate": INVALID},
             )  # fmt: skip
 
-    def _own(self, token: str, address: str) -> BearerToken:
-        tokens = self._tokens.known
-        if tokens is None:
-            why = f"Bearer tokens are not known yet: {self._tokens.problem()}."
-            raise Problem("KAFKA_UNAVAILABLE", why)
-        known = tokens.get(token[_ID])
+    async def _own(self, token: str, address: str) -> BearerToken:
+        known = self._known(token)
+        if known is None and id_in(token) is not None:
+            # It may have been made a moment ago.
+            known = await self._newest(token, address)
         if known is None or not known.is_of(token):
             cut = id_in(token) is None
             why = "It is cut or mistyped" if cut else "This ledger has no such bearer token"
@@ -120,6 +122,23 @@ class Access:
         if state != "active":
             raise self._unauthenticated(address, f"This bearer token is {state}.")
         return known
+
+    def _known(self, token: str) -> BearerToken | None:
+        tokens = self._tokens.known
+        if tokens is None:
+            why = f"Bearer tokens are not known yet: {self._tokens.problem()}."
+            raise Problem("KAFKA_UNAVAILABLE", why)
+        return tokens.get(token[_ID])
+
+    async def _newest(self, token: str, address: str) -> BearerToken | None:
+        """The token as its topic has it now. To ask for that counts as a failure of the address."""
+        if wait := self._failures.take(network_of(address)):
+            raise _too_many_failures(wait)
+        try:
+            await self._tokens.catch_up()
+        except Unavailable as error:
+            raise Problem("KAFKA_UNAVAILABLE", str(error)) from error
+        return self._known(token)
 
     async def _of_issuer(self, token: str, address: str) -> Caller:
         if self._issuer is None:

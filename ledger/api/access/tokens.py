@@ -14,6 +14,8 @@ from ledger.streaming.log import Log
 from ledger.streaming.tokens import SCHEMA, TokenReader
 from ledger.streaming.topics import topics
 
+CATCH_UP_SECONDS = 2.0
+
 
 class FollowedTokens(AsyncResource):
     """An async context manager; entering waits for nothing.
@@ -27,6 +29,8 @@ class FollowedTokens(AsyncResource):
         self._settings, self._log = settings, log_
         self._reader: TokenReader | None = None
         self._problem: str | None = "the bearer tokens are being read"
+        self._reading = asyncio.Lock()
+        self._asked = self._answered = 0
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         following = asyncio.create_task(self._follow(), name="follow the bearer tokens")
@@ -35,6 +39,25 @@ class FollowedTokens(AsyncResource):
     def problem(self) -> str | None:
         """Why tokens that were made or revoked are not known now; None while they are."""
         return self._problem
+
+    async def catch_up(self) -> None:
+        """Return once everything that is in the topic now is in `known`.
+
+        One reading is for all who have asked before it. Raises Unavailable.
+        """
+        self._asked += 1
+        mine = self._asked
+        try:
+            async with asyncio.timeout(CATCH_UP_SECONDS), self._reading:
+                if self._answered >= mine:
+                    return
+                if self._problem is not None or self._reader is None:
+                    raise Unavailable(f"Bearer tokens cannot be looked up: {self._problem}.")
+                asked = self._asked
+                await self._reader.read_on()
+                self._answered = asked
+        except TimeoutError as error:
+            raise Unavailable("Kafka does not answer what bearer tokens there are.") from error
 
     async def _follow(self) -> None:
         await waited_for(self._follow_once, "follow the bearer tokens", endless=True)

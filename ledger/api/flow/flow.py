@@ -18,7 +18,7 @@ from ledger.api.flow.topics import FlowTopics
 from ledger.api.positions import Position
 from ledger.client.resource import cancel
 from ledger.domain.run import Content
-from ledger.errors import InvariantBroken, LedgerError, Unavailable
+from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 
 PUBLISHED = 50_000
@@ -112,13 +112,16 @@ class Flow:
 
         None says nothing of ids that were accepted before the runs that are kept.
         """
-        known = self._published.get(transaction_id) or await self.accepted(transaction_id)
-        if known is not None or timeout <= 0:
+        if (known := self._published.get(transaction_id)) is not None:
             return known
+        # Before the search: of a run that comes during it the search knows nothing.
         future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
         asked = self._asked.setdefault(transaction_id, set())
         asked.add(future)
         try:
+            found = await self.accepted(transaction_id)
+            if found is not None or timeout <= 0:
+                return found
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
@@ -189,12 +192,12 @@ class Flow:
                     self._topics = await self._begin()
                     self._opened.set()
                 await self._topics.follow(self._caught_up)
-            except* InvariantBroken as group:
-                # A topic was cut or made anew: go on from where the ledger is now.
+            except* Unavailable as group:
+                self._stopped(group)
+            except* Exception as group:
+                # Such as a topic that was cut or made anew: go on from where the ledger is now.
                 self._stopped(group)
                 self._forget()
-            except* LedgerError as group:
-                self._stopped(group)
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _begin(self) -> FlowTopics:
@@ -203,9 +206,11 @@ class Flow:
     def _caught_up(self) -> None:
         self._why = None
 
-    def _stopped(self, group: BaseExceptionGroup[LedgerError]) -> None:
-        self._why = str(group.exceptions[0])
-        log.warning("The flow stopped and starts again: %s", self._why)
+    def _stopped(self, group: BaseExceptionGroup[Exception]) -> None:
+        self._why = str(group.exceptions[0]) or type(group.exceptions[0]).__name__
+        foreseen = isinstance(group.exceptions[0], LedgerError)
+        log.warning("The flow stopped and starts again: %s", self._why,
+                    exc_info=None if foreseen else group)  # fmt: skip
 
     def _forget(self) -> None:
         self._topics = None

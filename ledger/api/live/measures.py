@@ -13,10 +13,9 @@ class Measures:
             registry=registry,
         )  # fmt: skip
         self.changes = Counter(
-            "faust_ledger_api_live_changes_total",
-            "Changed balances seen while anybody is connected.",
+            "faust_ledger_api_live_changes_total", "Changed balances, while anybody is connected.",
             registry=registry,
-        )
+        )  # fmt: skip
         self.frames = Counter(
             "faust_ledger_api_live_frames_total",
             "Frames sent to live connections.",
@@ -27,11 +26,9 @@ class Measures:
             registry=registry,
         )  # fmt: skip
         self.ended = Counter(
-            "faust_ledger_api_live_ended_total",
-            "Live connections that this process ended, by code.",
-            ("code",),
-            registry=registry,
-        )
+            "faust_ledger_api_live_ended_total", "Live connections that were ended here, by code.",
+            ("code",), registry=registry,
+        )  # fmt: skip
         self.redis = Gauge(
             "faust_ledger_api_live_redis_connected",
             "1 while the shared Redis is used, 0 while this process uses its own view alone.",

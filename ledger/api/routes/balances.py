@@ -1,19 +1,17 @@
 """`/v1/balances`: of one account, of many, or under a path; now, or at another time."""
 
 import re
-from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ledger.api.access.caller import Caller
-from ledger.api.access.dependencies import allowed, guard_of
+from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import (
     AccountCode,
     AccountPath,
     Cursor,
-    StrictRoute,
     account_path,
     limit_query,
     new_router,
@@ -22,17 +20,15 @@ from ledger.api.problems import answers
 from ledger.api.reads import Asked
 from ledger.api.routes.balance_models import Balances, BalancesOfAccount, BalancesUnder
 from ledger.api.services.balances import Answer, BalanceService
-from ledger.domain.account import MAX_ACCOUNT, well_formed
+from ledger.domain.account import MAX_ACCOUNT
 
 MOST_ACCOUNTS = 1_000
 JSON = "application/json"
 CODES = answers("VIEW_NOT_READY", "DATABASE_UNAVAILABLE", "TOKEN_INVALID", "NOT_YET")
-QUICK = "quick"
-UNTAGGED = {"Cache-Control": "private, no-cache"}
+HEADERS = {"Cache-Control": "private, no-cache"}
 """Of every answer: it may be kept, and must be asked about each time."""
 _TAG = re.compile(r'"[^"]*"')
 
-Quick = Callable[[Request, Caller], Response | None]
 UnderPath = Annotated[
     str,
     Query(description="An account's path, such as `liabilities` or `liabilities:deposits`.",
@@ -56,38 +52,18 @@ class AccountsAsked(BaseModel):
     accounts: Annotated[list[AccountCode], Field(min_length=1, max_length=MOST_ACCOUNTS)]
 
 
-class QuickRoute(StrictRoute):
-    """Has `quick(request, caller)` answer where the request has no query string.
-
-    FastAPI's way through dependencies and validation costs several times what reading a balance
-    does. What `quick` answers None to goes that way; the document is made from it.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle, guard = super().get_route_handler(), guard_of(self.dependant)
-        quick: Quick | None = getattr(self.endpoint, QUICK, None)
-        if quick is None or guard is None:
-            return handle
-
-        async def quickly(request: Request) -> Response:
-            if request.scope["query_string"]:
-                return await handle(request)
-            response = quick(request, await guard.caller(request))
-            return await handle(request) if response is None else response
-
-        return quickly
-
-
 def router(service: BalanceService) -> APIRouter:
     """The routes over this service."""
     made = new_router("balances")
-    made.route_class = QuickRoute
     _add_one(made, service)
     _add_many(made, service)
     return made
 
 
 def _add_one(made: APIRouter, service: BalanceService) -> None:
+    @made.get(
+        "/balances/{account}", response_model=BalancesOfAccount, responses=NOT_MODIFIED | CODES
+    )
     async def balances_of_account(
         caller: Annotated[Caller, allowed("read")],
         account: AccountPath,
@@ -101,18 +77,6 @@ def _add_one(made: APIRouter, service: BalanceService) -> None:
         """
         caller.require("read", [account])
         return _response(await service.one(account, wanted), if_none_match)
-
-    def quick(request: Request, caller: Caller) -> Response | None:
-        account: str = request.path_params["account"]
-        if not well_formed(account):
-            return None
-        caller.require("read", (account,))
-        return _response(service.present(account), request.headers.get("if-none-match"))
-
-    setattr(balances_of_account, QUICK, quick)
-    made.get(
-        "/balances/{account}", response_model=BalancesOfAccount, responses=NOT_MODIFIED | CODES
-    )(balances_of_account)
 
 
 def _add_many(made: APIRouter, service: BalanceService) -> None:
@@ -147,10 +111,10 @@ def _add_many(made: APIRouter, service: BalanceService) -> None:
 
 def _response(answer: Answer, if_none_match: str | None) -> Response:
     if answer.tag is None:
-        return Response(answer.body, headers=UNTAGGED, media_type=JSON)
+        return Response(answer.body, headers=HEADERS, media_type=JSON)
     if if_none_match is not None and is_matched(answer.tag, if_none_match):
-        return Response(status_code=304, headers={"ETag": answer.tag, **UNTAGGED})
-    return Response(answer.body, headers={"ETag": answer.tag, **UNTAGGED}, media_type=JSON)
+        return Response(status_code=304, headers={"ETag": answer.tag, **HEADERS})
+    return Response(answer.body, headers={"ETag": answer.tag, **HEADERS}, media_type=JSON)
 
 
 def is_matched(tag: str, if_none_match: str) -> bool:

@@ -171,11 +171,11 @@ def _add_writes(made: APIRouter, services: TransactionServices) -> None:
 
     @made.post("/transactions/{transaction_id}/reverse", status_code=202,
                responses=written | answers("NOT_FOUND", "NOT_REVERSIBLE", "NOT_YET", *WRITES),
-               openapi_extra=_body(REVERSAL))  # fmt: skip
+               openapi_extra=_body(REVERSAL, required=False))  # fmt: skip
     async def reverse(
         caller: Annotated[Caller, allowed("publish")],
         transaction_id: TransactionId,
-        body: Annotated[Any, Body()],
+        body: Annotated[Any, Body()] = None,
         *,
         prefer: Prefer = None,
         key: Key = None,
@@ -207,8 +207,9 @@ def _add_reads(made: APIRouter, services: TransactionServices) -> None:
         return JSONResponse(await services.transactions.show(caller, transaction_id))
 
 
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}, "required": True}}
+def _body(schema: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"content": content, "required": required}}
 
 
 def _answer(found: Written, wait: Wait | None) -> Response:

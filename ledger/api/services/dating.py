@@ -10,6 +10,8 @@ from ledger.domain.transaction import Draft
 from ledger.gl.books import Accepted
 from ledger.streaming.coalescer import Coalescer
 
+SECONDS = 5.0
+"""Without an answer for so long, nothing can tell."""
 MOST = 1_000
 """Ids of one question; more wait for the next."""
 
@@ -47,9 +49,17 @@ class Dating:
 
     async def _find(self, name: str) -> Found:
         future: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-        self._waiting.append((name, future))
+        asked = name, future
+        self._waiting.append(asked)
         self._asking.wake()
-        return await future
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await future
+        except TimeoutError:
+            return None
+        finally:
+            if asked in self._waiting:
+                self._waiting.remove(asked)
 
     async def _ask(self) -> None:
         while self._waiting:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from ledger.api.flow.fate import Fate, Level
 from ledger.api.positions import Position
-from ledger.api.problems import Problem, refusal
+from ledger.api.problems import REFUSALS, Problem, refusal
 from ledger.client.drafts import rfc3339
 from ledger.client.outcomes import OpenBreak, Outcome
 from ledger.domain.refusal import Reason, Refused
@@ -101,12 +101,19 @@ def _refused(name: str, token: str, fate: Fate) -> Problem:
     assert verdict is not None, "it is refused or void"
     where = {"transaction_id": name, "token": token, "shard": fate.shard, "offset": fate.offset}
     if (found := verdict.refusal) is not None:
-        return refusal(Refused(Reason(found.code), found.reason, found.field), **where)
+        return refused_as(found.code, found.reason, found.field, **where)
     sentence = (
         f"{name!r} was accepted, and voided since: it could not be posted, and counts for nothing. "
         "Publish what should have been under a new id."
     )
     return refusal(Refused(Reason.VOIDED, sentence, "transaction_id"), **where)
+
+
+def refused_as(code: str, sentence: str, field: str, **more: Any) -> Problem:
+    """The problem of a refusal in the log, whose code may be of a later version than this one."""
+    if code not in REFUSALS:
+        return Problem("REFUSED", f"{code}: {sentence}", field=field, **more)
+    return Problem(code, sentence, field=field, **more)
 
 
 def times_of(fate: Fate) -> dict[str, str | None]:

@@ -20,7 +20,7 @@ from ledger.client.resource import cancel
 from ledger.domain.partition import partition_of
 from ledger.domain.refusal import Refused
 from ledger.domain.transaction import Draft
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 
 PENDING_BYTES = 32 * 1024 * 1024
@@ -94,6 +94,9 @@ class Publishing:
             except LedgerError as error:
                 self._why = str(error)
                 log.warning("Publishing waits: %s", error)
+            except Exception as error:
+                self._why = f"{type(error).__name__}: {error}"
+                log.exception("Publishing has stopped and starts again")
             finally:
                 self._publisher = None
             await asyncio.sleep(AGAIN_SECONDS)
@@ -111,9 +114,10 @@ class Publishing:
         try:
             found = await publisher.examine(draft)
         except LedgerError as error:
-            # The reference data are followed no more.
-            self._why = str(error)
-            self._reopen.set()
+            if not isinstance(error, Unavailable):
+                # The reference data are followed no more.
+                self._why = str(error)
+                self._reopen.set()
             raise Problem("KAFKA_UNAVAILABLE", f"Nothing was sent: {error}") from error
         if isinstance(found, Refused):
             return found
@@ -131,6 +135,9 @@ class Publishing:
             except TimeoutError as error:
                 why = f"{self._pending_in(record.shard)} of its shard are waiting already."
                 raise Problem("TOO_MANY_REQUESTS", f"Nothing was sent: {why}") from error
+            except LedgerError as error:
+                # It is being closed, to be opened anew.
+                raise Problem("KAFKA_UNAVAILABLE", f"Nothing was sent: {error}") from error
             return await self._acknowledged(sent, shard)
 
     async def _acknowledged(self, sent: asyncio.Future[Receipt], shard: _Shard) -> Receipt:

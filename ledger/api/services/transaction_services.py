@@ -17,6 +17,7 @@ from ledger.api.signing import Signer
 from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
 from ledger.gl.books import Books
+from ledger.gl.history.books import History
 from ledger.settings import Settings
 
 
@@ -25,6 +26,7 @@ class Parts(NamedTuple):
 
     settings: Settings
     database: Database[Books]
+    history: Database[History]
     signer: Signer
     audit: AuditLog
     flow: Flow
@@ -51,7 +53,9 @@ class TransactionServices(NamedTuple):
         writes = Writes(
             WriteParts(parts.publishing, flow, judge, parts.dating, parts.audit, signer)
         )
-        transactions = Transactions(parts.settings, flow, past, parts.database, signer)
+        transactions = Transactions(
+            parts.settings, flow, past, parts.database, parts.history, signer
+        )
         trial = Trial(writes, judge, parts.view)
         reversals = Reversals(transactions, writes, trial)
         return cls(writes, Bulk(writes, signer), reversals, trial, transactions)

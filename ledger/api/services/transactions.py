@@ -10,13 +10,14 @@ from ledger.api.flow.past import PastRuns
 from ledger.api.positions import Position, token_of
 from ledger.api.problems import Problem
 from ledger.api.signing import Signer
-from ledger.client.log_search import Decided, LogFindings
+from ledger.client.log_search import Decided, LogFindings, RefusedRecord
 from ledger.client.lookup import search_for
 from ledger.client.past import storable
 from ledger.client.whereabouts import NOT_FOUND, Whereabouts
 from ledger.domain.run import Content
 from ledger.errors import LedgerError
 from ledger.gl.books import Books
+from ledger.gl.history.books import History, RefusalsQuery
 from ledger.gl.lookups import LookupResult
 from ledger.gl.posting import posted_transactions
 from ledger.settings import Settings
@@ -25,6 +26,8 @@ BACK = 10_000
 """Newest records of each shard that are searched for an id which is nowhere else."""
 SEARCHES = 2
 """Such searches at once; each has a thread and a connection of its own."""
+SEARCHES_WAITING = 20
+"""Such searches under way and waiting; more are refused."""
 SEARCH_SECONDS = 20.0
 
 
@@ -37,11 +40,12 @@ class Transactions:
         flow: Flow,
         past: PastRuns,
         database: Database[Books],
+        history: Database[History],
         signer: Signer,
     ) -> None:
         self._settings, self._flow, self._past = settings, flow, past
-        self._database, self._signer = database, signer
-        self._turn = asyncio.Semaphore(SEARCHES)
+        self._database, self._history, self._signer = database, history, signer
+        self._turn, self._searching = asyncio.Semaphore(SEARCHES), 0
 
     async def show(self, caller: Caller, transaction_id: str) -> dict[str, Any]:
         """Every transaction with the id, and what was refused with it, as JSON.
@@ -81,7 +85,9 @@ class Transactions:
         except Problem as problem:
             unknown.append(problem.detail)
         log = await self._seen(transaction_id, books)
-        if search and not log.decided and not (books and books.found):
+        if search:
+            await self._learn_refusals(log, transaction_id)
+        if search and not log.decided and not log.refused and not (books and books.found):
             try:
                 log = await self._search(transaction_id, books)
             except LedgerError as error:
@@ -124,14 +130,31 @@ class Transactions:
         except LedgerError as error:
             found.unknown.append(str(error))
 
+    async def _learn_refusals(self, found: LogFindings, name: str) -> None:
+        """Those that history has, which are all that are reconciled, up to a page of them."""
+        query = RefusalsQuery(transaction_id=name)
+        try:
+            page = await self._history.ask(lambda asked: asked.refusals(query))
+        except Problem as problem:
+            found.unknown.append(problem.detail)
+            return
+        for each in page.refusals:
+            found.refused[each.shard, each.offset] = RefusedRecord(
+                each.shard, each.offset, each.recorded_at, each.code, each.field, each.reason
+            )
+
     async def _search(self, name: str, books: LookupResult | None) -> LogFindings:
         def search() -> LogFindings:
             return asyncio.run(search_for(self._settings, name, books, back=BACK))
 
-        async with self._turn:
-            try:
-                async with asyncio.timeout(SEARCH_SECONDS):
-                    return await asyncio.to_thread(search)
-            except TimeoutError as error:
-                why = f"The topics could not be searched within {SEARCH_SECONDS:.0f} s."
-                raise Problem("NOT_YET", why) from error
+        if self._searching >= SEARCHES_WAITING:
+            raise Problem("OVERLOADED", f"{self._searching} searches of the topics wait already.")
+        self._searching += 1
+        try:
+            async with asyncio.timeout(SEARCH_SECONDS), self._turn:
+                return await asyncio.to_thread(search)
+        except TimeoutError as error:
+            why = f"The topics could not be searched within {SEARCH_SECONDS:.0f} s."
+            raise Problem("NOT_YET", why) from error
+        finally:
+            self._searching -= 1

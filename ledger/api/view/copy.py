@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import schemas
 from ledger.api.view import keys
@@ -24,6 +24,7 @@ CACHED = 20_000
 """Balances, and as many sums, that are kept decoded for what changes next; about 1 KB each."""
 POSITION, COVERED, ORIGIN, AS_OF = b"p", b"c", b"o", b"a"
 
+K = TypeVar("K")
 _encode = encoder(schemas.load("Balance"), Balance)
 
 
@@ -74,6 +75,7 @@ class BalanceCopy:
         self._store = _opened(path)
         self._kept: dict[bytes, Kept | None] = {}
         self._sums: dict[bytes, Figures | None] = {}
+        self._read: dict[str, list[Balance]] = {}
         origin, _, found = _text(self._store.get(ORIGIN)).partition(" ")
         self.origin = found
         if origin != FORMAT:
@@ -92,6 +94,7 @@ class BalanceCopy:
         self._store = Store(self._path)
         self._kept.clear()
         self._sums.clear()
+        self._read.clear()
         self.origin = origin
         places = ((_of(POSITION, each), b"%d %d" % (at, at)) for each, at in starts.items())
         self._store.write([(ORIGIN, f"{FORMAT} {origin}".encode()), *places])
@@ -147,6 +150,8 @@ class BalanceCopy:
             self._kept.clear()
             self._sums.clear()
             raise
+        for change in changes:
+            self._read.pop(change.account, None)
         self._forget()
         return [change for change, _ in changed.values()]
 
@@ -215,16 +220,19 @@ class BalanceCopy:
         return self._sums[at]
 
     def _forget(self) -> None:
-        for cached in (self._kept, self._sums):
-            if len(cached) > CACHED:
-                for of in list(islice(cached, len(cached) - CACHED // 2)):
-                    del cached[of]
+        _shorten(self._kept)
+        _shorten(self._sums)
 
     # Reading.
 
     def balances(self, account: str) -> list[Balance]:
-        """The account in every currency, by currency."""
-        return [_balance(value) for _, value in self._scan(*keys.exactly(keys.BALANCE, account))]
+        """The account in every currency, by currency; not to be changed."""
+        found = self._read.get(account)
+        if found is None:
+            scanned = self._scan(*keys.exactly(keys.BALANCE, account))
+            found = self._read[account] = [_balance(value) for _, value in scanned]
+            _shorten(self._read)
+        return found
 
     def under(self, path: str, after: tuple[str, str] | None, limit: int) -> list[Balance]:
         """The path itself and the accounts below it, in the order of `keys`, after a stripe."""
@@ -257,6 +265,13 @@ def _opened(path: Path) -> Store:
             raise
         shutil.rmtree(path)
         return Store(path)
+
+
+def _shorten(cached: dict[K, Any]) -> None:
+    """Leave out the oldest half where there are too many."""
+    if len(cached) > CACHED:
+        for key in list(islice(cached, len(cached) - CACHED // 2)):
+            del cached[key]
 
 
 def _balance(value: bytes) -> Balance:

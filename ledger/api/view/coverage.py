@@ -11,10 +11,19 @@ from typing import NamedTuple
 
 
 class Claim(NamedTuple):
-    """The balances before `offset` contain each shard up to its position in `ends`."""
+    """The balances before `offset` contain each shard up to its position in `ends`.
+
+    They are those from `start` on, of the topic with the id `topic`; empty: it is not known.
+    """
 
     offset: int
     ends: tuple[int, ...]
+    topic: str = ""
+    start: int = 0
+
+    def is_about(self, topic: str, start: int) -> bool:
+        """Whether it is about this topic, read from `start` on."""
+        return self.topic in ("", topic) and self.start >= start
 
     def and_(self, other: "Claim | None") -> "Claim":
         """What both say together."""

@@ -14,6 +14,7 @@ from typing import Any
 from aiokafka import ConsumerRecord, TopicPartition
 
 from ledger.api.view.copy import BalanceCopy, Change, Place
+from ledger.api.view.coverage import Claim
 from ledger.api.view.reached import Reached
 from ledger.api.view.taking import BALANCE, COVERAGE, Decoding, Foreign
 from ledger.client.partitions import ledger_partitions
@@ -190,7 +191,10 @@ class Following:
         found = [decoding.claim_in(record) for record in records]
         self._note_foreign(records, found)
         for record, claim in zip(records, found, strict=True):
-            if not isinstance(claim, Foreign):
+            # What was said of a topic that is gone says nothing of this one.
+            if isinstance(claim, Claim) and claim.is_about(
+                self._copy.origin, self._starts[record.partition]
+            ):
                 self._reached.parts[record.partition].coverage.hear(claim)
         if self._reached.needs_ends:
             self._uncovered.set()

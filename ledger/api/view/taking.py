@@ -81,7 +81,7 @@ class Decoding:
         ends: Sequence[int] = row["ends"]
         if row["partition"] != record.partition or row["offset"] < 0 or min(ends, default=-1) < 0:
             return Foreign(f"it is of partition {row['partition']}, or of no offset")
-        return Claim(row["offset"], tuple(ends))
+        return Claim(row["offset"], tuple(ends), row["topic"], row["start"])
 
 
 def id_of(record: ConsumerRecord) -> int | None:

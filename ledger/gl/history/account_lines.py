@@ -22,6 +22,7 @@ from ledger.gl.history.memory import content_texts, void_texts
 from ledger.gl.history.paging import Bounds, RawLine, Texts
 from ledger.gl.history.stripe_figures import added_up
 from ledger.gl.history.tables import accounts, lines, stripes
+from ledger.gl.reads import CREDIT, DEBIT
 from ledger.gl.tables import entries, transactions, voids
 
 _AT_ONCE = 1_000
@@ -100,11 +101,12 @@ class SqlLines:
         return {key: texts for key, texts in made if texts is not None}
 
     def _posted(self, places: Sequence[Place]) -> dict[Place, Texts]:
-        legs: dict[Place, list[str]] = {}
+        legs: dict[Place, list[tuple[str, str, int]]] = {}
         is_leg = tuple_(entries.c.shard, entries.c.log_offset).in_(places)
-        columns = (entries.c.shard, entries.c.log_offset, entries.c.account)
-        for shard, offset, account in self._connection.execute(select(*columns).where(is_leg)):
-            legs.setdefault((shard, offset), []).append(account)
+        columns = (entries.c.shard, entries.c.log_offset, entries.c.account, entries.c.currency)
+        query = select(*columns, DEBIT - CREDIT).where(is_leg)
+        for shard, offset, account, currency, amount in self._connection.execute(query):
+            legs.setdefault((shard, offset), []).append((account, currency, int(amount)))
         is_one = tuple_(transactions.c.shard, transactions.c.log_offset).in_(places)
         return {
             (row[0], row[1]): Texts._make((*row[2:], legs.get((row[0], row[1]), [])))

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Unpack
 
 from ledger.domain.run import Watermark
 from ledger.gl.books import BalanceRow
 
 if TYPE_CHECKING:
     from ledger.gl.history.why import WhyAnswer, WhyQuery
+    from ledger.gl.lookups import Register, RegisterQuery
 
 
 class HistoryBalances(NamedTuple):
@@ -32,6 +33,7 @@ class AccountLine(NamedTuple):
 
     `amount` as the entry has it, debits above zero; `change` -1 where a void takes it back. Texts
     are the journal's, empty where it has none. `counterparts`: the transaction's other accounts.
+    `other_side`: those of its accounts with an entry on the other side in the same currency.
     """
 
     key: LineKey
@@ -50,6 +52,7 @@ class AccountLine(NamedTuple):
     reverses: str
     metadata: str
     counterparts: Sequence[str]
+    other_side: Sequence[str]
 
 
 class LinesPage(NamedTuple):
@@ -146,6 +149,12 @@ class History(Protocol):
 
     def lines(self, query: LinesQuery) -> LinesPage:
         """A page of an account's lines."""
+
+    def register(self, account: str, **query: "Unpack[RegisterQuery]") -> "Register | None":
+        """As Lookups.register, in bounded work a line.
+
+        None by effective time, and where something of the account is void by now.
+        """
 
     def why(self, query: "WhyQuery") -> "WhyAnswer":
         """An account's figures taken apart, in each of its currencies."""

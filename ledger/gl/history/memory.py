@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
+from typing import Unpack
 
 from ledger.domain.history import ZERO, Figures, Line, Running, fold
 from ledger.domain.run import Content, Refusal, Stripe, Watermark
@@ -21,8 +22,10 @@ from ledger.gl.history.books import (
     RefusalsQuery,
 )
 from ledger.gl.history.paging import Bounds, RawLine, Texts, read_page
+from ledger.gl.history.registers import register_of
 from ledger.gl.history.why import Share, WhyAnswer, WhyQuery, explain
 from ledger.gl.history.writing import HistoryFold, HistoryWriter, superseded
+from ledger.gl.lookups import Register, RegisterQuery
 
 VOID_KIND = "ledger.void"
 
@@ -125,6 +128,10 @@ class MemoryHistory(History, HistoryWriter):
                         rest = (line.effective_at, line.amount, line.change)
                         yield RawLine(key, stripe.currency, state.scale(stripe), *rest)
 
+    def register(self, account: str, **query: Unpack[RegisterQuery]) -> Register | None:
+        with self._lock:
+            return register_of(self, account, query)
+
     def why(self, query: WhyQuery) -> WhyAnswer:
         with self._lock:
             return explain(self, query)
@@ -150,6 +157,10 @@ class MemoryHistory(History, HistoryWriter):
                             key = stripe.currency, shard
                             sums[key] = _plus(sums.get(key, ZERO), line)
         return sorted(Share(*key, figures) for key, figures in sums.items() if figures != ZERO)
+
+    def has_voids(self, account: str) -> bool:
+        """As `Reading` has it."""
+        return any(line.change < 0 for line in self._raw(account))
 
     def page(self, query: LinesQuery) -> LinesPage:
         """As `Reading` has it."""
@@ -201,12 +212,12 @@ def content_texts(content: Content) -> Iterator[tuple[int, Texts]]:
     for offset, texts, legs in zip(
         content.offsets, zip(*columns, strict=True), content.legs(), strict=True
     ):
-        yield offset, Texts(*texts, [account for account, _, _ in legs])
+        yield offset, Texts(*texts, legs)
 
 
 def void_texts(taken: Texts, reason: str) -> Texts:
     """Of the line that takes back a transaction."""
-    return Texts(taken.transaction_id, VOID_KIND, reason, taken.transaction_id, "", taken.accounts)
+    return Texts(taken.transaction_id, VOID_KIND, reason, taken.transaction_id, "", taken.legs)
 
 
 def _counts(line: Line, effective_before: int | None, recorded_before: int | None) -> bool:

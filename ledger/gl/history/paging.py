@@ -38,14 +38,14 @@ class RawLine(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """The journal's part of a line; `others` are the accounts of all of the transaction."""
+    """The journal's part of a line; `legs`: account, currency and amount of all entries."""
 
     transaction_id: str = ""
     kind: str = ""
     description: str = ""
     reverses: str = ""
     metadata: str = ""
-    accounts: Sequence[str] = ()
+    legs: Sequence[tuple[str, str, int]] = ()
 
 
 NO_TEXTS = Texts()
@@ -186,11 +186,16 @@ def _difference(one: Figures, other: Figures) -> Figures:
 
 
 def _account_line(account: str, line: RawLine, after: Figures, texts: Texts) -> AccountLine:
-    others = sorted({each for each in texts.accounts if each != account})
+    others = {name for name, _, _ in texts.legs if name != account}
+    other_side = {
+        name
+        for name, currency, amount in texts.legs
+        if currency == line.currency and (amount < 0) != (line.amount < 0)
+    }
     return AccountLine(
         line.key, account, line.currency, line.scale, line.effective_at, line.amount, line.change,
         *after, texts.transaction_id, texts.kind, texts.description, texts.reverses,
-        texts.metadata, others,
+        texts.metadata, sorted(others), sorted(other_side),
     )  # fmt: skip
 
 

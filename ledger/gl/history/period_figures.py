@@ -34,9 +34,9 @@ def effective_figures_of_all(
     whole, end = spans(effective_before, finest)
     parts = list(map(_periods, whole))
     parts.append(_lines(lines.c.effective_at >= end, lines.c.effective_at < effective_before))
-    if _has_uncounted(connection):
-        parts.append(_uncounted(end))
-    return _summed(connection, [*parts], chosen)
+    if has_uncounted(connection):
+        parts.append(uncounted(lines.c.effective_at < end))
+    return summed(connection, [*parts], chosen)
 
 
 def late_figures_of_all(
@@ -48,7 +48,7 @@ def late_figures_of_all(
 ) -> dict[int, Figures]:
     """Of lines that are effective before a time and recorded at or after another."""
     is_late = (lines.c.effective_at < effective_before, lines.c.recorded_at >= recorded_from)
-    return _summed(connection, [_lines(*is_late)], chosen)
+    return summed(connection, [_lines(*is_late)], chosen)
 
 
 def early_figures_of_all(
@@ -60,7 +60,7 @@ def early_figures_of_all(
 ) -> dict[int, Figures]:
     """Of lines that are effective at or after a time and recorded before another."""
     is_early = (lines.c.effective_at >= effective_from, lines.c.recorded_at < recorded_before)
-    return _summed(connection, [_lines(*is_early)], chosen)
+    return summed(connection, [_lines(*is_early)], chosen)
 
 
 def _finest(connection: Connection, effective_before: int) -> int:
@@ -94,13 +94,14 @@ def _lines(*conditions: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-def _has_uncounted(connection: Connection) -> bool:
+def has_uncounted(connection: Connection) -> bool:
+    """Whether there are lines that no totals count yet."""
     query = select(positions.c.shard).where(positions.c.folded_at > positions.c.totalled_at)
     return connection.execute(query.limit(1)).first() is not None
 
 
-def _uncounted(end: int) -> Select[Any]:
-    """Lines effective before `end` that no totals count yet: the last ones of each shard."""
+def uncounted(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Lines that no totals count yet: the last ones of each shard."""
     joined = lines.join(stripes, stripes.c.id == lines.c.stripe).join(
         positions, positions.c.shard == stripes.c.shard
     )
@@ -111,12 +112,12 @@ def _uncounted(end: int) -> Select[Any]:
         .where(
             lines.c.folded_at > first,
             lines.c.folded_at > positions.c.totalled_at,
-            lines.c.effective_at < end,
+            *conditions,
         )
     )
 
 
-def _summed(
+def summed(
     connection: Connection, parts: list[Select[Any]], chosen: ColumnElement[bool] | None
 ) -> dict[int, Figures]:
     """By account; of all parts at once, for the database takes longest to begin a sum."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, func, or_, select
 
@@ -20,12 +20,14 @@ from ledger.gl.history.books import (
     RefusalsPage,
     RefusalsQuery,
 )
+from ledger.gl.history.dated_figures import dated_figures_of_all
 from ledger.gl.history.paging import read_page
 from ledger.gl.history.period_figures import (
     early_figures_of_all,
     effective_figures_of_all,
     late_figures_of_all,
 )
+from ledger.gl.history.registers import register_of
 from ledger.gl.history.stripe_figures import (
     added_up,
     effective_figures,
@@ -34,6 +36,7 @@ from ledger.gl.history.stripe_figures import (
 )
 from ledger.gl.history.tables import accounts, positions, refusals
 from ledger.gl.history.why import Share, WhyAnswer, WhyQuery, explain
+from ledger.gl.lookups import Register, RegisterQuery
 from ledger.gl.reads import is_under, parts
 
 FEW = 200
@@ -64,19 +67,25 @@ class SqlHistory(History):
         recorded_before: int | None = None,
     ) -> HistoryBalances:
         before = effective_before, recorded_before
+        before = effective_before, recorded_before
         with self._reading() as connection:
             marks = read_positions(connection)
             rows: list[BalanceRow] = []
             for chosen in _choices(accounts, prefix):
-                by_one = accounts is not None or _are_few(connection, chosen)
-                rows += _rows(
-                    connection, chosen, _figures(connection, chosen, *before, by_one=by_one)
-                )
+                if chosen is not None and (accounts is not None or _are_few(connection, chosen)):
+                    figures = _figures_of_few(connection, chosen, *before)
+                else:
+                    figures = _figures_of_many(connection, chosen, *before)
+                rows += _rows(connection, chosen, figures)
             return HistoryBalances(marks, rows)
 
     def lines(self, query: LinesQuery) -> LinesPage:
         with self._reading() as connection:
             return SqlReading(connection).page(query)
+
+    def register(self, account: str, **query: Unpack[RegisterQuery]) -> Register | None:
+        with self._reading() as connection:
+            return register_of(SqlReading(connection), account, query)
 
     def why(self, query: WhyQuery) -> WhyAnswer:
         with self._reading() as connection:
@@ -108,9 +117,8 @@ class SqlReading:
     ) -> Sequence[BalanceRow]:
         chosen = accounts.c.account == account
         times = effective_before, recorded_before
-        return _rows(
-            self._connection, chosen, _figures(self._connection, chosen, *times, by_one=True)
-        )
+        figures = _figures_of_few(self._connection, chosen, *times)
+        return _rows(self._connection, chosen, figures)
 
     def shares(
         self, account: str, effective_before: int | None, recorded_before: int | None
@@ -128,6 +136,12 @@ class SqlReading:
     def page(self, query: LinesQuery) -> LinesPage:
         source = SqlLines(self._connection, query.account, query.currency)
         return read_page(source, query, self.positions())
+
+    def has_voids(self, account: str) -> bool:
+        """Lines that take one back lower the number of entries below that of lines."""
+        chosen = accounts.c.account == account
+        found = read_stripes(self._connection, chosen, None)
+        return any(each.lines != each.figures.entries for each in found)
 
 
 def read_positions(connection: Connection) -> dict[int, Watermark]:
@@ -154,37 +168,48 @@ def _choices(
         yield named if under is None else named & under
 
 
-def _are_few(connection: Connection, chosen: ColumnElement[bool] | None) -> bool:
-    if chosen is None:
-        return False
+def _are_few(connection: Connection, chosen: ColumnElement[bool]) -> bool:
     some = select(accounts.c.id).where(chosen).limit(FEW + 1).subquery()
     count = connection.execute(select(func.count()).select_from(some)).scalar_one()
     return bool(count <= FEW)
 
 
-def _figures(
+def _figures_of_few(
+    connection: Connection,
+    chosen: ColumnElement[bool],
+    effective_before: int | None,
+    recorded_before: int | None,
+) -> dict[int, Figures]:
+    """By account id, from the accounts' stripes one by one."""
+    if effective_before is None:
+        return recorded_figures(connection, chosen, recorded_before)
+    found = read_stripes(connection, chosen, recorded_before)
+    by_stripe = effective_figures(connection, found, effective_before, recorded_before)
+    made: dict[int, Figures] = {}
+    for each in found:
+        before = made.get(each.account_id, ZERO)
+        made[each.account_id] = added_up((before, by_stripe[each.id]))
+    return made
+
+
+def _figures_of_many(
     connection: Connection,
     chosen: ColumnElement[bool] | None,
     effective_before: int | None,
     recorded_before: int | None,
-    *,
-    by_one: bool,
 ) -> dict[int, Figures]:
-    """By account id; `by_one`: whether the accounts are few."""
-    if effective_before is None:
-        return recorded_figures(connection, chosen, recorded_before)
-    if chosen is not None and by_one:
-        found = read_stripes(connection, chosen, recorded_before)
-        by_stripe = effective_figures(connection, found, effective_before, recorded_before)
-        made: dict[int, Figures] = {}
-        for each in found:
-            before = made.get(each.account_id, ZERO)
-            made[each.account_id] = added_up((before, by_stripe[each.id]))
-        return made
-    effective = effective_figures_of_all(connection, chosen, effective_before)
+    """By account id, from totals of all accounts where these have the answer."""
     if recorded_before is None:
-        return effective
+        if effective_before is None:
+            return recorded_figures(connection, chosen, None)
+        return effective_figures_of_all(connection, chosen, effective_before)
+    dated = dated_figures_of_all(connection, chosen, effective_before, recorded_before)
+    if dated is not None:
+        return dated
     recorded = recorded_figures(connection, chosen, recorded_before)
+    if effective_before is None:
+        return recorded
+    effective = effective_figures_of_all(connection, chosen, effective_before)
     # What is before both times is either of these without what is before one time alone: without
     # late lines, or without those made ahead. The fewer are read.
     if _entries(effective) <= _entries(recorded):

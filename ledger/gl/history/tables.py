@@ -138,6 +138,9 @@ periods = Table(
     _long("period"),
     # How many lines are effective in it, of all accounts; those that `totals` count.
     _long("lines"),
+    # When the first and the last of these lines were recorded.
+    _long("first_recorded"),
+    _long("last_recorded"),
     # 1: `totals` has its parts at the next finer level too.
     Column("is_split", SmallInteger, nullable=False),
     PrimaryKeyConstraint("level", "period", name="periods_pk"),

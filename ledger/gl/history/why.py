@@ -126,6 +126,9 @@ class Reading(Protocol):
     def page(self, query: LinesQuery) -> LinesPage:
         """A page of lines."""
 
+    def has_voids(self, account: str) -> bool:
+        """Whether a line of the account takes another one back."""
+
 
 def explain(reading: Reading, query: WhyQuery) -> WhyAnswer:
     """Take the account's figures apart."""

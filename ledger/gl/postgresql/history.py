@@ -15,8 +15,9 @@ from ledger.gl.history.tables import schema_of
 from ledger.gl.history.writing import HistoryFold, HistoryWriter, superseded
 from ledger.gl.journal import JournalUnavailable
 from ledger.gl.postgresql import copying, history_folding, history_tidying
-from ledger.gl.postgresql.connection import engine, faults_translated
+from ledger.gl.postgresql.connection import DATABASE_LOCK_SECONDS, engine, faults_translated
 from ledger.gl.postgresql.history_folding import Place
+from ledger.gl.postgresql.posting import END_ABANDONED
 
 FOLD_SECONDS = 60
 """A statement that takes longer is cancelled, to be tried again."""
@@ -56,6 +57,9 @@ class PostgresHistoryWriter(HistoryWriter):
             settings={"enable_seqscan": "off"},
             isolation_level="AUTOCOMMIT",
         )
+        seconds = DATABASE_LOCK_SECONDS
+        self._other = engine(url, seconds=seconds, idle_seconds=seconds, pool_size=1,
+                             isolation_level="AUTOCOMMIT")  # fmt: skip
         self._stripes = defaultdict[int, Stripes](dict)
         # Of a process before this one much may be left.
         self._untotalled, self._has_unblocked = TOTAL_LINES, True
@@ -92,7 +96,11 @@ class PostgresHistoryWriter(HistoryWriter):
 
     def _fold(self, folds: Sequence[HistoryFold]) -> None:
         with self._driver() as driver:
-            moved = history_folding.move_positions(driver, folds, now())
+            try:
+                moved = history_folding.move_positions(driver, folds, now())
+            except psycopg.errors.LockNotAvailable:
+                self._end_abandoned()
+                raise
             for each, folded_at in zip(folds, moved, strict=True):
                 if folded_at is None:
                     raise superseded(each)
@@ -102,6 +110,11 @@ class PostgresHistoryWriter(HistoryWriter):
                 for each, at in zip(folds, moved, strict=True)
             ]
             self._write(driver, folded)
+
+    def _end_abandoned(self) -> None:
+        """End sessions that hold positions and are gone, as posting does."""
+        with self._other.connect() as connection:
+            connection.exec_driver_sql(END_ABANDONED, {"secs": DATABASE_LOCK_SECONDS})
 
     def _learn(self, driver: psycopg.Connection[Any], folds: Sequence[HistoryFold]) -> None:
         """Look up the stripes that are touched and not known."""
@@ -155,4 +168,5 @@ class PostgresHistoryWriter(HistoryWriter):
         return self._has_unblocked
 
     def close(self) -> None:
+        self._other.dispose()
         self._engine.dispose()

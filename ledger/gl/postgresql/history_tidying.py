@@ -39,7 +39,7 @@ SELECT folded_at, totalled_at FROM positions WHERE shard = ANY (%(shards)s) ORDE
 FOR UPDATE
 """
 _RECENT = """
-SELECT stripes.account_id, lines.effective_at, lines.amount, lines.change
+SELECT stripes.account_id, lines.effective_at, lines.recorded_at, lines.amount, lines.change
 FROM lines JOIN stripes ON stripes.id = lines.stripe JOIN positions USING (shard)
 WHERE lines.folded_at > %(since)s AND lines.folded_at > positions.totalled_at
     AND positions.shard = ANY (%(shards)s)
@@ -47,7 +47,8 @@ WHERE lines.folded_at > %(since)s AND lines.folded_at > positions.totalled_at
 _SUMS = """
 coalesce(sum(amount * change) FILTER (WHERE amount > 0), 0) AS debits,
 coalesce(-sum(amount * change) FILTER (WHERE amount < 0), 0) AS credits,
-sum(change) AS entries, count(*) AS lines
+sum(change) AS entries, count(*) AS lines,
+min(recorded_at) AS first_recorded, max(recorded_at) AS last_recorded
 """
 _ADD_TO_TOTALS = """
 INSERT INTO totals AS known (level, period, account_id, debits, credits, entries)
@@ -58,10 +59,13 @@ SET debits = known.debits + excluded.debits, credits = known.credits + excluded.
     entries = known.entries + excluded.entries
 """
 _ADD_TO_PERIODS = f"""
-INSERT INTO periods AS known (level, period, lines, is_split)
-SELECT level, period, sum(lines), CASE WHEN level > {LEVELS[-1]} THEN 1 ELSE 0 END FROM parts
-GROUP BY level, period ORDER BY level, period
-ON CONFLICT (level, period) DO UPDATE SET lines = known.lines + excluded.lines
+INSERT INTO periods AS known (level, period, lines, first_recorded, last_recorded, is_split)
+SELECT level, period, sum(lines), min(first_recorded), max(last_recorded),
+    CASE WHEN level > {LEVELS[-1]} THEN 1 ELSE 0 END
+FROM parts GROUP BY level, period ORDER BY level, period
+ON CONFLICT (level, period) DO UPDATE SET lines = known.lines + excluded.lines,
+    first_recorded = least(known.first_recorded, excluded.first_recorded),
+    last_recorded = greatest(known.last_recorded, excluded.last_recorded)
 RETURNING level, period, lines, is_split
 """  # noqa: S608 - a number of ours
 _ADD = f"added AS ({_ADD_TO_TOTALS}) {_ADD_TO_PERIODS}"
@@ -70,7 +74,7 @@ WITH recent AS ({_RECENT}), finest AS (
     SELECT account_id, effective_at >> {LEVELS[-1]} AS period, {_SUMS} FROM recent GROUP BY 1, 2
 ), parts AS (
     SELECT level, period >> level - {LEVELS[-1]} AS period, account_id, debits, credits, entries,
-        lines
+        lines, first_recorded, last_recorded
     FROM finest CROSS JOIN unnest('{{{",".join(map(str, LEVELS))}}}'::integer[]) AS level
 ), {_ADD}
 """  # noqa: S608
@@ -84,7 +88,7 @@ WITH recent AS ({_RECENT}), parts AS (
 """  # noqa: S608
 _SPLIT = f"""
 WITH within AS (
-    SELECT stripes.account_id, lines.effective_at, lines.amount, lines.change
+    SELECT stripes.account_id, lines.effective_at, lines.recorded_at, lines.amount, lines.change
     FROM lines JOIN stripes ON stripes.id = lines.stripe JOIN positions USING (shard)
     WHERE lines.effective_at >= %(start)s AND lines.effective_at < %(end)s
         AND lines.folded_at <= positions.totalled_at

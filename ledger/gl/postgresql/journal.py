@@ -14,6 +14,7 @@ from ledger.gl.books import Snapshot
 from ledger.gl.journal import Journal, NotPostable, Posting, Prepared
 from ledger.gl.postgresql import copying, rules
 from ledger.gl.postgresql.connection import DATABASE_LOCK_SECONDS, engine, faults_translated
+from ledger.gl.postgresql.history_checks import HistoryChecks
 from ledger.gl.postgresql.posting import (
     END_ABANDONED,
     Opening,
@@ -43,6 +44,10 @@ class PostgresBooks(SqlBooks):
 
     def __init__(self, url: str, *, schema: str | None = None, read: Engine | None = None) -> None:
         super().__init__(read or _read_engine(url, schema), faults_translated)
+
+    def history_findings(self) -> list[JournalFinding]:
+        with self._reading() as connection:
+            return list(HistoryChecks(connection).findings())
 
     def broken_rules(self, connection: Connection) -> Iterable[JournalFinding]:
         return rules.broken(connection)

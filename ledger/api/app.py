@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 
 from ledger.api import openapi
 from ledger.api.edge import Edge, fault_of, response_of
+from ledger.api.live.encoding import PATH as LIVE
+from ledger.api.live.websocket import LiveSockets
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
 from ledger.api.quick import Quick
@@ -78,7 +80,8 @@ def build_app(services: Services) -> ASGIApp:
         app.router.routes.extend(router.routes)
     app.router.routes.extend(_health(services).routes)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
-    return Edge(app, services.traffic, Quick(services))
+    sockets = {LIVE: LiveSockets(services.live, services.access)}
+    return Edge(app, services.traffic, Quick(services), sockets)
 
 
 def _health(services: Services) -> APIRouter:

@@ -5,6 +5,7 @@ It decodes the path, bounds how many requests are answered at once, and counts w
 
 import logging
 import time
+from collections.abc import Mapping
 from uuid import uuid4
 
 from starlette.responses import Response
@@ -22,10 +23,21 @@ FAULT = "faust_ledger.fault"
 
 
 class Edge:
-    """Wraps the application; `traffic` counts, and `quick` answers what is asked most often."""
+    """Wraps the application; `traffic` counts, and `quick` answers what is asked most often.
 
-    def __init__(self, app: ASGIApp, traffic: Traffic, quick: Quick | None = None) -> None:
+    `sockets`: by path what answers WebSockets. There may be thousands, and the application around
+    each would take some kilobytes.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        traffic: Traffic,
+        quick: Quick | None = None,
+        sockets: Mapping[str, ASGIApp] | None = None,
+    ) -> None:
         self.app, self._traffic, self._quick = app, traffic, quick
+        self._sockets = sockets or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -39,7 +51,7 @@ class Edge:
             await response_of(problem, scope)(scope, receive, send)
             return
         if scope["type"] == "websocket":
-            await self.app(scope, receive, send)
+            await self._sockets.get(scope["path"], self.app)(scope, receive, send)
         else:
             await self._request(scope, receive, send)
 

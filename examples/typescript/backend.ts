@@ -45,17 +45,23 @@ async function publish(transaction: ReturnType<typeof deposit>): Promise<any> {
       await sleep(1_000);
     }
   }
-  throw new Error("Not known whether all arrived: run it again with the same lines.");
+  return fail("Not known whether all arrived: run it again with the same lines.");
+}
+
+function fail(why: string): never {
+  console.error(why);
+  process.exit(1);
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
   const transaction = deposit(line);
   const written = await publish(transaction);
-  const { transaction_id, status, token, code, detail } = written;
-  if (code !== undefined) throw new Error(`${transaction_id ?? ""} ${code}: ${detail}`);
+  if (written.code !== undefined) fail(`${transaction.transaction_id} ${written.code}: ${written.detail}`);
   // Whichever process answers, the balance includes it.
-  const answer = await ask(`/balances/${transaction.entries[1]!.account}?after=${token}`);
+  const answer = await ask(`/balances/${transaction.entries[1]!.account}?after=${written.token}`);
   const found: any = await answer.json();
-  if (!answer.ok) throw new Error(`${found.code}: ${found.detail}`);
-  for (const { posted, currency } of found.balances) console.log(transaction_id, status, posted, currency);
+  if (!answer.ok) fail(`${found.code}: ${found.detail}`);
+  for (const { posted, currency } of found.balances) {
+    console.log(transaction.transaction_id, written.status, posted, currency);
+  }
 }

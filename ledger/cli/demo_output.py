@@ -199,9 +199,10 @@ def show_why(console: Console, key: BalanceKey, why: Answer) -> None:
     line(console, "")
     print_table_of(GROUPS, why.row["by_kind"], Format.TABLE, nothing="No lines.", on=console)
     shards = why.row["by_shard"]
-    checked = [each for each in shards if (each["compared_to"] or 0) >= each["position"]]
+    checked = sum((each["compared_to"] or 0) >= each["position"] for each in shards)
+    pending = len(why.row["pending"])
     line(
         console,
-        f"Stream and general ledger agree on {len(checked)} of {len(shards)} shards of it; "
-        f"{len(why.row['pending'])} entries are pending.",
+        f"\nCompared, stream against general ledger, in {checked} of {len(shards)} shards; "
+        f"{pending} pending",
     )

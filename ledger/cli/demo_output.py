@@ -11,9 +11,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from ledger.audit.findings import AuditReport
+from ledger.cli.explain import GROUPS, PARTS, parts_of
 from ledger.cli.tables import Column, Format, print_table_of
 from ledger.client.balances import BalanceKey
 from ledger.demo import market
+from ledger.demo.backend import Answer
 from ledger.demo.generate import Made
 from ledger.demo.play import PACE, Live, Played
 from ledger.domain.balance import Balance
@@ -29,6 +31,7 @@ BALANCES = (
     Column("entries", "entries", "count", drop=1),
     Column("status", "status", "code"),
 )
+ANSWERS = (*BALANCES[:3], BALANCES[4], Column("took", "answered in", "number", drop=1))
 REFUSALS = (
     Column("code", "code", "code"),
     Column("transaction_id", "transaction", "code"),
@@ -170,4 +173,36 @@ def show_verdict(console: Console, played: Played, report: AuditReport) -> None:
         console,
         f"{report.reconciled:,} of {report.accounts:,} accounts reconciled, "
         f"{len(report.breaks)} breaks",
+    )
+
+
+def few(found: Mapping[BalanceKey, Balance], client: int) -> list[BalanceKey]:
+    """The keys of three balances to ask the API for; the last is the client's."""
+    [*_, mine] = (key for key in interesting(found, client) if key[0].startswith(market.CLIENTS))
+    wanted = [(market.BANK, "CAD"), (market.FEES, "CAD")]
+    return [*(key for key in wanted if key in found), mine]
+
+
+def show_answers(console: Console, answers: Sequence[Answer]) -> None:
+    """Print balances as the API has answered them."""
+    line(console, "\nThe same for app backends, over HTTP: GET /v1/balances/ACCOUNT")
+    rows = [{**each.row, "took": f"{each.milliseconds:.0f} ms"} for each in answers]
+    print_table_of(ANSWERS, rows, Format.TABLE, nothing="No balances.", on=console)
+
+
+def show_why(console: Console, key: BalanceKey, why: Answer) -> None:
+    """Print what a balance is made of, as the API has answered it, and how it was checked."""
+    account, currency = key
+    took = f"{why.milliseconds:.0f} ms"
+    line(console, f"\nWhy {why.row['posted']} {currency}? GET /v1/balances/{account}/why ({took})")
+    print_table_of(PARTS, parts_of(why.row), Format.TABLE, nothing="", on=console)
+    line(console, "")
+    print_table_of(GROUPS, why.row["by_kind"], Format.TABLE, nothing="No lines.", on=console)
+    shards = why.row["by_shard"]
+    checked = sum((each["compared_to"] or 0) >= each["position"] for each in shards)
+    pending = len(why.row["pending"])
+    line(
+        console,
+        f"\nCompared, stream against general ledger, in {checked} of {len(shards)} shards; "
+        f"{pending} pending",
     )

@@ -206,7 +206,7 @@ def _nothing(account: str) -> str:
 def _print_tables(account: str, figures: list[Row]) -> None:
     for figure in figures:
         print_sentence(f"{account} in {figure['currency']}:")
-        print_table_of(PARTS, _parts(figure), Format.TABLE, nothing="")
+        print_table_of(PARTS, parts_of(figure), Format.TABLE, nothing="")
         for columns, name in ((LINES, "lines"), (GROUPS, "by_kind"), (PRODUCERS, "by_producer"),
                               (SHARDS, "by_shard"), (PENDING, "pending")):  # fmt: skip
             if rows := [_named(row) for row in figure[name]]:
@@ -228,7 +228,7 @@ def _named(row: Row) -> Row:
     return row | {"waits": waits, "producer": row.get("producer") or "(none)"}
 
 
-def _parts(figure: Row) -> list[Row]:
+def parts_of(figure: Row) -> list[Row]:
     """What was before, the lines, what came later, and the sum."""
     start, lines = figure["before"]["recorded_before"], figure["lines"]
     day = start[:10] if figure["before"]["is_whole_day"] else start

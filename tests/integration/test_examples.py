@@ -1,12 +1,25 @@
-"""The clients of `examples/` in other languages: publishers and balance readers, on a plain ledger."""
+"""The clients of `examples/` in other languages, on a plain ledger: over Kafka, and over HTTP."""
 
+import subprocess
 from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
 
 from tests.conftest import Stack
-from tests.example_clients import LANGUAGES, Language, balance, deposits, publish, reading
+from tests.example_clients import (
+    LANGUAGES,
+    STARTED,
+    Language,
+    balance,
+    built,
+    deposits,
+    environment,
+    publish,
+    reading,
+)
+from tests.integration.api_ledger import ApiLedger
+from tests.waiting import PATIENCE
 from tests.wire import Wire
 
 COMMON = uuid4().hex[:12]
@@ -74,3 +87,32 @@ def test_late_versions_are_ignored_and_what_is_withdrawn_is_forgotten(
     finally:
         for account in (late, again, gone, last):
             append(account, 0)
+
+
+def over_http(ledger: ApiLedger, language: Language, program: str, lines: list[str]) -> list[str]:
+    """What a backend prints; it fails where it ends with another code than 0."""
+    access = {"API": ledger.urls[0], "TOKEN": ledger.token("publish", "read")}
+    done = subprocess.run(
+        (*language.publisher[:-1], program), cwd=built(language),
+        env=environment(language, {}) | access | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+        input="".join(f"{line}\n" for line in lines), capture_output=True, encoding="utf-8",
+        timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "program"), [("python", "backend.py"), ("typescript", "build/backend.js")]
+)
+def test_a_backend_waits_for_each_deposit_and_reads_the_balance(
+    api_ledger: ApiLedger, new_id: Callable[..., str], name: str, program: str
+) -> None:
+    account, first, second = f"liabilities:deposits:{new_id(name)}", new_id("d"), new_id("d")
+    lines = [f"{first} {STARTED} {account} 0.10 CAD", f"{second} {STARTED} {account} 0.20 CAD"]
+    printed = over_http(api_ledger, LANGUAGES[name], program, [*lines, lines[0]])
+    assert printed == [
+        f"{first} reconciled 0.10 CAD",
+        f"{second} reconciled 0.30 CAD",
+        f"{first} duplicate 0.30 CAD",
+    ]

@@ -93,16 +93,22 @@ def test_versions_are_pinned() -> None:
     assert pom.count("<dependency>") == len(re.findall(r"<version>\d+[\d.]+</version>", pom))
 
 
+def file_types(files: list[Path]) -> set[str]:
+    return {file.suffix for file in files}
+
+
 @pytest.mark.parametrize("pattern", FILES.values())
 def test_each_example_is_short_and_says_how_it_is_run(pattern: str) -> None:
     files = sorted(EXAMPLES.glob(pattern))
-    assert len(files) == 3
+    over_http = [file for file in files if file.stem == "backend"]
+    assert len(files) - len(over_http) == 3
+    assert len(over_http) == (file_types(files) <= {".py", ".ts"})
     for file in files:
         text = file.read_text()
         assert len(code_of(text)) <= SHORT, file
         runs = re.search(r"(?:python|go run|node|java) ", text)
         assert runs or file.stem.lower() == "connection", file
-        if runs and "ublisher" in str(file):
+        if runs and ("ublisher" in str(file) or file in over_http):
             assert "$(date -u +%FT%TZ) liabilities:deposits:2378 12.34 CAD" in text
 
 

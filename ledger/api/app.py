@@ -39,6 +39,17 @@ from ledger.gl.journal import JournalUnavailable
 
 OF_STATUS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
 """The codes of Starlette's own answers."""
+SENTENCES = {
+    "missing": "it is missing",
+    "less_than_equal": "it is more than {le}",
+    "greater_than_equal": "it is less than {ge}",
+    "too_short": "it has fewer than {min_length}",
+    "too_long": "it has more than {max_length}",
+    "string_too_short": "it has fewer than {min_length} characters",
+    "string_too_long": "it has more than {max_length} characters",
+    "extra_forbidden": "it is no field of this body",
+}
+"""What pydantic finds, by its type, in the ledger's words."""
 
 
 def build_app(services: Services) -> ASGIApp:
@@ -116,7 +127,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
 def invalid(error: Mapping[str, Any]) -> Problem:
     """The problem of one error that pydantic found in parameters or a body."""
     place, *path = error["loc"]
+    known = SENTENCES.get(error["type"])
     why = str(error["msg"]).removeprefix("Value error, ")
+    if known is not None:
+        why = known.format_map(error.get("ctx") or {})
     if place == "body":
         field = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path)
         return Problem("INVALID_BODY", f"{field[1:] or 'The body'}: {why}.", field=field[1:])

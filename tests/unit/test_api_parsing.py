@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from pydantic import ValidationError
 
+from ledger.api.app import invalid
 from ledger.api.parameters import (
     ENCODED_SLASH,
     MAX_DEPTH,
@@ -13,6 +15,7 @@ from ledger.api.parameters import (
     with_slashes,
 )
 from ledger.api.problems import PROBLEMS, Problem, refusal
+from ledger.api.routes.balances import MOST_ACCOUNTS, AccountsAsked
 from ledger.domain.refusal import Reason, Refused
 
 KNOWN = {"limit": False, "kind": True}
@@ -104,3 +107,19 @@ def test_whoever_is_to_wait_is_told_how_long() -> None:
         headers = Problem(code, "x").headers
         assert ("Retry-After" in headers) == (kind.status in (429, 503)), code
     assert Problem("OVERLOADED", "x", retry_after=0.2).headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({}, "accounts: it is missing."),
+        ({"accounts": []}, "accounts: it has fewer than 1."),
+        ({"accounts": ["assets:a"] * 1_001}, f"accounts: it has more than {MOST_ACCOUNTS}."),
+        ({"accounts": ["assets:a"], "account": 1}, "account: it is no field of this body."),
+    ],
+)
+def test_what_a_body_lacks_is_said_in_the_words_of_the_ledger(body: object, detail: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        AccountsAsked.model_validate(body)
+    error = caught.value.errors()[0]
+    assert invalid({**error, "loc": ("body", *error["loc"])}).detail == detail

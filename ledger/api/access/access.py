@@ -116,7 +116,11 @@ class Access:
             known = await self._newest(token, address)
         if known is None or not known.is_of(token):
             cut = id_in(token) is None
-            why = "It is cut or mistyped" if cut else "This ledger has no such bearer token"
+            why = (
+                "The bearer token is cut or mistyped"
+                if cut
+                else "This ledger has no such bearer token"
+            )
             raise self._unauthenticated(address, f"{why}.")
         state = known.state(self._clock())
         if state != "active":

@@ -12,7 +12,6 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     negative_data_rejection,
@@ -26,9 +25,11 @@ from tests.unit.test_api_scopes import OPERATIONS, Operation
 
 EXAMPLES = int(os.environ.get("FAUST_LEDGER_FUZZ_REQUESTS", "20"))
 CHECKS = [
-    content_type_conformance, negative_data_rejection, not_a_server_error, response_headers_conformance,
+    content_type_conformance, negative_data_rejection, response_headers_conformance,
     response_schema_conformance, status_code_conformance,
 ]  # fmt: skip
+JUDGED_ONE_BY_ONE = {"/v1/transactions/bulk"}
+"""Each transaction has a result of its own, a refusal among them: the answer is 200 all the same."""
 STREAMS = {"/v1/live"}
 """Answers without an end; what is wrong with a request for one is answered like any other."""
 ANSWER_SECONDS = 20
@@ -58,6 +59,11 @@ def test_no_input_gets_a_fault_or_an_undocumented_answer(
     if operation.path not in STREAMS:
         modes.append(GenerationMode.POSITIVE)
 
+    checks = [
+        each
+        for each in CHECKS
+        if each is not negative_data_rejection or operation.path not in JUDGED_ONE_BY_ONE
+    ]
     with requests.Session() as session:
         session.trust_env = False
 
@@ -68,7 +74,8 @@ def test_no_input_gets_a_fault_or_an_undocumented_answer(
         )  # fmt: skip
         @given(case=st.one_of(*(described.as_strategy(generation_mode=mode) for mode in modes)))
         def answered(case: Any) -> None:
-            if case.query and "timeout" in case.query and is_number(case.query["timeout"]):
+            query = case.query or {}
+            if ("after" in query and "timeout" not in query) or is_time(query.get("timeout")):
                 case.query["timeout"] = WAIT
             stream = operation.path in STREAMS
             response = case.call(
@@ -77,14 +84,16 @@ def test_no_input_gets_a_fault_or_an_undocumented_answer(
             if stream and response.status_code == 200:
                 response.close()
                 return
-            case.validate_response(response, checks=CHECKS)
+            assert response.status_code != 500, response.text
+            case.validate_response(response, checks=checks)
 
         answered()
 
 
-def is_number(text: Any) -> bool:
+def is_time(text: Any) -> bool:
+    """Whether it may be waited for so long; what may not stays as it is."""
     try:
-        return float(str(text)) >= 0
+        return 0 <= float(str(text)) <= 60
     except ValueError:
         return False
 

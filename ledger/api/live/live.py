@@ -1,7 +1,7 @@
 """Live updates of an API process: from what the balance view changes to who is subscribed."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Self
 
@@ -18,15 +18,17 @@ from ledger.api.view.kept import Change
 from ledger.client.resource import cancel
 
 SWEEP_SECONDS = 1.0
-KEPT_SECONDS = 300.0
-"""For which changes are remembered after the last connection is closed, for those who come back."""
 CATCH_UP_SECONDS = 5.0
 """For which a client's token may be ahead of this process; then it gets a snapshot."""
 LOOK_SECONDS = 0.02
 
 
 class Live:
-    """An async context manager. Without connections it does nothing, and costs nothing."""
+    """An async context manager.
+
+    Changes are remembered while nobody is connected, too: a client of another API process that was
+    killed resumes here.
+    """
 
     def __init__(
         self,
@@ -43,17 +45,17 @@ class Live:
         self._sessions: set[Session] = set()
         self._remembered = remembered
         self._buffer = Buffer("", (), remembered)
-        self._unsubscribe: Callable[[], None] | None = None
-        self._left_at = 0.0
 
     async def __aenter__(self) -> Self:
+        self._restart()
+        self._unsubscribe = self.source.subscribe(self._changed)
         self._sweeping = asyncio.create_task(self._sweep_on(), name="live connections")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.stop()
         await cancel(self._sweeping)
-        self._detach()
+        self._unsubscribe()
 
     @property
     def connections(self) -> int:
@@ -70,9 +72,6 @@ class Live:
     @contextmanager
     def entered(self, session: Session, kind: str) -> Iterator[None]:
         """A connection of this kind begins, and ends."""
-        if self._unsubscribe is None:
-            self._restart()
-            self._unsubscribe = self.source.subscribe(self._changed)
         self._sessions.add(session)
         self.measures.connections.labels(kind).inc()
         try:
@@ -83,23 +82,15 @@ class Live:
             for one in session.subscriptions.values():
                 self.index.remove(one)
             session.subscriptions.clear()
-            self._left_at = asyncio.get_running_loop().time()
-
-    def _detach(self) -> None:
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
 
     async def _sweep_on(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = asyncio.get_running_loop().time()
-            if self._unsubscribe is not None and self.source.origin != self._buffer.origin:
+            if self.source.origin != self._buffer.origin:
                 self._restart()
             for session in list(self._sessions):
                 session.sweep(now)
-            if not self._sessions and now - self._left_at > KEPT_SECONDS:
-                self._detach()
 
     # Changes.
 

@@ -34,11 +34,12 @@ class _Waiting:
 
 
 class Historian:
-    """The writer of history in this process, on a thread of its own."""
+    """The writer of history in this process, on a thread of its own; tidying has another."""
 
     def __init__(self, writer: HistoryWriter) -> None:
         self._writer = writer
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
+        self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history's totals")
         self._waiting: deque[_Waiting] = deque()
         self._alone: set[int] = set()
         self._folding = Coalescer(self._fold_waiting, name="fold history")
@@ -58,7 +59,8 @@ class Historian:
     async def tidy(self, shards: Sequence[int]) -> bool:
         """As HistoryWriter.tidy; it is idle where nothing was folded for some seconds."""
         idle = asyncio.get_running_loop().time() - self._folded_at > 10 * FOLD_EACH_SECONDS
-        return await self._call(lambda: self._writer.tidy(shards, idle=idle))
+        tidy = partial(self._writer.tidy, shards, idle=idle)
+        return await asyncio.get_running_loop().run_in_executor(self._aside, tidy)
 
     async def _call(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -16,7 +16,7 @@ from agents.runtime.runtime import Runtime
 from ledger.domain.portions import portions
 from ledger.domain.run import Watermark
 from ledger.domain.valid_run import ValidRun, weight_of
-from ledger.errors import InvariantBroken
+from ledger.errors import InvariantBroken, Unavailable
 from ledger.gl.history.writing import HistoryFold, HistoryWriter
 from ledger.gl.journal import JournalUnavailable, Superseded
 from ledger.health.partitions import waiting_for
@@ -94,14 +94,14 @@ class HistoryStage:
         while True:
             await asyncio.sleep(TIDY_SECONDS)
             try:
-                while await waited_for(self._tidy, "count history's totals"):
+                while await self._historian.tidy(self._owned()):
                     pass
+            except Unavailable as error:
+                # What it means for a shard its folds show; a long count is no answer that lacks.
+                log.info("History's totals and blocks wait: %s", error)
             except InvariantBroken as error:
                 log.error("History's totals and blocks are not made: %s", error)
                 await asyncio.sleep(REFUSED_SECONDS)
-
-    async def _tidy(self) -> bool:
-        return await self._historian.tidy(self._owned())
 
     def _owned(self) -> list[int]:
         topic, membership = self.topic.name, self._runtime.membership
@@ -113,7 +113,8 @@ class HistoryShard:
 
     `_watermark`: up to where the database has folded. `_read`: up to where decisions were read.
     `_reconciled` is set when the shard's progress moves, then to `_reconciled_end`.
-    `_was_level_at`: when history last had all that is reconciled, seconds since 1970.
+    `_is_refused`: the database did not say where it stands, and may be mended. `_was_level_at`:
+    when history last had all that is reconciled, seconds since 1970.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class HistoryShard:
         self._watermark = Watermark()
         self._read = 0
         self._lock = asyncio.Lock()
+        self._is_refused = False
         self._reconciled = asyncio.Event()
         self._reconciled_end = 0
         self._was_level_at = 0.0
@@ -151,9 +153,11 @@ class HistoryShard:
     async def open(self) -> int:
         """Where the database has folded to, which is where to read decisions from."""
         async with self._lock:
+            self._is_refused = True
             found = await waited_for(
                 self._historian.positions, f"read where history of shard {self._shard} stands"
             )
+            self._is_refused = False
             self._watermark = found.get(self._shard, Watermark())
             await waited_for(self._require_known, f"look for shard {self._shard}'s decisions")
             self._read = self._watermark.decisions_offset
@@ -176,7 +180,10 @@ class HistoryShard:
         if known is None or known != self.idle_at():
             return
         tp = TP(self._runtime.topics.decisions.name, self._shard)
-        if found != known and self._runtime.membership.reopen(tp):
+        if self._is_refused:
+            # Its tables were not what they must be, and were put right since.
+            self._runtime.membership.reopen(tp)
+        elif found != known and self._runtime.membership.reopen(tp):
             log.warning(
                 "Shard %s: history is at decision offset %s and was left at %s: it was dropped or "
                 "restored to another state. Folding goes on from there.",

@@ -216,7 +216,7 @@ class BalancesPart:
                 self._covered.take_back()
 
     async def _publish_again(self) -> None:
-        log.error("%s has lost balances: all are published again.", self.public_tp)
+        log.error("%s lacks balances: all are published again.", self.public_tp)
         await waited_for(self._public.open, f"look up the balances of {self._partition}")
         # From here on it may be lost once more.
         self._public.is_lost = False

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from ledger.api.view.copy import BalanceCopy, Change, Kept, Place
+from ledger.api.view.copy import BalanceCopy
 from ledger.api.view.coverage import Claim
+from ledger.api.view.kept import Change, Kept, Place
 from ledger.api.view.view import BalanceView
 from ledger.clock import now
 from ledger.domain import money

@@ -17,6 +17,7 @@ from ledger.api.edge import Edge
 from ledger.api.live.live import Live
 from ledger.api.live.opening import LiveParts
 from ledger.api.live.places import Places
+from ledger.api.live.websocket import LiveSockets
 from ledger.api.problems import Problem
 from ledger.api.routes import live as routes
 from ledger.api.server import config_of
@@ -50,7 +51,8 @@ async def live_api(folder: Path, *, of_token: int = 2_000, **given: Any) -> Asyn
         app.include_router(routes.router(parts, access, SIGNER))
         listening = socket.create_server(("127.0.0.1", 0), backlog=4_096)
         settings = Settings(data_dir=folder, **given)
-        server = uvicorn.Server(config_of(settings, Edge(app, Traffic(1_000)), None))
+        edge = Edge(app, Traffic(1_000), sockets={"/v1/live": LiveSockets(parts, access)})
+        server = uvicorn.Server(config_of(settings, edge, None))
         serving = asyncio.create_task(server.serve([listening]))
         try:
             yield LiveApi(source, live, tokens, listening.getsockname()[1])

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ledger.api.live.source import Key, Listener
 from ledger.api.view import keys
-from ledger.api.view.copy import Change
+from ledger.api.view.kept import Change
 from ledger.domain import money
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of

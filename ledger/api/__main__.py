@@ -25,6 +25,8 @@ def main() -> int:
     parser.add_argument("--parent", type=int, required=True, help="Pipe that ends with its parent.")
     given = parser.parse_args()
     log_to_stderr()
+    # It warns of each request that is not HTTP, and whoever sends them would fill the disk.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     try:
         settings = configuration.load(given.data_dir)
         serve(settings, given.name, socket.socket(fileno=given.socket), given.parent)

@@ -1,10 +1,8 @@
 """The API as an ASGI application: routers, problems, health, and the OpenAPI document."""
 
-import logging
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
-from uuid import uuid4
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,7 +13,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from ledger.api import openapi
-from ledger.api.edge import FAULT, Edge, response_of
+from ledger.api.edge import Edge, fault_of, response_of
+from ledger.api.live.encoding import PATH as LIVE
+from ledger.api.live.websocket import LiveSockets
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import Problem
 from ledger.api.quick import Quick
@@ -36,8 +36,6 @@ from ledger.api.routes import (
 from ledger.api.wiring import Services
 from ledger.errors import Unavailable
 from ledger.gl.journal import JournalUnavailable
-
-log = logging.getLogger(__name__)
 
 OF_STATUS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
 """The codes of Starlette's own answers."""
@@ -93,7 +91,8 @@ def build_app(services: Services) -> ASGIApp:
         app.router.routes.extend(router.routes)
     app.router.routes.extend(_health(services).routes)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
-    return Edge(app, services.traffic, Quick(services))
+    sockets = {LIVE: LiveSockets(services.live, services.access)}
+    return Edge(app, services.traffic, Quick(services), sockets)
 
 
 def _health(services: Services) -> APIRouter:
@@ -163,8 +162,4 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    """The answer to what should not happen; the log has its id with the trace."""
-    number = request.scope[FAULT] = str(uuid4())
-    log.error("Fault %s at %s %s", number, request.method, request.url.path, exc_info=error)
-    detail = f"This was not foreseen. The log of the API process has it as fault {number}."
-    return response_of(Problem("FAULT", detail, fault=number), request.scope)
+    return response_of(fault_of(error, request.scope), request.scope)

@@ -3,7 +3,10 @@
 It decodes the path, bounds how many requests are answered at once, and counts what is answered.
 """
 
+import logging
 import time
+from collections.abc import Mapping
+from uuid import uuid4
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,15 +16,28 @@ from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.quick import Quick
 from ledger.api.traffic import STREAMS, Traffic
 
+log = logging.getLogger(__name__)
+
 FAULT = "faust_ledger.fault"
 """In the scope of a request: the id of the fault that it was answered with."""
 
 
 class Edge:
-    """Wraps the application; `traffic` counts, and `quick` answers what is asked most often."""
+    """Wraps the application; `traffic` counts, and `quick` answers what is asked most often.
 
-    def __init__(self, app: ASGIApp, traffic: Traffic, quick: Quick | None = None) -> None:
+    `sockets`: by path what answers WebSockets. There may be thousands, and the application around
+    each would take some kilobytes.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        traffic: Traffic,
+        quick: Quick | None = None,
+        sockets: Mapping[str, ASGIApp] | None = None,
+    ) -> None:
         self.app, self._traffic, self._quick = app, traffic, quick
+        self._sockets = sockets or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -35,7 +51,7 @@ class Edge:
             await response_of(problem, scope)(scope, receive, send)
             return
         if scope["type"] == "websocket":
-            await self.app(scope, receive, send)
+            await self._sockets.get(scope["path"], self.app)(scope, receive, send)
         else:
             await self._request(scope, receive, send)
 
@@ -59,11 +75,15 @@ class Edge:
                 await self.app(scope, receive, counting)
         except Problem as problem:
             await response_of(problem, scope)(scope, receive, counting)
-        except Exception:
-            # One that came before the answer began is logged, and was answered with its id. After
-            # that nothing can be answered: the server logs it, and cuts the connection.
-            if FAULT not in scope:
+        except Exception as error:
+            if FAULT in scope:
+                # It came before the answer began, and was answered with its id.
+                pass
+            elif status:
+                # Nothing can be answered any more: the server logs it, and cuts the connection.
                 raise
+            else:
+                await response_of(fault_of(error, scope), scope)(scope, receive, counting)
         finally:
             traffic.open -= counted
             traffic.answered(scope, status, time.perf_counter() - started)
@@ -73,3 +93,11 @@ def response_of(problem: Problem, scope: Scope) -> Response:
     """The answer to a request that is this problem."""
     path = (scope.get("raw_path") or b"").decode("ascii", "replace")
     return Response(problem.body(path), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def fault_of(error: Exception, scope: Scope) -> Problem:
+    """The answer to what should not happen; the log has its id with the trace."""
+    number = scope[FAULT] = str(uuid4())
+    log.error("Fault %s at %s %s", number, scope["method"], scope["path"], exc_info=error)
+    detail = f"This was not foreseen. The log of the API process has it as fault {number}."
+    return Problem("FAULT", detail, fault=number)

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from ledger.api.access.dependencies import name_scopes
+from ledger.api.parameters import StrictRoute
 from ledger.api.problems import COMMON, OF_BODIES, OF_CALLERS, SCHEMA, answers
 
 
@@ -21,6 +22,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
         )
         _describe_problems(made)
+        _describe_bodies(made, app)
         app.openapi_schema = made
     return app.openapi_schema
 
@@ -43,6 +45,15 @@ def _describe_problems(made: dict[str, Any]) -> None:
         for status, found in answers(*codes).items():
             _add(responses, str(status), found)
         operation["responses"] = dict(sorted(responses.items()))
+
+
+def _describe_bodies(made: dict[str, Any], app: FastAPI) -> None:
+    for route in app.routes:
+        if isinstance(route, StrictRoute) and route.body_field is not None:
+            for method in route.methods or ():
+                operation = made["paths"][route.path_format][method.lower()]
+                operation["requestBody"]["description"] = f"At most {route.max_body:,} bytes."
+                operation["requestBody"]["x-max-bytes"] = route.max_body
 
 
 def _add(responses: dict[str, Any], status: str, found: dict[str, Any]) -> None:

@@ -63,13 +63,18 @@ class StrictRoute(APIRoute):
     document names its scope with `allowed`; LedgerError otherwise.
     """
 
+    @property
+    def max_body(self) -> int:
+        """Bytes that a body may have."""
+        return int(getattr(self.endpoint, BODY_LIMIT, MAX_BODY))
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         guard = guard_of(self.dependant)
         if guard is None and self.include_in_schema:
             raise LedgerError(f"The route {self.path} names no scope: see ledger/api/access.")
         known = dict(_query_parameters(self))
-        limit = getattr(self.endpoint, BODY_LIMIT, MAX_BODY)
+        limit = self.max_body
         body = self.body_field
         has_body = body is not None
         may_lack_it = body is not None and not body.field_info.is_required()

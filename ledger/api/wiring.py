@@ -29,6 +29,7 @@ from ledger.api.services.rejects import RejectsService
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
 from ledger.api.services.why import WhyService
+from ledger.api.services.write_measures import measure_writes
 from ledger.api.signing import Signer, read_key
 from ledger.api.traffic import Traffic
 from ledger.api.view.reached import ViewState
@@ -105,6 +106,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
             {"view": lambda: age_of(view.state()), "live": live.report},
         )
         traffic.registry.register(readiness)
+        measure_writes(traffic.registry, flow, publishing)
         completeness = Completeness(view, signer)
         after = After(view, signer, flow, database)
         answers = PastAnswers(history, completeness, after)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import psutil
 
@@ -25,6 +25,7 @@ from ledger.domain import money
 from ledger.domain.balance import Balance
 from ledger.domain.codecs import encoder
 from ledger.domain.partition import partition_of
+from ledger.domain.portions import portions
 from ledger.streaming.registry import Codec
 from schemas import load as load_schema
 
@@ -50,40 +51,44 @@ class LiveBench:
     mixed: bool = False
 
 
+class Used(NamedTuple):
+    """What the server took of its core, and for how much it was ready to run and did not.
+
+    Other programs on that core make delays of which the second one is the sign.
+    """
+
+    cpu: float
+    waited: float
+
+
 async def measure(bench: LiveBench, folder: Path) -> Row:
     """Delays in milliseconds, CPU of the server in cores, memory in bytes a connection."""
     path = str(folder / "feed")
     parameters = asdict(bench) | {"feed": path, "folder": str(folder)}
     async with BenchProgram("ledger.bench.live_server", parameters) as server:
-        port = (await server.order({"do": "port"}))["port"]
+        parameters["port"] = (await server.order({"do": "port"}))["port"]
         process = psutil.Process(server.pid)
-        feed = await asyncio.open_unix_connection(path)
-        # The view has every account before anybody connects, and its files are warm.
-        writer = feed[1]
-        names = [f"assets:live:{number // 100}:{number}" for number in range(bench.accounts)]
-        for at in range(0, len(names), 1_000):
-            writer.write(b"".join(record(name, 1) for name in names[at : at + 1_000]))
-            await writer.drain()
+        feed = Feeding(bench, (await asyncio.open_unix_connection(path))[1])
+        await feed.fill()
         await server.order({"do": "wait", "accounts": bench.accounts})
-        quiet = await _load(bench, names, writer, process, bench.warm_up)
-        before = process.memory_info().rss
-        async with BenchProgram(
-            "ledger.bench.live_clients", parameters | {"port": port}
-        ) as clients:
-            await clients.order({"do": "connect"})
+        async with BenchProgram("ledger.bench.live_clients", parameters) as clients:
+            # What is kept once, however many are connected, is there before the others come.
+            await clients.order({"do": "connect", "count": 1})
+            quiet = await feed.load(process, bench.warm_up)
+            before = process.memory_info().rss
+            await clients.order({"do": "connect", "count": bench.connections})
             connected = process.memory_info().rss
-            await _load(bench, names, writer, process, bench.warm_up)
+            await feed.load(process, bench.warm_up)
             await clients.order({"do": "reset"})
-            cpu = await _load(bench, names, writer, process, bench.seconds)
+            used = await feed.load(process, bench.seconds)
             loaded = process.memory_info().rss
             found = await clients.order({"do": "report"})
-        writer.close()
     count = bench.connections
     return {
         **asdict(bench),
         **found,
-        "cpu": round(cpu, 3),
-        "cpu_without_connections": round(quiet, 3),
+        "server": used._asdict(),
+        "server_with_one_connection": quiet._asdict(),
         "bytes_a_connection": {
             "connected": (connected - before) // count,
             "loaded": (loaded - before) // count,
@@ -92,23 +97,39 @@ async def measure(bench: LiveBench, folder: Path) -> Row:
     }
 
 
-async def _load(
-    bench: LiveBench,
-    names: list[str],
-    writer: asyncio.StreamWriter,
-    process: psutil.Process,
-    seconds: float,
-) -> float:
-    """Change balances at the rate for so long; the cores that the server used."""
-    chance, began, sent = random.Random(7), time.monotonic(), 0  # noqa: S311 - no secret
-    used = sum(process.cpu_times()[:2])
-    while (elapsed := time.monotonic() - began) < seconds:
-        # What is due by now, whether or not the server keeps up.
-        due = int(elapsed * bench.rate) - sent
-        sent += due
-        writer.write(b"".join(record(chance.choice(names), due) for _ in range(due)))
-        await asyncio.sleep(SECONDS_A_BATCH)
-    return float(sum(process.cpu_times()[:2]) - used) / (time.monotonic() - began)
+class Feeding:
+    """Sends records to the server."""
+
+    def __init__(self, bench: LiveBench, writer: asyncio.StreamWriter) -> None:
+        self._rate, self._writer = bench.rate, writer
+        self._names = [f"assets:live:{each // 100}:{each}" for each in range(bench.accounts)]
+        self._chance = random.Random(7)  # noqa: S311 - no secret
+
+    async def fill(self) -> None:
+        """A balance for every account."""
+        for some in portions(self._names, count=1_000):
+            self._writer.write(b"".join(record(name, 1) for name in some))
+            await self._writer.drain()
+
+    async def load(self, process: psutil.Process, seconds: float) -> Used:
+        """Change balances at the rate for so long."""
+        began, sent, before = time.monotonic(), 0, _used(process)
+        while (elapsed := time.monotonic() - began) < seconds:
+            # What is due by now, whether or not the server keeps up.
+            due = int(elapsed * self._rate) - sent
+            sent += due
+            some = (record(self._chance.choice(self._names), due) for _ in range(due))
+            self._writer.write(b"".join(some))
+            await asyncio.sleep(SECONDS_A_BATCH)
+        after, elapsed = _used(process), time.monotonic() - began
+        return Used(*(round((b - a) / elapsed, 3) for a, b in zip(before, after, strict=True)))
+
+
+def _used(process: psutil.Process) -> Used:
+    """In seconds, as far as the system says so."""
+    waited = Path(f"/proc/{process.pid}/schedstat")
+    nanoseconds = int(waited.read_text().split()[1]) if waited.exists() else 0
+    return Used(sum(process.cpu_times()[:2]), nanoseconds / 1e9)
 
 
 def record(account: str, entries: int) -> bytes:

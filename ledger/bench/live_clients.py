@@ -15,6 +15,7 @@ import uvloop
 from ledger.api.listening import allow_connections
 from ledger.bench.child import Row, parameters, serve_orders
 from ledger.bench.live_server import TOKEN
+from ledger.domain.portions import portions
 
 VERSION = re.compile(rb'"version":(\d+)')
 FRAME = re.compile(rb'"type":"changes"')
@@ -89,7 +90,7 @@ class _Client(asyncio.Protocol):
             self._is_open, self._held, data = True, b"", rest
             if self._subscribe:
                 self._transport.write(self._subscribe)
-        if not self.ready.done() and b'"balances"' in data + self._held[-20:]:
+        if not self.ready.done() and b'"type":"snapshot"' in data:
             self.ready.set_result(None)
         # Frames are not put together: a version that is cut in two is not counted.
         self._delays.note(data)
@@ -132,7 +133,7 @@ def requested(wanted: Row, number: int, chance: random.Random) -> tuple[bytes, b
 
 async def _main(wanted: Row) -> None:
     delays, chance = Delays(), random.Random(11)  # noqa: S311 - no secret
-    loop = asyncio.get_running_loop()
+    loop, numbers = asyncio.get_running_loop(), list[int]()
 
     async def connect(number: int) -> None:
         _, client = await loop.create_connection(
@@ -142,9 +143,9 @@ async def _main(wanted: Row) -> None:
 
     async def carry_out(order: Row) -> Row:
         if order["do"] == "connect":
-            for at in range(0, wanted["connections"], AT_ONCE):
-                some = range(at, min(at + AT_ONCE, wanted["connections"]))
+            for some in portions(range(len(numbers), order["count"]), count=AT_ONCE):
                 await asyncio.gather(*map(connect, some))
+                numbers.extend(some)
         elif order["do"] == "reset":
             delays.reset()
         return delays.report()

@@ -18,12 +18,14 @@ from ledger.api.live.live import Live
 from ledger.api.live.opening import LiveParts
 from ledger.api.live.places import Places
 from ledger.api.live.source import Key, Listener
+from ledger.api.live.websocket import LiveSockets
 from ledger.api.routes import live as route
 from ledger.api.server import config_of
 from ledger.api.signing import Signer
 from ledger.api.traffic import Traffic
-from ledger.api.view.copy import BalanceCopy, Place
+from ledger.api.view.copy import BalanceCopy
 from ledger.api.view.following import GATHER_SECONDS
+from ledger.api.view.kept import Place
 from ledger.api.view.taking import Decoding, Foreign
 from ledger.bench.child import Row, parameters, serve_orders
 from ledger.bench.live import CODEC, PARTITIONS, RECORD
@@ -137,11 +139,11 @@ async def _main(wanted: Row) -> None:
     app.state.services = SimpleNamespace(access=access)
     feeding = await asyncio.start_unix_server(feed.read, wanted["feed"], limit=1 << 20)
     async with feeding, Live(feed, signer) as live:
-        app.include_router(
-            route.router(LiveParts(live, Places(100_000, 100_000), None), access, signer)
-        )
+        parts = LiveParts(live, Places(100_000, 100_000), None)
+        app.router.routes.extend(route.router(parts, access, signer).routes)
         listening = listen(settings)
-        server = uvicorn.Server(config_of(settings, Edge(app, Traffic(100_000)), None))
+        edge = Edge(app, Traffic(100_000), sockets={"/v1/live": LiveSockets(parts, access)})
+        server = uvicorn.Server(config_of(settings, edge, None))
         serving = asyncio.create_task(server.serve([listening]))
 
         async def carry_out(order: Row) -> Row:

@@ -14,6 +14,11 @@ TITLES = {
     "posting": "posting", "history": "history", "supervisor": "supervisor", "floor": "floor",
     "single": "Faust",
 }  # fmt: skip
+API_PERCENTILES = ("p50", "p90", "p99", "max")
+API_CASES = {
+    "constant": "a constant", "balance": "a balance", "hundred": "100 balances",
+    "write": "a write, reconciled",
+}  # fmt: skip
 
 
 def show_results(console: Console, found: Row) -> None:
@@ -51,6 +56,29 @@ def show_recovery(console: Console, found: Row) -> None:
         f"memory under load: {memory}",
     ):
         console.print(text, highlight=False, soft_wrap=True)
+
+
+def show_api(console: Console, found: Row) -> None:
+    """Print the delays and the cost of each kind of request."""
+    titles = ("milliseconds", *API_PERCENTILES, "µs of CPU", "ratio")
+    _print_table(console, titles, requests(found))
+    console.print(
+        f"medians of {len(found['rounds'])} rounds, from when a request was due; the ratio is to "
+        f"the constant's CPU; {found['wanted']['background']:,} transactions a second meanwhile",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def requests(found: Row) -> Iterator[tuple[str, ...]]:
+    """A row for each case of the API's bench."""
+    for case, each in found["cases"].items():
+        yield (
+            f"{API_CASES[case]}, {each['rate']:,}/s",
+            *(f"{each['delay_ms'][name]:,.1f}" for name in API_PERCENTILES),
+            f"{each['cpu_us']:,.0f}",
+            f"{each['ratio']:.2f}",
+        )
 
 
 def _print_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

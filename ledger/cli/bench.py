@@ -13,6 +13,7 @@ import typer
 
 from ledger.cli.output import FINDINGS, AsJson, print_note
 from ledger.cli.stack import directory
+from ledger.settings_sources import variable_of
 
 if TYPE_CHECKING:
     from ledger.bench.run import Wanted
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 Scenario = Literal[
-    "reference", "accounts", "fees", "workers", "shards", "journal", "history", "recovery"
+    "reference", "accounts", "fees", "workers", "shards", "journal", "history", "recovery", "api"
 ]
 
 
@@ -66,6 +67,9 @@ def bench(
     (journal), and workers that fold history (history); in all others history is off, unless the
     setting says otherwise. recovery restarts a worker with its disk and without it.
 
+    api sends requests at fixed rates, --seconds for each kind in each round, while the ledger takes
+    500 transactions a second; beside it a plain route that answers a constant.
+
     Exit codes: 0 measured; 1 the ledger does not reconcile, so there is no result; 3 a fault.
     """
     from ledger.bench import show
@@ -81,6 +85,9 @@ def bench(
         elif scenario == "recovery":
             found = _measure_recovery(accounts or 1_000_000, data_dir)
             show_found = show.show_recovery
+        elif scenario == "api":
+            found = _measure_api(rounds, seconds, accounts or 10_000, data_dir)
+            show_found = show.show_api
         else:
             found = _compare(scenario, rounds, seconds, warm_up, data_dir)
             show_found = show.show_comparison
@@ -123,6 +130,17 @@ def _measure_recovery(accounts: int, data_dir: Path | None) -> dict[str, Any]:
 
     with fresh(data_dir) as record:
         return measure_recovery(record, accounts, check, print_note)
+
+
+def _measure_api(
+    rounds: int, seconds: float, accounts: int, data_dir: Path | None
+) -> dict[str, Any]:
+    from ledger.bench.api import UNLIMITED, ApiWanted, measure_api
+
+    os.environ |= {variable_of(name): str(value) for name, value in UNLIMITED.items()}
+    with fresh(data_dir) as record:
+        wanted = ApiWanted(rounds, seconds, accounts)
+        return measure_api(record, wanted, check, print_note)
 
 
 def _compare(

@@ -108,7 +108,8 @@ def explain_balance(
     A balance is what had been recorded before the last day (UTC) on which something was, the lines
     of that day, and, for a balance of an effective time, what was recorded after that day. These
     lines are also summed by kind and by producer (`producer` in the metadata). If the day has more
-    lines than --lines, the last ones are shown, and the others count as before them.
+    lines than --lines, the last ones are shown, and the others count as before them. By recorded
+    time it is the balance as it was known then.
 
     By shard: what it contributes, the position up to which it is counted, up to where and when
     stream and general ledger were compared, and when its last run was posted. What is decided and

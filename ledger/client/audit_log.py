@@ -30,7 +30,7 @@ BEGIN_SECONDS = 10.0
 """An action that is not recorded after this time is not begun."""
 OUTCOME_SECONDS = 10.0
 """How long the answer to an action waits for the record of its outcome."""
-STALLED_SECONDS = 2.0
+STALLED_SECONDS = 5.0
 """Without an acknowledgement for so long, while some wait for one, no action is begun."""
 PENDING_BYTES = 32 * 1024 * 1024
 """Of records that Kafka has not acknowledged. Past that no action is begun."""

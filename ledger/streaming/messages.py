@@ -20,8 +20,8 @@ from ledger.streaming.stripe_rows import message_key
 Message = tuple[bytes | None, bytes]
 POSTED_STRIPES = 50_000
 """Of one message, which takes some 100 bytes for each; after a silence there may be any number."""
-POSTED_HEAD_BYTES = 64
-"""Of a posted message, in which its positions are."""
+POSTED_HEAD_BYTES = 80
+"""Of a posted message: its positions and its digest take no more."""
 PORTION_BYTES = 8 * 1024 * 1024
 _encode_balance = encoder(schemas.load("Balance"), Balance)
 _encode_reject = encoder(schemas.load("Reject"), Refusal, more="shard")
@@ -135,7 +135,7 @@ def posted_to(codec: Codec, record: ConsumerRecord) -> int | None:
         if schema_id_of(value) != codec.ids["Posted"]:
             posted = posted_in(codec, record)
             return None if posted is None or posted.has_more else posted.end
-        head = avro.decode_head("Posted", "end", value[:POSTED_HEAD_BYTES], HEADER.size)
+        head = avro.decode_head("Posted", "digest", value[:POSTED_HEAD_BYTES], HEADER.size)
         why = None if head["shard"] == record.partition else f"it is of shard {head['shard']}"
     except ValueError as error:
         why = str(error)

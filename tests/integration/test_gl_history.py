@@ -87,6 +87,40 @@ def test_a_second_writer_goes_on_where_the_first_one_was(
     assert [row[6] for row in rows(history, LINES, "lines", OF.format(CASH))] == [5, 12, 23]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_remembered_is_not_counted_on_after_history_was_made_anew(
+    history: Database, writer: PostgresHistoryWriter, count: int
+) -> None:
+    """By another worker, up to where this one has left it or less far, with other keys."""
+    log, other = DecisionLog(), DecisionLog(1)
+    log.run(moved(0, 5)), log.run(moved(1, 7)), log.run(moved(2, 11))
+    other.run(moved(0, 1, debit=FEES, credit=DEPOSIT))
+    writer.fold([folded(log.runs[:2])])
+    emptied(history)
+    again = PostgresHistoryWriter(history.service)
+    try:
+        again.fold([folded(other.runs, 1)])
+        again.fold([folded(log.runs[:count])])
+    finally:
+        again.close()
+    writer.fold([folded(log.runs[count:])])
+    assert [row[6] for row in rows(history, LINES, "lines", OF.format(CASH))] == [5, 12, 23]
+    deposits = rows(history, "shard, credits", "lines", OF.format(DEPOSIT))
+    assert [int(each[1]) for each in deposits] == [5, 12, 23, 1]
+
+
+def test_history_that_was_emptied_begins_again(
+    history: Database, writer: PostgresHistoryWriter
+) -> None:
+    log = DecisionLog()
+    log.run(moved(0, 5)), log.run(moved(1, 7))
+    writer.fold([folded(log.runs)])
+    emptied(history)
+    assert writer.positions() == {}
+    writer.fold([folded(log.runs)])
+    assert [row[6] for row in rows(history, LINES, "lines", OF.format(CASH))] == [5, 12]
+
+
 def test_of_several_shards_all_are_folded_or_none(
     history: Database, writer: PostgresHistoryWriter
 ) -> None:

@@ -77,7 +77,10 @@ ALTERED = {
         "another level": "UPDATE totals SET level = 47 WHERE level = 48",
         "a period that is split": "UPDATE periods SET is_split = 0 WHERE level = 36",
     },
-    "periods": {"a count": "UPDATE periods SET lines = lines + 1 WHERE level = 40"},
+    "periods": {
+        "a count": "UPDATE periods SET lines = lines + 1 WHERE level = 40",
+        "a time": "UPDATE periods SET last_recorded = last_recorded - 1 WHERE level = 40",
+    },
     "blocks": {
         "a line": "UPDATE blocks SET lines = set_byte(lines, 9, 77) WHERE level = 0 AND block = 2",
         "a sum": "UPDATE blocks SET entries = entries + 1 WHERE level = 1",

@@ -8,8 +8,8 @@ from ledger.domain.history import ZERO, Figures
 from ledger.gl.history.why import Group, Share, WhyQuery
 from tests.decision_log import DecisionLog
 from tests.integration.gl_runs import NOW, moved
+from tests.integration.history_openers import Ledger, Opener, in_memory, ledger, opener
 from tests.integration.history_world import ACCOUNTS, DAY, World
-from tests.integration.test_gl_history_reads import Ledger, Opener, in_memory, ledger, opener
 
 pytest_plugins = ["tests.integration.gl_database"]
 __all__ = ["ledger", "opener"]

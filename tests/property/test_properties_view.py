@@ -8,8 +8,9 @@ import random
 
 import pytest
 
-from ledger.api.view.copy import BalanceCopy, Place
+from ledger.api.view.copy import BalanceCopy
 from ledger.api.view.coverage import Claim, PartitionCoverage
+from ledger.api.view.kept import Place
 from tests.api_view import change
 
 ACCOUNTS = ["assets:a", "assets:b", "assets:c"]

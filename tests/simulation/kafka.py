@@ -177,7 +177,7 @@ class SimLog(Log):
         return 0, where.end
 
     async def topic_id(self, topic):
-        return topic
+        return self._world.made_again.get(topic, topic)
 
     async def ends(self, tps):
         await self._process.wait(self._world.latency())

@@ -67,6 +67,7 @@ class World:
 
     def __init__(self, seed, *, off=frozenset(), only=None, trace=None):
         self.seed, self.trace = seed, trace
+        self.made_again = {}  # by topic that was deleted and made again, its new id
         self.random = random.Random(seed)
         self._dice = {}
         much = self.random.choice((0.3, 0.5, 0.8))

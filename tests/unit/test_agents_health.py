@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.runtime.app import LeaseLost, exit_of, lease
-from agents.runtime.health import Ages, Answers
+from agents.runtime.health import Ages, Answers, Behind
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
 from ledger.health.application import Health
 from ledger.health.exits import Exit
@@ -200,3 +200,17 @@ def test_a_broker_that_is_away_is_waited_for_and_a_worker_that_was_paused_ends(h
         lease(membership, health, SESSION)
     membership.age = 0.1
     lease(membership, health, SESSION)
+
+
+def test_a_shard_s_history_says_how_far_it_is_behind(health, tmp_path):
+    told = Answers("history", Settings(), health, tmp_path)
+    figures = OfKafka()
+    figures.behind = lambda shard: Behind(shard * 100, shard / 3)
+    told.add(figures)
+    health.assign([("ledger.decisions", shard) for shard in range(2)])
+    rows = ready(told)[1]["partitions"]
+    found = [(each["behind_transactions"], each["behind_seconds"]) for each in rows]
+    assert found == [(0, 0.0), (100, 0.3)]
+    text = asyncio.run(told.metrics()).body.decode()
+    assert 'faust_ledger_history_behind_transactions{shard="1"} 100.0' in text
+    assert 'faust_ledger_history_behind_seconds{shard="1"} 0.3' in text

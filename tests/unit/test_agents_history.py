@@ -273,6 +273,29 @@ def test_a_run_that_waited_while_its_shard_was_opened_elsewhere_is_a_gap(tmp_pat
     story(tmp_path, told)
 
 
+def test_a_shard_whose_tables_were_wrong_is_opened_once_they_are_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def whole() -> None:
+        world = World(tmp_path)
+
+        def refused() -> None:
+            raise InvariantBroken("column layout does not exist")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.writer, "positions", refused)
+            with pytest.raises(InvariantBroken, match="column"):
+                await world.stage.open(0)
+        shard = world.stage._shards[0]
+        shard.note_position(shard.idle_at(), Watermark())
+        assert world.reopened == [TOPIC]
+        assert await world.stage.open(0) == 0
+        shard.note_position(shard.idle_at(), Watermark())
+        assert world.reopened == [TOPIC]
+
+    asyncio.run(whole())
+
+
 def test_a_log_that_was_made_anew_keeps_the_shard_closed(tmp_path: Path) -> None:
     async def whole() -> None:
         world, other = World(tmp_path), DecisionLog()

@@ -23,7 +23,8 @@ from ledger.api.services.accounts import (
 from ledger.api.services.assets import AssetsService
 from ledger.api.services.breaks import BreakQuery, BreaksService, place_of
 from ledger.api.signing import Signer
-from ledger.api.view.copy import BalanceCopy, Change, Kept, Place
+from ledger.api.view.copy import BalanceCopy
+from ledger.api.view.kept import Change, Kept, Place
 from ledger.domain.access import Permission
 from ledger.domain.account import TYPES
 from ledger.domain.balance import Balance

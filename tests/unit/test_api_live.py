@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 
 from ledger.api.live.encoding import text_of
+from ledger.api.live.lists import Order, Rows, TooLong
 from ledger.api.live.live import CATCH_UP_SECONDS, KEPT_SECONDS, Live
 from ledger.api.live.places import Places
 from ledger.api.live.recent import Recent
-from ledger.api.live.session import QUIET_SECONDS, REPLIES, SEND_SECONDS, TIMED_OUT, TOO_MANY
+from ledger.api.live.session import (
+    EMPTY_SECONDS,
+    QUIET_SECONDS,
+    REPLIES,
+    SEND_SECONDS,
+    TIMED_OUT,
+    TOO_MANY,
+)
 from ledger.api.live.subscriptions import PATH_BALANCES, Path
 from ledger.api.live.tokens import place_of, token_of, topic_name
 from ledger.api.problems import Problem
@@ -163,10 +171,39 @@ def test_a_bearer_token_that_is_revoked_ends_the_connection() -> None:
         async def revoked() -> None:
             raise Problem("UNAUTHENTICATED", "This bearer token is revoked.")
 
+        client.subscribe("x", "accounts", ["assets:a"])
         assert client.session is not None
         client.session._check = revoked
         await asyncio.sleep(100)
         assert client.session.ending == (4401, "This bearer token is revoked.")
+
+    run(test)
+
+
+def test_a_connection_without_subscriptions_is_ended() -> None:
+    async def test(source: MemorySource, live: Live, client: Client) -> None:
+        client.subscribe("x", "accounts", ["assets:a"])
+        await asyncio.sleep(200)
+        assert client.session is not None
+        assert client.session.ending is None
+        client.session.remove("x")
+        await asyncio.sleep(EMPTY_SECONDS + 3)
+        assert client.session.ending == (TIMED_OUT, "nothing is subscribed to")
+
+    run(test)
+
+
+def test_a_list_has_the_room_that_others_leave() -> None:
+    async def test(source: MemorySource, live: Live, client: Client) -> None:
+        source.put(*(balance(f"assets:{number}", number, 1) for number in range(30)))
+        first, second = (
+            Rows(Order("assets", "account", "", False)),
+            Rows(Order("assets", "posted", "CAD", True)),
+        )
+        await first.fill(source, 30)
+        assert len(first) == 30
+        with pytest.raises(TooLong, match="more than 29"):
+            await second.fill(source, 29)
 
     run(test)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ledger.api import openapi
 from ledger.api.access.access import Access
 from ledger.api.app import build_app
+from ledger.api.parameters import MAX_BODY
 from ledger.api.traffic import Traffic
 from ledger.api.wiring import Services
 from ledger.domain.access import INCLUDED, Scope
@@ -154,6 +155,7 @@ NAMED = [
     ("GET /v1/balances/{account}", "?currency=EUR", None),
     ("GET /v1/accounts", "?under=assets:other&declared=true", None),
     ("GET /v1/balances", "?under=assets:other&currency=EUR", None),
+    ("GET /v1/accounts/{account}/lines", "?counterpart=assets:cash", None),
 ]  # fmt: skip
 """Accounts that are named elsewhere than in the path, or beside other parameters."""
 
@@ -167,6 +169,13 @@ def test_accounts_in_a_body_or_a_query_are_those_of_a_restricted_token(
     token, _ = KEPT.make(operation.scope, accounts=("assets:cash",))
     url = operation.url(account="assets:other") + query
     found = sent(operation, url, token, **({} if body is None else {"json": body}))
+    assert (found.status_code, found.json()["code"]) == (403, "FORBIDDEN")
+
+
+def test_lines_are_not_searched_for_accounts_that_a_restricted_token_may_not_see() -> None:
+    lines = next(each for each in OPERATIONS if each.path == "/v1/accounts/{account}/lines")
+    token, _ = KEPT.make("read", accounts=("assets:cash",))
+    found = sent(lines, f"{lines.url()}?counterpart=income:fees", token)
     assert (found.status_code, found.json()["code"]) == (403, "FORBIDDEN")
 
 
@@ -205,3 +214,27 @@ def test_whatever_is_in_the_header_it_is_401(header: str) -> None:
 
     status, body = asyncio.run(scenario())
     assert (status, json.loads(body)["code"]) == (401, "UNAUTHENTICATED")
+
+
+def test_a_fault_of_the_short_way_is_answered_like_any_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    operation = next(each for each in OPERATIONS if str(each) == "GET /v1/balances/{account}")
+    token, _ = KEPT.make("read")
+    found = sent(operation, operation.url(), token)
+    assert (found.status_code, found.json()["code"]) == (500, "FAULT"), "there is no view here"
+    assert found.headers["content-type"] == "application/problem+json"
+    assert found.json()["fault"] in caplog.text
+
+
+def test_a_body_has_its_limit_in_the_document() -> None:
+    limits = {
+        str(each): each.described["requestBody"]["x-max-bytes"]
+        for each in OPERATIONS
+        if "requestBody" in each.described
+    }
+    assert limits["POST /v1/transactions"] == MAX_BODY
+    assert limits["POST /v1/transactions/bulk"] > MAX_BODY
+    for each in OPERATIONS:
+        if "requestBody" in each.described:
+            assert {"408", "413", "415"} <= each.described["responses"].keys()

@@ -8,8 +8,9 @@ import pytest
 
 import schemas
 from ledger.api.view import keys
-from ledger.api.view.copy import BalanceCopy, Change, Kept, Place
+from ledger.api.view.copy import BalanceCopy
 from ledger.api.view.figures import Figures
+from ledger.api.view.kept import Change, Kept, Place
 from ledger.api.view.taking import Decoding, Foreign
 from ledger.domain import money
 from ledger.domain.account import on_normal_side

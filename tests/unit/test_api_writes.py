@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from ledger.api.flow.fate import Level
+from ledger.api.positions import Position
 from ledger.api.problems import Problem
 from ledger.api.services import publishing
 from ledger.api.services.bulk import MOST
 from ledger.api.services.publishing import Examined
 from ledger.api.services.requests import Wait, asked, wait_of
+from ledger.api.services.write_measures import measure_writes
 from ledger.client.receipt import PublishFailed, Receipt
 from ledger.client.rejects import line_of
 from ledger.domain.balance import Balance
@@ -391,10 +394,12 @@ class Held:
 
     def __init__(self) -> None:
         self.futures: list[asyncio.Future[Receipt]] = []
+        self.asked = asyncio.Event()
 
     async def put(self, key: bytes, value: bytes) -> asyncio.Future[Receipt]:
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self.futures.append(future)
+        self.asked.set()
         return future
 
 
@@ -422,6 +427,16 @@ async def test_a_send_that_failed_is_unknown_and_not_done(ledger: ApiLedger) -> 
     assert (found.code, found.status) == ("OUTCOME_UNKNOWN", 503)
     assert "Retry-After" in found.headers
     assert (ledger.publishing.pending, ledger.publishing.pending_bytes) == (0, 0)
+
+
+@on_ledger
+async def test_the_audit_log_calls_it_unknown_too(ledger: ApiLedger) -> None:
+    held = holding(ledger)
+    task = asyncio.create_task(ledger.services.writes.publish(ledger.caller(), body()))
+    await held.asked.wait()
+    held.futures[0].set_exception(PublishFailed("No acknowledgement. Publish it again."))
+    assert (await problem_of(task)).code == "OUTCOME_UNKNOWN"
+    assert [each.outcome for each in ledger.audit.actions] == ["unknown"]
 
 
 @on_ledger
@@ -523,3 +538,20 @@ def test_a_dry_run_is_what_then_comes(steps: list[Any], forgets: bool) -> None:
             assert said == await outcome_of(services.writes.publish(caller, made, wait=RECONCILED))
 
     run()
+
+
+@on_ledger
+async def test_what_is_pending_is_measured(ledger: ApiLedger) -> None:
+    registry = CollectorRegistry()
+    measure_writes(registry, ledger.flow, ledger.publishing)
+    held = holding(ledger)
+    [task] = await started(ledger)
+    waiting = asyncio.create_task(ledger.flow.wait(Position(0, 9), Level.DECIDED, 5))
+    await asyncio.sleep(0)
+    value = lambda name: registry.get_sample_value(f"faust_ledger_api_writes_{name}")  # noqa: E731
+    assert (value("pending"), value("pending_bytes"), value("waiting")) == (1, RECORD.weight, 1)
+    held.futures[0].set_result(Receipt(0, 0))
+    await task
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert (value("pending"), value("pending_bytes"), value("waiting")) == (0, 0, 0)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,6 +64,21 @@ def test_a_process_that_is_killed_is_started_again_and_refuses_nobody(running: R
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(40) == 0, running.log.read_text()
     assert not second.is_running()
+
+
+def test_what_clients_do_fills_no_log(running: Running) -> None:
+    assert running.get("/live") == 200
+    before = running.log.read_text().count("HTTP")
+    host, _, port = running.url.removeprefix("http://").partition(":")
+    for sent in (
+        b"GARBAGE\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+    ):
+        with socket.create_connection((host, int(port)), timeout=30) as opened:
+            opened.sendall(sent)
+            assert b"application/problem+json" in opened.recv(65_536)
+    assert running.get("/v1/nothing") == 404
+    assert running.log.read_text().count("HTTP") == before
 
 
 def test_it_does_not_outlive_its_supervisor(running: Running) -> None:

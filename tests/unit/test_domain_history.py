@@ -4,6 +4,7 @@ import pytest
 
 from ledger.domain.history import (
     BLOCK,
+    PIECE,
     BlockName,
     Figures,
     FoldedHistory,
@@ -160,13 +161,13 @@ def test_every_eighth_block_completes_one_of_the_next_level() -> None:
 
 
 def test_a_piece_has_what_its_block_has_before_it() -> None:
-    lines = [(NOW - number, 10 if number % 2 else -3, 1) for number in range(BLOCK + 2)]
+    lines = [(NOW - number, 10 if number % 2 else -3, 1) for number in range(PIECE + 2)]
     first, second = pieces(lines)
-    assert (len(first.effective_at), len(second.effective_at)) == (BLOCK, 2)
+    assert (len(first.effective_at), len(second.effective_at)) == (PIECE, 2)
     assert first.before == Figures()
     assert second.before == first.figures(NOW + 1)
-    assert second.figures(NOW) == Figures(10 * (BLOCK // 2 + 1), 3 * BLOCK // 2, BLOCK + 1)
-    assert second.figures(NOW + 1) == Figures(1_290, 387, BLOCK + 2)
+    assert second.figures(NOW) == Figures(10 * (PIECE // 2 + 1), 3 * PIECE // 2, PIECE + 1)
+    assert second.figures(NOW + 1) == Figures(490, 147, PIECE + 2)
 
 
 def test_a_piece_is_read_as_it_was_packed() -> None:

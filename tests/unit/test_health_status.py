@@ -184,3 +184,13 @@ def test_a_finding_that_is_not_well_is_whole(capsys: pytest.CaptureFixture[str])
     assert "well  python  3.11.2" in lines
     assert f"look leftovers: {LONG}/.x.part" in lines
     assert "     to do: `faust-ledger doctor --clean`" in lines
+
+
+def test_history_s_row_says_how_far_it_is_behind() -> None:
+    rows = [
+        row("history", shard) | {"behind_transactions": count, "behind_seconds": seconds}
+        for shard, count, seconds in ((0, 900, 61.0), (1, 400, 75.0))
+    ]
+    stack = StackStatus(LONG, (), {"worker-1": report(rows=[*rows, row("intake", 0)])})
+    found = {each["stage"]: each["behind"] for each in partition_rows(stack)}
+    assert found == {"history": "1,300 transactions, 1 min 15 s", "intake": ""}

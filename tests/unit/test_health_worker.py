@@ -185,3 +185,12 @@ def test_it_answers_before_its_applications_do(children, tmp_path):
     answer = asyncio.run(WorkerHealth("w", tmp_path, children).ready())
     assert answer.status == 503
     assert "does not answer" in json.loads(answer.body)["why"][0]
+
+
+@pytest.mark.parametrize(
+    ("history", "applications"),
+    [("on", ["stream", "posting", "history"]), ("off", ["stream", "posting"])],
+)
+def test_history_is_an_application_unless_it_is_off(tmp_path, history, applications):
+    supervisor = Supervisor(Settings(data_dir=tmp_path, history=history), "worker-1")
+    assert [each.application for each in supervisor.children] == applications

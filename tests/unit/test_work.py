@@ -85,6 +85,9 @@ class Kafka:
     async def last_of(self, topic, partitions):
         return []
 
+    async def topic_id(self, topic):
+        return topic
+
     async def bounds(self, topic, partition):
         return 0, len(self.of(topic, partition).records())
 

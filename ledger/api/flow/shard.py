@@ -171,7 +171,8 @@ class ShardFlow:
 
     def end(self, waiter: Waiter) -> None:
         """Nobody waits any more."""
-        if waiter.done.done():
+        # Whoever is cancelled while he waits has cancelled the future already.
+        if waiter.done.done() and not waiter.done.cancelled():
             return
         waiter.done.cancel()
         for waiting in (self._undecided, *self._later.values()):

@@ -55,7 +55,7 @@ class Beginning:
             await self._send_parts("snapshot", why, self._present())
 
     async def _send_list(self, one: ListSubscription, why: str) -> None:
-        await one.rows.fill(self._live.source)
+        await one.rows.fill(self._live.source, self._live.index.room_for(one.rows))
         if (rows := one.take_rows()) is not None:
             await self._send("snapshot", list_begun(one.id, why, rows))
 

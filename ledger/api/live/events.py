@@ -1,6 +1,7 @@
 """`GET /v1/live`: server-sent events, each with the token that a client resumes from."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -22,6 +23,8 @@ HEADERS = {
     # Proxies of the nginx kind pass on what there is.
     "x-accel-buffering": "no",
 }
+
+log = logging.getLogger(__name__)
 
 
 class Events(Response):
@@ -71,7 +74,9 @@ async def _until_one_ends(
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for found in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(found, Exception):
+                log.error("A stream of events ends by a fault", exc_info=found)
 
 
 async def _left(receive: Receive) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from ledger.api.live.lists import Order, Rows
+from ledger.api.live.lists import MAX_ROWS_OF_ALL, Order, Rows
 from ledger.api.live.recent import Entry
 from ledger.api.live.subscriptions import (
     AccountsSubscription,
@@ -50,6 +50,11 @@ class Index:
             found = self.lists[order] = Watched(Rows(order))
             self._lists_under.setdefault(order.under, set()).add(found)
         return found
+
+    def room_for(self, rows: Rows) -> int:
+        """How many balances a list may have beside the others."""
+        others = (each.rows for each in self.lists.values() if each.rows is not rows)
+        return MAX_ROWS_OF_ALL - sum(map(len, others))
 
     def add(self, one: Subscription) -> None:
         """Changes concern it from now on."""

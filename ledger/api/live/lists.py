@@ -13,7 +13,9 @@ from ledger.domain import money
 from ledger.domain.balance import Balance
 
 MAX_ROWS = 100_000
-"""Balances of a list, about 0.5 KB each."""
+"""Balances of a list, about 0.7 KB each."""
+MAX_ROWS_OF_ALL = 200_000
+"""The same of all lists of a process."""
 PAGE = 100
 """Balances read in one turn of the event loop."""
 
@@ -61,13 +63,16 @@ class Rows:
         """Whether a balance may be in it, apart from its path."""
         return not self.order.currency or key[1] == self.order.currency
 
-    async def fill(self, source: Source) -> None:
-        """Read what is there, unless it was read; `take` is called meanwhile. Raises TooLong."""
+    async def fill(self, source: Source, room: int = MAX_ROWS) -> None:
+        """Read what is there, unless it was read; `take` is called meanwhile.
+
+        Raises TooLong past MAX_ROWS, and past `room`.
+        """
         async with self._filling:
             while not self._is_filled:
-                await self._read(source)
+                await self._read(source, min(room, MAX_ROWS))
 
-    async def _read(self, source: Source) -> None:
+    async def _read(self, source: Source, most: int) -> None:
         self.clear()
         ranks, after = self._ranks, None
         while page := source.under(self.order.under, after=after, limit=PAGE):
@@ -75,10 +80,10 @@ class Rows:
                 after = balance.account, balance.currency
                 if self.has(after):
                     self._put(after, balance, text_of(balance))
-            if len(ranks) > MAX_ROWS:
+            if len(ranks) > most:
                 raise TooLong(
-                    f"There are more than {MAX_ROWS} balances at and below {self.order.under}: "
-                    "choose a path further down."
+                    f"There are more than {most} balances at and below {self.order.under}, as many "
+                    "as this API process has room for: choose a path further down."
                 )
             await asyncio.sleep(0)
             if ranks is not self._ranks:

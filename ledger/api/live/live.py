@@ -8,14 +8,13 @@ from typing import Self
 from ledger.api.live.frames import Frames
 from ledger.api.live.index import Index
 from ledger.api.live.measures import Measures
-from ledger.api.live.recent import ACCOUNTS, Entry, Recent
+from ledger.api.live.recent import ACCOUNTS, Buffer, Entry
 from ledger.api.live.session import Session
 from ledger.api.live.source import Source
 from ledger.api.live.subscriptions import Subscription
-from ledger.api.live.tokens import Place, place_of, token_of, topic_name
-from ledger.api.problems import Problem
+from ledger.api.live.tokens import Place, Tokens, topic_name
 from ledger.api.signing import Signer
-from ledger.api.view.copy import Change
+from ledger.api.view.kept import Change
 from ledger.client.resource import cancel
 
 SWEEP_SECONDS = 1.0
@@ -40,12 +39,10 @@ class Live:
         self.source, self.index = source, Index()
         self.frames = Frames(self._before_tick)
         self.measures = measures or Measures()
+        self.tokens = Tokens(signer)
         self._sessions: set[Session] = set()
-        self._signer = signer
         self._remembered = remembered
-        self._recent = Recent(())
-        self._origin, self._positions = "", list[int]()
-        self._token: tuple[tuple[int, ...], str] = ((), "")
+        self._buffer = Buffer("", (), remembered)
         self._unsubscribe: Callable[[], None] | None = None
         self._left_at = 0.0
 
@@ -97,7 +94,8 @@ class Live:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = asyncio.get_running_loop().time()
-            self.require_same()
+            if self._unsubscribe is not None and self.source.origin != self._buffer.origin:
+                self._restart()
             for session in list(self._sessions):
                 session.sweep(now)
             if not self._sessions and now - self._left_at > KEPT_SECONDS:
@@ -106,30 +104,20 @@ class Live:
     # Changes.
 
     def _changed(self, partition: int, end: int, changes: Sequence[Change]) -> None:
-        self.require_same()
-        if partition >= len(self._positions):
-            return
-        if end < self._positions[partition]:
-            # It is read again from an earlier position on.
+        if self.source.origin != self._buffer.origin or self._buffer.goes_back(partition, end):
             self._restart()
-        self._positions[partition] = end
-        self.measures.changes.inc(len(changes))
-        if self.index.note(self._recent.note(partition, end, changes)):
-            self.frames.arm()
+        if partition < len(self.source.positions()):
+            self.measures.changes.inc(len(changes))
+            if self.index.note(self._buffer.note(partition, end, changes)):
+                self.frames.arm()
 
     def _before_tick(self) -> None:
         for one in self.index.touched():
             one.changed()
 
-    def require_same(self) -> None:
-        """Begin again with snapshots where the source is the copy of another topic."""
-        if self._unsubscribe is not None and self.source.origin != self._origin:
-            self._restart()
-
     def _restart(self) -> None:
-        self._origin = self.source.origin
-        self._positions = list(self.source.positions())
-        self._recent = Recent(self._positions, self._remembered)
+        """Forget all: the source is the copy of another topic, or is read again."""
+        self._buffer = Buffer(self.source.origin, self.source.positions(), self._remembered)
         for watched in self.index.lists.values():
             watched.rows.clear()
         for path in self.index.paths.values():
@@ -140,46 +128,32 @@ class Live:
     @property
     def number(self) -> int:
         """Of the last change."""
-        return self._recent.number
+        return self._buffer.recent.number
 
     def token(self) -> str:
         """The resume token of a client that has everything up to this moment."""
-        positions = tuple(self.source.positions())
-        if positions != self._token[0]:
-            self._token = positions, token_of(self._signer, self._origin, positions)
-        return self._token[1]
-
-    # Beginning a subscription.
-
-    def place(self, token: str) -> Place:
-        """What a resume token names. Raises Problem."""
-        try:
-            return place_of(self._signer, token)
-        except ValueError as error:
-            raise Problem(
-                "TOKEN_INVALID", f"This is no resume token of this ledger. {error}", field="after"
-            ) from None
+        return self.tokens.of(self._buffer.origin, self.source.positions())
 
     async def changed_since(self, one: Subscription, place: Place) -> list[Entry] | str:
         """What changed for a client at this place; or why it needs a snapshot.
 
         It may have a few that the client has already.
         """
-        if place.topic != topic_name(self._origin):
+        buffer = self._buffer
+        if place.topic != topic_name(buffer.origin):
             return "unknown"
-        recent = self._recent
         with suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_SECONDS):
                 # Positions move without a change, too: nothing tells of that.
                 while not self._has(place.positions):  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_SECONDS)
-        if recent is not self._recent:
+        if buffer is not self._buffer:
             return "rebuilt"
-        if not recent.knows(place.positions):
+        if not buffer.recent.knows(place.positions):
             return "expired"
         if not self._has(place.positions):
             return "ahead"
-        return list(one.of_recent(recent, place.positions))
+        return list(one.of_recent(buffer.recent, place.positions))
 
     def _has(self, positions: Sequence[int]) -> bool:
         here = self.source.positions()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ledger.api.live.encoding import removed, text_of
 from ledger.api.live.source import Key
-from ledger.api.view.copy import Change
+from ledger.api.view.kept import Change
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 
@@ -104,3 +104,20 @@ class Recent:
         partition = partition_of(account.encode(), len(self._parts))
         of = self._parts[partition].get(account, {})
         return [each for each in of.values() if each.end > positions[partition]]
+
+
+class Buffer:
+    """The recent changes of one topic, `origin`, and how far its partitions were read."""
+
+    def __init__(self, origin: str, positions: Sequence[int], most: int) -> None:
+        self.origin, self.recent = origin, Recent(positions, most)
+        self._positions = list(positions)
+
+    def goes_back(self, partition: int, end: int) -> bool:
+        """Whether the partition is read again from an earlier position on."""
+        return partition >= len(self._positions) or end < self._positions[partition]
+
+    def note(self, partition: int, end: int, changes: Iterable[Change]) -> list[Entry]:
+        """Take changes of a partition that is read up to `end`; returns their entries."""
+        self._positions[partition] = end
+        return self.recent.note(partition, end, changes)

@@ -26,6 +26,8 @@ SEND_SECONDS = 30.0
 """For which a client may leave unread, or unacknowledged, what it was sent; then it is dead."""
 QUIET_SECONDS = 15.0
 """Without a message for so long it gets a heartbeat, with the token that it would resume from."""
+EMPTY_SECONDS = 60.0
+"""For which a connection may have no subscription."""
 CHECK_SECONDS = 60.0
 """How often it is looked up whether its bearer token is still good."""
 REPLIES = 100
@@ -45,6 +47,14 @@ class Out(Protocol):
         """Drop the connection, with what it has not read."""
 
 
+class Times:
+    """When what happened last, by the loop's clock; `sending`: whether a message is under way."""
+
+    def __init__(self, now: float) -> None:
+        self.sent = self.quiet_since = self.checked = self.empty_since = now
+        self.sending = False
+
+
 class Session:
     """A connection and its subscriptions by id; `run` sends until it ends.
 
@@ -60,8 +70,7 @@ class Session:
         self.ending: tuple[int, str] | None = None
         self.acks: asyncio.Event | None = None
         self._due, self._replies = asyncio.Event(), deque[tuple[str, str]]()
-        self._busy = self._quiet_since = self._checked_at = asyncio.get_running_loop().time()
-        self._is_sending = False
+        self._times = Times(asyncio.get_running_loop().time())
 
     # Its subscriptions.
 
@@ -79,6 +88,7 @@ class Session:
         """End a subscription."""
         if (one := self.subscriptions.pop(id_, None)) is not None:
             self._live.index.remove(one)
+            self._times.empty_since = asyncio.get_running_loop().time()
 
     def reply(self, kind: str, text: str) -> None:
         """Send an answer, before the next frame."""
@@ -108,7 +118,7 @@ class Session:
         if self.ending is None:
             self.ending = code, reason
             self._live.measures.ended.labels(str(code)).inc()
-        if self._is_sending and code != 1001:  # noqa: PLR2004 - what is under way may end
+        if self._times.sending and code != 1001:  # noqa: PLR2004 - what is under way may end
             self._out.abort()
         self._due.set()
         if self.acks is not None:
@@ -116,10 +126,12 @@ class Session:
 
     def sweep(self, now: float) -> None:
         """What is to be done now and then."""
-        waits = self._is_sending or (self.acks is not None and not self.acks.is_set())
-        if waits and now - self._busy > SEND_SECONDS:
+        waits = self._times.sending or (self.acks is not None and not self.acks.is_set())
+        if waits and now - self._times.sent > SEND_SECONDS:
             self.end(TIMED_OUT, "what was sent is not read")
-        elif now - self._quiet_since > QUIET_SECONDS or self._has_to_begin():
+        elif not self.subscriptions and now - self._times.empty_since > EMPTY_SECONDS:
+            self.end(TIMED_OUT, "nothing is subscribed to")
+        elif now - self._times.quiet_since > QUIET_SECONDS or self._has_to_begin():
             self.ask()
 
     def _has_to_begin(self) -> bool:
@@ -137,17 +149,19 @@ class Session:
                 await self._send_frame()
 
     async def _send(self, kind: str, text: str, token: str = "") -> None:
-        self._is_sending, self._busy = True, asyncio.get_running_loop().time()
+        self._times.sending, self._times.sent = True, asyncio.get_running_loop().time()
         try:
             await self._out.send(kind, text, token)
         finally:
-            self._is_sending = False
-        self._quiet_since = self._busy
+            self._times.sending = False
+        self._times.quiet_since = self._times.sent
 
     # What it is sent.
 
     async def _send_frame(self) -> None:
         await self._recheck()
+        if self.ending is not None:
+            return
         while self._replies:
             await self._send(*self._replies.popleft())
         began = False
@@ -161,13 +175,13 @@ class Session:
         now = asyncio.get_running_loop().time()
         if lists or entries or began:
             await self._send_changes(lists, entries, token)
-        elif now - self._quiet_since > QUIET_SECONDS:
+        elif now - self._times.quiet_since > QUIET_SECONDS:
             await self._send("heartbeat", heartbeat(token), token)
 
     async def _recheck(self) -> None:
         now = asyncio.get_running_loop().time()
-        if self._check is not None and now - self._checked_at > CHECK_SECONDS:
-            self._checked_at = now
+        if self._check is not None and now - self._times.checked > CHECK_SECONDS:
+            self._times.checked = now
             try:
                 await self._check()
             except Problem as problem:
@@ -194,9 +208,7 @@ class Session:
     ) -> None:
         """In one message, or more where it is much; the last one has the token."""
         left = sum(map(len, entries.values()))
-        each: Iterator[tuple[str, Entry]] = (
-            (id_, entry) for id_, some in entries.items() for entry in some
-        )
+        each = _each(entries)
         for portion in portions(each, count=PORTION) if left > PORTION else ():
             left -= len(portion)
             if left:

@@ -27,7 +27,7 @@ from ledger.api.live.encoding import removed, text_of
 from ledger.api.live.measures import Measures
 from ledger.api.live.source import Key, Listener, Source
 from ledger.api.view import keys
-from ledger.api.view.copy import Change
+from ledger.api.view.kept import Change
 from ledger.client.resource import cancel
 from ledger.domain.access import is_under
 from ledger.domain.balance import Balance

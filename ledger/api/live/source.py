@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ledger.api.view.copy import Change
+from ledger.api.view.kept import Change
 from ledger.domain.balance import Balance
 
 Key = tuple[str, str]

@@ -64,7 +64,7 @@ class Subscribing:
     def subscribe(self, message: Subscribe) -> None:
         """Subscribe. Raises Problem where the client may not."""
         self._caller.require("read", message.covered)
-        after = self._live.place(message.after) if message.after is not None else None
+        after = self._live.tokens.place(message.after) if message.after is not None else None
         self._require_room(message)
         self._session.add(self._made(message, after))
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+from ledger.api.problems import Problem
 from ledger.api.signing import Altered, Signer
 
 USE = "live"
@@ -42,3 +43,27 @@ def place_of(signer: Signer, token: str) -> Place:
         raise Altered("Another version of the ledger has signed it.")
     cut = range(0, len(places), _WIDTH)
     return Place(name, tuple(int.from_bytes(places[at : at + _WIDTH], "big") for at in cut))
+
+
+class Tokens:
+    """The tokens of a process; that of the present positions is signed once for all who get it."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._last: tuple[str, tuple[int, ...], str] = ("", (), "")
+
+    def of(self, origin: str, positions: Sequence[int]) -> str:
+        """The token of these positions."""
+        key = origin, tuple(positions)
+        if key != self._last[:2]:
+            self._last = *key, token_of(self._signer, origin, positions)
+        return self._last[2]
+
+    def place(self, token: str) -> Place:
+        """What a client's token names. Raises Problem."""
+        try:
+            return place_of(self._signer, token)
+        except ValueError as error:
+            raise Problem(
+                "TOKEN_INVALID", f"This is no resume token of this ledger. {error}", field="after"
+            ) from None

@@ -1,6 +1,7 @@
 """`WS /v1/live`: a client's messages in, frames out, as a plain ASGI application."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -21,14 +22,18 @@ from ledger.api.live.socket import ABORT
 from ledger.api.live.subscribing import Subscribing
 from ledger.api.problems import MEDIA_TYPE, Problem
 
-BAD_MESSAGE, FORBIDDEN = 4400, 4403
+BAD_MESSAGE, FORBIDDEN, FAULT = 4400, 4403, 1011
 AUTHENTICATE_SECONDS = 10.0
 """For which a client without a header may take to send its bearer token."""
 MESSAGES_A_SECOND, MESSAGES_AT_ONCE = 20, 200
 """Messages that a client may send."""
+_RATE = Rate(MESSAGES_A_SECOND, MESSAGES_AT_ONCE)
+"""By connection; one of them for all takes less than one for each."""
 LONGEST_REASON = 120
 """Bytes; a close frame has room for 123."""
 NORMAL = 1000
+
+log = logging.getLogger(__name__)
 
 
 class Closing(Exception):
@@ -48,9 +53,8 @@ class LiveSockets:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with ExitStack() as places:
             try:
-                connection = HTTPConnection(scope)
                 places.enter_context(self._parts.places.process())
-                known = connection.headers.get("authorization")
+                known = HTTPConnection(scope).headers.get("authorization")
                 caller = await self._caller(known, scope, places) if known else None
                 _require_no_parameters(scope)
             except Problem as problem:
@@ -118,10 +122,9 @@ async def _asked_for_token(socket: "_Socket") -> str:
 
 async def _take_all(socket: "_Socket", session: Session, subscribing: Subscribing) -> None:
     """Take the client's messages until it goes, or breaks the protocol."""
-    rate = Rate(MESSAGES_A_SECOND, MESSAGES_AT_ONCE)
     try:
         while (message := await socket.message()) is not None:
-            if rate.take(""):
+            if _RATE.take(str(id(socket))):
                 session.end(TOO_MANY, "too many messages")
                 return
             subscribing.take(message)
@@ -134,7 +137,13 @@ async def _take_all(socket: "_Socket", session: Session, subscribing: Subscribin
 
 
 async def _send(session: Session, socket: "_Socket") -> None:
-    await session.run()
+    try:
+        await session.run()
+    except ClientDisconnected:
+        return
+    except Exception:
+        log.exception("A live connection ends by a fault")
+        session.end(FAULT, "a fault of the ledger")
     assert session.ending is not None
     await socket.close(*session.ending)
 

@@ -39,7 +39,7 @@ class Line(BaseModel):
     entries: int
     reverses: str | None
     metadata: dict[str, str]
-    counterparts: Annotated[list[str], Field(description="The transaction's other accounts.")]
+    counterparts: Annotated[list[str], Field(description="Other accounts of it that may be seen.")]
     shard: int
     offset: Offset
     entry: int
@@ -91,7 +91,7 @@ def router(service: HistoryService) -> APIRouter:
 
         Filters leave lines out, and the balances stay what they are.
         """
-        caller.require("read", [account])
+        caller.require("read", [account] if counterpart is None else [account, counterpart])
         bounds = [
             _minor(service, currency, min_amount, "min_amount"),
             _minor(service, currency, max_amount, "max_amount"),
@@ -102,7 +102,11 @@ def router(service: HistoryService) -> APIRouter:
             recorded_before=recorded_before, kind=kind, min_amount=bounds[0],
             max_amount=bounds[1], metadata=_pair(metadata), counterpart=counterpart,
         )  # fmt: skip
-        return await service.lines(query, cursor, until_of(after, timeout))
+        found = await service.lines(query, cursor, until_of(after, timeout))
+        if caller.paths:
+            for line in found["lines"]:
+                line["counterparts"] = caller.covered(line["counterparts"])
+        return found
 
     return made
 

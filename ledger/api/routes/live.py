@@ -1,4 +1,7 @@
-"""`WS` and `GET /v1/live`: balances as they change; `POST /v1/live/tickets` for browsers."""
+"""`GET /v1/live`: balances as they change; `POST /v1/live/tickets` for browsers.
+
+The WebSocket of the same path is answered by `ledger/api/live/websocket.py`.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
@@ -6,7 +9,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response, Security
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
-from starlette.routing import WebSocketRoute
 
 from ledger.api.access.access import Access
 from ledger.api.access.caller import Caller
@@ -22,7 +24,6 @@ from ledger.api.live.messages import (
 )
 from ledger.api.live.opening import LiveParts
 from ledger.api.live.tickets import caller_of, ticket_of
-from ledger.api.live.websocket import LiveSockets
 from ledger.api.parameters import AccountCode, Order, Under, new_router
 from ledger.api.problems import Problem, answers
 from ledger.api.signing import Signer
@@ -65,7 +66,6 @@ class AllowedWithTicket(Allowed):
 def router(parts: LiveParts, access: Access, signer: Signer) -> APIRouter:
     """The routes over live updates."""
     made = new_router("live")
-    made.routes.append(WebSocketRoute("/v1/live", LiveSockets(parts, access)))
     with_ticket = Security(AllowedWithTicket(signer), scopes=[Scope.READ.value])
 
     @made.get(

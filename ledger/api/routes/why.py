@@ -139,6 +139,10 @@ def router(service: WhyService) -> APIRouter:
     ) -> Any:
         """What a balance is made of, how each part was checked, and what is pending."""
         caller.require("finance", [account])
-        return await service.why(WhyAsked(account, wanted.currency, lines), wanted)
+        found = await service.why(WhyAsked(account, wanted.currency, lines), wanted)
+        if caller.paths:
+            for line in (line for figure in found["figures"] for line in figure["lines"]):
+                line["counterparts"] = caller.covered(line["counterparts"])
+        return found
 
     return made

@@ -27,7 +27,7 @@ PENDING_BYTES = 32 * 1024 * 1024
 """Of records that Kafka has not acknowledged; 16 MB a second with an answer in 2 s."""
 PENDING = 20_000
 """Records that Kafka has not acknowledged."""
-STALLED_SECONDS = 2.0
+STALLED_SECONDS = 5.0
 """A shard without an acknowledgement for so long takes no more: Kafka is away."""
 UNKNOWN_SECONDS = 10.0
 """An append without an acknowledgement for so long is unknown."""

@@ -78,7 +78,12 @@ class Writes:
         name = checked.draft["transaction_id"]
         async with AsyncExitStack() as stack:
             recorded = await self._begin(stack, caller, action, [name])
-            position = await self._append(checked)
+            try:
+                position = await self._append(checked)
+            except Problem as problem:
+                known = problem.code != "OUTCOME_UNKNOWN"
+                recorded.end("failed" if known else "unknown", problem.code)
+                raise
             recorded.end("published", f"shard {position.shard} offset {position.offset}")
             # The outcome is recorded while the ledger decides.
             waiting = asyncio.create_task(self._outcome(checked.draft, position, wait))

@@ -6,16 +6,17 @@ after a crash up to some earlier write, whole, and is read on from there (`ledge
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-import schemas
+from rocksdict import DbClosedError
+
 from ledger.api.view import keys
-from ledger.api.view.figures import Figures, balance_of
-from ledger.domain import avro
+from ledger.api.view.figures import Figures
+from ledger.api.view.kept import Change, Kept, Place, balance_in
 from ledger.domain.balance import Balance
-from ledger.domain.codecs import encoder
 from ledger.streaming.store import Store, is_damage
 
 FORMAT = "1"
@@ -25,46 +26,6 @@ CACHED = 20_000
 POSITION, COVERED, ORIGIN, AS_OF = b"p", b"c", b"o", b"a"
 
 K = TypeVar("K")
-_encode = encoder(schemas.load("Balance"), Balance)
-
-
-class Kept(NamedTuple):
-    """A balance as the copy has it: `body` is Avro of Balance.avsc."""
-
-    version: int
-    figures: Figures
-    body: bytes
-
-    @classmethod
-    def of(cls, balance: Balance, body: bytes | None = None) -> "Kept":
-        """`body`: what `balance` was decoded from. Raises ValueError for what cannot be one."""
-        return cls(balance.version, Figures.of(balance), body or _encode(balance))
-
-    @classmethod
-    def read(cls, value: bytes) -> "Kept":
-        """What `value` made."""
-        version, figures, body = value.split(b"\n", 2)
-        return cls(int(version), Figures.read(figures), body)
-
-    def value(self) -> bytes:
-        """The bytes in the store: what changes next needs no decoded balance."""
-        return b"%d\n%b\n%b" % (self.version, self.figures.text(), self.body)
-
-
-class Change(NamedTuple):
-    """A record of the topic: a balance, or None where it was removed."""
-
-    account: str
-    currency: str
-    balance: Balance | None = None
-    kept: Kept | None = None
-
-
-class Place(NamedTuple):
-    """How far a partition was read: from offset `start` on, to before `position`."""
-
-    start: int
-    position: int
 
 
 class BalanceCopy:
@@ -83,13 +44,16 @@ class BalanceCopy:
 
     def close(self) -> None:
         """Keep what is in memory, and let go of the files."""
-        self._store.close()
+        # It is closed already where it could not be begun anew.
+        with suppress(DbClosedError):
+            self._store.close()
 
     # Positions.
 
     def begin(self, origin: str, starts: Mapping[int, int]) -> None:
         """Remove everything: a copy of the topic `origin`, read from these offsets on."""
-        self._store.close()
+        self.origin = ""
+        self.close()
         shutil.rmtree(self._path, ignore_errors=True)
         self._store = Store(self._path)
         self._kept.clear()
@@ -230,7 +194,7 @@ class BalanceCopy:
         found = self._read.get(account)
         if found is None:
             scanned = self._scan(*keys.exactly(keys.BALANCE, account))
-            found = self._read[account] = [_balance(value) for _, value in scanned]
+            found = self._read[account] = [balance_in(value) for _, value in scanned]
             _shorten(self._read)
         return found
 
@@ -239,7 +203,7 @@ class BalanceCopy:
         start, end = keys.at_and_below(path)
         if after is not None:
             start = max(start, keys.after(keys.key(keys.BALANCE, *after)))
-        return [_balance(value) for _, value in islice(self._scan(start, end), limit)]
+        return [balance_in(value) for _, value in islice(self._scan(start, end), limit)]
 
     def sums_under(self, path: str) -> dict[str, Figures]:
         """By currency what the path itself and the accounts below it add up to."""
@@ -272,10 +236,6 @@ def _shorten(cached: dict[K, Any]) -> None:
     if len(cached) > CACHED:
         for key in list(islice(cached, len(cached) - CACHED // 2)):
             del cached[key]
-
-
-def _balance(value: bytes) -> Balance:
-    return balance_of(avro.decode("Balance", value, value.index(b"\n", value.index(b"\n") + 1) + 1))
 
 
 def _plus(figures: Figures | None, kept: Kept | None) -> Figures | None:

@@ -5,15 +5,17 @@ from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord
 
-from ledger.api.view.copy import Change, Kept
 from ledger.api.view.coverage import Claim
 from ledger.api.view.figures import balance_of
+from ledger.api.view.kept import Change, Kept
 from ledger.client.records import Records
 from ledger.domain.account import well_formed
 from ledger.domain.partition import partition_of
 from ledger.streaming.registry import HEADER, schema_id_of
 
 BALANCE, COVERAGE = "Balance", "Coverage"
+LONGEST_CODE = 64
+"""Characters of a currency; the ledger takes none that is longer."""
 
 
 class Foreign(NamedTuple):
@@ -66,7 +68,7 @@ class Decoding:
     def _named(self, record: ConsumerRecord) -> tuple[str, str]:
         """The account and currency in its key. Raises ValueError."""
         account, space, currency = (record.key or b"").decode().partition(" ")
-        if not well_formed(account) or not space or not currency or not currency.isprintable():
+        if not well_formed(account) or not space or not _is_code(currency):
             raise ValueError("its key is no account and currency")
         if partition_of(account.encode(), self._partitions) != record.partition:
             raise ValueError(f"{account} belongs to another partition")
@@ -82,6 +84,10 @@ class Decoding:
         if row["partition"] != record.partition or row["offset"] < 0 or min(ends, default=-1) < 0:
             return Foreign(f"it is of partition {row['partition']}, or of no offset")
         return Claim(row["offset"], tuple(ends), row["topic"], row["start"])
+
+
+def _is_code(currency: str) -> bool:
+    return 0 < len(currency) <= LONGEST_CODE and currency.isprintable()
 
 
 def id_of(record: ConsumerRecord) -> int | None:

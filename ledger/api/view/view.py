@@ -3,21 +3,23 @@
 import asyncio
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
 from pathlib import Path
 from typing import Self
 
-from ledger.api.view.copy import BalanceCopy, Change
+from ledger.api.view.copy import BalanceCopy
 from ledger.api.view.figures import Figures
-from ledger.api.view.following import Changed, Following
+from ledger.api.view.following import Changed, Following, end
+from ledger.api.view.kept import Change
 from ledger.api.view.reached import Part, Reached, ViewState
 from ledger.api.view.waits import is_covered
-from ledger.client.resource import cancel
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
+from ledger.streaming.store import is_damage
 
 MAX_WAITS = 20_000
 """Who may wait at the same time; a wait takes about 1 KB."""
@@ -42,31 +44,37 @@ class BalanceView:
         self._waiting = 0
 
     async def __aenter__(self) -> Self:
-        self._lock = _locked(self._folder)
-        self._copy = BalanceCopy(self._folder / "copy")
-        self._following = Following(self._settings, self._copy, self._reached, self._tell)
-        places, covered = self._copy.places(), self._copy.coverage()
-        if places.keys() == set(range(len(places))):
-            positions = [places[each].position for each in range(len(places))]
-            self._reached.begin(positions, covered, self._copy.as_of)
+        with ExitStack() as opened:
+            lock = _locked(self._folder)
+            opened.callback(os.close, lock)
+            self._copy = BalanceCopy(self._folder / "copy")
+            opened.callback(self._copy.close)
+            self._following = Following(self._settings, self._copy, self._reached, self._tell)
+            places, covered = self._copy.places(), self._copy.coverage()
+            if places.keys() == set(range(len(places))):
+                positions = [places[each].position for each in range(len(places))]
+                self._reached.begin(positions, covered, self._copy.as_of)
+            opened.callback(self._following.note)
+            self._opened = opened.pop_all()
         self._task = asyncio.create_task(self._following.run(), name="balance view")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await cancel(self._task)
-        self._following.note()
-        self._copy.close()
-        os.close(self._lock)
+        await end([self._task])
+        self._opened.close()
 
     # Balances.
 
     def balances(self, account: str) -> list[Balance]:
         """The account's balances, by currency; none for an account without entries."""
-        return self._copy.balances(account)
+        try:
+            return self._copy.balances(account)
+        except Exception as error:
+            raise self._unreadable(error) from error
 
     def many(self, accounts: Iterable[str]) -> dict[str, list[Balance]]:
         """The same of many accounts."""
-        return {account: self._copy.balances(account) for account in accounts}
+        return {account: self.balances(account) for account in accounts}
 
     def under(
         self, path: str, *, after: tuple[str, str] | None = None, limit: int
@@ -75,11 +83,24 @@ class BalanceView:
 
         `after`: account and currency of the last one of the page before.
         """
-        return self._copy.under(path, after, limit)
+        try:
+            return self._copy.under(path, after, limit)
+        except Exception as error:
+            raise self._unreadable(error) from error
 
     def sums_under(self, path: str) -> dict[str, Figures]:
         """By currency what they add up to: kept with each change, so it costs a look-up."""
-        return self._copy.sums_under(path)
+        try:
+            return self._copy.sums_under(path)
+        except Exception as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> Exception:
+        """What is raised where the copy cannot be read; one that is damaged is read again."""
+        if not is_damage(error):
+            return error
+        self._following.note_damage(error)
+        return Unavailable(f"The copy of the balances is damaged and is read again: {error}")
 
     # Completeness.
 

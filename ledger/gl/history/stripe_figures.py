@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    or_,
     select,
     true,
 )
@@ -187,7 +188,8 @@ def _pieces(wanted: Sequence[tuple[int, int, int]], effective_before: int) -> Se
     return (
         select(asked.c.stripe, asked.c.level, asked.c.block, *piece.c)
         .select_from(asked.outerjoin(piece, true()))
-        .where(is_made)
+        # The second look-up is made only where the first one finds nothing.
+        .where(or_(piece.c.lines.is_not(None), is_made))
     )
 
 

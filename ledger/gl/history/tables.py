@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from ledger.gl.tables import DIGEST, OptionalText, Whole, code
 
-LAYOUT = 1
+LAYOUT = 2
 """Rises when the tables change: history of another layout is dropped and folded again."""
 
 SCHEMA = "history"

@@ -21,7 +21,7 @@ class HistoryFold(NamedTuple):
 
 
 class HistoryWriter(Protocol):
-    """Writes history. Blocking calls, to be made from one thread.
+    """Writes history. Blocking calls, to be made from one thread, `tidy` from another one.
 
     Every method raises JournalUnavailable when the database cannot answer at the moment.
     """

@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, NamedTuple
 
 import psycopg
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from ledger.clock import now
 from ledger.domain.history import FoldedHistory, Running, fold
@@ -21,6 +22,8 @@ from ledger.gl.postgresql.posting import END_ABANDONED
 
 FOLD_SECONDS = 60
 """A statement that takes longer is cancelled, to be tried again."""
+TIDY_SECONDS = 300
+"""The same for what is made of lines that were folded."""
 REMEMBERED = 100_000
 """Stripes whose totals are kept in memory; some 400 bytes each."""
 TOTAL_LINES = 200_000
@@ -43,7 +46,8 @@ class PostgresHistoryWriter(HistoryWriter):
     """`HistoryWriter` over psycopg; connects when first asked.
 
     `url` as PostgresJournal has it, of the posting service. It remembers the totals of stripes
-    that were folded last: they are those of the database as long as the shard's position is.
+    that were folded last: they are those of the database as long as nothing of the shard was folded
+    or restored since, which `folded_at` of its position tells.
     """
 
     def __init__(self, url: str) -> None:
@@ -57,17 +61,24 @@ class PostgresHistoryWriter(HistoryWriter):
             settings={"enable_seqscan": "off"},
             isolation_level="AUTOCOMMIT",
         )
-        seconds = DATABASE_LOCK_SECONDS
-        self._other = engine(url, seconds=seconds, idle_seconds=seconds, pool_size=1,
-                             isolation_level="AUTOCOMMIT")  # fmt: skip
+        # For what is done beside folding: totals and blocks, and ending sessions that are gone.
+        self._aside = engine(
+            url,
+            seconds=TIDY_SECONDS,
+            idle_seconds=TIDY_SECONDS,
+            pool_size=2,
+            isolation_level="AUTOCOMMIT",
+        )
         self._stripes = defaultdict[int, Stripes](dict)
+        self._left: dict[int, int] = {}
         # Of a process before this one much may be left.
         self._untotalled, self._has_unblocked = TOTAL_LINES, True
+        self._lock = Lock()
 
     @contextmanager
-    def _driver(self) -> Iterator[psycopg.Connection[Any]]:
+    def _driver(self, of: Engine | None = None) -> Iterator[psycopg.Connection[Any]]:
         """The driver's connection, in history's schema; after any error it is closed."""
-        with faults_translated(), self._engine.connect() as connection:
+        with faults_translated(), (of or self._engine).connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, psycopg.Connection)
             try:
@@ -92,6 +103,7 @@ class PostgresHistoryWriter(HistoryWriter):
         except BaseException:
             # What is known may be of another state than the database has.
             self._stripes.clear()
+            self._left.clear()
             raise
 
     def _fold(self, folds: Sequence[HistoryFold]) -> None:
@@ -101,19 +113,22 @@ class PostgresHistoryWriter(HistoryWriter):
             except psycopg.errors.LockNotAvailable:
                 self._end_abandoned()
                 raise
-            for each, folded_at in zip(folds, moved, strict=True):
+            for each, (folded_at, before) in zip(folds, moved, strict=True):
                 if folded_at is None:
                     raise superseded(each)
+                if before is None or before != self._left.get(each.shard):
+                    self._stripes.pop(each.shard, None)
             self._learn(driver, folds)
             folded = [
                 _Folded(each, at or 0, fold(each.runs, self._stripes[each.shard]))
-                for each, at in zip(folds, moved, strict=True)
+                for each, (at, _) in zip(folds, moved, strict=True)
             ]
             self._write(driver, folded)
+        self._left |= {each.fold.shard: each.folded_at for each in folded}
 
     def _end_abandoned(self) -> None:
         """End sessions that hold positions and are gone, as posting does."""
-        with self._other.connect() as connection:
+        with self._aside.connect() as connection:
             connection.exec_driver_sql(END_ABANDONED, {"secs": DATABASE_LOCK_SECONDS})
 
     def _learn(self, driver: psycopg.Connection[Any], folds: Sequence[HistoryFold]) -> None:
@@ -153,20 +168,32 @@ class PostgresHistoryWriter(HistoryWriter):
         # PostgreSQL answers COMMIT of a failed transaction with ROLLBACK and no error.
         if answer != "COMMIT":
             raise JournalUnavailable(f"The database answered COMMIT with {answer}.")
-        self._untotalled += sum(len(each.added.lines) for each in folded)
-        self._has_unblocked |= bool(blocks)
+        with self._lock:
+            self._untotalled += sum(len(each.added.lines) for each in folded)
+            self._has_unblocked |= bool(blocks)
 
     def tidy(self, shards: Sequence[int], *, idle: bool) -> bool:
-        is_due = self._untotalled >= (1 if idle else TOTAL_LINES)
-        if is_due:
-            with self._driver() as driver:
-                history_tidying.count_totals(driver, shards)
-            self._untotalled = 0
-        if self._has_unblocked:
-            with self._driver() as driver:
-                self._has_unblocked = history_tidying.make_blocks(driver, shards)
-        return self._has_unblocked
+        with self._lock:
+            is_due = self._untotalled >= (1 if idle else TOTAL_LINES)
+            has_unblocked, self._has_unblocked = self._has_unblocked, False
+            if is_due:
+                self._untotalled = 0
+        if not is_due and not has_unblocked:
+            return False
+        try:
+            with self._driver(self._aside) as driver:
+                if is_due:
+                    history_tidying.count_totals(driver, shards)
+                if has_unblocked:
+                    has_unblocked = history_tidying.make_blocks(driver, shards)
+        except BaseException:
+            with self._lock:
+                self._untotalled, self._has_unblocked = TOTAL_LINES, True
+            raise
+        with self._lock:
+            self._has_unblocked |= has_unblocked
+        return has_unblocked
 
     def close(self) -> None:
-        self._other.dispose()
+        self._aside.dispose()
         self._engine.dispose()

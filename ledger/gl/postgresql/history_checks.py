@@ -10,11 +10,21 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.domain.history import BLOCK, BLOCKS_TOGETHER, FINEST, LEVEL_STEP, LEVELS, pieces
+from ledger.domain.history import (
+    ALL_LEVELS,
+    BLOCK,
+    BLOCK_LEVELS,
+    BLOCKS_TOGETHER,
+    LEVELS,
+    SPLIT_STEP,
+    completed,
+    pieces,
+)
 from ledger.gl.history.tables import schema_of
 from ledger.gl.rows import JournalFinding, RowKey
 
 NAMED = 100
+FETCHED = 1_000
 
 _MICROSECONDS = "(extract(epoch FROM {}) * 1000000)::bigint"
 _JOURNAL = f"""
@@ -112,7 +122,7 @@ LIMIT :limit
 _SUMS = """
 sum(greatest(l.amount, 0)::numeric * l.change) AS debits,
 sum(greatest(-l.amount, 0)::numeric * l.change) AS credits, sum(l.change) AS entries,
-count(*) AS lines
+count(*) AS lines, min(l.recorded_at) AS first_recorded, max(l.recorded_at) AS last_recorded
 """
 _COUNTED = """
 SELECT s.account_id, l.effective_at >> :level AS period, {sums}
@@ -131,21 +141,36 @@ ORDER BY period, account_id LIMIT :limit
 """  # noqa: S608
 _PERIODS = f"""
 WITH counted AS ({_COUNTED.replace("{sums}", _SUMS)})
-SELECT period FROM (SELECT period, sum(lines) AS lines FROM counted GROUP BY period) AS c
+SELECT period FROM (
+    SELECT period, sum(lines) AS lines, min(first_recorded) AS first_recorded,
+        max(last_recorded) AS last_recorded
+    FROM counted GROUP BY period
+) AS c
 FULL JOIN (SELECT * FROM {{h}}.periods WHERE level = :level) AS t USING (period)
-WHERE c.lines IS DISTINCT FROM t.lines OR t.is_split NOT IN (0, 1) ORDER BY period LIMIT :limit
+WHERE coalesce(c.lines, 0) IS DISTINCT FROM t.lines OR t.is_split NOT IN (0, 1)
+    OR c.first_recorded <> t.first_recorded OR c.last_recorded <> t.last_recorded
+ORDER BY period LIMIT :limit
 """  # noqa: S608
 _OTHER_LEVELS = """
 SELECT DISTINCT 'totals', level FROM {h}.totals WHERE NOT level = ANY (:levels)
 UNION ALL SELECT DISTINCT 'periods', level FROM {h}.periods WHERE NOT level = ANY (:levels)
 """
-_BLOCKS = """
-SELECT stripe, level, block, first_effective, piece, debits, credits, entries, lines
-FROM {h}.blocks ORDER BY stripe, level, block, piece
+# In order of recording, each once: blocks of all levels are cut from it.
+_BLOCKED_LINES = """
+SELECT stripe, effective_at, amount, change FROM {h}.lines
+WHERE stripe IN (SELECT stripe FROM {h}.blocks) ORDER BY stripe, recorded_at, n
 """
-_BLOCK_LINES = """
-SELECT effective_at, amount, change FROM {h}.lines
-WHERE stripe = :stripe AND n > :after AND n <= :end
+_BLOCK = """
+SELECT first_effective, piece, debits, credits, entries, lines FROM {h}.blocks
+WHERE stripe = :stripe AND level = :level AND block = :block ORDER BY piece
+"""
+_BEYOND = """
+SELECT DISTINCT b.stripe, level, block FROM {h}.blocks AS b LEFT JOIN (
+    SELECT stripe, max(n) AS n FROM {h}.lines GROUP BY stripe
+) AS l ON l.stripe = b.stripe
+WHERE level NOT BETWEEN 0 AND :highest OR block < 0
+    OR (block + 1)::numeric * :size * power(:together, level) > coalesce(l.n, 0)
+LIMIT :limit
 """
 
 
@@ -170,7 +195,8 @@ class HistoryChecks:
     def _rows(self, query: str, **values: object) -> Iterator[Sequence[Any]]:
         statement = text(query.replace("{h}", self._schema))
         limited = {"limit": NAMED, **values} if ":limit" in query else values
-        yield from self._connection.execute(statement, limited)
+        options = {"yield_per": FETCHED}
+        yield from self._connection.execute(statement, limited, execution_options=options)
 
     def _about(self, table: str, why: str, **columns: int) -> JournalFinding:
         row = RowKey.of(f"{self._schema}.{table}", **columns)
@@ -209,11 +235,10 @@ class HistoryChecks:
             yield self._about(table, "belongs to nothing that was folded", **{column: key})
 
     def _totals(self) -> Iterator[JournalFinding]:
-        levels = range(FINEST, LEVELS[0] + 1, LEVEL_STEP)
-        for table, level in self._rows(_OTHER_LEVELS, levels=list(levels)):
+        for table, level in self._rows(_OTHER_LEVELS, levels=list(ALL_LEVELS)):
             yield self._about(table, "has a level that there is not", level=level)
-        for level in levels:
-            given = {"level": level, "above": level + LEVEL_STEP, "base": LEVELS[-1]}
+        for level in ALL_LEVELS:
+            given = {"level": level, "above": level + SPLIT_STEP, "base": LEVELS[-1]}
             for period, account in self._rows(_TOTALS, **given):
                 key = {"level": level, "period": period, "account_id": account}
                 yield self._about("totals", "is not the sum of its lines", **key)
@@ -221,20 +246,42 @@ class HistoryChecks:
                 yield self._about("periods", "does not count its lines", level=level, period=period)
 
     def _blocks(self) -> Iterator[JournalFinding]:
-        rows = self._rows(_BLOCKS)
-        found = 0
-        for (stripe, level, block), stored in groupby(rows, key=lambda row: tuple(row[:3])):
-            size = BLOCK * BLOCKS_TOGETHER**level
-            given = {"stripe": stripe, "after": block * size, "end": (block + 1) * size}
-            lines = [tuple(row) for row in self._rows(_BLOCK_LINES, **given)]
-            wanted = [
-                (piece.effective_at[0], number, *piece.before, piece.packed())
-                for number, piece in enumerate(pieces(lines))
-            ]
-            kept = [(*row[3:5], *map(int, row[5:8]), bytes(row[8])) for row in stored]
-            if kept != wanted or len(lines) != size:
-                found += 1
-                key = {"stripe": stripe, "level": level, "block": block}
-                yield self._about("blocks", "does not have its lines", **key)
-            if found == NAMED:
-                return
+        given = {"highest": BLOCK_LEVELS - 1, "size": BLOCK, "together": BLOCKS_TOGETHER}
+        wrong = [tuple(row) for row in self._rows(_BEYOND, **given)]
+        rows = self._rows(_BLOCKED_LINES)
+        for stripe, lines in groupby(rows, key=lambda row: int(row[0])):
+            if len(wrong) >= NAMED:
+                break
+            wrong += self._wrong_blocks(stripe, (tuple(row[1:]) for row in lines))
+        for stripe, level, block in wrong[:NAMED]:
+            key = {"stripe": stripe, "level": level, "block": block}
+            yield self._about("blocks", "does not have its lines", **key)
+
+    def _wrong_blocks(
+        self, stripe: int, lines: Iterable[tuple[int, int, int]]
+    ) -> Iterator[tuple[int, int, int]]:
+        """Blocks of a stripe that are there and are not what `lines`, all of its, make."""
+        kept: list[tuple[int, int, int]] = []
+        for count, line in enumerate(lines, 1):
+            kept.append(line)
+            if count % BLOCK:
+                continue
+            for level, block in completed(count // BLOCK - 1):
+                size = BLOCK * BLOCKS_TOGETHER**level
+                stored = self._stored(stripe, level, block)
+                if stored and stored != _made(kept[-size:]):
+                    yield stripe, level, block
+                if level == BLOCK_LEVELS - 1:
+                    kept.clear()
+
+    def _stored(self, stripe: int, level: int, block: int) -> list[tuple[object, ...]]:
+        rows = self._rows(_BLOCK, stripe=stripe, level=level, block=block)
+        return [(*row[:2], *map(int, row[2:5]), bytes(row[5])) for row in rows]
+
+
+def _made(lines: Sequence[tuple[int, int, int]]) -> list[tuple[object, ...]]:
+    """A block's rows, as `_stored` gives those that there are."""
+    return [
+        (piece.effective_at[0], number, *piece.before, piece.packed())
+        for number, piece in enumerate(pieces(lines))
+    ]

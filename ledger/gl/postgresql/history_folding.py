@@ -18,17 +18,18 @@ INSERT INTO positions (shard, decisions_offset, end_offset, digest, recorded_unt
     totalled_at)
 VALUES (%(shard)s, %(decisions_offset)s, %(end)s, %(digest)s, %(recorded_until)s, %(now)s, 0)
 ON CONFLICT (shard) DO NOTHING
-RETURNING folded_at
+RETURNING folded_at, NULL::bigint
 """
 # A second writer waits here for the first one's commit, then finds no such row. What is folded
 # later is later by `folded_at`, whatever the clocks of two workers say.
 _MOVE_POSITION = """
 UPDATE positions
 SET decisions_offset = %(decisions_offset)s, end_offset = %(end)s, digest = %(digest)s,
-    recorded_until = %(recorded_until)s, folded_at = greatest(folded_at + 1, %(now)s)
+    recorded_until = %(recorded_until)s, folded_at = greatest(before.folded_at + 1, %(now)s)
+FROM (SELECT folded_at FROM positions WHERE shard = %(shard)s FOR UPDATE) AS before
 WHERE shard = %(shard)s AND decisions_offset = %(before_offset)s
     AND end_offset = %(before_end)s AND digest = %(before_digest)s
-RETURNING folded_at
+RETURNING positions.folded_at, before.folded_at
 """
 # In order of name, so that two writers that bring the same new accounts cannot deadlock.
 _INSERT_ACCOUNTS = """
@@ -90,11 +91,11 @@ def read_positions(driver: psycopg.Connection[Any]) -> dict[int, Watermark]:
 
 def move_positions(
     driver: psycopg.Connection[Any], folds: Sequence[HistoryFold], now: int
-) -> list[int | None]:
+) -> list[tuple[int | None, int | None]]:
     """Begin, and move the shards' positions: one round trip.
 
-    Returns for each fold its `folded_at`; None where the shard is not at the watermark that the
-    fold follows.
+    Returns for each fold its `folded_at`, None where the shard is not at the watermark that the
+    fold follows; and the one before it, None for a shard's first.
     """
     # In order of shard, so that two writers of the same ones cannot deadlock.
     order = sorted(range(len(folds)), key=lambda index: folds[index].shard)
@@ -106,7 +107,7 @@ def move_positions(
             statement = _INSERT_POSITION if fold.before == Watermark() else _MOVE_POSITION
             moved[index].execute(statement, _move_arguments(fold, now), prepare=True)
     rows = [moved[index].fetchone() for index in range(len(folds))]
-    return [None if row is None else int(row[0]) for row in rows]
+    return [(None, None) if row is None else (row[0], row[1]) for row in rows]
 
 
 def _move_arguments(fold: HistoryFold, now: int) -> dict[str, object]:

@@ -6,7 +6,7 @@ history application folds the decision log again.
 
 import logging
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from ledger.gl.history.tables import LAYOUT, SCHEMA, metadata, schema_of
@@ -25,11 +25,11 @@ def provide(connection: Connection, ledger: str) -> str | None:
     """Make the tables of history beside the ledger in schema `ledger`, as the tables' owner.
 
     Returns the schema's name; None, with a warning, where it cannot be made. What is there in this
-    version's layout stays as it is.
+    version's layout, whole, stays as it is.
     """
     name = schema_of(ledger)
     remark = connection.scalar(text(_FIND), {"name": name})
-    if remark == f"{_REMARK}{LAYOUT}":
+    if remark == f"{_REMARK}{LAYOUT}" and _is_whole(connection, name):
         return name
     if remark is not None and not remark.startswith(_REMARK):
         log.warning(
@@ -66,11 +66,16 @@ def empty(database_url: str) -> None:
         made.dispose()
 
 
+def _is_whole(connection: Connection, name: str) -> bool:
+    wanted = {table.name for table in metadata.sorted_tables}
+    return wanted <= set(inspect(connection).get_table_names(schema=name))
+
+
 def _make(connection: Connection, name: str, *, is_there: bool) -> None:
     quoted = connection.dialect.identifier_preparer.quote(name)
     placed = connection.execution_options(schema_translate_map={SCHEMA: name})
     if is_there:
-        log.warning("History has another layout in this version: it is folded again from the log.")
+        log.warning("History lacks a table or has another layout: it is folded again from the log.")
         metadata.drop_all(placed)
     else:
         connection.execute(text(f"CREATE SCHEMA {quoted}"))

@@ -5,11 +5,13 @@ reader adds up lines that are not counted yet, and lines of which there is no bl
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import psycopg
 
 from ledger.domain.history import (
+    ALL_LEVELS,
     BLOCK,
     BLOCKS_TOGETHER,
     FINEST,
@@ -25,6 +27,8 @@ from ledger.domain.history import (
 SPLIT_LINES = 50_000
 """A period in which more is effective is split, if that makes fewer rows by so much:"""
 SPLIT_BY = 8
+AHEAD = 64
+"""Periods after a dense one that are split before they have lines."""
 BLOCKS_AT_ONCE = 64
 """Made in one database transaction."""
 
@@ -33,16 +37,24 @@ BLOCKS_AT_ONCE = 64
 _LOCK = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'history', 'big')})"
 # These read many rows, and the planner may choose how.
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan TO on"
-# Nobody folds these shards meanwhile.
+# It takes the many rows of a step for few, of which each would look for its period by itself.
+_BEGIN_COUNT = f"{_BEGIN}; SET LOCAL enable_nestloop TO off; SET LOCAL work_mem TO '64MB'"
+# Lines up to here are committed and never change; what is folded meanwhile is later.
 _POSITIONS = """
-SELECT folded_at, totalled_at FROM positions WHERE shard = ANY (%(shards)s) ORDER BY shard
-FOR UPDATE
+SELECT shard, folded_at, totalled_at FROM positions
+WHERE shard = ANY (%(shards)s) AND folded_at > totalled_at
+"""
+# In order of shard, as folds lock them.
+_LOCK_POSITIONS = """
+SELECT FROM positions WHERE shard = ANY (%(shards)s) ORDER BY shard FOR UPDATE
 """
 _RECENT = """
 SELECT stripes.account_id, lines.effective_at, lines.recorded_at, lines.amount, lines.change
-FROM lines JOIN stripes ON stripes.id = lines.stripe JOIN positions USING (shard)
-WHERE lines.folded_at > %(since)s AND lines.folded_at > positions.totalled_at
-    AND positions.shard = ANY (%(shards)s)
+FROM lines JOIN stripes ON stripes.id = lines.stripe
+JOIN unnest(%(shards)s::integer[], %(after)s::bigint[], %(until)s::bigint[])
+    AS counted (shard, after, until) USING (shard)
+WHERE lines.folded_at > %(since)s AND lines.folded_at > counted.after
+    AND lines.folded_at <= counted.until
 """
 _SUMS = """
 coalesce(sum(amount * change) FILTER (WHERE amount > 0), 0) AS debits,
@@ -69,22 +81,28 @@ ON CONFLICT (level, period) DO UPDATE SET lines = known.lines + excluded.lines,
 RETURNING level, period, lines, is_split
 """  # noqa: S608 - a number of ours
 _ADD = f"added AS ({_ADD_TO_TOTALS}) {_ADD_TO_PERIODS}"
-_COUNT = f"""
-WITH recent AS ({_RECENT}), finest AS (
-    SELECT account_id, effective_at >> {LEVELS[-1]} AS period, {_SUMS} FROM recent GROUP BY 1, 2
-), parts AS (
-    SELECT level, period >> level - {LEVELS[-1]} AS period, account_id, debits, credits, entries,
-        lines, first_recorded, last_recorded
-    FROM finest CROSS JOIN unnest('{{{",".join(map(str, LEVELS))}}}'::integer[]) AS level
-), {_ADD}
+_RANGE = f"SELECT min(effective_at), max(effective_at) FROM ({_RECENT}) AS recent"  # noqa: S608
+# What follows a dense period is most likely as dense: it is split before it has lines, where a
+# period that turns out to be has to have them counted again.
+_SPLIT_NEXT = f"""
+INSERT INTO periods (level, period, lines, first_recorded, last_recorded, is_split)
+SELECT DISTINCT level, next, 0, {2**63 - 1}, {-(2**63)}, 1
+FROM periods AS dense, generate_series(
+    greatest(period + 1, %(first)s::bigint >> level), least(period + {AHEAD}, %(last)s >> level)
+) AS next
+WHERE level = %(level)s AND is_split = 1 AND lines > {SPLIT_LINES} AND (
+    level = {LEVELS[-1]} OR EXISTS (
+        SELECT FROM periods AS above WHERE above.level = dense.level + {SPLIT_STEP}
+        AND above.period = next >> {SPLIT_STEP} AND above.is_split = 1
+    )
+)
+ON CONFLICT DO NOTHING
 """  # noqa: S608
-_COUNT_SPLIT = f"""
-WITH recent AS ({_RECENT}), parts AS (
-    SELECT %(level)s::integer - {SPLIT_STEP} AS level,
-        effective_at >> %(level)s::integer - {SPLIT_STEP} AS period, account_id, {_SUMS}
-    FROM recent WHERE effective_at >> %(level)s::integer = ANY (%(periods)s)
-    GROUP BY 1, 2, 3
-), {_ADD}
+_SPLIT_LEVELS = f"""
+SELECT DISTINCT level FROM periods
+WHERE is_split = 1 AND level <= {LEVELS[-1]}
+    AND period BETWEEN %(first)s::bigint >> level AND %(last)s::bigint >> level
+ORDER BY level DESC
 """  # noqa: S608
 _SPLIT = f"""
 WITH within AS (
@@ -98,11 +116,35 @@ WITH within AS (
     FROM within GROUP BY 1, 2, 3
 ), {_ADD}
 """  # noqa: S608
-_COUNTED = "UPDATE positions SET totalled_at = folded_at WHERE shard = ANY (%(shards)s)"
-_SPLIT_PERIODS = f"""
-SELECT level, array_agg(period) FROM periods WHERE is_split = 1 AND level <= {LEVELS[-1]}
-GROUP BY level ORDER BY level DESC
+_OF_FINEST = f"""
+WITH recent AS ({_RECENT}), of_{{level}} AS MATERIALIZED (
+    SELECT account_id, effective_at >> {{level}} AS period, {_SUMS} FROM recent GROUP BY 1, 2
+)
 """  # noqa: S608
+_OF_BELOW = """
+of_{level} AS MATERIALIZED (
+    SELECT account_id, period >> {step} AS period, sum(debits) AS debits, sum(credits) AS credits,
+        sum(entries) AS entries, sum(lines) AS lines, min(first_recorded) AS first_recorded,
+        max(last_recorded) AS last_recorded
+    FROM of_{below} GROUP BY 1, 2
+)
+"""
+_PART = """
+SELECT {level} AS level, period, account_id, debits, credits, entries, lines, first_recorded,
+    last_recorded
+FROM of_{level} AS part {where}
+"""
+_PARENT = f"""
+WHERE EXISTS (
+    SELECT FROM periods AS above WHERE above.level = {{level}} + {SPLIT_STEP}
+    AND above.period = part.period >> {SPLIT_STEP} AND above.is_split = 1
+)
+"""
+_COUNTED = """
+UPDATE positions SET totalled_at = counted.until
+FROM unnest(%(shards)s::integer[], %(until)s::bigint[]) AS counted (shard, until)
+WHERE positions.shard = counted.shard
+"""
 _ACCOUNTS_OF = "SELECT count(*) FROM totals WHERE level = %s AND period = %s"
 _IS_SPLIT = "UPDATE periods SET is_split = 1 WHERE level = %s AND period = %s"
 
@@ -135,30 +177,44 @@ Period = tuple[int, int, int, int]
 
 def count_totals(driver: Driver, shards: Sequence[int]) -> None:
     """Count the shards' lines that are not counted yet, and split periods that have many."""
-    given = {"shards": list(shards)}
-    driver.execute(_BEGIN)
+    driver.execute(_BEGIN_COUNT)
     driver.execute(_LOCK)
-    waiting = [
-        totalled_at
-        for folded_at, totalled_at in driver.execute(_POSITIONS, given).fetchall()
-        if folded_at > totalled_at
-    ]
+    waiting = driver.execute(_POSITIONS, {"shards": list(shards)}).fetchall()
     if waiting:
-        _count(driver, given | {"since": min(waiting)})
+        own, until, after = map(list, zip(*waiting, strict=True))
+        _count(driver, {"shards": own, "until": until, "after": after, "since": min(after)})
     driver.execute("COMMIT")
 
 
 def _count(driver: Driver, given: dict[str, object]) -> None:
-    split = driver.execute(_SPLIT_PERIODS).fetchall()
-    touched: list[Period] = driver.execute(_COUNT, given).fetchall()
-    for level, periods in split:
-        arguments = given | {"level": level, "periods": periods}
-        touched += driver.execute(_COUNT_SPLIT, arguments).fetchall()
+    found = driver.execute(_RANGE, given).fetchone() or (None, None)
+    given |= {"first": found[0], "last": found[1]}
+    for level in range(LEVELS[-1], FINEST, -SPLIT_STEP):
+        driver.execute(_SPLIT_NEXT, given | {"level": level})
+    split = [level for (level,) in driver.execute(_SPLIT_LEVELS, given)]
+    finest = split[-1] - SPLIT_STEP if split else LEVELS[-1]
+    touched: list[Period] = driver.execute(_counting(finest), given).fetchall()
+    driver.execute(_LOCK_POSITIONS, given)
     driver.execute(_COUNTED, given)
     while touched:
         period = touched.pop()
         if _is_dense(driver, period):
             touched += _split(driver, period)
+
+
+def _counting(finest: int) -> str:
+    """The statement that counts recent lines: added up at the finest level, and then upwards."""
+    levels = [level for level in reversed(ALL_LEVELS) if level >= finest]
+    steps = [_OF_FINEST.format(level=finest)]
+    steps += [
+        _OF_BELOW.format(level=level, below=below, step=level - below)
+        for below, level in pairwise(levels)
+    ]
+    parts = [
+        _PART.format(level=level, where="" if level in LEVELS else _PARENT.format(level=level))
+        for level in levels
+    ]
+    return ", ".join([*steps, f"parts AS ({' UNION ALL '.join(parts)})", _ADD])
 
 
 def _is_dense(driver: Driver, period: Period) -> bool:
@@ -182,8 +238,8 @@ def make_blocks(driver: Driver, shards: Sequence[int]) -> bool:
     """Make some blocks of the shards' stripes. Whether there may be more to make."""
     given = {"shards": list(shards), "count": BLOCKS_AT_ONCE}
     driver.execute(_BEGIN)
-    # One at a time makes blocks of a shard: those of a level before the one that has them.
-    driver.execute(_POSITIONS, given)
+    # Those of a level are made before the one that has them.
+    driver.execute(_LOCK)
     taken = driver.execute(_TAKE_UNBLOCKED, given).fetchall()
     for stripe, block, recorded_at in sorted(taken):
         last = (block + 1) * BLOCK

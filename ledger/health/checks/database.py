@@ -1,13 +1,19 @@
 """Checks of the general ledger's database, as the role that posts sees it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ledger.errors import LedgerError
 from ledger.health.findings import Finding
 from ledger.settings import Settings
 
-NAME = "general ledger"
+NAME, HISTORY = "general ledger", "history"
+ADVICE = {
+    NAME: "restore the database from a backup: what was posted since is posted again from the "
+    "decision log; `faust-ledger up` creates missing tables, empty, and missing grants",
+    HISTORY: "`faust-ledger up` creates missing tables, empty, and missing grants: workers fold "
+    "history again from the decision log",
+}
 CONNECT_SECONDS = 5
 TAKEN = "every connection is in use: end some (pg_stat_activity), or raise the limit"
 ROLE_ADVICE = {
@@ -37,29 +43,43 @@ def database(settings: Settings) -> Iterator[Finding]:
     from sqlalchemy.exc import OperationalError
 
     try:
-        yield _tables(_read_tables(settings))
+        yield from _tables(settings)
     except OperationalError as error:
         yield from role(str(error.orig).strip())
     except LedgerError as error:
         yield Finding(NAME, False, str(error), "do as it says")
 
 
-def _read_tables(settings: Settings) -> list[tuple[Any, ...]]:
-    from ledger.gl.postgresql.connection import engine
+def _tables(settings: Settings) -> Iterator[Finding]:
+    from ledger.gl.history.tables import metadata as history
+    from ledger.gl.history.tables import schema_of
     from ledger.gl.tables import metadata
 
-    made = engine(
-        settings.service_database_url, seconds=CONNECT_SECONDS, idle_seconds=CONNECT_SECONDS
-    )
+    url = settings.service_database_url
+    yield _finding(NAME, _read_tables(url, lambda _: sorted(metadata.tables)))
+    if settings.history == "on":
+
+        def names(schema: str) -> list[str]:
+            return [f"{schema_of(schema)}.{table.name}" for table in history.sorted_tables]
+
+        yield _finding(HISTORY, _read_tables(settings.history_database_url or url, names))
+
+
+def _read_tables(url: str, names: Callable[[str], list[str]]) -> list[tuple[Any, ...]]:
+    """Of each table that `names` gives for the ledger's schema: is it there, may it be read."""
+    from ledger.gl.postgresql.connection import engine
+
+    made = engine(url, seconds=CONNECT_SECONDS, idle_seconds=CONNECT_SECONDS)
     try:
         with made.connect() as connection:
-            rows = connection.exec_driver_sql(TABLES, (sorted(metadata.tables),))
+            schema = str(connection.exec_driver_sql("SELECT current_schema()").scalar())
+            rows = connection.exec_driver_sql(TABLES, (names(schema),))
             return [tuple(row) for row in rows]
     finally:
         made.dispose()
 
 
-def _tables(rows: list[tuple[Any, ...]]) -> Finding:
+def _finding(name: str, rows: list[tuple[Any, ...]]) -> Finding:
     gone = [name for name, there, _ in rows if not there]
     closed = [name for name, there, readable in rows if there and not readable]
     wrong = []
@@ -68,11 +88,10 @@ def _tables(rows: list[tuple[Any, ...]]) -> Finding:
     if closed:
         wrong.append(f"the posting role may not read: {', '.join(closed)}")
     return Finding(
-        NAME,
+        name,
         not wrong,
         "; ".join(wrong) or f"{len(rows)} tables, readable by the role that posts",
-        "restore the database from a backup: what was posted since is posted again from the "
-        "decision log; `faust-ledger up` creates missing tables, empty, and missing grants",
+        ADVICE[name],
     )
 
 

@@ -178,9 +178,9 @@ def show_verdict(console: Console, played: Played, report: AuditReport) -> None:
 
 def few(found: Mapping[BalanceKey, Balance], client: int) -> list[BalanceKey]:
     """The keys of three balances to ask the API for; the last is the client's."""
-    [*_, mine] = (key for key in interesting(found, client) if key[0].startswith(market.CLIENTS))
-    wanted = [(market.BANK, "CAD"), (market.FEES, "CAD")]
-    return [*(key for key in wanted if key in found), mine]
+    mine = (key for key in interesting(found, client) if key[0].startswith(market.CLIENTS))
+    wanted = [(market.BANK, "CAD"), (market.FEES, "CAD"), next(mine)]
+    return [key for key in wanted if key in found]
 
 
 def show_answers(console: Console, answers: Sequence[Answer]) -> None:

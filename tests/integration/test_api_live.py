@@ -17,6 +17,7 @@ from ledger.stack.record import load_record
 from tests.conftest import Stack
 from tests.integration.api_ledger import ApiLedger, bearer
 from tests.live_client import State
+from tests.waiting import until
 
 SECONDS = 60
 
@@ -93,6 +94,7 @@ def test_a_write_is_in_a_frame_and_a_killed_process_is_no_gap(
             assert "resumed" in watcher.state.kinds
             assert watcher.state.kinds.count("snapshot subscribed") == 1
         # The one that was killed is there again, and begins where this client left the other.
+        await asyncio.to_thread(knows_tokens, api_ledger, 0)
         async with watcher.connect(0) as client:
             await watcher.subscribe(client)
             await asyncio.to_thread(post, api_ledger, 0, transfer(new_id(), account, "0.50"))
@@ -101,6 +103,12 @@ def test_a_write_is_in_a_frame_and_a_killed_process_is_no_gap(
     asyncio.run(bounded(watch()))
     row = api_ledger.client("read").get(f"/v1/balances/{account}").json()["balances"][0]
     assert row["posted"] == watcher.posted
+
+
+def knows_tokens(ledger: ApiLedger, process: int) -> None:
+    """A process that has just started answers 503 before it has read the bearer tokens."""
+    client = ledger.client("read", process=process)
+    until(lambda: client.get("/v1/status").status_code == 200, "the process knows tokens")
 
 
 async def bounded(what: Any) -> None:
@@ -118,6 +126,8 @@ def test_a_stream_of_events_has_what_is_published(
     api_ledger: ApiLedger, new_id: Callable[..., str]
 ) -> None:
     account = f"assets:{new_id('live')}:a"
+    for process in range(2):
+        knows_tokens(api_ledger, process)
     ticket = api_ledger.client("read").post("/v1/live/tickets").json()["ticket"]
     parameters = {"under": account.rpartition(":")[0], "ticket": ticket}
     state = State()

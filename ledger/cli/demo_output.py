@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ledger.audit.findings import AuditReport
 from ledger.cli.explain import GROUPS, PARTS, parts_of
-from ledger.cli.tables import Column, Format, print_table_of
+from ledger.cli.tables import Column, Format, grouped, print_table_of
 from ledger.client.balances import BalanceKey
 from ledger.demo import market
 from ledger.demo.backend import Answer
@@ -193,8 +193,8 @@ def show_answers(console: Console, answers: Sequence[Answer]) -> None:
 def show_why(console: Console, key: BalanceKey, why: Answer) -> None:
     """Print what a balance is made of, as the API has answered it, and how it was checked."""
     account, currency = key
-    took = f"{why.milliseconds:.0f} ms"
-    line(console, f"\nWhy {why.row['posted']} {currency}? GET /v1/balances/{account}/why ({took})")
+    took, posted = f"{why.milliseconds:.0f} ms", grouped(why.row["posted"])
+    line(console, f"\nWhy {posted} {currency}? GET /v1/balances/{account}/why ({took})")
     print_table_of(PARTS, parts_of(why.row), Format.TABLE, nothing="", on=console)
     line(console, "")
     print_table_of(GROUPS, why.row["by_kind"], Format.TABLE, nothing="No lines.", on=console)

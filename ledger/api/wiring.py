@@ -1,5 +1,6 @@
 """The whole graph of an API process: what is made of the settings, and what each part is given."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,10 +38,12 @@ from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
 from ledger.client.drafts import rfc3339
 from ledger.client.past import Past
+from ledger.client.resource import cancel
 from ledger.clock import now
 from ledger.gl.books import Books
 from ledger.gl.databases import history_address, open_history, open_journal
 from ledger.gl.history.books import History
+from ledger.health.waiting import waited_for
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 
@@ -110,6 +113,8 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
         completeness = Completeness(view, signer)
         after = After(view, signer, flow, database)
         answers = PastAnswers(history, completeness, after)
+        # So that a process that has written nothing yet needs no registry for its first write.
+        learning = asyncio.create_task(waited_for(audit.learn, "look up the audit log's schema"))
         try:
             yield Services(
                 signer=signer,
@@ -144,6 +149,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 audit_log=AuditLogService(settings, cursors),
             )
         finally:
+            await cancel(learning)
             await audit.close()
             await log.close()
             database.close()

@@ -65,7 +65,8 @@ def bench(
     Other scenarios compare two cases in turns: a million accounts (accounts), one account in every
     transaction (fees), two workers (workers), 32 shards (shards), a journal of 20 million entries
     (journal), and workers that fold history (history); in all others history is off, unless the
-    setting says otherwise. recovery restarts a worker with its disk and without it.
+    setting says otherwise or --data-dir is given. recovery restarts a worker with its disk and
+    without it.
 
     api sends requests at fixed rates, --seconds for each kind in each round, while the ledger takes
     500 transactions a second; beside it a plain route that answers a constant.
@@ -177,8 +178,10 @@ def fresh(data_dir: Path | None) -> Iterator["Record"]:
     from ledger.stack.progress import shown
 
     place = directory(data_dir or Path(mkdtemp(prefix="faust-ledger-bench-")))
-    # It has a scenario of its own; everything else is about the way to a reconciled balance.
-    os.environ.setdefault("FAUST_LEDGER_HISTORY", "off")
+    if data_dir is None:
+        # It has a scenario of its own; everything else is about the way to a reconciled balance.
+        # Not in a stack that goes on afterwards, whose workers would then have no history.
+        os.environ.setdefault("FAUST_LEDGER_HISTORY", "off")
     try:
         print_note(f"starting a stack in {place}")
         with (

@@ -66,7 +66,7 @@ class Action:
 
 
 class AuditLog:
-    """Appends what one process does; it looks its schema up when it is first used."""
+    """Appends what one process does; looks its schema up at the latest when it is first used."""
 
     def __init__(self, settings: Settings, log_: Log) -> None:
         self._settings, self._log = settings, log_
@@ -168,8 +168,13 @@ class AuditLog:
             "detail": action.detail[:DETAIL_LENGTH],
         }
         if self._codec is None:
-            self._codec = (await Records.of(self._settings, SCHEMA)).codec
+            await self.learn()
+        assert self._codec is not None, "it was learnt"
         return action.request.encode(), self._codec.encode(SCHEMA, row)
+
+    async def learn(self) -> None:
+        """Look the schema up; from then on nothing here needs the registry."""
+        self._codec = (await Records.of(self._settings, SCHEMA)).codec
 
     async def close(self) -> None:
         """Wait for what is under way, for OUTCOME_SECONDS; log what is given up."""

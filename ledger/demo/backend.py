@@ -16,7 +16,9 @@ from ledger.streaming.connection import trust
 KNOWN_SECONDS = 10.0
 """Within which an API process has read a new bearer token."""
 LOOK_SECONDS = 0.05
-ANSWER_SECONDS = 30.0
+HISTORY_SECONDS = 60
+"""For history, which is behind: a ledger that ran without it is folded from its beginning."""
+ANSWER_SECONDS = 90.0
 MOST_LINES = 1_000
 UNAUTHORIZED = 401
 
@@ -67,7 +69,11 @@ class Backend(AsyncResource):
     async def why(self, account: str, currency: str, *, after: str) -> Answer:
         """The same balance taken apart."""
         found = await self._answer(
-            f"/balances/{account}/why", currency=currency, after=after, lines=MOST_LINES
+            f"/balances/{account}/why",
+            currency=currency,
+            after=after,
+            lines=MOST_LINES,
+            timeout=HISTORY_SECONDS,
         )
         [figure] = found.row["figures"]
         return Answer(figure, found.milliseconds)

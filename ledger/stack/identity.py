@@ -91,6 +91,8 @@ def load_identity(place: Layout) -> Identity | None:
         return None
     try:
         stored = json.loads(place.identity_file.read_text())
+        if not isinstance(stored, dict):
+            raise ValueError("it is not an object")  # noqa: TRY004, TRY301 - of the file's text
         for name in ("kafka_ports", "controller_ports", "api_ports"):
             stored[name] = tuple(stored.get(name, ()))
         return Identity(**stored)

@@ -23,7 +23,7 @@ PERCENTILES = {"p50", "p90", "p99", "p99.9", "max", "hdr"}
 RATES = [200, 400]
 SECONDS = 0.3
 """At full speed. `make bench` takes 60."""
-PARTS = {"broker", "registry", "postgres", "stream", "posting", "supervisor"}
+PARTS = {"broker", "registry", "postgres", "stream", "posting", "history", "supervisor"}
 
 
 def finished(*words: object) -> "subprocess.CompletedProcess[str]":
@@ -77,10 +77,12 @@ def test_the_demo_writes_plain_text_into_a_pipe(demo):
 
 
 def test_the_commands_to_look_at_next_can_be_copied(demo):
-    lines = demo.partition("Look at it")[2].splitlines()
+    # The requests to the API are run by test_api_demo.py.
+    look, _, api = demo.partition("Look at it")[2].partition("Or through the API")
+    assert "`faust-ledger down`" in api
+    lines = look.splitlines()
     commands = [line.strip() for line in lines if line.startswith("  ")]
     assert commands.pop(0).startswith("export FAUST_LEDGER_DATA_DIR=")
-    assert commands.pop() == "faust-ledger down"
     assert {shlex.split(each)[1] for each in commands} >= {"balances", "register", "transaction"}
     place = demo.partition("FAUST_LEDGER_DATA_DIR=")[2].splitlines()[0]
     for command in commands:

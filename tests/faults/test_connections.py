@@ -79,7 +79,8 @@ def test_answers_to_commits_lost(ledger: Ledger) -> None:
             assert ledger.world.goes_on("worker-1", "stream")
             proxy.thaw()
             ledger.world.ready("worker-1")
-    ledger.settled()
+            # With a worker that counts history's totals.
+            ledger.settled()
 
 
 def line_of(made: dict[str, Any]) -> str:

@@ -152,13 +152,14 @@ def test_up_prints_one_object_and_settings_agree(data_dir: Path, up: Json) -> No
         "database_url",
         "data_dir",
         "workers",
+        "api",
     }
     settings = load(data_dir)
     assert up["bootstrap_servers"] == settings.bootstrap_servers
     assert up["registry_url"] == settings.registry_url
     assert up["database_url"] == settings.database_url
     assert up["data_dir"] == str(data_dir.resolve())
-    assert up["workers"] == []
+    assert up["workers"] == up["api"] == []
     assert stat.S_IMODE((data_dir / "stack.json").stat().st_mode) == 0o600
     assert database(settings.service_database_url, "SELECT current_user") == [("ledger_service",)]
 

@@ -98,8 +98,11 @@ WHERE a.id IS NULL OR p.shard IS NULL
 UNION ALL
 SELECT 'accounts', 'id', a.id FROM {h}.accounts AS a LEFT JOIN currencies AS c
     ON c.code = a.currency
-WHERE c.scale IS DISTINCT FROM a.scale
-    OR NOT EXISTS (SELECT FROM {h}.stripes AS s WHERE s.account_id = a.id)
+WHERE (c.scale IS DISTINCT FROM a.scale AND EXISTS (
+        SELECT FROM {h}.stripes AS s JOIN {h}.lines AS l ON l.stripe = s.id
+        LEFT JOIN voids AS v ON v.shard = s.shard AND v.log_offset = l.log_offset
+        WHERE s.account_id = a.id AND l.change > 0 AND v.shard IS NULL
+    )) OR NOT EXISTS (SELECT FROM {h}.stripes AS s WHERE s.account_id = a.id)
 UNION ALL
 SELECT 'positions', 'shard', p.shard FROM {h}.positions AS p LEFT JOIN runs AS r
     ON r.shard = p.shard AND r.decisions_offset = p.decisions_offset - 1

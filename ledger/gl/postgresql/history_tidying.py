@@ -88,7 +88,8 @@ _SPLIT_NEXT = f"""
 INSERT INTO periods (level, period, lines, first_recorded, last_recorded, is_split)
 SELECT DISTINCT level, next, 0, {2**63 - 1}, {-(2**63)}, 1
 FROM periods AS dense, generate_series(
-    greatest(period + 1, %(first)s::bigint >> level), least(period + {AHEAD}, %(last)s >> level)
+    greatest(period + 1, %(first)s::bigint >> level),
+    least(period + {AHEAD}, %(last)s::bigint >> level)
 ) AS next
 WHERE level = %(level)s AND is_split = 1 AND lines > {SPLIT_LINES} AND (
     level = {LEVELS[-1]} OR EXISTS (
@@ -187,19 +188,27 @@ def count_totals(driver: Driver, shards: Sequence[int]) -> None:
 
 
 def _count(driver: Driver, given: dict[str, object]) -> None:
-    found = driver.execute(_RANGE, given).fetchone() or (None, None)
-    given |= {"first": found[0], "last": found[1]}
-    for level in range(LEVELS[-1], FINEST, -SPLIT_STEP):
-        driver.execute(_SPLIT_NEXT, given | {"level": level})
-    split = [level for (level,) in driver.execute(_SPLIT_LEVELS, given)]
-    finest = split[-1] - SPLIT_STEP if split else LEVELS[-1]
-    touched: list[Period] = driver.execute(_counting(finest), given).fetchall()
+    first, last = driver.execute(_RANGE, given).fetchone() or (None, None)
+    touched = list[Period]()
+    # A run that has refused everything has no lines.
+    if first is not None:
+        touched = _count_lines(driver, given | {"first": first, "last": last})
     driver.execute(_LOCK_POSITIONS, given)
     driver.execute(_COUNTED, given)
     while touched:
         period = touched.pop()
         if _is_dense(driver, period):
             touched += _split(driver, period)
+
+
+def _count_lines(driver: Driver, given: dict[str, object]) -> list[Period]:
+    """Count them in the periods that there are; returns those, and how many lines they have."""
+    for level in range(LEVELS[-1], FINEST, -SPLIT_STEP):
+        driver.execute(_SPLIT_NEXT, given | {"level": level})
+    split = [level for (level,) in driver.execute(_SPLIT_LEVELS, given)]
+    finest = split[-1] - SPLIT_STEP if split else LEVELS[-1]
+    touched: list[Period] = driver.execute(_counting(finest), given).fetchall()
+    return touched
 
 
 def _counting(finest: int) -> str:

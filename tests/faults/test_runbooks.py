@@ -258,7 +258,8 @@ def test_balances_lost(ledger):
 
     asyncio.run(write())
     said = ledger.follow("balances-lost.md")
-    assert " 4 published again" in said[1]
+    # Workers have published some of the four by themselves, where they have seen that they are lost.
+    assert " published again, 0 pending, 0 still wrong" in said[1]
     ledger.entry.times += 1
 
 

@@ -67,9 +67,10 @@ class Asking:
         wanted, prefix = which.get("accounts"), which.get("prefix")
         rows = [row for row in self.rows
                 if (row.account in wanted if wanted is not None else f"{row.account}:".startswith(f"{prefix}:"))]  # fmt: skip
-        return HistoryBalances(
-            {shard: Watermark(end=end) for shard, end in self.ends.items()}, rows
-        )
+        return HistoryBalances(self.positions(), rows)
+
+    def positions(self):
+        return {shard: Watermark(end=end) for shard, end in self.ends.items()}
 
 
 class World:

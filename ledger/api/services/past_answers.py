@@ -44,11 +44,19 @@ class PastAnswers:
         loop = asyncio.get_running_loop()
         until = loop.time() + wanted.wait_seconds
         positions = await self._after.positions(wanted.after, until)
+
+        def include(ends: Mapping[int, int]) -> bool:
+            return all(ends.get(shard, 0) > offset for shard, offset in positions.items())
+
         while True:
-            found = await self._history.ask(question)
-            ends = _ends(found)
-            if all(ends.get(shard, 0) > offset for shard, offset in positions.items()):
-                return found
+            # First, how far history is: the question may cost much more than that.
+            ends = _ends(await self._history.ask(_positions)) if positions else {}
+            if include(ends):
+                found = await self._history.ask(question)
+                ends = _ends(found.positions)
+                # It may have been emptied, to be folded again, in between.
+                if include(ends):
+                    return found
             if loop.time() >= until:
                 raise not_yet(ends, positions, "History does not include it yet")
             # A database tells nobody when it has more.
@@ -56,7 +64,7 @@ class PastAnswers:
 
     def counted(self, found: Counted) -> dict[str, Any]:
         """The members of an answer that say what it counts."""
-        ends = _ends(found)
+        ends = _ends(found.positions)
         shown = tuple(ends.get(shard, 0) for shard in range(max(ends, default=-1) + 1))
         return {
             "token": self._completeness.token(shown),
@@ -70,5 +78,9 @@ def times_of(moment: Moment | None) -> dict[str, str | None]:
             for name, time in (moment or Moment())._asdict().items()}  # fmt: skip
 
 
-def _ends(found: Counted) -> dict[int, int]:
-    return {shard: mark.end for shard, mark in found.positions.items()}
+def _positions(history: History) -> Mapping[int, Watermark]:
+    return history.positions()
+
+
+def _ends(positions: Mapping[int, Watermark]) -> dict[int, int]:
+    return {shard: mark.end for shard, mark in positions.items()}

@@ -9,7 +9,7 @@ from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import Cursor, Time, limit_query, new_router
 from ledger.api.problems import answers
-from ledger.api.routes.models import Moment
+from ledger.api.routes.models import Next, Timestamp
 from ledger.api.services.audit_log import AuditLogService
 from ledger.client.audit_reader import AuditSelection
 
@@ -20,7 +20,7 @@ Text = Annotated[str | None, Query(max_length=LONGEST)]
 class AuditRecord(BaseModel):
     """An action, before it (outcome `begun`) or after it; both have the same `request`."""
 
-    at: Moment
+    at: Timestamp
     offset: Annotated[int, Field(description="Its place in the audit log.")]
     request: str
     who: Annotated[str, Field(description="token:ID, oidc:SUBJECT, or command:USER.")]
@@ -35,7 +35,7 @@ class AuditLog(BaseModel):
     """A page, the oldest first. It may have fewer records than `limit` though `next` is there."""
 
     records: list[AuditRecord]
-    next: Annotated[str | None, Field(description="The cursor of the next page; null at the end.")]
+    next: Next
 
 
 def router(service: AuditLogService) -> APIRouter:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from ledger.api.routes.models import Moment
+from ledger.api.routes.models import Timestamp
 
 Amount = Annotated[str, Field(description="Decimal text with the currency's decimals.")]
 
@@ -55,14 +55,14 @@ class _Complete(BaseModel):
         Field(description="By shard: every transaction before this offset is in the balances."),
     ]
     as_of: Annotated[
-        Moment | None,
+        Timestamp | None,
         Field(description="All that was published by then is in the balances; of the present."),
     ] = None
     lag: Annotated[
         Lag | None, Field(description="Where the balances may be older than they should be.")
     ] = None
-    effective_before: Annotated[Moment | None, Field(description="As it was asked for.")] = None
-    recorded_before: Annotated[Moment | None, Field(description="As it was asked for.")] = None
+    effective_before: Annotated[Timestamp | None, Field(description="As it was asked for.")] = None
+    recorded_before: Annotated[Timestamp | None, Field(description="As it was asked for.")] = None
 
 
 class Balances(_Complete):

@@ -10,7 +10,7 @@ from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import AccountPath, Cursor, Time, limit_query, new_router
 from ledger.api.problems import Problem, answers
 from ledger.api.reads import After, Timeout, until_of
-from ledger.api.routes.models import CompleteTo, Moment, Offset, Token
+from ledger.api.routes.models import CompleteTo, Offset, Timestamp, Token
 from ledger.api.services.history import HistoryService
 from ledger.gl.history.books import LinesQuery
 
@@ -22,8 +22,8 @@ Amount = Annotated[str | None, Query(pattern=AMOUNT)]
 class Line(BaseModel):
     """An entry of the account, and its balance in the currency after it, in recorded order."""
 
-    recorded_at: Moment
-    effective_at: Moment
+    recorded_at: Timestamp
+    effective_at: Timestamp
     transaction_id: str
     kind: str
     description: str | None
@@ -53,7 +53,7 @@ class Lines(BaseModel):
     next: Annotated[str | None, Field(description="The cursor of the later lines.")]
     previous: Annotated[str | None, Field(description="The cursor of the earlier lines.")]
     searched_to: Annotated[
-        Moment | None, Field(description="Up to where a filter has looked; null: at everything.")
+        Timestamp | None, Field(description="Up to where a filter has looked; null: at everything.")
     ]
     token: Token
     complete_to: CompleteTo

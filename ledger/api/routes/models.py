@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-Moment = Annotated[
+Timestamp = Annotated[
     str, Field(json_schema_extra={"format": "date-time"}, description="RFC 3339, UTC.")
 ]
 Offset = Annotated[int, Field(description="An offset of the shard's log.")]
@@ -19,7 +19,8 @@ class Mark(BaseModel):
 
     offset: int
     at: Annotated[
-        Moment | None, Field(description="Since when; null where that was before it was followed.")
+        Timestamp | None,
+        Field(description="Since when; null where that was before it was followed."),
     ]
 
 
@@ -27,7 +28,7 @@ class HistoryMark(BaseModel):
     """How far history is: everything before `offset`, recorded up to a time."""
 
     offset: int
-    recorded_through: Moment | None
+    recorded_through: Timestamp | None
 
 
 class ShardStatus(BaseModel):
@@ -46,7 +47,7 @@ class ShardStatus(BaseModel):
 class Status(BaseModel):
     """The ledger; `whole`: all that was in the log when it was asked is reconciled."""
 
-    as_of: Moment
+    as_of: Timestamp
     whole: bool
     why: Annotated[list[str], Field(description="What did not answer.")]
     shards: list[ShardStatus]
@@ -84,8 +85,8 @@ class Account(BaseModel):
     type: Literal["assets", "liabilities", "equity", "income", "expenses"]
     name: str
     currency: str | None
-    opened_at: Moment | None
-    closed_at: Moment | None
+    opened_at: Timestamp | None
+    closed_at: Timestamp | None
     state: Annotated[
         Literal["planned", "open", "closed"], Field(description="Whether it takes entries now.")
     ]
@@ -119,7 +120,7 @@ class Break(BaseModel):
     compared_to: Annotated[int, Field(description="Both sides are those at this position.")]
     stream: BreakSide | None
     ledger: BreakSide | None
-    detected_at: Moment
+    detected_at: Timestamp
 
 
 class Breaks(BaseModel):

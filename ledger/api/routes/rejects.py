@@ -9,7 +9,7 @@ from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import Cursor, Time, Under, limit_query, new_router
 from ledger.api.problems import answers
-from ledger.api.routes.models import Moment, Offset
+from ledger.api.routes.models import Next, Offset, Timestamp
 from ledger.api.services.rejects import RejectsService
 from ledger.client.rejects import Selection
 from ledger.domain.checks import MAX_ID, MAX_METADATA_BYTES
@@ -22,7 +22,7 @@ class Reject(BaseModel):
     shard: int
     offset: Offset
     token: str
-    recorded_at: Moment
+    recorded_at: Timestamp
     transaction_id: str | None
     code: str
     field: Annotated[str, Field(description="Empty where it is the whole record.")]
@@ -35,7 +35,7 @@ class Rejects(BaseModel):
     """A page, the oldest first. It may have fewer rows than `limit` though `next` is there."""
 
     rejects: list[Reject]
-    next: Annotated[str | None, Field(description="The cursor of the next page; null at the end.")]
+    next: Next
 
 
 def router(service: RejectsService) -> APIRouter:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from ledger.api.routes.models import Moment, Offset
+from ledger.api.routes.models import Offset, Timestamp
 from ledger.client.lines import ENTRY, REQUIRED
 from ledger.domain.checks import MAX_DESCRIPTION, MAX_ENTRIES, MAX_ID, MAX_KIND, MIN_ENTRIES
 
@@ -79,14 +79,14 @@ class DecidedPart(BaseModel):
 
     done: bool
     decisions_offset: int | None
-    at: Moment | None
+    at: Timestamp | None
 
 
 class PostedPart(BaseModel):
     """`done` null: the general ledger could not be asked."""
 
     done: bool | None
-    at: Moment | None
+    at: Timestamp | None
 
 
 class ComparedPart(BaseModel):
@@ -94,7 +94,7 @@ class ComparedPart(BaseModel):
 
     done: bool | None
     to_position: Offset | None
-    at: Moment | None = None
+    at: Timestamp | None = None
 
 
 class ReversedBy(BaseModel):
@@ -103,8 +103,8 @@ class ReversedBy(BaseModel):
     transaction_id: str
     shard: int
     offset: Offset
-    effective_at: Moment
-    recorded_at: Moment
+    effective_at: Timestamp
+    recorded_at: Timestamp
     is_void: bool
 
 
@@ -114,9 +114,9 @@ class ShownTransaction(BaseModel):
     transaction_id: str
     kind: str
     description: str
-    effective_at: Moment
-    recorded_at: Moment
-    created_at: Moment
+    effective_at: Timestamp
+    recorded_at: Timestamp
+    created_at: Timestamp
     ordering_key: str
     reverses: str | None
     metadata: dict[str, str]
@@ -139,7 +139,7 @@ class ShownRefusal(BaseModel):
     shard: int
     offset: Offset
     token: str
-    recorded_at: Moment
+    recorded_at: Timestamp
     code: str
     field: str
     reason: str | None
@@ -151,7 +151,7 @@ class Record(BaseModel):
 
     shard: int
     offset: Offset
-    recorded_at: Moment
+    recorded_at: Timestamp
     token: str | None = None
 
 

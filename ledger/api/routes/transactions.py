@@ -10,7 +10,7 @@ from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import TransactionId, body_limit, new_router
 from ledger.api.problems import REFUSALS, answers
-from ledger.api.routes.models import Moment, Offset
+from ledger.api.routes.models import Offset, Timestamp
 from ledger.api.routes.transaction_models import BULK, DRAFT, REVERSAL, Shown
 from ledger.api.services.outcomes import Written
 from ledger.api.services.requests import Wait, wait_of
@@ -71,9 +71,9 @@ class WrittenTransaction(BaseModel):
         str | None, Field(description="How far it is, or what it repeats: decided to reconciled.")
     ]
     first: Annotated[First | None, Field(description="Of a duplicate: what it repeats.")]
-    decided_at: Moment | None
-    posted_at: Moment | None
-    compared_at: Moment | None
+    decided_at: Timestamp | None
+    posted_at: Timestamp | None
+    compared_at: Timestamp | None
     breaks: Annotated[list[OpenBreak], Field(description="Open ones that touch it.")]
 
 
@@ -87,9 +87,9 @@ class BulkResult(WrittenTransaction):
     offset: Offset | None = None  # type: ignore[assignment]
     reached: str | None = None
     first: First | None = None
-    decided_at: Moment | None = None
-    posted_at: Moment | None = None
-    compared_at: Moment | None = None
+    decided_at: Timestamp | None = None
+    posted_at: Timestamp | None = None
+    compared_at: Timestamp | None = None
     breaks: list[OpenBreak] = []
     code: str | None = None
     detail: str | None = None
@@ -120,7 +120,7 @@ class DryRunResult(BaseModel):
     outcome: Annotated[str, Field(description="accepted or duplicate.")]
     first: First | None
     balances: list[BalanceAfter]
-    balances_as_of: Moment | None
+    balances_as_of: Timestamp | None
 
 
 def router(services: TransactionServices) -> APIRouter:

@@ -10,7 +10,7 @@ from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import Cursor, limit_query, new_router
 from ledger.api.problems import answers
 from ledger.api.reads import After, AtMoment, Timeout, until_of
-from ledger.api.routes.models import CompleteTo, Moment, Token
+from ledger.api.routes.models import CompleteTo, Next, Timestamp, Token
 from ledger.api.services.history import HistoryService, TrialQuery
 
 MOST_ROWS = 20_000
@@ -46,12 +46,12 @@ class TrialTotal(BaseModel):
 class TrialBalance(BaseModel):
     """`totals` are of all accounts; `accounts` is a page of them."""
 
-    effective_before: Moment | None
-    recorded_before: Moment | None
+    effective_before: Timestamp | None
+    recorded_before: Timestamp | None
     balanced: Annotated[bool, Field(description="Debits equal credits in every currency.")]
     totals: list[TrialTotal]
     accounts: list[TrialRow]
-    next: Annotated[str | None, Field(description="The cursor of the next page.")]
+    next: Next
     token: Token
     complete_to: CompleteTo
 

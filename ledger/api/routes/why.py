@@ -10,7 +10,7 @@ from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import AccountPath, new_router
 from ledger.api.problems import answers
 from ledger.api.reads import Asked
-from ledger.api.routes.models import CompleteTo, Moment, Offset, Token
+from ledger.api.routes.models import CompleteTo, Offset, Timestamp, Token
 from ledger.api.services.why import WhyAsked, WhyService
 
 
@@ -26,7 +26,7 @@ class Figures(BaseModel):
 class Before(Figures):
     """What was recorded before the lines that are shown one by one."""
 
-    recorded_before: Moment | None
+    recorded_before: Timestamp | None
     is_whole_day: Annotated[
         bool, Field(description="The lines are a whole day (UTC); otherwise its last ones.")
     ]
@@ -35,8 +35,8 @@ class Before(Figures):
 class WhyLine(BaseModel):
     """An entry; `shard` and `offset` name its record in the log."""
 
-    recorded_at: Moment
-    effective_at: Moment
+    recorded_at: Timestamp
+    effective_at: Timestamp
     transaction_id: str
     kind: str
     producer: str | None
@@ -70,11 +70,11 @@ class OfShard(Figures):
 
     shard: int
     position: Annotated[Offset, Field(description="Counted up to here.")]
-    recorded_through: Moment
+    recorded_through: Timestamp
     compared_to: Annotated[Offset | None, Field(description="By stream and database.")]
-    compared_at: Moment | None
+    compared_at: Timestamp | None
     posted_to: Offset | None
-    posted_at: Moment | None
+    posted_at: Timestamp | None
 
 
 class Pending(BaseModel):
@@ -85,8 +85,8 @@ class Pending(BaseModel):
     debit: str | None
     credit: str | None
     taken_back: bool
-    recorded_at: Moment
-    decided_at: Moment
+    recorded_at: Timestamp
+    decided_at: Timestamp
     shard: int
     offset: Offset
     waits_for: Literal["posting", "comparison", "history"]
@@ -115,8 +115,8 @@ class WhyOfAccount(BaseModel):
     """The figures of an account; none for an account without entries."""
 
     account: str
-    effective_before: Moment | None
-    recorded_before: Moment | None
+    effective_before: Timestamp | None
+    recorded_before: Timestamp | None
     figures: list[WhyFigure]
     not_read: Annotated[list[str], Field(description="What could not be read, in sentences.")]
     token: Token

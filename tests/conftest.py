@@ -105,15 +105,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks by folder, folders by speed; of those that share a ledger those last that leave traces."""
+    """Marks by folder, folders by speed; of those that share a ledger those last that leave most."""
     for item in items:
         folder = folder_of(item.nodeid)
         if folder in MARKED:
             item.add_marker(folder)
-    items.sort(key=lambda item: bool(item.get_closest_marker("traces")))
+    items.sort(key=traces)
     # In several processes the longest start first.
     together = hasattr(config, "workerinput")
     items.sort(key=lambda item: (0 if together else rank(item.nodeid), turn(item.nodeid)))
+
+
+def traces(item: pytest.Item) -> int:
+    """0 where it leaves none, 1, or 2 for many."""
+    marker = item.get_closest_marker("traces")
+    return 0 if marker is None else 2 if marker.kwargs.get("many") else 1
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,7 +22,7 @@ from tests.integration.berka import CURRENCY, DEPOSITS, TOLERANCE, Row
 from tests.waiting import PATIENCE, until
 
 # Twenty times what all other tests publish, and every sum and audit after it takes as much longer.
-pytestmark = pytest.mark.traces
+pytestmark = pytest.mark.traces(many=True)
 ROWS, ACCOUNTS, ACCOUNT_DAYS = 28_205, 1_139, 23_440
 UNEXPLAINED = 4
 """Account-days on which the file disagrees with itself; all of them one account's."""

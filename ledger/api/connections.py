@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from ledger.api.problems import MEDIA_TYPE, Problem
+from ledger.api.unread import DropsUnread
 
 MAX_HEADERS = 65_536
 """Bytes of a request's line and headers."""
@@ -21,7 +22,7 @@ class Limits:
     """The limits of a process's connections, and which of them are idle, the longest first.
 
     `seconds`: from a connection's start, or a next request's first byte, to the end of its headers;
-    from there to the end of its body; and for which what waits for its client may stay unread.
+    and from there to the end of its body.
     """
 
     def __init__(self, most: int, seconds: float) -> None:
@@ -55,7 +56,7 @@ class Limits:
         self._idle[one] = None
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(DropsUnread, HttpToolsProtocol):
     """One connection; `limits` are of the whole process."""
 
     limits: Limits
@@ -69,7 +70,6 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._deadline: TimerHandle | None = None
-        self._unread: TimerHandle | None = None
         self._header_bytes = 0
         self._in_headers = True
         self._counted = False
@@ -83,12 +83,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
-        self._read_on()
         self._uncount()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
         self._disarm()
+        self.forget_unread()
         self._uncount()
         super().handle_websocket_upgrade()
 
@@ -125,20 +125,6 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if not self.pipeline and self._counted:
             self.limits.idle(self)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self._unread is None:
-            self._unread = self.loop.call_later(self.limits.seconds, self.drop)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._read_on()
-
-    def _read_on(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
 
     def _arm(self) -> None:
         self._disarm()

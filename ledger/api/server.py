@@ -62,8 +62,9 @@ async def _serve(settings: Settings, name: str, listening: socket.socket, parent
 def config_of(settings: Settings, app: ASGIApp, certificate: Certificate | None) -> uvicorn.Config:
     """How uvicorn runs `app`; with TLS if there is a certificate."""
     limits = Limits(settings.api_connections, settings.api_request_seconds)
-    protocol = type("Protocol", (BoundedProtocol,), {"limits": limits})
-    live = type("LiveSocket", (Socket,), {"seconds": settings.api_request_seconds})
+    unread = {"unread_seconds": settings.api_request_seconds}
+    protocol = type("Protocol", (BoundedProtocol,), {"limits": limits, **unread})
+    live = type("LiveSocket", (Socket,), unread)
     config = uvicorn.Config(
         app,
         http=protocol,

@@ -4,9 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from ledger.api.routes.models import Timestamp
-
-Amount = Annotated[str, Field(description="Decimal text with the currency's decimals.")]
+from ledger.api.routes.models import Amount, CompleteTo, Next, Timestamp, Token
 
 
 class Figures(BaseModel):
@@ -47,13 +45,8 @@ class Lag(BaseModel):
 class _Complete(BaseModel):
     """How complete an answer is."""
 
-    token: Annotated[
-        str, Field(description="For `after=`: what is read with it is not older than this answer.")
-    ]
-    complete_to: Annotated[
-        dict[str, int],
-        Field(description="By shard: every transaction before this offset is in the balances."),
-    ]
+    token: Token
+    complete_to: CompleteTo
     as_of: Annotated[
         Timestamp | None,
         Field(description="All that was published by then is in the balances; of the present."),
@@ -85,4 +78,4 @@ class BalancesUnder(Balances):
 
     under: str
     sums: list[PathSum]
-    next: Annotated[str | None, Field(description="The cursor of the next page; null at the end.")]
+    next: Next

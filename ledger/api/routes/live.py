@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from ledger.api.access.access import Access
 from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import CALLER, Allowed, allowed
-from ledger.api.live.events import MEDIA_TYPE, Events
+from ledger.api.live.events import MEDIA_TYPE, NO_PLACE, Events
 from ledger.api.live.messages import (
     LONGEST_TOKEN,
     MAX_COUNT,
@@ -155,11 +155,12 @@ def _wanted(
         seen = SortedList(
             under=under, sort=sort, currency=currency, order=order, offset=offset, count=count
         )
+    token = last_event_id or after
     return Subscribe(
         type="subscribe",
         id=ID,
         accounts=accounts,
         under=under if seen is None else None,
         list=seen,
-        after=last_event_id or after,
+        after=None if token == NO_PLACE else token,
     )

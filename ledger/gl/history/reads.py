@@ -94,7 +94,7 @@ class SqlHistory(History):
     def refusals(self, query: RefusalsQuery) -> RefusalsPage:
         with self._reading() as connection:
             marks = read_positions(connection)
-            rows = connection.execute(_refusals(query)).all()
+            rows = connection.execute(refusals_query(query)).all()
         page = [HistoryRefusal(*row) for row in rows[: query.limit]]
         following = page[-1][:3] if len(rows) > query.limit else None
         return RefusalsPage(marks, page, following)
@@ -241,8 +241,8 @@ def _rows(
     ]
 
 
-def _refusals(query: RefusalsQuery) -> Select[Any]:
-    """One more than the page has."""
+def refusals_query(query: RefusalsQuery) -> Select[Any]:
+    """The statement of a page, with one row more than the page has."""
     table = refusals.c
     columns = (table.recorded_at, table.shard, table.log_offset, table.transaction_id, table.code,
                table.field, table.reason, table.producer)  # fmt: skip

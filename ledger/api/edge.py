@@ -72,9 +72,14 @@ class Edge:
         traffic.open += counted
         try:
             if self._quick is None or not await self._quick.answer(scope, counting):
-                await self.app(scope, receive, counting)
+                async with traffic.until_stopped():
+                    await self.app(scope, receive, counting)
         except Problem as problem:
-            await response_of(problem, scope)(scope, receive, counting)
+            if status:
+                # A stream that had begun: this is its end.
+                await counting({"type": "http.response.body", "body": b""})
+            else:
+                await response_of(problem, scope)(scope, receive, counting)
         except Exception as error:
             if FAULT in scope:
                 # It came before the answer began, and was answered with its id.

@@ -25,11 +25,15 @@ from ledger.settings import Settings
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than the usual proxy's, so that it is the proxy that closes an idle connection."""
-STOP_SECONDS = 12
-"""What runs may take so long to end; then it is cut off."""
-END_SECONDS = 18
+GRACE_SECONDS = 3
+"""What runs may take so long to end; then it is answered that the process stops."""
+STOP_SECONDS = 4
+"""What has not ended by then is cut off."""
+END_SECONDS = 7
 """The process ends by then, whatever holds it: before its supervisor kills it, or has ended."""
 HANDSHAKE_SECONDS = 10
+GOODBYE_SECONDS = 2
+"""For which a TLS connection that is closed waits for its client to close it too."""
 MAX_MESSAGE = 65_536
 """Bytes of a WebSocket message from a client."""
 
@@ -115,6 +119,7 @@ class Server(uvicorn.Server):
             await loop.create_server(
                 self._connected, sock=each, ssl=tls, backlog=BACKLOG,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+                ssl_shutdown_timeout=GOODBYE_SECONDS if tls else None,
             )
             for each in sockets or ()
         ]  # fmt: skip
@@ -142,10 +147,28 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """Take no new connections, end those that are idle, finish what runs."""
-        self._services.readiness.stopping = True
-        self._services.live.live.stop()
+        services = self._services
+        services.readiness.stopping = True
+        services.live.live.stop()
+        services.flow.release()
+        services.traffic.stop(GRACE_SECONDS)
+        if self.started:
+            self._turn_away()
         if not self.should_exit:
             end = threading.Timer(END_SECONDS, os._exit, (Exit.FAULT,))
             end.daemon = True
             end.start()
         self.should_exit = True
+
+    def _turn_away(self) -> None:
+        """Listen no more, close idle connections, and have the others closed after their answers.
+
+        At once, not at uvicorn's next tick: a client would ask for the next stream before that.
+        """
+        for server in self.servers:
+            server.close()
+        # uvicorn would wait for TLS handshakes that go on, in which nothing is asked.
+        self.servers = []
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, BoundedProtocol):
+                connection.shutdown()

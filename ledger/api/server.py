@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp
 from ledger.api.app import build_app
 from ledger.api.certificates import Certificate
 from ledger.api.connections import BoundedProtocol, Limits
+from ledger.api.handshakes import HANDSHAKES, TlsServer
 from ledger.api.listening import BACKLOG, allow_connections
 from ledger.api.live.socket import Socket
 from ledger.api.wiring import Services, wired
@@ -31,9 +33,6 @@ STOP_SECONDS = 4
 """What has not ended by then is cut off."""
 END_SECONDS = 7
 """The process ends by then, whatever holds it: before its supervisor kills it, or has ended."""
-HANDSHAKE_SECONDS = 10
-GOODBYE_SECONDS = 2
-"""For which a TLS connection that is closed waits for its client to close it too."""
 MAX_MESSAGE = 65_536
 """Bytes of a WebSocket message from a client."""
 
@@ -98,7 +97,7 @@ class Server(uvicorn.Server):
     def __init__(self, settings: Settings, app: ASGIApp, services: Services) -> None:
         self._certificate = Certificate.of(settings)
         super().__init__(config_of(settings, app, self._certificate))
-        self._services = services
+        self._services, self._most = services, settings.api_connections
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal, and renew the certificate meanwhile."""
@@ -112,18 +111,17 @@ class Server(uvicorn.Server):
             await cancel(renewing)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen; uvicorn's own way leaves a TLS handshake a minute."""
+        """Listen; uvicorn's own way bounds no TLS handshakes, and leaves each a minute."""
         await self.lifespan.startup()
-        loop, tls = asyncio.get_running_loop(), self.config.ssl
-        self.servers = [
-            await loop.create_server(
-                self._connected, sock=each, ssl=tls, backlog=BACKLOG,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
-                ssl_shutdown_timeout=GOODBYE_SECONDS if tls else None,
-            )
-            for each in sockets or ()
-        ]  # fmt: skip
+        self.servers = [await self._listening(each) for each in sockets or ()]
         self.started = True
+
+    async def _listening(self, at: socket.socket) -> Any:
+        if (tls := self._certificate) is not None:
+            most = min(HANDSHAKES, self._most)
+            return TlsServer(at, tls.context, self._connected, most=most)
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(self._connected, sock=at, backlog=BACKLOG)
 
     def _connected(self) -> asyncio.Protocol:
         protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -167,7 +165,7 @@ class Server(uvicorn.Server):
         """
         for server in self.servers:
             server.close()
-        # uvicorn would wait for TLS handshakes that go on, in which nothing is asked.
+        # uvicorn would wait for handshakes, in which nothing is asked.
         self.servers = []
         for connection in list(self.server_state.connections):
             if isinstance(connection, BoundedProtocol):

@@ -285,9 +285,8 @@ def test_a_restricted_token_is_told_nothing_that_others_wrote(
                         answers.append((f"{method} {url} {query}", found))
                     if "{transaction_id}" not in path:
                         break
-    taken = api.post(
-        "/v1/transactions?dry_run=true", json=own | {"transaction_id": theirs}, headers=headers
-    )
+    again = own | {"transaction_id": theirs, "ordering_key": secret}
+    taken = api.post("/v1/transactions?dry_run=true", json=again, headers=headers)
     assert taken.json()["code"] == "ID_REUSED"
     with api.stream("GET", f"/v1/live?under={mine}", headers=headers) as live:
         assert secret not in next(live.iter_text())

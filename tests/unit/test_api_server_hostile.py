@@ -296,7 +296,7 @@ def test_ten_thousand_handshakes_that_do_not_go_on_stop_nobody(over_tls: Api) ->
             each.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert slowest < 5
-    assert most < before + 300 * MIB, f"{(most - before) // MIB} MiB"
+    assert most < before + 100 * MIB, f"{(most - before) // MIB} MiB"
 
 
 def test_a_stop_waits_for_no_handshake(tmp_path: Path, over_tls: Api) -> None:

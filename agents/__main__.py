@@ -49,9 +49,6 @@ def main() -> None:
     parser.add_argument("--parent", type=int, help="a pipe's end that closes with the supervisor")
     options = parser.parse_args()
     log_to_stderr()
-    logging.getLogger("aiokafka").setLevel("WARNING")
-    logging.getLogger().handlers[0].addFilter(Sparing("aiokafka"))
-    logging.getLogger("httpx").setLevel("WARNING")
     # A timer that fires late says that the process is busy, which metrics say better.
     logging.getLogger("mode.timers").setLevel("ERROR")
     if options.parent is not None:
@@ -188,27 +185,6 @@ def serve_figures(app: LedgerApp, answers: Answers, figures: Figures) -> None:
     """Keep the figures of the health answers up to date."""
     answers.add(figures)
     app.do(Task("looking up figures", figures.look_on))
-
-
-class Sparing(logging.Filter):
-    """Lets each sentence of a library pass once in ten seconds.
-
-    aiokafka says a hundred times a second that a broker is away, for as long as it is.
-    """
-
-    def __init__(self, library: str, seconds: float = 10.0) -> None:
-        super().__init__()
-        self._library, self._seconds = library, seconds
-        self._said: dict[tuple[str, str], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith(self._library):
-            return True
-        sentence = (record.name, str(record.msg))
-        if record.created - self._said.get(sentence, 0.0) < self._seconds:
-            return False
-        self._said[sentence] = record.created
-        return True
 
 
 def _give_back() -> None:

@@ -73,6 +73,8 @@ class BoundedProtocol(DropsUnread, HttpToolsProtocol):
         self._header_bytes = 0
         self._in_headers = True
         self._counted = False
+        self._problem: Problem | None = None
+        self._ends = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -108,9 +110,14 @@ class BoundedProtocol(DropsUnread, HttpToolsProtocol):
             self._header_bytes += len(data)
         super().data_received(data)
         if self._in_headers and self._header_bytes > MAX_HEADERS:
-            self._refuse(Problem("HEADERS_TOO_LARGE", f"They have more than {MAX_HEADERS} bytes."))
+            self._refuse(_too_many())
 
     def on_headers_complete(self) -> None:
+        if self._header_bytes > MAX_HEADERS and self._size_of_headers() > MAX_HEADERS:
+            # They came at once, with their end.
+            self._stop_parsing(_too_many())
+        if self.parser.get_http_version() not in ("1.0", "1.1"):
+            self._stop_parsing(Problem("MALFORMED_REQUEST", "It is not HTTP/1.1, nor 1.0."))
         self._in_headers, self._header_bytes = False, 0
         self._arm()
         self.limits.busy(self)
@@ -122,7 +129,10 @@ class BoundedProtocol(DropsUnread, HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        was_last = not self.pipeline
         super().on_response_complete()
+        if self._ends and was_last:
+            self.transport.close()
         if not self.pipeline and self._counted:
             self.limits.idle(self)
 
@@ -148,10 +158,35 @@ class BoundedProtocol(DropsUnread, HttpToolsProtocol):
         self._refuse(Problem("REQUEST_TIMEOUT", late))
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(Problem("MALFORMED_REQUEST", msg))
+        self._refuse(self._problem or Problem("MALFORMED_REQUEST", msg))
+
+    def _stop_parsing(self, problem: Problem) -> None:
+        """Within the parser: what it has read is refused as `problem`, and no more is read."""
+        self._problem = problem
+        raise ValueError(problem.detail)
+
+    def _size_of_headers(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _is_answering(self) -> bool:
+        """Whether a request before the present one is still to be answered."""
+        if self.pipeline:
+            if self.pipeline[0][0].more_body:
+                # The newest, of which not all is there.
+                self.pipeline.popleft()
+            return True
+        cycle = self.cycle
+        return cycle is not None and not (cycle.response_complete or cycle.more_body)
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer outside of the application, unless it has begun to, and close."""
+        """Answer outside of the application, unless it has begun to, and close.
+
+        What came before has its own answer first: it may have changed something. Then this one is
+        closed without.
+        """
+        if self._is_answering():
+            self._ends = True
+            return
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             body = problem.body("")
             headers = {
@@ -163,3 +198,7 @@ class BoundedProtocol(DropsUnread, HttpToolsProtocol):
             )
             self.transport.write(head.encode() + b"\r\n" + body)
         self.transport.close()
+
+
+def _too_many() -> Problem:
+    return Problem("HEADERS_TOO_LARGE", f"They have more than {MAX_HEADERS} bytes.")

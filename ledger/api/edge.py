@@ -74,7 +74,11 @@ class Edge:
         try:
             await self._answer(scope, receive, counting)
         except Problem as problem:
-            await response_of(problem, scope)(scope, receive, counting)
+            if status:
+                # A stream that had begun: this is its end.
+                await counting({"type": "http.response.body", "body": b""})
+            else:
+                await response_of(problem, scope)(scope, receive, counting)
         except Exception as error:
             if FAULT in scope:
                 # It came before the answer began, and was answered with its id.
@@ -93,9 +97,10 @@ class Edge:
         if self._quick is not None:
             left = await self._quick.answer(scope, receive, send)
         if left is not None:
-            await self.app(scope, left, send)
-            if (events := scope.pop(STREAM, None)) is not None:
-                await events.stream(scope, left, send)
+            async with self._traffic.until_stopped():
+                await self.app(scope, left, send)
+                if (events := scope.pop(STREAM, None)) is not None:
+                    await events.stream(scope, left, send)
 
 
 def response_of(problem: Problem, scope: Scope) -> Response:

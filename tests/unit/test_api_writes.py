@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from ledger.api.flow.fate import Level
+from ledger.api.flow.runs import RecentRuns
 from ledger.api.positions import Position
 from ledger.api.problems import Problem
 from ledger.api.services import publishing
@@ -108,6 +109,61 @@ async def test_a_retry_that_the_rules_now_refuse_is_a_duplicate_all_the_same(
     again = await writes.publish(caller, body())
     assert (again.status, again.first) == ("duplicate", first.position)
     assert len(ledger.shard.sent) == 1, "nothing is published for it"
+
+
+def forgetful(ledger: ApiLedger, *, folds: bool = True) -> None:
+    """From now on the flow keeps no run, as if each were longer ago than what it keeps."""
+    put = ledger.shard.put
+
+    async def forgotten(key: bytes, value: bytes) -> asyncio.Future[Receipt]:
+        future = await put(key, value)
+        ledger.flow._recent = ledger.shard.flow.recent = RecentRuns()
+        if folds:
+            ledger.fold()
+        return future
+
+    ledger.shard.put = forgotten  # type: ignore[method-assign]
+
+
+@on_ledger
+async def test_what_the_flow_has_not_kept_is_answered_from_the_database(ledger: ApiLedger) -> None:
+    forgetful(ledger)
+    writes, caller = ledger.services.writes, ledger.caller()
+    first = await writes.publish(caller, body(), wait=RECONCILED)
+    assert (first.status, first.reached, first.first) == ("reconciled", Level.RECONCILED, None)
+    assert first.times["decided_at"]
+    again = await writes.publish(caller, body(), wait=RECONCILED)
+    assert (again.status, again.first) == ("duplicate", first.position)
+    found = await problem_of(writes.publish(caller, body(kind="fee"), wait=RECONCILED))
+    assert (found.code, found.field) == ("ID_REUSED", "transaction_id")
+    assert found.more["offset"] == 2
+
+
+@on_ledger
+async def test_what_nothing_can_tell_of_is_published_and_no_more(ledger: ApiLedger) -> None:
+    """It is decided by then, and may have been refused."""
+    forgetful(ledger, folds=False)
+    writes, caller = ledger.services.writes, ledger.caller()
+    await writes.publish(caller, body())
+    found = await writes.publish(caller, body(kind="fee"), wait=RECONCILED)
+    assert (found.status, found.reached, found.applied) == ("published", None, None)
+    ledger.database_away()
+    found = await writes.publish(caller, body("t-2"), wait=RECONCILED)
+    assert (found.status, found.reached, found.is_new) == ("published", None, False)
+
+
+@on_ledger
+async def test_a_repetition_of_long_ago_has_its_times(ledger: ApiLedger) -> None:
+    forgetful(ledger)
+    writes, caller = ledger.services.writes, ledger.caller()
+    first = await writes.publish(caller, body())
+    ledger.shard.reference.add([Account(DEPOSIT, None, None, closed_at=present() - DAY)])
+    again = await writes.publish(caller, body())
+    assert (again.status, again.reached, again.first) == (
+        "duplicate", Level.RECONCILED, first.position,
+    )  # fmt: skip
+    assert again.times["decided_at"]
+    assert again.times["posted_at"]
 
 
 @on_ledger

@@ -9,7 +9,7 @@ from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import AccountPath, Cursor, Time, limit_query, new_router
 from ledger.api.problems import Problem, answers
-from ledger.api.reads import After, Timeout, until_of
+from ledger.api.reads import After, Timeout, wanted_of
 from ledger.api.routes.models import CompleteTo, Offset, Timestamp, Token
 from ledger.api.services.history import HistoryService
 from ledger.gl.history.books import LinesQuery
@@ -40,6 +40,10 @@ class Line(BaseModel):
     reverses: str | None
     metadata: dict[str, str]
     counterparts: Annotated[list[str], Field(description="Other accounts of it that may be seen.")]
+    redacted: Annotated[
+        bool,
+        Field(description="It has accounts that may not be seen: no description, no metadata."),
+    ]
     shard: int
     offset: Offset
     entry: int
@@ -102,11 +106,7 @@ def router(service: HistoryService) -> APIRouter:
             recorded_before=recorded_before, kind=kind, min_amount=bounds[0],
             max_amount=bounds[1], metadata=_pair(metadata), counterpart=counterpart,
         )  # fmt: skip
-        found = await service.lines(query, cursor, until_of(after, timeout))
-        if caller.paths:
-            for line in found["lines"]:
-                line["counterparts"] = caller.covered(line["counterparts"])
-        return found
+        return await service.lines(query, cursor, wanted_of(caller, after, timeout))
 
     return made
 

@@ -1,7 +1,6 @@
 """The ledger at a point in time: an account's lines and the trial balance, from history."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,9 +9,11 @@ from ledger.api.cursors import Cursors
 from ledger.api.problems import Problem
 from ledger.api.reference import ApiReference
 from ledger.api.services.past_answers import PastAnswers, times_of
+from ledger.api.services.redaction import has_metadata, is_redacted, metadata_of, shown_line
 from ledger.api.services.wanted import Moment, Wanted
 from ledger.client.drafts import rfc3339
 from ledger.domain import money
+from ledger.domain.access import Permission
 from ledger.domain.account import on_normal_side
 from ledger.gl.account_rows import Sums, of_row, rolled_up, totals
 from ledger.gl.history.books import AccountLine, HistoryBalances, LineKey, LinesQuery
@@ -53,11 +54,18 @@ class HistoryService:
         if cursor is not None:
             side, *place = self._cursors.read(key, cursor)
             query = _turned(query, side, LineKey(*map(int, place)))
+        permission, filtered = wanted.permission, query.metadata
+        if permission.is_restricted:
+            # The cursors of a filter would tell of what is not shown.
+            query = replace(query, metadata=None)
         found = await self._past.ask(wanted, lambda history: history.lines(query))
-        at = found.searched_to
+        at, lines = found.searched_to, found.lines
+        if filtered is not None and permission.is_restricted:
+            seen = (each for each in lines if not is_redacted(each, permission))
+            lines = [each for each in seen if has_metadata(each, *filtered)]
         return {
             "account": query.account,
-            "lines": [_line(each) for each in found.lines],
+            "lines": [_line(each, permission) for each in lines],
             "next": self._cursor(key, "after", found.next),
             "previous": self._cursor(key, "before", found.previous),
             "searched_to": None if at is None else rfc3339(at.recorded_at),
@@ -83,7 +91,8 @@ def _turned(query: LinesQuery, side: str, place: LineKey) -> LinesQuery:
     return replace(query, after=place) if side == "after" else replace(query, before=place)
 
 
-def _line(line: AccountLine) -> dict[str, Any]:
+def _line(whole: AccountLine, permission: Permission) -> dict[str, Any]:
+    line = shown_line(whole, permission)
     net = line.debits - line.credits
     # What a void takes back stands on its own side, below zero.
     shown = money.show(abs(line.amount) * line.change, line.scale)
@@ -103,8 +112,9 @@ def _line(line: AccountLine) -> dict[str, Any]:
         "credits": money.show(line.credits, line.scale),
         "entries": line.entries,
         "reverses": line.reverses or None,
-        "metadata": json.loads(line.metadata or "{}"),
+        "metadata": metadata_of(line),
         "counterparts": list(line.counterparts),
+        "redacted": is_redacted(whole, permission),
         "shard": line.key.shard,
         "offset": line.key.offset,
         "entry": line.key.entry,

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ledger.cli.output import FINDINGS, OK, DataDir
+from ledger.cli.output import FINDINGS, OK, AsJson, DataDir, print_json, print_plain
 
 ANSWER_SECONDS = 6.0
 """More than a worker takes to find out that its applications do not answer."""
@@ -24,20 +24,25 @@ def print_health(
     ready: Annotated[
         bool, typer.Option("--ready", help="Ask /ready and not /live: whether it makes progress.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask the worker or the API process of this data directory whether it is live.
 
-    For the health check of a container, in which one of them runs. Its answer is printed. Exit
-    codes: 0 it is, 1 it is not, or nothing answers, 3 a fault.
+    For the health check of a container, in which one of them runs.
+
+    --json prints {"ok", "answers": [sentence]}. Exit codes: 0 it is, 1 it is not, or nothing
+    answers, 3 a fault.
     """
     place = data_dir or _data_dir()
     path = "/ready" if ready else "/live"
-    answers = [_ask(f"{url}{path}") for url in _addresses(place)]
-    for _, text in answers:
-        print(text)
-    if not answers:
-        print(f"nothing has written its address below {place}")
-    raise typer.Exit(OK if answers and all(well for well, _ in answers) else FINDINGS)
+    found = [_ask(f"{url}{path}") for url in _addresses(place)]
+    well = bool(found) and all(each for each, _ in found)
+    texts = [text for _, text in found] or [f"nothing has written its address below {place}"]
+    if as_json:
+        print_json({"ok": well, "answers": texts})
+    else:
+        print_plain("\n".join(texts))
+    raise typer.Exit(OK if well else FINDINGS)
 
 
 def _data_dir() -> Path:

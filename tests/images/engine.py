@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,51 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = ("buildah", "podman", "runc", "mmdebstrap")
 SUITE = "bookworm"
 IMAGE = "localhost/faust-ledger"
-BUILD_BASE, RUN_BASE = "localhost/debian-build", "localhost/debian-run"
 UID = 10001
 CERTIFICATES = Path("/etc/ssl/certs")
 PIP = Path("/etc/pip.conf")
-SHELLS = ("bin/sh", "bin/dash", "bin/bash", "bin/rbash")
 # Without a limit of its own a container gets one that this machine may not give.
 LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 API_CONNECTIONS = "200"
 """As many as those limits have room for."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base of Debian's packages; `without`: files that are removed."""
+
+    name: str
+    variant: str
+    packages: str
+    without: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> list[str]:
+        """For mmdebstrap."""
+        unread = (f"--dpkgopt=path-exclude=/usr/share/{x}/*" for x in ("doc", "man", "locale"))
+        given = [f"--variant={self.variant}", f"--include={self.packages}", *unread]
+        if self.without:
+            removed = " ".join(f'"$1/{each}"' for each in self.without)
+            given.append(f"--customize-hook=rm -f {removed}")
+        return given
+
+    @property
+    def digest(self) -> str:
+        """Of what it is made of."""
+        return sha256(" ".join((SUITE, *self.options)).encode()).hexdigest()[:12]
+
+    @property
+    def image(self) -> str:
+        """Its name as an image."""
+        return f"localhost/{self.name}:{self.digest}"
+
+
+BUILD_BASE = Base("debian-build", "apt", "python3,python3-venv,ca-certificates")
+RUN_BASE = Base(
+    "debian-run", "essential", "python3,ca-certificates,libstdc++6",
+    without=("bin/sh", "bin/dash", "bin/bash", "bin/rbash"),
+)  # fmt: skip
+"""With Python, and without a shell."""
 
 
 def missing() -> str | None:
@@ -75,11 +113,17 @@ class Engine:
     place: Path
     started: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def storage(self) -> tuple[str, ...]:
-        """Where images and containers are."""
-        return ("--root", str(self.place / "storage"), "--runroot", str(self.place / "run"),
-                "--storage-driver", "vfs")  # fmt: skip
+        """Where images and containers are; vfs, which copies all of an image, where it must be."""
+        overlay = self._stored("overlay")
+        works = run("podman", *overlay, "info").returncode == 0
+        return overlay if works else self._stored("vfs")
+
+    def _stored(self, driver: str) -> tuple[str, ...]:
+        where = self.place / driver
+        return ("--root", str(where / "storage"), "--runroot", str(where / "run"),
+                "--storage-driver", driver)  # fmt: skip
 
     def podman(self, *words: object) -> tuple[str, ...]:
         """The command line of podman."""
@@ -87,43 +131,27 @@ class Engine:
         return ("podman", *self.storage, *options, *(str(word) for word in words))
 
     def provide_bases(self) -> None:
-        """The image in which pip runs, and the one that has Python and no shell."""
-        have = done("buildah", *self.storage, "images", "--format", "{{.Name}}").split()
-        for name, variant, packages in (
-            (BUILD_BASE, "apt", "python3,python3-venv,ca-certificates"),
-            (RUN_BASE, "essential", "python3,ca-certificates,media-types"),
-        ):
-            if name not in have:
-                self._bootstrap(name, variant, packages, shell=name == BUILD_BASE)
+        """Bootstrap what is not there yet: a minute each, once."""
+        have = done("buildah", *self.storage, "images", "--format", "{{.Name}}:{{.Tag}}").split()
+        for base in (BUILD_BASE, RUN_BASE):
+            if base.image not in have:
+                self._bootstrap(base)
 
-    def _bootstrap(self, name: str, variant: str, packages: str, *, shell: bool) -> None:
+    def _bootstrap(self, base: Base) -> None:
         self.place.mkdir(parents=True, exist_ok=True)
-        archive = self.place / f"{variant}.tar"
+        archive = self.place / f"{base.name}-{base.digest}.tar"
         if not archive.exists():
             partial = archive.with_suffix(".partial.tar")
-            hooks = [
-                "--dpkgopt=path-exclude=/usr/share/doc/*",
-                "--dpkgopt=path-exclude=/usr/share/man/*",
-            ]
-            if not shell:
-                removed = " ".join(f'"$1/{each}"' for each in SHELLS)
-                hooks += [f"--customize-hook=rm -f {removed}"]
-            done(
-                "mmdebstrap",
-                f"--variant={variant}",
-                f"--include={packages}",
-                *hooks,
-                SUITE,
-                partial,
-            )
+            done("mmdebstrap", *base.options, SUITE, partial)
             partial.rename(archive)
-        recipe = self.place / f"{variant}.Dockerfile"
+        recipe = archive.with_suffix(".Dockerfile")
         recipe.write_text(f"FROM scratch\nADD {archive.name} /\n")
-        self._build(recipe, name, self.place)
+        self._build(recipe, base.image, self.place)
 
     def build(self) -> None:
         """The project's image, from docker/Dockerfile as it is."""
-        given = ["--build-arg", f"BUILD_IMAGE={BUILD_BASE}", "--build-arg", f"RUN_IMAGE={RUN_BASE}"]
+        given = ["--build-arg", f"BUILD_IMAGE={BUILD_BASE.image}"]
+        given += ["--build-arg", f"RUN_IMAGE={RUN_BASE.image}"]
         if PIP.exists():
             given += ["--secret", f"id=pip,src={PIP}"]
         # What this machine trusts, pip trusts in the container.

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.images.conftest import Containers
-from tests.images.engine import UID, Engine
+from tests.images.engine import RUN_BASE, UID, Engine
 from tests.waiting import until
 
 MEGABYTE = 1_000_000
@@ -63,7 +63,7 @@ def test_the_image_states_what_it_is(engine: Engine) -> None:
     assert list(config["Volumes"]) == ["/var/lib/faust-ledger"]
     assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert about["HealthCheck" if "HealthCheck" in about else "Healthcheck"]["Test"][-1] == "health"
-    base = engine.inspect("localhost/debian-run")["Size"]
+    base = engine.inspect(RUN_BASE.image)["Size"]
     note(f"{about['Size'] / MEGABYTE:.0f} MB, of which the base is {base / MEGABYTE:.0f}")
 
 

@@ -223,6 +223,8 @@ class Engine:
 HARDENED = (
     "--network",
     "host",
+    # Otherwise podman gives the user a name, in files that a diff then shows.
+    "--passwd=false",
     "--cap-drop",
     "ALL",
     "--security-opt",

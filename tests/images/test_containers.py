@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psutil
 import pytest
@@ -150,10 +149,7 @@ def test_a_write_by_http_is_reconciled_by_workers_in_containers(ledger: Containe
     )
     token = json.loads(created.out)["token"]
     body = json.loads(lines("http", 1))
-    answer = ledger.ask(
-        "api-1", "/v1/transactions", token, body,
-        Prefer="wait=reconciled", **{"Idempotency-Key": str(uuid4())},
-    )  # fmt: skip
+    answer = ledger.ask("api-1", "/v1/transactions", token, body, Prefer="wait=reconciled")
     assert answer["transaction_id"] == "http-0"
     until(lambda: posted(ledger, "http") == "1.00", "the write is reconciled", 60)
 

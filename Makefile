@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # Tests start Python hundreds of times: what is imported, and every file of tests, is compiled once.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test faults fuzz bench install lint lock clean
+.PHONY: demo test faults fuzz bench images-test install lint lint-docker lock clean
 
 demo: install  ## start everything, publish a stream of transactions, show what came of it; KEEP=1 does not stop
 	@$(BIN)/faust-ledger demo $(if $(KEEP),--keep)
@@ -34,6 +34,9 @@ fuzz: install  ## hostile input for an hour or so: FAUST_LEDGER_FUZZ_EXAMPLES a 
 	  FAUST_LEDGER_HOSTILE_SEED=$${FAUST_LEDGER_HOSTILE_SEED:-$$(date +%s)} \
 	  $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/hostile
 
+images-test: install  ## the image and a ledger in containers; as root, with buildah, podman, runc and mmdebstrap
+	$(BIN)/python -m pytest -o faulthandler_timeout=3600 -s tests/images
+
 bench: install  ## throughput, latency and CPU, beside a hand-written floor
 	@$(BIN)/faust-ledger bench
 
@@ -53,6 +56,16 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory lint-docker
+
+COMPOSE := docker/compose.yaml docker/compose.three-centres.yaml
+lint-docker: install  ## what is in docker/: the image's recipe, compose files, manifests, scripts
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/shellcheck $(shell find docker -name '*.sh') .ci/run
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose*.yaml
+	for file in $(COMPOSE); do $(BIN)/docker-compose --file $$file config --quiet || exit 1; done
+	$(BIN)/docker-compose --file docker/compose.yaml --file docker/compose.oracle.yaml config --quiet
+	$(BIN)/kubernetes-validate --quiet --strict docker/kubernetes/*.yaml
 
 lock: ## constraints.txt from what setup.cfg allows today
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

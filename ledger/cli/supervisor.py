@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, SettingsError
 from ledger.health.exits import meaning_of
 from ledger.health.server import HealthServer, write_address
 from ledger.health.worker import Child, WorkerHealth
@@ -39,10 +39,11 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Supervisor:
-    """Keeps the applications of worker `name` running until it is stopped."""
+    """Keeps the applications of worker `name` running until it is stopped; `only` these, if any."""
 
     settings: Settings
     name: str
+    only: tuple[str, ...] = ()
     children: list[Child] = field(init=False)
     stopping: bool = False
     complained: float = -MAX_PAUSE
@@ -51,9 +52,16 @@ class Supervisor:
         self.children = [Child(each) for each in self.applications()]
 
     def applications(self) -> list[str]:
-        """The names of what it runs."""
+        """The names of what it runs. Raises SettingsError where the settings leave nothing."""
         off = {"history"} if self.settings.history == "off" else set[str]()
-        return [each for each in APPLICATIONS if each not in off]
+        chosen = self.only or APPLICATIONS
+        found = [each for each in APPLICATIONS if each in chosen and each not in off]
+        if not found:
+            raise SettingsError(
+                "This worker would run nothing: the setting history is off, and --only names "
+                "history alone. Start it without --only, or with another application."
+            )
+        return found
 
     @property
     def folder(self) -> Path:

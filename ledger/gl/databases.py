@@ -6,6 +6,8 @@ from ledger.gl.books import Books
 from ledger.gl.history.books import History
 from ledger.gl.history.writing import HistoryWriter
 from ledger.gl.journal import Journal
+from ledger.gl.oracle import OracleJournal
+from ledger.gl.oracle.address import is_oracle
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.postgresql.history import PostgresHistoryWriter
 from ledger.gl.postgresql.history_reads import PostgresHistory
@@ -16,9 +18,11 @@ from ledger.settings import Settings
 def open_journal(database_url: str) -> Journal:
     """The journal at the address; it connects when first asked.
 
-    Every address is PostgreSQL's; a second database is chosen here, by the address's scheme. Raises
-    SettingsError for an address that cannot be read.
+    Oracle's where its scheme says so, and else PostgreSQL's. Raises SettingsError for an address
+    that cannot be read, and where the database's driver is not installed.
     """
+    if is_oracle(database_url):
+        return OracleJournal(database_url)
     return PostgresJournal(database_url)
 
 

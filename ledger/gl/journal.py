@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from ledger.domain.balance import Totals
 from ledger.domain.run import Content, Decision, Stripe, Voided, Watermark
@@ -73,7 +73,7 @@ class Prepared:
     posting: Posting
     after: Watermark
     scales: Mapping[str, int]
-    rows: tuple[bytes, ...] = ()
+    rows: tuple[Any, ...] = ()
 
 
 class Journal(Books, Protocol):

@@ -92,7 +92,9 @@ def _rows_outside(
     for each, end in ends.items():
         ranges += [and_(shard == each, position < 0), and_(shard == each, position >= end)]
     parts = [select(*key).where(within).order_by(*key).limit(NAMED_ROWS + 1) for within in ranges]
-    return list(connection.execute(union_all(*parts).limit(NAMED_ROWS + 1)))
+    # Each in a subquery: Oracle takes no ORDER BY in a part of a union.
+    found = union_all(*(select(part.subquery()) for part in parts))
+    return list(connection.execute(found.limit(NAMED_ROWS + 1)))
 
 
 def _at_no_end(connection: Connection, posted: PostedPositions) -> Iterator[JournalFinding]:
@@ -136,18 +138,10 @@ def _count(connection: Connection, shard: int, start: int, end: int) -> int:
 
 
 def _currencies(connection: Connection) -> Iterator[JournalFinding]:
-    used = select(stripes.c.currency).distinct().subquery()
-    query = (
-        select(currencies.c.code, used.c.currency)
-        .select_from(currencies.join(used, used.c.currency == currencies.c.code, full=True))
-        .where(or_(currencies.c.code.is_(None), used.c.currency.is_(None)))
-    )
-    for code, currency in sorted(connection.execute(query), key=lambda row: row[0] or row[1]):
-        yield (
-            orphans.unused_currency(code)
-            if currency is None
-            else orphans.missing_currency(currency)
-        )
+    used = {row.currency for row in connection.execute(select(stripes.c.currency).distinct())}
+    known = {row.code for row in connection.execute(select(currencies.c.code))}
+    for code in sorted(used ^ known):
+        yield orphans.missing_currency(code) if code in used else orphans.unused_currency(code)
 
 
 def _stripes(connection: Connection, posted: PostedPositions) -> Iterator[JournalFinding]:

@@ -60,10 +60,16 @@ class Instant(TypeDecorator[int]):
         return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else to_datetime(value)
+        if value is None:
+            return None
+        # Oracle's driver knows no zones: sessions and stored times are UTC.
+        instant = to_datetime(value)
+        return instant.replace(tzinfo=None) if dialect.name == "oracle" else instant
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else to_microseconds(value)
+        if value is None:
+            return None
+        return to_microseconds(value.replace(tzinfo=value.tzinfo or UTC))
 
 
 class Whole(TypeDecorator[int]):

@@ -14,6 +14,7 @@ from ledger.errors import InvariantBroken
 from ledger.gl.books import Accepted, BalanceRow
 from ledger.gl.journal import Journal, NotPostable, Posting, PostingRun, Superseded
 from ledger.gl.memory import MemoryJournal
+from ledger.gl.oracle import OracleJournal
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.rows import PostedVoid
 from ledger.gl.verify import verify_journal
@@ -30,16 +31,17 @@ from tests.integration.gl_runs import (
 )
 
 if TYPE_CHECKING:
+    from tests.h2.database import H2Database
     from tests.integration.gl_database import Database
 
-pytest_plugins = ["tests.integration.gl_database"]
+pytest_plugins = ["tests.h2.database", "tests.integration.gl_database"]
 
 LARGEST = 2**63 - 1
 CAD_CASH, CAD_DEPOSIT = Stripe(CASH, "CAD"), Stripe(DEPOSIT, "CAD")
 Opener = Callable[[], Journal]
 
 
-@pytest.fixture(params=["memory", "postgresql"])
+@pytest.fixture(params=["memory", "postgresql", "oracle"])
 def opener(request: pytest.FixtureRequest) -> Iterator[Opener]:
     """Opens a journal; each call one more for the same ledger, which is empty at first."""
     opened: list[Journal] = []
@@ -47,10 +49,17 @@ def opener(request: pytest.FixtureRequest) -> Iterator[Opener]:
         shared = MemoryJournal()
         yield lambda: shared
         return
-    database: Database = request.getfixturevalue("database")
+    if request.param == "oracle":
+        h2: H2Database = request.getfixturevalue("h2_database")
+    else:
+        database: Database = request.getfixturevalue("database")
 
     def another() -> Journal:
-        opened.append(PostgresJournal(database.service))
+        opened.append(
+            OracleJournal(h2.url, driver=h2.driver())
+            if request.param == "oracle"
+            else PostgresJournal(database.service)
+        )
         return opened[-1]
 
     yield another

@@ -1,0 +1,1 @@
+"""The general ledger's migrations in Oracle: revisions of their own, for its own SQL."""

@@ -1,0 +1,99 @@
+"""A general ledger's database in H2, as an Oracle: `pytest_plugins = ["tests.h2.database"]`."""
+
+import secrets
+from contextlib import closing
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ledger.gl.oracle.migrate import upgrade
+from ledger.gl.tables import metadata
+from tests.h2.driver import Recorder, driver
+from tests.h2.java import start
+
+OPTIONS = (
+    "MODE=Oracle;DB_CLOSE_DELAY=-1;TIME ZONE=UTC;DEFAULT_NULL_ORDERING=HIGH"
+    ";LOCK_TIMEOUT=10000;NON_KEYWORDS=VALUE"
+)
+URL = "oracle://ledger_owner@h2.invalid:1521/?service_name=ledger"
+# Of Oracle's dictionary what the ledger reads.
+DICTIONARY = (
+    (
+        "CREATE TABLE nls_database_parameters AS SELECT 'NLS_CHARACTERSET' AS parameter,"
+        " 'AL32UTF8' AS value FROM dual"
+    ),
+    (
+        "CREATE VIEW user_tables AS SELECT table_name FROM information_schema.tables"
+        " WHERE table_schema = CURRENT_SCHEMA AND table_type = 'BASE TABLE'"
+    ),
+    (
+        "CREATE VIEW all_tables AS SELECT table_name, table_schema AS owner"
+        " FROM information_schema.tables WHERE table_type = 'BASE TABLE'"
+    ),
+    (
+        "CREATE VIEW all_views AS SELECT table_name AS view_name, table_schema AS owner"
+        " FROM information_schema.views"
+    ),
+    (
+        "CREATE VIEW user_indexes AS SELECT index_name FROM information_schema.indexes"
+        " WHERE index_schema = CURRENT_SCHEMA"
+    ),
+    "CREATE VIEW all_users AS SELECT user_name AS username FROM information_schema.users",
+    (
+        "CREATE VIEW user_tab_privs_made AS SELECT grantee, table_name, privilege_type AS privilege,"
+        " is_grantable AS grantable FROM information_schema.table_privileges WHERE FALSE"
+    ),
+    (
+        "CREATE VIEW user_col_privs_made AS SELECT grantee, table_name, column_name,"
+        " privilege_type AS privilege, is_grantable AS grantable"
+        " FROM information_schema.column_privileges WHERE FALSE"
+    ),
+)
+
+
+@dataclass
+class H2Database:
+    """An H2 in memory: `url` for settings, `driver` in place of python-oracledb."""
+
+    name: str = field(default_factory=lambda: f"ledger_{secrets.token_hex(4)}")
+    url: str = URL
+
+    @property
+    def jdbc_url(self) -> str:
+        """As JDBC has it."""
+        return f"jdbc:h2:mem:{self.name};{OPTIONS}"
+
+    def driver(self, recorder: Recorder | None = None) -> ModuleType:
+        """For connections to it."""
+        return driver(self.jdbc_url, recorder)
+
+    def run(self, *statements: str) -> list[Any]:
+        """Statements as the owner, committed; the rows of the last one."""
+        rows: list[Any] = []
+        with closing(self.driver().connect(user="ledger_owner")) as connection:
+            for statement in statements:
+                with connection.cursor() as cursor:
+                    cursor.execute(statement)
+                    rows = cursor.fetchall()
+            connection.commit()
+        return rows
+
+
+@pytest.fixture(scope="session")
+def h2_migrated() -> H2Database:
+    """With the ledger's tables; it ends with this process."""
+    pytest.importorskip("jpype", reason="no JPype: H2 stands in for Oracle")
+    start()
+    made = H2Database()
+    made.run(*DICTIONARY)
+    upgrade(made.url, driver=made.driver())
+    return made
+
+
+@pytest.fixture
+def h2_database(h2_migrated: H2Database) -> H2Database:
+    """The same, with nothing in it."""
+    h2_migrated.run(*(f"TRUNCATE TABLE {table}" for table in metadata.tables))
+    return h2_migrated

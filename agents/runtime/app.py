@@ -38,14 +38,25 @@ class LeaseLost(LedgerError):
 
 
 class LedgerApp(faust.App):
-    """An application in the consumer group `<prefix>-<name>`; its tables live under `data`."""
+    """An application in the consumer group `<prefix>-<name>`; its tables live under `data`.
+
+    `gather_seconds`: from a fetch that brought something to the next one.
+    """
 
     topics: Any  # Faust's own conductor; the ledger's topics are `runtime.topics`
 
     def __init__(
-        self, name: str, settings: Settings, codec: Codec, data: Path, health: Health | None = None
+        self,
+        name: str,
+        settings: Settings,
+        codec: Codec,
+        data: Path,
+        health: Health | None = None,
+        *,
+        gather_seconds: float = 0.0,
     ) -> None:
         super().__init__(f"{settings.prefix}-{name}", **_options(name, settings, data))
+        self.gather_seconds = gather_seconds
         self.transport = RunTransport(self.conf.broker, self)
         names = topics(settings)
         membership = Membership(self, names.transactions.name)

@@ -59,6 +59,16 @@ class Caller:
             for account in accounts:
                 self._require_account(account)
 
+    def require_entries(self, scope: str, accounts: Iterable[str]) -> None:
+        """As `require`, for a transaction in the ledger; the answer names no other account."""
+        self.require(scope)
+        if len(self.covered(found := list(accounts))) < len(found):
+            raise Problem(
+                "FORBIDDEN",
+                f"This bearer token is restricted to {', '.join(self.paths)}, and the transaction "
+                "has entries on other accounts.",
+            )
+
     def require_all_accounts(self) -> None:
         """Raises Problem 403 for a token that is restricted to some accounts.
 

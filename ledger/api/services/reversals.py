@@ -46,7 +46,7 @@ class Reversals:
         if isinstance(asked, Refused):
             return asked
         draft = await self._draft(name, asked)
-        caller.require("publish", [each["account"] for each in draft["entries"]])
+        caller.require_entries("publish", [each["account"] for each in draft["entries"]])
         return await self._writes.check_draft(Asked(draft, dated=True))
 
     async def _draft(self, name: str, asked: Mapping[str, Any]) -> Draft:

@@ -63,7 +63,7 @@ class Transactions:
                 f"{BACK} records of each shard.",
             )
         touched = {leg["account"] for each in shown["transactions"] for leg in each["entries"]}
-        caller.require("read", sorted(touched))
+        caller.require_entries("read", touched)
         if caller.paths:
             # What a refusal says may name accounts of others.
             for each in shown["refusals"]:

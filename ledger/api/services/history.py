@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from ledger.api.cursors import Cursors
 from ledger.api.problems import Problem
@@ -16,6 +16,7 @@ from ledger.domain import money
 from ledger.domain.account import on_normal_side
 from ledger.gl.account_rows import Sums, of_row, rolled_up, totals
 from ledger.gl.history.books import AccountLine, HistoryBalances, LineKey, LinesQuery
+from ledger.gl.history.paging import LAST
 
 PAGING = {"after", "before", "limit"}
 """Fields of a query that are another page of the same list."""
@@ -46,20 +47,36 @@ class HistoryService:
             )  # fmt: skip
         return scale
 
-    async def lines(self, query: LinesQuery, cursor: str | None, wanted: Wanted) -> dict[str, Any]:
-        """A page of an account's lines."""
+    async def lines(
+        self,
+        query: LinesQuery,
+        cursor: str | None,
+        wanted: Wanted,
+        order: Literal["asc", "desc"] = "asc",
+    ) -> dict[str, Any]:
+        """A page of an account's lines; `desc`: the newest first."""
         asked = {name: getattr(query, name) for name in query.__slots__}
-        key = {"list": "lines"} | {name: asked[name] for name in asked.keys() - PAGING}
+        key = {"list": "lines", "order": order}
+        key |= {name: asked[name] for name in asked.keys() - PAGING}
         if cursor is not None:
             side, *place = self._cursors.read(key, cursor)
             query = _turned(query, side, LineKey(*map(int, place)))
+        elif order == "desc":
+            query = replace(query, before=LAST)
         found = await self._past.ask(wanted, lambda history: history.lines(query))
         at = found.searched_to
+        earlier = self._cursor(key, "before", found.previous)
+        later = self._cursor(key, "after", found.next)
+        if order == "asc":
+            following, previous = later, earlier
+        else:
+            # Before the first page there is nothing, as after the last one.
+            following, previous = earlier, None if cursor is None else later
         return {
             "account": query.account,
-            "lines": [_line(each) for each in found.lines],
-            "next": self._cursor(key, "after", found.next),
-            "previous": self._cursor(key, "before", found.previous),
+            "lines": [_line(each) for each in found.lines[:: 1 if order == "asc" else -1]],
+            "next": following,
+            "previous": previous,
             "searched_to": None if at is None else rfc3339(at.recorded_at),
         } | self._past.counted(found)
 

@@ -1,6 +1,6 @@
 """What the balances' routes show, as the OpenAPI document describes it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -16,7 +16,13 @@ class Figures(BaseModel):
     debits: Amount
     credits: Amount
     entries: Annotated[int, Field(description="Reconciled entries.")]
-    status: Annotated[str, Field(description="reconciled, pending, or break.")]
+    status: Annotated[
+        Literal["reconciled", "pending", "break"],
+        Field(
+            description="pending: a part waits for the general ledger; break: stream and general "
+            "ledger disagree."
+        ),
+    ]
 
 
 class AccountBalance(Figures):

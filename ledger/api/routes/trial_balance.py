@@ -63,7 +63,7 @@ def router(service: HistoryService) -> APIRouter:
     @made.get("/trial-balance", response_model=TrialBalance,
               responses=answers("DATABASE_UNAVAILABLE", "CURSOR_INVALID", "TOKEN_INVALID",
                                 "NOT_FOUND", "NOT_YET"))  # fmt: skip
-    async def trial_balance(
+    async def get_trial_balance(
         caller: Annotated[Caller, allowed("finance")],
         moment: AtMoment,
         *,

@@ -132,7 +132,7 @@ def router(service: WhyService) -> APIRouter:
 
     @made.get("/balances/{account}/why", response_model=WhyOfAccount,
               responses=answers("DATABASE_UNAVAILABLE", "TOKEN_INVALID", "NOT_YET"))  # fmt: skip
-    async def why(
+    async def explain_balance(
         caller: Annotated[Caller, allowed("finance")],
         account: AccountPath,
         wanted: Asked,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from ledger.api.cursors import Cursors
 from ledger.api.problems import Problem
@@ -17,6 +17,7 @@ from ledger.domain.access import Permission
 from ledger.domain.account import on_normal_side
 from ledger.gl.account_rows import Sums, of_row, rolled_up, totals
 from ledger.gl.history.books import AccountLine, HistoryBalances, LineKey, LinesQuery
+from ledger.gl.history.paging import LAST
 
 PAGING = {"after", "before", "limit"}
 """Fields of a query that are another page of the same list."""
@@ -47,13 +48,22 @@ class HistoryService:
             )  # fmt: skip
         return scale
 
-    async def lines(self, query: LinesQuery, cursor: str | None, wanted: Wanted) -> dict[str, Any]:
-        """A page of an account's lines."""
+    async def lines(
+        self,
+        query: LinesQuery,
+        cursor: str | None,
+        wanted: Wanted,
+        order: Literal["asc", "desc"] = "asc",
+    ) -> dict[str, Any]:
+        """A page of an account's lines; `desc`: the newest first."""
         asked = {name: getattr(query, name) for name in query.__slots__}
-        key = {"list": "lines"} | {name: asked[name] for name in asked.keys() - PAGING}
+        key = {"list": "lines", "order": order}
+        key |= {name: asked[name] for name in asked.keys() - PAGING}
         if cursor is not None:
             side, *place = self._cursors.read(key, cursor)
             query = _turned(query, side, LineKey(*map(int, place)))
+        elif order == "desc":
+            query = replace(query, before=LAST)
         permission, filtered = wanted.permission, query.metadata
         if permission.is_restricted:
             # The cursors of a filter would tell of what is not shown.
@@ -63,11 +73,18 @@ class HistoryService:
         if filtered is not None and permission.is_restricted:
             seen = (each for each in lines if not is_redacted(each, permission))
             lines = [each for each in seen if has_metadata(each, *filtered)]
+        earlier = self._cursor(key, "before", found.previous)
+        later = self._cursor(key, "after", found.next)
+        if order == "asc":
+            following, previous = later, earlier
+        else:
+            # Before the first page there is nothing, as after the last one.
+            following, previous = earlier, None if cursor is None else later
         return {
             "account": query.account,
-            "lines": [_line(each, permission) for each in lines],
-            "next": self._cursor(key, "after", found.next),
-            "previous": self._cursor(key, "before", found.previous),
+            "lines": [_line(each, permission) for each in lines[:: 1 if order == "asc" else -1]],
+            "next": following,
+            "previous": previous,
             "searched_to": None if at is None else rfc3339(at.recorded_at),
         } | self._past.counted(found)
 

@@ -20,17 +20,20 @@ def show_api(console: Console, found: Row) -> None:
     if "cases" in found:
         titles = ["milliseconds", *PERCENTILES, "µs of CPU", "ratio"]
         print_rows(console, titles, requests(found))
+        console.print()
     if "live" in found:
         print_rows(console, ("milliseconds", "p50", "p99", "bytes each", "cores"), live(found))
+        console.print()
     if "past" in found:
         titles = ["median milliseconds", "time", "few", "many", "ratio"]
         print_rows(console, titles, past(found))
+        console.print()
     print_rows(console, ("target", "at most", "measured", ""), targets(found))
     wanted = found["wanted"]
     console.print(
-        f"medians of {wanted['rounds']} rounds, from when a request was due; the ratio of a "
-        f"request is that of its CPU to the constant's; {wanted['background']:,} transactions a "
-        "second meanwhile, except for live connections. The floor does "
+        f"Medians of {wanted['rounds']} rounds, from when a request was due. A request's ratio is "
+        f"that of its CPU to the constant's. {wanted['background']:,} transactions a second "
+        "meanwhile, except for live connections. The floor does "
         f"{found['floor']['throughput']:,.0f} transactions a second.",
         highlight=False,
         soft_wrap=True,

@@ -11,7 +11,7 @@ from tests.integration.gl_database import Database
 
 pytest_plugins = ["tests.integration.gl_database"]
 
-FEW, MANY = Holding(0, 1, 1_000), Holding(1, 3, 9 * BLOCK * BLOCKS_TOGETHER)
+FEW, MANY = Holding(0, 1, 1_000), Holding(1, 1, 9 * BLOCK * BLOCKS_TOGETHER)
 
 
 @pytest.mark.parametrize("way", WAYS)

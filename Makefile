@@ -28,6 +28,8 @@ fuzz: install  ## hostile input for an hour or so: FAUST_LEDGER_FUZZ_EXAMPLES a 
 	  $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/integration/test_gl_alterations.py
 	FAUST_LEDGER_SEEDS=$${FAUST_LEDGER_SEEDS:-50000} \
 	  $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/simulation/test_seeds.py
+	FAUST_LEDGER_HISTORY_SEEDS=$${FAUST_LEDGER_HISTORY_SEEDS:-300} \
+	  $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/integration/test_gl_history_writers.py
 	FAUST_LEDGER_FUZZ_REQUESTS=$${FAUST_LEDGER_FUZZ_REQUESTS:-2000} \
 	  $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/integration/test_api_document.py
 	FAUST_LEDGER_HOSTILE_RECORDS=$${FAUST_LEDGER_HOSTILE_RECORDS:-1000000} \

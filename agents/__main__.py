@@ -52,6 +52,10 @@ def main() -> None:
     parser.add_argument("--parent", type=int, help="a pipe's end that closes with the supervisor")
     options = parser.parse_args()
     log_to_stderr()
+    # What Faust's parts say of their start and their end tells an operator nothing.
+    for name in ("faust", "mode"):
+        logging.getLogger(name).setLevel("WARNING")
+    logging.getLogger().handlers[0].addFilter(is_no_part)
     # A timer that fires late says that the process is busy, which metrics say better.
     logging.getLogger("mode.timers").setLevel("ERROR")
     if options.parent is not None:
@@ -79,7 +83,10 @@ def main() -> None:
         gather_seconds=GATHER_SECONDS.get(options.application, 0.0),
     )  # fmt: skip
     APPLICATIONS[options.application](app, answers)
-    faust.Worker(app, loglevel="INFO", override_logging=False).execute_from_commandline()
+    worker = faust.Worker(app, loglevel="INFO", override_logging=False, quiet=True)
+    # It would write control characters into the log.
+    worker.spinner = None
+    worker.execute_from_commandline()
 
 
 def read_settings(data_dir: Path) -> Settings:
@@ -191,6 +198,11 @@ def serve_figures(app: LedgerApp, answers: Answers, figures: Figures) -> None:
     """Keep the figures of the health answers up to date."""
     answers.add(figures)
     app.do(Task("looking up figures", figures.look_on))
+
+
+def is_no_part(record: logging.LogRecord) -> bool:
+    """Whether it is more than that one of Faust's parts, such as a consumer, starts or stops."""
+    return record.levelno > logging.INFO or not str(record.msg).startswith("[^")
 
 
 def _give_back() -> None:

@@ -100,6 +100,7 @@ class Supervisor:
                 f"This worker cannot answer on {host}:{port} ({error.strerror}). Set health_port "
                 "to a port of its own, or to 0 for any that is free."
             ) from error
+        log.info("%s answers for its health at %s", self.name, server.url)
         return server.url
 
     def _publish_address(self, url: str) -> str:
@@ -156,6 +157,7 @@ class Supervisor:
         return [*INTERPRETER, "-m", "agents", child.application, *options]
 
     def _stop_children(self) -> None:
+        log.info("%s stops", self.name)
         running = [child.process for child in self.children if child.process is not None]
         for process in running:
             process.terminate()

@@ -289,17 +289,18 @@ def test_a_stop_answers_what_would_take_too_long(tmp_path: Path) -> None:
     api = Api(tmp_path)
     with ThreadPoolExecutor(1) as threads, api.open() as idle:
         idle.sendall(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert idle.recv(65_536)
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += idle.recv(65_536)
         running = threads.submit(api.client.get, "/v1/slow?seconds=50")
         until(lambda: in_flight(api) == 2, "a request that runs")
-        began = time.monotonic()
         api.process.send_signal(signal.SIGTERM)
         assert idle.recv(1) == b"", "it is closed"
-        assert time.monotonic() - began < 2
+        assert not running.done(), "at once"
         found = running.result()
         assert (code(found), int(found.headers["retry-after"])) == ((503, "STOPPING"), 1)
+        # It ends by itself: with another status, had it not by the time that it has for that.
         assert api.process.wait(30) == 0
-        assert time.monotonic() - began < 7
     assert "Traceback" not in api.log.read_text()
 
 

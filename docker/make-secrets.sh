@@ -36,7 +36,7 @@ password() { openssl rand -hex 24; }
 database() {  # role: the general ledger's address as this role
     local scheme=postgresql+psycopg place=postgres:5432/ledger
     [[ -z $secure ]] || place+="?sslmode=verify-full&sslrootcert=ca.pem"
-    [[ -z $oracle ]] || scheme=oracle+oracledb place="oracle:1521/?service_name=FREEPDB1"
+    [[ -z $oracle ]] || scheme=oracle place="oracle:1521/?service_name=FREEPDB1&schema=ledger_owner"
     echo "$scheme://$1:$(cat "$1.password")@$place"
 }
 
@@ -46,6 +46,10 @@ settings() {  # file, user, database role, posting role or none: the settings of
     {
         echo "database_url = \"$(database "$3")\""
         echo "service_database_url = \"$service\""
+        if [[ -n $oracle ]]; then
+            # History is kept in PostgreSQL alone.
+            echo 'history = "off"'
+        fi
         if [[ -n $secure ]]; then
             echo 'ca_file = "ca.pem"'
             echo 'kafka_security_protocol = "SASL_SSL"'

@@ -16,7 +16,7 @@ GRANT CREATE SESSION$2 TO $1;
 SQL
 }
 
-create ledger_owner ", CREATE TABLE, CREATE SEQUENCE, CREATE VIEW, CREATE PROCEDURE, CREATE TRIGGER"
+create ledger_owner ", CREATE TABLE"
 create ledger_service ""
 create ledger_finance ""
 sqlplus -s -L / as sysdba <<'SQL'

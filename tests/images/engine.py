@@ -146,7 +146,7 @@ class Engine:
             partial.rename(archive)
         recipe = archive.with_suffix(".Dockerfile")
         recipe.write_text(f"FROM scratch\nADD {archive.name} /\n")
-        self._build(recipe, base.image, self.place)
+        self.build_recipe(recipe, base.image, self.place)
 
     def build(self) -> None:
         """The project's image, from docker/Dockerfile as it is."""
@@ -156,15 +156,17 @@ class Engine:
             given += ["--secret", f"id=pip,src={PIP}"]
         # What this machine trusts, pip trusts in the container.
         given += ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"]
-        self._build(ROOT / "docker" / "Dockerfile", IMAGE, ROOT, *given)
+        self.build_recipe(ROOT / "docker" / "Dockerfile", IMAGE, ROOT, *given)
 
-    def _build(self, recipe: Path, name: str, context: Path, *given: str) -> None:
+    def build_recipe(self, recipe: Path, name: str, context: Path, *given: str) -> None:
+        """Build an image, and forget the one that had its name before."""
         done(
             "buildah", *self.storage, "bud", "--isolation", "chroot", "--network", "host",
             # Docker's format, for the OCI's has no health check.
             "--format", "docker", "--pull-never", *given, "--tag", name, "--file", recipe, context,
             timeout=3 * PATIENCE,
         )  # fmt: skip
+        run("buildah", *self.storage, "rmi", "--prune")
 
     def inspect(self, name: str = IMAGE) -> Any:
         """What podman knows of an image or a container."""

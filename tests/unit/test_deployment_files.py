@@ -193,6 +193,17 @@ def test_settings_that_were_made_are_accepted(made: Path, monkeypatch: pytest.Mo
                 assert file is None or file.is_file()
 
 
+def test_settings_for_oracle_name_its_service_and_keep_no_history(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("setup", "worker", "api"):
+        monkeypatch.setenv(f"{PREFIX}CONFIG", str(made / "secrets-oracle" / f"{name}.toml"))
+        settings = Settings()
+        assert settings.database_url.startswith("oracle://ledger_")
+        assert settings.database_url.endswith("?service_name=FREEPDB1&schema=ledger_owner")
+        assert settings.history == "off"
+
+
 def test_secrets_are_not_made_twice(made: Path):
     before = (made / "secrets" / "api.key").read_bytes()
     again = subprocess.run(["bash", made / "make-secrets.sh"], capture_output=True, check=False)

@@ -200,9 +200,9 @@ async def test_a_restricted_caller_writes_to_his_accounts_alone(ledger: ApiLedge
 
 def test_whose_transaction_it_is_not_is_not_said() -> None:
     caller = Caller("token:a", Permission.of(["read"], ["liabilities:deposits"]), "")
-    caller.require_entries("read", ["liabilities:deposits:1"])
+    caller.require_whole("a", ["liabilities:deposits:1"])
     with pytest.raises(Problem) as raised:
-        caller.require_entries("read", ["liabilities:deposits:1", "assets:secret"])
+        caller.require_whole("a", ["liabilities:deposits:1", "assets:secret"])
     assert raised.value.code == "FORBIDDEN"
     assert "secret" not in raised.value.detail
 

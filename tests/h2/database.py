@@ -11,6 +11,7 @@ import pytest
 from ledger.gl.oracle.migrate import upgrade
 from ledger.gl.tables import metadata
 from tests.h2.driver import Recorder, driver
+from tests.h2.golden import GOLDEN
 from tests.h2.java import start
 
 OPTIONS = (
@@ -45,6 +46,16 @@ DICTIONARY = (
         "CREATE VIEW user_tab_privs_made AS SELECT grantee, table_name, privilege_type AS privilege,"
         " is_grantable AS grantable FROM information_schema.table_privileges WHERE FALSE"
     ),
+    "CREATE VIEW session_privs AS SELECT 'CREATE SESSION' AS privilege FROM dual",
+    (
+        "CREATE VIEW user_tab_privs_recd AS SELECT table_schema AS owner, table_name,"
+        " privilege_type AS privilege FROM information_schema.table_privileges WHERE FALSE"
+    ),
+    (
+        "CREATE VIEW user_col_privs_recd AS SELECT table_schema AS owner, table_name,"
+        " privilege_type AS privilege, column_name FROM information_schema.column_privileges"
+        " WHERE FALSE"
+    ),
     (
         "CREATE VIEW user_col_privs_made AS SELECT grantee, table_name, column_name,"
         " privilege_type AS privilege, is_grantable AS grantable"
@@ -65,14 +76,14 @@ class H2Database:
         """As JDBC has it."""
         return f"jdbc:h2:mem:{self.name};{OPTIONS}"
 
-    def driver(self, recorder: Recorder | None = None) -> ModuleType:
-        """For connections to it."""
+    def driver(self, recorder: Recorder | None = GOLDEN.check) -> ModuleType:
+        """For connections to it, which send nothing but what is in the file of statements."""
         return driver(self.jdbc_url, recorder)
 
     def run(self, *statements: str) -> list[Any]:
         """Statements as the owner, committed; the rows of the last one."""
         rows: list[Any] = []
-        with closing(self.driver().connect(user="ledger_owner")) as connection:
+        with closing(self.driver(None).connect(user="ledger_owner")) as connection:
             for statement in statements:
                 with connection.cursor() as cursor:
                     cursor.execute(statement)

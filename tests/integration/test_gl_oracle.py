@@ -1,10 +1,5 @@
-"""The journal in Oracle, on H2: its statements, migrations, and what goes wrong.
+"""The journal in Oracle, on H2: its statements, migrations, and what goes wrong."""
 
-With FAUST_LEDGER_ORACLE_DSN, an address of an empty user's on a real server, the last tests run
-there: `oracle://user:password@host:1521/?service_name=…`.
-"""
-
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from types import ModuleType
@@ -30,11 +25,9 @@ from tests.h2.golden import GOLDEN
 from tests.integration.gl_runs import CASH, Chain, moved
 
 if TYPE_CHECKING:
-    from tests.h2.database import H2Database
+    from tests.h2.database import H2Database, OracleServer
 
 pytest_plugins = ["tests.h2.database"]
-
-DSN = "FAUST_LEDGER_ORACLE_DSN"
 
 
 @pytest.fixture
@@ -256,27 +249,14 @@ def test_an_empty_batch_is_never_sent(h2_database: "H2Database") -> None:
         connection.cursor().executemany("INSERT INTO runs (shard) VALUES (:shard)", [])
 
 
-@pytest.fixture
-def live() -> Iterator[OracleJournal]:
-    """On a real server, with the tables of an empty user."""
-    address = os.environ.get(DSN)
-    if not address:
-        pytest.skip(
-            f"no Oracle Database: {DSN} names none, such as that of docker/compose.oracle.yaml"
-        )
-    upgrade(address)
-    with closing(OracleJournal(address)) as made:
-        for table in metadata.tables:
-            with made._post.begin() as connection:
-                connection.execute(text(f"TRUNCATE TABLE {table}"))
-        yield made
-
-
-def test_a_real_server_posts_and_verifies(live: OracleJournal) -> None:
+def test_a_real_server_posts_and_verifies(oracle_server: "OracleServer") -> None:
+    """With FAUST_LEDGER_ORACLE_DSN the contract's tests run there as well."""
     chain = Chain()
-    live.post(0, Watermark(), [chain.run(moved(0, 2**63 - 1, description="päy 🏦"), moved(1, 5))])
-    with pytest.raises(Superseded):
-        live.post(0, Watermark(), [Chain().run(moved(0, 1))])
-    assert live.watermarks() == {0: chain.watermark}
-    found = verify_journal(live, [chain.watermark])
-    assert (found.findings, found.transactions) == ([], 2)
+    with closing(oracle_server.journal()) as live:
+        run = chain.run(moved(0, 2**63 - 1, description="päy 🏦"), moved(1, 5))
+        live.post(0, Watermark(), [run])
+        with pytest.raises(Superseded):
+            live.post(0, Watermark(), [Chain().run(moved(0, 1))])
+        assert live.watermarks() == {0: chain.watermark}
+        found = verify_journal(live, [chain.watermark])
+        assert (found.findings, found.transactions) == ([], 2)

@@ -136,5 +136,5 @@ def missing_driver() -> SettingsError:
     """For an address of Oracle where python-oracledb is not installed."""
     return SettingsError(
         "The general ledger's address is Oracle's, and the driver python-oracledb is not "
-        "installed: pip install 'faust-ledger[oracle]'."
+        "installed: pip install 'oracledb>=26,<27'."
     )

@@ -4,15 +4,15 @@ from contextlib import closing
 
 from ledger.gl.books import Books
 from ledger.gl.history.books import History
+from ledger.gl.history.memory import MemoryHistory
 from ledger.gl.history.writing import HistoryWriter
 from ledger.gl.journal import Journal
 from ledger.gl.oracle import OracleJournal
-from ledger.gl.oracle.address import is_oracle
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.postgresql.history import PostgresHistoryWriter
 from ledger.gl.postgresql.history_reads import PostgresHistory
 from ledger.gl.rows import JournalFinding
-from ledger.settings import Settings
+from ledger.settings import Settings, is_oracle
 
 
 def open_journal(database_url: str) -> Journal:
@@ -27,8 +27,11 @@ def open_journal(database_url: str) -> Journal:
 
 
 def open_history(database_url: str) -> History:
-    """History beside the journal at the address, or on a replica of it; as `open_journal`."""
-    return PostgresHistory(database_url)
+    """History beside the journal at the address, or on a replica of it; as `open_journal`.
+
+    Beside an Oracle there is none: its positions are at the beginning.
+    """
+    return MemoryHistory() if is_oracle(database_url) else PostgresHistory(database_url)
 
 
 def history_address(settings: Settings) -> str:

@@ -103,11 +103,11 @@ def print_register(
 ) -> None:
     """Show the entries of an account with the balance after each, from the general ledger.
 
-    Lines are in the order of time, then of shard, offset and entry. The balance is on the account's
-    normal side: debits for assets and expenses, credits for the rest. It ends at what `balances
-    --source ledger` has. An opening line has the balance before the first entry shown. The other
-    side is the account on the other side of the transaction in the same currency, or "several";
-    JSON has all of them. Transactions that are void are not in it.
+    Lines are in the order of time, and those of one effective time as they were recorded. The
+    balance is on the account's normal side: debits for assets and expenses, credits for the rest.
+    It ends at what `balances --source ledger` has. An opening line has the balance before the first
+    entry shown. The other side is the account on the other side of the transaction in the same
+    currency, or "several"; JSON has all of them. Transactions that are void are not in it.
 
     In the order of recorded time (--by recorded) the lines come from history, where it has got far
     enough, and only those that are shown are read. Otherwise every entry of the account is.

@@ -139,15 +139,9 @@ def print_refusal_of(draft: "Draft", shard: int, refusal: "Refusal") -> None:
     """Print why the reversal `draft` was refused."""
     from ledger.domain.refusal import Reason
 
-    if refusal.code != Reason.ID_REUSED:
-        print_refusal(shard, refusal)
-        return
-    # The advice for a producer, a new id or a reversal, is none here.
-    print_note(
-        f"{draft['transaction_id']} was published before with another reason or time, or as "
-        f"something else: {draft['reverses']} may be reversed already. `faust-ledger transaction "
-        f"show {draft['reverses']}` names what reversed it."
-    )
+    print_refusal(shard, refusal)
+    if refusal.code == Reason.ID_REUSED:
+        print_note(f"`faust-ledger transaction show {draft['reverses']}` names what reversed it.")
 
 
 def _report(draft: "Draft", sent: "Receipt", tally: "Tally") -> dict[str, Any]:

@@ -108,5 +108,6 @@ def taken_back(name: str, reversal: Whereabouts) -> str | None:
 def _reversed_already(name: str, by: ReversedBy) -> str:
     return (
         f"{name} was reversed already, by {by.transaction_id} at offset {by.offset} of shard "
-        f"{by.shard}. To have it back, reverse that one."
+        f"{by.shard} ({rfc3339(by.recorded_at)}). Nothing more is to be done. Only to undo the "
+        f"reversal, reverse {by.transaction_id}."
     )

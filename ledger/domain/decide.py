@@ -24,7 +24,15 @@ from ledger.domain.run import (
     Watermark,
     voids_encoded,
 )
-from ledger.domain.transaction import Draft, Entry, fingerprint, metadata_text, mirror, ordering_key
+from ledger.domain.transaction import (
+    Draft,
+    Entry,
+    fingerprint,
+    metadata_text,
+    mirror,
+    ordering_key,
+    shown_time,
+)
 
 VOID = "ledger.void"
 """The kind of a record without entries that asks to void what it reverses."""
@@ -208,17 +216,24 @@ def _known_again(
 ) -> Refused | None:
     """Of an id that is remembered; `refused`: what else is wrong with it."""
     if known.fingerprint != fingerprint(draft):
-        return refused or _reused(draft, known)
+        return refused or _reused(draft, known, memory)
     if known.offset in memory.voided:
         return was_voided(draft["transaction_id"], known, "transaction_id")
     return None
 
 
-def _reused(draft: Draft, known: AcceptedId) -> Refused:
-    sentence = (
-        f"Id {draft['transaction_id']!r} was accepted at offset {known.offset} with other content. "
-        "Give a new transaction a new id; to correct the old one, reverse it."
-    )
+def _reused(draft: Draft, known: AcceptedId, memory: Memory) -> Refused:
+    name, original = draft["transaction_id"], draft["reverses"]
+    advice = "Give a new transaction a new id; to correct the old one, reverse it."
+    sentence = f"Id {name!r} was accepted at offset {known.offset} with other content. {advice}"
+    is_its_reversal = original is not None and memory.reversal(original) == known.offset
+    if is_its_reversal and known.offset not in memory.voided:
+        # To reverse the old one would book once more what was taken back.
+        sentence = (
+            f"{original!r} was reversed already, by {name!r} at {shown_time(known.known_from)} "
+            f"(offset {known.offset}). This has another reason, time or other content, and books "
+            "nothing. Nothing more is to be done."
+        )
     return Refused(Reason.ID_REUSED, sentence, "transaction_id")
 
 

@@ -94,8 +94,8 @@ def _check_taken_back(name: str, known: AcceptedId, memory: Memory) -> Refused |
     if not was_reversed or reversed_at in memory.voided:
         return None
     sentence = (
-        f"{name!r} was reversed already, at offset {reversed_at}. To have it back, reverse that "
-        "one."
+        f"{name!r} was reversed already, at offset {reversed_at}. Nothing more is to be done. Only "
+        "to undo the reversal, reverse that one."
     )
     return Refused(Reason.REVERSED_ALREADY, sentence, "reverses")
 

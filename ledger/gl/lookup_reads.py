@@ -223,7 +223,8 @@ def _lines(account: str, asked: RegisterQuery, *, skips_voids: bool) -> Select[A
         query = query.where(time < end)
     if skips_voids:
         query = query.where(~VOIDED)
-    place = (entries.c.shard, entries.c.log_offset, entries.c.entry)
+    # Of one effective time in the order of the ledger, or a balance is seen that there never was.
+    place = (transactions.c.recorded_at, entries.c.shard, entries.c.log_offset, entries.c.entry)
     query = query.order_by(time.desc(), *(column.desc() for column in place))
     return query if limit is None else query.limit(limit)
 

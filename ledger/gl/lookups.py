@@ -101,7 +101,7 @@ class Sides(NamedTuple):
 
 
 class Register(NamedTuple):
-    """Entries of an account in the order of time, shard, offset and entry.
+    """Entries of an account in the order of time, recorded time, shard, offset and entry.
 
     `closing`: by currency, the account's sums at the end of the register: of the stripes where it
     has no end, as balances are, and else of the entries before that. `watermarks`: what they count;

@@ -99,7 +99,7 @@ def register_in(rows: JournalRows, account: str, asked: RegisterQuery) -> Regist
         for line in _lines(each, account)
         if currency in (None, line.currency)
     ]
-    lines.sort(key=lambda line: (getattr(line, axis), line.shard, line.offset, line.entry))
+    lines.sort(key=lambda line: (getattr(line, axis), line.recorded_at, *line[2:5]))
     closing = _summed(lines) if end is not None else _striped(rows, account, currency)
     shown = [line for line in lines if start is None or getattr(line, axis) >= start]
     if limit is not None:

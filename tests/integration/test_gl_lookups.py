@@ -165,6 +165,20 @@ def test_a_register_is_every_entry_in_order(journal: Journal) -> None:
     assert journal.register("assets:nobody") == (found.watermarks, {}, [])
 
 
+def test_entries_of_one_effective_time_are_in_the_order_in_which_they_were_recorded(
+    journal: Journal,
+) -> None:
+    """In the order of shards the balance would be below zero, as it never was."""
+    paid_out, paid_in = Chain(0), Chain(1)
+    post(journal, paid_in, paid_in.run(moved(0, 10)))
+    out = made(0, Leg(CASH, -10), Leg(FEES, 10), effective_at=NOW, recorded_at=NOW + 1)
+    post(journal, paid_out, paid_out.run(out))
+    for asked in ({}, {"end": NOW + 9}, {"by": "recorded"}):
+        found = journal.register(CASH, **RegisterQuery(**asked))  # type: ignore[typeddict-item]
+        assert [(line.shard, net) for line, net in found.running()] == [(1, 10), (0, 0)]
+    assert [line.shard for line in journal.register(CASH, limit=1).lines] == [0]
+
+
 def test_a_cut_register_begins_with_what_was_before(journal: Journal) -> None:
     chain = Chain()
     post(journal, chain, chain.run(*(moved(at, 1, effective_at=NOW + at) for at in range(10))))

@@ -350,7 +350,10 @@ async def test_a_reversal_takes_it_back_once(ledger: ApiLedger) -> None:
     made = await back(reason="typo")
     assert (made.transaction_id, made.status) == ("reversal-of/t-1", "reconciled")
     assert (await back(reason="typo")).status == "duplicate"
-    assert (await problem_of(back(reason="another"))).code == "ID_REUSED"
+    again = await problem_of(back(reason="another"))
+    assert again.code == "ID_REUSED"
+    assert "'t-1' was reversed already, by 'reversal-of/t-1'" in again.detail
+    assert "Nothing more is to be done" in again.detail
     assert (await problem_of(back(transaction_id="mine"))).code == "NOT_REVERSIBLE"
     assert (await problem_of(back(why="x"))).code == "FIELD_MALFORMED"
     assert [each.name for each in ledger.audit.actions][1] == "transactions.reverse"

@@ -7,7 +7,7 @@ from ledger.domain.memory import FINGERPRINT, AcceptedId, Memory
 from ledger.domain.policy import DAY, MINUTE, Policy
 from ledger.domain.reference import Account, Asset
 from ledger.domain.run import NO_DIGEST, Outcomes, Watermark
-from ledger.domain.transaction import Draft, fingerprint
+from ledger.domain.transaction import Draft, fingerprint, shown_time
 from tests.builders import (
     CASH,
     DEPOSIT,
@@ -242,6 +242,19 @@ def test_a_reversal_again_is_a_duplicate_and_a_second_one_is_refused() -> None:
     for same_run in (True, False):
         outcomes = outcomes_in(same_run, ORIGINAL, back, back, other)
         assert outcomes == ["accepted", "accepted", "duplicate", "REVERSED_ALREADY"]
+
+
+def test_a_reversal_again_with_another_reason_says_that_nothing_is_to_be_done() -> None:
+    back = reversal(ORIGINAL, "r-1")
+    other: Draft = back | {"description": "another reason"}  # type: ignore[assignment, operator]
+    [refused] = outcomes_of(settle(numbered([ORIGINAL, back, other]))).refused
+    assert (refused.code, refused.field) == ("ID_REUSED", "transaction_id")
+    assert f"'t-0' was reversed already, by 'r-1' at {shown_time(NOW)}" in refused.reason
+    assert "Nothing more is to be done" in refused.reason
+    assert "reverse it" not in refused.reason
+    taken: Draft = reversal(ORIGINAL, "t-1")
+    [refused] = outcomes_of(settle(numbered([ORIGINAL, draft("t-1"), taken]))).refused
+    assert (refused.code, "reversed already" in refused.reason) == ("ID_REUSED", False)
 
 
 def test_a_refused_reversal_does_not_count() -> None:

@@ -327,6 +327,139 @@ FROM voids
 WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
+-- :account_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
@@ -335,6 +468,180 @@ FROM entries JOIN transactions ON transactions.shard = entries.shard AND transac
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
 WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :currency_n str, :param_n int, :side_n str
@@ -380,6 +687,25 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
 WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
@@ -390,7 +716,46 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -427,9 +792,92 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
 FROM voids
 WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :param_n int, :side_n str
@@ -447,6 +895,23 @@ FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS l
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- 
@@ -740,10 +1205,32 @@ FROM entries LEFT OUTER JOIN currencies ON currencies.code = entries.currency
 WHERE entries.shard = :shard_n AND entries.log_offset = :log_offset_n ORDER BY entries.entry
 ;
 
+-- :account_n str, :account_n_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
 FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
 WHERE transactions.effective_at < :effective_at_n AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :account_n_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
 ;
 
 -- :account_n_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -766,6 +1253,26 @@ WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) GR
 SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
 FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
 WHERE transactions.effective_at < :effective_at_n AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :account_n_n str, :effective_at_n datetime, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND transactions.recorded_at < :recorded_at_n AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND transactions.recorded_at < :recorded_at_n AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :account_n_n str, :effective_at_n datetime, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset AND voids.recorded_at < :recorded_at_n)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :recorded_at_n datetime, :side_n str
@@ -798,10 +1305,52 @@ FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transact
 WHERE transactions.effective_at < :effective_at_n AND transactions.recorded_at < :recorded_at_n AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
 ;
 
+-- :effective_at_n datetime, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND transactions.recorded_at < :recorded_at_n GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
 -- :effective_at_n datetime, :param_n int, :side_n str
 SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
 FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
 WHERE transactions.effective_at < :effective_at_n GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :account_n_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :account_n_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset AND voids.recorded_at < :recorded_at_n)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset AND voids.recorded_at < :recorded_at_n)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset AND voids.recorded_at < :recorded_at_n)) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
 ;
 
 -- :param_n int, :recorded_at_n datetime, :side_n str
@@ -810,6 +1359,22 @@ FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transact
 WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
 FROM voids
 WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset AND voids.recorded_at < :recorded_at_n)) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :account_n_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
 ;
 
 -- :account_n_n str, :param_n int, :recorded_at_n datetime, :side_n str
@@ -862,12 +1427,38 @@ FROM entries JOIN transactions ON transactions.shard = entries.shard AND transac
 WHERE transactions.effective_at < :effective_at_n AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
 ;
 
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE transactions.effective_at < :effective_at_n AND entries.currency = :currency_n AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
+;
+
 -- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
 SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
 FROM voids
 WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND entries.currency = :currency_n AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE transactions.recorded_at < :recorded_at_n AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE transactions.recorded_at < :recorded_at_n AND entries.currency = :currency_n AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
 ;
 
 -- :coalesce_n int, :log_offset_n int, :shard_n int, :side_n str
@@ -1055,12 +1646,255 @@ FROM voids
 WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
+-- :account_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
 WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :account_n str, :currency_n str, :param_n int, :side_n str
@@ -1105,12 +1939,52 @@ FROM entries JOIN transactions ON transactions.shard = entries.shard AND transac
 WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
 WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -1139,9 +2013,74 @@ WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) OR
 -- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
 FROM voids
 WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :param_n int, :side_n str
@@ -1155,6 +2094,19 @@ WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, entr
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :log_offset_n int, :shard_n int

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import product
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import oracledb
 import pytest
@@ -22,7 +23,7 @@ from migrations.oracle import ddl, grants
 from tests.h2 import rules
 from tests.h2.driver import Connection, ErrorInfo
 from tests.h2.golden import GOLDEN
-from tests.integration.gl_runs import CASH, Chain, moved
+from tests.integration.gl_runs import CASH, NOW, Chain, moved, void_of
 
 if TYPE_CHECKING:
     from tests.h2.database import H2Database, OracleServer
@@ -78,6 +79,32 @@ def test_a_statement_that_is_not_listed_fails(journal: OracleJournal) -> None:
         journal._read.connect() as connection,
     ):
         connection.execute(text("SELECT kind FROM transactions"))
+
+
+@pytest.mark.parametrize("with_void", [False, True])
+def test_whatever_can_be_asked_is_listed(journal: OracleJournal, *, with_void: bool) -> None:
+    """Each choice of what balances and registers are asked for is a statement of its own."""
+    chain = Chain()
+    run = chain.run(moved(0, 5), moved(1, 7), moved(2, 3, reverses="t-0"))
+    voided = [void_of(run, 1, at=4)] if with_void else []
+    journal.post(0, Watermark(), [run, chain.run(end=6, voided=voided)])
+    expected = 8 if with_void else 15
+    axes: tuple[Literal["effective", "recorded"], ...] = ("effective", "recorded")
+    for accounts, prefix, as_of, by, known in product(
+        (None, [CASH]), (None, "assets"), (None, NOW + 9), axes, (None, NOW + 9)
+    ):
+        rows = journal.balances(
+            accounts=accounts, prefix=prefix, as_of=as_of, by=by, known_before=known
+        )
+        assert {row.account: row.debits for row in rows}[CASH] == expected
+    for currency, start, end, by, limit in product(
+        (None, "CAD"), (None, NOW), (None, NOW + 9), axes, (None, 2)
+    ):
+        found = journal.register(CASH, currency=currency, start=start, end=end, by=by, limit=limit)
+        assert found.closing["CAD"].debits == expected
+        assert len(found.lines) == (2 if with_void or limit else 3)
+    (first,) = journal.find("t-0").found
+    assert [each.transaction_id for each in first.reversals] == ["t-2"]
 
 
 def test_what_only_a_server_takes_is_listed_as_well() -> None:
@@ -185,6 +212,15 @@ class LostAnswer:
             commit()
 
         vars(connection)["commit"] = lose
+
+
+def test_every_wait_of_a_posting_ends(h2_database: "H2Database") -> None:
+    made: list[Connection] = []
+    with closing(opened(h2_database, made.append)) as journal:
+        assert journal.watermark(0) == Watermark()
+        assert [each.call_timeout for each in made] == [30_000]
+        assert journal.balances() == []
+        assert [each.call_timeout for each in made] == [30_000, 1_800_000]
 
 
 def test_a_commit_whose_answer_is_lost_is_found_in_the_row(h2_database: "H2Database") -> None:

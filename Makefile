@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # Tests start Python hundreds of times: what is imported, and every file of tests, is compiled once.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test faults fuzz bench install lint lock clean
+.PHONY: demo test faults fuzz bench images-test install lint lint-docker lock clean
 
 demo: install  ## start everything, publish a stream of transactions, show what came of it; KEEP=1 does not stop
 	@$(BIN)/faust-ledger demo $(if $(KEEP),--keep)
@@ -28,11 +28,16 @@ fuzz: install  ## hostile input for an hour or so: FAUST_LEDGER_FUZZ_EXAMPLES a 
 	  $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/integration/test_gl_alterations.py
 	FAUST_LEDGER_SEEDS=$${FAUST_LEDGER_SEEDS:-50000} \
 	  $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/simulation/test_seeds.py
+	FAUST_LEDGER_HISTORY_SEEDS=$${FAUST_LEDGER_HISTORY_SEEDS:-300} \
+	  $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/integration/test_gl_history_writers.py
 	FAUST_LEDGER_FUZZ_REQUESTS=$${FAUST_LEDGER_FUZZ_REQUESTS:-2000} \
 	  $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/integration/test_api_document.py
 	FAUST_LEDGER_HOSTILE_RECORDS=$${FAUST_LEDGER_HOSTILE_RECORDS:-1000000} \
 	  FAUST_LEDGER_HOSTILE_SEED=$${FAUST_LEDGER_HOSTILE_SEED:-$$(date +%s)} \
 	  $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/hostile
+
+images-test: install  ## the image and a ledger in containers; as root, with buildah, podman, runc and mmdebstrap
+	$(BIN)/python -m pytest -o faulthandler_timeout=3600 -s tests/images
 
 bench: install  ## throughput, latency and CPU, beside a hand-written floor
 	@$(BIN)/faust-ledger bench
@@ -53,6 +58,19 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory lint-docker
+
+lint-docker: install  ## what is in docker/: the image's recipe, compose files, manifests, scripts
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/shellcheck $(shell find docker tests/images -name '*.sh') .ci/run
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose*.yaml
+	@if ! test -x $(BIN)/docker-compose; then \
+	  echo "Compose files are judged by their schema alone: Compose's package is for Linux on x86-64"; \
+	else for files in docker/compose.yaml docker/compose.three-centres.yaml \
+	    "docker/compose.yaml --file docker/compose.oracle.yaml"; do \
+	  echo $(BIN)/docker-compose --file $$files config --quiet; \
+	  $(BIN)/docker-compose --file $$files config --quiet || exit 1; done; fi
+	$(BIN)/kubernetes-validate --quiet --strict docker/kubernetes/*.yaml
 
 lock: ## constraints.txt from what setup.cfg allows today
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -38,6 +38,9 @@ from ledger.streaming.topics import topics
 
 REACH_SECONDS = 15.0
 TRIM_SECONDS = 10.0
+GATHER_SECONDS = {"history": 0.1}
+"""By application, from a fetch that brought something to the next one: nobody waits for history,
+and a fetch costs the same whatever it brings."""
 
 
 def main() -> None:
@@ -49,9 +52,10 @@ def main() -> None:
     parser.add_argument("--parent", type=int, help="a pipe's end that closes with the supervisor")
     options = parser.parse_args()
     log_to_stderr()
-    logging.getLogger("aiokafka").setLevel("WARNING")
-    logging.getLogger().handlers[0].addFilter(Sparing("aiokafka"))
-    logging.getLogger("httpx").setLevel("WARNING")
+    # What Faust's parts say of their start and their end tells an operator nothing.
+    for name in ("faust", "mode"):
+        logging.getLogger(name).setLevel("WARNING")
+    logging.getLogger().handlers[0].addFilter(is_no_part)
     # A timer that fires late says that the process is busy, which metrics say better.
     logging.getLogger("mode.timers").setLevel("ERROR")
     if options.parent is not None:
@@ -74,9 +78,15 @@ def main() -> None:
     # Records are fetched in a thread of its own: with Python's 5 ms it would wait so long for each
     # of its turns whenever the agents are busy.
     sys.setswitchinterval(0.000_5)
-    app = LedgerApp(options.application, settings, begin(settings, health), data, health)
+    app = LedgerApp(
+        options.application, settings, begin(settings, health), data, health,
+        gather_seconds=GATHER_SECONDS.get(options.application, 0.0),
+    )  # fmt: skip
     APPLICATIONS[options.application](app, answers)
-    faust.Worker(app, loglevel="INFO", override_logging=False).execute_from_commandline()
+    worker = faust.Worker(app, loglevel="INFO", override_logging=False, quiet=True)
+    # It would write control characters into the log.
+    worker.spinner = None
+    worker.execute_from_commandline()
 
 
 def read_settings(data_dir: Path) -> Settings:
@@ -174,7 +184,7 @@ def serve_history(app: LedgerApp, answers: Answers) -> None:
     from ledger.gl.databases import open_history_writer
 
     settings = app.runtime.settings
-    progress = Progress(app.runtime)
+    progress = Progress(app.runtime, gather_seconds=app.gather_seconds)
     writer = open_history_writer(settings.history_database_url or settings.service_database_url)
     stage = HistoryStage(app.runtime, progress, writer)
     app.serve(wiring.history(stage, progress))
@@ -190,25 +200,9 @@ def serve_figures(app: LedgerApp, answers: Answers, figures: Figures) -> None:
     app.do(Task("looking up figures", figures.look_on))
 
 
-class Sparing(logging.Filter):
-    """Lets each sentence of a library pass once in ten seconds.
-
-    aiokafka says a hundred times a second that a broker is away, for as long as it is.
-    """
-
-    def __init__(self, library: str, seconds: float = 10.0) -> None:
-        super().__init__()
-        self._library, self._seconds = library, seconds
-        self._said: dict[tuple[str, str], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith(self._library):
-            return True
-        sentence = (record.name, str(record.msg))
-        if record.created - self._said.get(sentence, 0.0) < self._seconds:
-            return False
-        self._said[sentence] = record.created
-        return True
+def is_no_part(record: logging.LogRecord) -> bool:
+    """Whether it is more than that one of Faust's parts, such as a consumer, starts or stops."""
+    return record.levelno > logging.INFO or not str(record.msg).startswith("[^")
 
 
 def _give_back() -> None:

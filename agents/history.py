@@ -44,7 +44,7 @@ class HistoryStage:
     def __init__(self, runtime: Runtime, progress: Progress, writer: HistoryWriter) -> None:
         self._runtime, self._progress = runtime, progress
         self._historian = Historian(writer)
-        self._reader = TransactionReader.of(runtime.settings)
+        self._reader = TransactionReader.of(runtime.settings, runtime.codec.ids["Transaction"])
         self.topic = runtime.topics.decisions
         self._shards: dict[int, HistoryShard] = {}
         progress.on_move(self._moved)
@@ -63,6 +63,10 @@ class HistoryStage:
 
     def clear(self) -> None:
         """See Stage: what is folded is in the database."""
+
+    async def learn_schemas(self) -> None:
+        """Once: look up the versions of the transactions' schema, before a record needs them."""
+        await self._reader.learn()
 
     def behind(self, shard: int) -> Behind:
         """How far the shard's history is behind what is reconciled."""

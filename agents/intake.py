@@ -17,7 +17,7 @@ class Intake:
     def __init__(self, runtime: Runtime, reference: ReferenceFollower, receiver: Receiver) -> None:
         self._runtime, self._reference, self._receiver = runtime, reference, receiver
         self.topic = runtime.topics.transactions
-        self._reader = TransactionReader.of(runtime.settings)
+        self._reader = TransactionReader.of(runtime.settings, runtime.codec.ids["Transaction"])
         self._shards: dict[int, IntakeShard] = {}
         reference.on_move(self._reference_moved)
 
@@ -31,6 +31,10 @@ class Intake:
         await self._shards[shard].require_reference()
         await self._reference.ready.wait()
         return await self._shards[shard].open()
+
+    async def learn_schemas(self) -> None:
+        """Once: look up the versions of the transactions' schema, before a record needs them."""
+        await self._reader.learn()
 
     async def take(self, run: Run) -> int:
         """See Stage."""

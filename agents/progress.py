@@ -12,10 +12,14 @@ from ledger.streaming.progress import compared, last_published
 
 
 class Progress:
-    """Positions in the transactions, by shard; they only rise."""
+    """Positions in the transactions, by shard; they only rise.
 
-    def __init__(self, runtime: Runtime) -> None:
+    `gather_seconds`: between two readings of what other workers, or applications, publish.
+    """
+
+    def __init__(self, runtime: Runtime, *, gather_seconds: float = 0.0) -> None:
         self._runtime, self._topic = runtime, runtime.topics.progress.name
+        self._gather_seconds = gather_seconds
         self._ends = dict.fromkeys(range(runtime.settings.shards), 0)
         self._listeners: list[Callable[[int], None]] = []
         self._unpublished: dict[int, tuple[Message, int]] = {}
@@ -90,7 +94,10 @@ class Progress:
 
     async def _follow(self, shards: list[int]) -> None:
         async def follow() -> None:
-            async for records in self._runtime.log.follow_last(self._topic, shards):
+            following = self._runtime.log.follow_last(
+                self._topic, shards, gather_seconds=self._gather_seconds
+            )
+            async for records in following:
                 if mark := last_published(self._runtime.codec, records):
                     self._move(records[-1].partition, mark.end)
 

@@ -38,6 +38,7 @@ def stream(runtime: Runtime, progress: Progress) -> Graph:
         tasks=(
             Task("following the reference data", reference.follow),
             Task("looking at the reference data", reference.check_on),
+            Task("looking up the transactions' schemas", intake.learn_schemas),
             Task("following progress", progress.follow),
             Task("publishing pending balances", balances.note_late),
             Task("publishing coverage", balances.publish_coverage),
@@ -62,6 +63,7 @@ def history(stage: HistoryStage, progress: Progress) -> Graph:
         tasks=(
             Task("following progress", progress.follow),
             Task("looking at what history has", stage.look_on),
+            Task("looking up the transactions' schemas", stage.learn_schemas),
             Task("counting history's totals", stage.tidy_on),
         ),
     )

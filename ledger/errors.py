@@ -22,3 +22,8 @@ class StackError(LedgerError):
 
 class SettingsError(LedgerError):
     """A setting is refused. The message names its source, and never repeats a password."""
+
+
+def sentence(text: str) -> str:
+    """`text` with a full stop, unless it has an end already; for what others' messages end."""
+    return text if text.rstrip().endswith((".", "?", "!")) else f"{text}."

@@ -122,9 +122,37 @@ class HidingFormatter(logging.Formatter):
         return hidden(super().format(record))
 
 
+class Sparing(logging.Filter):
+    """Lets each sentence of a library pass once in ten seconds.
+
+    aiokafka says a hundred times a second that a broker is away, for as long as it is.
+    """
+
+    def __init__(self, library: str, seconds: float = 10.0) -> None:
+        super().__init__()
+        self._library, self._seconds = library, seconds
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(self._library):
+            return True
+        sentence = (record.name, str(record.msg))
+        if record.created - self._said.get(sentence, 0.0) < self._seconds:
+            return False
+        self._said[sentence] = record.created
+        return True
+
+
+QUIET = ("aiokafka", "httpx")
+"""Libraries that log each connection or request: of use to nobody who operates a ledger."""
+
+
 def log_to_stderr() -> None:
-    """Log to stderr, with times and levels and without passwords."""
+    """Log to stderr, with times and levels and without passwords; of libraries what is wrong."""
     logging.basicConfig(level="INFO")
     form = HidingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s")
     for each in logging.getLogger().handlers:
         each.setFormatter(form)
+        each.addFilter(Sparing("aiokafka"))
+    for name in QUIET:
+        logging.getLogger(name).setLevel("WARNING")

@@ -24,7 +24,7 @@ def note(ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:
 
 
 def migrate(connection: Connection) -> None:
-    """Run the missing revisions and the grants on `connection`, and commit."""
+    """Run the missing revisions and the grants on `connection`, and commit; then add indexes."""
     context.configure(connection, target_metadata=metadata, on_version_apply=note)
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
@@ -34,6 +34,8 @@ def migrate(connection: Connection) -> None:
         is_shadow = shadows.is_shadow(connection, schema)
         made = None if is_shadow else history_schema.provide(connection, schema)
         grants.apply(connection, history_schema=made)
+    if made is not None:
+        history_schema.add_indexes(connection, made)
 
 
 if context.is_offline_mode():

@@ -1,17 +1,23 @@
 """The tables of measured figures, made from the results in docs/benchmarks: one file a release.
 
     python -m tests.benchmarks_page    # writes them into the pages
+    python -m tests.benchmarks_page 0.2.0 api.json history.json
 
-Each stands between `<!-- table NAME -->` and `<!-- end -->`, and is of the newest release that has
+The second one first takes what `faust-ledger bench api --json` and `bench history --json` printed
+into that release's file. Each table stands between `<!-- table NAME -->` and `<!-- end -->`, and is of the newest release that has
 it, which it names where that is not the last one. `releases` and `conditions` are of all releases.
 """
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from tests.benchmarks_results import tables
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = (DOCS / "benchmarks.md", DOCS / "hostile-input.md")
@@ -50,9 +56,31 @@ COLUMNS = {
         "case": "CPU, µs", "base": "base", "other": "other", "more_stream": "stream +",
         "more_posting": "posting +", "more_postgresql": "SQL +", "more_kafka": "Kafka +",
     },
+    "api_requests": {
+        "case": "request", "rate": "per s", "p50": "p50", "p90": "p90", "p99": "p99",
+        "cpu": "CPU µs", "ratio": "× constant",
+    },
+    "api_live": {
+        "case": "connections", "rate": "changes/s", "p50": "p50", "p99": "p99",
+        "bytes": "bytes each", "cores": "cores",
+    },
+    "api_past": {
+        "case": "question", "way": "entries", "time": "time", "few": "few", "many": "many",
+        "ratio": "ratio",
+    },
+    "api_targets": {
+        "case": "target", "limit": "at most", "measured": "measured", "unit": "", "met": "met",
+    },
+    "api_conditions": {"case": "", "value": "measured"},
+    "history": {
+        "case": "case", "without": "CPU µs without", "with": "with", "more": "more",
+        "limit": "at most", "behind": "behind, s", "behind_limit": "at most",
+    },
     "flood": {"case": "the nine are", "rate": "rate of good ones", "cpu": "CPU of a refusal"},
 }  # fmt: skip
 """Headings by table and by key of a row."""
+NAMED_BY = ("case", "way", "time")
+"""What a row of a bench's table is about."""
 TABLE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Row = Mapping[str, Any]
@@ -67,10 +95,13 @@ def page(text: str, results: Results) -> str:
 def block(name: str, results: Results) -> str:
     """One table, after a line with its release where that is not the last one."""
     if name == "releases":
-        return table(COLUMNS[name], [headline(each) for each in results])
+        whole = [each for each in results if {"throughput", "cpu", "latency"} <= each.keys()]
+        return table(COLUMNS[name], [headline(each) for each in whole])
     if name == "conditions":
         return table(*conditions(results))
-    source = next(each for each in reversed(results) if name in each)
+    source = next((each for each in reversed(results) if name in each), None)
+    if source is None:
+        return "Not measured yet.\n"
     shown = table(COLUMNS[name], source[name])
     if source is results[-1]:
         return shown
@@ -130,6 +161,26 @@ def cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int | Decimal) else str(value)
 
 
+def merged(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    """The new rows, and those of the old ones that are about something else."""
+    named = [[row.get(key) for key in NAMED_BY] for row in new]
+    return [row for row in old if [row.get(key) for key in NAMED_BY] not in named] + list(new)
+
+
+def take(release: str, files: Iterable[Path]) -> None:
+    """Take what benches printed as JSON into the release's file, which is made if there is none."""
+    results = RESULTS / f"{release}.json"
+    kept = json.loads(results.read_text()) if results.exists() else {"release": release}
+    for file in files:
+        taken = tables(json.loads(file.read_text()))
+        measured = datetime.fromtimestamp(file.stat().st_mtime, UTC).date().isoformat()
+        kept = {"release": release, "measured": measured, "conditions": {}} | kept
+        kept |= {name: merged(kept.get(name, ()), rows) for name, rows in taken.items()}
+    results.write_text(f"{json.dumps(kept, indent=1, ensure_ascii=False)}\n")
+
+
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        take(sys.argv[1], map(Path, sys.argv[2:]))
     for file in PAGES:
         file.write_text(page(file.read_text(), load()))

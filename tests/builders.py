@@ -93,7 +93,7 @@ class KnownReader(TransactionReader):
     """Knows the schema of what `wire` makes, without a registry."""
 
     @classmethod
-    def of(cls, settings: Settings) -> "KnownReader":
+    def of(cls, settings: Settings, schema_id: int | None = None) -> "KnownReader":
         subject = Subject(None, "transactions-value")  # type: ignore[arg-type]
         subject.known[1] = avro.parsed("Transaction")
         return cls(subject, settings.max_transaction_bytes)

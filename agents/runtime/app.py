@@ -3,13 +3,14 @@
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import faust
+from faust.types import TP
 
 from agents.runtime.assignor import Assignor
 from agents.runtime.membership import Membership
@@ -38,14 +39,25 @@ class LeaseLost(LedgerError):
 
 
 class LedgerApp(faust.App):
-    """An application in the consumer group `<prefix>-<name>`; its tables live under `data`."""
+    """An application in the consumer group `<prefix>-<name>`; its tables live under `data`.
+
+    `gather_seconds`: from a fetch that brought something to the next one.
+    """
 
     topics: Any  # Faust's own conductor; the ledger's topics are `runtime.topics`
 
     def __init__(
-        self, name: str, settings: Settings, codec: Codec, data: Path, health: Health | None = None
+        self,
+        name: str,
+        settings: Settings,
+        codec: Codec,
+        data: Path,
+        health: Health | None = None,
+        *,
+        gather_seconds: float = 0.0,
     ) -> None:
         super().__init__(f"{settings.prefix}-{name}", **_options(name, settings, data))
+        self.gather_seconds = gather_seconds
         self.transport = RunTransport(self.conf.broker, self)
         names = topics(settings)
         membership = Membership(self, names.transactions.name)
@@ -57,6 +69,7 @@ class LedgerApp(faust.App):
         log_ = Log(settings, lease=require_lease)
         self.runtime = Runtime(settings, names, log_, codec, data, health, membership, self.fault)
         self.stages = Stages(self.runtime)
+        self._assigned = ""
 
     def serve(self, graph: Graph) -> None:
         """Take the runs of each stage's topic, and do the tasks beside them."""
@@ -99,6 +112,10 @@ class LedgerApp(faust.App):
     def on_rebalance_end(self) -> None:
         super().on_rebalance_end()
         self.runtime.membership.rebalance_ended()
+        assigned = shown_partitions(self.consumer.assignment())
+        if assigned != self._assigned:
+            self._assigned = assigned
+            log.info("%s has %s", self.conf.id, assigned or "no partitions")
 
 
 def lease(membership: Membership, health: Health, session_seconds: int) -> None:
@@ -179,3 +196,18 @@ def _options(name: str, settings: Settings, data: Path) -> Mapping[str, Any]:
         # chooses when there are standbys, gives topics of as many partitions the same ones.
         "table_standby_replicas": 1,
     }
+
+
+def shown_partitions(some: Iterable[TP]) -> str:
+    """Such as `ledger.posted 0-7, ledger.transactions 0-2 5`."""
+    found: dict[str, list[list[int]]] = {}
+    for topic, partition in sorted(some):
+        spans = found.setdefault(topic, [])
+        if spans and spans[-1][1] == partition - 1:
+            spans[-1][1] = partition
+        else:
+            spans.append([partition, partition])
+    return ", ".join(
+        " ".join([topic, *(f"{a}-{b}" if a < b else str(a) for a, b in spans)])
+        for topic, spans in found.items()
+    )

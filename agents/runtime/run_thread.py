@@ -43,7 +43,8 @@ class RunThread(driver.AIOKafkaConsumerThread):
     keeps the agents' loop busy.
 
     The next fetch waits until the agents have taken what the last one brought: what waits is
-    bounded, and a busy loop is not disturbed by records that it has no time for.
+    bounded, and a busy loop is not disturbed by records that it has no time for. It also waits for
+    `LedgerApp.gather_seconds`, so that an application that nobody waits for fetches seldom.
     """
 
     def __post_init__(self) -> None:
@@ -76,12 +77,14 @@ class RunThread(driver.AIOKafkaConsumerThread):
     def _fetch_into_runs(self) -> None:
         """Have what each fetch brings passed on at once, and the next one wait for room."""
         fetcher = self._ensure_consumer()._fetcher
-        fetch = fetcher._proc_fetch_request
+        fetch, gather_seconds = fetcher._proc_fetch_request, self.consumer.app.gather_seconds
 
         async def fetch_and_hand_on(assignment: Any, node_id: Any, request: Any) -> bool:
+            pause = 0.0
             try:
                 if await fetch(assignment, node_id, request):
                     self._hand_on(fetcher._records)
+                    pause = gather_seconds
             except Exception as error:
                 # It would silently end aiokafka's fetching.
                 self._pass_on(error)
@@ -92,6 +95,8 @@ class RunThread(driver.AIOKafkaConsumerThread):
                 while self._arrived:
                     await self._room.wait()
                     self._room.clear()
+                if pause:
+                    await asyncio.sleep(pause)
             # aiokafka does this in a callback a turn later. Woken meanwhile by something else, its
             # loop takes the node for busy, has nothing left to wait for and sleeps for 200 ms.
             fetcher._in_flight.discard(node_id)

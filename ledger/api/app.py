@@ -45,6 +45,15 @@ SENTENCES = {
     "greater_than_equal": "it is less than {ge}",
     "too_short": "it has fewer than {min_length}",
     "too_long": "it has more than {max_length}",
+    "int_parsing": "it is no whole number",
+    "float_parsing": "it is no number",
+    "bool_parsing": "it is neither true nor false",
+    "literal_error": "it is none of {expected}",
+    "enum": "it is none of {expected}",
+    "string_type": "it is no text",
+    "list_type": "it is no array",
+    "model_attributes_type": "it is no JSON object",
+    "model_type": "it is no JSON object",
     "string_too_short": "it has fewer than {min_length} characters",
     "string_too_long": "it has more than {max_length} characters",
     "extra_forbidden": "it is no field of this body",
@@ -58,6 +67,7 @@ def build_app(services: Services) -> ASGIApp:
         title="faust-ledger",
         version=version("faust-ledger"),
         summary="A general ledger: write, wait, read, ask why.",
+        description=openapi.DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -130,7 +140,9 @@ def invalid(error: Mapping[str, Any]) -> Problem:
     known = SENTENCES.get(error["type"])
     why = str(error["msg"]).removeprefix("Value error, ")
     if known is not None:
-        why = known.format_map(error.get("ctx") or {})
+        why = known.format_map(
+            {name: _whole(each) for name, each in (error.get("ctx") or {}).items()}
+        )
     if place == "body":
         field = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path)
         return Problem("INVALID_BODY", f"{field[1:] or 'The body'}: {why}.", field=field[1:])
@@ -138,12 +150,17 @@ def invalid(error: Mapping[str, Any]) -> Problem:
     return Problem("INVALID_PARAMETER", f"{name}: {why}.", field=name)
 
 
+def _whole(bound: Any) -> Any:
+    return int(bound) if isinstance(bound, float) and bound.is_integer() else bound
+
+
 async def _refused_by_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = OF_STATUS.get(error.status_code, "MALFORMED_REQUEST")
+    allowed = (error.headers or {}).get("Allow", "other methods")
     detail = {
         "NOT_FOUND": "There is nothing at this path; /openapi.json lists all paths.",
-        "METHOD_NOT_ALLOWED": f"{request.method} is not among the methods in Allow.",
+        "METHOD_NOT_ALLOWED": f"This path takes {allowed} and not {request.method}.",
     }.get(code, f"{error.detail}.")
     return response_of(Problem(code, detail, headers=error.headers), request.scope)
 

@@ -54,6 +54,7 @@ class OpenBreaks:
         self._settings = settings
         self._whole = False
         self._why = "the breaks are not read yet"
+        self._records: Records | None = None
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._follow(), name="follow breaks")
@@ -92,7 +93,10 @@ class OpenBreaks:
 
     async def _read_on(self) -> None:
         topic = topics(self._settings).breaks.name
-        records = await Records.of(self._settings, "Break")
+        if self._records is None:
+            # Kept: when it begins again, the registry may be away.
+            self._records = await Records.of(self._settings, "Break")
+        records = self._records
         counts = await ledger_partitions(self._settings, topic)
         found: dict[OpenBreak, Break] = {}
 

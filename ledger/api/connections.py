@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from ledger.api.problems import MEDIA_TYPE, Problem
+from ledger.api.unread import DropsUnread
 
 MAX_HEADERS = 65_536
 """Bytes of a request's line and headers."""
@@ -21,7 +22,7 @@ class Limits:
     """The limits of a process's connections, and which of them are idle, the longest first.
 
     `seconds`: from a connection's start, or a next request's first byte, to the end of its headers;
-    from there to the end of its body; and for which what waits for its client may stay unread.
+    and from there to the end of its body.
     """
 
     def __init__(self, most: int, seconds: float) -> None:
@@ -55,7 +56,7 @@ class Limits:
         self._idle[one] = None
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(DropsUnread, HttpToolsProtocol):
     """One connection; `limits` are of the whole process."""
 
     limits: Limits
@@ -69,10 +70,11 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._deadline: TimerHandle | None = None
-        self._unread: TimerHandle | None = None
         self._header_bytes = 0
         self._in_headers = True
         self._counted = False
+        self._problem: Problem | None = None
+        self._ends = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -83,12 +85,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
-        self._read_on()
         self._uncount()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
         self._disarm()
+        self.forget_unread()
         self._uncount()
         super().handle_websocket_upgrade()
 
@@ -108,9 +110,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._header_bytes += len(data)
         super().data_received(data)
         if self._in_headers and self._header_bytes > MAX_HEADERS:
-            self._refuse(Problem("HEADERS_TOO_LARGE", f"They have more than {MAX_HEADERS} bytes."))
+            self._refuse(_too_many())
 
     def on_headers_complete(self) -> None:
+        if self._header_bytes > MAX_HEADERS and self._size_of_headers() > MAX_HEADERS:
+            # They came at once, with their end.
+            self._stop_parsing(_too_many())
+        if self.parser.get_http_version() not in ("1.0", "1.1"):
+            self._stop_parsing(Problem("MALFORMED_REQUEST", "It is not HTTP/1.1, nor 1.0."))
         self._in_headers, self._header_bytes = False, 0
         self._arm()
         self.limits.busy(self)
@@ -122,23 +129,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        was_last = not self.pipeline
         super().on_response_complete()
+        if self._ends and was_last:
+            self.transport.close()
         if not self.pipeline and self._counted:
             self.limits.idle(self)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self._unread is None:
-            self._unread = self.loop.call_later(self.limits.seconds, self.drop)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._read_on()
-
-    def _read_on(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
 
     def _arm(self) -> None:
         self._disarm()
@@ -162,10 +158,35 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(Problem("REQUEST_TIMEOUT", late))
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(Problem("MALFORMED_REQUEST", msg))
+        self._refuse(self._problem or Problem("MALFORMED_REQUEST", msg))
+
+    def _stop_parsing(self, problem: Problem) -> None:
+        """Within the parser: what it has read is refused as `problem`, and no more is read."""
+        self._problem = problem
+        raise ValueError(problem.detail)
+
+    def _size_of_headers(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _is_answering(self) -> bool:
+        """Whether a request before the present one is still to be answered."""
+        if self.pipeline:
+            if self.pipeline[0][0].more_body:
+                # The newest, of which not all is there.
+                self.pipeline.popleft()
+            return True
+        cycle = self.cycle
+        return cycle is not None and not (cycle.response_complete or cycle.more_body)
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer outside of the application, unless it has begun to, and close."""
+        """Answer outside of the application, unless it has begun to, and close.
+
+        What came before has its own answer first: it may have changed something. Then this one is
+        closed without.
+        """
+        if self._is_answering():
+            self._ends = True
+            return
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             body = problem.body("")
             headers = {
@@ -177,3 +198,7 @@ class BoundedProtocol(HttpToolsProtocol):
             )
             self.transport.write(head.encode() + b"\r\n" + body)
         self.transport.close()
+
+
+def _too_many() -> Problem:
+    return Problem("HEADERS_TOO_LARGE", f"They have more than {MAX_HEADERS} bytes.")

@@ -11,6 +11,7 @@ from uuid import uuid4
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ledger.api.live.events import STREAM
 from ledger.api.parameters import decoded_path
 from ledger.api.problems import MEDIA_TYPE, Problem
 from ledger.api.quick import Quick
@@ -71,10 +72,13 @@ class Edge:
         counted = scope["path"] not in STREAMS
         traffic.open += counted
         try:
-            if self._quick is None or not await self._quick.answer(scope, counting):
-                await self.app(scope, receive, counting)
+            await self._answer(scope, receive, counting)
         except Problem as problem:
-            await response_of(problem, scope)(scope, receive, counting)
+            if status:
+                # A stream that had begun: this is its end.
+                await counting({"type": "http.response.body", "body": b""})
+            else:
+                await response_of(problem, scope)(scope, receive, counting)
         except Exception as error:
             if FAULT in scope:
                 # It came before the answer began, and was answered with its id.
@@ -87,6 +91,16 @@ class Edge:
         finally:
             traffic.open -= counted
             traffic.answered(scope, status, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        left: Receive | None = receive
+        if self._quick is not None:
+            left = await self._quick.answer(scope, receive, send)
+        if left is not None:
+            async with self._traffic.until_stopped():
+                await self.app(scope, left, send)
+                if (events := scope.pop(STREAM, None)) is not None:
+                    await events.stream(scope, left, send)
 
 
 def response_of(problem: Problem, scope: Scope) -> Response:

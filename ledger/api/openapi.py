@@ -9,6 +9,23 @@ from fastapi.openapi.utils import get_openapi
 from ledger.api.access.dependencies import name_scopes
 from ledger.api.parameters import StrictRoute
 from ledger.api.problems import COMMON, OF_BODIES, OF_CALLERS, SCHEMA, answers
+from ledger.api.routes.transaction_models import COMPONENTS
+
+DESCRIPTION = (
+    "Amounts are decimal text with their currency, never JSON numbers. Times are RFC 3339. Errors "
+    "are problem details (RFC 9457) with a stable `code`. A list is read page by page: give `next` "
+    "of an answer as `cursor` of the same query until it is null. An answer has a `token`; as "
+    "`after` of any read, at any API process, it has that read include what the answer does."
+)
+TAGS = [
+    {"name": "transactions", "description": "Publish, take back, and see what became of one."},
+    {"name": "balances", "description": "What accounts have, now or at another time, and why."},
+    {"name": "accounts", "description": "What is declared and in use, and an account's lines."},
+    {"name": "live", "description": "Balances as they change: server-sent events. The WebSocket "
+                                    "of the same path is described in docs/api.md."},
+    {"name": "checks", "description": "Where stream and general ledger disagree."},
+    {"name": "ledger", "description": "The ledger as a whole."},
+]  # fmt: skip
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -18,11 +35,15 @@ def document(app: FastAPI) -> dict[str, Any]:
             title=app.title,
             version=app.version,
             summary=app.summary,
+            description=app.description,
+            tags=TAGS,
             openapi_version="3.1.0",
             routes=app.routes,
         )
         _describe_problems(made)
         _describe_bodies(made, app)
+        _describe_answers(made)
+        _describe_parameters(made)
         app.openapi_schema = made
     return app.openapi_schema
 
@@ -32,6 +53,7 @@ def _describe_problems(made: dict[str, Any]) -> None:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = SCHEMA
+    schemas |= COMPONENTS
     for operation in _operations(made):
         responses = operation["responses"]
         # FastAPI's own answer to invalid parameters, which are status 400 here.
@@ -54,6 +76,27 @@ def _describe_bodies(made: dict[str, Any], app: FastAPI) -> None:
                 operation = made["paths"][route.path_format][method.lower()]
                 operation["requestBody"]["description"] = f"At most {route.max_body:,} bytes."
                 operation["requestBody"]["x-max-bytes"] = route.max_body
+
+
+def _describe_answers(made: dict[str, Any]) -> None:
+    """Say of what is answered what its schema says, in the place of FastAPI's words."""
+    schemas = made["components"]["schemas"]
+    for operation in _operations(made):
+        for found in operation["responses"].values():
+            if found["description"] == "Successful Response":
+                schema = found["content"]["application/json"]["schema"]
+                found["description"] = schemas[schema["$ref"].rpartition("/")[2]]["description"]
+
+
+def _describe_parameters(made: dict[str, Any]) -> None:
+    """Leave null out: a parameter that is not required is left out, and never null."""
+    for operation in _operations(made):
+        for parameter in operation.get("parameters", ()):
+            schema = parameter["schema"]
+            some = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+            if len(some) == 1:
+                del schema["anyOf"]
+                parameter["schema"] = some[0] | schema
 
 
 def _add(responses: dict[str, Any], status: str, found: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import pydantic_core
 from fastapi import APIRouter, Path, Query, Request, Response, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from ledger.api.access.dependencies import guard_of
 from ledger.api.problems import Problem
@@ -253,13 +253,18 @@ def account_path(text: str) -> str:
     return text
 
 
+_BLANK_OFFSET = re.compile(r" \d\d:\d\d$")
+"""Of a time whose + was not percent-encoded."""
+
+
 def microseconds(text: Any) -> int:
     """Microseconds since 1970 of an RFC 3339 time with its offset from UTC."""
     if not isinstance(text, str):
         raise ValueError("it is no text")  # noqa: TRY004 - pydantic reports ValueError
     found = parse_time(text)
     if isinstance(found, str):
-        raise ValueError(f"it {found}")  # noqa: TRY004 - pydantic reports ValueError
+        blank = ". In an address a + is a blank: write it %2B" if _BLANK_OFFSET.search(text) else ""
+        raise ValueError(f"it {found}{blank}")  # noqa: TRY004 - pydantic reports ValueError
     return found
 
 
@@ -277,7 +282,12 @@ Under = Annotated[
 TransactionId = Annotated[
     str, BeforeValidator(with_slashes), Path(description="A transaction's id.", max_length=512)
 ]
-Time = Annotated[int, BeforeValidator(microseconds)]
+Time = Annotated[
+    int,
+    BeforeValidator(microseconds),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-30T15:00:00Z"]}),
+]
+"""Microseconds since 1970, of a text."""
 Cursor = Annotated[
     str | None,
     Query(description="`next` (or `previous`) of an earlier answer to the same query."),

@@ -56,6 +56,7 @@ PROBLEMS: Mapping[str, Kind] = MappingProxyType({
     "HEADERS_TOO_LARGE": Kind(431, "The request's headers are too large"),
     "FAULT": Kind(500, "A fault of the ledger"),
     "OVERLOADED": Kind(503, "More requests than this API process answers at once"),
+    "STOPPING": Kind(503, "The API process stops"),
     "VIEW_NOT_READY": Kind(503, "The balance view is not ready"),
     "KAFKA_UNAVAILABLE": Kind(503, "Kafka or the schema registry does not answer"),
     "ISSUER_UNAVAILABLE": Kind(503, "The OpenID Connect issuer does not answer"),
@@ -137,6 +138,7 @@ SCHEMA = {
 COMMON = (
     "MALFORMED_REQUEST", "MALFORMED_PATH", "UNKNOWN_PARAMETER", "DUPLICATE_PARAMETER",
     "INVALID_PARAMETER", "REQUEST_TIMEOUT", "HEADERS_TOO_LARGE", "FAULT", "OVERLOADED",
+    "STOPPING",
 )  # fmt: skip
 """Codes that every route may answer with."""
 OF_BODIES = ("MALFORMED_BODY", "INVALID_BODY", "BODY_TOO_LARGE",

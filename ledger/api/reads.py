@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 
+from ledger.api.access.caller import Caller
+from ledger.api.access.dependencies import CALLER
 from ledger.api.parameters import Time
 from ledger.api.problems import Problem
 from ledger.api.services.wanted import Moment, Wanted
@@ -66,21 +68,25 @@ Timeout = Annotated[
 ]
 
 
-def until_of(after: str | None, timeout: float | None, moment: Moment | None = None) -> Wanted:
+def wanted_of(
+    caller: Caller, after: str | None, timeout: float | None, moment: Moment | None = None
+) -> Wanted:
     """What the answer must include, and of when. Raises Problem for a `timeout` of nothing."""
     if timeout is not None and after is None:
         raise Problem("INVALID_PARAMETER", "timeout: it needs `after`.", field="timeout")
-    return Wanted(None, after, timeout, moment)
+    return Wanted(None, after, timeout, moment, caller.permission)
 
 
-def wanted_of(
+def wanted_in(
+    request: Request,
     moment: AtMoment,
     currency: Currency = None,
     after: After = None,
     timeout: Timeout = None,
 ) -> Wanted:
     """The same, in one currency or all."""
-    return replace(until_of(after, timeout, moment), currency=currency)
+    caller = request.scope[CALLER]
+    return replace(wanted_of(caller, after, timeout, moment), currency=currency)
 
 
-Asked = Annotated[Wanted, Depends(wanted_of)]
+Asked = Annotated[Wanted, Depends(wanted_in)]

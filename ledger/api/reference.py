@@ -60,6 +60,7 @@ class ApiReference:
         self._topic = topics(settings).reference.name
         self._whole = False
         self._why = "the reference data is not read yet"
+        self._known_records: Records | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -111,8 +112,11 @@ class ApiReference:
         await waited_for(reader.follow_on, "follow the reference data", endless=True)
 
     async def _records(self) -> Records:
-        try:
-            return await Records.of(self._settings, "Reference")
-        except Unavailable as error:
-            self._why = str(error)
-            raise
+        # Kept: when it begins again, the registry may be away.
+        if self._known_records is None:
+            try:
+                self._known_records = await Records.of(self._settings, "Reference")
+            except Unavailable as error:
+                self._why = str(error)
+                raise
+        return self._known_records

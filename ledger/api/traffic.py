@@ -1,5 +1,8 @@
 """What an API process is asked and answers: how many at once, how often, how long."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from prometheus_client import (
@@ -30,6 +33,8 @@ class Traffic:
     def __init__(self, most: int) -> None:
         self.most = most
         self.open = 0
+        self._running: set[asyncio.Timeout] = set()
+        self._ends_at: float | None = None
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -58,6 +63,32 @@ class Traffic:
             "OVERLOADED", f"{self.open} requests are being answered, and no more are taken.",
             retry_after=1,
         )  # fmt: skip
+
+    def stop(self, seconds: float) -> None:
+        """The process stops: nothing is answered for longer than `seconds` from now."""
+        self._ends_at = asyncio.get_running_loop().time() + seconds
+        for each in self._running:
+            each.reschedule(self._ends_at)
+
+    @asynccontextmanager
+    async def until_stopped(self) -> AsyncIterator[None]:
+        """For `async with` around an answer. Raises Problem where the process stops meanwhile."""
+        limit = asyncio.timeout_at(self._ends_at)
+        try:
+            async with limit:
+                self._running.add(limit)
+                yield
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise Problem(
+                "STOPPING",
+                "This API process stops, and had no answer yet. Send the same again: another "
+                "process answers, or this one once it is back. A write counts once, by its id.",
+                retry_after=1,
+            ) from error
+        finally:
+            self._running.discard(limit)
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one request; status 0 for one whose client went away before its answer."""

@@ -24,6 +24,7 @@ from ledger.api.services.balances import BalanceService
 from ledger.api.services.breaks import BreaksService
 from ledger.api.services.dating import Dating
 from ledger.api.services.history import HistoryService
+from ledger.api.services.logged import LoggedDrafts
 from ledger.api.services.past_answers import PastAnswers
 from ledger.api.services.publishing import Publishing
 from ledger.api.services.rejects import RejectsService
@@ -59,6 +60,7 @@ class Services:
     access: Access
     audit: AuditLog
     live: LiveParts
+    flow: Flow
     transactions: TransactionServices
     history: HistoryService
     why: WhyService
@@ -111,10 +113,10 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
         traffic.registry.register(readiness)
         measure_writes(traffic.registry, flow, publishing)
         completeness = Completeness(view, signer)
-        after = After(view, signer, flow, database)
+        past_runs, drafts = PastRuns(settings, log), LoggedDrafts(settings, log)
+        after = After(view, signer, flow, database, drafts)
         answers = PastAnswers(history, completeness, after)
-        # So that a process that has written nothing yet needs no registry for its first write.
-        learning = asyncio.create_task(waited_for(audit.learn, "look up the audit log's schema"))
+        learning = asyncio.create_task(learn_schemas(audit, past_runs))
         try:
             yield Services(
                 signer=signer,
@@ -123,6 +125,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 access=access,
                 audit=audit,
                 live=live,
+                flow=flow,
                 readiness=readiness,
                 transactions=TransactionServices.over(
                     Parts(
@@ -132,7 +135,8 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                         signer=signer,
                         audit=audit,
                         flow=flow,
-                        past=PastRuns(settings, log),
+                        past=past_runs,
+                        drafts=drafts,
                         publishing=publishing,
                         dating=Dating(past),
                         view=view,
@@ -154,6 +158,12 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
             await log.close()
             database.close()
             history.close()
+
+
+async def learn_schemas(audit: AuditLog, past: PastRuns) -> None:
+    """Of what is first read or written later, when the registry may be away."""
+    await waited_for(audit.learn, "look up the audit log's schema")
+    await waited_for(past.learn, "look up the decisions' schema")
 
 
 def age_of(state: ViewState) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from ledger.audit.balances import compare_balances
@@ -13,7 +14,7 @@ from ledger.audit.reading import LogDecoder, OnProgress, PublicTopics, Reference
 from ledger.audit.shard import ShardAudit
 from ledger.audit.stated import totals_of
 from ledger.domain.run import Stripe
-from ledger.gl.databases import history_findings
+from ledger.gl.databases import history_address, history_findings, open_history
 from ledger.streaming.transactions import TransactionReader
 
 CATCH_UP_SECONDS = 3.0
@@ -40,13 +41,14 @@ async def full_audit(sources: Sources, progress: OnProgress) -> AuditReport:
     add_open_breaks(public, findings)
     accounts: set[Stripe] = set()
     stripes = done = 0
-    for shard, mark in enumerate(compared):
-        each = ShardAudit(sources, decoder, reference, shard, ids, findings)
-        sums = await each.run(mark, public, _after(progress, done))
-        accounts.update(Stripe(*key) for key in sums)
-        pending.update(Stripe(*key) for key, last in sums.items() if last[3] >= mark.end)
-        stripes += len(sums)
-        done += each.end
+    with closing(open_history(history_address(sources.settings))) as history:
+        for shard, mark in enumerate(compared):
+            each = ShardAudit(sources, decoder, reference, shard, ids, findings, history)
+            sums = await each.run(mark, public, _after(progress, done))
+            accounts.update(Stripe(*key) for key in sums)
+            pending.update(Stripe(*key) for key, last in sums.items() if last[3] >= mark.end)
+            stripes += len(sums)
+            done += each.end
     await asyncio.to_thread(add_orphans, sources, findings, whole=True)
     await asyncio.to_thread(add_history, sources, findings)
     voided = await asyncio.to_thread(sources.books.voids)

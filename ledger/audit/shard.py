@@ -17,10 +17,12 @@ from ledger.audit.reading import (
     ReferenceReading,
     Sources,
 )
+from ledger.audit.refusals import RefusalCheck
 from ledger.audit.stated import Changelog
 from ledger.audit.verdicts import Verdicts
 from ledger.domain.run import Watermark
 from ledger.gl.books import LOWEST_OFFSET
+from ledger.gl.history.books import History
 
 
 class ShardAudit:
@@ -34,8 +36,11 @@ class ShardAudit:
         shard: int,
         ids: Ids,
         findings: Findings,
+        history: History,
     ) -> None:
         self._sources, self._decoder, self._shard = sources, decoder, shard
+        largest = sources.settings.max_transaction_bytes
+        self._refusals = RefusalCheck(shard, history, largest, findings)
         self._reference = reference
         partitions = sources.names.transactions.partitions
         journal = sources.books
@@ -69,7 +74,10 @@ class ShardAudit:
         check.state_table(await self._changelog())
         check.state_database(self._posted, self._totals)
         check.begin()
+        # Read before the decisions: then they reach at least as far.
+        await self._refusals.begin()
         written = await self._follow(progress)
+        await self._refusals.finish()
         sums = check.finish(written)
         self._check_beyond()
         return sums
@@ -110,6 +118,7 @@ class ShardAudit:
             # In a thread, so that fetching goes on meanwhile.
             posted = await asyncio.to_thread(self._rows, chained)
         self._check.take(chained, decoded, posted)
+        await self._refusals.take(chained, decoded)
 
     def _rows(self, chained: ChainedRun) -> JournalRows:
         head = chained.head

@@ -9,9 +9,10 @@ import asyncio
 import json
 import random
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import uvloop
@@ -31,10 +32,11 @@ PATIENCE_SECONDS = 30.0
 
 
 class Request(NamedTuple):
-    """Bytes to send, due at a time of the loop's clock."""
+    """Bytes to send, due at a time of the loop's clock; `kind`: under which its delay is noted."""
 
     content: bytes
     due: float
+    kind: str = ""
 
 
 class Connection(asyncio.Protocol):
@@ -42,7 +44,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, clients: "Clients") -> None:
         self._clients, self._received = clients, bytearray()
-        self._due = 0.0
+        self._sent = Request(b"", 0.0)
 
     def connection_made(self, transport: Any) -> None:
         """It may be used."""
@@ -51,7 +53,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: Request) -> None:
         """Send a request; its answer comes to `Clients.answered`."""
-        self._due = request.due
+        self._sent = request
         self._transport.write(request.content)
 
     def data_received(self, data: bytes) -> None:
@@ -66,7 +68,7 @@ class Connection(asyncio.Protocol):
         if len(self._received) >= head_end + len(HEADERS_END) + length:
             body = bytes(self._received[head_end + len(HEADERS_END) :])
             self._received.clear()
-            self._clients.answered(int(head[9:12]), body, self._due)
+            self._clients.answered(int(head[9:12]), body, self._sent)
             self._clients.take_free(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -82,6 +84,7 @@ class Clients:
         self._free: list[Connection] = []
         self._waiting: deque[Request] = deque()
         self._delays: list[float] = []
+        self._by_kind = defaultdict[str, list[float]](list)
         self._statuses: Counter[int] = Counter()
         self._examples: dict[int, bytes] = {}
         self._left, self._ended = 0, asyncio.Event()
@@ -99,10 +102,13 @@ class Clients:
         else:
             self._free.append(connection)
 
-    def answered(self, status: int, body: bytes, due: float) -> None:
+    def answered(self, status: int, body: bytes, request: Request) -> None:
         """An answer has come."""
         self._examples.setdefault(status, body)
-        self._delays.append(time.monotonic() - due)
+        delay = time.monotonic() - request.due
+        self._delays.append(delay)
+        if request.kind:
+            self._by_kind[request.kind].append(delay)
         self._statuses[status] += 1
         self._left -= 1
         if not self._left:
@@ -115,17 +121,25 @@ class Clients:
         else:
             self._ended.set()
 
-    async def run(self, make: Callable[[], bytes], rate: float, seconds: float) -> Row:
-        """Send `rate` requests a second; how they were answered, delays in milliseconds."""
+    async def run(
+        self, make: Callable[[], bytes], rate: float, seconds: float, kinds: Sequence[str] = ("",)
+    ) -> Row:
+        """Send `rate` requests a second; how they were answered, delays in milliseconds.
+
+        `kinds`: of the requests in turns, each as often as the others; their delays one by one.
+        """
         self._delays, self._statuses, self._examples = [], Counter(), {}
+        self._by_kind.clear()
         await self.connect()
-        began, sent, count = time.monotonic(), 0, int(rate * seconds)
+        turns = max(int(rate * seconds) // len(kinds), 1)
+        began, sent, count = time.monotonic(), 0, turns * len(kinds)
         self._left = count
         self._ended.clear()
         while sent < count:
             due = min(int((time.monotonic() - began) * rate) + 1, count)
             for number in range(sent, due):
-                self._send(Request(make(), began + number / rate))
+                kind = kinds[number % len(kinds)]
+                self._send(Request(make(), began + number / rate, kind))
             sent = due
             await asyncio.sleep(TICK_SECONDS)
         with suppress(TimeoutError):
@@ -140,6 +154,7 @@ class Clients:
                 for status, body in self._examples.items()
             },
             "delay_ms": percentiles(self._delays),
+            "kinds": {kind: percentiles(delays) for kind, delays in self._by_kind.items()},
         }
 
     def _send(self, request: Request) -> None:
@@ -159,7 +174,10 @@ def percentiles(delays: Sequence[float]) -> dict[str, float]:
 
 
 class Orders:
-    """Carries out orders: {"what", "rate", "seconds"}."""
+    """Carries out orders: {"what", "rate", "seconds"}, or {"paths", "rate", "seconds"}.
+
+    `paths`, by name, are asked for in turns.
+    """
 
     def __init__(self, given: Row) -> None:
         self._clients = Clients(given["host"], given["port"], given["connections"])
@@ -176,8 +194,11 @@ class Orders:
 
     async def carry_out(self, order: Row) -> Row:
         """The report on a phase of load."""
-        make = self._makers[order["what"]]
-        return await self._clients.run(make, order["rate"], order["seconds"])
+        rate, seconds = order["rate"], order["seconds"]
+        if paths := order.get("paths"):
+            turns = cycle(map(self._get, paths.values()))
+            return await self._clients.run(lambda: next(turns), rate, seconds, list(paths))
+        return await self._clients.run(self._makers[order["what"]], rate, seconds)
 
     def _account(self) -> str:
         return self._chance.choice(self._names)

@@ -28,9 +28,10 @@ async def floor(
 ) -> Row:
     """Post the transactions at offsets [starts, ends) of the stack's topic again."""
     name = topics(settings).transactions.name
-    with empty_database(record, settings) as url:
+    with empty_database(record, settings):
         needs = {
-            "bootstrap_servers": settings.bootstrap_servers, "topic": name, "database_url": url,
+            "bootstrap_servers": settings.bootstrap_servers, "topic": name,
+            "database_url": within(settings.service_database_url),
         }  # fmt: skip
         return await _measured(record, "floor", needs, {
             "starts": {tp.partition: at for tp, at in starts.items() if tp.topic == name},
@@ -40,11 +41,11 @@ async def floor(
 
 async def single(record: Record, settings: Settings, count: int) -> Row:
     """Process the first `count` transactions one at a time, as in Faust's user guide."""
-    with empty_database(record, settings) as url, TemporaryDirectory() as place:
+    with empty_database(record, settings), TemporaryDirectory() as place:
         needs = {
             "bootstrap_servers": settings.bootstrap_servers,
             "topic": topics(settings).transactions.name, "shards": settings.shards,
-            "database_url": url, "data_dir": place,
+            "database_url": within(settings.service_database_url), "data_dir": place,
         }  # fmt: skip
         return await _measured(record, "single", needs, {"count": count})
 
@@ -67,24 +68,27 @@ async def _measured(record: Record, name: str, needs: Row, order: Row) -> Row:
 
 
 @contextmanager
-def empty_database(record: Record, settings: Settings) -> Iterator[str]:
-    """The posting service's URL of an empty general ledger, which is dropped afterwards."""
+def empty_database(
+    record: Record, settings: Settings, database: str = COMPARATOR_DATABASE
+) -> Iterator[None]:
+    """An empty general ledger in a database of this name, which is dropped afterwards."""
     place = files.layout(record.data_dir)
     me = identity.load_identity(place)
     if me is None:
         raise LedgerError(f"{record.data_dir} is not the data directory of a stack.")
-    name = sql.Identifier(COMPARATOR_DATABASE)
+    name = sql.Identifier(database)
     with postgres.connect(place, me) as server:
         drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name)
         server.execute(drop)
         owner = sql.Identifier("ledger_owner")
         server.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))
         try:
-            upgrade(_within(settings.database_url))
-            yield _within(settings.service_database_url)
+            upgrade(within(settings.database_url, database))
+            yield
         finally:
             server.execute(drop)
 
 
-def _within(url: str) -> str:
-    return make_url(url).set(database=COMPARATOR_DATABASE).render_as_string(hide_password=False)
+def within(url: str, database: str = COMPARATOR_DATABASE) -> str:
+    """The address of another database of the same server."""
+    return make_url(url).set(database=database).render_as_string(hide_password=False)

@@ -83,6 +83,7 @@ async def measure(bench: LiveBench, folder: Path) -> Row:
             used = await feed.load(process, bench.seconds)
             loaded = process.memory_info().rss
             found = await clients.order({"do": "report"})
+        await feed.close()
     count = bench.connections
     return {
         **asdict(bench),
@@ -104,6 +105,11 @@ class Feeding:
         self._rate, self._writer = bench.rate, writer
         self._names = [f"assets:live:{each // 100}:{each}" for each in range(bench.accounts)]
         self._chance = random.Random(7)  # noqa: S311 - no secret
+
+    async def close(self) -> None:
+        """The server reads to the end, and stops by itself."""
+        self._writer.close()
+        await self._writer.wait_closed()
 
     async def fill(self) -> None:
         """A balance for every account."""

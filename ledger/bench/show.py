@@ -14,19 +14,14 @@ TITLES = {
     "posting": "posting", "history": "history", "supervisor": "supervisor", "floor": "floor",
     "single": "Faust",
 }  # fmt: skip
-API_PERCENTILES = ("p50", "p90", "p99", "max")
-API_CASES = {
-    "constant": "a constant", "balance": "a balance", "hundred": "100 balances",
-    "write": "a write, reconciled",
-}  # fmt: skip
 
 
 def show_results(console: Console, found: Row) -> None:
     """Print throughput and cost beside the comparators', latency by rate, and the rest."""
-    _print_table(console, ("", "ledger", "floor", "one at a time"), comparison(found))
+    print_rows(console, ("", "ledger", "floor", "one at a time"), comparison(found))
     console.print()
     titles = ("reconciled balance, ms", *PERCENTILES, "µs of CPU")
-    _print_table(console, titles, latencies(found))
+    print_rows(console, titles, latencies(found))
     for text in remarks(found):
         console.print(text, highlight=False, soft_wrap=True)
 
@@ -34,7 +29,7 @@ def show_results(console: Console, found: Row) -> None:
 def show_comparison(console: Console, found: Row) -> None:
     """Print two cases and their ratio."""
     titles = ("µs of CPU a transaction", found["base"]["name"], found["other"]["name"], "ratio")
-    _print_table(console, titles, ratios(found))
+    print_rows(console, titles, ratios(found))
     console.print(
         f"medians of {len(found['rounds']['base'])} rounds; the limit of the ratio at full speed "
         f"is {found['limit']}",
@@ -58,30 +53,8 @@ def show_recovery(console: Console, found: Row) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
 
-def show_api(console: Console, found: Row) -> None:
-    """Print the delays and the cost of each kind of request."""
-    titles = ("milliseconds", *API_PERCENTILES, "µs of CPU", "ratio")
-    _print_table(console, titles, requests(found))
-    console.print(
-        f"medians of {len(found['rounds'])} rounds, from when a request was due; the ratio is to "
-        f"the constant's CPU; {found['wanted']['background']:,} transactions a second meanwhile",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def requests(found: Row) -> Iterator[tuple[str, ...]]:
-    """A row for each case of the API's bench."""
-    for case, each in found["cases"].items():
-        yield (
-            f"{API_CASES[case]}, {each['rate']:,}/s",
-            *(f"{each['delay_ms'][name]:,.1f}" for name in API_PERCENTILES),
-            f"{each['cpu_us']:,.0f}",
-            f"{each['ratio']:.2f}",
-        )
-
-
-def _print_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_rows(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table; all columns but the first are numbers."""
     columns = {title: "right" if index else "left" for index, title in enumerate(titles)}
     print_table(columns, rows, console)
 

@@ -24,11 +24,19 @@ if TYPE_CHECKING:
 Scenario = Literal[
     "reference", "accounts", "fees", "workers", "shards", "journal", "history", "recovery", "api"
 ]
+API_PARTS = ("requests", "live", "as-of", "trial-balance")
 
 
 def bench(
     scenario: Annotated[Scenario, typer.Argument(help="What to measure.")] = "reference",
-    seconds: Annotated[float, typer.Option(min=0.1, help="Least seconds at full speed.")] = 60,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            help="Least seconds at full speed; for api of each kind of request. Default: 60; for "
+            "api 10.",
+        ),
+    ] = None,
     warm_up: Annotated[float, typer.Option(min=0.1, help="Seconds of warm-up load.")] = 20,
     rates: Annotated[
         str, typer.Option(help="Transactions a second at which latency is measured.")
@@ -42,7 +50,16 @@ def bench(
     single: Annotated[
         int, typer.Option(min=1, help="Transactions for the comparator with one at a time.")
     ] = 5_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of a comparison of two cases.")] = 5,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Rounds of a comparison of two cases, and of api.")
+    ] = 5,
+    only: Annotated[
+        str,
+        typer.Option(
+            help="Parts of api, separated by commas: requests, live, as-of, trial-balance. "
+            "Default: all."
+        ),
+    ] = "",
     chart: Annotated[
         Path | None,
         typer.Option(help="File for a chart of latency over throughput: .svg, .png or .pdf."),
@@ -69,17 +86,22 @@ def bench(
     without it.
 
     api sends requests at fixed rates, --seconds for each kind in each round, while the ledger takes
-    500 transactions a second; beside it a plain route that answers a constant.
+    500 transactions a second; in turns with a plain route that answers a constant. Its parts are
+    balances and writes (requests), live connections (live), balances and trial balances at a past
+    time over few and many entries (as-of, trial-balance); --only chooses some. Each target is
+    printed with whether it is met. All parts take about 35 minutes; how long it will be is said at
+    the start.
 
     Exit codes: 0 measured; 1 the ledger does not reconcile, so there is no result; 3 a fault.
     """
-    from ledger.bench import show
+    from ledger.bench import show, show_api
     from ledger.bench.run import BenchFailed, Wanted
     from ledger.terminal import console
 
     wanted = Wanted(
-        seconds, warm_up, _numbers(rates), rate_seconds, accounts or 10_000, workers, single
+        seconds or 60, warm_up, _numbers(rates), rate_seconds, accounts or 10_000, workers, single
     )
+    chosen = _parts(only)
     try:
         if scenario == "reference":
             found, show_found = _measure(wanted, data_dir), show.show_results
@@ -87,10 +109,10 @@ def bench(
             found = _measure_recovery(accounts or 1_000_000, data_dir)
             show_found = show.show_recovery
         elif scenario == "api":
-            found = _measure_api(rounds, seconds, accounts or 10_000, data_dir)
-            show_found = show.show_api
+            found = _measure_api(rounds, seconds or 10, accounts or 10_000, chosen, data_dir)
+            show_found = show_api.show_api
         else:
-            found = _compare(scenario, rounds, seconds, warm_up, data_dir)
+            found = _compare(scenario, rounds, seconds or 60, warm_up, data_dir)
             show_found = show.show_comparison
     except BenchFailed as error:
         print_note(f"No result: {error}")
@@ -119,6 +141,16 @@ def _numbers(rates: str) -> tuple[int, ...]:
     return tuple(map(int, found))
 
 
+def _parts(only: str) -> tuple[str, ...]:
+    found = tuple(each.strip() for each in only.split(",") if each.strip())
+    if unknown := [each for each in found if each not in API_PARTS]:
+        raise typer.BadParameter(
+            f"{', '.join(unknown)}: give some of {', '.join(API_PARTS)}, separated by commas.",
+            param_hint="--only",
+        )
+    return found
+
+
 def _measure(wanted: "Wanted", data_dir: Path | None) -> dict[str, Any]:
     from ledger.bench.run import measure
 
@@ -134,13 +166,14 @@ def _measure_recovery(accounts: int, data_dir: Path | None) -> dict[str, Any]:
 
 
 def _measure_api(
-    rounds: int, seconds: float, accounts: int, data_dir: Path | None
+    rounds: int, seconds: float, accounts: int, only: tuple[str, ...], data_dir: Path | None
 ) -> dict[str, Any]:
-    from ledger.bench.api import UNLIMITED, ApiWanted, measure_api
+    from ledger.bench.api import UNLIMITED, measure_api
+    from ledger.bench.api_programs import ApiWanted
 
     os.environ |= {variable_of(name): str(value) for name, value in UNLIMITED.items()}
     with fresh(data_dir) as record:
-        wanted = ApiWanted(rounds, seconds, accounts)
+        wanted = ApiWanted(rounds, seconds, accounts, only=only)
         return measure_api(record, wanted, check, print_note)
 
 

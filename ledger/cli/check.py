@@ -34,6 +34,7 @@ from ledger.cli.publish import (
     usage_errors,
 )
 from ledger.clock import now
+from ledger.errors import sentence
 
 if TYPE_CHECKING:
     from ledger.client.receipt import LineOutcome
@@ -208,6 +209,5 @@ def _print_found(found: dict[str, Any], ledger: Ledger, *, quiet: bool) -> None:
     show(f"{found['good']:,} of {found['lines']:,} lines are good, {found['refused']:,} refused"
          f"{unknown}. Nothing was sent.")  # fmt: skip
     if ledger.why is not None:
-        why = ledger.why if ledger.why.endswith(("?", ".")) else f"{ledger.why}."
-        print_note(f"No ledger was asked: {why}")
+        print_note(sentence(f"No ledger was asked: {ledger.why}"))
     print_note(f"Not checked: {'; '.join(found['not_checked'])}.")

@@ -25,8 +25,10 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "down": "stack.down",
         "status": "stack.status",
         "doctor": "stack.doctor",
+        "setup": "setup.set_up",
         "worker": "worker.worker",
         "api": "api.api",
+        "health": "health.print_health",
         "settings": "settings_command.list_settings",
         "clients": Group(
             "Hand over what a role of the embedded stack connects with.",

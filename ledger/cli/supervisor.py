@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, SettingsError
 from ledger.health.exits import meaning_of
 from ledger.health.server import HealthServer, write_address
 from ledger.health.worker import Child, WorkerHealth
@@ -39,10 +39,11 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Supervisor:
-    """Keeps the applications of worker `name` running until it is stopped."""
+    """Keeps the applications of worker `name` running until it is stopped; `only` these, if any."""
 
     settings: Settings
     name: str
+    only: tuple[str, ...] = ()
     children: list[Child] = field(init=False)
     stopping: bool = False
     complained: float = -MAX_PAUSE
@@ -51,9 +52,16 @@ class Supervisor:
         self.children = [Child(each) for each in self.applications()]
 
     def applications(self) -> list[str]:
-        """The names of what it runs."""
+        """The names of what it runs. Raises SettingsError where the settings leave nothing."""
         off = {"history"} if self.settings.history == "off" else set[str]()
-        return [each for each in APPLICATIONS if each not in off]
+        chosen = self.only or APPLICATIONS
+        found = [each for each in APPLICATIONS if each in chosen and each not in off]
+        if not found:
+            raise SettingsError(
+                "This worker would run nothing: the setting history is off, and --only names "
+                "history alone. Start it without --only, or with another application."
+            )
+        return found
 
     @property
     def folder(self) -> Path:
@@ -92,6 +100,7 @@ class Supervisor:
                 f"This worker cannot answer on {host}:{port} ({error.strerror}). Set health_port "
                 "to a port of its own, or to 0 for any that is free."
             ) from error
+        log.info("%s answers for its health at %s", self.name, server.url)
         return server.url
 
     def _publish_address(self, url: str) -> str:
@@ -148,6 +157,7 @@ class Supervisor:
         return [*INTERPRETER, "-m", "agents", child.application, *options]
 
     def _stop_children(self) -> None:
+        log.info("%s stops", self.name)
         running = [child.process for child in self.children if child.process is not None]
         for process in running:
             process.terminate()

@@ -76,20 +76,23 @@ class RejectPages:
         self._settings = settings
         self._topic = topics(settings).rejects.name
         self._transactions = RejectReader(settings)
+        self._records: Records | None = None
 
     async def page(
         self, wanted: Selection, places: Mapping[int, Place] | None, limit: int
     ) -> RejectPage:
         """At most `limit` rows that `wanted` selects, from `places` on; None: from its start."""
         count = (await partition_counts(self._settings, self._topic))[self._topic]
-        records = await Records.of(self._settings, "Reject")
+        if self._records is None:
+            # Kept: for a later page the registry may be away.
+            self._records = await Records.of(self._settings, "Reject")
         async with Reader(self._settings) as reader:
             shards = await self._opened(reader, wanted, places, range(count), limit)
             tps = {shard: TopicPartition(self._topic, shard) for shard in shards}
             starts = {tps[shard]: each.read_to for shard, each in shards.items()}
             untils = {tps[shard]: each.until for shard, each in shards.items()}
             async for fetched in reader.between(starts, untils):
-                await self._take(records, shards[fetched[0].partition], fetched, wanted)
+                await self._take(self._records, shards[fetched[0].partition], fetched, wanted)
         for each in shards.values():
             if not each.is_full:
                 each.read_to = each.until

@@ -8,6 +8,7 @@ from ledger.client.whereabouts import Whereabouts
 from ledger.domain import money
 from ledger.domain.checks import MAX_DESCRIPTION, MAX_ID
 from ledger.domain.transaction import Draft, DraftEntry
+from ledger.errors import sentence
 from ledger.gl.lookups import ReversedBy
 from ledger.gl.rows import PostedTransaction
 
@@ -83,11 +84,11 @@ def original_in(found: Whereabouts, by: str | None = None) -> PostedTransaction 
         return each.transaction
     for decided in reversed(found.log.decided):
         return decided.transaction
-    why = "; ".join(found.unknown).rstrip(".")
+    why = " ".join(map(sentence, found.unknown))
     return (
         f"No accepted transaction {name} was found"
-        + (f", and not everything could be looked at: {why}" if why else "")
-        + f". `faust-ledger transaction show {name}` shows what there is."
+        + (f", and not everything could be looked at: {why}" if why else ".")
+        + f" `faust-ledger transaction show {name}` shows what there is."
     )
 
 

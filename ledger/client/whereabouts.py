@@ -44,6 +44,12 @@ class Whereabouts:
         ]
         return rows
 
+    def accounts(self) -> set[str]:
+        """Those of every accepted transaction with the id."""
+        found = [each.transaction for each in (self.books.found if self.books else [])]
+        found += [each.transaction for each in self.log.decided]
+        return {account for each in found for account, *_ in each.entries}
+
     def refusals(self) -> list[dict[str, Any]]:
         """Every refused record with the id, in the order of the log."""
         return [

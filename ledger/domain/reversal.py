@@ -17,6 +17,15 @@ def was_voided(name: str, known: AcceptedId, field: str) -> Refused:
     return Refused(Reason.VOIDED, sentence, field)
 
 
+def unknown_original(name: str) -> Refused:
+    """The refusal of what reverses an id that the shard has not accepted."""
+    sentence = (
+        f"No accepted transaction {name!r} in this shard. A reversal has the ordering key of "
+        "what it reverses (its transaction id where it had none)."
+    )
+    return Refused(Reason.REVERSAL_UNKNOWN, sentence, "reverses")
+
+
 def check_void(draft: Draft, memory: Memory, recorded_at: int) -> Voidable | Refused | None:
     """What the record voids; None where that is void already."""
     name = draft["reverses"] or ""
@@ -63,11 +72,7 @@ def check_reversal(
         return None
     known = memory.seen(name)
     if known is None:
-        sentence = (
-            f"No accepted transaction {name!r} in this shard. A reversal has the ordering key of "
-            "what it reverses (its transaction id where it had none)."
-        )
-        return Refused(Reason.REVERSAL_UNKNOWN, sentence, "reverses")
+        return unknown_original(name)
     if recorded_at - known.known_from > policy.window or known.known_from < memory.floor:
         sentence = f"{name!r} is past the window of reversals; book an adjustment instead."
         return Refused(Reason.REVERSAL_TOO_OLD, sentence, "reverses")

@@ -6,10 +6,10 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
+if TYPE_CHECKING:
+    from aiohttp import web
 
 ADDRESS_FILE = "health.json"
 START_SECONDS = 10.0
@@ -34,6 +34,8 @@ def json_answer(content: Mapping[str, Any], *, ok: bool) -> Answer:
 
 def metrics_answer(text: bytes) -> Answer:
     """Metrics in Prometheus's text format."""
+    from prometheus_client import CONTENT_TYPE_LATEST
+
     return Answer(OK, CONTENT_TYPE_LATEST, text)
 
 
@@ -84,6 +86,9 @@ class HealthServer:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
+        # Imported here: whoever reads an address needs none of it.
+        from aiohttp import web
+
         app = web.Application()
         for path, route in self._routes.items():
             app.router.add_get(path, _responding(route))
@@ -101,7 +106,9 @@ class HealthServer:
         await asyncio.Event().wait()
 
 
-def _responding(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _responding(route: Route) -> "Callable[[web.Request], Awaitable[web.Response]]":
+    from aiohttp import web
+
     async def respond(request: web.Request) -> web.Response:
         status, content_type, body = await route()
         return web.Response(status=status, body=body, headers={"Content-Type": content_type})

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from ledger.errors import StackError
+from ledger.errors import StackError, sentence
 from ledger.stack.environment import PRIVATE_UMASK, as_user, for_programs
 from ledger.stack.files import PRIVATE_DIR, private_opener, tail
 
@@ -231,8 +231,8 @@ def await_ready(part: Part, check: Check, *, seconds: float) -> None:
         if patience.ended():
             raise StackError(
                 f"{part.name} (pid {part.pid}) was not ready after {patience.took:.0f} s: "
-                f"{missing}. It keeps running; `faust-ledger down` stops it. The end of its log "
-                f"{part.log}:\n{tail(part.log)}"
+                f"{sentence(missing)} It keeps running; `faust-ledger down` stops it. The end of "
+                f"its log {part.log}:\n{tail(part.log)}"
             )
         time.sleep(POLL_SECONDS)
 

@@ -201,20 +201,24 @@ class Log:
                     yield records
 
     async def follow_last(
-        self, topic: str, partitions: Iterable[int]
+        self, topic: str, partitions: Iterable[int], *, gather_seconds: float = 0.0
     ) -> AsyncIterator[list[ConsumerRecord]]:
         """The last record of each partition, then the records as they come, without end.
 
-        Each list is of one partition. Raises Unavailable also when a last record was deleted
-        meanwhile: begin again.
+        Each list is of one partition; after some have come, the next are asked for
+        `gather_seconds` later. Raises Unavailable also when a last record was deleted meanwhile:
+        begin again.
         """
         tps = [TopicPartition(topic, partition) for partition in partitions]
         async with self._reader(FOLLOW_WAIT_MS) as reader:
             reader.assign({tp: max(end - 1, 0) for tp, end in (await reader.ends(tps)).items()})
             try:
                 while True:
-                    for records in (await reader.lists(1.0)).values():
+                    lists = await reader.lists(1.0)
+                    for records in lists.values():
                         yield records
+                    if lists and gather_seconds:
+                        await asyncio.sleep(gather_seconds)
             except InvariantBroken as error:
                 raise Unavailable(str(error)) from error
 

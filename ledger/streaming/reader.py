@@ -134,11 +134,17 @@ class Reader:
         return [record for records in (await self.lists(seconds)).values() for record in records]
 
     async def lists(
-        self, seconds: float = POLL_SECONDS
+        self, seconds: float = POLL_SECONDS, most: int | None = None
     ) -> dict[TopicPartition, list[ConsumerRecord]]:
-        """The same, by partition: only those of which something has come."""
+        """The same, by partition: only those of which something has come.
+
+        `most`: records of all partitions; without it all that has come, which aiokafka decodes in
+        one turn of the event loop.
+        """
         try:
-            return dict(await self._consumer.getmany(timeout_ms=round(seconds * 1_000)))
+            return dict(
+                await self._consumer.getmany(timeout_ms=round(seconds * 1_000), max_records=most)
+            )
         except OffsetOutOfRangeError as error:
             tp, position = next(iter(error.args[0].items()))
             held = (await self.bounds([tp]))[tp]

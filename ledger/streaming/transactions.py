@@ -17,6 +17,7 @@ from ledger.domain import avro
 from ledger.domain.codecs import decoder
 from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft, DraftEntry
+from ledger.health.waiting import waited_for
 from ledger.settings import Settings
 from ledger.streaming.registry import HEADER, Registry, subject_of
 from ledger.streaming.topics import topics
@@ -128,11 +129,21 @@ class TransactionReader:
         self._foreign = Foreign(self.subject)
 
     @classmethod
-    def of(cls, settings: Settings) -> "TransactionReader":
-        """A reader of the transactions topic that `settings` name."""
+    def of(cls, settings: Settings, schema_id: int | None = None) -> "TransactionReader":
+        """A reader of the transactions topic that `settings` name.
+
+        `schema_id`: of this version's schema, where it is known: what was written with it is read
+        without the registry.
+        """
         name = subject_of(topics(settings).transactions.name)
         subject = Subject(Registry(settings), name)
+        if schema_id is not None:
+            subject.known[schema_id] = avro.parsed("Transaction")
         return cls(subject, settings.max_transaction_bytes)
+
+    async def learn(self) -> None:
+        """Look up the versions that there are, so that a first record needs no registry."""
+        await waited_for(self.subject.look, "look up the versions of the transactions' schema")
 
     async def prepare(self, values: Iterable[bytes | None]) -> None:
         """Look up the schemas that `values` name. Raises Unavailable: ask again later.

@@ -230,6 +230,76 @@ def test_no_answer_to_a_restricted_token_names_other_accounts(
     assert seen, "some answers named its accounts"
 
 
+def test_a_restricted_token_is_told_nothing_that_others_wrote(
+    cli: Cli, apis: list[Api], new_id: Callable[..., str]
+) -> None:
+    """Every operation of the document, where others' accounts and texts have a name in them."""
+    secret = new_id("Zebulon")
+    mine, other = f"assets:{new_id()}", f"income:{secret}"
+    mixed, theirs, refused = (new_id("pay") for _ in range(3))
+    about = {
+        "description": f"for {secret}", "metadata": {"producer": secret, "customer": secret},
+        "ordering_key": secret,
+    }  # fmt: skip
+    writer = made(cli, "--scope", "publish", "--scope", "read")
+    restricted = made(cli, "--scope", "admin", "--accounts", mine)
+    api, written = apis[0], []
+    for name, debit in ((mixed, mine), (theirs, f"assets:{secret}"), (refused, mine)):
+        written.append(transaction(name, debit, other) | about)
+    written.append(written[1] | {"kind": secret})
+    sent = api.post(
+        "/v1/transactions/bulk", json=written, timeout=90,
+        headers={**bearer(writer["token"]), "Prefer": "wait=reconciled"},
+    )  # fmt: skip
+    statuses = [each["status"] for each in sent.json()["results"]]
+    assert statuses == ["reconciled"] * 3 + ["refused"]
+    token, headers = sent.json()["token"], bearer(restricted["token"])
+    own = transaction(new_id("pay"), mine, f"{mine}:x")
+    bodies: dict[str, list[Any]] = {
+        "/v1/transactions": [own | {"reverses": each, "ordering_key": secret}
+                             for each in (mixed, theirs)],
+        "/v1/transactions/bulk": [[own, own | {"reverses": theirs, "ordering_key": secret}]],
+        "/v1/transactions/{transaction_id}/reverse": [{}],
+        "/v1/balances/query": [{"accounts": [mine]}],
+        "/v1/live/tickets": [{}],
+    }  # fmt: skip
+    answers = []
+    for path, methods in api.get("/openapi.json").json()["paths"].items():
+        for method, described in methods.items():
+            names = {each["name"] for each in described.get("parameters", ())}
+            queries: list[dict[str, str]] = [{}, {"under": mine}, {"after": token},
+                {"after": theirs, "timeout": "0"}, {"metadata": f"customer={secret}"},
+                {"metadata": "customer=nobody"}, {"dry_run": "true"}]  # fmt: skip
+            if path == "/v1/live":
+                continue
+            for query in queries:
+                if not set(query) <= names:
+                    continue
+                for name in (mixed, theirs, refused):
+                    url = path.format(account=mine, transaction_id=name)
+                    for body in bodies.get(path, [None]) if method == "post" else [None]:
+                        found = api.request(
+                            method, url, params=query, headers=headers, timeout=60,
+                            **({} if body is None else {"json": body}),
+                        )  # fmt: skip
+                        answers.append((f"{method} {url} {query}", found))
+                    if "{transaction_id}" not in path:
+                        break
+    again = own | {"transaction_id": theirs, "ordering_key": secret}
+    taken = api.post("/v1/transactions?dry_run=true", json=again, headers=headers)
+    assert taken.json()["code"] == "ID_REUSED"
+    with api.stream("GET", f"/v1/live?under={mine}", headers=headers) as live:
+        assert secret not in next(live.iter_text())
+    for what, found in [*answers, ("a taken id", taken)]:
+        assert found.status_code < 500 or found.json()["code"] == "NOT_YET", (what, found.text)
+        assert secret not in found.text, (what, found.text)
+    shown = [found for what, found in answers if what.startswith(f"get /v1/accounts/{mine}/lines")]
+    assert shown[0].json()["lines"][0]["redacted"] is True
+    assert shown[0].json()["lines"][0]["transaction_id"] == mixed
+    for name, status in ((mixed, 403), (theirs, 404), (refused, 403)):
+        assert api.get(f"/v1/transactions/{name}", headers=headers).status_code == status
+
+
 def test_a_stranger_is_told_nothing(apis: list[Api]) -> None:
     found = apis[0].get("/v1/status?nowhere=1")
     assert (found.status_code, found.json()["code"]) == (401, "UNAUTHENTICATED")

@@ -1,6 +1,7 @@
 """API processes of a stack: what status, metrics and lists say, and what a crash of one costs."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -149,3 +150,19 @@ def test_a_process_that_is_killed_comes_back_and_refuses_nobody(
     assert started["api"] == list(api_ledger.urls)
     assert api_ledger.client().get("/ready").status_code == 200
     assert api.urls(place, load_record(place)) == list(api_ledger.urls)
+
+
+def test_logs_have_what_an_operator_reads_and_nothing_else(
+    api_ledger: ApiLedger, stack: Stack
+) -> None:
+    """Each line has a time and a level; of libraries there are none but what is wrong."""
+    assert api_ledger.client("read").get("/v1/status").status_code == 200
+    logs = {part: stack.data_dir / "log" / f"{part}.log" for part in ("worker-1", "api-1")}
+    lines = {part: log.read_text().splitlines() for part, log in logs.items()}
+    assert any("ledger-stream has ledger.posted" in line for line in lines["worker-1"])
+    assert any("answers at http" in line for line in lines["api-1"])
+    for part, some in lines.items():
+        for line in some:
+            assert not re.search(r" INFO (httpx|faust|mode|aiokafka|uvicorn)\b|\[\^|\x1b", line), (
+                part, line,
+            )  # fmt: skip

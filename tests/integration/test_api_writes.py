@@ -51,7 +51,11 @@ class Process:
             base_url=f"{url}/v1", headers={"Authorization": f"Bearer {token}"}, timeout=SECONDS,
             trust_env=False,
         )  # fmt: skip
-        until(lambda: httpx.get(f"{url}/ready", trust_env=False).status_code == 200, "it is ready")
+        ready = f"{url}/ready"
+        until(
+            lambda: httpx.get(ready, timeout=SECONDS, trust_env=False).status_code == 200,
+            "it is ready",
+        )
 
     def why_lost(self) -> str:
         return "" if self.child.poll() is None else f"it has ended: {self.log.read_text()}"

@@ -24,7 +24,7 @@ from tests.builders import CASH, DEPOSIT, FEES, NOW
 from tests.decision_log import DecisionLog
 from tests.integration.gl_database import Database
 from tests.integration.gl_history import emptied, folded, rows
-from tests.integration.gl_runs import moved, void_of
+from tests.integration.gl_runs import Leg, made, moved, void_of
 
 pytest_plugins = ["tests.integration.gl_database"]
 
@@ -119,6 +119,35 @@ def test_history_that_was_emptied_begins_again(
     assert writer.positions() == {}
     writer.fold([folded(log.runs)])
     assert [row[6] for row in rows(history, LINES, "lines", OF.format(CASH))] == [5, 12]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_an_account_has_the_decimals_of_the_journal_whatever_came_first(
+    history: Database, writer: PostgresHistoryWriter, order: tuple[int, int]
+) -> None:
+    """Shard 0 has a transaction of other decimals, which is void; the last to come is no better."""
+    history.run("INSERT INTO currencies VALUES ('CAD', 2)")
+    logs = DecisionLog(0), DecisionLog(1)
+    odd = logs[0].run(made(0, Leg(CASH, 5, scale=3), Leg(FEES, -5, scale=3)))
+    logs[0].run(voided=[void_of(odd, 0, at=1)], end=2)
+    logs[1].run(moved(0, 7)), logs[1].run(moved(1, 7, credit=FEES))
+    for shard in order:
+        for run in logs[shard].runs:
+            writer.fold([folded([run], shard)])
+    assert rows(history, "DISTINCT scale", "accounts") == [(2,)]
+
+
+def test_decimals_that_are_not_the_journals_are_mended_by_whoever_starts(
+    history: Database, writer: PostgresHistoryWriter
+) -> None:
+    """An older version went by the run; and a run may come before its currency's row."""
+    log = DecisionLog()
+    log.run(made(0, Leg(CASH, 5, scale=3), Leg(FEES, -5, scale=3)))
+    writer.fold([folded(log.runs)])
+    assert rows(history, "DISTINCT scale", "accounts") == [(3,)]
+    history.run("INSERT INTO currencies VALUES ('CAD', 2)")
+    writer.tidy([0], idle=False)
+    assert rows(history, "DISTINCT scale", "accounts") == [(2,)]
 
 
 def test_of_several_shards_all_are_folded_or_none(

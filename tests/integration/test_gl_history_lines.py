@@ -230,6 +230,11 @@ def test_refusals_are_found_the_latest_first(opener: Opener, asked: dict[str, st
     everything = history.refusals(RefusalsQuery(limit=1_000)).refusals
     keys = [(each.recorded_at, shard, each.offset) for shard, each in world.refused]
     assert [each[:3] for each in everything] == sorted(keys, reverse=True)
+    end = sorted(each.offset for each in everything)[-2]
+    for shard in range(world.shards):
+        part = sorted(each for each in everything if each.shard == shard and 2 <= each.offset < end)
+        between = history.refusals_between(shard, 2, end)
+        assert between == (world.positions(), part, None)
     wanted = [each for each in everything if all(getattr(each, name) == value
               for name, value in asked.items())]  # fmt: skip
     found = []

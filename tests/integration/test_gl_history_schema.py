@@ -63,6 +63,44 @@ def test_what_is_whole_stays_and_what_is_not_is_made_anew(
     assert (tables(history), rows(history, "*", "periods")) == (NAMES, [])
 
 
+INDEXES = """SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE relnamespace = 'ledger_history'::regnamespace AND indisvalid"""
+
+
+def indexes(database: Database) -> set[str]:
+    return {name for (name,) in database.run(INDEXES)}
+
+
+def test_indexes_of_this_version_are_added_and_nothing_else_changes(history: Database) -> None:
+    whole = indexes(history)
+    history.run("DROP INDEX ledger_history.refusals_by_producer, ledger_history.refusals_by_time")
+    history.run("INSERT INTO ledger_history.periods VALUES (48, 1, 1, 1, 1, 0)")
+    upgrade(history.owner)
+    assert indexes(history) == whole
+    assert len(rows(history, "*", "periods")) == 1
+
+
+def test_a_worker_that_writes_does_not_wait_for_an_index(
+    history: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor does the migration wait for it for long; what is left of its attempt is made anew."""
+    whole = indexes(history)
+    history.run("DROP INDEX ledger_history.refusals_by_producer")
+    refusal = "INSERT INTO ledger_history.refusals VALUES (0, {}, 5, NULL, 'C', NULL, NULL, 'p', 1)"
+    with history.engine(history.service) as engine, engine.connect() as writing:
+        writing.exec_driver_sql(refusal.format(1))
+        with caplog.at_level(logging.WARNING):
+            upgrade(history.owner)
+        assert "Indexes of history are not made (refusals_by_producer)" in caplog.text
+        assert "migrate again" in caplog.text
+        writing.exec_driver_sql(refusal.format(2))
+        writing.commit()
+    assert "refusals_by_producer" not in indexes(history)
+    upgrade(history.owner)
+    assert indexes(history) == whole
+    assert rows(history, "count(*)", "refusals") == [(2,)]
+
+
 def test_another_layout_is_dropped(history: Database) -> None:
     remark = f"COMMENT ON SCHEMA ledger_history IS 'history of faust-ledger: layout {LAYOUT + 1}'"
     history.run(remark)

@@ -83,6 +83,22 @@ def test_a_figure_of_a_time_ends_with_its_day_and_what_came_late(opener: Opener)
     assert (why.start, why.is_whole_day) == (NOW + DAY, True)
 
 
+def test_a_figure_of_a_time_before_anything_was_recorded_has_the_lines_of_the_last_day(
+    opener: Opener,
+) -> None:
+    world = World(random.Random(1), shards=1)
+    log = world.logs.setdefault(0, DecisionLog(0))
+    for offset, amount in ((1, 500), (2, 20)):
+        late = moved(offset, amount, debit="assets:cash", credit="income:fees", effective_at=NOON,
+                     recorded_at=NOON + (offset + 1) * DAY)  # fmt: skip
+        log.run(late, end=offset + 1)
+    asked = WhyQuery("assets:cash", effective_before=NOON + 1)
+    [why] = opener(world).why(asked).found
+    assert [line.key.offset for line in why.lines] == [2]
+    assert (why.before, why.later) == (Figures(500, 0, 1), ZERO)
+    assert not list(why.differences())
+
+
 def test_of_a_busy_day_the_last_lines_are_shown(opener: Opener) -> None:
     asked = WhyQuery("assets:cash", most=1, recorded_before=NOON + DAY + 10)
     [why] = opener(one_shard()).why(asked).found

@@ -89,6 +89,26 @@ def test_an_entry_that_the_owner_altered(
     assert f"at offset {offset}" in found["sentence"]
 
 
+def test_a_refusal_of_history_that_the_owner_altered(
+    owner: Callable[..., list[Any]], full: Callable[..., Mapping[str, Any]]
+) -> None:
+    [(shard, offset, reason)] = owner(
+        "SELECT shard, log_offset, reason FROM ledger_history.refusals"
+        " WHERE code = 'NOT_BALANCED' LIMIT 1"
+    )
+    update = "UPDATE ledger_history.refusals SET reason = {}, producer = {}"
+    update += " WHERE shard = :shard AND log_offset = :offset"
+    with altered(
+        owner, update.format("'Not so.'", "'theirs'"), update.format(":reason", "NULL"),
+        shard=shard, offset=offset, reason=reason,
+    ):  # fmt: skip
+        [found] = full(code=1)["breaks"]
+    assert (found["shard"], found["kind"]) == (shard, "differs")
+    assert found["between"] == ["decisions", "history"]
+    assert found["stream"] == {"reason": reason, "producer": ""}
+    assert found["ledger"] == {"reason": "Not so.", "producer": "theirs"}
+
+
 def test_a_stripe_that_the_owner_altered(
     owner: Callable[..., list[Any]],
     full: Callable[..., Mapping[str, Any]],

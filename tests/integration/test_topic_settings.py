@@ -366,3 +366,7 @@ def test_a_worker_does_not_start_on_settings_that_differ(
     assert "2 settings of the topics are not what the ledger rests on" in ended.stderr
     assert "message.timestamp.type is CreateTime and must be LogAppendTime" in ended.stderr
     assert "cleanup.policy is delete and must be compact" in ended.stderr
+
+
+def test_setup_changes_nothing_where_all_is_there(cli: Callable[..., Any]) -> None:
+    assert cli("setup", "--json").json == {"done": []}

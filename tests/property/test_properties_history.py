@@ -22,6 +22,7 @@ from ledger.domain.history import (
     completed,
     covering,
     fold,
+    packed_figures,
     pieces,
     spans,
 )
@@ -146,6 +147,8 @@ def test_the_last_piece_before_an_instant_has_the_figures_of_its_block(
 ) -> None:
     lines = lines * times * 20
     made = [Piece.unpacked(each.before, each.packed()) for each in pieces(lines)]
+    for piece in made:
+        assert packed_figures(piece.before, piece.packed(), before) == piece.figures(before)
     reached = [piece for piece in made if piece.effective_at[0] < before]
     found = reached[-1].figures(before) if reached else ZERO
     wanted = [Line(0, 0, 0, 0, 0, *line, 0, 0, 0) for line in lines if line[0] < before]

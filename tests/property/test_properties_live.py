@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from ledger.api.live.encoding import removed, text_of
+from ledger.api.live.encoding import removed
 from ledger.api.live.live import Live
 from ledger.api.live.measures import Measures
 from ledger.api.live.shared import SharedSource
 from ledger.api.view import keys
+from ledger.api.view.shown import json_of
 from tests.live_client import SIGNER, Client
 from tests.live_source import MemorySource, balance, is_under, shown
 from tests.virtual_time import run_virtually
@@ -137,7 +138,7 @@ class World:
         for one in self.shared[by : by + 1]:
             lines = [
                 f"{of.partition}\t{of.end}\t{account}\t{currency}\t"
-                f"{text_of(of.balance) if of.balance else removed(account, currency)}"
+                f"{json_of(of.balance) if of.balance else removed(account, currency)}"
                 for (account, currency), of in one._waiting.items()
             ]
             for each in self.shared if lines else ():

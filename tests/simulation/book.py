@@ -53,6 +53,19 @@ class Published(NamedTuple):
     right_shard: bool
 
 
+class PlainLine(NamedTuple):
+    """An entry from its transaction on, or (`change` -1) what takes it back; minor units."""
+
+    recorded_at: int
+    offset: int
+    entry: int
+    account: str
+    currency: str
+    effective_at: int
+    amount: int
+    change: int
+
+
 @dataclass
 class Shard:
     """A shard: what was accepted, in order, and the totals after each transaction.
@@ -61,7 +74,7 @@ class Shard:
     `history`: by (account, currency) the totals (debits, credits, entries, offset), rising; minor
     units. `floor`: since when every id is remembered. Of what was accepted, by offset: `runs` has
     where in the decision log, `made` the draft, `minor` its entries. `run`: where it is decided now;
-    `twice`: of a run that landed again where it was first.
+    `twice`: of a run that landed again where it was first. `lines`: what history is to have.
     """
 
     number: int
@@ -81,6 +94,7 @@ class Shard:
     minor: dict = field(default_factory=dict)
     voided: set = field(default_factory=set)
     twice: dict = field(default_factory=dict)
+    lines: list = field(default_factory=list)
 
     def publish(self, offset, time, made, *, right_shard):
         self.published.append(Published(offset, time, made, right_shard))
@@ -191,6 +205,7 @@ class Shard:
         if offset is None:
             return
         self.voided.add(offset)
+        self._remember(record.offset, offset, -1)
         for key, debit, credit in self.minor[offset]:
             history = self.history[key]
             debits, credits, entries, last = history[-1]
@@ -251,6 +266,14 @@ class Shard:
             debit, credit = (minor, 0) if each["side"] == "debit" else (0, minor)
             self.minor[offset].append(((each["account"], each["currency"]), debit, credit))
             history.append((debits + debit, credits + credit, entries + 1, offset))
+        self._remember(offset, offset, 1)
+
+    def _remember(self, at, offset, change):
+        """The lines that the record at `at` makes of the transaction at `offset`."""
+        effective_at = self.made[offset]["effective_at"]
+        for entry, (key, debit, credit) in enumerate(self.minor[offset]):
+            line = self.until, at, entry, *key, effective_at, debit - credit, change
+            self.lines.append(PlainLine(*line))
 
 
 def content(made):

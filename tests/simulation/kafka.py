@@ -151,7 +151,7 @@ class SimLog(Log):
                 # Whoever gets a shard meanwhile knows less than who had it.
                 await self._process.wait(10 * self._world.dice("reference").random())
 
-    async def follow_last(self, topic, partitions):
+    async def follow_last(self, topic, partitions, *, gather_seconds=0.0):
         wheres = [self._world.partition(topic, each) for each in partitions]
         starts = [where.offsets[-1] if where.offsets else 0 for where in wheres]
         while True:

@@ -7,6 +7,7 @@ from tests.builders import draft, entry, reversal, wire
 
 ACCOUNTS = ("assets:cash", "assets:bank", "liabilities:deposits:1", "income:fees")
 CURRENCIES = ("CAD", "EUR")
+PRODUCER = "load"
 ASSET = "PTS"
 """Registered while the ledger runs, perhaps twice with different decimals."""
 AGES = (0,) * 20 + (DAY, 5 * DAY, 29 * DAY, 31 * DAY, 50 * DAY, 61 * DAY, 100 * DAY, -10 * MINUTE)
@@ -65,7 +66,8 @@ class Producers:
         if dice.random() < 0.05:
             legs[0] = entry(debit, "debit", "100.00", currency)
         at = self._present() - dice.choice(AGES)
-        return draft(f"t{self._count}", entries=legs, at=at)
+        names = {"producer": PRODUCER}
+        return draft(f"t{self._count}", entries=legs, at=at, metadata=names)
 
     def right(self, key):
         """The shard that a key belongs to."""

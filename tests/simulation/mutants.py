@@ -10,6 +10,7 @@ from agents.balances import Balances
 from agents.clock_limit import ClockLimit
 from agents.deciding import IntakeShard
 from agents.folding import Folding
+from agents.history import HistoryShard
 from agents.posting import PostingShard
 from agents.public_balances import PublicBalances
 from agents.reconciliation import ReconciliationShard
@@ -17,13 +18,14 @@ from agents.runtime import app
 from agents.runtime.run_consumer import RunConsumer
 from agents.runtime.runs import Run
 from agents.summing import BalancesPart
-from ledger.domain import checks, decide, fold, reversal
+from ledger.domain import checks, decide, fold, history, reversal
 from ledger.domain.balance import AccountStripes
 from ledger.domain.compare import Comparison
 from ledger.domain.covered import Covered
 from ledger.domain.reference import Reference
 from ledger.domain.run import Decision
 from ledger.domain.sums import Backlog, Sums
+from ledger.gl.history.memory import MemoryHistory
 from ledger.gl.memory import MemoryJournal
 from ledger.health.partitions import PartitionHealth
 from ledger.streaming import stripe_rows
@@ -219,6 +221,33 @@ MUTANTS = {
     "coverage is published once": Mutant(
         Balances, "publish_coverage", "time.monotonic() - looked > COVERED_EACH", "False"
     ),
+    "history has what is not reconciled": Mutant(
+        HistoryShard, "_ready", "if run.after.end <= end", "if True", "history"
+    ),
+    "history waits for what is reconciled already": Mutant(
+        HistoryShard, "reconciliation_moved", "self._reconciled.set()", "pass", "history"
+    ),
+    "history folds on from wherever its database is": Mutant(
+        MemoryHistory, "fold", "!= each.before", "is None", "history"
+    ),
+    "a gap in the decisions is not noticed by history": Mutant(
+        HistoryShard, "_require_next", "if position > self._read:", "if False:", "history"
+    ),
+    "history that was emptied or put back is not looked at": Mutant(
+        HistoryShard, "note_position", "elif found != known and", "elif False and", "history"
+    ),
+    "a shard that was opened meanwhile is folded on": Mutant(
+        HistoryShard, "_require_at", "if self._watermark != reached:", "if False:", "history"
+    ),
+    "history has nobody who produced what was refused": Mutant(
+        HistoryShard, "_producers", "if not refused:", "if True:", "history"
+    ),
+    "what is void was never effective": Mutant(
+        history, "_take_back", "content.effective_at[0]", "voided.recorded_at", "history"
+    ),
+    "what is void still counts among credits": Mutant(
+        history, "_take_back", "place.credits -= max(-amount, 0)", "pass", "history"
+    ),
 }  # fmt: skip
 
 
@@ -234,7 +263,9 @@ def at_large(mutant):
     exec(compile(source.replace(was, becomes), f"<mutant of {name}>", "exec"), vars(module), made)
     places = [place]
     if inspect.ismodule(place):
-        places = [each for each in sys.modules.values() if getattr(each, name, None) is original]
+        places = [
+            each for each in list(sys.modules.values()) if getattr(each, name, None) is original
+        ]
     for each in places:
         setattr(each, name, made[name])
     try:

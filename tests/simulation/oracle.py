@@ -200,6 +200,15 @@ class Oracle:
                 self._check(not any(net.values()), "not balanced in the journal", transaction)
             self.posted_end[shard] = max(mark.end, self.posted_end[shard])
 
+    def folding(self, folds):
+        """History is about to take these."""
+        for fold in folds:
+            end = fold.runs[-1].after.end
+            self._check(
+                end <= self.compared[fold.shard],
+                f"shard {fold.shard} is folded to {end} and compared to {self.compared[fold.shard]}",
+            )
+
     def _posted(self, record):
         row, shard = self._row_of_chain("Posted", record)
         columns = (

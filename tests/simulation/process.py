@@ -10,6 +10,7 @@ from functools import cache
 from faust.transport.drivers import aiokafka as driver
 
 from agents import wiring
+from agents.history import HistoryStage
 from agents.progress import Progress
 from agents.runtime.app import LeaseLost, LedgerApp, lease
 from agents.runtime.membership import Membership
@@ -288,11 +289,26 @@ class SimApp:
         return take
 
 
-class FaultyJournal:
-    """The shared MemoryJournal as one process reaches it."""
+class Faulty:
+    """The shared database as one process reaches it."""
 
     def __init__(self, process):
         self._process, self._world = process, process.world
+
+    def _answers(self):
+        down = self._world.loop.now < self._world.database_away_until and not self._world.calm
+        if down or self._world.chance("journal_no", 0.08):
+            raise JournalUnavailable("it does not answer")
+
+    def _committed(self):
+        """What was asked for is done; perhaps nobody learns of it."""
+        self._process.perhaps_dies()
+        if self._world.chance("journal_unknown", 0.1):
+            raise JournalUnavailable("the connection broke at the end")
+
+
+class FaultyJournal(Faulty):
+    """Its MemoryJournal."""
 
     def prepare(self, posting):
         return self._world.journal.prepare(posting)
@@ -305,9 +321,7 @@ class FaultyJournal:
         if self._world.trace is not None:
             ends = {each.posting.shard: each.after.end for each in prepared}
             self._world.note(f"journal: posted {ends}", self._process)
-        self._process.perhaps_dies()
-        if self._world.chance("journal_unknown", 0.1):
-            raise JournalUnavailable("the connection broke at the end")
+        self._committed()
         return found
 
     def watermark(self, shard):
@@ -326,10 +340,26 @@ class FaultyJournal:
         self._answers()
         return self._world.journal.voids(shard)
 
-    def _answers(self):
-        down = self._world.loop.now < self._world.database_away_until and not self._world.calm
-        if down or self._world.chance("journal_no", 0.08):
-            raise JournalUnavailable("it does not answer")
+
+class FaultyHistory(Faulty):
+    """Its MemoryHistory."""
+
+    def positions(self):
+        self._answers()
+        return self._world.history.positions()
+
+    def fold(self, folds):
+        self._answers()
+        self._world.oracle.folding(folds)
+        self._world.history.fold(folds)
+        if self._world.trace is not None:
+            ends = {each.shard: each.runs[-1].after.end for each in folds}
+            self._world.note(f"history: folded {ends}", self._process)
+        self._committed()
+
+    def tidy(self, shards, *, idle):
+        self._answers()
+        return self._world.history.tidy(shards, idle=idle)
 
 
 @cache
@@ -340,7 +370,7 @@ def settings_of(settings, window_days):
 
 
 class Process:
-    """`name` has a disk; `kind` is stream or posting. Dead for good once it died."""
+    """`name` has a disk; `kind` is stream, posting or history. Dead for good once it died."""
 
     def __init__(self, world, name, kind):
         self.world, self.name, self.kind = world, name, kind
@@ -360,8 +390,12 @@ class Process:
         current_partition.set(app.runtime.health.own)
         if self.kind == "stream":
             app.serve(wiring.stream(app.runtime, Progress(app.runtime)))
-        else:
+        elif self.kind == "posting":
             app.serve(wiring.posting(app.runtime, FaultyJournal(self)))
+        else:
+            progress = Progress(app.runtime)
+            stage = HistoryStage(app.runtime, progress, FaultyHistory(self))
+            app.serve(wiring.history(stage, progress))
         app.consumer = app._consumer = SimConsumer(self)
         for work in (*app.tasks, app.consumer._thread.fetch, self._deliver):
             self.spawn(work())

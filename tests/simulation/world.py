@@ -16,6 +16,7 @@ from agents import (
     clock_limit,
     comparing,
     folding,
+    history,
     intake,
     poster,
     posting,
@@ -26,6 +27,7 @@ from ledger.domain import compare, sums
 from ledger.domain.policy import DAY, Policy
 from ledger.domain.reference import Account, Asset, ClockLimit, Leave, PolicyChange
 from ledger.domain.transaction import ordering_key
+from ledger.gl.history.memory import MemoryHistory
 from ledger.gl.journal import NotPostable
 from ledger.gl.memory import MemoryJournal
 from ledger.health.rows import partition_rows, reasons
@@ -35,6 +37,7 @@ from ledger.streaming.reference import key_and_row
 from ledger.streaming.registry import Codec
 from ledger.streaming.topics import topics
 from tests.builders import NOW, KnownReader, wire
+from tests.simulation import remembered
 from tests.simulation.kafka import Partition
 from tests.simulation.load import ACCOUNTS, ASSET, CURRENCIES, Producers
 from tests.simulation.loop import Idle, Loop, now
@@ -45,11 +48,12 @@ FAULTS = (
     "crash", "lost_disk", "old_disk", "unflushed", "rebalance", "zombie", "lost_ack", "failed_append",
     "late_append", "leader_change", "lost_run", "repeat", "holes", "compaction", "journal_no",
     "journal_hang", "journal_unknown", "journal_away", "journal_backup", "reference", "slow", "small",
-    "days", "clock", "settings", "void", "foreign",
+    "days", "clock", "settings", "void", "foreign", "history",
 )  # fmt: skip
-"""Classes of faults; a seed has some, half or most of them. The last two are in a fifth of them: a
-shard that waits for a void hides others, and an append that lands elsewhere is decided again."""
-VOID, FOREIGN = FAULTS[-2:]
+"""Classes of faults; a seed has some, half or most of them. The last three are in a fifth of them: a
+shard that waits for a void hides others, an append that lands elsewhere is decided again, and history
+is no fault but more workers, which meet those that there are."""
+RARE = VOID, FOREIGN, HISTORY = FAULTS[-3:]
 NOT_TAKEN = "the database does not take"
 CALM_SECONDS = 600.0
 """Virtual; within it everything must be reconciled once faults have stopped."""
@@ -71,8 +75,8 @@ class World:
         self.random = random.Random(seed)
         self._dice = {}
         much = self.random.choice((0.3, 0.5, 0.8))
-        self.on = {fault for fault in FAULTS[:-2] if self.random.random() < much}
-        self.on |= {rare for rare in (VOID, FOREIGN) if self.dice(rare).random() < 0.2}
+        self.on = {fault for fault in FAULTS[: -len(RARE)] if self.random.random() < much}
+        self.on |= {rare for rare in RARE if self.dice(rare).random() < 0.2}
         self.on -= set(off)
         self.on = self.on if only is None else set(only)
         self.loop, self.calm = Loop(), False
@@ -89,7 +93,9 @@ class World:
             names.progress,
         )
         self.internal = {topic.name for topic in inside}
+        self.kinds = ("stream", "posting", *self.on & {HISTORY})
         self.journal, self.backup = MemoryJournal(), None
+        self.history = MemoryHistory()
         self.partitions, self.disks, self.old_disks = {}, {}, {}
         self.database_away_until, self.failed = 0.0, None
         self.oracle = Oracle(self)
@@ -296,7 +302,7 @@ class World:
             raise self.failed
 
     async def _live(self):
-        for kind in ("stream", "posting"):
+        for kind in self.kinds:
             self.groups[kind] = group = Group(self, kind)
             for number in range(self.workers):
                 group.start(f"w{number}")
@@ -312,7 +318,8 @@ class World:
         self.note("calm from here on")
         began, moved = self.loop.now, False
         while self.failed is None and (
-            self._unsettled() or (missing := self.oracle.missing() or self._unwell())
+            self._unsettled()
+            or (missing := self.oracle.missing() or self._unwell() or remembered.missing(self))
         ):
             passed = self.loop.now - began
             if passed > CALM_SECONDS:
@@ -321,6 +328,8 @@ class World:
                 moved = True
                 self._move_on()
             await asyncio.sleep(0.5)
+        if self.failed is None:
+            remembered.check(self)
 
     def _move_on(self):
         """One more transaction where an old progress record came last: see docs/simulator.md."""
@@ -365,11 +374,14 @@ class World:
 
     def _strike(self):
         """Something happens to the world as a whole."""
+        if HISTORY in self.on and self.dice(HISTORY).random() < 0.1:
+            self.note("history is emptied")
+            self.history._shards.clear()
         what = self.random.choice(STRIKES)
         if what not in self.on:
             return
         dice = self.dice(what)
-        group = self.groups[dice.choice(("stream", "stream", "posting"))]
+        group = self.groups[dice.choice(("stream", *self.kinds))]
         if what == "crash":
             if live := group.live():
                 victim = dice.choice(live)
@@ -415,13 +427,14 @@ class World:
     def _back_up(self, dice):
         """Keep a copy of the database, or put the old one in its place."""
         if self.backup is None or dice.random() < 0.3:
-            self.backup = deepcopy(self.journal._shards)
+            self.backup = deepcopy((self.journal._shards, self.history._shards))
         else:
             self._put_back(dice)
 
     def _put_back(self, dice):
         self.note("the database comes back from an old backup")
-        self.journal._shards, self.backup = self.backup, None
+        self.journal._shards, self.history._shards = self.backup
+        self.backup = None
         if dice.random() < 0.5:
             self._restart_posting()
 
@@ -559,7 +572,7 @@ class Group:
 
     def _shares(self, members):
         names, shares = self.world.names, [[] for _ in members]
-        if self.kind == "posting":
+        if self.kind in ("posting", HISTORY):
             of = [(names.decisions,)]
         else:
             of = [(names.transactions, names.posted), (names.stripes,)]
@@ -588,7 +601,7 @@ SMALL = (
     (summing, "CACHED", 2), (sums, "MAX_AHEAD", 3),
     (summing, "RESTORED_AT_ONCE", 2), (comparing, "CACHED", 2), (folding, "FOLD_BYTES", 1),
     (reconciliation, "SCANNED_BEYOND", 1), (posting, "POST_BYTES", 1), (poster, "POST_BYTES", 1), (compare, "MAX_WAITING", 3),
-    (append_queue, "TOGETHER_BYTES", 1),
+    (append_queue, "TOGETHER_BYTES", 1), (history, "FOLD_BYTES", 1),
 )  # fmt: skip
 """Limits that are never reached otherwise."""
 SETTINGS = {
@@ -618,12 +631,17 @@ class patched:
     """The modules' stores, clocks and reader are the simulation's meanwhile."""
 
     def __init__(self, world):
-        clock = SimpleNamespace(monotonic=now, time_ns=lambda: world.present() * 1000)
+        clock = SimpleNamespace(
+            monotonic=now,
+            time_ns=lambda: world.present() * 1000,
+            time=lambda: world.present() / 1_000_000,
+        )
         self._places = [
             (account_store, "Store", MemoryStore), (accepted, "Store", MemoryStore),
             (table, "Store", MemoryStore), (balances, "time", clock), (summing, "time", clock), (account_store, "time", clock),
             (comparing, "time", clock), (intake, "TransactionReader", KnownReader),
-            (clock_limit, "time", clock),
+            (clock_limit, "time", clock), (history, "time", clock),
+            (history, "TransactionReader", KnownReader),
         ]  # fmt: skip
         self._places.append((account_store, "KEPT_EACH", world.random.choice((0.0, 0.2, 1.0))))
         # Not the module's own: other tests' threads (aiokafka picks a broker) draw from that too.

@@ -22,6 +22,7 @@ from ledger.api.flow.runs import HeldRun
 from ledger.api.flow.shard import ShardFlow
 from ledger.api.problems import Problem
 from ledger.api.services.dating import Dating
+from ledger.api.services.logged import LoggedDrafts
 from ledger.api.services.publishing import Publishing
 from ledger.api.services.transaction_services import Parts, TransactionServices
 from ledger.api.signing import Signer
@@ -33,7 +34,9 @@ from ledger.domain.access import Permission
 from ledger.domain.balance import Balance
 from ledger.domain.decide import Received
 from ledger.domain.reference import Reference
+from ledger.domain.refusal import Refused
 from ledger.domain.run import Refusal, Watermark
+from ledger.domain.transaction import Draft
 from ledger.domain.valid_run import ValidRun
 from ledger.gl.books import Accepted, Books
 from ledger.gl.history.books import History
@@ -111,6 +114,17 @@ class MemoryPast(PastRuns):
         return self._shard.runs[decisions_offset]
 
 
+class MemoryDrafts(LoggedDrafts):
+    """What was appended, by its offset."""
+
+    def __init__(self, shard: MemoryShard) -> None:
+        self._shard = shard
+
+    async def at(self, shard: int, offset: int) -> Draft | None:
+        found = READER.decode(self._shard.sent[offset][1])
+        return None if isinstance(found, Refused) else found
+
+
 class MemoryAudit:
     """Keeps every action."""
 
@@ -167,7 +181,7 @@ class ApiLedger:
         self.kept = MemoryHistory()
         self.history = Database[History](lambda: self.kept, at_once=1)
         self.audit, self.view, self.ids = MemoryAudit(), MemoryView(), MemoryIds()
-        self.signer = Signer(b"k" * 32)
+        self.drafts, self.signer = MemoryDrafts(self.shard), Signer(b"k" * 32)
         self.services = TransactionServices.over(
             Parts(
                 settings=settings,
@@ -177,6 +191,7 @@ class ApiLedger:
                 audit=self.audit,  # type: ignore[arg-type]
                 flow=self.flow,
                 past=MemoryPast(self.shard),
+                drafts=self.drafts,
                 publishing=self.publishing,
                 dating=Dating(self.ids),  # type: ignore[arg-type]
                 view=self.view,  # type: ignore[arg-type]

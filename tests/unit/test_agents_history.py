@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from aiokafka import ConsumerRecord
@@ -74,6 +74,8 @@ class Compared:
 
 class Codec:
     """A record's value is its decision, as an index."""
+
+    ids: ClassVar = {"Transaction": 1}
 
     def __init__(self, log: DecisionLog) -> None:
         self._log = log

@@ -2,8 +2,9 @@
 
 import pytest
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from faust.types import TP
 
-from agents.runtime.app import LedgerApp
+from agents.runtime.app import LedgerApp, shown_partitions
 from agents.runtime.assignor import Ours
 from agents.runtime.topic_watch import TopicWatch
 from ledger.health.application import Health
@@ -87,3 +88,9 @@ def test_what_differs_is_an_alarm_until_it_is_mended(caplog):
     assert health.alarms == ()
     assert [record.levelname for record in caplog.records[2:]] == ["WARNING", "WARNING"]
     assert "No longer so: ledger.decisions: retention.ms is 5" in caplog.text
+
+
+def test_what_is_assigned_is_shown_in_spans():
+    some = {TP("ledger.transactions", each) for each in (0, 1, 2, 5)} | {TP("ledger.posted", 7)}
+    assert shown_partitions(some) == "ledger.posted 7, ledger.transactions 0-2 5"
+    assert shown_partitions(()) == ""

@@ -17,6 +17,7 @@ from ledger.api.routes.balances import is_matched
 from ledger.api.services.after import After
 from ledger.api.services.balance_json import Completeness
 from ledger.api.services.balances import BalanceService
+from ledger.api.services.logged import LoggedDrafts
 from ledger.api.services.past_answers import PastAnswers
 from ledger.api.signing import Signer
 from ledger.api.traffic import Traffic
@@ -73,6 +74,16 @@ class Asking:
         return {shard: Watermark(end=end) for shard, end in self.ends.items()}
 
 
+class Touched(LoggedDrafts):
+    """By offset, the accounts that a record touches."""
+
+    def __init__(self):
+        self.accounts = {}
+
+    async def at(self, shard, offset):
+        return {"entries": [{"account": each} for each in self.accounts[offset]]}
+
+
 class World:
     """An API process with a planted view; `get` and `post` as a client sends them."""
 
@@ -84,8 +95,8 @@ class World:
             Kept(),
         )
         self.token = self.kept.make("read")[0]
-        cursors = Cursors(SIGNER)
-        after = After(self.view, SIGNER, self.recent, self.database)
+        cursors, self.drafts = Cursors(SIGNER), Touched()
+        after = After(self.view, SIGNER, self.recent, self.database, self.drafts)
         completeness = Completeness(self.view, SIGNER)
         past = PastAnswers(self.database, completeness, after)
         self.service = BalanceService.over(self.view, completeness, cursors, after, past)

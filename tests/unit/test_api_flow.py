@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -329,3 +330,20 @@ async def found_meanwhile() -> Position | None:
 
 def test_an_id_that_is_accepted_during_the_search_is_not_waited_for_in_vain():
     assert asyncio.run(found_meanwhile()) == Position(0, 0)
+
+
+def test_who_waits_goes_on_when_the_process_stops():
+    async def story():
+        log = Log()
+        flow = Flow(Settings())
+        flow._topics = SimpleNamespace(shards=[log.flow])
+        flow._opened.set()
+        log.run(received(draft()))
+        places = [Position(0, 0), Position(0, 1)]
+        waiting = [asyncio.create_task(flow.wait(each, Level.RECONCILED, 60)) for each in places]
+        await asyncio.sleep(0)
+        flow.release()
+        decided, unknown = await asyncio.wait_for(asyncio.gather(*waiting), 5)
+        assert (decided.level, unknown.level) == (Level.DECIDED, None)
+
+    asyncio.run(story())

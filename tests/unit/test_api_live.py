@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ledger.api.live.encoding import text_of
 from ledger.api.live.lists import Order, Rows, TooLong
 from ledger.api.live.live import CATCH_UP_SECONDS, Live
 from ledger.api.live.places import Places
@@ -25,6 +24,7 @@ from ledger.api.live.tokens import place_of, token_of, topic_name
 from ledger.api.problems import Problem
 from ledger.api.signing import Signer
 from ledger.api.view.copy import Change
+from ledger.api.view.shown import json_of
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 from tests.live_client import SIGNER, Client
@@ -267,7 +267,7 @@ def test_what_is_sent_to_many_is_encoded_once() -> None:
     recent = Recent([0])
     [entry] = recent.note(0, 1, [Change("assets:a", "CAD", balance("assets:a", 1, 1))])
     assert entry.text is entry.text
-    assert entry.text == text_of(balance("assets:a", 1, 1))
+    assert entry.text == json_of(balance("assets:a", 1, 1))
     [again] = recent.note(0, 2, [Change("assets:a", "CAD", balance("assets:a", 2, 2))])
     assert again is entry and '"0.02"' in entry.text
 

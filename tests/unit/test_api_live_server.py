@@ -1,20 +1,27 @@
 """Live updates over real connections: who may, what breaks the protocol, and who is too slow."""
 
 import asyncio
+import gc
 import json
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from starlette.requests import Request
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ledger.api.access.caller import Caller
+from ledger.api.live.events import KEPT, NO_PLACE
+from ledger.api.live.messages import Subscribe
 from ledger.api.live.tickets import SECONDS, ticket_of
 from ledger.clock import now
 from ledger.domain.access import Permission
@@ -262,7 +269,7 @@ def test_events_have_ids_from_which_a_browser_goes_on(tmp_path: Path) -> None:
                 events = Events(response)
                 first, second = await events.next(), await events.next()
                 assert (first["event"], second["event"]) == ("snapshot", "changes")
-                assert "id" not in first
+                assert first["id"] == NO_PLACE
                 state.take(first["data"])
                 state.take(second["data"])
                 assert second["id"] == state.token
@@ -276,6 +283,123 @@ def test_events_have_ids_from_which_a_browser_goes_on(tmp_path: Path) -> None:
                 assert (found["type"], found["balances"][0]["posted"]) == ("resumed", "3.00")
                 # Nothing is left of the first stream, which its client has closed.
                 assert api.live.connections == 1
+
+    run(tmp_path, test)
+
+
+class EventSource:
+    """A browser's: https://html.spec.whatwg.org/multipage/server-sent-events.html.
+
+    It interprets lines as 9.2.6 has it, and sends its last event ID when it connects again (9.2.3).
+    """
+
+    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
+        self._client, self._url = client, url
+        self.last_event_id = ""
+        self.reconnection_ms: int | None = None
+
+    async def events(self) -> AsyncIterator[dict[str, str]]:
+        """The events of one connection, with the `lastEventId` that a page sees."""
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if self.last_event_id:
+            headers["Last-Event-ID"] = self.last_event_id
+        async with self._client.stream("GET", self._url, headers=headers) as response:
+            assert response.status_code == 200
+            assert response.headers["content-type"].partition(";")[0] == "text/event-stream"
+            data, kind, id_ = list[str](), "", self.last_event_id
+            async for line in response.aiter_lines():
+                name, _, value = line.partition(":")
+                value = value.removeprefix(" ")
+                if not line:
+                    self.last_event_id = id_
+                    if data:
+                        yield {"type": kind, "data": "\n".join(data), "lastEventId": id_}
+                    data, kind = [], ""
+                elif name == "data":
+                    data.append(value)
+                elif name == "event":
+                    kind = value
+                elif name == "id" and "\0" not in value:
+                    id_ = value
+                elif name == "retry" and value.isdecimal():
+                    self.reconnection_ms = int(value)
+                else:
+                    assert not name, f"a field that no browser knows: {line}"
+
+
+@pytest.mark.parametrize("query", ["", "&after="])
+def test_a_browser_that_breaks_off_within_a_snapshot_gets_a_whole_one(
+    tmp_path: Path, query: str
+) -> None:
+    """It has cleared what it had, so what changed since its last token would not be enough."""
+
+    async def test(api: LiveApi) -> None:
+        api.source.put(*(balance(f"assets:{each}", each, each + 1) for each in range(450)))
+        async with httpx.AsyncClient(
+            base_url=api.url, headers=api.bearer(), trust_env=False
+        ) as client:
+            state = State()
+            first = EventSource(client, "/v1/live?under=assets")
+            async for event in first.events():
+                state.take(event["data"])
+                if event["type"] == "changes":
+                    break
+            assert len(state.balances["live"]) == 450
+            assert event["lastEventId"] == first.last_event_id == state.token
+            assert first.reconnection_ms == 1_000
+            # A browser keeps the address, with the token that the page had when it opened it.
+            source = EventSource(client, f"/v1/live?under=assets{query and query + state.token}")
+            source.last_event_id = state.token
+            async for event in source.events():
+                state.take(event["data"])
+                if event["type"] == "changes":
+                    assert state.kinds[-2:] == ["resumed", "changes"]
+                    for one in api.live.index.everything():
+                        one.restart("behind")
+                elif state.kinds[-1] == "snapshot behind":
+                    assert json.loads(event["data"])["more"]
+                    assert event["lastEventId"] == NO_PLACE
+                    break
+            assert len(state.balances["live"]) < 450
+            async for event in source.events():
+                state.take(event["data"])
+                if event["type"] == "changes":
+                    break
+            assert len(state.balances["live"]) == 450
+            # A page that opens a new stream with it begins in the same way.
+            async for event in EventSource(
+                client, f"/v1/live?under=assets&after={NO_PLACE}"
+            ).events():
+                assert json.loads(event["data"])["type"] == "snapshot"
+                break
+
+    run(tmp_path, test)
+
+
+def test_an_open_stream_keeps_nothing_of_its_request(tmp_path: Path) -> None:
+    """A thousand of them would keep some megabytes of what the frameworks made for them."""
+
+    async def test(api: LiveApi) -> None:
+        streams, reading = 20, list[Events]()
+        watched = "&".join(f"accounts=assets:a:{each}" for each in range(90))
+        async with (
+            httpx.AsyncClient(base_url=api.url, headers=api.bearer(), trust_env=False) as client,
+            AsyncExitStack() as stack,
+        ):
+            for _ in range(streams):
+                response = await stack.enter_async_context(
+                    client.stream("GET", f"/v1/live?{watched}")
+                )
+                # Where nobody has it any more, the client ends the stream.
+                reading.append(Events(response))
+                assert (await reading[-1].next())["event"] == "snapshot"
+            assert api.live.connections == streams
+            gc.collect()
+            left = Counter(type(each) for each in gc.get_objects())
+            assert left[Request] == left[Subscribe] == 0
+            headers = [each for each in gc.get_objects() if type(each) is RequestResponseCycle]
+            assert len(headers) == streams
+            assert all(not each.scope.keys() - set(KEPT) for each in headers)
 
     run(tmp_path, test)
 

@@ -1,9 +1,11 @@
 """What a client may send: query parameters, paths and JSON bodies, all read strictly."""
 
 import json
+from typing import Annotated, Any
 
 import pytest
-from pydantic import ValidationError
+from fastapi import Query
+from pydantic import TypeAdapter, ValidationError
 
 from ledger.api.app import invalid
 from ledger.api.parameters import (
@@ -11,6 +13,8 @@ from ledger.api.parameters import (
     MAX_DEPTH,
     check_query,
     decoded_path,
+    limit_query,
+    microseconds,
     parse_json,
     with_slashes,
 )
@@ -114,6 +118,7 @@ def test_whoever_is_to_wait_is_told_how_long() -> None:
     [
         ({}, "accounts: it is missing."),
         ({"accounts": []}, "accounts: it has fewer than 1."),
+        ([], "The body: it is no JSON object."),
         ({"accounts": ["assets:a"] * 1_001}, f"accounts: it has more than {MOST_ACCOUNTS}."),
         ({"accounts": ["assets:a"], "account": 1}, "account: it is no field of this body."),
     ],
@@ -123,3 +128,24 @@ def test_what_a_body_lacks_is_said_in_the_words_of_the_ledger(body: object, deta
         AccountsAsked.model_validate(body)
     error = caught.value.errors()[0]
     assert invalid({**error, "loc": ("body", *error["loc"])}).detail == detail
+
+
+@pytest.mark.parametrize(
+    ("annotated", "value", "detail"),
+    [
+        (limit_query(100, 1_000), "2000", "limit: it is more than 1000."),
+        (limit_query(100, 1_000), "abc", "limit: it is no whole number."),
+        (Query(ge=0, le=60.0), "61", "limit: it is more than 60."),
+    ],
+)
+def test_what_a_parameter_cannot_be_is_said_in_the_words_of_the_ledger(
+    annotated: Any, value: str, detail: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Annotated[int, annotated]).validate_python(value)
+    assert invalid({**caught.value.errors()[0], "loc": ("query", "limit")}).detail == detail
+
+
+def test_a_time_whose_plus_is_a_blank_is_told_so() -> None:
+    with pytest.raises(ValueError, match="write it %2B"):
+        microseconds("2026-11-21T00:00:00 02:00")

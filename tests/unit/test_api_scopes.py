@@ -238,3 +238,24 @@ def test_a_body_has_its_limit_in_the_document() -> None:
     for each in OPERATIONS:
         if "requestBody" in each.described:
             assert {"408", "413", "415"} <= each.described["responses"].keys()
+
+
+def test_a_generated_client_has_the_types_of_what_is_sent() -> None:
+    ids = [each.described["operationId"] for each in OPERATIONS]
+    assert len(set(ids)) == len(ids)
+    for each in OPERATIONS:
+        assert "_" in each.described["operationId"], "a verb and a noun"
+        for parameter in each.described.get("parameters", ()):
+            assert {"type": "null"} not in parameter["schema"].get("anyOf", ()), parameter
+            if parameter["name"] in ("as_of", "effective_from", "recorded_before", "from", "to"):
+                assert parameter["schema"]["type"] == "string", "microseconds are the API's own"
+                assert parameter["schema"]["format"] == "date-time"
+        if "requestBody" in each.described:
+            assert "$ref" in each.described["requestBody"]["content"]["application/json"]["schema"]
+        for found in each.described["responses"].values():
+            assert found["description"] != "Successful Response"
+
+
+def test_a_method_that_a_path_does_not_take_names_those_that_it_takes() -> None:
+    found = sent(Operation("put", "/v1/transactions", {}), "/v1/transactions", json={})
+    assert found.json()["detail"] == "This path takes POST and not PUT."

@@ -52,7 +52,7 @@ class Api:
 
     def open(self) -> socket.socket:
         """A connection, of which bytes are sent and read."""
-        host, _, port = self.url.removeprefix("http://").partition(":")
+        host, _, port = self.url.partition("://")[2].partition(":")
         made = socket.create_connection((host, int(port)), timeout=30)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return made
@@ -282,6 +282,26 @@ def test_a_stop_finishes_what_runs_and_says_when_to_come_back(tmp_path: Path) ->
     assert api.process.wait(30) == 0
     with pytest.raises(OSError):
         api.open()
+
+
+def test_a_stop_answers_what_would_take_too_long(tmp_path: Path) -> None:
+    """And waits for nobody who only keeps his connection."""
+    api = Api(tmp_path)
+    with ThreadPoolExecutor(1) as threads, api.open() as idle:
+        idle.sendall(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += idle.recv(65_536)
+        running = threads.submit(api.client.get, "/v1/slow?seconds=50")
+        until(lambda: in_flight(api) == 2, "a request that runs")
+        api.process.send_signal(signal.SIGTERM)
+        assert idle.recv(1) == b"", "it is closed"
+        assert not running.done(), "at once"
+        found = running.result()
+        assert (code(found), int(found.headers["retry-after"])) == ((503, "STOPPING"), 1)
+        # It ends by itself: with another status, had it not by the time that it has for that.
+        assert api.process.wait(30) == 0
+    assert "Traceback" not in api.log.read_text()
 
 
 def test_requests_are_counted_by_route_and_status(api: Api) -> None:

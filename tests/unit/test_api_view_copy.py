@@ -1,5 +1,6 @@
 """The copy of the balances on disk: its order, its sums, its positions, and what is none of ours."""
 
+import json
 import random
 from itertools import pairwise
 from types import SimpleNamespace
@@ -253,7 +254,8 @@ def test_what_no_worker_wrote_is_left_out(spoil, why):
 
 
 @pytest.mark.parametrize("more", [{"debits": "1.5"}, {"debits": "x"}, {"pending": "-0.00"}, {"status": "fine"},
-                                  {"scale": 40}, {"entries": -1}, {"credits": "1e3"}, {"debits": "01.00"}])  # fmt: skip
+                                  {"scale": 40}, {"entries": -1}, {"credits": "1e3"}, {"debits": "01.00"},
+                                  {"posted": '0.05","x":"'}, {"posted": "-0.00"}, {"pending": "0"}])  # fmt: skip
 def test_amounts_that_are_none_are_no_balance(more):
     found = decoding().change_in(of(balance("assets:a", debits=5)._replace(**more)))
     assert isinstance(found, Foreign)
@@ -270,3 +272,33 @@ def test_keys_sort_as_paths_do():
         key=lambda path: keys.key(keys.BALANCE, path, "CAD"),
     )
     assert all(one.split(":") < other.split(":") for one, other in pairwise(paths))
+
+
+def test_what_was_read_is_kept_up_to_date_and_read_once(copy, monkeypatch):
+    names = ["assets:a", "assets:b", "assets:none"]
+    take(
+        copy, change("assets:a", debits=1), change("assets:a", "EUR", debits=2), change("assets:b")
+    )
+    first = copy.shown(names)
+    assert first[0].json() is copy.shown(names)[0].json()
+    monkeypatch.setattr(copy._store, "values", lambda ranges: 1 / 0)
+    before = copy.balances("assets:a")
+    take(copy, change("assets:a", "USD", debits=3), change("assets:a", debits=9, version=2),
+         change("assets:none", debits=4), Change("assets:b", "CAD"))  # fmt: skip
+    assert [each.posted for each in before] == ["0.01", "0.02"], "whoever has it has what was there"
+    found = dict(zip(names, copy.shown(names), strict=True))
+    assert [(each.currency, each.posted) for each in found["assets:a"].balances] == [
+        ("CAD", "0.09"), ("EUR", "0.02"), ("USD", "0.03")]  # fmt: skip
+    assert json.loads(b"[%b]" % found["assets:none"].json())[0]["posted"] == "0.04"
+    assert (found["assets:b"].balances, found["assets:b"].json()) == ([], b"")
+    assert json.loads(found["assets:a"].json("EUR"))["posted"] == "0.02"
+    assert found["assets:a"].json("XXX") == b""
+
+
+def test_many_accounts_are_read_in_their_order_each_in_its_own_range(copy):
+    names = [f"assets:{each}" for each in "cabxz"]
+    take(copy, *(change(name, currency, debits=ord(name[-1])) for name in [*names, "assets:a:b", "assets:ab"]
+                 for currency in ("USD", "CAD")))  # fmt: skip
+    found = copy.shown([*names, "assets:q"])
+    assert [[(each.account, each.currency) for each in shown.balances] for shown in found] == [
+        *([(name, "CAD"), (name, "USD")] for name in names), []]  # fmt: skip

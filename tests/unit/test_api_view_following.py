@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from ledger.api.view import following as module
 from ledger.api.view.copy import BalanceCopy
 from ledger.api.view.following import Following
 from ledger.api.view.kept import Place
+from ledger.api.view.looking import CopyLost, Looking
 from ledger.api.view.reached import Reached
 from ledger.api.view.view import BalanceView
 from ledger.errors import LedgerError, Unavailable
@@ -215,4 +217,149 @@ def test_what_the_topic_no_longer_has_is_noticed(tmp_path, origin, bounds, why):
     there = {TopicPartition("ledger.balances", number): each for number, each in enumerate(bounds)}
     found = following._why_lost(origin, copy.places(), there)
     assert (found is None) if why is None else (why in found)
+    copy.close()
+
+
+class Fetched:
+    """In place of a Reader: what aiokafka has fetched, which it decodes as it hands it on."""
+
+    def __init__(self, records):
+        self.left, self.handed, self.position = list(records), [], 0
+        self.emptied = asyncio.Event()
+
+    async def lists(self, seconds=0.5, most=None):
+        found = self.left[:most]
+        del self.left[:most]
+        if not found:
+            self.emptied.set()
+            await asyncio.get_running_loop().create_future()
+        self.handed.append(len(found))
+        self.position += len(found)
+        return {TP: found}
+
+    async def positions(self):
+        return {TP: self.position}
+
+
+class Known:
+    """In place of Decoding: a record's change is its value."""
+
+    async def learn(self, *_):
+        """All schemas are known."""
+
+    def change_in(self, record):
+        return record.value
+
+
+TP = TopicPartition("ledger.balances", 0)
+
+
+def test_others_have_their_turn_while_much_is_read(tmp_path):
+    """Of 20,000 records that are there at once, a few hundred are decoded or taken in one turn."""
+    copy, reached = BalanceCopy(tmp_path), Reached()
+    copy.begin("topic", {0: 0})
+    reached.begin([0], {}, None)
+    following = Following(Settings(data_dir=tmp_path), copy, reached, lambda *_: None)
+    following._starts = [0]
+    records = [
+        SimpleNamespace(
+            offset=each, value=change(f"assets:{each % 900}", debits=each, version=each)
+        )
+        for each in range(20_000)
+    ]
+
+    async def story():
+        fetched, taken = Fetched(records), [0]
+        reading = asyncio.create_task(following._read_on(fetched, Known()))
+        while not fetched.emptied.is_set():
+            await asyncio.sleep(0)
+            taken.append(reached.parts[0].position)
+        await module.end([reading])
+        assert max(fetched.handed) <= 1_000
+        assert max(later - former for former, later in itertools.pairwise(taken)) <= 200
+        assert taken[-1] == len(records)
+
+    play(story)
+    assert copy.sums_under("assets")["CAD"].accounts == 900
+    copy.close()
+
+
+class Clock:
+    """In place of the module `time`."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+class Answering:
+    """In place of a Reader: partition 0 ends where its leader says."""
+
+    def __init__(self, end):
+        self.end, self.assigned = end, None
+
+    async def bounds(self, partitions):
+        return {tp: (0, self.end if tp.topic == "ledger.balances" else 0) for tp in partitions}
+
+    def assign(self, starts):
+        self.assigned = starts
+
+
+@pytest.fixture
+def beginning(tmp_path, monkeypatch):
+    """What begins to follow a copy that is read to offset 1; the clock; and its copy."""
+    filled(tmp_path)
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+
+    async def origin(*_):
+        return "topic"
+
+    monkeypatch.setattr(module, "topic_id", origin)
+    copy = BalanceCopy(tmp_path / "copy")
+    yield Following(Settings(data_dir=tmp_path), copy, Reached(), lambda *_: None), clock, copy
+    copy.close()
+
+
+def test_a_new_leader_that_is_behind_for_a_moment_costs_no_copy(beginning):
+    following, clock, copy = beginning
+
+    async def story():
+        behind, caught_up = Answering(0), Answering(1)
+        for _ in range(5):
+            with pytest.raises(Unavailable, match="ends at 0, and 1 had been read"):
+                await following._begin(None, behind, 1)
+            clock.now += 0.9
+        await following._begin(None, caught_up, 1)
+        assert caught_up.assigned
+        # The next election begins from nothing.
+        clock.now += 60
+        with pytest.raises(Unavailable):
+            await following._begin(None, behind, 1)
+        assert copy.balances("assets:a")[0].posted == "0.05"
+
+    play(story)
+
+
+def test_a_topic_that_stays_shorter_than_what_was_read_was_cut(beginning):
+    following, clock, _ = beginning
+
+    async def story():
+        with pytest.raises(Unavailable):
+            await following._begin(None, Answering(0), 1)
+        clock.now += 5
+        with pytest.raises(CopyLost, match="ends at 0, and 1 had been read"):
+            await following._begin(None, Answering(0), 1)
+
+    play(story)
+
+
+def test_an_end_before_what_was_read_is_asked_for_again_before_it_counts(tmp_path):
+    copy, reached = BalanceCopy(tmp_path), Reached()
+    reached.begin([7], {}, None)
+    looking = Looking("ledger.balances", copy, reached)
+    with pytest.raises(Unavailable, match="ends at 6, and 7 had been read"):
+        looking._note_ends({TP: 6}, [7], None)
     copy.close()

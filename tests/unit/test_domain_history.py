@@ -16,6 +16,7 @@ from ledger.domain.history import (
     completed,
     covering,
     fold,
+    packed_figures,
     pieces,
     spans,
 )
@@ -175,3 +176,6 @@ def test_a_piece_is_read_as_it_was_packed() -> None:
     again = Piece.unpacked(piece.before, piece.packed())
     assert again.figures(NOW + 1) == piece.figures(NOW + 1) == Figures(2**63 - 1, 1 - 2**63, 0)
     assert list(again.effective_at) == [-NOW, NOW]
+    for before in (-NOW, NOW, NOW + 1):
+        packed = packed_figures(piece.before, piece.packed(), before)
+        assert packed == piece.figures(before)

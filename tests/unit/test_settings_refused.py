@@ -245,8 +245,8 @@ def test_a_data_directory_without_a_stack_is_refused(tmp_path, monkeypatch):
         assert f"There is no stack in {tmp_path}" in found.stderr
 
 
-NEED_NO_LEDGER = {"demo", "up", "down", "status", "doctor", "settings", "bench"}
-"""Commands that start a ledger, or are about the machine."""
+NEED_NO_LEDGER = {"demo", "up", "down", "status", "doctor", "settings", "bench", "health"}
+"""Commands that start a ledger, or are about the machine or one process of it."""
 MORE = {
     "policy set": ["--window-days", "9"], "rejects replay": ["--code", "UNKNOWN_CURRENCY"],
 }  # fmt: skip

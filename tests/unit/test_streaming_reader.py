@@ -65,7 +65,7 @@ class Consumer:
     async def position(self, tp):
         return self.at[tp]
 
-    async def getmany(self, timeout_ms):
+    async def getmany(self, timeout_ms, max_records=None):
         await asyncio.sleep(0)
         answer = self.answers.pop(0) if self.answers else {}
         if isinstance(answer, Exception):

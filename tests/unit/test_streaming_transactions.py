@@ -157,6 +157,31 @@ def test_a_registry_that_is_away_is_no_answer() -> None:
     assert asyncio.run(ask()) == draft()
 
 
+def test_a_first_record_needs_no_registry_once_the_versions_were_looked_up() -> None:
+    registry = Answers()
+    newer = VERSIONS["newer"]
+    registry.versions[2] = (NEWER, newer)
+
+    async def read() -> list[Any]:
+        reader = reader_of(registry)
+        await reader.learn()
+        registry.away = True
+        values = [wire(draft(), OURS), encode_as(newer, {**draft(), "channel": "x"}, NEWER)]
+        await reader.prepare(values)
+        return [reader.decode(value) for value in values]
+
+    assert asyncio.run(read()) == [draft()] * 2
+
+
+def test_this_versions_own_schema_needs_no_registry_at_all() -> None:
+    async def read() -> Any:
+        reader = TransactionReader.of(Settings(registry_url="http://127.0.0.1:1"), OURS)
+        await reader.prepare([wire(draft(), OURS)])
+        return reader.decode(wire(draft(), OURS))
+
+    assert asyncio.run(read()) == draft()
+
+
 def test_an_unfit_version_of_ours_is_not_looked_up_again() -> None:
     registry = Answers()
     ours = schemas.load("Transaction")

@@ -17,7 +17,7 @@ from ledger.api.access.tokens import FollowedTokens
 from ledger.api.problems import Problem
 from ledger.clock import now
 from ledger.domain.access import ID_LENGTH, PREFIX, BearerToken, Permission, id_in
-from ledger.errors import Unavailable
+from ledger.errors import Unavailable, sentence
 from ledger.settings import Settings
 from ledger.streaming.log import Log
 
@@ -130,7 +130,7 @@ class Access:
     def _known(self, token: str) -> BearerToken | None:
         tokens = self._tokens.known
         if tokens is None:
-            why = f"Bearer tokens are not known yet: {self._tokens.problem()}."
+            why = sentence(f"Bearer tokens are not known yet: {self._tokens.problem()}")
             raise Problem("KAFKA_UNAVAILABLE", why)
         return tokens.get(token[_ID])
 

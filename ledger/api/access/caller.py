@@ -59,6 +59,16 @@ class Caller:
             for account in accounts:
                 self._require_account(account)
 
+    def require_whole(self, transaction_id: str, accounts: Iterable[str]) -> None:
+        """Raises Problem 403, which names no account, unless it covers all of a transaction's."""
+        if not all(map(self.covers, accounts)):
+            raise Problem(
+                "FORBIDDEN",
+                f"Transaction {transaction_id!r} has other accounts than those of this bearer "
+                f"token, which is restricted to {', '.join(self.paths)}. Its own entries are among "
+                "the lines of its accounts.",
+            )
+
     def require_all_accounts(self) -> None:
         """Raises Problem 403 for a token that is restricted to some accounts.
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from ledger.client.records import Records
 from ledger.client.resource import AsyncResource, cancel
 from ledger.domain.access import BearerToken
-from ledger.errors import Unavailable
+from ledger.errors import Unavailable, sentence
 from ledger.health.waiting import waited_for
 from ledger.settings import Settings
 from ledger.streaming.log import Log
@@ -52,7 +52,8 @@ class FollowedTokens(AsyncResource):
                 if self._answered >= mine:
                     return
                 if self._problem is not None or self._reader is None:
-                    raise Unavailable(f"Bearer tokens cannot be looked up: {self._problem}.")
+                    why = f"Bearer tokens cannot be looked up: {self._problem}"
+                    raise Unavailable(sentence(why))
                 asked = self._asked
                 await self._reader.read_on()
                 self._answered = asked

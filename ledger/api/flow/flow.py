@@ -87,6 +87,11 @@ class Flow:
             return self.fate(position)
         return shard.fate(waiter)
 
+    def release(self) -> None:
+        """Let all who wait go on with what is known by now: the process stops."""
+        for shard in self._topics.shards if self._topics else ():
+            shard.release()
+
     def fate(self, position: Position) -> Fate:
         """What is known to have become of it by now."""
         if self._topics is None:

@@ -24,6 +24,14 @@ class PastRuns:
         self._kept: OrderedDict[tuple[int, int], HeldRun] = OrderedDict()
         self._codec: Codec | None = None
 
+    async def learn(self) -> None:
+        """Look up the schema of decisions, so that a first read needs no registry.
+
+        Raises Unavailable where the registry does not answer.
+        """
+        if self._codec is None:
+            self._codec = (await Records.of(self._settings, "Decision")).codec
+
     async def at(self, shard: int, decisions_offset: int) -> HeldRun:
         """The run at this offset of the decision log.
 
@@ -38,8 +46,8 @@ class PastRuns:
         return self._kept[place]
 
     async def _read(self, shard: int, at: int) -> HeldRun:
-        if self._codec is None:
-            self._codec = (await Records.of(self._settings, "Decision")).codec
+        await self.learn()
+        assert self._codec is not None, "it was learnt"
         async for records in self._log.read(self._topic, shard, at, at + 1):
             for record in records:
                 found = decision_in(self._codec, record)

@@ -179,6 +179,11 @@ class ShardFlow:
             if waiter in waiting:
                 waiting.remove(waiter)
 
+    def release(self) -> None:
+        """Nobody waits any longer: each goes on with what is known by now."""
+        for waiter in self._waiting():
+            _finish(waiter)
+
     def fate(self, waiter: Waiter) -> Fate:
         """What became of what was waited for, so far."""
         offset, verdict = waiter.offset, waiter.verdict

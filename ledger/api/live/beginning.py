@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
-from ledger.api.live.encoding import begun, list_begun, text_of
+from ledger.api.live.encoding import begun, list_begun
 from ledger.api.live.lists import TooLong
 from ledger.api.live.subscriptions import (
     PATH_BALANCES,
@@ -13,6 +13,7 @@ from ledger.api.live.subscriptions import (
     PathSubscription,
     Subscription,
 )
+from ledger.api.view.shown import json_of
 
 if TYPE_CHECKING:
     from ledger.api.live.live import Live
@@ -64,7 +65,7 @@ class Beginning:
         if isinstance(one, AccountsSubscription):
             for at, account in enumerate(one.accounts):
                 for balance in source.balances(account):
-                    yield text_of(balance)
+                    yield json_of(balance)
                 if at % PAGE == PAGE - 1:
                     await asyncio.sleep(0)
         elif isinstance(one, PathSubscription):
@@ -77,7 +78,7 @@ class Beginning:
                         f"{one.path.path}: subscribe to the part of a sorted list that is seen."
                     )
                 for balance in page:
-                    yield text_of(balance)
+                    yield json_of(balance)
                 after = page[-1].account, page[-1].currency
                 await asyncio.sleep(0)
 

@@ -8,27 +8,8 @@ import json
 from collections.abc import Iterable, Mapping
 
 from ledger.api.problems import Problem
-from ledger.domain.balance import Balance
 
 PATH = "/v1/live"
-
-
-def text_of(balance: Balance) -> str:
-    """The JSON object of a balance: amounts are decimal texts."""
-    return json.dumps(
-        {
-            "account": balance.account,
-            "currency": balance.currency,
-            "posted": balance.posted,
-            "pending": balance.pending,
-            "debits": balance.debits,
-            "credits": balance.credits,
-            "entries": balance.entries,
-            "status": balance.status,
-            "version": balance.version,
-        },
-        separators=(",", ":"),
-    )
 
 
 def removed(account: str, currency: str) -> str:

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from sortedcontainers import SortedList
 
-from ledger.api.live.encoding import text_of
 from ledger.api.live.recent import Entry
 from ledger.api.live.source import Key, Source
 from ledger.api.view import keys
+from ledger.api.view.shown import json_of
 from ledger.domain import money
 from ledger.domain.balance import Balance
 
@@ -79,7 +79,7 @@ class Rows:
             for balance in page:
                 after = balance.account, balance.currency
                 if self.has(after):
-                    self._put(after, balance, text_of(balance))
+                    self._put(after, balance, json_of(balance))
             if len(ranks) > most:
                 raise TooLong(
                     f"There are more than {most} balances at and below {self.order.under}, as many "

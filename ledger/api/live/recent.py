@@ -8,9 +8,10 @@ for any position that is not older than what it has forgotten.
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
-from ledger.api.live.encoding import removed, text_of
+from ledger.api.live.encoding import removed
 from ledger.api.live.source import Key
 from ledger.api.view.kept import Change
+from ledger.api.view.shown import json_of
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
 
@@ -48,7 +49,7 @@ class Entry:
         if self._text is None:
             balance = self.balance
             self._text = (
-                removed(self.account, self.currency) if balance is None else text_of(balance)
+                removed(self.account, self.currency) if balance is None else json_of(balance)
             )
         return self._text
 

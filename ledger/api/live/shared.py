@@ -23,11 +23,13 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from ledger.api.live.encoding import removed, text_of
+from ledger.api.live.encoding import removed
 from ledger.api.live.measures import Measures
 from ledger.api.live.source import Key, Listener, Source
 from ledger.api.view import keys
+from ledger.api.view.figures import Figures
 from ledger.api.view.kept import Change
+from ledger.api.view.shown import json_of
 from ledger.client.resource import cancel
 from ledger.domain.access import is_under
 from ledger.domain.balance import Balance
@@ -283,7 +285,7 @@ class SharedSource:
                 self._view.origin, ALIVE_SECONDS, KEPT_SECONDS, self._prefix, self._channel
             ]  # fmt: skip
             for (account, currency), (partition, end, balance) in some:
-                text = removed(account, currency) if balance is None else text_of(balance)
+                text = removed(account, currency) if balance is None else json_of(balance)
                 arguments += [partition, end, account, currency, text]
             await publish(keys=[self._live], args=arguments)
             for key, sent in some:
@@ -314,6 +316,9 @@ def _replace(found: dict[Any, Balance], place: Any, newer: AsOf) -> None:
 
 
 def _balance(row: dict[str, Any]) -> Balance | None:
+    """What another process has published. Raises ValueError for what is no balance."""
     if "removed" in row:
         return None
-    return Balance(scale=len(row["posted"].partition(".")[2]), **row)
+    found = Balance(scale=len(row["posted"].partition(".")[2]), **row)
+    Figures.of(found)
+    return found

@@ -25,7 +25,7 @@ def router(service: AccountsService, cursors: Cursors) -> APIRouter:
         response_model=Accounts,
         responses=answers("CURSOR_INVALID", "KAFKA_UNAVAILABLE"),
     )
-    async def accounts(
+    async def list_accounts(
         caller: Annotated[Caller, allowed("read")],
         under: Under = None,
         declared: Annotated[
@@ -51,7 +51,7 @@ def router(service: AccountsService, cursors: Cursors) -> APIRouter:
         response_model=Account,
         responses=answers("NOT_FOUND", "KAFKA_UNAVAILABLE"),
     )
-    async def one_account(caller: Annotated[Caller, allowed("read")], account: AccountPath) -> Any:
+    async def get_account(caller: Annotated[Caller, allowed("read")], account: AccountPath) -> Any:
         """One account."""
         caller.require("read", [account])
         found = service.account(account, at=now())

@@ -22,7 +22,7 @@ def router(service: AssetsService, cursors: Cursors) -> APIRouter:
     @made.get(
         "/assets", response_model=Assets, responses=answers("CURSOR_INVALID", "KAFKA_UNAVAILABLE")
     )
-    async def assets(
+    async def list_assets(
         caller: Annotated[Caller, allowed("read")],
         imported: Annotated[
             bool | None, Query(description="Only those that were imported, or only the others.")

@@ -47,7 +47,7 @@ def router(service: AuditLogService) -> APIRouter:
         response_model=AuditLog,
         responses=answers("KAFKA_UNAVAILABLE", "CURSOR_INVALID"),
     )
-    async def audit_log(
+    async def list_audit_log(
         caller: Annotated[Caller, allowed("finance")],
         start: Annotated[
             Time | None, Query(alias="from", description="At or after this: RFC 3339.")

@@ -1,12 +1,10 @@
 """What the balances' routes show, as the OpenAPI document describes it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from ledger.api.routes.models import Timestamp
-
-Amount = Annotated[str, Field(description="Decimal text with the currency's decimals.")]
+from ledger.api.routes.models import Amount, CompleteTo, Next, Timestamp, Token
 
 
 class Figures(BaseModel):
@@ -18,7 +16,13 @@ class Figures(BaseModel):
     debits: Amount
     credits: Amount
     entries: Annotated[int, Field(description="Reconciled entries.")]
-    status: Annotated[str, Field(description="reconciled, pending, or break.")]
+    status: Annotated[
+        Literal["reconciled", "pending", "break"],
+        Field(
+            description="pending: a part waits for the general ledger; break: stream and general "
+            "ledger disagree."
+        ),
+    ]
 
 
 class AccountBalance(Figures):
@@ -47,13 +51,8 @@ class Lag(BaseModel):
 class _Complete(BaseModel):
     """How complete an answer is."""
 
-    token: Annotated[
-        str, Field(description="For `after=`: what is read with it is not older than this answer.")
-    ]
-    complete_to: Annotated[
-        dict[str, int],
-        Field(description="By shard: every transaction before this offset is in the balances."),
-    ]
+    token: Token
+    complete_to: CompleteTo
     as_of: Annotated[
         Timestamp | None,
         Field(description="All that was published by then is in the balances; of the present."),
@@ -85,4 +84,4 @@ class BalancesUnder(Balances):
 
     under: str
     sums: list[PathSum]
-    next: Annotated[str | None, Field(description="The cursor of the next page; null at the end.")]
+    next: Next

@@ -39,8 +39,13 @@ UnderPath = Annotated[
 IfNoneMatch = Annotated[
     str | None, Header(description="An earlier ETag: 304 where nothing has changed since.")
 ]
+ETAG = {
+    "ETag": {"description": "For If-None-Match; of the present only.",
+             "schema": {"type": "string"}}
+}  # fmt: skip
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "The balances are those of the ETag in If-None-Match."}
+    200: {"headers": ETAG},
+    304: {"description": "The balances are those of the ETag in If-None-Match.", "headers": ETAG},
 }
 
 
@@ -49,7 +54,14 @@ class AccountsAsked(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    accounts: Annotated[list[AccountCode], Field(min_length=1, max_length=MOST_ACCOUNTS)]
+    accounts: Annotated[
+        list[AccountCode],
+        Field(
+            min_length=1,
+            max_length=MOST_ACCOUNTS,
+            examples=[["liabilities:wallets:ada", "liabilities:wallets:bob"]],
+        ),
+    ]
 
 
 def router(service: BalanceService) -> APIRouter:
@@ -64,7 +76,7 @@ def _add_one(made: APIRouter, service: BalanceService) -> None:
     @made.get(
         "/balances/{account}", response_model=BalancesOfAccount, responses=NOT_MODIFIED | CODES
     )
-    async def balances_of_account(
+    async def get_balances(
         caller: Annotated[Caller, allowed("read")],
         account: AccountPath,
         wanted: Asked,
@@ -96,7 +108,7 @@ def _add_many(made: APIRouter, service: BalanceService) -> None:
         "/balances", response_model=BalancesUnder,
         responses=NOT_MODIFIED | CODES | answers("CURSOR_INVALID"),
     )  # fmt: skip
-    async def balances_under(
+    async def list_balances(
         caller: Annotated[Caller, allowed("read")],
         under: UnderPath,
         wanted: Asked,

@@ -25,7 +25,7 @@ def router(service: BreaksService, cursors: Cursors) -> APIRouter:
     @made.get(
         "/breaks", response_model=Breaks, responses=answers("CURSOR_INVALID", "KAFKA_UNAVAILABLE")
     )
-    async def breaks(
+    async def list_breaks(
         caller: Annotated[Caller, allowed("finance")],
         under: Under = None,
         currency: Annotated[str | None, Query(max_length=MAX_CURRENCY)] = None,

@@ -1,22 +1,39 @@
 """`GET /v1/accounts/{account}/lines`: the lines of an account, each with the balance after it."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
 from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import allowed
-from ledger.api.parameters import AccountPath, Cursor, Time, limit_query, new_router
+from ledger.api.parameters import AccountPath, Cursor, Order, Time, limit_query, new_router
 from ledger.api.problems import Problem, answers
-from ledger.api.reads import After, Timeout, until_of
+from ledger.api.reads import After, Timeout, wanted_of
 from ledger.api.routes.models import CompleteTo, Offset, Timestamp, Token
 from ledger.api.services.history import HistoryService
 from ledger.gl.history.books import LinesQuery
 
-AMOUNT = r"^\d{1,40}(\.\d{1,18})?$"
+AMOUNT = re.compile(r"\d{1,40}(\.\d{1,18})?", re.ASCII)
 Text = Annotated[str | None, Query(max_length=255)]
-Amount = Annotated[str | None, Query(pattern=AMOUNT)]
+
+
+def _amount(text: str) -> str:
+    if not AMOUNT.fullmatch(text):
+        raise ValueError("it is no amount such as 12.34")
+    return text
+
+
+Amount = Annotated[
+    Annotated[
+        str,
+        AfterValidator(_amount),
+        WithJsonSchema({"type": "string", "pattern": f"^{AMOUNT.pattern}$", "examples": ["12.34"]}),
+    ]
+    | None,
+    Query(),
+]
 
 
 class Line(BaseModel):
@@ -40,6 +57,10 @@ class Line(BaseModel):
     reverses: str | None
     metadata: dict[str, str]
     counterparts: Annotated[list[str], Field(description="Other accounts of it that may be seen.")]
+    redacted: Annotated[
+        bool,
+        Field(description="It has accounts that may not be seen: no description, no metadata."),
+    ]
     shard: int
     offset: Offset
     entry: int
@@ -50,8 +71,8 @@ class Lines(BaseModel):
 
     account: str
     lines: list[Line]
-    next: Annotated[str | None, Field(description="The cursor of the later lines.")]
-    previous: Annotated[str | None, Field(description="The cursor of the earlier lines.")]
+    next: Annotated[str | None, Field(description="The cursor of what follows in this order.")]
+    previous: Annotated[str | None, Field(description="The cursor of what precedes.")]
     searched_to: Annotated[
         Timestamp | None, Field(description="Up to where a filter has looked; null: at everything.")
     ]
@@ -66,7 +87,7 @@ def router(service: HistoryService) -> APIRouter:
     @made.get("/accounts/{account}/lines", response_model=Lines,
               responses=answers("DATABASE_UNAVAILABLE", "CURSOR_INVALID", "TOKEN_INVALID",
                                 "NOT_FOUND", "NOT_YET"))  # fmt: skip
-    async def lines(
+    async def list_lines(
         caller: Annotated[Caller, allowed("read")],
         account: AccountPath,
         *,
@@ -84,10 +105,13 @@ def router(service: HistoryService) -> APIRouter:
         counterpart: Annotated[Text, Query(description="Another account of it.")] = None,
         after: After = None,
         timeout: Timeout = None,  # noqa: ASYNC109 - the answer says how far it is
+        order: Annotated[
+            Order, Query(description="desc: the newest first, and `next` has older ones.")
+        ] = "asc",
         limit: int = limit_query(100, 1_000),
         cursor: Cursor = None,
     ) -> Any:
-        """The lines of an account in the order in which they were recorded, with its balance.
+        """The lines of an account in the order in which they were recorded, or its reverse.
 
         Filters leave lines out, and the balances stay what they are.
         """
@@ -102,11 +126,7 @@ def router(service: HistoryService) -> APIRouter:
             recorded_before=recorded_before, kind=kind, min_amount=bounds[0],
             max_amount=bounds[1], metadata=_pair(metadata), counterpart=counterpart,
         )  # fmt: skip
-        found = await service.lines(query, cursor, until_of(after, timeout))
-        if caller.paths:
-            for line in found["lines"]:
-                line["counterparts"] = caller.covered(line["counterparts"])
-        return found
+        return await service.lines(query, cursor, wanted_of(caller, after, timeout), order)
 
     return made
 

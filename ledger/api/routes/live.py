@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from ledger.api.access.access import Access
 from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import CALLER, Allowed, allowed
-from ledger.api.live.events import MEDIA_TYPE, Events
+from ledger.api.live.events import MEDIA_TYPE, NO_PLACE, Events
 from ledger.api.live.messages import (
     LONGEST_TOKEN,
     MAX_COUNT,
@@ -26,6 +26,7 @@ from ledger.api.live.opening import LiveParts
 from ledger.api.live.tickets import caller_of, ticket_of
 from ledger.api.parameters import AccountCode, Order, Under, new_router
 from ledger.api.problems import Problem, answers
+from ledger.api.routes.models import Timestamp
 from ledger.api.signing import Signer
 from ledger.client.drafts import rfc3339
 from ledger.clock import now
@@ -41,7 +42,7 @@ class TicketAnswer(BaseModel):
     """`expires_at`: until then it opens a stream of events."""
 
     ticket: str
-    expires_at: str
+    expires_at: Timestamp
 
 
 class AllowedWithTicket(Allowed):
@@ -82,7 +83,7 @@ def router(parts: LiveParts, access: Access, signer: Signer) -> APIRouter:
                       "TOO_MANY_SUBSCRIPTIONS"),
         },
     )  # fmt: skip
-    async def events(
+    async def follow_balances(
         request: Request,
         caller: Annotated[Caller, with_ticket],
         wanted: Annotated[Subscribe, Depends(_wanted)],
@@ -92,7 +93,7 @@ def router(parts: LiveParts, access: Access, signer: Signer) -> APIRouter:
         return Events(parts, caller, wanted, _check_of(access, request, caller))
 
     @made.post("/live/tickets", status_code=201, response_model=TicketAnswer, responses=answers())
-    async def ticket(caller: Annotated[Caller, allowed("read")]) -> Any:
+    async def create_live_ticket(caller: Annotated[Caller, allowed("read")]) -> Any:
         """A ticket with which a browser opens a stream of events: `GET /v1/live?ticket=...`."""
         found = ticket_of(signer, caller, now())
         return TicketAnswer(ticket=found.text, expires_at=rfc3339(found.expires_at))
@@ -155,11 +156,12 @@ def _wanted(
         seen = SortedList(
             under=under, sort=sort, currency=currency, order=order, offset=offset, count=count
         )
+    token = last_event_id or after
     return Subscribe(
         type="subscribe",
         id=ID,
         accounts=accounts,
         under=under if seen is None else None,
         list=seen,
-        after=last_event_id or after,
+        after=None if token == NO_PLACE else token,
     )

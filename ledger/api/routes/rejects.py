@@ -47,7 +47,7 @@ def router(service: RejectsService) -> APIRouter:
         response_model=Rejects,
         responses=answers("KAFKA_UNAVAILABLE", "CURSOR_INVALID"),
     )
-    async def rejects(
+    async def list_rejects(
         caller: Annotated[Caller, allowed("finance")],
         code: Annotated[Reason | None, Query(description="With this code.")] = None,
         producer: Annotated[str | None, Query(max_length=MAX_METADATA_BYTES)] = None,

@@ -17,7 +17,7 @@ def router(service: StatusService) -> APIRouter:
     made = new_router("ledger")
 
     @made.get("/status", response_model=Status, responses=answers("KAFKA_UNAVAILABLE"))
-    async def status(caller: Annotated[Caller, allowed("read")]) -> Any:
+    async def get_status(caller: Annotated[Caller, allowed("read")]) -> Any:
         """How far each shard is, and whether everything in the log is reconciled."""
         return await service.status()
 

@@ -1,8 +1,8 @@
 """What the transactions' routes take and show, as the OpenAPI document describes it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from ledger.api.routes.models import Offset, Timestamp
 from ledger.client.lines import ENTRY, REQUIRED
@@ -12,8 +12,10 @@ _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_ID}
 _TIME = {"type": "string", "format": "date-time"}
 _AMOUNT = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$", "examples": ["12.34"],
            "description": "Decimal text above zero; a JSON number is refused."}  # fmt: skip
+SCHEMAS = "#/components/schemas/"
 DRAFT: dict[str, Any] = {
     "type": "object",
+    "description": "A balanced set of entries that is taken whole or not at all.",
     "additionalProperties": False,
     # The id may be in the header Idempotency-Key.
     "required": [each for each in REQUIRED if each != "transaction_id"],
@@ -30,27 +32,35 @@ DRAFT: dict[str, Any] = {
             "type": "array",
             "minItems": MIN_ENTRIES,
             "maxItems": MAX_ENTRIES,
-            "items": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": list(ENTRY),
-                "properties": {
-                    "account": {"type": "string", "examples": ["liabilities:deposits:2378"]},
-                    "side": {"enum": ["debit", "credit"]},
-                    "amount": _AMOUNT,
-                    "currency": {"type": "string", "examples": ["CAD"]},
-                },
-            },
+            "description": "Debits equal credits in each currency.",
+            "items": {"$ref": f"{SCHEMAS}Entry"},
         },
     },
 }
 """A transaction as `faust-ledger publish` takes it."""
+LEG: dict[str, Any] = {
+    "type": "object",
+    "description": "One leg of a transaction.",
+    "additionalProperties": False,
+    "required": list(ENTRY),
+    "properties": {
+        "account": {"type": "string", "examples": ["liabilities:deposits:2378"]},
+        "side": {"type": "string", "enum": ["debit", "credit"]},
+        "amount": _AMOUNT,
+        "currency": {"type": "string", "examples": ["CAD"]},
+    },
+}
 BULK: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "required": ["transactions"],
     "properties": {
-        "transactions": {"type": "array", "minItems": 1, "maxItems": 1_000, "items": DRAFT}
+        "transactions": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 1_000,
+            "items": {"$ref": f"{SCHEMAS}Transaction"},
+        }
     },
 }
 REVERSAL: dict[str, Any] = {
@@ -65,13 +75,45 @@ REVERSAL: dict[str, Any] = {
 }
 
 
-class Entry(BaseModel):
-    """One leg."""
+COMPONENTS = {"Transaction": DRAFT, "Entry": LEG, "Bulk": BULK, "Reversal": REVERSAL}
+"""Schemas of the document that bodies name."""
+EXAMPLES = {
+    "topup": {
+        "summary": "A client puts 50 dollars into her wallet",
+        "value": {
+            "transaction_id": "topup-1",
+            "kind": "topup",
+            "effective_at": "2026-11-30T15:00:00Z",
+            "metadata": {"producer": "wallets"},
+            "entries": [
+                {
+                    "account": "assets:bank:wallets",
+                    "side": "debit",
+                    "amount": "50.00",
+                    "currency": "CAD",
+                },
+                {
+                    "account": "liabilities:wallets:ada",
+                    "side": "credit",
+                    "amount": "50.00",
+                    "currency": "CAD",
+                },
+            ],
+        },
+    }
+}
+_LEGS = {"type": "array", "items": {"$ref": f"{SCHEMAS}Entry"}}
 
-    account: str
-    side: str
-    amount: str
-    currency: str
+
+def body_of(
+    name: str, examples: dict[str, Any] | None = None, *, required: bool = True
+) -> dict[str, Any]:
+    """What the document says of a body that is one of COMPONENTS."""
+    described: dict[str, Any] = {"schema": {"$ref": SCHEMAS + name}}
+    if examples is not None:
+        described["examples"] = examples
+    content = {"application/json": described}
+    return {"requestBody": {"content": content, "required": required}}
 
 
 class DecidedPart(BaseModel):
@@ -123,8 +165,8 @@ class ShownTransaction(BaseModel):
     shard: int
     offset: Offset
     token: str
-    entries: list[Entry]
-    state: str
+    entries: Annotated[list[dict[str, Any]], WithJsonSchema(_LEGS)]
+    state: Literal["decided", "posted", "compared", "void"]
     decided: DecidedPart
     posted: PostedPart
     compared: ComparedPart
@@ -170,7 +212,10 @@ class Shown(BaseModel):
     """All that the ledger has of an id."""
 
     transaction_id: str
-    state: Annotated[str, Field(description="compared, posted, decided, waiting, void or refused.")]
+    state: Annotated[
+        Literal["compared", "posted", "decided", "waiting", "void", "refused"],
+        Field(description="That of the newest one."),
+    ]
     transactions: list[ShownTransaction]
     refusals: list[ShownRefusal]
     repetitions: list[Record]

@@ -1,6 +1,6 @@
 """`/v1/transactions`: publish one or many, take one back, and see what became of one."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Header, Query, Response
 from fastapi.responses import JSONResponse
@@ -8,10 +8,11 @@ from pydantic import BaseModel, Field
 
 from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import allowed
+from ledger.api.flow.fate import Level
 from ledger.api.parameters import TransactionId, body_limit, new_router
 from ledger.api.problems import REFUSALS, answers
 from ledger.api.routes.models import Offset, Timestamp
-from ledger.api.routes.transaction_models import BULK, DRAFT, REVERSAL, Shown
+from ledger.api.routes.transaction_models import EXAMPLES, Shown, body_of
 from ledger.api.services.outcomes import Written
 from ledger.api.services.requests import Wait, wait_of
 from ledger.api.services.transaction_services import TransactionServices
@@ -23,6 +24,13 @@ WRITES = (
 )  # fmt: skip
 """Codes that a write may be answered with."""
 
+HEADERS = {
+    "Location": {"description": "Where the transaction is found.",
+                 "schema": {"type": "string", "format": "uri-reference"}},
+    "Preference-Applied": {"description": "`wait=` and the level that is reached.",
+                           "schema": {"type": "string"}},
+}  # fmt: skip
+"""Of the answer to a write, in the document; a dry run has none."""
 DryRun = Annotated[
     bool, Query(description="Say what would be decided and the balances after it; write nothing.")
 ]
@@ -40,6 +48,9 @@ Key = Annotated[
     str | None,
     Header(alias="Idempotency-Key", description="The transaction_id, where the body has none."),
 ]
+
+
+WrittenStatus = Literal["published", "decided", "posted", "reconciled", "duplicate"]
 
 
 class First(BaseModel):
@@ -63,13 +74,11 @@ class WrittenTransaction(BaseModel):
     transaction_id: str
     token: str
     status: Annotated[
-        str, Field(description="published, decided, posted, reconciled, or duplicate.")
+        WrittenStatus, Field(description="How far it is; or that it repeats another.")
     ]
     shard: int
     offset: Offset
-    reached: Annotated[
-        str | None, Field(description="How far it is, or what it repeats: decided to reconciled.")
-    ]
+    reached: Annotated[Level | None, Field(description="How far it is, or what it repeats.")]
     first: Annotated[First | None, Field(description="Of a duplicate: what it repeats.")]
     decided_at: Timestamp | None
     posted_at: Timestamp | None
@@ -80,12 +89,16 @@ class WrittenTransaction(BaseModel):
 class BulkResult(WrittenTransaction):
     """The result of one; `code`, `detail` and `field` of what is refused or failed."""
 
-    index: int
+    index: Annotated[int, Field(description="Its place among the transactions, from 0.")]
+    status: Annotated[  # type: ignore[assignment]
+        Literal[WrittenStatus, "refused", "failed"],
+        Field(description="failed: not known to be done; send it again."),
+    ]
     token: str | None = None  # type: ignore[assignment]
     transaction_id: str | None = None  # type: ignore[assignment]
     shard: int | None = None  # type: ignore[assignment]
     offset: Offset | None = None  # type: ignore[assignment]
-    reached: str | None = None
+    reached: Level | None = None
     first: First | None = None
     decided_at: Timestamp | None = None
     posted_at: Timestamp | None = None
@@ -117,7 +130,7 @@ class DryRunResult(BaseModel):
 
     transaction_id: str
     dry_run: bool
-    outcome: Annotated[str, Field(description="accepted or duplicate.")]
+    outcome: Literal["accepted", "duplicate"]
     first: First | None
     balances: list[BalanceAfter]
     balances_as_of: Timestamp | None
@@ -133,15 +146,18 @@ def router(services: TransactionServices) -> APIRouter:
 
 def _add_writes(made: APIRouter, services: TransactionServices) -> None:
     written: dict[int | str, dict[str, Any]] = {
-        200: {"model": WrittenTransaction | DryRunResult,
+        200: {"model": WrittenTransaction | DryRunResult, "headers": HEADERS,
               "description": "A repetition, which changes nothing; or what a dry run says."},
-        201: {"model": WrittenTransaction, "description": "It is as far as was waited for."},
-        202: {"model": WrittenTransaction, "description": "All replicas of the log have it."},
+        201: {"model": WrittenTransaction, "headers": HEADERS,
+              "description": "It is as far as was waited for."},
+        202: {"model": WrittenTransaction, "headers": HEADERS,
+              "description": "All replicas of the log have it; the ledger decides it next, and "
+              "may still refuse it."},
     }  # fmt: skip
 
     @made.post("/transactions", responses=written | answers(*WRITES), status_code=202,
-               openapi_extra=_body(DRAFT))  # fmt: skip
-    async def publish(
+               openapi_extra=body_of("Transaction", EXAMPLES))  # fmt: skip
+    async def publish_transaction(
         caller: Annotated[Caller, allowed("publish")],
         body: Annotated[Any, Body()],
         *,
@@ -156,10 +172,10 @@ def _add_writes(made: APIRouter, services: TransactionServices) -> None:
             return JSONResponse(await services.trial.run(caller, body, key=key))
         return _answer(await services.writes.publish(caller, body, key=key, wait=wait), wait)
 
-    @made.post("/transactions/bulk", response_model=BulkWritten, openapi_extra=_body(BULK),
+    @made.post("/transactions/bulk", response_model=BulkWritten, openapi_extra=body_of("Bulk"),
                responses=answers(*WRITES))  # fmt: skip
     @body_limit(BULK_BYTES)
-    async def publish_many(
+    async def publish_transactions(
         caller: Annotated[Caller, allowed("publish")],
         body: Annotated[Any, Body()],
         *,
@@ -171,8 +187,8 @@ def _add_writes(made: APIRouter, services: TransactionServices) -> None:
 
     @made.post("/transactions/{transaction_id}/reverse", status_code=202,
                responses=written | answers("NOT_FOUND", "NOT_REVERSIBLE", "NOT_YET", *WRITES),
-               openapi_extra=_body(REVERSAL, required=False))  # fmt: skip
-    async def reverse(
+               openapi_extra=body_of("Reversal", required=False))  # fmt: skip
+    async def reverse_transaction(
         caller: Annotated[Caller, allowed("publish")],
         transaction_id: TransactionId,
         body: Annotated[Any, Body()] = None,
@@ -197,7 +213,7 @@ def _add_writes(made: APIRouter, services: TransactionServices) -> None:
 def _add_reads(made: APIRouter, services: TransactionServices) -> None:
     @made.get("/transactions/{transaction_id}", response_model=Shown,
               responses=answers("NOT_FOUND", "DATABASE_UNAVAILABLE", "NOT_YET"))  # fmt: skip
-    async def transaction(
+    async def get_transaction(
         caller: Annotated[Caller, allowed("read")], transaction_id: TransactionId
     ) -> Response:
         """A transaction's way: published, decided, posted, compared; reversed, void or refused.
@@ -205,11 +221,6 @@ def _add_reads(made: APIRouter, services: TransactionServices) -> None:
         What is neither posted nor among the newest runs is searched for in the topics.
         """
         return JSONResponse(await services.transactions.show(caller, transaction_id))
-
-
-def _body(schema: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
-    content = {"application/json": {"schema": schema}}
-    return {"requestBody": {"content": content, "required": required}}
 
 
 def _answer(found: Written, wait: Wait | None) -> Response:

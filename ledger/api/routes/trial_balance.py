@@ -9,7 +9,7 @@ from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import Cursor, limit_query, new_router
 from ledger.api.problems import answers
-from ledger.api.reads import After, AtMoment, Timeout, until_of
+from ledger.api.reads import After, AtMoment, Timeout, wanted_of
 from ledger.api.routes.models import CompleteTo, Next, Timestamp, Token
 from ledger.api.services.history import HistoryService, TrialQuery
 
@@ -63,7 +63,7 @@ def router(service: HistoryService) -> APIRouter:
     @made.get("/trial-balance", response_model=TrialBalance,
               responses=answers("DATABASE_UNAVAILABLE", "CURSOR_INVALID", "TOKEN_INVALID",
                                 "NOT_FOUND", "NOT_YET"))  # fmt: skip
-    async def trial_balance(
+    async def get_trial_balance(
         caller: Annotated[Caller, allowed("finance")],
         moment: AtMoment,
         *,
@@ -84,6 +84,7 @@ def router(service: HistoryService) -> APIRouter:
         """
         caller.require_all_accounts()
         query = TrialQuery(tuple(sorted(set(currency))), depth, no_zero)
-        return await service.trial_balance(query, cursor, limit, until_of(after, timeout, moment))
+        wanted = wanted_of(caller, after, timeout, moment)
+        return await service.trial_balance(query, cursor, limit, wanted)
 
     return made

@@ -7,10 +7,12 @@ from typing import Protocol
 from ledger.api.database import Database
 from ledger.api.positions import Position, is_token, positions_of
 from ledger.api.problems import Problem
+from ledger.api.services.logged import LoggedDrafts
 from ledger.api.services.wanted import Wanted
 from ledger.api.signing import Signer
 from ledger.api.view.view import BalanceView, TooManyWaits
 from ledger.client.past import storable
+from ledger.domain.access import Permission
 from ledger.gl.books import Books
 
 
@@ -25,9 +27,15 @@ class After:
     """Finds what `after` names, and waits for the view to have it."""
 
     def __init__(
-        self, view: BalanceView, signer: Signer, recent: Recent, database: Database[Books]
+        self,
+        view: BalanceView,
+        signer: Signer,
+        recent: Recent,
+        database: Database[Books],
+        drafts: LoggedDrafts,
     ) -> None:
         self._view, self._signer, self._recent, self._database = view, signer, recent, database
+        self._drafts = drafts
 
     async def wait(self, wanted: Wanted, accounts: Collection[str] | None) -> None:
         """Wait until the balances of these accounts, None for all, include what `after` names.
@@ -38,7 +46,7 @@ class After:
             return
         loop = asyncio.get_running_loop()
         until = loop.time() + wanted.wait_seconds
-        positions = await self.positions(wanted.after, until)
+        positions = await self.positions(wanted, until)
         left = max(until - loop.time(), 0)
         try:
             if await self._view.wait_for_all(accounts, positions, left):
@@ -48,39 +56,55 @@ class After:
         ends = dict(enumerate(self._view.ends(accounts)))
         raise not_yet(ends, positions, "The balances do not include it yet")
 
-    async def positions(self, after: str | None, until: float) -> Mapping[int, int]:
+    async def positions(self, wanted: Wanted, until: float) -> Mapping[int, int]:
         """By shard the last offset of a token, or of the transaction with this id. Raises Problem.
 
         `until`: how long to wait for an id that is not known yet, by the loop's clock.
         """
+        after = wanted.after
         if after is None:
             return {}
         if is_token(after):
             return positions_of(self._signer, after)
-        found = await self._recent.find(after) or await self._posted(after)
+        found, unknown = await self._found(after, until)
+        if found is not None and not await self._may_see(wanted.permission, found):
+            # As for an id that there is not, and after as long.
+            await asyncio.sleep(max(until - asyncio.get_running_loop().time(), 0))
+            found = None
+        if found is not None:
+            return {found.shard: found.offset}
+        detail = (
+            f"No transaction with the id {after!r} is accepted yet. If that was to be a token, "
+            "it is cut."
+        )
+        if unknown is not None:
+            detail += f" One that was accepted long ago is not found now: {unknown.detail}"
+        raise Problem("NOT_YET", detail, field="after")
+
+    async def _found(self, name: str, until: float) -> tuple[Position | None, Problem | None]:
+        """Where it is; and, where it is not known lately, why the general ledger cannot tell."""
+        if (found := await self._recent.find(name)) is not None:
+            return found, None
+        found, _ = await self._posted(name)
         left = until - asyncio.get_running_loop().time()
         if found is None and left > 0:
-            found = await self._recent.find(after, left)
-        if found is None:
-            raise Problem(
-                "NOT_YET",
-                f"No transaction with the id {after!r} is accepted yet. If that was to be a token, "
-                "it is cut.",
-                field="after",
-            )
-        return {found.shard: found.offset}
+            found = await self._recent.find(name, left)
+        # It may have been accepted before what is kept, and posted since.
+        return (found, None) if found is not None else await self._posted(name)
 
-    async def _posted(self, transaction_id: str) -> Position | None:
+    async def _posted(self, transaction_id: str) -> tuple[Position | None, Problem | None]:
         """Where the general ledger has it: one that was accepted long ago is in no recent run."""
         if not storable([transaction_id]):
-            return None
+            return None, None
         try:
             found = await self._database.ask(lambda books: books.accepted([transaction_id]))
-        except Problem:
-            # Without the database only what was accepted lately is found.
-            return None
+        except Problem as problem:
+            return None, problem
         accepted = found.get(transaction_id)
-        return None if accepted is None else Position(accepted.shard, accepted.offset)
+        return (None if accepted is None else Position(accepted.shard, accepted.offset)), None
+
+    async def _may_see(self, permission: Permission, place: Position) -> bool:
+        return not permission.is_restricted or await self._drafts.touches(permission, *place)
 
 
 def not_yet(ends: Mapping[int, int], positions: Mapping[int, int], why: str) -> Problem:

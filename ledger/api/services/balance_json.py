@@ -1,4 +1,4 @@
-"""Balances as JSON, written by hand: a balance is on the busiest path of the API."""
+"""What is around the balances of an answer, as JSON: sums, and how complete it is."""
 
 import json
 from collections.abc import Mapping
@@ -8,31 +8,21 @@ from hashlib import blake2b
 from ledger.api.positions import Position, token_of
 from ledger.api.signing import Signer
 from ledger.api.view.figures import Figures
+from ledger.api.view.shown import quoted
 from ledger.api.view.view import BalanceView
 from ledger.client.drafts import rfc3339
 from ledger.domain import money
-from ledger.domain.balance import Balance
 
 TAG_BYTES = 12
 REMEMBERED = 1_024
 """Coverages whose token is kept: each partition has one, and now and then another."""
 
 
-def balance_json(balance: Balance) -> bytes:
-    """One balance; accounts, amounts and statuses have no character that JSON escapes."""
-    account, currency, _, posted, pending, debits, credits, entries, status, version = balance
-    return (
-        f'{{"account":"{account}","currency":{_text(currency)},"posted":"{posted}",'
-        f'"pending":"{pending}","debits":"{debits}","credits":"{credits}","entries":{entries},'
-        f'"status":"{status}","version":{version}}}'
-    ).encode()
-
-
 def sum_json(path: str, currency: str, sums: Figures) -> bytes:
     """What the accounts at and below a path have in a currency."""
     scale = sums.scale
     return (
-        f'{{"currency":{_text(currency)},"posted":"{money.show(sums.posted(path), scale)}",'
+        f'{{"currency":{quoted(currency)},"posted":"{money.show(sums.posted(path), scale)}",'
         f'"pending":"{money.show(sums.pending, scale)}","debits":"{money.show(sums.debits, scale)}"'
         f',"credits":"{money.show(sums.credits, scale)}","entries":{sums.entries},'
         f'"accounts":{sums.accounts},"status":"{sums.status}"}}'
@@ -45,11 +35,6 @@ def tag_of(content: bytes) -> str:
     A change raises a balance's version; a break changes its status alone, which is in here too.
     """
     return f'W/"{blake2b(content, digest_size=TAG_BYTES).hexdigest()}"'
-
-
-@lru_cache(REMEMBERED)
-def _text(text: str) -> str:
-    return json.dumps(text)
 
 
 class Completeness:

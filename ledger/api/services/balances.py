@@ -2,18 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from ledger.api.cursors import Cursors
 from ledger.api.problems import Problem
 from ledger.api.services.after import After
-from ledger.api.services.balance_json import Completeness, balance_json, sum_json, tag_of
+from ledger.api.services.balance_json import Completeness, sum_json, tag_of
 from ledger.api.services.past_answers import PastAnswers
 from ledger.api.services.past_balances import PastBalances, as_bytes
 from ledger.api.services.wanted import Wanted
+from ledger.api.view.shown import joined
 from ledger.api.view.view import BalanceView
 from ledger.domain.balance import Balance
+from ledger.domain.portions import portions
 from ledger.domain.run import Stripe
 
 AT_ONCE = 100
@@ -60,7 +62,7 @@ class BalanceService:
         self._require_ready()
         # Coverage first: what is read after it has it.
         ends = self._view.ends((account,))
-        found = _in(currency, self._view.balances(account))
+        found = self._view.json((account,), currency)
         return self._answer(b'{"account":"%b",' % account.encode(), found, ends)
 
     async def one(self, account: str, wanted: Wanted) -> Answer:
@@ -79,14 +81,13 @@ class BalanceService:
         self._require_ready()
         await self._after.wait(wanted, accounts)
         ends = self._view.ends(accounts)
-        found: list[Balance] = []
-        for at in range(0, len(accounts), AT_ONCE):
-            if at:
+        found: list[bytes] = []
+        for some in portions(accounts, count=AT_ONCE):
+            if found:
                 await asyncio.sleep(0)
-            for balances in self._view.many(accounts[at : at + AT_ONCE]).values():
-                found += _in(wanted.currency, balances)
+            found.append(self._view.json(some, wanted.currency))
         self._require_ready()
-        return self._answer(b"{", found, ends)
+        return self._answer(b"{", b",".join(filter(None, found)), ends)
 
     async def under(self, path: str, limit: int, cursor: str | None, wanted: Wanted) -> Answer:
         """The account at a path and those below it, a page of them, with the sums of all."""
@@ -110,7 +111,7 @@ class BalanceService:
         start = b'{"under":"%b","next":%b,"sums":[%b],' % (
             path.encode(), json.dumps(following).encode(), sums,
         )  # fmt: skip
-        return self._answer(start, found, ends)
+        return self._answer(start, joined(found), ends)
 
     async def _page(
         self, path: str, place: Sequence[str] | None, limit: int, currency: str | None
@@ -136,8 +137,8 @@ class BalanceService:
             await asyncio.sleep(0)
         return found, after
 
-    def _answer(self, start: bytes, found: Iterable[Balance], ends: tuple[int, ...]) -> Answer:
-        content = b'%b"balances":[%b]' % (start, b",".join(map(balance_json, found)))
+    def _answer(self, start: bytes, found: bytes, ends: tuple[int, ...]) -> Answer:
+        content = b'%b"balances":[%b]' % (start, found)
         # Whoever has an older answer would take it for the present one where the view lags.
         tag = tag_of(content) if self._view.is_fresh else None
         return Answer(content + self._completeness.end(ends), tag)

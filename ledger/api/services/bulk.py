@@ -6,7 +6,7 @@ from typing import Any
 
 from ledger.api.access.caller import Caller
 from ledger.api.positions import Position, token_of
-from ledger.api.problems import Problem, refusal
+from ledger.api.problems import WAITED, Problem, refusal
 from ledger.api.services.outcomes import Written
 from ledger.api.services.requests import Wait
 from ledger.api.services.writes import Checked, Writes
@@ -15,9 +15,12 @@ from ledger.domain.refusal import Refused
 
 MOST = 1_000
 """Transactions of a bulk."""
+SERVER = 500
+"""From here on a status is not the client's doing."""
 TURN = 50
 """Transactions that are checked before other requests have their turn: some 5 ms."""
 REFUSED, FAILED = "refused", "failed"
+"""Sent again as it is, what failed may be taken; what is refused never is."""
 
 Result = Checked | Written | Problem
 
@@ -95,7 +98,7 @@ def _row(index: int, body: Any, result: Written | Problem) -> dict[str, Any]:
     return {
         "index": index,
         "transaction_id": name if isinstance(name, str) else None,
-        "status": REFUSED if result.status == 422 else FAILED,  # noqa: PLR2004
+        "status": FAILED if result.code in WAITED or result.status >= SERVER else REFUSED,
         "code": result.code,
         "detail": result.detail,
         "field": result.field or None,

@@ -1,21 +1,23 @@
 """The ledger at a point in time: an account's lines and the trial balance, from history."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from ledger.api.cursors import Cursors
 from ledger.api.problems import Problem
 from ledger.api.reference import ApiReference
 from ledger.api.services.past_answers import PastAnswers, times_of
+from ledger.api.services.redaction import has_metadata, is_redacted, metadata_of, shown_line
 from ledger.api.services.wanted import Moment, Wanted
 from ledger.client.drafts import rfc3339
 from ledger.domain import money
+from ledger.domain.access import Permission
 from ledger.domain.account import on_normal_side
 from ledger.gl.account_rows import Sums, of_row, rolled_up, totals
 from ledger.gl.history.books import AccountLine, HistoryBalances, LineKey, LinesQuery
+from ledger.gl.history.paging import LAST
 
 PAGING = {"after", "before", "limit"}
 """Fields of a query that are another page of the same list."""
@@ -46,20 +48,43 @@ class HistoryService:
             )  # fmt: skip
         return scale
 
-    async def lines(self, query: LinesQuery, cursor: str | None, wanted: Wanted) -> dict[str, Any]:
-        """A page of an account's lines."""
+    async def lines(
+        self,
+        query: LinesQuery,
+        cursor: str | None,
+        wanted: Wanted,
+        order: Literal["asc", "desc"] = "asc",
+    ) -> dict[str, Any]:
+        """A page of an account's lines; `desc`: the newest first."""
         asked = {name: getattr(query, name) for name in query.__slots__}
-        key = {"list": "lines"} | {name: asked[name] for name in asked.keys() - PAGING}
+        key = {"list": "lines", "order": order}
+        key |= {name: asked[name] for name in asked.keys() - PAGING}
         if cursor is not None:
             side, *place = self._cursors.read(key, cursor)
             query = _turned(query, side, LineKey(*map(int, place)))
+        elif order == "desc":
+            query = replace(query, before=LAST)
+        permission, filtered = wanted.permission, query.metadata
+        if permission.is_restricted:
+            # The cursors of a filter would tell of what is not shown.
+            query = replace(query, metadata=None)
         found = await self._past.ask(wanted, lambda history: history.lines(query))
-        at = found.searched_to
+        at, lines = found.searched_to, found.lines
+        if filtered is not None and permission.is_restricted:
+            seen = (each for each in lines if not is_redacted(each, permission))
+            lines = [each for each in seen if has_metadata(each, *filtered)]
+        earlier = self._cursor(key, "before", found.previous)
+        later = self._cursor(key, "after", found.next)
+        if order == "asc":
+            following, previous = later, earlier
+        else:
+            # Before the first page there is nothing, as after the last one.
+            following, previous = earlier, None if cursor is None else later
         return {
             "account": query.account,
-            "lines": [_line(each) for each in found.lines],
-            "next": self._cursor(key, "after", found.next),
-            "previous": self._cursor(key, "before", found.previous),
+            "lines": [_line(each, permission) for each in lines[:: 1 if order == "asc" else -1]],
+            "next": following,
+            "previous": previous,
             "searched_to": None if at is None else rfc3339(at.recorded_at),
         } | self._past.counted(found)
 
@@ -83,7 +108,8 @@ def _turned(query: LinesQuery, side: str, place: LineKey) -> LinesQuery:
     return replace(query, after=place) if side == "after" else replace(query, before=place)
 
 
-def _line(line: AccountLine) -> dict[str, Any]:
+def _line(whole: AccountLine, permission: Permission) -> dict[str, Any]:
+    line = shown_line(whole, permission)
     net = line.debits - line.credits
     # What a void takes back stands on its own side, below zero.
     shown = money.show(abs(line.amount) * line.change, line.scale)
@@ -103,8 +129,9 @@ def _line(line: AccountLine) -> dict[str, Any]:
         "credits": money.show(line.credits, line.scale),
         "entries": line.entries,
         "reverses": line.reverses or None,
-        "metadata": json.loads(line.metadata or "{}"),
+        "metadata": metadata_of(line),
         "counterparts": list(line.counterparts),
+        "redacted": is_redacted(whole, permission),
         "shard": line.key.shard,
         "offset": line.key.offset,
         "entry": line.key.entry,

@@ -78,7 +78,8 @@ def written(
     position, verdict = Position(fate.shard, fate.offset), fate.verdict
     if verdict is not None and verdict.outcome in (Outcome.REFUSED, Outcome.VOIDED):
         raise _refused(name, token, fate)
-    reached = fate.level
+    # Decided is not accepted: what is not known to be either is only known to be in the log.
+    reached = fate.level if verdict is not None or repeated else None
     return Written(
         name,
         position,

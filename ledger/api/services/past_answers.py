@@ -43,7 +43,7 @@ class PastAnswers:
         """The answer, once it includes what `after` names."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wanted.wait_seconds
-        positions = await self._after.positions(wanted.after, until)
+        positions = await self._after.positions(wanted, until)
 
         def include(ends: Mapping[int, int]) -> bool:
             return all(ends.get(shard, 0) > offset for shard, offset in positions.items())

@@ -45,13 +45,14 @@ class Reversals:
         asked = _fields({} if body is None else body, key)
         if isinstance(asked, Refused):
             return asked
-        draft = await self._draft(name, asked)
-        caller.require("publish", [each["account"] for each in draft["entries"]])
+        caller.require("publish")
+        draft = await self._draft(caller, name, asked)
         return await self._writes.check_draft(Asked(draft, dated=True))
 
-    async def _draft(self, name: str, asked: Mapping[str, Any]) -> Draft:
+    async def _draft(self, caller: Caller, name: str, asked: Mapping[str, Any]) -> Draft:
         by = asked.get("transaction_id") or reversal_id(name)
-        found = await self._transactions.whereabouts(name)
+        found = await self._transactions.seen_by(caller, await self._transactions.whereabouts(name))
+        caller.require_whole(name, found.accounts())
         original = original_in(found, by)
         if isinstance(original, str):
             if not found.complete:

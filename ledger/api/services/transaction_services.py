@@ -8,6 +8,8 @@ from ledger.api.flow.past import PastRuns
 from ledger.api.services.bulk import Bulk
 from ledger.api.services.dating import Dating
 from ledger.api.services.judging import Judge
+from ledger.api.services.logged import LoggedDrafts
+from ledger.api.services.past_fates import PastFates
 from ledger.api.services.publishing import Publishing
 from ledger.api.services.reversals import Reversals
 from ledger.api.services.transactions import Transactions
@@ -31,6 +33,7 @@ class Parts(NamedTuple):
     audit: AuditLog
     flow: Flow
     past: PastRuns
+    drafts: LoggedDrafts
     publishing: Publishing
     dating: Dating
     view: BalanceView
@@ -50,11 +53,15 @@ class TransactionServices(NamedTuple):
         """The services over these parts."""
         flow, past, signer = parts.flow, parts.past, parts.signer
         judge = Judge(flow, past, parts.database, parts.publishing)
+        fates = PastFates(flow, past, parts.database, parts.history)
         writes = Writes(
-            WriteParts(parts.publishing, flow, judge, parts.dating, parts.audit, signer)
-        )
+            WriteParts(
+                parts.publishing, flow, judge, fates, parts.drafts, parts.dating, parts.audit,
+                signer,
+            )
+        )  # fmt: skip
         transactions = Transactions(
-            parts.settings, flow, past, parts.database, parts.history, signer
+            parts.settings, flow, past, parts.database, parts.history, parts.drafts, signer
         )
         trial = Trial(writes, judge, parts.view)
         reversals = Reversals(transactions, writes, trial)

@@ -1,6 +1,7 @@
 """One transaction by its id: its whole way, from the log to the books."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from ledger.api.access.caller import Caller
@@ -9,17 +10,19 @@ from ledger.api.flow.flow import Flow
 from ledger.api.flow.past import PastRuns
 from ledger.api.positions import Position, token_of
 from ledger.api.problems import Problem
+from ledger.api.services.logged import LoggedDrafts
 from ledger.api.signing import Signer
 from ledger.client.log_search import Decided, LogFindings, RefusedRecord
 from ledger.client.lookup import search_for
 from ledger.client.past import storable
 from ledger.client.whereabouts import NOT_FOUND, Whereabouts
 from ledger.domain.run import Content
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, sentence
 from ledger.gl.books import Books
 from ledger.gl.history.books import History, RefusalsQuery
 from ledger.gl.lookups import LookupResult
 from ledger.gl.posting import posted_transactions
+from ledger.gl.rows import PostedTransaction
 from ledger.settings import Settings
 
 BACK = 10_000
@@ -41,36 +44,68 @@ class Transactions:
         past: PastRuns,
         database: Database[Books],
         history: Database[History],
+        drafts: LoggedDrafts,
         signer: Signer,
     ) -> None:
         self._settings, self._flow, self._past = settings, flow, past
         self._database, self._history, self._signer = database, history, signer
+        self._drafts = drafts
         self._turn, self._searching = asyncio.Semaphore(SEARCHES), 0
 
     async def show(self, caller: Caller, transaction_id: str) -> dict[str, Any]:
         """Every transaction with the id, and what was refused with it, as JSON.
 
-        Raises Problem: 404 where there is none, 403 where it touches other accounts.
+        Raises Problem: 404 where there is none, or none that touches an account of the caller's;
+        403 where it touches others as well.
         """
-        found = await self.whereabouts(transaction_id)
+        caller.require("read")
+        there = await self.whereabouts(transaction_id)
+        found = await self.seen_by(caller, there)
         shown = found.as_json()
         if shown["state"] == NOT_FOUND:
+            if there.as_json()["state"] != NOT_FOUND:
+                # As for an id that there is not, and after as long.
+                await self._search(transaction_id, None)
             if not found.complete:
-                raise Problem("DATABASE_UNAVAILABLE", "; ".join(found.unknown))
+                raise Problem("DATABASE_UNAVAILABLE", " ".join(map(sentence, found.unknown)))
             raise Problem(
                 "NOT_FOUND",
                 f"No transaction {transaction_id!r} was accepted, and none is among the newest "
                 f"{BACK} records of each shard.",
             )
-        touched = {leg["account"] for each in shown["transactions"] for leg in each["entries"]}
-        caller.require("read", sorted(touched))
+        caller.require_whole(transaction_id, found.accounts())
         if caller.paths:
-            # What a refusal says may name accounts of others.
+            # What a refusal says may name transactions of others.
             for each in shown["refusals"]:
                 each["reason"] = None
         for each in (*shown["transactions"], *shown["waiting"], *shown["refusals"]):
             each["token"] = token_of(self._signer, [Position(each["shard"], each["offset"])])
         return shown
+
+    async def seen_by(self, caller: Caller, found: Whereabouts) -> Whereabouts:
+        """What of it a caller who is restricted to accounts may know to be there.
+
+        Transactions that touch his accounts; refused and waiting records that touch no others.
+        """
+        if not caller.paths:
+            return found
+        log, books = found.log, found.books
+        if books is not None:
+            kept = [each for each in books.found if _touches(caller, each.transaction)]
+            books = books._replace(found=kept)
+        refused = {
+            place: each for place, each in log.refused.items() if await self._is_own(caller, place)
+        }
+        records = [each for each in log.records if await self._is_own(caller, each[:2])]
+        decided = [each for each in log.decided if _touches(caller, each.transaction)]
+        seen = replace(log, refused=refused, records=records, decided=decided)
+        return replace(found, books=books, log=seen)
+
+    async def _is_own(self, caller: Caller, place: tuple[int, int]) -> bool:
+        try:
+            return await self._drafts.is_within(caller.permission, *place)
+        except LedgerError as error:
+            raise Problem("KAFKA_UNAVAILABLE", str(error)) from error
 
     async def whereabouts(self, transaction_id: str, *, search: bool = True) -> Whereabouts:
         """What the ledger has of an id.
@@ -158,3 +193,7 @@ class Transactions:
             raise Problem("NOT_YET", why) from error
         finally:
             self._searching -= 1
+
+
+def _touches(caller: Caller, transaction: PostedTransaction) -> bool:
+    return any(caller.covers(account) for account, *_ in transaction.entries)

@@ -7,13 +7,15 @@ from typing import Any
 
 from ledger.api.database import Database
 from ledger.api.services.past_answers import PastAnswers, times_of
+from ledger.api.services.redaction import is_redacted, shown_why
 from ledger.api.services.wanted import Moment, Wanted
 from ledger.client.pending import ShardProgress, progress_of
 from ledger.client.why_rows import Checks, figure_row
+from ledger.domain.access import Permission
 from ledger.domain.run import Watermark
 from ledger.errors import LedgerError
 from ledger.gl.books import Books
-from ledger.gl.history.why import WhyQuery
+from ledger.gl.history.why import Why, WhyQuery
 from ledger.settings import Settings
 
 READERS = 4
@@ -48,7 +50,7 @@ class WhyService:
         progress, not_read = await self._progress(asked.account, found.positions)
         checks = Checks(found.positions, *posted, progress)
         figures = await asyncio.to_thread(
-            lambda: [figure_row(each, checks) for each in found.found]
+            lambda: [_figure(each, checks, wanted.permission) for each in found.found]
         )
         return {
             "account": asked.account,
@@ -72,3 +74,10 @@ class WhyService:
             for shard, each in found.items()
             if not each.is_whole
         ]
+
+
+def _figure(why: Why, checks: Checks, permission: Permission) -> dict[str, Any]:
+    row = figure_row(shown_why(why, permission), checks)
+    for shown, line in zip(row["lines"], why.lines, strict=True):
+        shown["redacted"] = is_redacted(line, permission)
+    return row

@@ -18,13 +18,17 @@ from ledger.api.positions import Position, token_of
 from ledger.api.problems import Problem, refusal
 from ledger.api.services.dating import Dating, known_before
 from ledger.api.services.judging import Judge
+from ledger.api.services.logged import LoggedDrafts
 from ledger.api.services.outcomes import Written, written
+from ledger.api.services.past_fates import PastFates
 from ledger.api.services.publishing import STALLED_SECONDS, Examined, Publishing
 from ledger.api.services.requests import Asked, Wait, asked
 from ledger.api.signing import Signer
 from ledger.client.audit_log import AuditLog
+from ledger.domain.partition import partition_of
 from ledger.domain.refusal import Reason, Refused
-from ledger.domain.transaction import Draft
+from ledger.domain.reversal import unknown_original
+from ledger.domain.transaction import Draft, ordering_key
 from ledger.errors import LedgerError
 
 _AFTER_REPETITION = frozenset(list(Reason)[list(Reason).index(Reason.TOO_FEW_ENTRIES) :])
@@ -48,6 +52,8 @@ class WriteParts:
     publishing: Publishing
     flow: Flow
     judge: Judge
+    fates: PastFates
+    drafts: LoggedDrafts
     dating: Dating
     audit: AuditLog
     signer: Signer
@@ -139,6 +145,7 @@ class Writes:
         if wait is None:
             return Written(name, position, token)
         fate = await self._flow.wait(position, wait.level, wait.seconds)
+        fate = await self._parts.fates.completed(name, fate)
         first = None
         if fate.is_duplicate:
             first = await self._first(draft, position)
@@ -162,7 +169,19 @@ class Writes:
         if isinstance(found, Refused):
             return found
         caller.require("publish", [each["account"] for each in found.draft["entries"]])
+        if caller.paths and await self._takes_back_others(caller, found.draft):
+            return unknown_original(found.draft["reverses"] or "")
         return await self.check_draft(found)
+
+    async def _takes_back_others(self, caller: Caller, draft: Draft) -> bool:
+        """Whether it names an original of others, which a refusal would tell of."""
+        if draft["reverses"] is None:
+            return False
+        shard = partition_of(ordering_key(draft).encode(), self._publishing.publisher.shards)
+        first = await self._parts.judge.accepted(draft["reverses"], shard)
+        return first is not None and not await self._parts.drafts.is_within(
+            caller.permission, *first
+        )
 
     async def check_draft(self, found: Asked) -> Checked | Written | Refused:
         """The same of a draft."""
@@ -193,10 +212,9 @@ class Writes:
         first = await self._parts.judge.accepted(draft["transaction_id"], shard)
         if first is None:
             return refused
-        token = token_of(self._signer, [first])
-        return written(
-            draft["transaction_id"], token, self._flow.fate(first), None, first, repeated=True
-        )
+        name, token = draft["transaction_id"], token_of(self._signer, [first])
+        fate = await self._parts.fates.completed(name, self._flow.fate(first))
+        return written(name, token, fate, None, first, repeated=True)
 
 
 def _known(found: Written | BaseException) -> Written | Problem:

@@ -5,8 +5,9 @@ after a crash up to some earlier write, whole, and is read on from there (`ledge
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,13 +17,17 @@ from rocksdict import DbClosedError
 from ledger.api.view import keys
 from ledger.api.view.figures import Figures
 from ledger.api.view.kept import Change, Kept, Place, balance_in
+from ledger.api.view.shown import Shown
 from ledger.domain.balance import Balance
 from ledger.streaming.store import Store, is_damage
 
 FORMAT = "1"
 """Of keys and values; a copy in another one is removed and read again."""
 CACHED = 20_000
-"""Balances, and as many sums, that are kept decoded for what changes next; about 1 KB each."""
+"""Balances and sums that are kept for what changes next, and accounts as they are read, of each.
+
+A balance and an account take about 1 KB each.
+"""
 POSITION, COVERED, ORIGIN, AS_OF = b"p", b"c", b"o", b"a"
 
 K = TypeVar("K")
@@ -36,7 +41,7 @@ class BalanceCopy:
         self._store = _opened(path)
         self._kept: dict[bytes, Kept | None] = {}
         self._sums: dict[bytes, Figures | None] = {}
-        self._read: dict[str, list[Balance]] = {}
+        self._shown: dict[str, Shown] = {}
         origin, _, found = _text(self._store.get(ORIGIN)).partition(" ")
         self.origin = found
         if origin != FORMAT:
@@ -58,7 +63,7 @@ class BalanceCopy:
         self._store = Store(self._path)
         self._kept.clear()
         self._sums.clear()
-        self._read.clear()
+        self._shown.clear()
         self.origin = origin
         places = ((_of(POSITION, each), b"%d %d" % (at, at)) for each, at in starts.items())
         self._store.write([(ORIGIN, f"{FORMAT} {origin}".encode()), *places])
@@ -114,10 +119,12 @@ class BalanceCopy:
             self._kept.clear()
             self._sums.clear()
             raise
-        for change in changes:
-            self._read.pop(change.account, None)
+        told = [change for change, _ in changed.values()]
+        for change in told:
+            if (shown := self._shown.get(change.account)) is not None:
+                shown.put(change)
         self._forget()
-        return [change for change, _ in changed.values()]
+        return told
 
     def _change(self, changes: Sequence[Change]) -> dict[bytes, tuple[Change, Kept | None]]:
         """Take the changes into memory; returns the last of each balance, and what was before."""
@@ -189,14 +196,25 @@ class BalanceCopy:
 
     # Reading.
 
+    def shown(self, accounts: Collection[str]) -> list[Shown]:
+        """What each account has, in their order; not to be changed."""
+        known = self._shown
+        if missing := {each for each in accounts if each not in known}:
+            self._read(sorted(missing))
+            found = [known[each] for each in accounts]
+            _shorten(known)
+            return found
+        return [known[each] for each in accounts]
+
+    def _read(self, accounts: Sequence[str]) -> None:
+        ranges = map(partial(keys.exactly, keys.BALANCE), accounts)
+        for account, values in zip(accounts, self._store.values(ranges), strict=True):
+            self._shown[account] = Shown([*map(balance_in, values)])
+
     def balances(self, account: str) -> list[Balance]:
         """The account in every currency, by currency; not to be changed."""
-        found = self._read.get(account)
-        if found is None:
-            scanned = self._scan(*keys.exactly(keys.BALANCE, account))
-            found = self._read[account] = [balance_in(value) for _, value in scanned]
-            _shorten(self._read)
-        return found
+        found = self._shown.get(account)
+        return (found or self.shown((account,))[0]).balances
 
     def under(self, path: str, after: tuple[str, str] | None, limit: int) -> list[Balance]:
         """The path itself and the accounts below it, in the order of `keys`, after a stripe."""

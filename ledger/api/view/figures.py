@@ -30,15 +30,16 @@ class Figures(NamedTuple):
     @classmethod
     def of(cls, balance: Balance) -> Self:
         """Of one account. Raises ValueError where an amount is not a decimal of its scale."""
-        scale, status = balance.scale, balance.status
-        if not 0 <= scale <= money.MAX_SCALE or status not in STATUSES or balance.entries < 0:
-            raise ValueError(f"scale {scale}, status {status}, {balance.entries} entries")
+        _, _, scale, posted, pending, debits, credits, entries, status, _ = balance
+        if not 0 <= scale <= money.MAX_SCALE or status not in STATUSES or entries < 0:
+            raise ValueError(f"scale {scale}, status {status}, {entries} entries")
+        _minor(posted, scale)
         return cls(
             scale,
-            _minor(balance.debits, scale),
-            _minor(balance.credits, scale),
-            _minor(balance.pending, scale),
-            balance.entries,
+            _minor(debits, scale),
+            _minor(credits, scale),
+            _minor(pending, scale),
+            entries,
             1,
             int(status == "pending"),
             int(status == "break"),
@@ -99,7 +100,13 @@ def balance_of(row: Mapping[str, Any]) -> Balance:
     return Balance._make(row.values())
 
 
+_ZEROS = tuple(money.show(0, scale) for scale in range(money.MAX_SCALE + 1))
+"""By scale; every second amount is one."""
+
+
 def _minor(text: str, scale: int) -> int:
+    if text == _ZEROS[scale]:
+        return 0
     minor = int(text.replace(".", ""))
     if money.show(minor, scale) != text:
         raise ValueError(f"{text} is no amount with {scale} decimals")

@@ -16,12 +16,12 @@ from aiokafka import ConsumerRecord, TopicPartition
 from ledger.api.view.copy import BalanceCopy
 from ledger.api.view.coverage import Claim
 from ledger.api.view.kept import Change, Place
-from ledger.api.view.looking import CopyLost, Looking, cut
+from ledger.api.view.looking import SHORT_SECONDS, CopyLost, Looking, cut
 from ledger.api.view.reached import Reached
 from ledger.api.view.taking import BALANCE, COVERAGE, Decoding, Foreign
 from ledger.client.partitions import ledger_partitions
 from ledger.client.records import Records
-from ledger.errors import InvariantBroken, LedgerError
+from ledger.errors import InvariantBroken, LedgerError, Unavailable
 from ledger.settings import Settings
 from ledger.streaming.log import FOLLOW_WAIT_MS, Log
 from ledger.streaming.reader import Reader
@@ -30,6 +30,11 @@ from ledger.streaming.topic_ids import topic_id
 from ledger.streaming.topic_look import TopicAdmin
 from ledger.streaming.topics import topics
 
+PORTION = 1_000
+"""Records that aiokafka hands on at once, and decodes in one turn of the event loop, about 5 ms.
+
+It may have fetched megabytes of each partition, of which the decoding takes seconds.
+"""
 SLICE = 200
 """Records taken in one turn of the event loop, about 3 ms."""
 GATHER_SECONDS = 0.005
@@ -56,6 +61,7 @@ class Following:
         self._balances, self._coverage = names.balances.name, names.coverage.name
         self._looking = Looking(self._balances, copy, reached)
         self.note, self.note_damage = self._looking.note, self._looking.note_damage
+        self._short_since: float | None = None
 
     async def run(self) -> None:
         """Follow, and begin again after whatever ended it."""
@@ -119,8 +125,7 @@ class Following:
         if not self._copy.origin:
             self._copy.begin(origin, {tp.partition: first for tp, (first, _) in bounds.items()})
         places = self._copy.places()
-        if why := self._why_lost(origin, places, bounds):
-            raise CopyLost(why)
+        self._require_whole(origin, places, bounds)
         # What is known by now is to be known again.
         self.note()
         positions = [places[each].position for each in range(count)]
@@ -130,6 +135,35 @@ class Following:
         claims = await reader.bounds(TopicPartition(self._coverage, each) for each in range(count))
         starts = {tp: first for tp, (first, _) in claims.items()}
         reader.assign(dict(zip(tps, positions, strict=True)) | starts)
+
+    def _require_whole(
+        self,
+        origin: str,
+        places: Mapping[int, Place],
+        bounds: Mapping[TopicPartition, tuple[int, int]],
+    ) -> None:
+        """Raises CopyLost where the topic lacks what is to be read next.
+
+        Raises Unavailable as long as that may be what a new leader answers.
+        """
+        why = self._why_lost(origin, places, bounds)
+        ends_early = self._copy.origin == origin and any(
+            tp.partition in places and places[tp.partition].position > end
+            for tp, (_, end) in bounds.items()
+        )
+        if not ends_early:
+            self._short_since = None
+        elif self._short_since is None:
+            self._short_since = time.monotonic()
+        if why is None:
+            return
+        if self._short_since is None or time.monotonic() - self._short_since >= SHORT_SECONDS:
+            self._short_since = None
+            raise CopyLost(why)
+        # A leader that was just elected gives the end that it knows all followers have, which is
+        # behind for a moment (KIP-207), and one that was deposed may answer until it knows. Whoever
+        # leads by then is asked over new connections.
+        raise Unavailable(f"{why} That counts once it was so for {SHORT_SECONDS:.0f} s.")
 
     def _why_lost(
         self,
@@ -152,9 +186,10 @@ class Following:
     async def _read_on(self, reader: Reader, decoding: Decoding) -> None:
         while True:
             try:
-                fetched = await reader.lists()
+                fetched = await reader.lists(most=PORTION)
             except InvariantBroken as error:
-                raise CopyLost(str(error)) from error
+                # Whether it was cut is decided where following begins again.
+                raise Unavailable(str(error)) from error
             positions = await reader.positions()
             for tp, records in fetched.items():
                 if tp.topic == self._coverage:
@@ -165,7 +200,7 @@ class Following:
                 if tp.topic == self._balances:
                     self._reached.parts[tp.partition].reach(position)
             self._reached.note_moved()
-            if fetched:
+            if 0 < sum(map(len, fetched.values())) < PORTION:
                 await asyncio.sleep(GATHER_SECONDS)
 
     async def _take(

@@ -23,6 +23,8 @@ BEAT_SECONDS = 1.0
 """How often ends are looked up where no coverage asks for it."""
 NOTED_EACH = 5.0
 """Seconds after which coverage and age are written, which a crash may forget."""
+SHORT_SECONDS = 5.0
+"""For which a partition must end before what was read of it; only then it counts as cut."""
 STUCK_SECONDS = 10.0
 """Without progress for so long, though records are left, the readers are made anew."""
 
@@ -118,7 +120,8 @@ class Looking:
                 return
             if end < asked_at[number]:
                 tp = TopicPartition(self._balances, number)
-                raise CopyLost(cut(tp, asked_at[number], 0, end))
+                # Whether it was cut is decided where following begins again.
+                raise Unavailable(cut(tp, asked_at[number], 0, end))
         self._reached.note_ends([ends[self._balances, each] for each in range(len(ends))], moment)
 
     def _note(self) -> None:

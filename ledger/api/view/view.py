@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
@@ -14,6 +14,7 @@ from ledger.api.view.figures import Figures
 from ledger.api.view.following import Changed, Following, end
 from ledger.api.view.kept import Change
 from ledger.api.view.reached import Part, Reached, ViewState
+from ledger.api.view.shown import Shown
 from ledger.api.view.waits import is_covered
 from ledger.domain.balance import Balance
 from ledger.domain.partition import partition_of
@@ -72,9 +73,22 @@ class BalanceView:
         except Exception as error:
             raise self._unreadable(error) from error
 
-    def many(self, accounts: Iterable[str]) -> dict[str, list[Balance]]:
+    def many(self, accounts: Collection[str]) -> dict[str, list[Balance]]:
         """The same of many accounts."""
-        return {account: self.balances(account) for account in accounts}
+        return dict(zip(accounts, (each.balances for each in self._shown(accounts)), strict=True))
+
+    def json(self, accounts: Collection[str], currency: str | None = None) -> bytes:
+        """JSON of the balances of these accounts, in their order, with commas between.
+
+        `currency`: only those in it.
+        """
+        return b",".join(filter(None, [each.json(currency) for each in self._shown(accounts)]))
+
+    def _shown(self, accounts: Collection[str]) -> list[Shown]:
+        try:
+            return self._copy.shown(accounts)
+        except Exception as error:
+            raise self._unreadable(error) from error
 
     def under(
         self, path: str, *, after: tuple[str, str] | None = None, limit: int
@@ -171,10 +185,16 @@ class BalanceView:
         parts = self._reached.parts
         if accounts is None or not parts:
             return parts
-        return [parts[each] for each in {self._partition(account) for account in accounts}]
+        return [parts[each] for each in self._partitions(accounts)]
 
-    def _partition(self, account: str) -> int:
-        return partition_of(account.encode(), len(self._reached.parts))
+    def _partitions(self, accounts: Collection[str]) -> set[int]:
+        """Where the balances of these accounts are."""
+        found, count = set[int](), len(self._reached.parts)
+        for account in accounts:
+            found.add(partition_of(account.encode(), count))
+            if len(found) == count:
+                break
+        return found
 
     def _contain(self, accounts: Collection[str] | None, positions: Mapping[int, int]) -> bool:
         ends = self.ends(accounts)
@@ -185,8 +205,8 @@ class BalanceView:
     ) -> None:
         reached = self._reached
         await reached.has_begun.wait()
-        numbers = range(len(reached.parts)) if accounts is None else map(self._partition, accounts)
-        for number in set(numbers):
+        everywhere = range(len(reached.parts))
+        for number in everywhere if accounts is None else self._partitions(accounts):
             # Where the copy is read again, the same wait goes on with its coverage.
             await reached.waits[number].until(partial(reached.ends_of, number), positions)
 

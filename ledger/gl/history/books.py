@@ -162,5 +162,8 @@ class History(Protocol):
     def refusals(self, query: RefusalsQuery) -> RefusalsPage:
         """A page of refusals."""
 
+    def refusals_between(self, shard: int, start: int, end: int) -> RefusalsPage:
+        """All refusals of a shard at positions [start, end), in their order."""
+
     def close(self) -> None:
         """Close what is open; nothing can be called afterwards."""

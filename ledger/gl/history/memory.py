@@ -179,6 +179,12 @@ class MemoryHistory(History, HistoryWriter):
         following = page[-1][:3] if len(chosen) > query.limit else None
         return RefusalsPage(positions, page, following)
 
+    def refusals_between(self, shard: int, start: int, end: int) -> RefusalsPage:
+        with self._lock:
+            found = [_refusal(shard, *each) for each in self._shards[shard].refusals]
+            chosen = [each for each in found if start <= each.offset < end]
+            return RefusalsPage(self._positions(), sorted(chosen), None)
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -94,10 +94,19 @@ class SqlHistory(History):
     def refusals(self, query: RefusalsQuery) -> RefusalsPage:
         with self._reading() as connection:
             marks = read_positions(connection)
-            rows = connection.execute(_refusals(query)).all()
+            rows = connection.execute(refusals_query(query)).all()
         page = [HistoryRefusal(*row) for row in rows[: query.limit]]
         following = page[-1][:3] if len(rows) > query.limit else None
         return RefusalsPage(marks, page, following)
+
+    def refusals_between(self, shard: int, start: int, end: int) -> RefusalsPage:
+        table = refusals.c
+        query = select(*_REFUSAL).where(table.shard == shard, table.log_offset >= start)
+        query = query.where(table.log_offset < end).order_by(table.log_offset)
+        with self._reading() as connection:
+            marks = read_positions(connection)
+            found = [HistoryRefusal(*row) for row in connection.execute(query)]
+        return RefusalsPage(marks, found, None)
 
     def close(self) -> None:
         self._read.dispose()
@@ -241,12 +250,16 @@ def _rows(
     ]
 
 
-def _refusals(query: RefusalsQuery) -> Select[Any]:
-    """One more than the page has."""
+_REFUSAL = [refusals.c[name] for name in (
+    "recorded_at", "shard", "log_offset", "transaction_id", "code", "field", "reason", "producer",
+)]  # fmt: skip
+"""The columns of a HistoryRefusal."""
+
+
+def refusals_query(query: RefusalsQuery) -> Select[Any]:
+    """The statement of a page, with one row more than the page has."""
     table = refusals.c
-    columns = (table.recorded_at, table.shard, table.log_offset, table.transaction_id, table.code,
-               table.field, table.reason, table.producer)  # fmt: skip
-    found = select(*columns).order_by(*(each.desc() for each in columns[:3]))
+    found = select(*_REFUSAL).order_by(*(each.desc() for each in _REFUSAL[:3]))
     for column, wanted in (
         (table.transaction_id, query.transaction_id),
         (table.code, query.code),

@@ -24,7 +24,14 @@ from sqlalchemy import (
 )
 
 from ledger.domain import history
-from ledger.domain.history import BLOCKS_TOGETHER, ZERO, BlockName, Figures, Piece, covering
+from ledger.domain.history import (
+    BLOCKS_TOGETHER,
+    ZERO,
+    BlockName,
+    Figures,
+    covering,
+    packed_figures,
+)
 from ledger.gl.history.given import given_rows
 from ledger.gl.history.tables import accounts, blocks, lines, stripes
 
@@ -120,9 +127,12 @@ def _add_blocks(
     A block that is not made yet is replaced by its parts; at the first of the lowest level that is
     missing, the blocks of a stripe end.
     """
-    wanted = [(each.id, name) for each in found for name in covering(each.lines)[0]]
+    wanted: list[tuple[int, BlockName]] = []
+    ends: dict[int, int] = {}
+    for each in found:
+        names, ends[each.id] = covering(each.lines)
+        wanted += [(each.id, name) for name in names]
     added: dict[int, dict[BlockName, Figures]] = defaultdict(dict)
-    ends = {each.id: covering(each.lines)[1] for each in found}
     while wanted:
         figures = _block_figures(connection, wanted, effective_before)
         missing = []
@@ -157,13 +167,12 @@ def _block_figures(
     found: dict[tuple[int, BlockName], Figures] = {}
     for at in range(0, len(wanted), AT_ONCE):
         part = [(stripe, *name) for stripe, name in wanted[at : at + AT_ONCE]]
-        for row in connection.execute(_pieces(part, effective_before)):
-            stripe, level, block, packed, *before = row
+        rows = connection.execute(_pieces(part, effective_before)).all()
+        for stripe, level, block, packed, debits, credits, entries in rows:
             figures = ZERO
             if packed is not None:
-                debits, credits, entries = before
-                piece = Piece.unpacked(Figures(int(debits), int(credits), entries), bytes(packed))
-                figures = piece.figures(effective_before)
+                before = Figures(int(debits), int(credits), entries)
+                figures = packed_figures(before, packed, effective_before)
             found[stripe, BlockName(level, block)] = figures
     return found
 

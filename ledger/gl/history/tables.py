@@ -176,6 +176,8 @@ unblocked = Table(
     PrimaryKeyConstraint("stripe", "block", name="unblocked_pk"),
 )
 
+_LATEST = ("recorded_at", "shard", "log_offset")
+
 refusals = Table(
     "refusals",
     metadata,
@@ -193,4 +195,9 @@ refusals = Table(
     PrimaryKeyConstraint("shard", "log_offset", name="refusals_pk"),
     Index("refusals_by_id", "transaction_id"),
     Index("refusals_by_code", "code", "recorded_at"),
+    # A page is the latest of its kind, in this order: read from the end of an index, without a
+    # sort, however many were recorded at once.
+    Index("refusals_by_time", *_LATEST),
+    Index("refusals_by_producer", "producer", *_LATEST),
+    Index("refusals_by_producer_and_code", "producer", "code", *_LATEST),
 )

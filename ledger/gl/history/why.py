@@ -2,8 +2,8 @@
 
 The figure is what came before a day, the lines of that day one by one, and what was recorded later.
 The day is the last one in UTC on which something was recorded; for a figure as of an effective
-time, the last one up to the end of that day. Of a day with many lines, the last ones are shown and
-the others count as before them.
+time, the last one up to the end of that day, or of all where nothing was recorded by then. Of a day
+with many lines, the last ones are shown and the others count as before them.
 """
 
 import json
@@ -147,16 +147,11 @@ def explain(reading: Reading, query: WhyQuery) -> WhyAnswer:
 def _why(reading: Reading, query: WhyQuery, row: BalanceRow, shares: Sequence[Share]) -> Why:
     figures = Figures(*row[3:])
     end = _end(query)
+    page = _last_lines(reading, query, row.currency, end)
+    if not page.lines and end != query.recorded_before:
+        end = query.recorded_before
+        page = _last_lines(reading, query, row.currency, end)
     then = _figures(reading, query, row.currency, end)
-    page = reading.page(
-        LinesQuery(
-            query.account,
-            row.currency,
-            before=LAST if end is None else LineKey(end, -1, -1, -1),
-            limit=query.most + 1,
-            effective_before=query.effective_before,
-        )
-    )
     start, lines, is_whole = _window(page, query.most)
     if lines and is_whole:
         before = _figures(reading, query, row.currency, start)
@@ -166,6 +161,19 @@ def _why(reading: Reading, query: WhyQuery, row: BalanceRow, shares: Sequence[Sh
         query.account, row.currency, row.scale, figures, start, is_whole, before, lines,
         _difference(figures, then), shares,
     )  # fmt: skip
+
+
+def _last_lines(reading: Reading, query: WhyQuery, currency: str, end: int | None) -> LinesPage:
+    """The last lines recorded before `end`, one more than are shown."""
+    return reading.page(
+        LinesQuery(
+            query.account,
+            currency,
+            before=LAST if end is None else LineKey(end, -1, -1, -1),
+            limit=query.most + 1,
+            effective_before=query.effective_before,
+        )
+    )
 
 
 def _end(query: WhyQuery) -> int | None:

@@ -73,6 +73,7 @@ class PostgresHistoryWriter(HistoryWriter):
         self._left: dict[int, int] = {}
         # Of a process before this one much may be left.
         self._untotalled, self._has_unblocked = TOTAL_LINES, True
+        self._may_misscale = True
         self._lock = Lock()
 
     @contextmanager
@@ -84,8 +85,11 @@ class PostgresHistoryWriter(HistoryWriter):
             try:
                 if not connection.info.get("placed"):
                     ledger = connection.scalar(text("SELECT current_schema()"))
+                    ledger = ledger or "public"
+                    # The journal's currencies are beside it. Other names of both are history's,
+                    # and the first statement of each transaction fails where there is none.
                     connection.exec_driver_sql(
-                        f'SET search_path TO "{schema_of(ledger or "public")}"'
+                        f'SET search_path TO "{schema_of(ledger)}", "{ledger}"'
                     )
                     connection.info["placed"] = True
                 yield driver
@@ -171,17 +175,21 @@ class PostgresHistoryWriter(HistoryWriter):
         with self._lock:
             self._untotalled += sum(len(each.added.lines) for each in folded)
             self._has_unblocked |= bool(blocks)
+            self._may_misscale |= any(each.added.rescaled for each in folded)
 
     def tidy(self, shards: Sequence[int], *, idle: bool) -> bool:
         with self._lock:
             is_due = self._untotalled >= (1 if idle else TOTAL_LINES)
             has_unblocked, self._has_unblocked = self._has_unblocked, False
+            may_misscale, self._may_misscale = self._may_misscale, False
             if is_due:
                 self._untotalled = 0
-        if not is_due and not has_unblocked:
+        if not (is_due or has_unblocked or may_misscale):
             return False
         try:
             with self._driver(self._aside) as driver:
+                if may_misscale:
+                    history_tidying.mend_scales(driver)
                 if is_due:
                     history_tidying.count_totals(driver, shards)
                 if has_unblocked:
@@ -189,6 +197,7 @@ class PostgresHistoryWriter(HistoryWriter):
         except BaseException:
             with self._lock:
                 self._untotalled, self._has_unblocked = TOTAL_LINES, True
+                self._may_misscale |= may_misscale
             raise
         with self._lock:
             self._has_unblocked |= has_unblocked

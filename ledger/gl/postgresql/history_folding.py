@@ -31,12 +31,14 @@ WHERE shard = %(shard)s AND decisions_offset = %(before_offset)s
     AND end_offset = %(before_end)s AND digest = %(before_digest)s
 RETURNING positions.folded_at, before.folded_at
 """
-# In order of name, so that two writers that bring the same new accounts cannot deadlock.
+# In order of name, so that two writers that bring the same new accounts cannot deadlock. Decimals
+# are the journal's, whatever a run has that comes first: it may be void.
 _INSERT_ACCOUNTS = """
 INSERT INTO accounts (account, currency, scale)
-SELECT account, currency, min(scale)
+SELECT account, currency, coalesce(min(posted.scale), min(new.scale))
 FROM unnest(%(accounts)s::text[], %(currencies)s::text[], %(scales)s::smallint[])
     AS new (account, currency, scale)
+LEFT JOIN currencies AS posted ON posted.code = currency
 GROUP BY account, currency ORDER BY account COLLATE "C", currency COLLATE "C"
 ON CONFLICT (account, currency) DO NOTHING
 """
@@ -62,7 +64,11 @@ LEFT JOIN LATERAL (
 ) AS last ON true
 """
 _SCALE = """
-UPDATE accounts SET scale = %s WHERE account = %s AND currency = %s AND scale <> %s
+UPDATE accounts SET scale = new.scale
+FROM (
+    SELECT coalesce((SELECT scale FROM currencies WHERE code = %(currency)s), %(scale)s) AS scale
+) AS new
+WHERE account = %(account)s AND currency = %(currency)s AND accounts.scale <> new.scale
 """
 _INSERT_UNBLOCKED = """
 INSERT INTO unblocked (stripe, block, recorded_at) VALUES (%s, %s, %s)
@@ -183,7 +189,7 @@ def finish(
     committed = driver.cursor()
     with driver.pipeline():
         for stripe, scale in scales:
-            driver.execute(_SCALE, [scale, *stripe, scale])
+            driver.execute(_SCALE, stripe._asdict() | {"scale": scale})
         with driver.cursor() as cursor:
             cursor.executemany(_INSERT_UNBLOCKED, blocks)
             cursor.executemany(_INSERT_REFUSAL, refusals)

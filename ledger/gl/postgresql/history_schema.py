@@ -6,7 +6,7 @@ history application folds the decision log again.
 
 import logging
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Index, MetaData, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from ledger.gl.history.tables import LAYOUT, SCHEMA, metadata, schema_of
@@ -14,6 +14,13 @@ from ledger.gl.postgresql.connection import faults_translated
 from ledger.gl.postgresql.migrate import owner_engine
 
 _REMARK = "history of faust-ledger: layout "
+# Only one makes indexes at a time: any number that no other program uses; "indexes" in ASCII.
+_INDEXING = int.from_bytes(b"indexes", "big")
+_INDEXES = """
+SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = :name AND indisvalid
+"""
 _FIND = """
 SELECT coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace WHERE nspname = :name
 """
@@ -47,6 +54,45 @@ def provide(connection: Connection, ledger: str) -> str | None:
         )  # fmt: skip
         return None
     return name
+
+
+def add_indexes(connection: Connection, name: str) -> None:
+    """Make the indexes that tables of an older version lack, while workers read and write them.
+
+    As the tables' owner, outside a transaction: PostgreSQL makes them in several. Where that fails
+    there is a warning, and the next migration does it.
+    """
+    missing = _missing_indexes(connection, name)
+    connection.rollback()
+    if not missing:
+        return
+    connection.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _INDEXING})
+        for index in _missing_indexes(connection, name):
+            log.info("Making the index %s of history; workers go on meanwhile.", index.name)
+            # What an attempt that was interrupted has left is kept up to date and never read.
+            index.dialect_options["postgresql"]["concurrently"] = True
+            index.drop(connection, checkfirst=True)
+            index.create(connection)
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _INDEXING})
+    except DBAPIError as error:
+        names = ", ".join(str(index.name) for index in missing)
+        log.warning(
+            "Indexes of history are not made (%s): %s. Questions that need them take longer until "
+            "they are; migrate again when no long transaction is open.", names, error.orig,
+        )  # fmt: skip
+        connection.invalidate()
+
+
+def _missing_indexes(connection: Connection, name: str) -> list[Index]:
+    """Of the tables in the schema of that name; one that is not whole is missing as well."""
+    found = set(connection.scalars(text(_INDEXES), {"name": name}))
+    placed = MetaData()
+    tables = [table.to_metadata(placed, schema=name) for table in metadata.sorted_tables]
+    indexes = [index for table in tables for index in table.indexes]
+    missing = (index for index in indexes if index.name not in found)
+    return sorted(missing, key=lambda index: str(index.name))
 
 
 def empty(database_url: str) -> None:

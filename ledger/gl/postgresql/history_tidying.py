@@ -149,6 +149,18 @@ WHERE positions.shard = counted.shard
 _ACCOUNTS_OF = "SELECT count(*) FROM totals WHERE level = %s AND period = %s"
 _IS_SPLIT = "UPDATE periods SET is_split = 1 WHERE level = %s AND period = %s"
 
+# Where a run came before the journal's row of its currency, or an older version went by the run.
+# In order of key, as two workers may do it at once.
+_MEND_SCALES = """
+UPDATE accounts SET scale = wrong.scale
+FROM (
+    SELECT id, posted.scale FROM accounts AS known
+    JOIN currencies AS posted ON posted.code = known.currency
+    WHERE known.scale <> posted.scale ORDER BY id FOR UPDATE OF known
+) AS wrong
+WHERE accounts.id = wrong.id
+"""
+
 _TAKE_UNBLOCKED = """
 DELETE FROM unblocked USING (
     SELECT unblocked.stripe, block FROM unblocked JOIN stripes ON stripes.id = unblocked.stripe
@@ -241,6 +253,13 @@ def _split(driver: Driver, period: Period) -> list[Period]:
     made: list[Period] = driver.execute(_SPLIT, given).fetchall()
     driver.execute(_IS_SPLIT, [level, number])
     return made
+
+
+def mend_scales(driver: Driver) -> None:
+    """Give accounts the decimals that the journal has of their currencies, where they differ."""
+    driver.execute(_BEGIN)
+    driver.execute(_MEND_SCALES)
+    driver.execute("COMMIT")
 
 
 def make_blocks(driver: Driver, shards: Sequence[int]) -> bool:

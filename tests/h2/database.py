@@ -50,6 +50,11 @@ DICTIONARY = (
         "CREATE VIEW user_indexes AS SELECT index_name FROM information_schema.indexes"
         " WHERE index_schema = CURRENT_SCHEMA"
     ),
+    (
+        "CREATE VIEW all_constraints AS SELECT constraint_schema AS owner, table_name,"
+        " constraint_name, 'ENABLED' AS status, 'VALIDATED' AS validated"
+        " FROM information_schema.table_constraints"
+    ),
     "CREATE VIEW all_users AS SELECT user_name AS username FROM information_schema.users",
     (
         "CREATE VIEW user_tab_privs_made AS SELECT grantee, table_name, privilege_type AS privilege,"

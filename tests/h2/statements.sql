@@ -987,6 +987,23 @@ WHERE runs.shard = :shard_n AND runs.decisions_offset >= :decisions_offset_n ORD
  FETCH FIRST n ROWS ONLY
 ;
 
+-- :shard_n int
+SELECT anon_n.shard, anon_n.decisions_offset
+FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
+FROM runs
+WHERE runs.shard > :shard_n AND runs.shard < :shard_n ORDER BY runs.shard, runs.decisions_offset
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.decisions_offset
+FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
+FROM runs
+WHERE runs.shard < :shard_n ORDER BY runs.shard, runs.decisions_offset
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.decisions_offset
+FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
+FROM runs
+WHERE runs.shard >= :shard_n ORDER BY runs.shard, runs.decisions_offset
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
+;
+
 -- :log_offset_n int, :shard_n int
 SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
@@ -1036,6 +1053,23 @@ UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
 FROM transactions
 WHERE transactions.shard = :shard_n AND transactions.log_offset >= :log_offset_n ORDER BY transactions.shard, transactions.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :shard_n int
+SELECT anon_n.shard, anon_n.log_offset
+FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
+FROM transactions
+WHERE transactions.shard > :shard_n AND transactions.shard < :shard_n ORDER BY transactions.shard, transactions.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.log_offset
+FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
+FROM transactions
+WHERE transactions.shard < :shard_n ORDER BY transactions.shard, transactions.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.log_offset
+FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
+FROM transactions
+WHERE transactions.shard >= :shard_n ORDER BY transactions.shard, transactions.log_offset
  FETCH FIRST n ROWS ONLY) anon_n
  FETCH FIRST n ROWS ONLY
 ;
@@ -1093,6 +1127,23 @@ WHERE voids.shard = :shard_n AND voids.log_offset >= :log_offset_n ORDER BY void
  FETCH FIRST n ROWS ONLY
 ;
 
+-- :shard_n int
+SELECT anon_n.shard, anon_n.log_offset
+FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
+FROM voids
+WHERE voids.shard > :shard_n AND voids.shard < :shard_n ORDER BY voids.shard, voids.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.log_offset
+FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
+FROM voids
+WHERE voids.shard < :shard_n ORDER BY voids.shard, voids.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.log_offset
+FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
+FROM voids
+WHERE voids.shard >= :shard_n ORDER BY voids.shard, voids.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
+;
+
 -- :log_offset_n int, :shard_n int
 SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
 FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
@@ -1142,6 +1193,23 @@ UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
 FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
 FROM entries
 WHERE entries.shard = :shard_n AND entries.log_offset >= :log_offset_n ORDER BY entries.shard, entries.log_offset, entries.entry
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :shard_n int
+SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
+FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
+FROM entries
+WHERE entries.shard > :shard_n AND entries.shard < :shard_n ORDER BY entries.shard, entries.log_offset, entries.entry
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
+FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
+FROM entries
+WHERE entries.shard < :shard_n ORDER BY entries.shard, entries.log_offset, entries.entry
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
+FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
+FROM entries
+WHERE entries.shard >= :shard_n ORDER BY entries.shard, entries.log_offset, entries.entry
  FETCH FIRST n ROWS ONLY) anon_n
  FETCH FIRST n ROWS ONLY
 ;
@@ -1619,6 +1687,11 @@ FROM stripes ORDER BY stripes.account, stripes.currency, stripes.shard
 
 -- 
 SELECT table_name FROM user_tables
+;
+
+-- :tables_owner str
+SELECT table_name, constraint_name FROM all_constraints
+WHERE owner = :tables_owner AND status = 'ENABLED' AND validated = 'VALIDATED'
 ;
 
 -- :owner str, :table_names_n str

@@ -1,5 +1,6 @@
 """The journal in Oracle, on H2: its statements, migrations, and what goes wrong."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import product
@@ -15,6 +16,7 @@ from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl.journal import JournalUnavailable, NotPostable, Superseded
 from ledger.gl.oracle import OracleJournal, catalogue
+from ledger.gl.oracle import rules as table_rules
 from ledger.gl.oracle.connection import SESSION
 from ledger.gl.oracle.migrate import upgrade
 from ledger.gl.tables import metadata
@@ -258,6 +260,29 @@ def test_what_the_database_refuses_is_named(
     finally:
         h2_database.run("ALTER TABLE transactions DROP CONSTRAINT odd")
     journal.post(0, Watermark(), [run])
+
+
+def test_a_rule_that_is_missing_is_found(h2_database: "H2Database", journal: OracleJournal) -> None:
+    assert journal.orphans(1) == []
+    h2_database.run("ALTER TABLE entries DROP CONSTRAINT entries_amount")
+    try:
+        (finding,) = journal.orphans(1)
+        assert "without its rule entries_amount" in finding.sentence
+        assert journal.orphans(1, whole=False) == []
+    finally:
+        h2_database.run("ALTER TABLE entries ADD CONSTRAINT entries_amount CHECK (amount > 0)")
+
+
+def test_the_rules_are_those_of_the_migrations() -> None:
+    """By the statements that create the tables."""
+    made = {
+        (table[1], rule)
+        for sql in GOLDEN.known
+        if (table := re.match(r"CREATE TABLE (\w+)", sql)) and table[1] in table_rules.RULES
+        for rule in re.findall(r"CONSTRAINT (\w+)", sql)
+    }
+    rules_ = table_rules.RULES.items()
+    assert made == {(table, f"{table}_{name}") for table, names in rules_ for name in names}
 
 
 def test_a_time_in_another_zone_is_refused(

@@ -6,13 +6,14 @@ emptied: `oracle://user:password@host:1521/?service_name=…`.
 
 import os
 import secrets
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from ledger.gl.oracle import OracleJournal
 from ledger.gl.oracle.connection import engine
@@ -48,6 +49,11 @@ DICTIONARY = (
     (
         "CREATE VIEW user_indexes AS SELECT index_name FROM information_schema.indexes"
         " WHERE index_schema = CURRENT_SCHEMA"
+    ),
+    (
+        "CREATE VIEW all_constraints AS SELECT constraint_schema AS owner, table_name,"
+        " constraint_name, 'ENABLED' AS status, 'VALIDATED' AS validated"
+        " FROM information_schema.table_constraints"
     ),
     "CREATE VIEW all_users AS SELECT user_name AS username FROM information_schema.users",
     (
@@ -112,6 +118,15 @@ class H2Database:
         """One more for it."""
         return OracleJournal(self.url, driver=self.driver())
 
+    @contextmanager
+    def engine(self) -> Iterator[Engine]:
+        """As whoever owns the tables, to whom nothing is forbidden."""
+        made = engine(self.url, seconds=60, driver=self.driver(None))
+        try:
+            yield made
+        finally:
+            made.dispose()
+
     def run(self, *statements: str) -> list[Any]:
         """Statements as the owner, committed; the rows of the last one."""
         rows: list[Any] = []
@@ -128,6 +143,11 @@ class H2Database:
 def h2_migrated() -> H2Database:
     """With the ledger's tables; it ends with this process."""
     pytest.importorskip("jpype", reason="no JPype: H2 stands in for Oracle")
+    return migrated()
+
+
+def migrated() -> H2Database:
+    """A new one, with the ledger's tables."""
     start()
     made = H2Database()
     made.run(*DICTIONARY)
@@ -140,6 +160,26 @@ def h2_database(h2_migrated: H2Database) -> H2Database:
     """The same, with nothing in it."""
     h2_migrated.run(*(f"TRUNCATE TABLE {table}" for table in metadata.tables))
     return h2_migrated
+
+
+@pytest.fixture(scope="session")
+def h2_without_positions() -> H2Database:
+    """Without the rules that refuse a row that is negative: whoever owns the tables may drop them."""
+    pytest.importorskip("jpype", reason="no JPype: H2 stands in for Oracle")
+    made = migrated()
+    made.run(*(
+        f"ALTER TABLE {table} DROP CONSTRAINT {table}_position"
+        for table in metadata.tables
+        if table != "currencies"
+    ))  # fmt: skip
+    return made
+
+
+@pytest.fixture
+def h2_unchecked(h2_without_positions: H2Database) -> H2Database:
+    """The same, with nothing in it."""
+    h2_without_positions.run(*(f"TRUNCATE TABLE {table}" for table in metadata.tables))
+    return h2_without_positions
 
 
 @pytest.fixture

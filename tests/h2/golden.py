@@ -19,7 +19,6 @@ WRITES = os.environ.get("FAUST_LEDGER_TEST_ORACLE_SQL") == "write"
 _HEAD = "-- Reviewed against Oracle 19c. tests/h2/golden.py has what this file is for.\n\n"
 _IN_LIST = re.compile(r"IN \((:\w+)_1(?:, :\w+)*\)")
 _PART = re.compile(r"\s*UNION ALL\s*")
-_LISTED = re.compile(r"(\w+)_1_\d+")
 
 
 class Statement(NamedTuple):
@@ -52,10 +51,12 @@ def _written_once(sql: str) -> str:
         r"IN (\1_n, ...)", "\n".join(line.rstrip() for line in sql.strip().split("\n"))
     )
     sql = re.sub(r"(?<=:)\w+|\banon_\d+|\bsa_savepoint_\d+", lambda one: _name(one[0]), sql)
+    sql = re.sub(r"(?<=FETCH FIRST )\d+", "n", sql)
     parts = _PART.split(sql)
     if len(parts) < 4:
         return sql
-    return "\nUNION ALL ".join(dict.fromkeys(parts))
+    parts[-1], fetch, _ = parts[-1].rpartition("\n FETCH FIRST n ROWS ONLY")
+    return "\nUNION ALL ".join(dict.fromkeys(parts)) + fetch
 
 
 @cache

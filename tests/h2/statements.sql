@@ -290,6 +290,14 @@ ROLLBACK TO SAVEPOINT sa_savepoint_n
 SAVEPOINT sa_savepoint_n
 ;
 
+-- :log_offset_n int, :shard_n int, :was_posted_n int
+SELECT (SELECT count(*) AS count_1
+FROM transactions
+WHERE transactions.shard = :shard_n AND transactions.log_offset >= :log_offset_n AND transactions.log_offset < :log_offset_n) + (SELECT count(*) AS count_2
+FROM voids
+WHERE voids.shard = :shard_n AND voids.log_offset >= :log_offset_n AND voids.log_offset < :log_offset_n AND voids.was_posted = :was_posted_n) AS anon_n FROM DUAL
+;
+
 -- 
 SELECT 1 FROM DUAL
 ;
@@ -298,9 +306,623 @@ SELECT 1 FROM DUAL
 SELECT 1.1 FROM DUAL
 ;
 
+-- :account_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.side, entries.account
+FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
+FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+;
+
 -- 
 SELECT DISTINCT stripes.currency
 FROM stripes
+;
+
+-- :account_n str, :log_offset_n int, :reverses_n str, :shard_n int
+SELECT DISTINCT transactions.transaction_id, transactions.shard, transactions.log_offset, transactions.effective_at, transactions.recorded_at
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE entries.account = :account_n AND transactions.shard = :shard_n AND transactions.log_offset > :log_offset_n AND transactions.log_offset < :log_offset_n AND transactions.reverses = :reverses_n ORDER BY transactions.log_offset
 ;
 
 -- 
@@ -317,52 +939,69 @@ SELECT anon_n.shard, anon_n.decisions_offset
 FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
 FROM runs
 WHERE runs.shard < :shard_n ORDER BY runs.shard, runs.decisions_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.decisions_offset
 FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
 FROM runs
 WHERE runs.shard >= :shard_n ORDER BY runs.shard, runs.decisions_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.decisions_offset
 FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
 FROM runs
 WHERE runs.shard = :shard_n AND runs.decisions_offset < :decisions_offset_n ORDER BY runs.shard, runs.decisions_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.decisions_offset
 FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
 FROM runs
 WHERE runs.shard = :shard_n AND runs.decisions_offset >= :decisions_offset_n ORDER BY runs.shard, runs.decisions_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
- FETCH FIRST 101 ROWS ONLY
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :decisions_offset_n int, :shard_n int
 SELECT anon_n.shard, anon_n.decisions_offset
 FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
 FROM runs
+WHERE runs.shard > :shard_n AND runs.shard < :shard_n ORDER BY runs.shard, runs.decisions_offset
+ FETCH FIRST n ROWS ONLY) anon_n
+UNION ALL SELECT anon_n.shard, anon_n.decisions_offset
+FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
+FROM runs
 WHERE runs.shard < :shard_n ORDER BY runs.shard, runs.decisions_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.decisions_offset
 FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
 FROM runs
 WHERE runs.shard >= :shard_n ORDER BY runs.shard, runs.decisions_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.decisions_offset
 FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
 FROM runs
 WHERE runs.shard = :shard_n AND runs.decisions_offset < :decisions_offset_n ORDER BY runs.shard, runs.decisions_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.decisions_offset
 FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
 FROM runs
 WHERE runs.shard = :shard_n AND runs.decisions_offset >= :decisions_offset_n ORDER BY runs.shard, runs.decisions_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
-UNION ALL SELECT anon_n.shard, anon_n.decisions_offset
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :shard_n int
+SELECT anon_n.shard, anon_n.decisions_offset
 FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
 FROM runs
-WHERE runs.shard = :shard_n AND runs.decisions_offset >= :decisions_offset_n ORDER BY runs.shard, runs.decisions_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
- FETCH FIRST 101 ROWS ONLY
+WHERE runs.shard > :shard_n AND runs.shard < :shard_n ORDER BY runs.shard, runs.decisions_offset
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.decisions_offset
+FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
+FROM runs
+WHERE runs.shard < :shard_n ORDER BY runs.shard, runs.decisions_offset
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.decisions_offset
+FROM (SELECT runs.shard AS shard, runs.decisions_offset AS decisions_offset
+FROM runs
+WHERE runs.shard >= :shard_n ORDER BY runs.shard, runs.decisions_offset
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :log_offset_n int, :shard_n int
@@ -370,52 +1009,69 @@ SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
 FROM transactions
 WHERE transactions.shard < :shard_n ORDER BY transactions.shard, transactions.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
 FROM transactions
 WHERE transactions.shard >= :shard_n ORDER BY transactions.shard, transactions.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
 FROM transactions
 WHERE transactions.shard = :shard_n AND transactions.log_offset < :log_offset_n ORDER BY transactions.shard, transactions.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
 FROM transactions
 WHERE transactions.shard = :shard_n AND transactions.log_offset >= :log_offset_n ORDER BY transactions.shard, transactions.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
- FETCH FIRST 101 ROWS ONLY
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :log_offset_n int, :shard_n int
 SELECT anon_n.shard, anon_n.log_offset
+FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
+FROM transactions
+WHERE transactions.shard > :shard_n AND transactions.shard < :shard_n ORDER BY transactions.shard, transactions.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n
+UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
 FROM transactions
 WHERE transactions.shard < :shard_n ORDER BY transactions.shard, transactions.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
 FROM transactions
 WHERE transactions.shard >= :shard_n ORDER BY transactions.shard, transactions.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
 FROM transactions
 WHERE transactions.shard = :shard_n AND transactions.log_offset < :log_offset_n ORDER BY transactions.shard, transactions.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
 FROM transactions
 WHERE transactions.shard = :shard_n AND transactions.log_offset >= :log_offset_n ORDER BY transactions.shard, transactions.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
-UNION ALL SELECT anon_n.shard, anon_n.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :shard_n int
+SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
 FROM transactions
-WHERE transactions.shard = :shard_n AND transactions.log_offset >= :log_offset_n ORDER BY transactions.shard, transactions.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
- FETCH FIRST 101 ROWS ONLY
+WHERE transactions.shard > :shard_n AND transactions.shard < :shard_n ORDER BY transactions.shard, transactions.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.log_offset
+FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
+FROM transactions
+WHERE transactions.shard < :shard_n ORDER BY transactions.shard, transactions.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.log_offset
+FROM (SELECT transactions.shard AS shard, transactions.log_offset AS log_offset
+FROM transactions
+WHERE transactions.shard >= :shard_n ORDER BY transactions.shard, transactions.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :log_offset_n int, :shard_n int
@@ -423,52 +1079,69 @@ SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
 FROM voids
 WHERE voids.shard < :shard_n ORDER BY voids.shard, voids.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
 FROM voids
 WHERE voids.shard >= :shard_n ORDER BY voids.shard, voids.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
 FROM voids
 WHERE voids.shard = :shard_n AND voids.log_offset < :log_offset_n ORDER BY voids.shard, voids.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
 FROM voids
 WHERE voids.shard = :shard_n AND voids.log_offset >= :log_offset_n ORDER BY voids.shard, voids.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
- FETCH FIRST 101 ROWS ONLY
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :log_offset_n int, :shard_n int
 SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
 FROM voids
+WHERE voids.shard > :shard_n AND voids.shard < :shard_n ORDER BY voids.shard, voids.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n
+UNION ALL SELECT anon_n.shard, anon_n.log_offset
+FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
+FROM voids
 WHERE voids.shard < :shard_n ORDER BY voids.shard, voids.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
 FROM voids
 WHERE voids.shard >= :shard_n ORDER BY voids.shard, voids.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
 FROM voids
 WHERE voids.shard = :shard_n AND voids.log_offset < :log_offset_n ORDER BY voids.shard, voids.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
 FROM voids
 WHERE voids.shard = :shard_n AND voids.log_offset >= :log_offset_n ORDER BY voids.shard, voids.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
-UNION ALL SELECT anon_n.shard, anon_n.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :shard_n int
+SELECT anon_n.shard, anon_n.log_offset
 FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
 FROM voids
-WHERE voids.shard = :shard_n AND voids.log_offset >= :log_offset_n ORDER BY voids.shard, voids.log_offset
- FETCH FIRST 101 ROWS ONLY) anon_n
- FETCH FIRST 101 ROWS ONLY
+WHERE voids.shard > :shard_n AND voids.shard < :shard_n ORDER BY voids.shard, voids.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.log_offset
+FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
+FROM voids
+WHERE voids.shard < :shard_n ORDER BY voids.shard, voids.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.log_offset
+FROM (SELECT voids.shard AS shard, voids.log_offset AS log_offset
+FROM voids
+WHERE voids.shard >= :shard_n ORDER BY voids.shard, voids.log_offset
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :log_offset_n int, :shard_n int
@@ -476,52 +1149,69 @@ SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
 FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
 FROM entries
 WHERE entries.shard < :shard_n ORDER BY entries.shard, entries.log_offset, entries.entry
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
 FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
 FROM entries
 WHERE entries.shard >= :shard_n ORDER BY entries.shard, entries.log_offset, entries.entry
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
 FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
 FROM entries
 WHERE entries.shard = :shard_n AND entries.log_offset < :log_offset_n ORDER BY entries.shard, entries.log_offset, entries.entry
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
 FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
 FROM entries
 WHERE entries.shard = :shard_n AND entries.log_offset >= :log_offset_n ORDER BY entries.shard, entries.log_offset, entries.entry
- FETCH FIRST 101 ROWS ONLY) anon_n
- FETCH FIRST 101 ROWS ONLY
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :log_offset_n int, :shard_n int
 SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
 FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
 FROM entries
+WHERE entries.shard > :shard_n AND entries.shard < :shard_n ORDER BY entries.shard, entries.log_offset, entries.entry
+ FETCH FIRST n ROWS ONLY) anon_n
+UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
+FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
+FROM entries
 WHERE entries.shard < :shard_n ORDER BY entries.shard, entries.log_offset, entries.entry
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
 FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
 FROM entries
 WHERE entries.shard >= :shard_n ORDER BY entries.shard, entries.log_offset, entries.entry
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
 FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
 FROM entries
 WHERE entries.shard = :shard_n AND entries.log_offset < :log_offset_n ORDER BY entries.shard, entries.log_offset, entries.entry
- FETCH FIRST 101 ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY) anon_n
 UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
 FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
 FROM entries
 WHERE entries.shard = :shard_n AND entries.log_offset >= :log_offset_n ORDER BY entries.shard, entries.log_offset, entries.entry
- FETCH FIRST 101 ROWS ONLY) anon_n
-UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :shard_n int
+SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
 FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
 FROM entries
-WHERE entries.shard = :shard_n AND entries.log_offset >= :log_offset_n ORDER BY entries.shard, entries.log_offset, entries.entry
- FETCH FIRST 101 ROWS ONLY) anon_n
- FETCH FIRST 101 ROWS ONLY
+WHERE entries.shard > :shard_n AND entries.shard < :shard_n ORDER BY entries.shard, entries.log_offset, entries.entry
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
+FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
+FROM entries
+WHERE entries.shard < :shard_n ORDER BY entries.shard, entries.log_offset, entries.entry
+ FETCH FIRST n ROWS ONLY) anon_n UNION ALL SELECT anon_n.shard, anon_n.log_offset, anon_n.entry
+FROM (SELECT entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry
+FROM entries
+WHERE entries.shard >= :shard_n ORDER BY entries.shard, entries.log_offset, entries.entry
+ FETCH FIRST n ROWS ONLY) anon_n
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- 
@@ -577,10 +1267,46 @@ FROM currencies
 WHERE currencies.code IN (:code_n_n, ...)
 ;
 
+-- :coalesce_n int, :log_offset_n int, :param_n int, :shard_n int, :side_n str
+SELECT entries.account, entries.currency, coalesce(currencies.scale, :coalesce_n) AS coalesce_1, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries LEFT OUTER JOIN currencies ON currencies.code = entries.currency
+WHERE entries.shard = :shard_n AND entries.log_offset = :log_offset_n ORDER BY entries.entry
+;
+
+-- :account_n str, :account_n_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
 FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
 WHERE transactions.effective_at < :effective_at_n AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :account_n_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
 ;
 
 -- :effective_at_n datetime, :param_n int, :side_n str
@@ -595,6 +1321,26 @@ WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) GR
 SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
 FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
 WHERE transactions.effective_at < :effective_at_n AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :account_n_n str, :effective_at_n datetime, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND transactions.recorded_at < :recorded_at_n AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND transactions.recorded_at < :recorded_at_n AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :account_n_n str, :effective_at_n datetime, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset AND voids.recorded_at < :recorded_at_n)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :recorded_at_n datetime, :side_n str
@@ -627,10 +1373,52 @@ FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transact
 WHERE transactions.effective_at < :effective_at_n AND transactions.recorded_at < :recorded_at_n AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
 ;
 
+-- :effective_at_n datetime, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.effective_at < :effective_at_n AND transactions.recorded_at < :recorded_at_n GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
 -- :effective_at_n datetime, :param_n int, :side_n str
 SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
 FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
 WHERE transactions.effective_at < :effective_at_n GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :account_n_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :account_n_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset AND voids.recorded_at < :recorded_at_n)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset AND voids.recorded_at < :recorded_at_n)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset AND voids.recorded_at < :recorded_at_n)) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
 ;
 
 -- :param_n int, :recorded_at_n datetime, :side_n str
@@ -639,6 +1427,30 @@ FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transact
 WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
 FROM voids
 WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset AND voids.recorded_at < :recorded_at_n)) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :account_n_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND (entries.account = :account_n OR (entries.account LIKE :account_n || '%' ESCAPE '/')) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :account_n_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND entries.account IN (:account_n_n, ...) GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
 ;
 
 -- :param_n int, :recorded_at_n datetime, :side_n str
@@ -661,6 +1473,62 @@ FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transact
 WHERE transactions.recorded_at < :recorded_at_n GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
 ;
 
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND entries.currency = :currency_n AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE transactions.effective_at < :effective_at_n AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE transactions.effective_at < :effective_at_n AND entries.currency = :currency_n AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) AND entries.currency = :currency_n AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE transactions.recorded_at < :recorded_at_n AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE transactions.recorded_at < :recorded_at_n AND entries.currency = :currency_n AND entries.account = :account_n GROUP BY entries.currency, currencies.scale ORDER BY entries.currency
+;
+
 -- :coalesce_n int, :log_offset_n int, :shard_n int, :side_n str
 SELECT entries.log_offset, entries.account, entries.currency, coalesce(currencies.scale, :coalesce_n) AS coalesce_1, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE -entries.amount END AS anon_n
 FROM entries LEFT OUTER JOIN currencies ON currencies.code = entries.currency
@@ -671,7 +1539,7 @@ WHERE entries.shard = :shard_n AND entries.log_offset BETWEEN :log_offset_n AND 
 SELECT entries.shard, entries.log_offset, count(*) AS count_1, min(entries.entry) AS min_1, max(entries.entry) AS max_1, count(transactions.shard) AS count_2
 FROM entries LEFT OUTER JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset GROUP BY entries.shard, entries.log_offset
 HAVING count(transactions.shard) = :count_n OR min(entries.entry) != :min_n OR max(entries.entry) != count(*) - :count_n
- FETCH FIRST 101 ROWS ONLY
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- 
@@ -693,24 +1561,43 @@ UNION ALL SELECT owner, table_name, privilege, column_name FROM user_col_privs_r
 SELECT privilege FROM session_privs WHERE privilege <> 'CREATE SESSION'
 ;
 
+-- :shard_n int
+SELECT runs.decisions_offset, runs.start_offset, runs.end_offset, runs.accepted
+FROM runs
+WHERE runs.shard = :shard_n ORDER BY runs.decisions_offset DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :decisions_offset_n int, :shard_n int
+SELECT runs.decisions_offset, runs.start_offset, runs.end_offset, runs.posted_at
+FROM runs
+WHERE runs.shard = :shard_n AND runs.decisions_offset >= :decisions_offset_n ORDER BY runs.decisions_offset
+ FETCH FIRST n ROWS ONLY
+;
+
 -- :posted_at_n datetime
 SELECT runs.shard, runs.decisions_offset
 FROM runs
 WHERE runs.posted_at > CURRENT_TIMESTAMP + interval '1' hour OR runs.posted_at < :posted_at_n
- FETCH FIRST 101 ROWS ONLY
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :decisions_offset_n int, :shard_n int
 SELECT runs.shard, runs.decisions_offset, runs.start_offset, runs.end_offset, runs.follows, runs.digest, runs.outcomes_digest, runs.recorded_until, runs.reference_offset, runs.accepted, runs.reference_digest
 FROM runs
 WHERE runs.shard = :shard_n AND runs.decisions_offset >= :decisions_offset_n ORDER BY runs.decisions_offset
- FETCH FIRST 1000 ROWS ONLY
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :decisions_offset_n int
 SELECT shards.shard
 FROM shards LEFT OUTER JOIN runs ON runs.shard = shards.shard AND runs.decisions_offset = shards.decisions_offset - :decisions_offset_n AND runs.end_offset = shards.end_offset AND runs.digest = shards.digest AND runs.recorded_until = shards.recorded_until
 WHERE runs.shard IS NULL ORDER BY shards.shard
+;
+
+-- :decisions_offset_n int
+SELECT shards.shard, runs.posted_at
+FROM shards JOIN runs ON runs.shard = shards.shard AND runs.decisions_offset = shards.decisions_offset - :decisions_offset_n ORDER BY shards.shard
 ;
 
 -- :shard_n int
@@ -771,7 +1658,26 @@ WHERE stripes.shard = :of_shard
 SELECT stripes.account, stripes.currency, stripes.shard
 FROM stripes LEFT OUTER JOIN shards ON shards.shard = stripes.shard AND shards.shard BETWEEN :shard_n AND :shard_n
 WHERE shards.shard IS NULL OR stripes.last_offset < :last_offset_n OR stripes.last_offset >= shards.end_offset
- FETCH FIRST 101 ROWS ONLY
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n_n str
+SELECT stripes.account, sum(stripes.entries) AS sum_1
+FROM stripes
+WHERE stripes.account IN (:account_n_n, ...) GROUP BY stripes.account ORDER BY sum(stripes.entries), stripes.account
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str
+SELECT stripes.currency, currencies.scale, sum(stripes.debits) AS sum_1, sum(stripes.credits) AS sum_2, sum(stripes.entries) AS sum_3
+FROM stripes JOIN currencies ON currencies.code = stripes.currency
+WHERE stripes.account = :account_n GROUP BY stripes.currency, currencies.scale ORDER BY stripes.currency
+;
+
+-- :account_n str, :currency_n str
+SELECT stripes.currency, currencies.scale, sum(stripes.debits) AS sum_1, sum(stripes.credits) AS sum_2, sum(stripes.entries) AS sum_3
+FROM stripes JOIN currencies ON currencies.code = stripes.currency
+WHERE stripes.currency = :currency_n AND stripes.account = :account_n GROUP BY stripes.currency, currencies.scale ORDER BY stripes.currency
 ;
 
 -- 
@@ -783,6 +1689,11 @@ FROM stripes ORDER BY stripes.account, stripes.currency, stripes.shard
 SELECT table_name FROM user_tables
 ;
 
+-- :tables_owner str
+SELECT table_name, constraint_name FROM all_constraints
+WHERE owner = :tables_owner AND status = 'ENABLED' AND validated = 'VALIDATED'
+;
+
 -- :owner str, :table_names_n str
 SELECT tables_and_views.table_name
 FROM (SELECT a_tables.table_name AS table_name, a_tables.owner AS owner
@@ -791,18 +1702,504 @@ FROM all_views a_views) tables_and_views
 WHERE tables_and_views.table_name IN (:table_names_n, ...) AND tables_and_views.owner = :owner
 ;
 
+-- :account_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :currency_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n AND NOT (EXISTS (SELECT *
+FROM voids
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n AND transactions.recorded_at < :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :account_n str, :param_n int, :side_n str
+SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
+FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
+WHERE entries.account = :account_n ORDER BY transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+;
+
 -- :log_offset_n int, :shard_n int
 SELECT transactions.shard, transactions.log_offset, transactions.transaction_id, transactions.kind, transactions.description, transactions.effective_at, transactions.recorded_at, transactions.created_at, transactions.ordering_key, transactions.reverses, transactions.metadata
 FROM transactions
 WHERE transactions.shard = :shard_n AND transactions.log_offset < :log_offset_n AND transactions.log_offset >= :log_offset_n ORDER BY transactions.log_offset
- FETCH FIRST 1000 ROWS ONLY
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :log_offset_n int, :shard_n int
 SELECT transactions.shard, transactions.log_offset, transactions.transaction_id, transactions.kind, transactions.description, transactions.effective_at, transactions.recorded_at, transactions.created_at, transactions.ordering_key, transactions.reverses, transactions.metadata
 FROM transactions
 WHERE transactions.shard = :shard_n AND transactions.log_offset >= :log_offset_n ORDER BY transactions.log_offset
- FETCH FIRST 1000 ROWS ONLY
+ FETCH FIRST n ROWS ONLY
+;
+
+-- :transaction_id_n str
+SELECT transactions.shard, transactions.log_offset, transactions.transaction_id, transactions.kind, transactions.description, transactions.effective_at, transactions.recorded_at, transactions.created_at, transactions.ordering_key, transactions.reverses, transactions.metadata
+FROM transactions
+WHERE transactions.transaction_id = :transaction_id_n
 ;
 
 -- :transaction_id_n_n str
@@ -817,6 +2214,12 @@ SELECT username FROM all_users
 
 -- 
 SELECT value FROM nls_database_parameters WHERE parameter = 'NLS_CHARACTERSET'
+;
+
+-- 
+SELECT voids.shard
+FROM voids
+ FETCH FIRST n ROWS ONLY
 ;
 
 -- :log_offset_n int, :shard_n int

@@ -1,9 +1,11 @@
 """The journal in Oracle, on H2: its statements, migrations, and what goes wrong."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import product
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import oracledb
 import pytest
@@ -14,6 +16,7 @@ from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl.journal import JournalUnavailable, NotPostable, Superseded
 from ledger.gl.oracle import OracleJournal, catalogue
+from ledger.gl.oracle import rules as table_rules
 from ledger.gl.oracle.connection import SESSION
 from ledger.gl.oracle.migrate import upgrade
 from ledger.gl.tables import metadata
@@ -22,7 +25,7 @@ from migrations.oracle import ddl, grants
 from tests.h2 import rules
 from tests.h2.driver import Connection, ErrorInfo
 from tests.h2.golden import GOLDEN
-from tests.integration.gl_runs import CASH, Chain, moved
+from tests.integration.gl_runs import CASH, NOW, Chain, moved, void_of
 
 if TYPE_CHECKING:
     from tests.h2.database import H2Database, OracleServer
@@ -78,6 +81,32 @@ def test_a_statement_that_is_not_listed_fails(journal: OracleJournal) -> None:
         journal._read.connect() as connection,
     ):
         connection.execute(text("SELECT kind FROM transactions"))
+
+
+@pytest.mark.parametrize("with_void", [False, True])
+def test_whatever_can_be_asked_is_listed(journal: OracleJournal, *, with_void: bool) -> None:
+    """Each choice of what balances and registers are asked for is a statement of its own."""
+    chain = Chain()
+    run = chain.run(moved(0, 5), moved(1, 7), moved(2, 3, reverses="t-0"))
+    voided = [void_of(run, 1, at=4)] if with_void else []
+    journal.post(0, Watermark(), [run, chain.run(end=6, voided=voided)])
+    expected = 8 if with_void else 15
+    axes: tuple[Literal["effective", "recorded"], ...] = ("effective", "recorded")
+    for accounts, prefix, as_of, by, known in product(
+        (None, [CASH]), (None, "assets"), (None, NOW + 9), axes, (None, NOW + 9)
+    ):
+        rows = journal.balances(
+            accounts=accounts, prefix=prefix, as_of=as_of, by=by, known_before=known
+        )
+        assert {row.account: row.debits for row in rows}[CASH] == expected
+    for currency, start, end, by, limit in product(
+        (None, "CAD"), (None, NOW), (None, NOW + 9), axes, (None, 2)
+    ):
+        found = journal.register(CASH, currency=currency, start=start, end=end, by=by, limit=limit)
+        assert found.closing["CAD"].debits == expected
+        assert len(found.lines) == (2 if with_void or limit else 3)
+    (first,) = journal.find("t-0").found
+    assert [each.transaction_id for each in first.reversals] == ["t-2"]
 
 
 def test_what_only_a_server_takes_is_listed_as_well() -> None:
@@ -187,6 +216,15 @@ class LostAnswer:
         vars(connection)["commit"] = lose
 
 
+def test_every_wait_of_a_posting_ends(h2_database: "H2Database") -> None:
+    made: list[Connection] = []
+    with closing(opened(h2_database, made.append)) as journal:
+        assert journal.watermark(0) == Watermark()
+        assert [each.call_timeout for each in made] == [30_000]
+        assert journal.balances() == []
+        assert [each.call_timeout for each in made] == [30_000, 1_800_000]
+
+
 def test_a_commit_whose_answer_is_lost_is_found_in_the_row(h2_database: "H2Database") -> None:
     chain, loses = Chain(), LostAnswer(made=True)
     with closing(opened(h2_database, loses)) as journal:
@@ -224,6 +262,29 @@ def test_what_the_database_refuses_is_named(
     journal.post(0, Watermark(), [run])
 
 
+def test_a_rule_that_is_missing_is_found(h2_database: "H2Database", journal: OracleJournal) -> None:
+    assert journal.orphans(1) == []
+    h2_database.run("ALTER TABLE entries DROP CONSTRAINT entries_amount")
+    try:
+        (finding,) = journal.orphans(1)
+        assert "without its rule entries_amount" in finding.sentence
+        assert journal.orphans(1, whole=False) == []
+    finally:
+        h2_database.run("ALTER TABLE entries ADD CONSTRAINT entries_amount CHECK (amount > 0)")
+
+
+def test_the_rules_are_those_of_the_migrations() -> None:
+    """By the statements that create the tables."""
+    made = {
+        (table[1], rule)
+        for sql in GOLDEN.known
+        if (table := re.match(r"CREATE TABLE (\w+)", sql)) and table[1] in table_rules.RULES
+        for rule in re.findall(r"CONSTRAINT (\w+)", sql)
+    }
+    rules_ = table_rules.RULES.items()
+    assert made == {(table, f"{table}_{name}") for table, names in rules_ for name in names}
+
+
 def test_a_time_in_another_zone_is_refused(
     h2_database: "H2Database", journal: OracleJournal
 ) -> None:
@@ -236,9 +297,9 @@ def test_a_time_in_another_zone_is_refused(
 
 def test_many_rows_go_in_batches(journal: OracleJournal, h2_database: "H2Database") -> None:
     chain = Chain()
-    run = chain.run(*(moved(at, 1) for at in range(5_001)))
+    run = chain.run(*(moved(at, 1) for at in range(2_501)))
     journal.post(0, Watermark(), [run])
-    assert h2_database.run("SELECT COUNT(*) FROM entries") == [(10_002,)]
+    assert h2_database.run("SELECT COUNT(*) FROM entries") == [(5_002,)]
 
 
 def test_an_empty_batch_is_never_sent(h2_database: "H2Database") -> None:

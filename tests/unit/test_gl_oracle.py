@@ -1,5 +1,6 @@
 """Oracle's addresses and errors, and settings that name one; without a database."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,12 @@ def test_the_scheme_chooses_the_journal() -> None:
         journal = open_journal(address)
         assert isinstance(journal, kind)
         journal.close()
+
+
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "oracledb", None)
+    with pytest.raises(SettingsError, match="python-oracledb is not installed"):
+        open_journal(URL)
 
 
 def test_history_is_refused_in_oracle() -> None:

@@ -26,6 +26,22 @@ def open_journal(database_url: str) -> Journal:
     return PostgresJournal(database_url)
 
 
+def upgrade(database_url: str) -> list[str]:
+    """Run the migrations that are missing, as the tables' owner, and grant the roles' rights.
+
+    Returns the names of those that were run. Raises JournalUnavailable when the database cannot be
+    reached.
+    """
+    # Imported here: alembic is slow to import, and no reader needs it.
+    if is_oracle(database_url):
+        from ledger.gl.oracle import migrate as of_oracle
+
+        return of_oracle.upgrade(database_url)
+    from ledger.gl.postgresql import migrate as of_postgresql
+
+    return of_postgresql.upgrade(database_url)
+
+
 def open_history(database_url: str) -> History:
     """History beside the journal at the address, or on a replica of it; as `open_journal`.
 

@@ -101,6 +101,9 @@ class KnownReader(TransactionReader):
     async def prepare(self, values: Iterable[bytes | None]) -> None:
         """It knows already."""
 
+    async def learn(self) -> None:
+        """All is known."""
+
 
 def wire(made: Mapping[str, Any], schema_id: int = 1, schema: str = "Transaction") -> bytes:
     """The value of a Kafka record: zero byte, schema id, Avro."""

@@ -224,8 +224,9 @@ def _lines(account: str, asked: RegisterQuery, *, skips_voids: bool) -> Select[A
     if skips_voids:
         query = query.where(~VOIDED)
     # Of one effective time in the order of the ledger, or a balance is seen that there never was.
-    place = (transactions.c.recorded_at, entries.c.shard, entries.c.log_offset, entries.c.entry)
-    query = query.order_by(time.desc(), *(column.desc() for column in place))
+    axes = dict.fromkeys((time, transactions.c.recorded_at))
+    place = (*axes, entries.c.shard, entries.c.log_offset, entries.c.entry)
+    query = query.order_by(*(column.desc() for column in place))
     return query if limit is None else query.limit(limit)
 
 

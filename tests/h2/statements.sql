@@ -313,7 +313,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -324,7 +324,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :param_n int, :side_n str
@@ -355,7 +355,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -366,7 +366,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :currency_n str, :param_n int, :side_n str
@@ -397,7 +397,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -408,7 +408,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -416,7 +416,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -425,7 +425,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -435,7 +435,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -446,7 +446,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -456,7 +456,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -467,7 +467,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -475,7 +475,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -484,7 +484,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -492,7 +492,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -501,7 +501,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
@@ -623,7 +623,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -632,7 +632,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :currency_n str, :param_n int, :side_n str
@@ -659,7 +659,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -670,7 +670,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -678,7 +678,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -687,7 +687,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -697,7 +697,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -708,7 +708,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -718,7 +718,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -729,7 +729,7 @@ FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -737,7 +737,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -746,7 +746,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -754,7 +754,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -763,7 +763,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
@@ -885,7 +885,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
@@ -894,7 +894,7 @@ SELECT DISTINCT entries.shard, entries.log_offset, entries.currency, entries.sid
 FROM entries JOIN (SELECT DISTINCT anon_n.shard AS shard, anon_n.log_offset AS log_offset
 FROM (SELECT transactions.effective_at AS effective_at, transactions.recorded_at AS recorded_at, entries.shard AS shard, entries.log_offset AS log_offset, entries.entry AS entry, transactions.transaction_id AS transaction_id, transactions.kind AS kind, transactions.description AS description, transactions.reverses AS reverses, entries.currency AS currency, currencies.scale AS scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
+WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC) anon_n) anon_n ON entries.shard = anon_n.shard AND entries.log_offset = anon_n.log_offset
 ;
 
 -- :account_n str, :param_n int, :side_n str
@@ -1707,7 +1707,7 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
@@ -1716,7 +1716,7 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :param_n int, :side_n str
@@ -1741,7 +1741,7 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
@@ -1750,7 +1750,7 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :currency_n str, :param_n int, :side_n str
@@ -1775,7 +1775,7 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
@@ -1784,20 +1784,20 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -1805,7 +1805,7 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
@@ -1814,7 +1814,7 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -1822,7 +1822,7 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
@@ -1831,33 +1831,33 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
 -- :account_n str, :currency_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND entries.currency = :currency_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :currency_n str, :param_n int, :recorded_at_n datetime, :side_n str
@@ -1953,14 +1953,14 @@ WHERE entries.account = :account_n AND entries.currency = :currency_n AND transa
 -- :account_n str, :currency_n str, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
 -- :account_n str, :currency_n str, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND entries.currency = :currency_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :currency_n str, :param_n int, :side_n str
@@ -1981,7 +1981,7 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
@@ -1990,20 +1990,20 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -2011,7 +2011,7 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
@@ -2020,7 +2020,7 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
@@ -2028,7 +2028,7 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
@@ -2037,33 +2037,33 @@ SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entri
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
 WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n AND NOT (EXISTS (SELECT *
 FROM voids
-WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE voids.shard = entries.shard AND voids.log_offset = entries.log_offset)) ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n AND transactions.effective_at < :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n AND transactions.effective_at >= :effective_at_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :param_n int, :recorded_at_n datetime, :side_n str
@@ -2159,14 +2159,14 @@ WHERE entries.account = :account_n AND transactions.recorded_at >= :recorded_at_
 -- :account_n str, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
  FETCH FIRST n ROWS ONLY
 ;
 
 -- :account_n str, :param_n int, :side_n str
 SELECT transactions.effective_at, transactions.recorded_at, entries.shard, entries.log_offset, entries.entry, transactions.transaction_id, transactions.kind, transactions.description, transactions.reverses, entries.currency, currencies.scale, CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END - CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END AS anon_n
 FROM entries JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset JOIN currencies ON currencies.code = entries.currency
-WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
+WHERE entries.account = :account_n ORDER BY transactions.effective_at DESC, transactions.recorded_at DESC, entries.shard DESC, entries.log_offset DESC, entries.entry DESC
 ;
 
 -- :account_n str, :param_n int, :side_n str

@@ -158,13 +158,14 @@ def test_history_has_the_days_as_the_journal_has_them(
 
 def test_a_figure_is_explained_on_the_command_line(published: Published, cli: Cli) -> None:
     account, balance = next(iter(berka.balances(published.rows).items()))
-    found = cli("explain", account, "--json").json
+    found = cli("explain", account, "--currency", CURRENCY, "--json").json
     [figure] = found["figures"]
     assert (Decimal(figure["posted"]), figure["adds_up"]) == (balance, True)
     assert all(each["compared_at"] and each["posted_at"] for each in figure["by_shard"])
     assert (found["complete"], figure["pending"], found["not_read"]) == (True, [], [])
     day = published.rows[len(published.rows) // 2].day
-    past = cli("explain", account, "--through", str(day), "--json").json["figures"]
+    words = ("explain", account, "--currency", CURRENCY, "--through", str(day), "--json")
+    past = cli(*words).json["figures"]
     assert all(each["adds_up"] for each in past)
 
 

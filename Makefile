@@ -60,13 +60,16 @@ lint: install
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory lint-docker
 
-COMPOSE := docker/compose.yaml docker/compose.three-centres.yaml
 lint-docker: install  ## what is in docker/: the image's recipe, compose files, manifests, scripts
 	$(BIN)/hadolint docker/Dockerfile
-	$(BIN)/shellcheck $(shell find docker -name '*.sh') .ci/run
+	$(BIN)/shellcheck $(shell find docker tests/images -name '*.sh') .ci/run
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose*.yaml
-	for file in $(COMPOSE); do $(BIN)/docker-compose --file $$file config --quiet || exit 1; done
-	$(BIN)/docker-compose --file docker/compose.yaml --file docker/compose.oracle.yaml config --quiet
+	@if ! test -x $(BIN)/docker-compose; then \
+	  echo "Compose files are judged by their schema alone: Compose's package is for Linux on x86-64"; \
+	else for files in docker/compose.yaml docker/compose.three-centres.yaml \
+	    "docker/compose.yaml --file docker/compose.oracle.yaml"; do \
+	  echo $(BIN)/docker-compose --file $$files config --quiet; \
+	  $(BIN)/docker-compose --file $$files config --quiet || exit 1; done; fi
 	$(BIN)/kubernetes-validate --quiet --strict docker/kubernetes/*.yaml
 
 lock: ## constraints.txt from what setup.cfg allows today

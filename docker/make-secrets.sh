@@ -36,7 +36,10 @@ password() { openssl rand -hex 24; }
 database() {  # role: the general ledger's address as this role
     local scheme=postgresql+psycopg place=postgres:5432/ledger
     [[ -z $secure ]] || place+="?sslmode=verify-full&sslrootcert=ca.pem"
-    [[ -z $oracle ]] || scheme=oracle place="oracle:1521/?service_name=FREEPDB1&schema=ledger_owner"
+    if [[ -n $oracle ]]; then
+        scheme=oracle place="oracle:1521/?service_name=FREEPDB1"
+        [[ $1 == ledger_owner ]] || place+="&schema=ledger_owner"
+    fi
     echo "$scheme://$1:$(cat "$1.password")@$place"
 }
 

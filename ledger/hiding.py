@@ -23,9 +23,11 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 _SHOWN_PARAMETERS = re.compile(
     r"host|hostaddr|port|dbname|user|passfile|connect_timeout|client_encoding|options|"
     r"application_name|keepalives\w*|tcp_user_timeout|ssl(?!password)\w*|gss\w*|krbsrvname|"
-    r"target_session_attrs|load_balance_hosts|service|channel_binding|require_auth"
+    r"target_session_attrs|load_balance_hosts|service|channel_binding|require_auth|"
+    r"service_name|schema|partitions|config_dir|wallet_location"
 )
-"""PostgreSQL's parameters without secrets; `passfile` names a file. All others are hidden."""
+"""Parameters of PostgreSQL's and Oracle's addresses without secrets; `passfile` names a file. All
+others are hidden."""
 _IN_TEXT = re.compile(
     r"(?<=')[A-Za-z][A-Za-z0-9+.-]*://[^'\n]*(?=')|(?<=\")[A-Za-z][A-Za-z0-9+.-]*://[^\"\n]*(?=\")|"
     r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>`]+"

@@ -26,6 +26,8 @@ from ledger.hiding import readable, shown_url
 STACK_FILE = "stack.json"
 NO_DATABASE = "none"
 """As a database's address: this role has no database."""
+ORACLE = ("oracle", "oracle+oracledb")
+"""Schemes of addresses of an Oracle Database; every other one is PostgreSQL's."""
 
 
 class Settings(BaseSettings):
@@ -221,6 +223,22 @@ class Settings(BaseSettings):
         except ValidationError as error:
             # Without its cause, whose trace repeats the values.
             raise SettingsError(settings_sources.explained(error, given, QUOTED)) from None
+        self._require_history()
+
+    def _require_history(self) -> None:
+        """Raises SettingsError for a history that nothing can keep."""
+        if is_oracle(self.history_database_url):
+            raise SettingsError(
+                "The setting history_database_url is refused: history is kept in PostgreSQL alone. "
+                "Name a PostgreSQL that has the general ledger, or unset it."
+            )
+        journal = is_oracle(self.database_url) or is_oracle(self.service_database_url)
+        if journal and self.history == "on":
+            raise SettingsError(
+                "The setting history is refused: history is kept in PostgreSQL alone, and the "
+                "general ledger's address is Oracle's. Set history = \"off\"; questions about the "
+                "past are then answered from the journal. docs/oracle.md has what differs."
+            )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -274,6 +292,11 @@ GROUPS = (
 )
 """Settings of the embedded stack, each group taken whole: no server gets another's user."""
 FROM_STACK = frozenset(name for group in GROUPS for name in group)
+
+
+def is_oracle(url: str) -> bool:
+    """Whether the database's address is Oracle's, by its scheme."""
+    return url.partition("://")[0].lower() in ORACLE
 
 
 def require_ledger(settings: Settings) -> None:

@@ -18,8 +18,8 @@ CONFIG = f"{PREFIX}CONFIG"
 DEFAULT_FILE = "faust-ledger.toml"
 OTHERS = ("CONFIG", "CACHE_DIR", "DEBUG", "WORKER_PYTHONPATH")
 """Variables with the prefix that are not settings."""
-OF_TESTS = ("ALTERATIONS", "CENTRES_", "FAULT_", "FAULTS_", "FUZZ_", "HOSTILE_", "SEEDS", "SHARED",
-            "SOAK_", "TEST_")  # fmt: skip
+OF_TESTS = ("ALTERATIONS", "CENTRES_", "FAULT_", "FAULTS_", "FUZZ_", "HISTORY_SEEDS", "HOSTILE_",
+            "ORACLE_DSN", "SEEDS", "SHARED", "SOAK_", "TEST_")  # fmt: skip
 """Prefixes of the variables of the project's tests, which commands inherit from them."""
 _KUBERNETES = re.compile(
     r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(?:TCP|UDP|SCTP)\w*)|(?:\w+_)?PORT(?=\n\w+://)"

@@ -4,15 +4,15 @@ from contextlib import closing
 
 from ledger.gl.books import Books
 from ledger.gl.history.books import History
+from ledger.gl.history.memory import MemoryHistory
 from ledger.gl.history.writing import HistoryWriter
 from ledger.gl.journal import Journal
 from ledger.gl.oracle import OracleJournal
-from ledger.gl.oracle.address import is_oracle
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.postgresql.history import PostgresHistoryWriter
 from ledger.gl.postgresql.history_reads import PostgresHistory
 from ledger.gl.rows import JournalFinding
-from ledger.settings import Settings
+from ledger.settings import Settings, is_oracle
 
 
 def open_journal(database_url: str) -> Journal:
@@ -26,9 +26,28 @@ def open_journal(database_url: str) -> Journal:
     return PostgresJournal(database_url)
 
 
+def upgrade(database_url: str) -> list[str]:
+    """Run the migrations that are missing, as the tables' owner, and grant the roles' rights.
+
+    Returns the names of those that were run. Raises JournalUnavailable when the database cannot be
+    reached.
+    """
+    # Imported here: alembic is slow to import, and no reader needs it.
+    if is_oracle(database_url):
+        from ledger.gl.oracle import migrate as of_oracle
+
+        return of_oracle.upgrade(database_url)
+    from ledger.gl.postgresql import migrate as of_postgresql
+
+    return of_postgresql.upgrade(database_url)
+
+
 def open_history(database_url: str) -> History:
-    """History beside the journal at the address, or on a replica of it; as `open_journal`."""
-    return PostgresHistory(database_url)
+    """History beside the journal at the address, or on a replica of it; as `open_journal`.
+
+    Beside an Oracle there is none: its positions are at the beginning.
+    """
+    return MemoryHistory() if is_oracle(database_url) else PostgresHistory(database_url)
 
 
 def history_address(settings: Settings) -> str:

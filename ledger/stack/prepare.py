@@ -16,7 +16,7 @@ def prepare(settings: Settings, *, say: Callable[[str], None] = lambda text: Non
     corrected.
     """
     # Imported here: `down`, `status` and `--help` need none of it.
-    from ledger.gl.postgresql.migrate import upgrade
+    from ledger.gl.databases import upgrade
     from ledger.streaming import access
     from ledger.streaming.registry import register_all
     from ledger.streaming.topics import bring_about

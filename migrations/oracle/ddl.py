@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 _TABLES = "SELECT table_name FROM user_tables"
 _INDEXES = "SELECT index_name FROM user_indexes"
+PARTITIONED = "PARTITION BY HASH (shard) PARTITIONS"
 
 
 class Existing(NamedTuple):
@@ -31,13 +32,15 @@ def create_table(name: str, *parts: str, partitioned: bool = False) -> None:
 
     `partitioned`: by shard, if the address asks for it.
     """
-    if name in Existing.read().tables:
-        return
+    count = int(context.config.attributes.get("partitions", 0)) if partitioned else 0
+    if name not in Existing.read().tables:
+        op.execute(text(table_statement(name, *parts, partitions=count)))
+
+
+def table_statement(name: str, *parts: str, partitions: int = 0) -> str:
+    """CREATE TABLE."""
     statement = f"CREATE TABLE {name} (\n    " + ",\n    ".join(parts) + "\n)"
-    count = int(context.config.attributes.get("partitions", 0))
-    if partitioned and count:
-        statement += f"\nPARTITION BY HASH (shard) PARTITIONS {count}"
-    op.execute(text(statement))
+    return f"{statement}\n{PARTITIONED} {partitions}" if partitions else statement
 
 
 def create_index(name: str, on: str) -> None:

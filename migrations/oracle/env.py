@@ -7,6 +7,10 @@ from alembic import context
 from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection
 
+from ledger import settings
+from ledger.gl.oracle.address import OracleAddress
+from ledger.gl.oracle.connection import engine
+from ledger.gl.oracle.migrate import UPGRADE_SECONDS
 from migrations.oracle import grants
 
 
@@ -27,4 +31,11 @@ def migrate(connection: Connection) -> None:
 
 if context.is_offline_mode():
     raise SystemExit("Migrations need the database: `alembic --sql` is not supported.")
-migrate(context.config.attributes["connection"])
+given = context.config.attributes.get("connection")
+if given is not None:
+    migrate(given)
+else:
+    address = settings.load().database_url
+    context.config.attributes["partitions"] = OracleAddress.of(address).partitions
+    with engine(address, seconds=UPGRADE_SECONDS).connect() as own:
+        migrate(own)

@@ -6,7 +6,7 @@ others granted on the ledger's tables beyond these are revoked, and PUBLIC gets 
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Table, text
@@ -104,5 +104,10 @@ def apply(connection: Connection) -> None:
                 user, without, user,
             )  # fmt: skip
             continue
-        for table, privileges in granted.items():
-            connection.execute(text(f"GRANT {privileges} ON {table} TO {user}"))
+        for statement in granting(user, granted):
+            connection.execute(text(statement))
+
+
+def granting(user: str, granted: Mapping[str, str]) -> list[str]:
+    """The statements that give a user its rights."""
+    return [f"GRANT {privileges} ON {table} TO {user}" for table, privileges in granted.items()]

@@ -1,16 +1,26 @@
-"""A general ledger's database in H2, as an Oracle: `pytest_plugins = ["tests.h2.database"]`."""
+"""A general ledger's database in H2, as an Oracle: `pytest_plugins = ["tests.h2.database"]`.
 
+FAUST_LEDGER_ORACLE_DSN names a real server instead, by the address of a user whose tables are
+emptied: `oracle://user:password@host:1521/?service_name=…`.
+"""
+
+import os
 import secrets
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, text
 
+from ledger.gl.oracle import OracleJournal
+from ledger.gl.oracle.connection import engine
 from ledger.gl.oracle.migrate import upgrade
 from ledger.gl.tables import metadata
 from tests.h2.driver import Recorder, driver
+from tests.h2.golden import GOLDEN
 from tests.h2.java import start
 
 OPTIONS = (
@@ -40,10 +50,25 @@ DICTIONARY = (
         "CREATE VIEW user_indexes AS SELECT index_name FROM information_schema.indexes"
         " WHERE index_schema = CURRENT_SCHEMA"
     ),
+    (
+        "CREATE VIEW all_constraints AS SELECT constraint_schema AS owner, table_name,"
+        " constraint_name, 'ENABLED' AS status, 'VALIDATED' AS validated"
+        " FROM information_schema.table_constraints"
+    ),
     "CREATE VIEW all_users AS SELECT user_name AS username FROM information_schema.users",
     (
         "CREATE VIEW user_tab_privs_made AS SELECT grantee, table_name, privilege_type AS privilege,"
         " is_grantable AS grantable FROM information_schema.table_privileges WHERE FALSE"
+    ),
+    "CREATE VIEW session_privs AS SELECT 'CREATE SESSION' AS privilege FROM dual",
+    (
+        "CREATE VIEW user_tab_privs_recd AS SELECT table_schema AS owner, table_name,"
+        " privilege_type AS privilege FROM information_schema.table_privileges WHERE FALSE"
+    ),
+    (
+        "CREATE VIEW user_col_privs_recd AS SELECT table_schema AS owner, table_name,"
+        " privilege_type AS privilege, column_name FROM information_schema.column_privileges"
+        " WHERE FALSE"
     ),
     (
         "CREATE VIEW user_col_privs_made AS SELECT grantee, table_name, column_name,"
@@ -51,6 +76,26 @@ DICTIONARY = (
         " FROM information_schema.column_privileges WHERE FALSE"
     ),
 )
+
+
+DSN = "FAUST_LEDGER_ORACLE_DSN"
+
+
+class OracleServer:
+    """A real one, with the ledger's tables, empty."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        upgrade(url)
+        made = engine(url, seconds=60)
+        with made.begin() as connection:
+            for table in metadata.tables:
+                connection.execute(text(f"TRUNCATE TABLE {table}"))
+        made.dispose()
+
+    def journal(self) -> OracleJournal:
+        """One more for it."""
+        return OracleJournal(self.url)
 
 
 @dataclass
@@ -65,14 +110,27 @@ class H2Database:
         """As JDBC has it."""
         return f"jdbc:h2:mem:{self.name};{OPTIONS}"
 
-    def driver(self, recorder: Recorder | None = None) -> ModuleType:
-        """For connections to it."""
+    def driver(self, recorder: Recorder | None = GOLDEN.check) -> ModuleType:
+        """For connections to it, which send nothing but what is in the file of statements."""
         return driver(self.jdbc_url, recorder)
+
+    def journal(self) -> OracleJournal:
+        """One more for it."""
+        return OracleJournal(self.url, driver=self.driver())
+
+    @contextmanager
+    def engine(self) -> Iterator[Engine]:
+        """As whoever owns the tables, to whom nothing is forbidden."""
+        made = engine(self.url, seconds=60, driver=self.driver(None))
+        try:
+            yield made
+        finally:
+            made.dispose()
 
     def run(self, *statements: str) -> list[Any]:
         """Statements as the owner, committed; the rows of the last one."""
         rows: list[Any] = []
-        with closing(self.driver().connect(user="ledger_owner")) as connection:
+        with closing(self.driver(None).connect(user="ledger_owner")) as connection:
             for statement in statements:
                 with connection.cursor() as cursor:
                     cursor.execute(statement)
@@ -85,6 +143,11 @@ class H2Database:
 def h2_migrated() -> H2Database:
     """With the ledger's tables; it ends with this process."""
     pytest.importorskip("jpype", reason="no JPype: H2 stands in for Oracle")
+    return migrated()
+
+
+def migrated() -> H2Database:
+    """A new one, with the ledger's tables."""
     start()
     made = H2Database()
     made.run(*DICTIONARY)
@@ -97,3 +160,40 @@ def h2_database(h2_migrated: H2Database) -> H2Database:
     """The same, with nothing in it."""
     h2_migrated.run(*(f"TRUNCATE TABLE {table}" for table in metadata.tables))
     return h2_migrated
+
+
+@pytest.fixture(scope="session")
+def h2_without_positions() -> H2Database:
+    """Without the rules that refuse a row that is negative: whoever owns the tables may drop them."""
+    pytest.importorskip("jpype", reason="no JPype: H2 stands in for Oracle")
+    made = migrated()
+    made.run(*(
+        f"ALTER TABLE {table} DROP CONSTRAINT {table}_position"
+        for table in metadata.tables
+        if table != "currencies"
+    ))  # fmt: skip
+    return made
+
+
+@pytest.fixture
+def h2_unchecked(h2_without_positions: H2Database) -> H2Database:
+    """The same, with nothing in it."""
+    h2_without_positions.run(*(f"TRUNCATE TABLE {table}" for table in metadata.tables))
+    return h2_without_positions
+
+
+@pytest.fixture
+def oracle_server() -> OracleServer:
+    """A real server; skipped where none is named."""
+    address = os.environ.get(DSN)
+    if not address:
+        pytest.skip(f"no Oracle Database: {DSN} names none (docs/oracle.md)")
+    return OracleServer(address)
+
+
+@pytest.fixture
+def oracle_database(request: pytest.FixtureRequest) -> "H2Database | OracleServer":
+    """The server that is named, else H2; empty."""
+    name = "oracle_server" if os.environ.get(DSN) else "h2_database"
+    found: H2Database | OracleServer = request.getfixturevalue(name)
+    return found

@@ -66,6 +66,15 @@ def test_the_image_states_what_it_is(engine: Engine) -> None:
     note(f"{about['Size'] / MEGABYTE:.0f} MB, of which the base is {base / MEGABYTE:.0f}")
 
 
+def test_its_data_directory_is_its_own_and_closed_to_others(engine: Engine) -> None:
+    look = (
+        "import os; print(*((oct(s.st_mode & 0o777), s.st_uid) for s in map(os.stat, "
+        "('/var/lib/faust-ledger', '/var/lib'))))"
+    )
+    ended = engine.command("-c", look, options=("--entrypoint", "python"))
+    assert ended.out.strip() == f"('0o700', {UID}) ('0o755', 0)"
+
+
 def test_there_is_no_shell_in_it(engine: Engine) -> None:
     ended = engine.command("-c", "true", options=("--entrypoint", "/bin/sh"))
     assert ended.code == 127, ended

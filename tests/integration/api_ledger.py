@@ -31,7 +31,7 @@ class ApiLedger:
         return self._tokens[tuple(words)]
 
     def _knows(self, url: str, token: str) -> bool:
-        found = httpx.get(f"{url}/v1/status", headers=bearer(token), trust_env=False)
+        found = httpx.get(f"{url}/v1/status", headers=bearer(token), trust_env=False, timeout=60)
         return found.status_code != 401
 
     def client(self, *scopes: str, accounts: str | None = None, process: int = 0) -> httpx.Client:

@@ -45,13 +45,17 @@ class Process:
                 env={**os.environ, "FAUST_LEDGER_API_KEY_FILE": str(key)},
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             )  # fmt: skip
-        pid = self.child.pid
-        url = until(lambda: read_address(self.folder, pid), f"{name}'s address", lost=self.why_lost)
         self.client = httpx.Client(
-            base_url=f"{url}/v1", headers={"Authorization": f"Bearer {token}"}, timeout=SECONDS,
-            trust_env=False,
-        )  # fmt: skip
-        until(lambda: httpx.get(f"{url}/ready", trust_env=False).status_code == 200, "it is ready")
+            headers={"Authorization": f"Bearer {token}"}, timeout=SECONDS, trust_env=False
+        )
+
+    def started(self) -> "Process":
+        """Itself, once it is ready. Whoever ends it has it before, and so ends what never is."""
+        pid = self.child.pid
+        url = until(lambda: read_address(self.folder, pid), f"{self.folder}", lost=self.why_lost)
+        self.client.base_url = f"{url}/v1"
+        until(lambda: self.client.get(f"{url}/ready").status_code == 200, "it is ready")
+        return self
 
     def why_lost(self) -> str:
         return "" if self.child.poll() is None else f"it has ended: {self.log.read_text()}"
@@ -78,7 +82,7 @@ def start(
 
     def one(name: str) -> Process:
         started.append(Process(stack, name, key, token))
-        return started[-1]
+        return started[-1].started()
 
     yield one
     for each in started:

@@ -19,7 +19,7 @@ from tests.integration.gl_runs import CASH, DEPOSIT, Chain, Leg, made, moved
 if TYPE_CHECKING:
     from tests.integration.gl_database import Database
 
-pytest_plugins = ["tests.integration.gl_database"]
+pytest_plugins = ["tests.h2.database", "tests.integration.gl_database"]
 
 USD = (Leg(CASH, 3, "USD"), Leg(DEPOSIT, -2, "USD"), Leg("income:fees", -1, "USD"))
 
@@ -73,9 +73,15 @@ def check(journal: PostgresJournal, heads: list[Watermark]) -> Callable[[], list
     return lambda: [each.sentence for each in chain_of(journal, 0, heads[-1:])]
 
 
-@pytest.mark.parametrize("kind", ["memory", "postgresql"])
+@pytest.mark.parametrize("kind", ["memory", "postgresql", "oracle"])
 def test_a_good_journal_has_no_findings(kind: str, request: pytest.FixtureRequest) -> None:
-    journal = MemoryJournal() if kind == "memory" else request.getfixturevalue("journal")
+    journal: Journal = (
+        MemoryJournal()
+        if kind == "memory"
+        else request.getfixturevalue("oracle_database").journal()
+        if kind == "oracle"
+        else request.getfixturevalue("journal")
+    )
     heads = filled(journal)
     assert chain_of(journal, 0, [Watermark(), *heads]) == []
     assert chain_of(journal, 1) == chain_of(journal, 2) == []

@@ -14,7 +14,6 @@ from ledger.errors import InvariantBroken
 from ledger.gl.books import Accepted, BalanceRow
 from ledger.gl.journal import Journal, NotPostable, Posting, PostingRun, Superseded
 from ledger.gl.memory import MemoryJournal
-from ledger.gl.oracle import OracleJournal
 from ledger.gl.postgresql import PostgresJournal
 from ledger.gl.rows import PostedVoid
 from ledger.gl.verify import verify_journal
@@ -31,7 +30,7 @@ from tests.integration.gl_runs import (
 )
 
 if TYPE_CHECKING:
-    from tests.h2.database import H2Database
+    from tests.h2.database import H2Database, OracleServer
     from tests.integration.gl_database import Database
 
 pytest_plugins = ["tests.h2.database", "tests.integration.gl_database"]
@@ -50,15 +49,13 @@ def opener(request: pytest.FixtureRequest) -> Iterator[Opener]:
         yield lambda: shared
         return
     if request.param == "oracle":
-        h2: H2Database = request.getfixturevalue("h2_database")
+        oracle: H2Database | OracleServer = request.getfixturevalue("oracle_database")
     else:
         database: Database = request.getfixturevalue("database")
 
     def another() -> Journal:
         opened.append(
-            OracleJournal(h2.url, driver=h2.driver())
-            if request.param == "oracle"
-            else PostgresJournal(database.service)
+            oracle.journal() if request.param == "oracle" else PostgresJournal(database.service)
         )
         return opened[-1]
 

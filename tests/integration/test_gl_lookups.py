@@ -17,7 +17,7 @@ from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, Leg, Made, made
 from tests.integration.gl_runs import without as left_out
 from tests.integration.test_gl_contract import journal, opener, post
 
-pytest_plugins = ["tests.integration.gl_database"]
+pytest_plugins = ["tests.h2.database", "tests.integration.gl_database"]
 __all__ = ["journal", "opener"]
 
 FEES = "income:fees"
@@ -251,8 +251,16 @@ def test_every_register_ends_at_what_balances_has(journal: Journal, seed: int) -
                 assert all(sides[1:] == (0, 0, 0) for sides in found.opening().values())
 
 
-def test_postgresql_and_memory_have_the_same_lines(database: Database) -> None:
-    books, memory, chance = PostgresJournal(database.service), MemoryJournal(), random.Random(7)
+@pytest.mark.parametrize("kind", ["postgresql", "oracle"])
+def test_a_database_and_memory_have_the_same_lines(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    books: Journal = (
+        request.getfixturevalue("oracle_database").journal()
+        if kind == "oracle"
+        else PostgresJournal(request.getfixturevalue("database").service)
+    )
+    memory, chance = MemoryJournal(), random.Random(7)
     for shard in (0, 2):
         chain = Chain(shard)
         for _ in range(4):
@@ -269,6 +277,9 @@ def test_postgresql_and_memory_have_the_same_lines(database: Database) -> None:
         for account in {stripe.account for _, stripe, _ in memory.stripes()}:
             for query in asked:
                 assert books.register(account, **query) == memory.register(account, **query)
+        for name in ("t-0", "t-3", "not there"):
+            assert len(books.find(name).found) == len(memory.find(name).found)
+        assert set(books.posted_at()) == {0, 2}
     finally:
         books.close()
 

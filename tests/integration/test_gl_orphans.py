@@ -19,6 +19,7 @@ from ledger.gl.tables import (
     entries,
     metadata,
     runs,
+    shards,
     stripes,
     to_datetime,
     transactions,
@@ -27,9 +28,10 @@ from ledger.gl.verify import verify_journal
 from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, moved
 
 if TYPE_CHECKING:
+    from tests.h2.database import H2Database
     from tests.integration.gl_database import Database
 
-pytest_plugins = ["tests.integration.gl_database"]
+pytest_plugins = ["tests.h2.database", "tests.integration.gl_database"]
 
 SHARDS = 4
 LEGS = [(CASH, "CAD", 2, 500), (DEPOSIT, "CAD", 2, -500)]
@@ -115,17 +117,38 @@ class InPostgreSQL:
         self._database.run("DELETE FROM currencies WHERE code = :code", code=code)
 
 
+class InOracle(InPostgreSQL):
+    """The same, in an H2 that stands in for Oracle."""
+
+    def __init__(self, database: "H2Database") -> None:
+        self.journal = database.journal()  # type: ignore[assignment]
+        self._database = database  # type: ignore[assignment]
+
+    def shard(self, shard: int, mark: Watermark) -> None:
+        with self._database.engine() as engine, engine.begin() as connection:
+            connection.execute(shards.delete().where(shards.c.shard == shard))
+        self._insert(shards, {
+            "shard": shard, "decisions_offset": mark.decisions_offset, "end_offset": mark.end,
+            "digest": mark.digest, "recorded_until": mark.recorded_until,
+        })  # fmt: skip
+
+    def forget_currency(self, code: str) -> None:
+        with self._database.engine() as engine, engine.begin() as connection:
+            connection.execute(currencies.delete().where(currencies.c.code == code))
+
+
 Ledger = InMemory | InPostgreSQL
+OPENED: dict[str, Callable[[pytest.FixtureRequest], Ledger]] = {
+    "memory": lambda _: InMemory(),
+    "postgresql": lambda request: InPostgreSQL(request.getfixturevalue("unchecked")),
+    "oracle": lambda request: InOracle(request.getfixturevalue("h2_unchecked")),
+}
 
 
-@pytest.fixture(params=["memory", "postgresql"])
+@pytest.fixture(params=OPENED)
 def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
     """Shards 1 and 3 of four, each with two runs: positions 0 to 9, decision offsets 0 to 4."""
-    made: Ledger = (
-        InMemory()
-        if request.param == "memory"
-        else InPostgreSQL(request.getfixturevalue("unchecked"))
-    )
+    made = OPENED[request.param](request)
     for shard in (1, 3):
         chain = Chain(shard)
         for start in (0, 5):

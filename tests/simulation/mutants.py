@@ -263,7 +263,9 @@ def at_large(mutant):
     exec(compile(source.replace(was, becomes), f"<mutant of {name}>", "exec"), vars(module), made)
     places = [place]
     if inspect.ismodule(place):
-        places = [each for each in sys.modules.values() if getattr(each, name, None) is original]
+        places = [
+            each for each in list(sys.modules.values()) if getattr(each, name, None) is original
+        ]
     for each in places:
         setattr(each, name, made[name])
     try:

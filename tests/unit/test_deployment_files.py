@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from ledger.cli.supervisor import APPLICATIONS, STOP_SECONDS
+from ledger.gl.oracle.address import OracleAddress
 from ledger.settings import Settings
 from ledger.settings_sources import OTHERS, PREFIX
 from ledger.stack.cache import KAFKA_VERSION, REGISTRY_VERSION
@@ -199,8 +200,9 @@ def test_settings_for_oracle_name_its_service_and_keep_no_history(
     for name in ("setup", "worker", "api"):
         monkeypatch.setenv(f"{PREFIX}CONFIG", str(made / "secrets-oracle" / f"{name}.toml"))
         settings = Settings()
-        assert settings.database_url.startswith("oracle://ledger_")
-        assert settings.database_url.endswith("?service_name=FREEPDB1&schema=ledger_owner")
+        address = OracleAddress.of(settings.database_url)
+        assert address.url.query == {"service_name": "FREEPDB1"}
+        assert address.schema == (None if name == "setup" else "ledger_owner")
         assert settings.history == "off"
 
 

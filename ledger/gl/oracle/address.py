@@ -15,7 +15,6 @@ from ledger.errors import SettingsError
 from ledger.hiding import shown_url
 
 DRIVER = "oracle+oracledb"
-SCHEMES = ("oracle", DRIVER)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_$#]{0,127}")
 _MOST_PARTITIONS = 1_024
 _OF_DRIVER = frozenset((
@@ -61,11 +60,6 @@ class OracleAddress(NamedTuple):
         if file is not None:
             url = url.set(password=_password(address, Path(file)))
         return cls(url.set(drivername=DRIVER, query=given), schema, int(partitions))
-
-
-def is_oracle(address: str) -> bool:
-    """Whether the address's scheme is Oracle's."""
-    return address.partition("://")[0].lower() in SCHEMES
 
 
 def refused(address: str, why: str) -> SettingsError:

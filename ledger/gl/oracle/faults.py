@@ -26,10 +26,12 @@ ADVICE = {
     "ORA-00018": _TAKEN,
     "ORA-00020": _TAKEN,
     "ORA-00257": "the archive destination is full: make room for archived redo logs",
-    "ORA-00942": "the tables are missing, or this role may not read them: `faust-ledger up` "
-    "creates them and grants the rights; check `schema` in the address",
+    "ORA-00942": "the tables are missing, or this user may not read them: name their owner as "
+    "`schema` in the address, and migrate as the owner, which creates them and grants the rights "
+    "(docs/oracle.md)",
     "ORA-01017": "the user or the password is wrong: correct the address",
-    "ORA-01031": "a right is missing: `faust-ledger up` as the owner grants what each role needs",
+    "ORA-01031": "a right is missing: migrate as the owner, which grants what each user needs "
+    "(docs/oracle.md)",
     "ORA-01045": "GRANT CREATE SESSION to the user",
     "ORA-01435": "the schema in the address does not exist: name the owner of the tables",
     "ORA-01536": "ALTER USER … QUOTA UNLIMITED ON the owner's tablespace",
@@ -134,5 +136,5 @@ def missing_driver() -> SettingsError:
     """For an address of Oracle where python-oracledb is not installed."""
     return SettingsError(
         "The general ledger's address is Oracle's, and the driver python-oracledb is not "
-        "installed: pip install 'faust-ledger[oracle]'."
+        "installed: pip install 'oracledb>=26,<27'."
     )

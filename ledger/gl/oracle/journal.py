@@ -1,6 +1,6 @@
 """Reading a general ledger in Oracle, and posting to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import ModuleType
 
@@ -12,6 +12,7 @@ from ledger.domain.run import Stripe, Watermark
 from ledger.errors import LedgerError
 from ledger.gl.books import Snapshot
 from ledger.gl.journal import Journal, NotPostable, Posting, Prepared
+from ledger.gl.oracle import rules
 from ledger.gl.oracle.connection import engine
 from ledger.gl.oracle.faults import OracleError, faults_translated
 from ledger.gl.oracle.posting import (
@@ -56,6 +57,9 @@ class OracleBooks(SqlBooks):
     def history_findings(self) -> list[JournalFinding]:
         """Nothing: history is not kept in Oracle."""
         return []
+
+    def broken_rules(self, connection: Connection) -> Iterable[JournalFinding]:
+        return rules.broken(connection)
 
 
 class OracleJournal(OracleBooks, Journal):

@@ -15,7 +15,7 @@ from ledger.errors import LedgerError, SettingsError
 from ledger.gl.journal import JournalUnavailable, NotPostable
 from ledger.gl.postgresql import session
 from ledger.hiding import hidden, shown_url
-from ledger.settings import NO_DATABASE, require_database
+from ledger.settings import NO_DATABASE, is_oracle, require_database
 
 T = TypeVar("T")
 
@@ -104,6 +104,14 @@ def engine(
 def _address(url: str) -> URL:
     if url == NO_DATABASE:
         return URL.create("postgresql+psycopg")
+    if is_oracle(url):
+        raise SettingsError(
+            "This works on PostgreSQL alone, and the general ledger's address is Oracle's, where a "
+            "schema is a user and cannot be switched. `faust-ledger reconcile --full` compares "
+            "every sum with the log without a shadow ledger; to post the whole log again, name an "
+            "empty user's tables in database_url and service_database_url; for copies of the "
+            "database there is Oracle's own Data Pump. Nothing was done. See docs/oracle.md."
+        )
     try:
         return make_url(url).set(drivername="postgresql+psycopg")
     except (ArgumentError, ValueError):

@@ -5,7 +5,7 @@ from typing import Any
 
 from ledger.errors import LedgerError
 from ledger.health.findings import Finding
-from ledger.settings import Settings
+from ledger.settings import Settings, is_oracle
 
 NAME, HISTORY = "general ledger", "history"
 ADVICE = {
@@ -56,6 +56,9 @@ def _tables(settings: Settings) -> Iterator[Finding]:
     from ledger.gl.tables import metadata
 
     url = settings.service_database_url
+    if is_oracle(url):
+        yield _in_oracle(url)
+        return
     yield _finding(NAME, _read_tables(url, lambda _: sorted(metadata.tables)))
     if settings.history == "on":
 
@@ -77,6 +80,21 @@ def _read_tables(url: str, names: Callable[[str], list[str]]) -> list[tuple[Any,
             return [tuple(row) for row in rows]
     finally:
         made.dispose()
+
+
+def _in_oracle(url: str) -> Finding:
+    from ledger.gl.oracle import catalogue
+    from ledger.gl.tables import metadata
+
+    found = catalogue.tables(url, sorted(metadata.tables), seconds=CONNECT_SECONDS)
+    gone = [each.name for each in found if not each.readable]
+    what = f"the posting user finds no table, or may not read it: {', '.join(gone)}"
+    good = f"{len(found)} tables, readable by the user that posts"
+    advice = (
+        "name their owner as `schema` in service_database_url, and migrate as the owner, which "
+        "creates missing tables, empty, and grants the rights: docs/oracle.md"
+    )
+    return Finding(NAME, not gone, what if gone else good, advice)
 
 
 def _finding(name: str, rows: list[tuple[Any, ...]]) -> Finding:

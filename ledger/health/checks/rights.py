@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ledger.errors import LedgerError
 from ledger.health.findings import Finding
-from ledger.settings import Settings
+from ledger.settings import Settings, is_oracle
 
 WAIT_SECONDS = 20
 RIGHTS_CHECK = "rights"
@@ -17,6 +17,9 @@ OWNER = (
 
 def database_rights(settings: Settings) -> Iterator[Finding]:
     """Rights in the database, read as the role that posts; nothing where it cannot log in."""
+    if is_oracle(settings.service_database_url):
+        yield from _rights_in_oracle(settings)
+        return
     from sqlalchemy.exc import DBAPIError
 
     from ledger.gl.postgresql.connection import engine
@@ -42,6 +45,24 @@ def database_rights(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             RIGHTS_CHECK, True, f"{', '.join(GRANTS)} have the intended rights in the database"
         )
+
+
+def _rights_in_oracle(settings: Settings) -> Iterator[Finding]:
+    from ledger.gl.oracle.catalogue import excess_rights
+    from migrations.oracle.grants import expected
+
+    wanted = {(each.table, each.privilege, each.column) for each in expected()}
+    url = settings.service_database_url
+    try:
+        found = excess_rights(url, wanted, seconds=WAIT_SECONDS)
+    except LedgerError:
+        # Another check reports a database that cannot be reached.
+        return
+    for command in found:
+        what = "the user that posts has a right beyond those that it needs"
+        yield Finding(RIGHTS_CHECK, False, what, f"as who granted it: {command};")
+    if not found:
+        yield Finding(RIGHTS_CHECK, True, "the user that posts has the intended rights in Oracle")
 
 
 def kafka_rights(settings: Settings) -> Iterator[Finding]:

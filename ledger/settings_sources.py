@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from ledger.errors import SettingsError
+from ledger.unfit import why_unfit
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -145,7 +146,7 @@ def explained(error: "ValidationError", given: Mapping[str, Any], quoted: Collec
     may be secrets.
     """
     environment, sentences = variables(), []
-    for each in error.errors(include_url=False, include_context=False):
+    for each in error.errors(include_url=False):
         name = str(each["loc"][0]) if each["loc"] else ""
         if name in given:
             where = f"The setting {name}"
@@ -154,6 +155,5 @@ def explained(error: "ValidationError", given: Mapping[str, Any], quoted: Collec
         else:
             where = f"The setting {name} in {config_file()}"
         value = f" ({each['input']!r:.{MAX_SHOWN}})" if name in quoted else ""
-        why = each["msg"].removeprefix("Value error, ")
-        sentences.append(f"{where}{value} is refused: {why}.")
+        sentences.append(f"{where}{value} is refused: {why_unfit(each)}.")
     return " ".join(sentences)

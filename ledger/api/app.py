@@ -1,5 +1,6 @@
 """The API as an ASGI application: routers, problems, health, and the OpenAPI document."""
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -34,31 +35,16 @@ from ledger.api.routes import (
     why,
 )
 from ledger.api.wiring import Services
-from ledger.errors import Unavailable
+from ledger.errors import Unavailable, sentence
 from ledger.gl.journal import JournalUnavailable
+from ledger.settings_sources import nearest
+from ledger.unfit import why_unfit
 
 OF_STATUS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE"}
 """The codes of Starlette's own answers."""
-SENTENCES = {
-    "missing": "it is missing",
-    "less_than_equal": "it is more than {le}",
-    "greater_than_equal": "it is less than {ge}",
-    "too_short": "it has fewer than {min_length}",
-    "too_long": "it has more than {max_length}",
-    "int_parsing": "it is no whole number",
-    "float_parsing": "it is no number",
-    "bool_parsing": "it is neither true nor false",
-    "literal_error": "it is none of {expected}",
-    "enum": "it is none of {expected}",
-    "string_type": "it is no text",
-    "list_type": "it is no array",
-    "model_attributes_type": "it is no JSON object",
-    "model_type": "it is no JSON object",
-    "string_too_short": "it has fewer than {min_length} characters",
-    "string_too_long": "it has more than {max_length} characters",
-    "extra_forbidden": "it is no field of this body",
-}
-"""What pydantic finds, by its type, in the ledger's words."""
+LISTED = 10
+"""Values that a sentence lists; of more it names the nearest one."""
+_QUOTED = re.compile("'([^']*)'")
 
 
 def build_app(services: Services) -> ASGIApp:
@@ -137,21 +123,20 @@ async def _invalid(request: Request, error: Exception) -> Response:
 def invalid(error: Mapping[str, Any]) -> Problem:
     """The problem of one error that pydantic found in parameters or a body."""
     place, *path = error["loc"]
-    known = SENTENCES.get(error["type"])
-    why = str(error["msg"]).removeprefix("Value error, ")
-    if known is not None:
-        why = known.format_map(
-            {name: _whole(each) for name, each in (error.get("ctx") or {}).items()}
-        )
+    why = sentence(_why(error))
     if place == "body":
         field = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path)
-        return Problem("INVALID_BODY", f"{field[1:] or 'The body'}: {why}.", field=field[1:])
+        return Problem("INVALID_BODY", f"{field[1:] or 'The body'}: {why}", field=field[1:])
     name = ".".join(map(str, path))
-    return Problem("INVALID_PARAMETER", f"{name}: {why}.", field=name)
+    return Problem("INVALID_PARAMETER", f"{name}: {why}", field=name)
 
 
-def _whole(bound: Any) -> Any:
-    return int(bound) if isinstance(bound, float) and bound.is_integer() else bound
+def _why(error: Mapping[str, Any]) -> str:
+    known = _QUOTED.findall(str((error.get("ctx") or {}).get("expected", "")))
+    if len(known) > LISTED:
+        near = nearest(str(error["input"]), known)
+        return f"it is none of the {len(known)} values that /openapi.json lists.{near}"
+    return "it is no field of this body" if error["type"] == "extra_forbidden" else why_unfit(error)
 
 
 async def _refused_by_framework(request: Request, error: Exception) -> Response:

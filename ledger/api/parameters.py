@@ -16,6 +16,7 @@ from fastapi import APIRouter, Path, Query, Request, Response, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from starlette.convertors import Convertor, register_url_convertor
 
 from ledger.api.access.dependencies import guard_of
 from ledger.api.problems import Problem
@@ -45,6 +46,21 @@ def body_limit(size: int) -> Callable[[Endpoint], Endpoint]:
         return endpoint
 
     return marked
+
+
+class _Slashed(Convertor[str]):
+    """One or more segments of a path: `{transaction_id:slashed}`."""
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("slashed", _Slashed())
 
 
 def new_router(tag: str) -> APIRouter:
@@ -280,7 +296,9 @@ Under = Annotated[
     AfterValidator(lambda text: None if text is None else account_path(text)),
 ]
 TransactionId = Annotated[
-    str, BeforeValidator(with_slashes), Path(description="A transaction's id.", max_length=512)
+    str,
+    BeforeValidator(with_slashes),
+    Path(description="A transaction's id; a slash in it as `/` or `%2F`.", max_length=512),
 ]
 Time = Annotated[
     int,

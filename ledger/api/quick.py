@@ -34,7 +34,7 @@ _is_account = lru_cache(REMEMBERED)(well_formed)
 class _Route(NamedTuple):
     """What metrics name."""
 
-    path: str
+    path_format: str
 
 
 ROUTE_OF_ONE, ROUTE_OF_MANY = _Route("/v1/balances/{account}"), _Route(MANY)

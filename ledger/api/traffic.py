@@ -92,7 +92,7 @@ class Traffic:
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one request; status 0 for one whose client went away before its answer."""
-        route = getattr(scope.get("route"), "path", UNROUTED)
+        route = getattr(scope.get("route"), "path_format", UNROUTED)
         key = (route, scope["method"], status)
         found = self._known.get(key)
         if found is None:

@@ -27,6 +27,7 @@ from ledger.api.services.history import HistoryService
 from ledger.api.services.logged import LoggedDrafts
 from ledger.api.services.past_answers import PastAnswers
 from ledger.api.services.publishing import Publishing
+from ledger.api.services.refused import RefusedIds
 from ledger.api.services.rejects import RejectsService
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
@@ -114,7 +115,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
         measure_writes(traffic.registry, flow, publishing)
         completeness = Completeness(view, signer)
         past_runs, drafts = PastRuns(settings, log), LoggedDrafts(settings, log)
-        after = After(view, signer, flow, database, drafts)
+        after = After(view, signer, flow, database, drafts, RefusedIds(flow, history))
         answers = PastAnswers(history, completeness, after)
         learning = asyncio.create_task(learn_schemas(audit, past_runs))
         try:

@@ -14,7 +14,7 @@ from ledger.cli.output import (
     run,
     settings_for,
 )
-from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
+from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of, time_in
 
 if TYPE_CHECKING:
     from ledger.client.audit_reader import AuditSelection
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("at", "at", "time"),
     Column("who", "who", "code"),
-    Column("action", "action", "code"),
-    Column("targets", "on", "code"),
+    Column("action", "action", "code", drop=3),
+    Column("targets", "on", "text"),
     Column("outcome", "outcome", "code"),
     Column("source", "from", "code", drop=1),
     Column("request", "request", "code", drop=2),
@@ -71,7 +71,9 @@ def print_audit_log(
     wanted = AuditSelection(first, last, who, action, target)
     rows = run(_newest(settings_for(data_dir), wanted, limit))
     if form in (Format.TABLE, Format.CSV):
-        rows = [{**row, "targets": _targets(row, form)} for row in rows]
+        rows = [
+            {**row, "at": time_in(form, row["at"]), "targets": _targets(row, form)} for row in rows
+        ]
     nothing = "The audit log is empty."
     if wanted != AuditSelection():
         nothing = "Nothing in the audit log matches what was asked for."

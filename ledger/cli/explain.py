@@ -43,7 +43,7 @@ PARTS = (Column("name", "part", "text"), *AMOUNTS)
 GROUPS = (Column("kind", "kind", "code"), Column("lines", "lines", "count"), *AMOUNTS[:3])
 PRODUCERS = (Column("producer", "producer", "code"), *GROUPS[1:])
 LINES = (
-    Column("recorded_at", "recorded", "time"),
+    Column("recorded_at", "recorded", "time", drop=4),
     Column("effective_at", "effective", "time", drop=1),
     Column("transaction_id", "id", "code"),
     Column("kind", "kind", "code", drop=2),
@@ -60,13 +60,13 @@ SHARDS = (
     Column("position", "position", "number"),
     Column("compared_to", "compared to", "number", drop=2),
     Column("compared_at", "compared at", "time"),
-    Column("posted_at", "last posted at", "time"),
+    Column("posted_at", "last posted at", "time", drop=3),
 )
 PENDING = (
     Column("transaction_id", "pending", "code"),
     Column("debit", "debit", "amount"),
     Column("credit", "credit", "amount"),
-    Column("decided_at", "decided at", "time"),
+    Column("decided_at", "decided at", "time", drop=1),
     Column("waits", "waits for", "text"),
 )
 

@@ -12,6 +12,13 @@ from ledger.cli.commands import all_commands, reflowed
 from ledger.cli.faults import FAULT, FaultReporting
 
 INTERRUPTED = 130
+ELSEWHERE = {
+    "breaks": "reconcile",
+    "why": "explain",
+    "lines": "register",
+    "transactions": "transaction show",
+}
+"""Words of the API and the documents that are no commands, with the command that answers them."""
 
 
 class Program(FaultReporting):
@@ -20,6 +27,13 @@ class Program(FaultReporting):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given | {"commands": all_commands()})
         self.help = reflowed(self.help)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command; a word of ELSEWHERE is answered with the command to give."""
+        command = ELSEWHERE.get(args[0]) if args else None
+        if command is not None:
+            ctx.fail(f"No such command {args[0]!r}. Give: faust-ledger {command}")
+        return super().resolve_command(ctx, args)
 
 
 app = typer.Typer(

@@ -18,7 +18,7 @@ from ledger.cli.output import (
     run,
     settings_for,
 )
-from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
+from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of, time_in
 
 if TYPE_CHECKING:
     from ledger.client.accepted import AcceptedSince
@@ -40,14 +40,14 @@ From = Annotated[
 To = Annotated[str | None, typer.Option("--to", help="Only recorded before this.")]
 
 PLACE = (
-    Column("recorded_at", "recorded at", "time"),
+    Column("recorded_at", "recorded at", "time", drop=4),
     Column("shard", "shard", "number", drop=2),
     Column("offset", "offset", "number", drop=2),
 )
 WHY = (
     Column("code", "code", "code"),
     Column("field", "field", "code", drop=1),
-    Column("since", "accepted since", "code"),
+    Column("since", "accepted since", "code", drop=3),
     Column("reason", "reason", "prose"),
 )
 TABLE = (*PLACE, Column("name", "transaction or key", "code"), *WHY)
@@ -98,7 +98,11 @@ def list_rejects(
     wanted = Selection(codes, ids, accounts, producers, first, last)
     rows = run(refused(settings_for(data_dir), wanted, limit))
     if form in (Format.TABLE, Format.CSV):
-        rows = [{**row, "name": _name(row), "since": _since(row)} for row in rows]
+        rows = [
+            {**row, "recorded_at": time_in(form, row["recorded_at"]), "name": _name(row),
+             "since": _since(row)}
+            for row in rows
+        ]  # fmt: skip
     nothing = "Nothing was refused."
     if wanted != Selection():
         nothing = "No refusal matches what was asked for."

@@ -23,6 +23,7 @@ RIGHT = frozenset({"amount", "count", "number"})
 GROUPED = frozenset({"amount", "count"})
 FOLDING = frozenset({"text", "prose"})
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
+SECONDS = len("2026-11-30T15:00:00")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet would calculate."""
 
@@ -73,6 +74,11 @@ def format_of(given: Format | None, *, as_json: bool, whole: bool = False) -> Fo
     if as_json:
         return None if whole else Format.JSONL
     return given or Format.TABLE
+
+
+def time_in(form: Format | None, text: str) -> str:
+    """An RFC 3339 time in UTC for this format: a table of much else has it to the second."""
+    return f"{text[:SECONDS]}Z" if form is Format.TABLE else text
 
 
 def print_table_of(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ledger.cli.output import (
+    FINDINGS,
     AsJson,
     DataDir,
     print_json,
@@ -106,13 +107,22 @@ def list_tokens(
 def revoke_token(token_id: TokenId, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Revoke a bearer token of the API. Every API process refuses it within a moment.
 
-    One that was revoked before stays as it is. An unknown id ends with exit code 3.
+    One that was revoked before stays as it is.
+
+    Exit codes: 0 revoked; 1 no token has this id; 2 wrong usage; 3 a fault.
     """
     from ledger.domain.access import id_in
 
     require_utf8(token_id, "ID")
     id_ = id_in(token_id) or token_id
-    row = row_of(run(_revoke(settings_for(data_dir), id_)))
+    revoked = run(_revoke(settings_for(data_dir), id_))
+    if revoked is None:
+        print_note(
+            f"There is no token {id_}. `faust-ledger tokens list` has the ids; a token's own is in "
+            "it, the ten characters after flt_."
+        )
+        raise typer.Exit(FINDINGS)
+    row = row_of(revoked)
     if as_json:
         print_json(row)
         return
@@ -204,7 +214,7 @@ async def _present(settings: "Settings") -> "list[BearerToken]":
         return await tokens.present()
 
 
-async def _revoke(settings: "Settings", id_: str) -> "BearerToken":
+async def _revoke(settings: "Settings", id_: str) -> "BearerToken | None":
     from ledger.client.tokens import Tokens
 
     async with Tokens(settings, actor_of(settings)) as tokens:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ledger.errors import LedgerError
+from ledger.unfit import why_unfit
 
 SHARED = ("transaction_id", "kind", "effective_at")
 """What a transaction must have, whatever its rows are."""
@@ -175,5 +176,5 @@ def read_mapping(file: Path) -> CsvMapping:
 
 def _sentence(error: Mapping[str, Any]) -> str:
     where = ".".join(map(str, error["loc"]))
-    text = str(error["msg"]).removeprefix("Value error, ")
+    text = why_unfit(error)
     return f"{where}: {text}" if where else text

@@ -17,7 +17,6 @@ from ledger.domain.access import (
     hash_of,
     token_of,
 )
-from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.streaming import tokens
 from ledger.streaming.log import Log
@@ -71,18 +70,12 @@ class Tokens(AsyncResource):
         await self._put(stored, "tokens.create", f"{', '.join(grant.scopes)}{where}")
         return token, stored
 
-    async def revoke(self, id_: str) -> BearerToken:
-        """Revoke a token; one that was revoked before stays as it is.
-
-        Raises LedgerError for an unknown id.
-        """
+    async def revoke(self, id_: str) -> BearerToken | None:
+        """Revoke a token; one that was revoked before stays as it is. None: no token has the id."""
         known = {each.id: each for each in await self.present()}
         found = known.get(id_)
         if found is None:
-            raise LedgerError(
-                f"There is no token {id_}. `faust-ledger tokens list` has the ids; a token's own "
-                "is in it, the ten characters after flt_."
-            )
+            return None
         if found.revoked_at is not None:
             return found
         revoked = replace(found, revoked_at=now(), revoked_by=self._actor.who)

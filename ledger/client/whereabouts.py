@@ -136,6 +136,7 @@ class Whereabouts:
         return {
             "transaction_id": self.transaction_id,
             "state": state,
+            "reversed_by": transactions[-1]["reversed_by"] if transactions else [],
             "transactions": transactions,
             "refusals": refusals,
             "repetitions": self.repetitions(),

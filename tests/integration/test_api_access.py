@@ -72,7 +72,7 @@ def test_what_the_command_refuses(cli: Cli) -> None:
     ):
         assert cli("tokens", "create", *words, code=2).out == ""
     assert "Did you mean read?" in cli("tokens", "create", "--scope", "reed", code=2).err
-    assert "There is no token nowhere" in cli("tokens", "revoke", "nowhere", code=3).err
+    assert "There is no token nowhere" in cli("tokens", "revoke", "nowhere", code=1).err
 
 
 def test_the_audit_log_is_read_by_command_and_by_finance(cli: Cli, apis: list[Api]) -> None:

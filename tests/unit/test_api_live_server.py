@@ -48,6 +48,13 @@ async def send(client: ClientConnection, **message: Any) -> None:
     await client.send(json.dumps(message))
 
 
+async def answered(client: ClientConnection) -> dict[str, Any]:
+    """The next message that is no frame."""
+    while (message := json.loads(await client.recv()))["type"] in ("changes", "heartbeat"):
+        pass
+    return dict(message)
+
+
 async def until(client: ClientConnection, state: State, done: Callable[[], bool]) -> None:
     while not done():
         state.take(await client.recv())
@@ -168,15 +175,22 @@ def test_the_bearer_token_comes_in_a_header_or_in_the_first_message(tmp_path: Pa
 
 BROKEN: list[str | bytes] = [
     "", "{", "[]", "7", '"x"', "{}", '{"type": "subscribe"}', '{"type": "dance", "id": "x"}',
-    '{"type": "subscribe", "id": "x", "accounts": []}', '{"type": "subscribe", "id": "x y", "under": "assets"}',
-    '{"type": "subscribe", "id": "x", "accounts": ["assets:a"], "under": "assets"}',
-    '{"type": "subscribe", "id": "x", "accounts": ["nothing:a"]}', '{"type": "subscribe", "id": "x", "under": "assets:"}',
-    '{"type": "subscribe", "id": "x", "under": "assets", "more": 1}', '{"type": "subscribe", "id": "x", "id": "x", "under": "assets"}',
-    '{"type": "subscribe", "id": "x", "list": {"under": "assets", "sort": "posted"}}',
-    '{"type": "subscribe", "id": "x", "list": {"under": "assets", "count": 201}}',
-    '{"type": "subscribe", "id": "x", "list": {"under": "assets", "count": true}}',
-    '{"type": "window", "id": "none", "offset": 0, "count": 5}', '{"type": "authenticate", "token": "x"}',
-    "[" * 10_000, '{"type": "ack", "n": NaN}', b"\0\1",
+    '{"type": "subscribe", "id": "x y", "under": "assets"}', '{"type": "subscribe", "id": 7, "under": "assets"}',
+    '{"type": "subscribe", "id": "x", "id": "x", "under": "assets"}', '{"type": "unsubscribe", "id": "x", "more": 1}',
+    '{"type": "authenticate", "token": "x"}', "[" * 10_000, '{"type": "ack", "n": NaN}', b"\0\1",
+]  # fmt: skip
+UNFIT: list[tuple[dict[str, Any], str]] = [
+    ({"accounts": []}, "accounts: it has fewer than 1."),
+    ({"accounts": ["assets:a", "nothing:a"]}, "accounts.1: it is no account such as"),
+    ({"accounts": ["assets:a"], "under": "assets"}, "give one of accounts, under and list."),
+    ({"under": "assets:"}, "under: it is no path of accounts such as"),
+    ({"under": "assets", "more": 1}, "more: there is no such field."),
+    ({"list": {"under": "assets", "sort": "posted"}}, "a list sorted by posted needs its currency."),
+    ({"list": {"under": "assets", "sort": "size"}}, "list.sort: it is none of 'account' or 'posted'."),
+    ({"list": {"under": "assets", "count": 201}}, "list.count: it is more than 200."),
+    ({"list": {"under": "assets", "count": True}}, "list.count: it is no whole number."),
+    ({"type": "window", "offset": 0, "count": 201}, "count: it is more than 200."),
+    ({"type": "window", "id": "none", "offset": 0, "count": 5}, "none is no sorted list."),
 ]  # fmt: skip
 
 
@@ -188,6 +202,23 @@ def test_a_message_that_breaks_the_protocol_ends_the_connection(tmp_path: Path) 
                 await client.send(message)
                 code, why = await closed(client)
                 assert code == 4400 and why, message
+
+    run(tmp_path, test)
+
+
+def test_a_subscription_that_cannot_be_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
+    async def test(api: LiveApi) -> None:
+        async with opened(api, api.bearer()) as client:
+            await send(client, type="subscribe", id="good", accounts=["assets:a"])
+            assert json.loads(await client.recv())["type"] == "snapshot"
+            for what, why in UNFIT:
+                await send(client, **{"type": "subscribe", "id": "bad", **what})
+                message = await answered(client)
+                assert (message["type"], message["id"]) == ("refused", what.get("id", "bad"))
+                assert message["problem"]["code"] == "INVALID_BODY"
+                assert why in message["problem"]["detail"]
+            await send(client, type="unsubscribe", id="good")
+            assert await answered(client) == {"type": "unsubscribed", "id": "good"}
 
     run(tmp_path, test)
 

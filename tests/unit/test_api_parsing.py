@@ -146,6 +146,17 @@ def test_what_a_parameter_cannot_be_is_said_in_the_words_of_the_ledger(
     assert invalid({**caught.value.errors()[0], "loc": ("query", "limit")}).detail == detail
 
 
+@pytest.mark.parametrize(
+    ("given", "rest"), [("NOT_BALANCE", " Did you mean NOT_BALANCED?"), ("?", "")]
+)
+def test_of_many_values_the_nearest_is_named(given: str, rest: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Reason).validate_python(given)
+    found = invalid({**caught.value.errors()[0], "loc": ("query", "code")})
+    listed = f"code: it is none of the {len(Reason)} values that /openapi.json lists."
+    assert found.detail == listed + rest
+
+
 def test_a_time_whose_plus_is_a_blank_is_told_so() -> None:
     with pytest.raises(ValueError, match="write it %2B"):
         microseconds("2026-11-21T00:00:00 02:00")

@@ -15,6 +15,7 @@ from ledger.api.problems import Problem
 from ledger.api.services.after import After
 from ledger.api.services.history import HistoryService
 from ledger.api.services.redaction import shown_why
+from ledger.api.services.refused import RefusedIds
 from ledger.api.services.requests import Wait
 from ledger.api.services.wanted import Wanted
 from ledger.client.log_search import LogFindings
@@ -184,11 +185,48 @@ async def test_what_names_an_original_of_others_learns_nothing_of_it(ledger: Api
     assert len(ledger.shard.sent) == sent + 1, "only what there is not was sent"
 
 
+def after_over(ledger: ApiLedger) -> After:
+    view: Any = None
+    refused = RefusedIds(ledger.flow, ledger.history)
+    return After(view, ledger.signer, ledger.flow, ledger.database, ledger.drafts, refused)
+
+
+@on_ledger
+async def test_after_is_told_at_once_that_it_was_refused(ledger: ApiLedger) -> None:
+    await filled(ledger)
+    writes, everybody = ledger.services.writes, ledger.caller()
+    for name, account in (("bad", DEPOSIT), ("bad-mine", "assets:bank")):
+        made = told(name, reverses="nothing", debit=CASH, credit=account)
+        await problem_of(writes.publish(everybody, made, wait=RECONCILED))
+    after, clock = after_over(ledger), asyncio.get_running_loop().time
+    for lately in (True, False):
+        if not lately:
+            ledger.flow._published.clear()
+        found = await problem_of(after.positions(Wanted(after="bad"), clock() + 60))
+        assert (found.status, found.code, found.field) == (422, "REVERSAL_UNKNOWN", "after")
+        assert "'bad' was refused at offset" in found.detail
+        assert "No accepted transaction 'nothing'" in found.detail
+        assert "give the token of that write" in found.detail
+    found = await problem_of(after.positions(Wanted(after="bad", permission=MINE), clock()))
+    assert found.code == "NOT_YET", "a restricted token learns of no record of others"
+    found = await problem_of(after.positions(Wanted(after="bad-mine", permission=MINE), clock()))
+    assert (found.code, "'nothing'" in found.detail) == ("REVERSAL_UNKNOWN", False)
+
+
+@on_ledger
+async def test_after_is_told_of_a_refusal_that_comes_while_it_waits(ledger: ApiLedger) -> None:
+    after, clock = after_over(ledger), asyncio.get_running_loop().time
+    waiting = asyncio.create_task(problem_of(after.positions(Wanted(after="bad"), clock() + 60)))
+    await asyncio.sleep(0)
+    made = told("bad", reverses="nothing")
+    await problem_of(ledger.services.writes.publish(ledger.caller(), made, wait=RECONCILED))
+    assert (await waiting).code == "REVERSAL_UNKNOWN"
+
+
 @on_ledger
 async def test_after_waits_for_no_transaction_of_others(ledger: ApiLedger) -> None:
     await filled(ledger)
-    view: Any = None
-    after = After(view, ledger.signer, ledger.flow, ledger.database, ledger.drafts)
+    after = after_over(ledger)
     until = asyncio.get_running_loop().time()
     details = set()
     for name in ("theirs", "nobodys"):

@@ -76,6 +76,23 @@ async def test_statuses_say_how_far_it_is(ledger: ApiLedger, client: Client) -> 
 
 
 @over_http
+async def test_an_id_with_a_slash_may_have_it_as_it_is(ledger: ApiLedger, client: Client) -> None:
+    """Many proxies refuse %2F, and the id of a reversal has a slash."""
+    await client.post(PATH, json=body("t-1"), headers=WAIT)
+    back = await client.post(f"{PATH}/t-1/reverse", json={}, headers=WAIT)
+    assert back.json()["transaction_id"] == "reversal-of/t-1"
+    for form in ("reversal-of/t-1", "reversal-of%2Ft-1"):
+        shown = await client.get(f"{PATH}/{form}")
+        assert shown.json()["transaction_id"] == "reversal-of/t-1"
+        again = await client.post(f"{PATH}/{form}/reverse", json={}, headers=WAIT)
+        assert again.json()["transaction_id"] == "reversal-of/reversal-of/t-1"
+    assert again.json()["status"] == "duplicate"
+    assert (await client.get(f"{PATH}/")).status_code == 404
+    await client.post(PATH, json=body("x/reverse"), headers=WAIT)
+    assert (await client.get(f"{PATH}/x/reverse")).json()["transaction_id"] == "x/reverse"
+
+
+@over_http
 async def test_a_refusal_is_a_problem(ledger: ApiLedger, client: Client) -> None:
     answer = await client.post(PATH, json=body(amount="1.234"))
     assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")

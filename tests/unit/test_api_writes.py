@@ -270,6 +270,8 @@ def test_a_key_that_is_another_or_none_is_refused(key: str, code: str) -> None:
     [
         ("wait=reconciled", Level.RECONCILED), ('wait="posted"', Level.POSTED),
         ("respond-async, wait=decided; x=y", Level.DECIDED), ("WAIT=Reconciled", Level.RECONCILED),
+        ("wait=posted, wait=10", Level.POSTED), ("wait=5, wait=decided", Level.DECIDED),
+        ("respond-async, wait=10", Level.RECONCILED), ("wait=decided, wait=posted", Level.DECIDED),
         ("return=minimal", None), ("", None), (None, None), ("waiting=posted", None),
     ],
 )  # fmt: skip
@@ -279,8 +281,20 @@ def test_preferences_as_rfc_7240_has_them(prefer: str | None, level: Level | Non
 
 
 @pytest.mark.parametrize(
+    ("prefer", "timeout", "seconds"),
+    [("wait=posted", None, 10), ("wait=posted", 3.0, 3), ("wait=posted, wait=7", None, 7),
+     ("wait=7", 3.0, 3), ("wait=2, wait=posted", 30.0, 2), ("wait=600", None, 60), ("wait=0", None, 0)],
+)  # fmt: skip
+def test_the_shortest_time_counts(prefer: str, timeout: float | None, seconds: float) -> None:
+    found = wait_of(prefer, timeout)
+    assert found is not None
+    assert found.seconds == seconds
+
+
+@pytest.mark.parametrize(
     ("prefer", "seconds", "field"),
-    [("wait=now", None, "Prefer"), ("wait", None, "Prefer"), ("wait=10", 3.0, "Prefer"),
+    [("wait=now", None, "Prefer"), ("wait", None, "Prefer"), ("wait=1.5", 3.0, "Prefer"),
+     ("wait=-1", None, "Prefer"), ("wait=posted, wait=soon", None, "Prefer"), ("handling=strict", 3.0, "timeout"),
      (None, 3.0, "timeout"), ("x" * 1_001, None, "Prefer")],
 )  # fmt: skip
 def test_a_wait_that_there_is_not_is_no_silent_one(
@@ -438,6 +452,7 @@ async def test_a_transaction_shows_its_whole_way(ledger: ApiLedger) -> None:
     assert row["posted"]["done"]
     assert row["compared"]["at"]
     assert [each["transaction_id"] for each in row["reversed_by"]] == ["reversal-of/t-1"]
+    assert shown["reversed_by"] == row["reversed_by"]
     assert row["token"]
     found = await problem_of(services.transactions.show(ledger.caller(CASH), "t-1"))
     assert found.status == 403

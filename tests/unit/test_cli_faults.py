@@ -172,6 +172,7 @@ def test_an_exception_outside_of_a_command_exits_with_3(tmp_path):
         (("publish", "/a/path" * 30), "Invalid value for FILE"),
         (("nope",), "No such command 'nope'."),
         (("reconcil",), "Did you mean 'reconcile'?"),
+        (("breaks",), "No such command 'breaks'. Give: faust-ledger reconcile"),
         (("verify", "--jsn"), "No such option: --jsn"),
         (("verify", "\x1b[2J"), r"Got unexpected extra argument(s) (\x1b[2J)"),
         (("rejects", "list", "--limit", "x"), "Invalid value for '--limit'"),

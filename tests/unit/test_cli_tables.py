@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from ledger import terminal
+from ledger.cli import audit_log, explain, rejects
 from ledger.cli.output import print_sentence
 from ledger.cli.tables import (
     Column,
@@ -21,6 +22,7 @@ from ledger.cli.tables import (
     grouped,
     print_table_of,
     safe_for_spreadsheets,
+    time_in,
 )
 
 COLUMNS = [
@@ -233,3 +235,41 @@ def test_a_sentence_folds_between_words_on_a_terminal_and_not_in_a_pipe(capsys, 
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 40
     assert " ".join(lines) == text
+
+
+ROW_AT = "2026-11-30T15:00:00.123456Z"
+AUDITED = {
+    "at": "2026-11-30T15:00:00Z", "who": "token:3kTMd7Qz0a", "action": "transactions.publish",
+    "targets": "topup-2026-11-30-1, topup-2026-11-30-2, topup-2026-11-30-3 and 7 more",
+    "outcome": "published", "source": "203.0.113.117", "request": "0c8e1f6a-7b0d-4f0e",
+    "detail": "shard 3 offset 123456",
+}  # fmt: skip
+REJECTED = {
+    "recorded_at": "2026-11-30T15:00:00Z", "shard": 3, "offset": 1_234_567,
+    "name": "payments/2026-11-30/0123456789", "code": "REVERSAL_BEFORE_ORIGINAL",
+    "field": "entries[12].currency", "since": "not known", "reason": "It is too early.",
+}  # fmt: skip
+CHECKED = {
+    "shard": 11, "posted": "123456789.01", "entries": 12_345_678, "position": 123_456_789,
+    "compared_to": 123_456_789, "compared_at": ROW_AT, "posted_at": ROW_AT,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "kept"),
+    [
+        (audit_log.COLUMNS, AUDITED, ["at", "who", "on", "outcome"]),
+        (rejects.TABLE, REJECTED, ["transaction or key", "code"]),
+        (explain.SHARDS, CHECKED, ["shard", "balance", "position", "compared at"]),
+    ],
+)
+def test_lists_with_many_columns_fit_into_eighty(columns, row, kept, capsys):
+    lines = shown([row], 80, columns)
+    assert max(map(len, lines)) <= 80
+    assert all(title in lines[0] for title in kept)
+    assert "Left out because the terminal is narrow" in capsys.readouterr().err
+
+
+def test_times_of_a_wide_table_are_to_the_second():
+    assert time_in(Format.TABLE, ROW_AT) == "2026-11-30T15:00:00Z"
+    assert time_in(Format.CSV, ROW_AT) == ROW_AT

@@ -220,14 +220,14 @@ def test_too_many_entries_are_refused_and_not_kept():
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"rows": "lines"}, "rows: Input should be 'entries' or 'transactions'"),
-        ({"colums": {}}, "colums: Extra inputs are not permitted"),
+        ({"rows": "lines"}, "rows: it is none of 'entries' or 'transactions'"),
+        ({"colums": {}}, "colums: there is no such field"),
         ({"constants": {"kind": "x"}}, "kind has a column and a constant"),
         ({"columns": {"amount": "x"}}, "account has neither a column"),
         ({"columns": {**ENTRIES["columns"], "debit_account": "x"}}, "debit_account is not a field"),
         (
             {"constants": {"description": 5}},
-            "constants.description: Input should be a valid string",
+            "constants.description: it is no text",
         ),
         ({"decimal": ",", "thousands": ","}, "are the same character"),
         ({"times": "%d.%m.%Y"}, "timezone is missing"),

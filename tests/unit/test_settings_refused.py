@@ -54,7 +54,7 @@ ENVIRONMENT = [
     ("FAUST_LEDGER_CONFIG", "", "FAUST_LEDGER_CONFIG is set, but empty."),
     ("FAUST_LEDGER_CONFIG", "/nowhere/x.toml", "/nowhere/x.toml, which FAUST_LEDGER_CONFIG names, "),
     ("FAUST_LEDGER_CONFIG", "/tmp", "/tmp, which FAUST_LEDGER_CONFIG names, cannot be read: Is a directory"),
-    ("FAUST_LEDGER_UNKNOWN_ACCOUNTS", "refused", "('refused') is refused: Input should be 'open' or 'refuse'"),
+    ("FAUST_LEDGER_UNKNOWN_ACCOUNTS", "refused", "('refused') is refused: it is none of 'open' or 'refuse'"),
     ("FAUST_LEDGER_PORT", "80", "FAUST_LEDGER_PORT is no setting."),
 ]  # fmt: skip
 

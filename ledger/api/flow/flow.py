@@ -8,7 +8,7 @@ keeps the newest runs as they are in the log. Kafka's absence is waited for.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import NamedTuple, Self
 
 from ledger.api.flow.fate import UNDECIDED, Fate, Level, Reached
@@ -16,8 +16,9 @@ from ledger.api.flow.runs import HeldRun, RecentRuns
 from ledger.api.flow.shard import ShardFlow
 from ledger.api.flow.topics import FlowTopics
 from ledger.api.positions import Position
+from ledger.client.outcomes import Outcome
 from ledger.client.resource import cancel
-from ledger.domain.run import Content
+from ledger.domain.run import Content, Outcomes, Refusal
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
 
@@ -46,7 +47,7 @@ class Flow:
         self._settings = settings
         self._recent = RecentRuns()
         self._published: OrderedDict[str, Position] = OrderedDict()
-        self._asked: dict[str, set[asyncio.Future[Position]]] = {}
+        self._asked: dict[str, set[asyncio.Future[Position | None]]] = {}
         self._topics: FlowTopics | None = None
         self._opened = asyncio.Event()
         self._why: str | None = "it has not started yet"
@@ -115,12 +116,14 @@ class Flow:
     ) -> Position | None:
         """Where an id was published by this process, or accepted lately; with a wait for it.
 
-        None says nothing of ids that were accepted before the runs that are kept.
+        The wait ends with None where it is refused. None says nothing of ids that were accepted
+        before the runs that are kept.
         """
-        if (known := self._published.get(transaction_id)) is not None:
+        known = self._published.get(transaction_id)
+        if known is not None and self.fate(known).outcome is not Outcome.REFUSED:
             return known
         # Before the search: of a run that comes during it the search knows nothing.
-        future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Position | None] = asyncio.get_running_loop().create_future()
         asked = self._asked.setdefault(transaction_id, set())
         asked.add(future)
         try:
@@ -145,11 +148,37 @@ class Flow:
                 return Position(shard, offset)
         return None
 
+    async def refusal(self, transaction_id: str) -> tuple[int, Refusal] | None:
+        """The newest refusal of an id, with its shard, in the runs that are kept."""
+        encoded = transaction_id.encode("utf-8", "surrogatepass")
+        async for shard, run in self._runs(lambda each: encoded in each.outcomes):
+            if (found := run.refusal_of(transaction_id)) is not None:
+                return shard, found
+        return None
+
+    async def is_refused_here(
+        self,
+        transaction_id: str,
+        timeout: float,  # noqa: ASYNC109 - past it there is an answer too
+    ) -> bool:
+        """Whether what this process published last under an id is refused, once it is decided."""
+        position = self._published.get(transaction_id)
+        if position is None:
+            return False
+        fate = await self.wait(position, Level.DECIDED, timeout)
+        return fate.outcome is Outcome.REFUSED
+
     async def runs_with(self, text: bytes) -> AsyncIterator[tuple[int, HeldRun]]:
         """The runs that are kept with `text` in their content, the newest first, with the shard."""
+        async for found in self._runs(lambda each: text in each.content):
+            yield found
+
+    async def _runs(
+        self, is_wanted: Callable[[HeldRun], bool]
+    ) -> AsyncIterator[tuple[int, HeldRun]]:
         searched = 0
         for shard, run in self._recent.newest_first():
-            if text in run.content:
+            if is_wanted(run):
                 yield shard, run
             searched += run.weight
             if searched > SEARCHED_BYTES:
@@ -223,7 +252,7 @@ class Flow:
         self._recent = RecentRuns()
 
     def _take_run(self, shard: int, run: HeldRun) -> None:
-        """Whoever waits for an id that was accepted goes on."""
+        """Whoever waits for an id that was accepted, or refused, goes on."""
         if not self._asked:
             return
         content = Content.decode(run.content)
@@ -231,3 +260,7 @@ class Flow:
             for future in self._asked.get(name, ()):
                 if not future.done():
                     future.set_result(Position(shard, offset))
+        for refused in Outcomes.decode(run.outcomes).refused:
+            for future in self._asked.get(refused.transaction_id or "", ()):
+                if not future.done():
+                    future.set_result(None)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ledger.api.flow.fate import RunPlace, Verdict
 from ledger.client.outcomes import OpenBreak, Outcome
 from ledger.domain.memory import FINGERPRINT, AcceptedId, Memory
-from ledger.domain.run import Content, Outcomes, voids_of
+from ledger.domain.run import Content, Outcomes, Refusal, voids_of
 from ledger.domain.valid_run import ValidRun
 
 RECENT_BYTES = 16 * 1024 * 1024
@@ -81,6 +81,11 @@ class HeldRun:
         if transaction_id not in content.reverses:
             return None
         return content.offsets[content.reverses.index(transaction_id)]
+
+    def refusal_of(self, transaction_id: str) -> Refusal | None:
+        """The last time that it refused the id."""
+        refused = reversed(Outcomes.decode(self.outcomes).refused)
+        return next((each for each in refused if each.transaction_id == transaction_id), None)
 
     def accepted(self, offset: int) -> AcceptedTransaction:
         """The transaction at `offset` as a shard remembers it. Raises ValueError without one."""

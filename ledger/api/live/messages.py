@@ -1,6 +1,7 @@
 """What a client sends on a live WebSocket, checked as strictly as a request's body."""
 
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +16,7 @@ from pydantic import (
 from ledger.api.parameters import AccountCode, parse_json
 from ledger.api.problems import Problem
 from ledger.domain.access import is_path
+from ledger.unfit import why_unfit
 
 MAX_ACCOUNTS = 1_000
 """Accounts of a subscription."""
@@ -31,7 +33,8 @@ def _path(text: str) -> str:
     return text
 
 
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+ID = r"^[A-Za-z0-9._-]{1,64}$"
+Id = Annotated[str, Field(pattern=ID)]
 Path = Annotated[str, AfterValidator(_path)]
 Currency = Annotated[str, Field(min_length=1, max_length=64)]
 Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, strict=True)]
@@ -121,13 +124,33 @@ Message = Subscribe | Window | Unsubscribe | Ack | Authenticate
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 
-def read_message(text: str) -> Message:
-    """A client's message. Raises Problem for any other text."""
+class Unfit(NamedTuple):
+    """A message about the subscription `id` that cannot be done, and why."""
+
+    id: str
+    problem: Problem
+
+
+def read_message(text: str) -> Message | Unfit:
+    """A client's message. Raises Problem for a text that is none.
+
+    A subscription or a window that has an id is an Unfit where something else is wrong with it.
+    """
     content = parse_json(text.encode("utf-8", "surrogatepass"))
     try:
         return _MESSAGE.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(each) for each in first["loc"][1:]) or "type"
-        why = str(first["msg"]).removeprefix("Value error, ")
-        raise Problem("INVALID_BODY", f"{place}: {why}", field=place) from None
+        problem = Problem("INVALID_BODY", f"{place}: {why_unfit(first)}.", field=place)
+        if _is_about_one(content):
+            return Unfit(content["id"], problem)
+        raise problem from None
+
+
+def _is_about_one(content: Any) -> bool:
+    """Whether a message names the subscription that it is about."""
+    if not isinstance(content, dict) or content.get("type") not in ("subscribe", "window"):
+        return False
+    given = content.get("id")
+    return isinstance(given, str) and re.fullmatch(ID, given) is not None

@@ -11,6 +11,7 @@ from ledger.api.live.messages import (
     Message,
     SortedList,
     Subscribe,
+    Unfit,
     Unsubscribe,
     Window,
 )
@@ -36,10 +37,10 @@ class Subscribing:
     def __init__(self, live: Live, session: Session, caller: Caller) -> None:
         self._live, self._session, self._caller = live, session, caller
 
-    def take(self, message: Message) -> None:
+    def take(self, message: Message | Unfit) -> None:
         """Do what a message asks for. Raises Problem for one that breaks the protocol.
 
-        A subscription that cannot be had is refused in an answer, and the connection goes on.
+        What cannot be had is refused in an answer, and the connection goes on with what it has.
         """
         session = self._session
         match message:
@@ -49,17 +50,25 @@ class Subscribing:
                 except Problem as problem:
                     session.reply("refused", refused(message.id, problem))
             case Window():
-                one = session.subscriptions.get(message.id)
-                if not isinstance(one, ListSubscription):
-                    raise Problem("INVALID_BODY", f"{message.id} is no sorted list.", field="id")
-                one.move(offset=message.offset, count=message.count)
+                self._move(message)
             case Unsubscribe():
                 session.remove(message.id)
                 session.reply("unsubscribed", unsubscribed(message.id))
             case Ack():
                 session.acknowledge()
+            case Unfit():
+                session.reply("refused", refused(message.id, message.problem))
             case Authenticate():
                 raise Problem("INVALID_BODY", "The client is known already.", field="type")
+
+    def _move(self, message: Window) -> None:
+        one = self._session.subscriptions.get(message.id)
+        if isinstance(one, ListSubscription):
+            one.move(offset=message.offset, count=message.count)
+            return
+        # Its subscription may have been refused a moment ago.
+        problem = Problem("INVALID_BODY", f"{message.id} is no sorted list.", field="id")
+        self._session.reply("refused", refused(message.id, problem))
 
     def subscribe(self, message: Subscribe) -> None:
         """Subscribe. Raises Problem where the client may not."""

@@ -15,7 +15,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from ledger.api.access.access import Access
 from ledger.api.access.caller import Caller
 from ledger.api.access.rates import Rate
-from ledger.api.live.messages import Authenticate, Message, read_message
+from ledger.api.live.messages import Authenticate, Message, Unfit, read_message
 from ledger.api.live.opening import LiveParts
 from ledger.api.live.session import TOO_MANY, UNAUTHENTICATED, Session
 from ledger.api.live.socket import ABORT
@@ -171,7 +171,7 @@ class _Socket:
         self._abort = scope.get("extensions", {}).get(ABORT)
         self.is_open = True
 
-    async def message(self) -> Message | None:
+    async def message(self) -> Message | Unfit | None:
         """The client's next message; None once it is gone. Raises Closing and Problem."""
         received: Any = await self._receive()
         if received["type"] == "websocket.disconnect":

@@ -16,7 +16,7 @@ from ledger.api.parameters import (
     limit_query,
     new_router,
 )
-from ledger.api.problems import answers
+from ledger.api.problems import REFUSALS, answers
 from ledger.api.reads import Asked
 from ledger.api.routes.balance_models import Balances, BalancesOfAccount, BalancesUnder
 from ledger.api.services.balances import Answer, BalanceService
@@ -24,7 +24,9 @@ from ledger.domain.account import MAX_ACCOUNT
 
 MOST_ACCOUNTS = 1_000
 JSON = "application/json"
-CODES = answers("VIEW_NOT_READY", "DATABASE_UNAVAILABLE", "TOKEN_INVALID", "NOT_YET")
+CODES = answers(
+    "VIEW_NOT_READY", "DATABASE_UNAVAILABLE", "TOKEN_INVALID", "NOT_YET", "REFUSED", *REFUSALS
+)
 HEADERS = {"Cache-Control": "private, no-cache"}
 """Of every answer: it may be kept, and must be asked about each time."""
 _TAG = re.compile(r'"[^"]*"')

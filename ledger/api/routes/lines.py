@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import AccountPath, Cursor, Order, Time, limit_query, new_router
-from ledger.api.problems import Problem, answers
+from ledger.api.problems import REFUSALS, Problem, answers
 from ledger.api.reads import After, Timeout, wanted_of
 from ledger.api.routes.models import CompleteTo, Offset, Timestamp, Token
 from ledger.api.services.history import HistoryService
@@ -86,7 +86,7 @@ def router(service: HistoryService) -> APIRouter:
 
     @made.get("/accounts/{account}/lines", response_model=Lines,
               responses=answers("DATABASE_UNAVAILABLE", "CURSOR_INVALID", "TOKEN_INVALID",
-                                "NOT_FOUND", "NOT_YET"))  # fmt: skip
+                                "NOT_FOUND", "NOT_YET", "REFUSED", *REFUSALS))  # fmt: skip
     async def list_lines(
         caller: Annotated[Caller, allowed("read")],
         account: AccountPath,

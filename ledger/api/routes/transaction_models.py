@@ -216,6 +216,7 @@ class Shown(BaseModel):
         Literal["compared", "posted", "decided", "waiting", "void", "refused"],
         Field(description="That of the newest one."),
     ]
+    reversed_by: Annotated[list[ReversedBy], Field(description="What reverses the newest one.")]
     transactions: list[ShownTransaction]
     refusals: list[ShownRefusal]
     repetitions: list[Record]

@@ -41,7 +41,8 @@ Timeout = Annotated[
 ]  # fmt: skip
 Prefer = Annotated[
     str | None,
-    Header(description="`wait=decided`, `wait=posted` or `wait=reconciled` (RFC 7240).",
+    Header(description="`wait=decided`, `wait=posted` or `wait=reconciled`, and `wait=` with whole "
+           "seconds as the longest time (RFC 7240); others are ignored.",
            examples=["wait=reconciled"]),
 ]  # fmt: skip
 Key = Annotated[
@@ -185,7 +186,7 @@ def _add_writes(made: APIRouter, services: TransactionServices) -> None:
         """Publish up to 1,000 transactions; each has its own result, in their order."""
         return await services.bulk.publish(caller, body, wait_of(prefer, timeout))
 
-    @made.post("/transactions/{transaction_id}/reverse", status_code=202,
+    @made.post("/transactions/{transaction_id:slashed}/reverse", status_code=202,
                responses=written | answers("NOT_FOUND", "NOT_REVERSIBLE", "NOT_YET", *WRITES),
                openapi_extra=body_of("Reversal", required=False))  # fmt: skip
     async def reverse_transaction(
@@ -211,7 +212,7 @@ def _add_writes(made: APIRouter, services: TransactionServices) -> None:
 
 
 def _add_reads(made: APIRouter, services: TransactionServices) -> None:
-    @made.get("/transactions/{transaction_id}", response_model=Shown,
+    @made.get("/transactions/{transaction_id:slashed}", response_model=Shown,
               responses=answers("NOT_FOUND", "DATABASE_UNAVAILABLE", "NOT_YET"))  # fmt: skip
     async def get_transaction(
         caller: Annotated[Caller, allowed("read")], transaction_id: TransactionId

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import Cursor, limit_query, new_router
-from ledger.api.problems import answers
+from ledger.api.problems import REFUSALS, answers
 from ledger.api.reads import After, AtMoment, Timeout, wanted_of
 from ledger.api.routes.models import CompleteTo, Next, Timestamp, Token
 from ledger.api.services.history import HistoryService, TrialQuery
@@ -62,7 +62,7 @@ def router(service: HistoryService) -> APIRouter:
 
     @made.get("/trial-balance", response_model=TrialBalance,
               responses=answers("DATABASE_UNAVAILABLE", "CURSOR_INVALID", "TOKEN_INVALID",
-                                "NOT_FOUND", "NOT_YET"))  # fmt: skip
+                                "NOT_FOUND", "NOT_YET", "REFUSED", *REFUSALS))  # fmt: skip
     async def get_trial_balance(
         caller: Annotated[Caller, allowed("finance")],
         moment: AtMoment,

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from ledger.api.access.caller import Caller
 from ledger.api.access.dependencies import allowed
 from ledger.api.parameters import AccountPath, new_router
-from ledger.api.problems import answers
+from ledger.api.problems import REFUSALS, answers
 from ledger.api.reads import Asked
 from ledger.api.routes.models import CompleteTo, Offset, Timestamp, Token
 from ledger.api.services.why import WhyAsked, WhyService
@@ -131,7 +131,8 @@ def router(service: WhyService) -> APIRouter:
     made = new_router("balances")
 
     @made.get("/balances/{account}/why", response_model=WhyOfAccount,
-              responses=answers("DATABASE_UNAVAILABLE", "TOKEN_INVALID", "NOT_YET"))  # fmt: skip
+              responses=answers("DATABASE_UNAVAILABLE", "TOKEN_INVALID", "NOT_YET", "REFUSED",
+                                *REFUSALS))  # fmt: skip
     async def explain_balance(
         caller: Annotated[Caller, allowed("finance")],
         account: AccountPath,

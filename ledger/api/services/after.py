@@ -8,11 +8,14 @@ from ledger.api.database import Database
 from ledger.api.positions import Position, is_token, positions_of
 from ledger.api.problems import Problem
 from ledger.api.services.logged import LoggedDrafts
+from ledger.api.services.outcomes import refused_as
+from ledger.api.services.refused import RefusedId
 from ledger.api.services.wanted import Wanted
 from ledger.api.signing import Signer
 from ledger.api.view.view import BalanceView, TooManyWaits
 from ledger.client.past import storable
 from ledger.domain.access import Permission
+from ledger.errors import sentence
 from ledger.gl.books import Books
 
 
@@ -20,7 +23,17 @@ class Recent(Protocol):
     """Where ids were accepted lately: see `Flow.find`."""
 
     async def find(self, transaction_id: str, timeout: float = 0) -> Position | None:  # noqa: ASYNC109
-        """Where it is, waiting up to `timeout` seconds for it."""
+        """Where it is, waiting up to `timeout` seconds for it, or until it is refused."""
+
+    async def is_refused_here(self, transaction_id: str, timeout: float) -> bool:  # noqa: ASYNC109
+        """Whether what this process published last under the id is refused, once it is decided."""
+
+
+class Refused(Protocol):
+    """What was refused: see `RefusedIds`."""
+
+    async def newest(self, transaction_id: str) -> RefusedId | None:
+        """The newest refusal of an id."""
 
 
 class After:
@@ -33,9 +46,10 @@ class After:
         recent: Recent,
         database: Database[Books],
         drafts: LoggedDrafts,
+        refused: Refused,
     ) -> None:
         self._view, self._signer, self._recent, self._database = view, signer, recent, database
-        self._drafts = drafts
+        self._drafts, self._refused = drafts, refused
 
     async def wait(self, wanted: Wanted, accounts: Collection[str] | None) -> None:
         """Wait until the balances of these accounts, None for all, include what `after` names.
@@ -66,7 +80,7 @@ class After:
             return {}
         if is_token(after):
             return positions_of(self._signer, after)
-        found, unknown = await self._found(after, until)
+        found, unknown = await self._found(after, until, wanted.permission)
         if found is not None and not await self._may_see(wanted.permission, found):
             # As for an id that there is not, and after as long.
             await asyncio.sleep(max(until - asyncio.get_running_loop().time(), 0))
@@ -81,13 +95,22 @@ class After:
             detail += f" One that was accepted long ago is not found now: {unknown.detail}"
         raise Problem("NOT_YET", detail, field="after")
 
-    async def _found(self, name: str, until: float) -> tuple[Position | None, Problem | None]:
-        """Where it is; and, where it is not known lately, why the general ledger cannot tell."""
+    async def _found(
+        self, name: str, until: float, permission: Permission
+    ) -> tuple[Position | None, Problem | None]:
+        """Where it is; and, where it is not known lately, why the general ledger cannot tell.
+
+        Raises Problem for an id that was refused, as far as the caller may see that.
+        """
+        clock = asyncio.get_running_loop().time
+        await self._recent.is_refused_here(name, max(until - clock(), 0))
         if (found := await self._recent.find(name)) is not None:
             return found, None
         found, _ = await self._posted(name)
-        left = until - asyncio.get_running_loop().time()
-        if found is None and left > 0:
+        while found is None:
+            await self._require_not_refused(name, permission)
+            if (left := until - clock()) <= 0:
+                break
             found = await self._recent.find(name, left)
         # It may have been accepted before what is kept, and posted since.
         return (found, None) if found is not None else await self._posted(name)
@@ -102,6 +125,23 @@ class After:
             return None, problem
         accepted = found.get(transaction_id)
         return (None if accepted is None else Position(accepted.shard, accepted.offset)), None
+
+    async def _require_not_refused(self, name: str, permission: Permission) -> None:
+        refused = await self._refused.newest(name)
+        if refused is None or not await self._is_own(permission, refused.place):
+            return
+        shard, offset = refused.place
+        # What a refusal says may name transactions of others.
+        why = "." if permission.is_restricted else f": {sentence(refused.reason)}"
+        raise refused_as(
+            refused.code,
+            f"{name!r} was refused at offset {offset} of shard {shard}{why} If it was sent again "
+            "since, give the token of that write.",
+            "after",
+        )
+
+    async def _is_own(self, permission: Permission, place: Position) -> bool:
+        return not permission.is_restricted or await self._drafts.is_within(permission, *place)
 
     async def _may_see(self, permission: Permission, place: Position) -> bool:
         return not permission.is_restricted or await self._drafts.touches(permission, *place)

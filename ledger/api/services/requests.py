@@ -15,7 +15,9 @@ from ledger.domain.transaction import Draft
 
 KEY = "Idempotency-Key"
 DEFAULT_SECONDS = 10.0
+LONGEST_SECONDS = 60.0
 LONGEST_PREFER = 1_000
+_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 _PREFERENCE = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)\s*(?:=\s*("[^"]*"|[^\s;,"]*))?[^,]*')
 
 
@@ -38,11 +40,12 @@ class Asked:
 def wait_of(prefer: str | None, seconds: float | None) -> Wait | None:
     """How far to wait, by the header Prefer (RFC 7240) and the parameter `timeout`.
 
-    Other preferences are ignored, as the RFC has it. Raises Problem for a level that there is not,
-    and for a `timeout` with nothing to wait for.
+    `wait` is a level, or the RFC's whole seconds, or both, given twice; seconds alone wait for
+    reconciled. The shortest time counts. Other preferences are ignored, as the RFC has it. Raises
+    Problem for a `wait` that is neither, and for a `timeout` with nothing to wait for.
     """
-    level = _level(prefer or "")
-    if level is None:
+    level, limit = _waits(prefer or "")
+    if level is None and limit is None:
         if seconds is not None:
             raise Problem(
                 "INVALID_PARAMETER",
@@ -50,23 +53,32 @@ def wait_of(prefer: str | None, seconds: float | None) -> Wait | None:
                 field="timeout",
             )
         return None
-    return Wait(level, DEFAULT_SECONDS if seconds is None else seconds)
+    given = [float(each) for each in (seconds, limit) if each is not None]
+    longest = min(*given, LONGEST_SECONDS) if given else DEFAULT_SECONDS
+    return Wait(level or Level.RECONCILED, longest)
 
 
-def _level(prefer: str) -> Level | None:
+def _waits(prefer: str) -> tuple[Level | None, int | None]:
+    """The first level and the first number of seconds; of others of a kind the RFC ignores all."""
     if len(prefer) > LONGEST_PREFER:
         raise Problem("INVALID_PARAMETER", "Prefer: it is too long.", field="Prefer")
+    level, seconds = None, None
     for found in _PREFERENCE.finditer(prefer):
         name, value = found[1].lower(), (found[2] or "").strip('"').lower()
-        if name == "wait":
-            if value not in set(Level):
-                raise Problem(
-                    "INVALID_PARAMETER",
-                    "Prefer: wait is one of decided, posted and reconciled.",
-                    field="Prefer",
-                )
-            return Level(value)
-    return None
+        if name != "wait":
+            continue
+        if value in set(Level):
+            level = level or Level(value)
+        elif _SECONDS.fullmatch(value):
+            seconds = int(value) if seconds is None else seconds
+        else:
+            raise Problem(
+                "INVALID_PARAMETER",
+                "Prefer: wait is one of decided, posted and reconciled, or a number of whole "
+                "seconds.",
+                field="Prefer",
+            )
+    return level, seconds
 
 
 def asked(body: Any, key: str | None) -> Asked | Refused:

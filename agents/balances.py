@@ -17,7 +17,7 @@ from ledger.health.waiting import waited_for
 
 READ_SECONDS = 1.0
 """How often the stripes topic is read where all of it was received from this process."""
-COVERAGE_SECONDS = 0.05
+COVERAGE_SECONDS = 0.02
 """Between two records of coverage of a partition."""
 COVERED_EACH = 10.0
 """Seconds after which coverage is published again, and the topic is looked at: it may have been

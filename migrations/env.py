@@ -1,13 +1,10 @@
 """Alembic's environment: revisions, then grants, in one transaction; one upgrade at a time."""
 
-from pathlib import Path
-from typing import Any
-
 from alembic import context
-from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection, text
 
 from ledger import settings
+from ledger.gl.migrating import note_made
 from ledger.gl.postgresql import history_schema, shadows
 from ledger.gl.postgresql.migrate import owner_engine
 from ledger.gl.tables import metadata
@@ -17,15 +14,9 @@ from migrations import grants
 LOCK = int.from_bytes(b"ledger", "big")
 
 
-def note(ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:
-    """Tell whoever runs the migrations which one is made."""
-    for each in context.script.get_revisions(step.up_revision_ids):
-        context.config.attributes.get("made", []).append(Path(each.path).stem)
-
-
 def migrate(connection: Connection) -> None:
     """Run the missing revisions and the grants on `connection`, and commit; then add indexes."""
-    context.configure(connection, target_metadata=metadata, on_version_apply=note)
+    context.configure(connection, target_metadata=metadata, on_version_apply=note_made)
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         context.run_migrations()

@@ -1,17 +1,15 @@
 """Reading a general ledger in Oracle, and posting to it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from types import ModuleType
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ledger.domain.balance import Totals
-from ledger.domain.run import Stripe, Watermark
-from ledger.errors import LedgerError
-from ledger.gl.books import Snapshot
-from ledger.gl.journal import Journal, NotPostable, Posting, Prepared
+from ledger.domain.run import Content, Stripe, Watermark
+from ledger.gl.journal import Posting, Prepared
 from ledger.gl.oracle import rules
 from ledger.gl.oracle.connection import engine
 from ledger.gl.oracle.faults import OracleError, faults_translated
@@ -24,10 +22,11 @@ from ledger.gl.oracle.posting import (
     move_shards,
     transaction_rows,
 )
-from ledger.gl.posting import follow, same_scale, scales_of, scales_together
+from ledger.gl.posting import scales_together
 from ledger.gl.reads import read_watermarks
 from ledger.gl.rows import JournalFinding
 from ledger.gl.sql_books import SqlBooks
+from ledger.gl.sql_journal import SqlJournal
 from ledger.gl.tables import entries, transactions
 
 _READ_SECONDS = 1_800
@@ -62,41 +61,21 @@ class OracleBooks(SqlBooks):
         return rules.broken(connection)
 
 
-class OracleJournal(OracleBooks, Journal):
+class OracleJournal(OracleBooks, SqlJournal):
     """`Journal` over SQLAlchemy and python-oracledb; arguments as OracleBooks has them."""
 
     def __init__(self, url: str, *, driver: ModuleType | None = None) -> None:
         super().__init__(url, driver=driver)
-        self._post = engine(url, seconds=POST_SECONDS, driver=driver, pool_size=1, max_overflow=0)
-        # Within the time of a posting: workers read watermarks every few seconds to notice a
-        # database that hangs.
-        self._marks = self._post
-        self._scales: dict[str, int] = {}
+        self.post_with(
+            engine(url, seconds=POST_SECONDS, driver=driver, pool_size=1, max_overflow=0)
+        )
 
-    def prepare(self, posting: Posting) -> Prepared:
-        shard, before, runs = posting
-        after = follow(shard, before, runs)
-        contents = [content for run in runs if (content := run.posted).offsets]
-        rows = transaction_rows(shard, contents), entry_rows(shard, contents)
-        return Prepared(posting, after, scales_of(contents), rows)
+    def _rows(self, shard: int, contents: Sequence[Content]) -> tuple[Any, Any]:
+        return transaction_rows(shard, contents), entry_rows(shard, contents)
 
-    def post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
-        if not prepared:
-            return []
-        try:
-            return self._post_all(prepared)
-        except NotPostable as error:
-            # Several postings are first retried one by one; an error without a cause is not the
-            # database's but a contradiction in what was prepared.
-            if len(prepared) > 1 or error.__cause__ is None:
-                raise
-            raise NotPostable(f"{self._refused(prepared[0].posting)}{error}") from error
-
-    def _refused(self, posting: Posting) -> str:
-        """The transaction that is refused, to stand before a sentence; empty if not found."""
-        with suppress(LedgerError), faults_translated(), self._posting() as connection:
+    def _first_refused(self, posting: Posting) -> str:
+        with faults_translated(), self._posting() as connection:
             return first_refused(connection, posting)
-        return ""
 
     def _post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
         scales = self._unknown(scales_together(prepared))
@@ -130,29 +109,3 @@ class OracleJournal(OracleBooks, Journal):
             raise error from None
         if any(marks.get(each.posting.shard, Watermark()) != each.after for each in prepared):
             raise error
-
-    def _unknown(self, scales: Mapping[str, int]) -> dict[str, int]:
-        """Currencies that this journal has not seen committed; NotPostable on a change."""
-        for code in scales.keys() & self._scales.keys():
-            same_scale(code, scales[code], self._scales[code])
-        return {code: scale for code, scale in scales.items() if code not in self._scales}
-
-    @contextmanager
-    def _posting(self) -> Iterator[Connection]:
-        """The connection that posts; after any error it is closed, which ends its transaction."""
-        with self._post.connect() as connection:
-            try:
-                yield connection
-            except BaseException:
-                connection.invalidate()
-                raise
-
-    def snapshot(self, shard: int, since: int) -> Snapshot:
-        # Asked when it is not certain what the database has: it may have been restored from a
-        # backup, and then lack currencies that this journal has seen committed.
-        self._scales.clear()
-        return super().snapshot(shard, since)
-
-    def close(self) -> None:
-        self._post.dispose()
-        super().close()

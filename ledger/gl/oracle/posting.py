@@ -1,7 +1,7 @@
 """A posting in Oracle: array DML in bounded batches, and totals read back from what was stored."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Table, insert, select
@@ -12,7 +12,7 @@ from ledger.domain.run import Content, Stripe, Watermark
 from ledger.gl.journal import Posting, PostingRun, Prepared, Superseded
 from ledger.gl.oracle import statements
 from ledger.gl.oracle.faults import DUPLICATE, OracleError
-from ledger.gl.posting import posted_run, same_scale
+from ledger.gl.posting import named_refused, posted_run, same_scale
 from ledger.gl.reads import parts, read_watermarks
 from ledger.gl.rows import PostedVoid
 from ledger.gl.tables import currencies, entries, runs, shards, stripes, transactions, voids
@@ -259,22 +259,11 @@ def _run_row(run: PostingRun) -> Values:
 
 
 def first_refused(connection: Connection, posting: Posting) -> str:
-    """The first transaction that the database refuses, to stand before a sentence; empty if none.
-
-    A bisection, in a transaction that is rolled back: a dozen attempts for thousands.
-    """
-    contents = [run.posted for run in posting.runs]
-    offsets = [offset for content in contents for offset in content.offsets]
-    names = [name for content in contents for name in content.transaction_ids]
-
-    def refuses(count: int) -> bool:
-        first = set(offsets[:count])
-        return not _accepts(connection, posting.shard, [each.part(first) for each in contents])
-
+    """As `named_refused`, in a transaction that is rolled back."""
     with connection.begin() as attempt:
-        at = bisect_left(range(1, len(offsets) + 1), True, key=refuses)
+        found = named_refused(posting, partial(_accepts, connection, posting.shard))
         attempt.rollback()
-    return f"{names[at]!r} at offset {offsets[at]}: " if at < len(offsets) else ""
+    return found
 
 
 def _accepts(connection: Connection, shard: int, contents: Sequence[Content]) -> bool:

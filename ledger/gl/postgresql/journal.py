@@ -1,17 +1,15 @@
 """Reading a general ledger in PostgreSQL, and posting to it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine
 
 from ledger.domain.balance import Totals
-from ledger.domain.run import Stripe
-from ledger.errors import LedgerError
-from ledger.gl.books import Snapshot
-from ledger.gl.journal import Journal, NotPostable, Posting, Prepared
+from ledger.domain.run import Content, Stripe
+from ledger.gl.journal import Posting, Prepared
 from ledger.gl.postgresql import copying, rules
 from ledger.gl.postgresql.connection import DATABASE_LOCK_SECONDS, engine, faults_translated
 from ledger.gl.postgresql.history_checks import HistoryChecks
@@ -23,9 +21,10 @@ from ledger.gl.postgresql.posting import (
     move_shards,
     open_shard,
 )
-from ledger.gl.posting import follow, same_scale, scales_of, scales_together
+from ledger.gl.posting import scales_together
 from ledger.gl.rows import JournalFinding
 from ledger.gl.sql_books import SqlBooks
+from ledger.gl.sql_journal import SqlJournal
 
 _READ_SECONDS = 1_800
 """A statement of a report or an audit that takes longer is cancelled."""
@@ -53,7 +52,7 @@ class PostgresBooks(SqlBooks):
         return rules.broken(connection)
 
 
-class PostgresJournal(PostgresBooks, Journal):
+class PostgresJournal(PostgresBooks, SqlJournal):
     """`Journal` over SQLAlchemy and psycopg; arguments as PostgresBooks has them."""
 
     def __init__(self, url: str, *, schema: str | None = None) -> None:
@@ -61,7 +60,7 @@ class PostgresJournal(PostgresBooks, Journal):
         # Postings look up by primary key alone. Without statistics, in a ledger's first minute,
         # the planner would read whole tables instead, and a prepared statement would stay so.
         # Autocommit, with a BEGIN of our own: psycopg's would be a round trip by itself.
-        self._post = engine(
+        post = engine(
             url,
             seconds=POST_SECONDS,
             idle_seconds=POST_SECONDS,
@@ -71,35 +70,14 @@ class PostgresJournal(PostgresBooks, Journal):
             settings={"enable_seqscan": "off"},
             isolation_level="AUTOCOMMIT",
         )
-        # Within the time of a posting: workers read watermarks every few seconds to notice a
-        # database that hangs.
-        self._marks = self._post
-        self._scales: dict[str, int] = {}
+        self.post_with(post)
 
-    def prepare(self, posting: Posting) -> Prepared:
-        shard, before, runs = posting
-        after = follow(shard, before, runs)
-        contents = [content for run in runs if (content := run.posted).offsets]
-        rows = copying.transaction_rows(shard, contents), copying.entry_rows(shard, contents)
-        return Prepared(posting, after, scales_of(contents), rows)
+    def _rows(self, shard: int, contents: Sequence[Content]) -> tuple[Any, Any]:
+        return copying.transaction_rows(shard, contents), copying.entry_rows(shard, contents)
 
-    def post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
-        if not prepared:
-            return []
-        try:
-            return self._post_all(prepared)
-        except NotPostable as error:
-            # Several postings are first retried one by one; an error without a cause is not the
-            # database's but a contradiction in what was prepared.
-            if len(prepared) > 1 or error.__cause__ is None:
-                raise
-            raise NotPostable(f"{self._refused(prepared[0].posting)}{error}") from error
-
-    def _refused(self, posting: Posting) -> str:
-        """The transaction that is refused, to stand before a sentence; empty if not found."""
-        with suppress(LedgerError), faults_translated(), self._driver() as driver:
+    def _first_refused(self, posting: Posting) -> str:
+        with faults_translated(), self._driver() as driver:
             return first_refused(driver, posting)
-        return ""
 
     def _post_all(self, prepared: Sequence[Prepared]) -> list[dict[Stripe, Totals]]:
         scales = self._unknown(scales_together(prepared))
@@ -124,38 +102,18 @@ class PostgresJournal(PostgresBooks, Journal):
             assert isinstance(driver, psycopg.Connection)
             driver.execute(END_ABANDONED, {"secs": DATABASE_LOCK_SECONDS})
 
-    def _unknown(self, scales: Mapping[str, int]) -> dict[str, int]:
-        """Currencies that this journal has not seen committed; NotPostable on a change."""
-        for code in scales.keys() & self._scales.keys():
-            same_scale(code, scales[code], self._scales[code])
-        return {code: scale for code, scale in scales.items() if code not in self._scales}
-
     @contextmanager
     def _driver(self) -> Iterator[psycopg.Connection[Any]]:
-        """The driver's own connection; after any error it is closed, which ends its transaction."""
-        with self._post.connect() as connection:
+        """The driver's own connection that posts, as `_posting`."""
+        with self._posting() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, psycopg.Connection)
-            try:
-                yield driver
-            except BaseException:
-                connection.invalidate()
-                raise
-
-    def snapshot(self, shard: int, since: int) -> Snapshot:
-        # Asked when it is not certain what the database has: it may have been restored from a
-        # backup, and then lack currencies that this journal has seen committed.
-        self._scales.clear()
-        return super().snapshot(shard, since)
+            yield driver
 
     def start_at(self, shard: int, start: Opening) -> None:
         """Have a shadow's shard begin at a watermark, as if all before it were posted."""
         with faults_translated(), self._driver() as driver:
             open_shard(driver, shard, start)
-
-    def close(self) -> None:
-        self._post.dispose()
-        super().close()
 
 
 def _read_engine(url: str, schema: str | None) -> Engine:

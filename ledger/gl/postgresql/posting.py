@@ -1,7 +1,7 @@
 """The statements of a posting, sent in as few round trips as the driver's pipeline allows."""
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import psycopg
@@ -11,7 +11,7 @@ from ledger.domain.run import Content, Stripe, Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl.journal import JournalUnavailable, Posting, PostingRun, Prepared, Superseded
 from ledger.gl.postgresql import copying
-from ledger.gl.posting import posted_run, same_scale
+from ledger.gl.posting import named_refused, posted_run, same_scale
 from ledger.gl.rows import PostedVoid
 from ledger.gl.tables import to_datetime
 
@@ -235,24 +235,12 @@ def _run_row(run: PostingRun) -> tuple[object, ...]:
 
 
 def first_refused(driver: psycopg.Connection[Any], posting: Posting) -> str:
-    """The first transaction that the database refuses, to stand before a sentence; empty if none.
-
-    A bisection, in a transaction that is rolled back: a dozen attempts for thousands.
-    """
-    contents = [run.posted for run in posting.runs]
-    offsets = [offset for content in contents for offset in content.offsets]
-    names = [name for content in contents for name in content.transaction_ids]
-
-    def refuses(count: int) -> bool:
-        first = set(offsets[:count])
-        return not _accepts(driver, posting.shard, [each.part(first) for each in contents])
-
+    """As `named_refused`, in a transaction that is rolled back."""
     driver.execute("BEGIN")
     try:
-        at = bisect_left(range(1, len(offsets) + 1), True, key=refuses)
+        return named_refused(posting, partial(_accepts, driver, posting.shard))
     finally:
         driver.execute("ROLLBACK")
-    return f"{names[at]!r} at offset {offsets[at]}: " if at < len(offsets) else ""
 
 
 def _accepts(driver: psycopg.Connection[Any], shard: int, contents: Sequence[Content]) -> bool:

@@ -39,8 +39,10 @@ from ledger.streaming.topics import topics
 REACH_SECONDS = 15.0
 TRIM_SECONDS = 10.0
 GATHER_SECONDS = {"history": 0.1}
-"""By application, from a fetch that brought something to the next one: nobody waits for history,
-and a fetch costs the same whatever it brings."""
+"""Seconds between a fetch that brought records and the next one, by application.
+
+Nobody waits for history, and a fetch costs the same whatever it brings.
+"""
 
 
 def main() -> None:
@@ -52,10 +54,10 @@ def main() -> None:
     parser.add_argument("--parent", type=int, help="a pipe's end that closes with the supervisor")
     options = parser.parse_args()
     log_to_stderr()
-    # What Faust's parts say of their start and their end tells an operator nothing.
+    # That a service inside Faust starts or stops is of no use to an operator.
     for name in ("faust", "mode"):
         logging.getLogger(name).setLevel("WARNING")
-    logging.getLogger().handlers[0].addFilter(is_no_part)
+    logging.getLogger().handlers[0].addFilter(is_no_service_notice)
     # A timer that fires late says that the process is busy, which metrics say better.
     logging.getLogger("mode.timers").setLevel("ERROR")
     if options.parent is not None:
@@ -200,8 +202,8 @@ def serve_figures(app: LedgerApp, answers: Answers, figures: Figures) -> None:
     app.do(Task("looking up figures", figures.look_on))
 
 
-def is_no_part(record: logging.LogRecord) -> bool:
-    """Whether it is more than that one of Faust's parts, such as a consumer, starts or stops."""
+def is_no_service_notice(record: logging.LogRecord) -> bool:
+    """False for the lines in which a service inside Faust, such as a consumer, starts or stops."""
     return record.levelno > logging.INFO or not str(record.msg).startswith("[^")
 
 

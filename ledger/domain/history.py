@@ -29,7 +29,9 @@ ALL_LEVELS = (*LEVELS, *range(LEVELS[-1] - SPLIT_STEP, FINEST - 1, -SPLIT_STEP))
 BLOCK = 256
 """Lines of a block of the lowest level."""
 PIECE = 96
-"""Lines of a piece, at most: 17 bytes each, and PostgreSQL keeps rows below 2 KB in one place."""
+"""Lines of a piece, at most: PostgreSQL keeps rows below 2 KB in one place."""
+LINE_BYTES = 17
+"""Of a packed line: its time and amount, 8 bytes each, and its change."""
 TAKEN_BACK = b"\xff"
 """The change of a packed line that a void takes back: -1."""
 BLOCKS_TOGETHER = 8
@@ -269,12 +271,16 @@ class Piece(NamedTuple):
     @classmethod
     def unpacked(cls, before: Figures, lines: bytes) -> Self:
         """What `packed` made."""
-        count = len(lines) // 17
-        times, amounts, changes = array("q"), array("q"), array("b")
-        times.frombytes(lines[: 8 * count])
-        amounts.frombytes(lines[8 * count : 16 * count])
-        changes.frombytes(lines[16 * count :])
-        return cls(before, times, amounts, changes)
+        columns = array("q"), array("q"), array("b")
+        for column, packed in zip(columns, _packed_columns(lines), strict=True):
+            column.frombytes(packed)
+        return cls(before, *columns)
+
+
+def _packed_columns(lines: bytes) -> tuple[memoryview, memoryview, memoryview]:
+    """The bytes of a packed piece's times, amounts and changes."""
+    count, view = len(lines) // LINE_BYTES, memoryview(lines)
+    return view[: 8 * count], view[8 * count : 16 * count], view[16 * count :]
 
 
 def packed_figures(before: Figures, lines: bytes, effective_before: int) -> Figures:
@@ -282,11 +288,11 @@ def packed_figures(before: Figures, lines: bytes, effective_before: int) -> Figu
 
     A balance of an account with a million lines adds up a hundred pieces.
     """
-    count, view = len(lines) // 17, memoryview(lines)
-    number = bisect_left(view[: 8 * count].cast("q"), effective_before)
-    if TAKEN_BACK in lines[16 * count :]:
+    times, amounts_, changes = _packed_columns(lines)
+    number = bisect_left(times.cast("q"), effective_before)
+    if TAKEN_BACK in changes.tobytes():
         return Piece.unpacked(before, lines).figures(effective_before)
-    amounts = view[8 * count : 8 * (count + number)].cast("q").tolist()
+    amounts = amounts_[: 8 * number].cast("q").tolist()
     net, gross = sum(amounts), sum(map(abs, amounts))
     debits, credits, entries = before
     return Figures(debits + (gross + net) // 2, credits + (gross - net) // 2, entries + number)

@@ -52,7 +52,11 @@ class Process:
     def started(self) -> "Process":
         """Itself, once it is ready. Whoever ends it has it before, and so ends what never is."""
         pid = self.child.pid
-        url = until(lambda: read_address(self.folder, pid), f"{self.folder}", lost=self.why_lost)
+        url = until(
+            lambda: read_address(self.folder, pid),
+            f"an address below {self.folder}",
+            lost=self.why_lost,
+        )
         self.client.base_url = f"{url}/v1"
         until(lambda: self.client.get(f"{url}/ready").status_code == 200, "it is ready")
         return self

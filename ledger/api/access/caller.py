@@ -41,10 +41,6 @@ class Caller:
         """Whether it may see this account, or all accounts below this path."""
         return self.permission.covers(account)
 
-    def covered(self, accounts: Iterable[str]) -> list[str]:
-        """Those of the accounts that it may see."""
-        return [each for each in accounts if self.covers(each)]
-
     def require(self, scope: str, accounts: Iterable[str] = ()) -> None:
         """Raises Problem 403 unless it has the scope and covers all of the accounts."""
         if scope not in self.scopes:

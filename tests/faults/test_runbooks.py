@@ -90,10 +90,18 @@ class Ledger:
         return path
 
     def restore(self, path):
-        subprocess.run(
-            [postgres.programs() / "pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction",
-             "--dbname", self.address, path], check=True,
-        )  # fmt: skip
+        """As the runbook does it: again where a reader and it waited for each other."""
+        command = [
+            postgres.programs() / "pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction",
+            "--dbname", self.address, path,
+        ]  # fmt: skip
+
+        def attempt():
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0 or "deadlock detected" in done.stderr, done.stderr
+            return done.returncode == 0
+
+        until(attempt, "the restore")
 
     def kafka(self, work):
         async def ask():

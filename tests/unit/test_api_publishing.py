@@ -37,7 +37,7 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as its base has it
+    def log_message(self, format: str, *args: object) -> None:
         """Nobody reads it."""
 
 

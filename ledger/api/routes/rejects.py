@@ -49,8 +49,15 @@ def router(service: RejectsService) -> APIRouter:
     @made.get(
         "/rejects",
         response_model=Rejects,
-        responses=answers("KAFKA_UNAVAILABLE", "DATABASE_UNAVAILABLE", "CURSOR_INVALID",
-                          "TOKEN_INVALID", "NOT_YET", "REFUSED", *REFUSALS),
+        responses=answers(
+            "KAFKA_UNAVAILABLE",
+            "DATABASE_UNAVAILABLE",
+            "CURSOR_INVALID",
+            "TOKEN_INVALID",
+            "NOT_YET",
+            "REFUSED",
+            *REFUSALS,
+        ),
     )
     async def list_rejects(
         caller: Annotated[Caller, allowed("finance")],

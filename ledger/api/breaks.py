@@ -95,9 +95,9 @@ class OpenBreaks:
         topic = topics(self._settings).breaks.name
         if self._records is None:
             # Kept: when it begins again, the registry may be away.
-            self._records = await Records.of(self._settings, "Break")
+            self._records = await Records.of(self._settings, "Break", "Reference")
         records = self._records
-        counts = await ledger_partitions(self._settings, topic)
+        counts = await ledger_partitions(self._settings, topic, reference=records)
         found: dict[OpenBreak, Break] = {}
 
         async def take(fetched: list[ConsumerRecord]) -> None:

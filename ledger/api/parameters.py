@@ -97,7 +97,7 @@ class StrictRoute(APIRoute):
 
         async def strictly(request: Request) -> Response:
             if guard is not None:
-                await guard.caller(request)
+                await guard(request)
             if request.scope["query_string"]:
                 check_query(request.scope["query_string"], known)
             if may_lack_it and _has_none(request):

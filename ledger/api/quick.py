@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from starlette.types import Message, Receive, Scope, Send
 
 from ledger.api.access.caller import Caller
+from ledger.api.access.dependencies import CALLER
 from ledger.api.parameters import MAX_BODY
 from ledger.api.routes.balances import HEADERS, JSON, MOST_ACCOUNTS, is_matched
 from ledger.api.services.balances import Answer
@@ -95,7 +96,8 @@ class Quick:
         messages = await _body(receive)
         accounts = accounts_in(b"".join(each.get("body", b"") for each in messages))
         if accounts is None:
-            # The route reads it again, and counts it once more for the rate of its token.
+            # The route reads it again, and knows who asks: that counts once for the token's rate.
+            scope[CALLER] = caller
             return _again(messages, receive)
         scope["route"] = ROUTE_OF_MANY
         caller.require(SCOPE, accounts)

@@ -39,7 +39,9 @@ from ledger.api.view.reached import ViewState
 from ledger.api.view.view import BalanceView
 from ledger.client.audit_log import AuditLog
 from ledger.client.drafts import rfc3339
+from ledger.client.logged_transactions import LoggedTransactions
 from ledger.client.past import Past
+from ledger.client.reject_pages import RejectPages
 from ledger.client.resource import cancel
 from ledger.clock import now
 from ledger.gl.books import Books
@@ -146,7 +148,13 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                 history=HistoryService(answers, cursors, reference),
                 why=WhyService(settings, answers, database),
                 balances=BalanceService.over(view, completeness, cursors, after, answers),
-                rejects=RejectsService(settings, cursors, signer),
+                rejects=RejectsService(
+                    RejectPages(settings),
+                    LoggedTransactions(settings),
+                    answers if settings.history == "on" else None,
+                    cursors=cursors,
+                    signer=signer,
+                ),
                 status=StatusService(settings, log, flow, history),
                 assets=AssetsService(reference),
                 accounts=AccountsService(reference, view),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from ledger.client.records import Records
 from ledger.client.shards import policy_shards, require_set_right
 from ledger.errors import LedgerError, Unavailable
 from ledger.settings import Settings
@@ -19,11 +20,14 @@ async def partition_counts(settings: Settings, *names: str) -> dict[str, int]:
     return _asked(settings, names, *await _counted(settings, names))
 
 
-async def ledger_partitions(settings: Settings, *names: str) -> dict[str, int]:
+async def ledger_partitions(
+    settings: Settings, *names: str, reference: Records | None = None
+) -> dict[str, int]:
     """The same, of topics whose number is the ledger's shards, or its partitions of balances.
 
     How many shards that is the ledger's policy says, where it has one. Raises LedgerError as well
-    where it is not: keys would go to other partitions than the ledger's.
+    where it is not: keys would go to other partitions than the ledger's. `reference`: as
+    `policy_shards` takes it.
     """
     known = topics(settings)
     families = (
@@ -33,7 +37,9 @@ async def ledger_partitions(settings: Settings, *names: str) -> dict[str, int]:
     among = {topic.name for _, family in families for topic in family}
     counts, hidden = await _counted(settings, among | {known.reference.name, *names})
     found = _asked(settings, names, counts, hidden)
-    policy = await policy_shards(settings) if known.reference.name in counts else None
+    policy = None
+    if known.reference.name in counts:
+        policy = await policy_shards(settings, reference)
     if policy is not None:
         require_set_right(settings, policy)
     for setting, family in families:

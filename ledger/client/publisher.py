@@ -44,6 +44,7 @@ class Publisher(AsyncResource):
 
     Without `check` all checks are left to the service. A transaction that Kafka has not
     acknowledged after `timeout` seconds fails with PublishFailed; None waits without limit.
+    `records`: as `records_of` has made them before, so that the registry need not answer now.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Publisher(AsyncResource):
         check: bool = True,
         timeout: float | None = 60.0,
         clock: Callable[[], int] = now,
+        records: Records | None = None,
     ) -> None:
         self._settings = settings or load()
+        self._given = records
         self._check, self._timeout, self._clock = check, timeout, clock
         self._log = Log(self._settings)
         self._appenders: list[PartitionAppender] = []
@@ -62,8 +65,8 @@ class Publisher(AsyncResource):
 
     async def _enter(self, stack: AsyncExitStack) -> None:
         topic = topics(self._settings).transactions.name
-        counts = await ledger_partitions(self._settings, topic)
-        self._records = await Records.of(self._settings, "Transaction", "Reference")
+        counts = await ledger_partitions(self._settings, topic, reference=self._given)
+        self._records = self._given or await records_of(self._settings)
         stack.push_async_callback(self._close_log)
         self._reference = ClientReference(self._settings, self._records)
         if self._check:
@@ -170,6 +173,11 @@ class Publisher(AsyncResource):
         self._refreshed = time.monotonic()
         await self._reference.catch_up()
         return True
+
+
+async def records_of(settings: Settings) -> Records:
+    """The schemas of what a publisher writes and reads. Raises as Records.of."""
+    return await Records.of(settings, "Transaction", "Reference")
 
 
 async def _acknowledged(

@@ -100,7 +100,11 @@ class RejectReader:
 
     async def draft_of(self, row: Mapping[str, Any]) -> Draft | None:
         """The transaction in a row's value; None where it is none that can be decoded."""
-        value = row["value"] or b""
+        return await self.draft_in(row["value"])
+
+    async def draft_in(self, value: bytes | None) -> Draft | None:
+        """The transaction in a record's value; None where it is none that can be decoded."""
+        value = value or b""
         try:
             schema_id = schema_id_of(value)
             if schema_id in self._unknown:

@@ -32,13 +32,15 @@ async def as_founded(settings: Settings) -> Settings:
     return settings.model_copy(update={"shards": shards})
 
 
-async def policy_shards(settings: Settings) -> int | None:
+async def policy_shards(settings: Settings, reference: Records | None = None) -> int | None:
     """The policy's number of shards; None without a policy.
 
-    The topic must exist. Raises LedgerError if it cannot be read.
+    The topic must exist. `reference` reads its records, so that the registry need not answer.
+    Raises LedgerError if it cannot be read.
     """
     topic = topics(settings).reference.name
-    records, known, log = Records.of_any_version(settings, "Reference"), Reference(), Log(settings)
+    records = reference or Records.of_any_version(settings, "Reference")
+    known, log = Reference(), Log(settings)
     try:
         async with aclosing(log.read(topic, 0, *await log.bounds(topic, 0))) as fetched:  # type: ignore[type-var]
             async for some in fetched:

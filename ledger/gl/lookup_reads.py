@@ -156,7 +156,7 @@ def posted_at(connection: Connection) -> dict[int, int]:
         runs.c.shard == shards.c.shard, runs.c.decisions_offset == shards.c.decisions_offset - 1
     )
     query = select(shards.c.shard, runs.c.posted_at).join_from(shards, runs, last)
-    return dict(connection.execute(query.order_by(shards.c.shard)).tuples().all())
+    return dict(connection.execute(query.order_by(shards.c.shard)).all())
 
 
 def register(connection: Connection, account: str, asked: RegisterQuery) -> Register:

@@ -1,5 +1,6 @@
 """The fault plan: every fault with what is expected and what was measured, as a page."""
 
+import ast
 import platform
 import time
 from collections.abc import Iterable
@@ -67,15 +68,35 @@ class Entry:
 
 
 def write(path: Path, entries: Iterable[Entry], machine: str, full_each: int) -> None:
-    """The page; rows of faults that were not done this time stay as they are."""
-    before = path.read_text().splitlines() if path.exists() else []
-    rows = {fault_of(line): line for line in before[HEAD.count("\n") :]}
+    """The page; rows of faults that were not done this time stay as they are.
+
+    Only what a test's marker has as its title has a row: one whose test is gone, or is called
+    otherwise by now, goes.
+    """
+    known = titles()
+    rows = {fault: row for fault, row in rows_of(path).items() if fault in known}
     # Of several with one row those that failed say what is in it.
     for entry in sorted(entries, key=lambda entry: entry.outcome.startswith(FAILED)):
-        if entry.outcome != NOT_RUN:
+        if entry.outcome != NOT_RUN and entry.fault in known:
             rows[entry.fault] = entry.row()
     text = HEAD.format(machine=machine, full_each=full_each)
     path.write_text("\n".join((text.rstrip("\n"), *rows.values(), "")))
+
+
+def rows_of(path: Path) -> dict[str, str]:
+    """By fault the rows of a page's table; none where there is no page yet."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {fault_of(line): line for line in lines[HEAD.count("\n") :]}
+
+
+def titles(folder: Path = Path(__file__).parent) -> set[str]:
+    """What the tests of a folder do, as their marker `fault` has it, whether they run or not."""
+    found = set()
+    for path in sorted(folder.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.fault":
+                found.add(str(ast.literal_eval(node.args[0])))
+    return found
 
 
 def fault_of(row: str) -> str:

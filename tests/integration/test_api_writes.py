@@ -171,6 +171,10 @@ def test_what_the_log_refuses_is_answered_and_listed(
     listed = until(lambda: pages(api, query), "the refusal is listed")
     assert [place(each) for each in listed] == [place(problem)]
     assert listed[0]["transaction"]["kind"] == "fee"
+    assert pages(api, {**query, "order": "asc"}) == listed, "history and the topic tell the same"
+    newest = api.client.get("/rejects", params={"after": listed[0]["token"], "limit": 5}).json()
+    assert listed[0] in newest["rejects"]
+    assert newest["complete_to"][str(problem["shard"])] > problem["offset"]
     assert pages(api, {**query, "code": "TOO_LATE"}) == []
     shown = api.client.get(f"/transactions/{made['transaction_id']}")
     assert shown.json()["transactions"][0]["kind"] == "deposit"

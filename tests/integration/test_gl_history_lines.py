@@ -1,6 +1,7 @@
 """Pages of an account's lines, registers and refusals, whatever keeps history."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -244,3 +245,22 @@ def test_refusals_are_found_the_latest_first(opener: Opener, asked: dict[str, st
         page = history.refusals(RefusalsQuery(limit=2, after=page.next, **asked))  # type: ignore[arg-type]
         found += page.refusals
     assert found == wanted
+
+
+def test_refusals_of_a_time_are_those_recorded_in_it(opener: Opener) -> None:
+    world = World(random.Random(9))
+    world.grow(60)
+    history = opener(world)
+    everything = history.refusals(RefusalsQuery(limit=1_000)).refusals
+    start, end = everything[-len(everything) // 4].recorded_at, everything[1].recorded_at
+    assert start < end
+    for query, wanted in (
+        (RefusalsQuery(recorded_from=start), [e for e in everything if e.recorded_at >= start]),
+        (RefusalsQuery(recorded_before=end), [e for e in everything if e.recorded_at < end]),
+        (
+            RefusalsQuery(recorded_from=start, recorded_before=end, code=everything[2].code),
+            [e for e in everything
+             if start <= e.recorded_at < end and e.code == everything[2].code],
+        ),
+    ):  # fmt: skip
+        assert history.refusals(replace(query, limit=1_000)).refusals == wanted

@@ -183,9 +183,9 @@ def rows_read(
 ) -> dict[str, int]:
     """By table, rows that were fetched for an answer, by an index or without."""
     with history._read.connect() as connection:
-        before = dict(connection.execute(text(ROWS_READ)).tuples().all())
+        before = dict(connection.execute(text(ROWS_READ)).all())
         ask(reads.SqlReading(connection))
-        after = dict(connection.execute(text(ROWS_READ)).tuples().all())
+        after = dict(connection.execute(text(ROWS_READ)).all())
     return {table: count - before.get(table, 0) for table, count in after.items()}
 
 

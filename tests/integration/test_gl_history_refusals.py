@@ -53,15 +53,19 @@ def nodes(plan: dict[str, Any]) -> list[str]:
     return [plan["Node Type"], *below]
 
 
-ASKED = {
+MIDDLE = 1767225600000000 + COUNT // 6000
+ASKED: dict[str, dict[str, Any]] = {
     "all": {},
     "a code": {"code": "TOO_LATE"},
     "a producer": {"producer": "erp"},
     "a producer and a code of its oldest": {"producer": "erp", "code": "NOT_BALANCED"},
     "a producer of none": {"producer": "nobody"},
     "an id": {"transaction_id": "t-7"},
+    "a time": {"recorded_from": MIDDLE - 5, "recorded_before": MIDDLE},
+    "a code before a time": {"code": "TOO_LATE", "recorded_before": MIDDLE},
+    "a producer before a time": {"producer": "erp", "recorded_before": MIDDLE},
 }
-LATER = (1767225600000000 + COUNT // 6000, 2, COUNT // 2)
+LATER = (MIDDLE, 2, COUNT // 2)
 
 
 @pytest.mark.parametrize("after", [None, LATER], ids=["first", "later"])

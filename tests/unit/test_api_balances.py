@@ -97,7 +97,7 @@ class Touched(LoggedDrafts):
 class World:
     """An API process with a planted view; `get` and `post` as a client sends them."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, per_second=10**6):
         self.view, self.recent, self.database, self.kept = (
             PlantedView(folder),
             Recent(),
@@ -111,7 +111,7 @@ class World:
         past = PastAnswers(self.database, completeness, after)
         self.service = BalanceService.over(self.view, completeness, cursors, after, past)
         nothing = {each.name: None for each in dataclasses.fields(Services)}
-        services = Services(**{**nothing, "access": Access(self.kept, per_second=10**6), "traffic": Traffic(100),
+        services = Services(**{**nothing, "access": Access(self.kept, per_second=per_second), "traffic": Traffic(100),
                                "balances": self.service})  # fmt: skip
         transport = httpx.ASGITransport(app=build_app(services))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://api/v1")

@@ -100,6 +100,20 @@ def test_who_may_not_gets_nothing_on_the_short_way(world):
     play(story())
 
 
+def test_a_request_counts_once_for_its_tokens_rate_on_either_way(tmp_path):
+    world = World(tmp_path, per_second=1)
+    filled(world)
+    for body, status in (
+        (ASKED, 200),
+        (ASKED.replace("deposits", "d\\u0065posits"), 200),
+        ("{", 400),
+    ):
+        # A token of its own for each, with the one request that it has at once.
+        world.token = world.kept.make("read")[0]
+        play(post(world, body, status))
+    world.view.close()
+
+
 USUAL = [
     (b'{"accounts":["assets:a"]}', ["assets:a"]),
     (b' {\n"accounts" : [ "assets:a" , "income:b:c", "assets:a"] } ', ["assets:a", "income:b:c"]),

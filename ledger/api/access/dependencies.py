@@ -33,18 +33,19 @@ class Allowed(SecurityBase):
         self.scheme_name = SCHEME
 
     async def __call__(self, request: HTTPConnection) -> Caller:
-        """The caller. Raises Problem."""
-        known = request.scope.get(CALLER)
-        return known if known is not None else await self.caller(request)
+        """The caller, asked for once a request: it counts for the token's rate. Raises Problem."""
+        found: Caller | None = request.scope.get(CALLER)
+        if found is None:
+            found = request.scope[CALLER] = await self.caller(request)
+        found.require(self.scope)
+        return found
 
     async def caller(self, request: HTTPConnection) -> Caller:
-        """Ask who calls, and keep it for the request. Raises Problem."""
-        found: Caller = await request.app.state.services.access.who(
-            request.headers.get("authorization"), request.client.host if request.client else ""
-        )
-        found.require(self.scope)
-        request.scope[CALLER] = found
-        return found
+        """Ask who calls. Raises Problem."""
+        who = request.app.state.services.access.who
+        address = request.client.host if request.client else ""
+        caller: Caller = await who(request.headers.get("authorization"), address)
+        return caller
 
 
 CALLER = "faust_ledger.caller"

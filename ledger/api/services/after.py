@@ -81,7 +81,7 @@ class After:
         if is_token(after):
             return positions_of(self._signer, after)
         found, unknown = await self._found(after, until, wanted.permission)
-        if found is not None and not await self._may_see(wanted.permission, found):
+        if found is not None and not await self._drafts.is_seen(wanted.permission, found):
             # As for an id that there is not, and after as long.
             await asyncio.sleep(max(until - asyncio.get_running_loop().time(), 0))
             found = None
@@ -128,7 +128,9 @@ class After:
 
     async def _require_not_refused(self, name: str, permission: Permission) -> None:
         refused = await self._refused.newest(name)
-        if refused is None or not await self._is_own(permission, refused.place):
+        if refused is None:
+            return
+        if not await self._drafts.is_seen(permission, refused.place, whole=True):
             return
         shard, offset = refused.place
         # What a refusal says may name transactions of others.
@@ -139,12 +141,6 @@ class After:
             "since, give the token of that write.",
             "after",
         )
-
-    async def _is_own(self, permission: Permission, place: Position) -> bool:
-        return not permission.is_restricted or await self._drafts.is_within(permission, *place)
-
-    async def _may_see(self, permission: Permission, place: Position) -> bool:
-        return not permission.is_restricted or await self._drafts.touches(permission, *place)
 
 
 def not_yet(ends: Mapping[int, int], positions: Mapping[int, int], why: str) -> Problem:

@@ -17,15 +17,20 @@ class LoggedDrafts:
         self._log, self._topic = log, topics(settings).transactions.name
         self._reader = TransactionReader.of(settings)
 
-    async def touches(self, permission: Permission, shard: int, offset: int) -> bool:
-        """Whether the record there touches an account of `permission`; as `at`."""
-        draft = await self.at(shard, offset)
-        return draft is not None and any(permission.covers(each) for each in _accounts(draft))
+    async def is_seen(
+        self, permission: Permission, place: tuple[int, int], *, whole: bool = False
+    ) -> bool:
+        """Whether the record at (shard, offset) touches an account of `permission`; as `at`.
 
-    async def is_within(self, permission: Permission, shard: int, offset: int) -> bool:
-        """Whether the record there touches no other account; as `at`."""
-        draft = await self.at(shard, offset)
-        return draft is not None and all(permission.covers(each) for each in _accounts(draft))
+        `whole`: and no other. Everything is seen by whoever is not restricted, without a look.
+        """
+        if not permission.is_restricted:
+            return True
+        draft = await self.at(*place)
+        if draft is None:
+            return False
+        covered = [permission.covers(each["account"]) for each in draft["entries"]]
+        return all(covered) if whole else any(covered)
 
     async def at(self, shard: int, offset: int) -> Draft | None:
         """The transaction there; None where the record is none that can be read, or is gone.
@@ -42,7 +47,3 @@ class LoggedDrafts:
             # It was deleted: the log does not reach back so far.
             return None
         return None
-
-
-def _accounts(draft: Draft) -> list[str]:
-    return [each["account"] for each in draft["entries"]]

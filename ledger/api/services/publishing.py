@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from ledger.api.problems import Problem
-from ledger.client.publisher import Publisher
+from ledger.client.publisher import Publisher, records_of
 from ledger.client.receipt import PublishFailed, Receipt
+from ledger.client.records import Records
 from ledger.client.resource import cancel
 from ledger.domain.partition import partition_of
 from ledger.domain.refusal import Refused
@@ -66,6 +67,7 @@ class Publishing:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._publisher: Publisher | None = None
+        self._records: Records | None = None
         self._shards: dict[int, _Shard] = {}
         self._reopen = asyncio.Event()
         self.pending = self.pending_bytes = 0
@@ -87,7 +89,12 @@ class Publishing:
     async def _run(self) -> None:
         while True:
             try:
-                async with Publisher(self._settings, timeout=UNKNOWN_SECONDS) as publisher:
+                if self._records is None:
+                    # Kept: when it is opened anew, the registry may be away.
+                    self._records = await records_of(self._settings)
+                async with Publisher(
+                    self._settings, timeout=UNKNOWN_SECONDS, records=self._records
+                ) as publisher:
                     self._publisher, self._why = publisher, None
                     self._reopen.clear()
                     await self._reopen.wait()

@@ -103,7 +103,7 @@ class Transactions:
 
     async def _is_own(self, caller: Caller, place: tuple[int, int]) -> bool:
         try:
-            return await self._drafts.is_within(caller.permission, *place)
+            return await self._drafts.is_seen(caller.permission, place, whole=True)
         except LedgerError as error:
             raise Problem("KAFKA_UNAVAILABLE", str(error)) from error
 

@@ -179,8 +179,8 @@ class Writes:
             return False
         shard = partition_of(ordering_key(draft).encode(), self._publishing.publisher.shards)
         first = await self._parts.judge.accepted(draft["reverses"], shard)
-        return first is not None and not await self._parts.drafts.is_within(
-            caller.permission, *first
+        return first is not None and not await self._parts.drafts.is_seen(
+            caller.permission, first, whole=True
         )
 
     async def check_draft(self, found: Asked) -> Checked | Written | Refused:

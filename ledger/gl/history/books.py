@@ -115,11 +115,17 @@ class RefusalsPage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RefusalsQuery:
-    """Which refusals; without any of these, all. `after`: recorded time, shard and offset."""
+    """Which refusals; without any of these, all.
+
+    `recorded_from`, `recorded_before`: a half-open range of microseconds. `after`: recorded time,
+    shard and offset; the page has what is older.
+    """
 
     transaction_id: str | None = None
     code: str | None = None
     producer: str | None = None
+    recorded_from: int | None = None
+    recorded_before: int | None = None
     after: tuple[int, int, int] | None = None
     limit: int = 100
 

@@ -256,7 +256,11 @@ def _is_asked(each: HistoryRefusal, query: RefusalsQuery) -> bool:
         (query.producer, each.producer),
     )
     named = all(wanted is None or wanted == found for wanted, found in asked)
-    return named and (query.after is None or each[:3] < query.after)
+    start, end = query.recorded_from, query.recorded_before
+    timely = (start is None or each.recorded_at >= start) and (
+        end is None or each.recorded_at < end
+    )
+    return named and timely and (query.after is None or each[:3] < query.after)
 
 
 class _Lines:

@@ -67,7 +67,6 @@ class SqlHistory(History):
         recorded_before: int | None = None,
     ) -> HistoryBalances:
         before = effective_before, recorded_before
-        before = effective_before, recorded_before
         with self._reading() as connection:
             marks = read_positions(connection)
             rows: list[BalanceRow] = []
@@ -138,7 +137,7 @@ class SqlReading:
         if effective_before is not None:
             figures = effective_figures(self._connection, found, effective_before, recorded_before)
         named = select(accounts.c.id, accounts.c.currency).where(chosen)
-        currencies = dict(self._connection.execute(named).tuples().all())
+        currencies = dict(self._connection.execute(named).all())
         made = (Share(currencies[each.account_id], each.shard, figures[each.id]) for each in found)
         return sorted(each for each in made if each.figures != ZERO)
 
@@ -267,6 +266,10 @@ def refusals_query(query: RefusalsQuery) -> Select[Any]:
     ):
         if wanted is not None:
             found = found.where(column == wanted)
+    if query.recorded_from is not None:
+        found = found.where(table.recorded_at >= query.recorded_from)
+    if query.recorded_before is not None:
+        found = found.where(table.recorded_at < query.recorded_before)
     if query.after is not None:
         at, shard, offset = query.after
         same_shard = (table.shard == shard) & (table.log_offset < offset)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
+from itertools import count
 from typing import Any
 
 from starlette.requests import HTTPConnection
@@ -29,6 +30,7 @@ MESSAGES_A_SECOND, MESSAGES_AT_ONCE = 20, 200
 """Messages that a client may send."""
 _RATE = Rate(MESSAGES_A_SECOND, MESSAGES_AT_ONCE)
 """By connection; one of them for all takes less than one for each."""
+_NUMBERS = count()
 LONGEST_REASON = 120
 """Bytes; a close frame has room for 123."""
 NORMAL = 1000
@@ -87,8 +89,8 @@ class LiveSockets:
             code = FORBIDDEN if problem.status == 403 else UNAUTHENTICATED  # noqa: PLR2004
             await socket.close(TOO_MANY if problem.status == 429 else code, problem.detail)  # noqa: PLR2004
             return
-        known, address = authorization, caller.source
-        await self._serve(socket, caller, lambda: self._access.who(known, address))
+        known, came_in = authorization, caller
+        await self._serve(socket, caller, lambda: self._access.require_still(came_in, known))
 
     async def _serve(
         self, socket: "_Socket", caller: Caller, check: Callable[[], Awaitable[object]]
@@ -124,7 +126,7 @@ async def _take_all(socket: "_Socket", session: Session, subscribing: Subscribin
     """Take the client's messages until it goes, or breaks the protocol."""
     try:
         while (message := await socket.message()) is not None:
-            if _RATE.take(str(id(socket))):
+            if _RATE.take(socket.number):
                 session.end(TOO_MANY, "too many messages")
                 return
             subscribing.take(message)
@@ -164,10 +166,12 @@ async def _deny(problem: Problem, socket: WebSocket) -> None:
 class _Socket:
     """A WebSocket of ASGI: the client's end of a session."""
 
-    __slots__ = ("_abort", "_receive", "_send", "is_open", "scope")
+    __slots__ = ("_abort", "_receive", "_send", "is_open", "number", "scope")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self._receive, self._send = scope, receive, send
+        # No other has had it: an object's id is soon that of another connection.
+        self.number = str(next(_NUMBERS))
         self._abort = scope.get("extensions", {}).get(ABORT)
         self.is_open = True
 

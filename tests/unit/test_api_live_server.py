@@ -482,6 +482,20 @@ def test_a_ticket_is_worth_nothing_once_its_token_is_revoked(tmp_path: Path) -> 
     run(tmp_path, test)
 
 
+def test_who_sends_no_token_makes_room_for_who_does(tmp_path: Path) -> None:
+    async def test(api: LiveApi) -> None:
+        async with AsyncExitStack() as stack:
+            silent = [await stack.enter_async_context(opened(api)) for _ in range(3)]
+            with pytest.raises(ConnectionClosed):
+                await silent[0].recv()
+            token = api.bearer()["Authorization"].removeprefix("Bearer ")
+            await send(silent[2], type="authenticate", token=token)
+            await send(silent[2], type="subscribe", id="a", accounts=["assets:a"])
+            assert (await answered(silent[2]))["type"] == "snapshot"
+
+    run(tmp_path, test, unknown=2)
+
+
 def test_no_connection_inherits_what_another_has_sent() -> None:
     """The objects of connections that have ended make room for those of others."""
 

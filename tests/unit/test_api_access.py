@@ -150,9 +150,7 @@ def test_a_caller_that_stays_is_asked_again(kept: Kept) -> None:
     assert "unknown" in why(caller)
 
 
-def test_while_the_issuer_is_away_a_token_ends_at_its_time(
-    kept: Kept, issuer: OidcIssuer
-) -> None:
+def test_while_the_issuer_is_away_a_token_ends_at_its_time(kept: Kept, issuer: OidcIssuer) -> None:
     async def scenario() -> None:
         issuer.away = True
         checks = Issuer(issuer.url, AUDIENCE)

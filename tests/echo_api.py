@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import uvloop
-from fastapi import Body, Query, WebSocket
+from fastapi import Body, Query, Request, WebSocket
 from fastapi.responses import StreamingResponse
 
 from ledger.api.app import build_app
@@ -37,6 +37,11 @@ async def echo(content: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
 @body_limit(2_000_000)
 async def bulk(content: Annotated[list[str], Body()]) -> int:
     return len(content)
+
+
+@router.get("/headers", include_in_schema=False)
+async def headers(request: Request) -> dict[str, str]:
+    return dict(request.headers)
 
 
 @router.get("/slow", include_in_schema=False)

@@ -41,7 +41,9 @@ class LiveApi:
 
 
 @asynccontextmanager
-async def live_api(folder: Path, *, of_token: int = 2_000, **given: Any) -> AsyncIterator[LiveApi]:
+async def live_api(
+    folder: Path, *, of_token: int = 2_000, unknown: int = 500, **given: Any
+) -> AsyncIterator[LiveApi]:
     source, tokens = MemorySource(), Kept()
     access = Access(tokens, per_second=100_000)
     app = FastAPI(exception_handlers={Problem: _problem})
@@ -51,7 +53,8 @@ async def live_api(folder: Path, *, of_token: int = 2_000, **given: Any) -> Asyn
         app.include_router(routes.router(parts, access, SIGNER))
         listening = socket.create_server(("127.0.0.1", 0), backlog=4_096)
         settings = Settings(data_dir=folder, **given)
-        edge = Edge(app, Traffic(1_000), sockets={"/v1/live": LiveSockets(parts, access)})
+        sockets = {"/v1/live": LiveSockets(parts, access, unknown=unknown)}
+        edge = Edge(app, Traffic(1_000), sockets=sockets)
         server = uvicorn.Server(config_of(settings, edge, None))
         serving = asyncio.create_task(server.serve([listening]))
         try:

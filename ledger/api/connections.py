@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from ledger.api.problems import MEDIA_TYPE, Problem
+from ledger.api.repeated import combine
 from ledger.api.unread import DropsUnread
 
 MAX_HEADERS = 65_536
@@ -112,12 +113,20 @@ class BoundedProtocol(DropsUnread, HttpToolsProtocol):
         if self._in_headers and self._header_bytes > MAX_HEADERS:
             self._refuse(_too_many())
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailers, which come after a chunked body, are none of the request's headers (RFC 9110,
+        # 6.5.1), and may have no end.
+        if self._in_headers:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         if self._header_bytes > MAX_HEADERS and self._size_of_headers() > MAX_HEADERS:
             # They came at once, with their end.
             self._stop_parsing(_too_many())
         if self.parser.get_http_version() not in ("1.0", "1.1"):
             self._stop_parsing(Problem("MALFORMED_REQUEST", "It is not HTTP/1.1, nor 1.0."))
+        if (twice := combine(self.headers)) is not None:
+            self._stop_parsing(Problem("MALFORMED_REQUEST", f"It has the header {twice} twice."))
         self._in_headers, self._header_bytes = False, 0
         self._arm()
         self.limits.busy(self)

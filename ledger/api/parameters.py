@@ -20,6 +20,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from ledger.api.access.dependencies import guard_of
 from ledger.api.problems import Problem
+from ledger.client.drafts import EARLIEST_SHOWN, LATEST_SHOWN
 from ledger.client.lines import parse_time
 from ledger.domain.account import MAX_ACCOUNT, well_formed
 from ledger.errors import LedgerError
@@ -281,6 +282,8 @@ def microseconds(text: Any) -> int:
     if isinstance(found, str):
         blank = ". In an address a + is a blank: write it %2B" if _BLANK_OFFSET.search(text) else ""
         raise ValueError(f"it {found}{blank}")  # noqa: TRY004 - pydantic reports ValueError
+    if not EARLIEST_SHOWN <= found <= LATEST_SHOWN:
+        raise ValueError("it is outside the years 1 to 9999 in UTC, so no answer could name it")
     return found
 
 

@@ -81,6 +81,11 @@ def microseconds(time: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
+EARLIEST_SHOWN = microseconds(datetime.min.replace(tzinfo=UTC))
+LATEST_SHOWN = microseconds(datetime.max.replace(tzinfo=UTC))
+"""The first and the last microsecond that `rfc3339` shows."""
+
+
 def rfc3339(micros: int) -> str:
     """RFC 3339 of microseconds since 1970, for people and JSON; years 1 to 9999."""
     time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)

@@ -149,8 +149,10 @@ class MemoryView:
     def many(self, accounts: Any) -> dict[str, list[Balance]]:
         return {account: self.known.get(account, []) for account in accounts}
 
+    is_ready = True
+
     def state(self) -> Any:
-        return SimpleNamespace(as_of=now())
+        return SimpleNamespace(as_of=now(), problem=None if self.is_ready else "They are read.")
 
 
 class MemoryIds:

@@ -150,6 +150,20 @@ def test_a_caller_that_stays_is_asked_again(kept: Kept) -> None:
     assert "unknown" in why(caller)
 
 
+def test_while_the_issuer_is_away_a_token_ends_at_its_time(kept: Kept, issuer: OidcIssuer) -> None:
+    async def scenario() -> None:
+        issuer.away = True
+        checks = Issuer(issuer.url, AUDIENCE)
+        found = Access(kept, checks, per_second=1, clock=Clock(2_000))
+        caller = Caller("oidc:ann", Permission.of(["read"], []), HERE, 2_000)
+        with pytest.raises(Problem) as caught:
+            await found.require_still(caller, "Bearer a.b.c")
+        assert (caught.value.status, "expired" in caught.value.detail) == (401, True)
+        await checks.close()
+
+    asyncio.run(scenario())
+
+
 def test_before_tokens_are_read_nobody_is_told_that_his_is_wrong() -> None:
     found = problem(Access(Kept(None), per_second=1), f"Bearer {token_of('0' * 10, 1)}")
     assert (found.status, found.code) == (503, "KAFKA_UNAVAILABLE")

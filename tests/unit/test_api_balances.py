@@ -58,6 +58,9 @@ class NothingRefused:
     async def newest(self, transaction_id):
         return None
 
+    async def is_of_old(self, transaction_id, place):
+        return False
+
 
 class Asking:
     """The database, in this thread: books that know some ids, and history."""

@@ -67,7 +67,11 @@ def service_over(copy, reference) -> AccountsService:
     def under(root, *, after, limit):
         return copy.under(root, after, limit)
 
-    return AccountsService(reference, SimpleNamespace(under=under, balances=copy.balances))
+    def state():
+        return SimpleNamespace(problem="They are being read.")
+
+    view = SimpleNamespace(under=under, balances=copy.balances, is_ready=True, state=state)
+    return AccountsService(reference, view)
 
 
 def pages(service, roots, query=ALL, limit=3):
@@ -198,3 +202,27 @@ def test_a_cursor_of_one_list_is_none_of_another() -> None:
     cursor = cursors.write({"of": "assets", "imported": None}, ["CAD"])
     with pytest.raises(Problem, match="other parameters"):
         cursors.read({"of": "accounts"}, cursor)
+
+
+def test_a_page_remembers_nothing_that_the_event_loop_changes(copy, reference) -> None:
+    """It is read in a thread: what it remembered of an account could be older than its balance."""
+    use(copy, ["assets:a:b"])
+    reference.known.accounts.update({each: Account(each) for each in ("assets:a", "assets:a:b")})
+    service = service_over(copy, reference)
+    [rows] = pages(service, ["assets"], AccountQuery(declared=True))
+    assert [(each["account"], each["in_use"]) for each in rows] == [
+        ("assets:a", False),
+        ("assets:a:b", True),
+    ]
+    assert not copy._shown
+
+
+def test_before_the_balances_are_read_no_account_is_said_not_to_be(copy, reference) -> None:
+    service = service_over(copy, reference)
+    service._view.is_ready = False
+    with pytest.raises(Problem) as caught:
+        listed(service, ["assets"])
+    assert caught.value.code == "VIEW_NOT_READY"
+    with pytest.raises(Problem) as caught:
+        service.account("assets:a", at=NOW)
+    assert caught.value.code == "VIEW_NOT_READY"

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ledger.api.access.caller import Caller
 from ledger.api.live.events import KEPT, NO_PLACE
 from ledger.api.live.messages import Subscribe
 from ledger.api.live.tickets import SECONDS, ticket_of
+from ledger.api.live.websocket import _Socket
 from ledger.clock import now
 from ledger.domain.access import Permission
 from tests.live_api import LiveApi, live_api
@@ -463,6 +465,44 @@ def test_a_ticket_opens_events_for_half_a_minute(tmp_path: Path) -> None:
             assert refused.status_code == 403
 
     run(tmp_path, test)
+
+
+def test_a_ticket_is_worth_nothing_once_its_token_is_revoked(tmp_path: Path) -> None:
+    async def test(api: LiveApi) -> None:
+        async with httpx.AsyncClient(base_url=api.url, trust_env=False) as client:
+            token, known = api.tokens.make("read")
+            headers = {"Authorization": f"Bearer {token}"}
+            ticket = (await client.post("/v1/live/tickets", headers=headers)).json()["ticket"]
+            assert api.tokens.known is not None
+            api.tokens.known[known.id] = replace(known, revoked_at=1)
+            asked = {"under": "assets", "ticket": ticket}
+            refused = await client.get("/v1/live", params=asked)
+            assert (refused.status_code, refused.json()["code"]) == (401, "UNAUTHENTICATED")
+
+    run(tmp_path, test)
+
+
+def test_who_sends_no_token_makes_room_for_who_does(tmp_path: Path) -> None:
+    async def test(api: LiveApi) -> None:
+        async with AsyncExitStack() as stack:
+            silent = [await stack.enter_async_context(opened(api)) for _ in range(3)]
+            with pytest.raises(ConnectionClosed):
+                await silent[0].recv()
+            token = api.bearer()["Authorization"].removeprefix("Bearer ")
+            await send(silent[2], type="authenticate", token=token)
+            await send(silent[2], type="subscribe", id="a", accounts=["assets:a"])
+            assert (await answered(silent[2]))["type"] == "snapshot"
+
+    run(tmp_path, test, unknown=2)
+
+
+def test_no_connection_inherits_what_another_has_sent() -> None:
+    """The objects of connections that have ended make room for those of others."""
+
+    async def never(*_: Any) -> Any:
+        raise AssertionError
+
+    assert len({_Socket({}, never, never).number for _ in range(100)}) == 100
 
 
 WRONG = [

@@ -113,6 +113,13 @@ def test_account_paths_are_a_claim(issuer: OidcIssuer) -> None:
         )
 
 
+def test_paths_that_are_null_do_not_allow_all() -> None:
+    claims = {"sub": "ann", "exp": 1, "scope": "ledger:read"}
+    assert not oidc._read(claims).permission.is_restricted
+    with pytest.raises(Invalid, match="ledger_accounts"):
+        oidc._read({**claims, "ledger_accounts": None})
+
+
 @pytest.mark.parametrize(
     "claims",
     [
@@ -210,6 +217,7 @@ def test_keys_that_are_left_out(issuer: OidcIssuer) -> None:
         {"kty": "RSA", "kid": "broken", "n": "!", "e": "AQAB"},
         {"kty": "EC", "kid": "curve", "crv": "secp256k1", "x": "", "y": ""},
         public_jwk(RSA, "RS256", kid="named", alg="RS384"),
+        public_jwk(RSA, "RS256", kid="list") | {"kid": ["list"]},
         "no key",  # type: ignore[list-item]
     ]
     for kid in ("weak", "secret", "encrypts", "broken", "curve"):
@@ -231,6 +239,22 @@ def test_keys_rotate(issuer: OidcIssuer) -> None:
             issuer.publish("two", EC, "ES256")
             clock.seconds += oidc.PAUSE_SECONDS
             await checks.verified(issuer.sign(EC, "ES256", "two"))
+            with pytest.raises(Invalid):
+                await checks.verified(old)
+
+    asyncio.run(scenario())
+
+
+def test_a_key_that_is_replaced_under_its_name_counts_no_longer(issuer: OidcIssuer) -> None:
+    clock = Clock()
+
+    async def scenario() -> None:
+        async with checking(issuer, clock) as checks:
+            old = issuer.sign(RSA, "RS256")
+            await checks.verified(old)
+            issuer.keys.clear()
+            issuer.publish("one", OTHER_RSA, "RS256")
+            clock.seconds += oidc.FRESH_SECONDS
             with pytest.raises(Invalid):
                 await checks.verified(old)
 

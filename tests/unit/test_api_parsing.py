@@ -20,6 +20,7 @@ from ledger.api.parameters import (
 )
 from ledger.api.problems import PROBLEMS, Problem, refusal
 from ledger.api.routes.balances import MOST_ACCOUNTS, AccountsAsked
+from ledger.client.drafts import rfc3339
 from ledger.domain.refusal import Reason, Refused
 
 KNOWN = {"limit": False, "kind": True}
@@ -160,3 +161,22 @@ def test_of_many_values_the_nearest_is_named(given: str, rest: str) -> None:
 def test_a_time_whose_plus_is_a_blank_is_told_so() -> None:
     with pytest.raises(ValueError, match="write it %2B"):
         microseconds("2026-11-21T00:00:00 02:00")
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "0000-01-01T00:00:00Z",
+        "0000-12-31T23:59:59.999999Z",
+        "0001-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59.999999-00:01",
+    ],
+)
+def test_a_time_that_no_answer_could_name_is_refused(time: str) -> None:
+    with pytest.raises(ValueError, match="1 to 9999"):
+        microseconds(time)
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+def test_the_first_and_the_last_time_can_be_named(time: str) -> None:
+    assert rfc3339(microseconds(time)) == time

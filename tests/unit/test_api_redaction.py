@@ -10,6 +10,7 @@ import pytest
 from ledger.api.cursors import Cursors
 from ledger.api.database import Database
 from ledger.api.flow.fate import Level
+from ledger.api.flow.runs import RecentRuns
 from ledger.api.positions import Position
 from ledger.api.problems import Problem
 from ledger.api.services.after import After
@@ -211,6 +212,20 @@ async def test_after_is_told_at_once_that_it_was_refused(ledger: ApiLedger) -> N
     assert found.code == "NOT_YET", "a restricted token learns of no record of others"
     found = await problem_of(after.positions(Wanted(after="bad-mine", permission=MINE), clock()))
     assert (found.code, "'nothing'" in found.detail) == ("REVERSAL_UNKNOWN", False)
+
+
+@on_ledger
+async def test_after_is_told_of_a_refusal_that_the_flow_has_forgotten(ledger: ApiLedger) -> None:
+    """Of what this process has published it remembers the place longer than the outcome."""
+    made = told("bad", reverses="nothing")
+    await problem_of(ledger.services.writes.publish(ledger.caller(), made, wait=RECONCILED))
+    await ledger.services.writes.publish(ledger.caller(), told("good"), wait=RECONCILED)
+    ledger.fold()
+    ledger.flow._recent = ledger.shard.flow.recent = RecentRuns()
+    after, until = after_over(ledger), asyncio.get_running_loop().time()
+    found = await problem_of(after.positions(Wanted(after="bad"), until))
+    assert found.code == "REVERSAL_UNKNOWN"
+    assert await after.positions(Wanted(after="good"), until) == {0: 1}
 
 
 @on_ledger

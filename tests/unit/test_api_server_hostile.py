@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -90,6 +91,10 @@ NO_HTTP = {
     "a blank in the path": b"GET /li ve HTTP/1.1\r\nHost: x\r\n\r\n",
     "bytes in the path": b"GET /v1/\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
     "NUL in the path": b"GET /v1/\0 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "two bearer tokens": GET + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+    "two keys": GET + b"Idempotency-Key: a\r\nX-A: b\r\nidempotency-key: a\r\n\r\n",
+    "two hosts": GET + b"Host: y\r\n\r\n",
+    "two media types": HEAD + b"Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}",
     "a tunnel": b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n",
     "an unknown method": b"FROBNICATE /live HTTP/1.1\r\nHost: x\r\n\r\n",
 }  # fmt: skip
@@ -115,6 +120,38 @@ def test_good_chunks_are_a_body(api: Api) -> None:
                        + GET + b"Connection: close\r\n\r\n")  # fmt: skip
     assert statuses(answers) == [200, 200]
     assert b'{"a":1}' in answers
+
+
+HEADERS = b"GET /v1/headers HTTP/1.1\r\nHost: x\r\n"
+
+
+def test_trailers_are_among_no_requests_headers(api: Api) -> None:
+    """Not of the one that they belong to, and not of the next one, which may be another client's."""
+    trailers = b"Authorization: Bearer a\r\nPrefer: wait=1\r\nIdempotency-Key: b\r\n\r\n"
+    first = HEADERS + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + trailers
+    answers = received(api, first + HEADERS + b"Connection: close\r\n\r\n")
+    assert statuses(answers) == [200, 200]
+    found = [json.loads(each.split(b"\r\n")[-1]) for each in answers.split(ANSWER)[1:]]
+    assert [set(each) for each in found] == [{"host", "transfer-encoding"}, {"host", "connection"}]
+
+
+def test_trailers_without_end_take_no_memory(api: Api) -> None:
+    process = psutil.Process(api.process.pid)
+    before = process.memory_info().rss
+    with api.open() as opened, suppress(OSError):
+        opened.sendall(HEADERS + b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
+        for _ in range(60):
+            opened.sendall(b"ab:cd\r\n" * 20_000)
+            assert process.memory_info().rss - before < 20 * MIB
+        while opened.recv(65_536):
+            pass
+
+
+def test_a_list_may_be_in_two_lines(api: Api) -> None:
+    more = b"Prefer: wait=posted\r\nX-A: a\r\nPrefer: wait=5\r\nConnection: close\r\n\r\n"
+    answers = received(api, HEADERS + more)
+    assert statuses(answers) == [200]
+    assert json.loads(answers.rpartition(b"\r\n")[2])["prefer"] == "wait=posted, wait=5"
 
 
 def test_requests_in_a_row_are_answered_in_their_order(api: Api) -> None:

@@ -19,6 +19,8 @@ from ledger.api.services.bulk import MOST
 from ledger.api.services.publishing import Examined
 from ledger.api.services.requests import Wait, asked, wait_of
 from ledger.api.services.write_measures import measure_writes
+from ledger.client.log_search import LogFindings, LoggedRecord
+from ledger.client.outcomes import OpenBreak
 from ledger.client.receipt import PublishFailed, Receipt
 from ledger.client.rejects import line_of
 from ledger.domain.access import Permission
@@ -97,6 +99,18 @@ async def test_a_retry_is_a_duplicate_and_names_the_first(ledger: ApiLedger) -> 
     assert (again.status, again.first) == ("duplicate", first.position)
     assert again.position.offset == first.position.offset + 1
     assert again.applied is Level.RECONCILED
+
+
+@on_ledger
+async def test_a_retry_of_what_has_a_break_is_not_reconciled(ledger: ApiLedger) -> None:
+    found = OpenBreak(0, CASH, "CAD")
+    ledger.shard.flow.take_break(found, is_open=True)
+    writes = ledger.services.writes
+    first = await writes.publish(ledger.caller(), body(), wait=RECONCILED)
+    again = await writes.publish(ledger.caller(), body(), wait=RECONCILED)
+    assert (first.status, first.breaks) == ("posted", (found,))
+    assert (again.status, again.reached, again.breaks) == ("duplicate", "posted", (found,))
+    assert again.applied is None
 
 
 @on_ledger
@@ -335,6 +349,24 @@ async def test_a_bulk_keeps_the_order_of_its_transactions(ledger: ApiLedger) -> 
     assert [each["offset"] for each in found["results"]] == list(range(300))
 
 
+@on_ledger
+async def test_a_bulk_of_which_one_may_be_in_the_log_is_not_said_to_be_unsent(
+    ledger: ApiLedger,
+) -> None:
+    problems = iter(["KAFKA_UNAVAILABLE", "OUTCOME_UNKNOWN"])
+
+    async def append(record: Examined) -> Receipt:
+        raise Problem(next(problems), "It does not answer.")
+
+    ledger.publishing.append = append  # type: ignore[method-assign]
+    found = await problem_of(
+        ledger.services.bulk.publish(ledger.caller(), [body("a"), body("b")], None)
+    )
+    assert found.code == "OUTCOME_UNKNOWN"
+    [action] = ledger.audit.actions
+    assert (action.outcome, action.detail) == ("unknown", "0 of 2; 1 not known")
+
+
 @pytest.mark.parametrize(
     "given",
     [{}, [], {"transactions": []}, {"transactions": "x"}, "x", None, [{}] * (MOST + 1),
@@ -371,6 +403,46 @@ async def test_a_reversal_takes_it_back_once(ledger: ApiLedger) -> None:
     assert (await problem_of(back(transaction_id="mine"))).code == "NOT_REVERSIBLE"
     assert (await problem_of(back(why="x"))).code == "FIELD_MALFORMED"
     assert [each.name for each in ledger.audit.actions][1] == "transactions.reverse"
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"effective_at": ""}, "FIELD_MALFORMED"),
+        ({"created_at": 0}, "FIELD_MALFORMED"),
+        ({"transaction_id": ""}, "FIELD_MISSING"),
+    ],
+)
+def test_what_is_empty_in_a_reversal_is_not_left_out(given: dict[str, Any], code: str) -> None:
+    @on_ledger
+    async def run(ledger: ApiLedger) -> None:
+        services, caller = ledger.services, ledger.caller()
+        await services.writes.publish(caller, body(), wait=RECONCILED)
+        back = services.reversals.publish(caller, "t-1", given, key=None, wait=None)
+        assert (await problem_of(back)).code == code
+        assert len(ledger.shard.sent) == 1
+
+    run()
+
+
+@on_ledger
+async def test_what_is_not_decided_yet_is_not_said_to_be_unknown(ledger: ApiLedger) -> None:
+    services = ledger.services
+
+    async def search(name: str, books: Any) -> LogFindings:
+        return LogFindings(records=[LoggedRecord(0, 5, AT)], decided_to={0: 5})
+
+    services.transactions._search = search  # type: ignore[method-assign]
+    back = services.reversals.publish(ledger.caller(), "t-1", {}, key=None, wait=None)
+    assert (await problem_of(back)).code == "NOT_YET"
+
+
+@on_ledger
+async def test_what_can_be_no_id_is_not_looked_up(ledger: ApiLedger) -> None:
+    judge = ledger.services.writes._parts.judge
+    ledger.database_away()
+    for name in ("", "a\0", "x" * 129):
+        assert await judge.accepted(name, 0) is None
 
 
 @on_ledger
@@ -415,6 +487,13 @@ async def test_a_dry_run_says_what_becomes_of_it_and_writes_nothing(ledger: ApiL
     back = await services.reversals.dry_run(caller, "t-1", {}, key=None)
     assert back["outcome"] == "accepted"
     assert len(ledger.shard.sent) == 1
+
+
+@on_ledger
+async def test_before_the_balances_are_read_a_dry_run_shows_none(ledger: ApiLedger) -> None:
+    ledger.view.is_ready = False
+    found = await problem_of(ledger.services.trial.run(ledger.caller(), body()))
+    assert found.code == "VIEW_NOT_READY"
 
 
 @on_ledger

@@ -94,6 +94,14 @@ class Access:
             )
         return caller
 
+    async def require_still(self, caller: Caller, authorization: str) -> None:
+        """Raises Problem once the header with which a caller came in is not good any more.
+
+        What is known here comes first: an issuer that is away makes no token last longer.
+        """
+        self.require_active(caller)
+        await self.who(authorization, caller.source)
+
     def require_active(self, caller: Caller) -> None:
         """Raises Problem 401 once what a caller came in with has expired or is revoked."""
         state = "active"

@@ -66,8 +66,11 @@ class Verified(NamedTuple):
 
 
 class _Key(NamedTuple):
+    """`published`: the JWK as the issuer publishes it."""
+
     key: Any
     algorithms: tuple[str, ...]
+    published: Mapping[str, Any]
 
 
 class Issuer:
@@ -183,7 +186,8 @@ class Issuer:
             if described.get("issuer") != self._issuer:
                 raise Unavailable(f"{place} is of the issuer {described.get('issuer')!r}.")
             keys = _keys_in(await self._json(_secure(described.get("jwks_uri"), self._issuer)))
-            if keys.keys() != self._keys.keys():
+            if _published(keys) != _published(self._keys):
+                # Of a key that was withdrawn, or replaced under its name.
                 self._known.clear()
             self._keys, self._fetched = keys, self._clock()
 
@@ -232,6 +236,9 @@ def _keys_in(found: Mapping[str, Any]) -> dict[str | None, _Key]:
     for each in listed if isinstance(listed, list) else ():
         if not isinstance(each, dict) or each.get("use", "sig") != "sig":
             continue
+        if not isinstance(each.get("kid"), str | None):
+            log.warning("A key of the issuer is left out: its kid is no text")
+            continue
         algorithms = ALGORITHMS.get(str(each.get("kty")), ())
         if "alg" in each:
             algorithms = tuple(name for name in algorithms if name == each["alg"])
@@ -247,8 +254,12 @@ def _keys_in(found: Mapping[str, Any]) -> dict[str | None, _Key]:
         if getattr(key, "key_size", RSA_BITS) < RSA_BITS and each.get("kty") == "RSA":
             log.warning("A key of the issuer is left out: it has less than %s bits", RSA_BITS)
             continue
-        keys[each.get("kid")] = _Key(key, algorithms)
+        keys[each.get("kid")] = _Key(key, algorithms, each)
     return keys
+
+
+def _published(keys: Mapping[str | None, _Key]) -> dict[str | None, Mapping[str, Any]]:
+    return {kid: key.published for kid, key in keys.items()}
 
 
 def _of_curve(curve: str) -> tuple[str, ...]:
@@ -261,8 +272,9 @@ def _read(claims: Mapping[str, Any]) -> Verified:
     subject = claims["sub"]
     if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT:
         raise Invalid(f"The token's sub is no text of at most {LONGEST_SUBJECT} characters.")
-    accounts = claims.get(ACCOUNTS_CLAIM)
-    if accounts is not None and not _are_paths(accounts):
+    accounts = claims.get(ACCOUNTS_CLAIM, ())
+    # An issuer that knows of no paths may send null, which must not allow all.
+    if ACCOUNTS_CLAIM in claims and not _are_paths(accounts):
         raise Invalid(f"The token's {ACCOUNTS_CLAIM} is no list of account paths.")
     granted = claims.get("scope", claims.get("scp", ""))
     names = granted.split() if isinstance(granted, str) else granted
@@ -270,7 +282,7 @@ def _read(claims: Mapping[str, Any]) -> Verified:
         raise Invalid("The token's scope is no text.")
     ours = [each.removeprefix(SCOPE_PREFIX) for each in names if each.startswith(SCOPE_PREFIX)]
     until = (int(claims["exp"]) + LEEWAY_SECONDS) * 1_000_000
-    return Verified(subject, Permission.of(ours, accounts or ()), until)
+    return Verified(subject, Permission.of(ours, accounts), until)
 
 
 def _are_paths(accounts: object) -> bool:

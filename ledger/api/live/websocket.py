@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from typing import Any
 
 from starlette.requests import HTTPConnection
@@ -25,10 +26,17 @@ from ledger.api.problems import MEDIA_TYPE, Problem
 BAD_MESSAGE, FORBIDDEN, FAULT = 4400, 4403, 1011
 AUTHENTICATE_SECONDS = 10.0
 """For which a client without a header may take to send its bearer token."""
+UNKNOWN = 500
+"""Connections whose client has not sent its token yet; for one more the oldest is dropped.
+
+Otherwise whoever has no token at all could take all places. A client that goes on needs
+milliseconds.
+"""
 MESSAGES_A_SECOND, MESSAGES_AT_ONCE = 20, 200
 """Messages that a client may send."""
 _RATE = Rate(MESSAGES_A_SECOND, MESSAGES_AT_ONCE)
 """By connection; one of them for all takes less than one for each."""
+_NUMBERS = count()
 LONGEST_REASON = 120
 """Bytes; a close frame has room for 123."""
 NORMAL = 1000
@@ -47,8 +55,9 @@ class Closing(Exception):
 class LiveSockets:
     """Answers every live WebSocket of a process."""
 
-    def __init__(self, parts: LiveParts, access: Access) -> None:
+    def __init__(self, parts: LiveParts, access: Access, *, unknown: int = UNKNOWN) -> None:
         self._parts, self._access = parts, access
+        self._unknown, self._most_unknown = dict[_Socket, None](), unknown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with ExitStack() as places:
@@ -78,7 +87,8 @@ class LiveSockets:
     ) -> None:
         try:
             if caller is None or authorization is None:
-                authorization = await _asked_for_token(socket)
+                with self._asking(socket):
+                    authorization = await _asked_for_token(socket)
                 caller = await self._caller(authorization, socket.scope, places)
         except Closing as closing:
             await socket.close(closing.code, str(closing))
@@ -87,8 +97,21 @@ class LiveSockets:
             code = FORBIDDEN if problem.status == 403 else UNAUTHENTICATED  # noqa: PLR2004
             await socket.close(TOO_MANY if problem.status == 429 else code, problem.detail)  # noqa: PLR2004
             return
-        known, address = authorization, caller.source
-        await self._serve(socket, caller, lambda: self._access.who(known, address))
+        known, came_in = authorization, caller
+        await self._serve(socket, caller, lambda: self._access.require_still(came_in, known))
+
+    @contextmanager
+    def _asking(self, socket: "_Socket") -> Iterator[None]:
+        """Who its client is, is not known."""
+        self._unknown[socket] = None
+        if len(self._unknown) > self._most_unknown:
+            oldest = next(iter(self._unknown))
+            del self._unknown[oldest]
+            oldest.abort()
+        try:
+            yield
+        finally:
+            self._unknown.pop(socket, None)
 
     async def _serve(
         self, socket: "_Socket", caller: Caller, check: Callable[[], Awaitable[object]]
@@ -124,7 +147,7 @@ async def _take_all(socket: "_Socket", session: Session, subscribing: Subscribin
     """Take the client's messages until it goes, or breaks the protocol."""
     try:
         while (message := await socket.message()) is not None:
-            if _RATE.take(str(id(socket))):
+            if _RATE.take(socket.number):
                 session.end(TOO_MANY, "too many messages")
                 return
             subscribing.take(message)
@@ -164,10 +187,12 @@ async def _deny(problem: Problem, socket: WebSocket) -> None:
 class _Socket:
     """A WebSocket of ASGI: the client's end of a session."""
 
-    __slots__ = ("_abort", "_receive", "_send", "is_open", "scope")
+    __slots__ = ("_abort", "_receive", "_send", "is_open", "number", "scope")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self._receive, self._send = scope, receive, send
+        # No other has had it: an object's id is soon that of another connection.
+        self.number = str(next(_NUMBERS))
         self._abort = scope.get("extensions", {}).get(ABORT)
         self.is_open = True
 

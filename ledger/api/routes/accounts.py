@@ -23,7 +23,7 @@ def router(service: AccountsService, cursors: Cursors) -> APIRouter:
     @made.get(
         "/accounts",
         response_model=Accounts,
-        responses=answers("CURSOR_INVALID", "KAFKA_UNAVAILABLE"),
+        responses=answers("CURSOR_INVALID", "KAFKA_UNAVAILABLE", "VIEW_NOT_READY"),
     )
     async def list_accounts(
         caller: Annotated[Caller, allowed("read")],
@@ -49,7 +49,7 @@ def router(service: AccountsService, cursors: Cursors) -> APIRouter:
     @made.get(
         "/accounts/{account}",
         response_model=Account,
-        responses=answers("NOT_FOUND", "KAFKA_UNAVAILABLE"),
+        responses=answers("NOT_FOUND", "KAFKA_UNAVAILABLE", "VIEW_NOT_READY"),
     )
     async def get_account(caller: Annotated[Caller, allowed("read")], account: AccountPath) -> Any:
         """One account."""

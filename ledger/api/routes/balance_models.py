@@ -55,7 +55,9 @@ class _Complete(BaseModel):
     complete_to: CompleteTo
     as_of: Annotated[
         Timestamp | None,
-        Field(description="All that was published by then is in the balances; of the present."),
+        Field(
+            description="Every balance that workers had published by then is in it; of the present."
+        ),
     ] = None
     lag: Annotated[
         Lag | None, Field(description="Where the balances may be older than they should be.")

@@ -48,9 +48,9 @@ class TicketAnswer(BaseModel):
 class AllowedWithTicket(Allowed):
     """Callers with the scope read, by their bearer token or by a ticket in the address."""
 
-    def __init__(self, signer: Signer) -> None:
+    def __init__(self, signer: Signer, access: Access) -> None:
         super().__init__(Scope.READ)
-        self._signer = signer
+        self._signer, self._access = signer, access
 
     async def caller(self, request: HTTPConnection) -> Caller:
         """Ask who calls. Raises Problem."""
@@ -58,13 +58,16 @@ class AllowedWithTicket(Allowed):
         if ticket is None or "authorization" in request.headers:
             return await super().caller(request)
         address = request.client.host if request.client else ""
-        return caller_of(self._signer, ticket, address, now())
+        found = caller_of(self._signer, ticket, address, now())
+        # Its bearer token may have been revoked since.
+        self._access.require_active(found)
+        return found
 
 
 def router(parts: LiveParts, access: Access, signer: Signer) -> APIRouter:
     """The routes over live updates."""
     made = new_router("live")
-    with_ticket = Security(AllowedWithTicket(signer), scopes=[Scope.READ.value])
+    with_ticket = Security(AllowedWithTicket(signer, access), scopes=[Scope.READ.value])
 
     @made.get(
         "/live",
@@ -101,7 +104,7 @@ def router(parts: LiveParts, access: Access, signer: Signer) -> APIRouter:
 def _check_of(access: Access, request: Request, caller: Caller) -> Callable[[], Awaitable[object]]:
     authorization = request.headers.get("authorization")
     if authorization is not None:
-        return lambda: access.who(authorization, caller.source)
+        return lambda: access.require_still(caller, authorization)
 
     async def still() -> None:
         access.require_active(caller)

@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ledger.api.reference import ApiReference
+from ledger.api.services.readable import require_ready
 from ledger.api.view.view import BalanceView
 from ledger.client.drafts import rfc3339
 from ledger.domain.account import TYPES
@@ -55,20 +56,32 @@ class AccountsService:
     ) -> AccountPage:
         """At most `limit` accounts at and below `roots`, after the account `after`.
 
-        `at`: now, in microseconds. Raises Problem before the reference data is read.
+        `at`: now, in microseconds. Raises Problem before the reference data and the balances are
+        read.
         """
-        self._reference.require()
+        self._require()
         declared = dict(self._reference.known.accounts)
-        return await asyncio.to_thread(
-            self._page, roots, query, declared, after=after, limit=limit, at=at
-        )
+        try:
+            found = await asyncio.to_thread(
+                self._page, roots, query, declared, after=after, limit=limit, at=at
+            )
+        except Exception:
+            require_ready(self._view)
+            raise
+        # Where the view began anew meanwhile, a part of it was seen.
+        require_ready(self._view)
+        return found
 
     def account(self, account: str, *, at: int) -> dict[str, Any] | None:
         """One account; None where it is neither declared nor in use. Raises Problem."""
-        self._reference.require()
+        self._require()
         declared = self._reference.known.accounts.get(account)
         used = bool(self._view.balances(account))
         return _row(account, declared, used=used, at=at) if declared or used else None
+
+    def _require(self) -> None:
+        self._reference.require()
+        require_ready(self._view)
 
     def _page(
         self, roots: Sequence[str], query: AccountQuery, declared: dict[str, Account], *,
@@ -95,7 +108,7 @@ class AccountsService:
             key=order,
         )
         if query.declared or query.state in (State.CLOSED, State.PLANNED):
-            yield from ((each, bool(self._view.balances(each))) for each in known)
+            yield from ((each, self._is_used(each)) for each in known)
             return
         both = heapq.merge(
             ((order(each), each, False) for each in known),
@@ -104,6 +117,14 @@ class AccountsService:
         for _, same in groupby(both, itemgetter(0)):
             entries = list(same)
             yield entries[0][1], any(used for *_, used in entries)
+
+    def _is_used(self, account: str) -> bool:
+        """Whether it has balances.
+
+        For a thread: `balances` remembers what it reads, while the event loop changes it.
+        """
+        first = self._view.under(account, after=None, limit=1)
+        return bool(first) and first[0].account == account
 
     def _used(self, roots: Sequence[str], after: str) -> Iterator[str]:
         for root in roots:

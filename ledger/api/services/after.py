@@ -35,6 +35,9 @@ class Refused(Protocol):
     async def newest(self, transaction_id: str) -> RefusedId | None:
         """The newest refusal of an id."""
 
+    async def is_of_old(self, transaction_id: str, place: Position) -> bool:
+        """Whether the record there was refused, longer ago than `Recent` remembers."""
+
 
 class After:
     """Finds what `after` names, and waits for the view to have it."""
@@ -104,7 +107,8 @@ class After:
         """
         clock = asyncio.get_running_loop().time
         await self._recent.is_refused_here(name, max(until - clock(), 0))
-        if (found := await self._recent.find(name)) is not None:
+        found = await self._recent.find(name)
+        if found is not None and not await self._refused.is_of_old(name, found):
             return found, None
         found, _ = await self._posted(name)
         while found is None:

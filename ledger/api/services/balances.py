@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from ledger.api.cursors import Cursors
-from ledger.api.problems import Problem
 from ledger.api.services.after import After
 from ledger.api.services.balance_json import Completeness, sum_json, tag_of
 from ledger.api.services.past_answers import PastAnswers
 from ledger.api.services.past_balances import PastBalances, as_bytes
+from ledger.api.services.readable import require_ready
 from ledger.api.services.wanted import Wanted
 from ledger.api.view.shown import joined
 from ledger.api.view.view import BalanceView
@@ -144,8 +144,8 @@ class BalanceService:
         return Answer(content + self._completeness.end(ends), tag)
 
     def _require_ready(self) -> None:
-        if not self._view.is_fresh and not (state := self._view.state()).is_ready:
-            raise Problem("VIEW_NOT_READY", state.problem or "The balances are being read.")
+        if not self._view.is_fresh:
+            require_ready(self._view)
 
 
 def _in(currency: str | None, balances: list[Balance]) -> list[Balance]:

@@ -15,6 +15,7 @@ from ledger.domain.refusal import Refused
 
 MOST = 1_000
 """Transactions of a bulk."""
+AWAY = 503
 SERVER = 500
 """From here on a status is not the client's doing."""
 TURN = 50
@@ -41,10 +42,10 @@ class Bulk:
         to_publish = [each for each in checked if isinstance(each, Checked)]
         published = iter(await self._writes.publish_all(caller, to_publish, wait))
         results = [next(published) if isinstance(each, Checked) else each for each in checked]
-        if all(isinstance(each, Problem) and each.status == 503 for each in results):  # noqa: PLR2004
-            first = results[0]
-            assert isinstance(first, Problem), "all are"
-            raise first
+        away = [each for each in results if isinstance(each, Problem) and each.status == AWAY]
+        if len(away) == len(results):
+            # That nothing was sent is said only where that is known of each.
+            raise max(away, key=lambda each: each.code == "OUTCOME_UNKNOWN")
         return self._answer(bodies, results)
 
     async def _checked(self, caller: Caller, bodies: Sequence[Any]) -> list[Result]:

@@ -78,6 +78,8 @@ class Judge:
 
     async def accepted(self, transaction_id: str, shard: int) -> Position | None:
         """Where the shard accepted the id last. Raises Problem where that cannot be looked up."""
+        if not transaction_id or not storable([transaction_id]):
+            return None
         async for where, run in self._flow.runs_with(transaction_id.encode()):
             if where == shard and (offset := run.offset_of(transaction_id)) is not None:
                 return Position(shard, offset)

@@ -24,6 +24,13 @@ class RefusedIds:
     def __init__(self, flow: Flow, history: Database[History]) -> None:
         self._flow, self._history = flow, history
 
+    async def is_of_old(self, transaction_id: str, place: Position) -> bool:
+        """Whether the record there was refused, longer ago than the flow remembers."""
+        if self._flow.fate(place).verdict is not None:
+            return False
+        found = await self.newest(transaction_id)
+        return found is not None and found.place == place
+
     async def newest(self, transaction_id: str) -> RefusedId | None:
         """None where it was not refused, and where history cannot tell now."""
         found = await self._flow.refusal(transaction_id)

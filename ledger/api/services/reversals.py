@@ -14,7 +14,7 @@ from ledger.client import lines
 from ledger.client.lines import Malformed
 from ledger.client.reversal import original_in, reversal_id, reversal_of, taken_back
 from ledger.clock import now
-from ledger.domain.refusal import Refused
+from ledger.domain.refusal import Reason, Refused
 from ledger.domain.transaction import Draft
 
 FIELDS = ("transaction_id", "reason", "effective_at", "created_at")
@@ -57,7 +57,12 @@ class Reversals:
         if isinstance(original, str):
             if not found.complete:
                 raise Problem("DATABASE_UNAVAILABLE", f"Nothing was sent: {original}")
-            there = found.transactions()
+            if not (there := found.transactions()) and found.waiting():
+                raise Problem(
+                    "NOT_YET",
+                    f"{name} is published and not decided yet: it is taken back once it is "
+                    "accepted. Send the same again.",
+                )
             raise Problem("NOT_REVERSIBLE" if there else "NOT_FOUND", original)
         if found.books and any(each.reversals for each in found.books.found):
             made = await self._transactions.whereabouts(by, search=False)
@@ -79,7 +84,11 @@ def _fields(body: Any, key: str | None) -> dict[str, Any] | Refused:
     try:
         lines.check_names(fields, required=(), optional=FIELDS)
         texts = {name: lines.optional_text(fields, name) for name in FIELDS[:2]}
-        times = {name: lines.time_of(fields, name) for name in FIELDS[2:] if fields.get(name)}
+        if texts["transaction_id"] == "":
+            sentence = "transaction_id is empty; give it a value, or leave it out."
+            return Refused(Reason.FIELD_MISSING, sentence, "transaction_id")
+        given = [name for name in FIELDS[2:] if fields.get(name) is not None]
+        times = {name: lines.time_of(fields, name) for name in given}
     except Malformed as error:
         return error.refused
     return {name: value for name, value in {**texts, **times}.items() if value is not None}

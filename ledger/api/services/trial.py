@@ -8,6 +8,7 @@ from ledger.api.positions import Position
 from ledger.api.problems import Problem, refusal
 from ledger.api.services.judging import Judge
 from ledger.api.services.outcomes import Written
+from ledger.api.services.readable import require_ready
 from ledger.api.services.writes import Checked, Writes
 from ledger.api.view.view import BalanceView
 from ledger.client.drafts import rfc3339
@@ -46,6 +47,7 @@ class Trial:
         if decided.outcomes.duplicates:
             first = await self._judge.accepted(name, decided.decision.shard)
             return self._answer(name, DUPLICATE, first, Content())
+        require_ready(self._view)
         return self._answer(name, ACCEPTED, None, decided.content)
 
     def _answer(

@@ -8,7 +8,7 @@ its id, however often it is sent.
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
 
@@ -31,6 +31,8 @@ from ledger.domain.reversal import unknown_original
 from ledger.domain.transaction import Draft, ordering_key
 from ledger.errors import LedgerError
 
+FIRST_SECONDS = 5.0
+"""For which the database is asked where the transaction is that another one repeats."""
 _AFTER_REPETITION = frozenset(list(Reason)[list(Reason).index(Reason.TOO_FEW_ENTRIES) :])
 """Reasons that a repetition is recognised before."""
 _BY_MEMORY = _AFTER_REPETITION | {Reason.FIELD_MALFORMED}
@@ -106,8 +108,7 @@ class Writes:
             recorded = await self._begin(stack, caller, "transactions.publish", names)
             # Tasks begin in the order in which they are made.
             appended = await asyncio.gather(*map(self._append, checked), return_exceptions=True)
-            failed = sum(isinstance(each, BaseException) for each in appended)
-            recorded.end("published", f"{len(checked) - failed} of {len(checked)}")
+            recorded.end(*_recorded(appended))
         outcomes = map(self._outcome_of, checked, appended, repeat(wait))
         found = await asyncio.gather(*outcomes, return_exceptions=True)
         return [_known(each) for each in found]
@@ -147,17 +148,20 @@ class Writes:
         fate = await self._flow.wait(position, wait.level, wait.seconds)
         fate = await self._parts.fates.completed(name, fate)
         first = None
-        if fate.is_duplicate:
-            first = await self._first(draft, position)
+        if fate.is_duplicate and (first := await self._first(draft, position)) is not None:
+            # It is reconciled where what it repeats is.
+            origin = await self._parts.fates.completed(name, self._flow.fate(first))
+            fate = replace(fate, breaks=origin.breaks)
         return written(name, token, fate, wait.level, first)
 
     async def _first(self, draft: Draft, position: Position) -> Position | None:
         """Where the transaction is that a duplicate repeats: where its shard accepted its id."""
         try:
-            found = await self._parts.judge.accepted(draft["transaction_id"], position.shard)
-        except (Problem, LedgerError):
+            # Whoever is answered has waited already.
+            async with asyncio.timeout(FIRST_SECONDS):
+                return await self._parts.judge.accepted(draft["transaction_id"], position.shard)
+        except (Problem, LedgerError, TimeoutError):
             return None
-        return found
 
     # Checks.
 
@@ -215,6 +219,18 @@ class Writes:
         name, token = draft["transaction_id"], token_of(self._signer, [first])
         fate = await self._parts.fates.completed(name, self._flow.fate(first))
         return written(name, token, fate, None, first, repeated=True)
+
+
+def _recorded(appended: Sequence[Position | BaseException]) -> tuple[str, str]:
+    """The outcome of many and its detail, for the audit log."""
+    failed = [each for each in appended if isinstance(each, BaseException)]
+    unknown = sum(getattr(each, "code", "OUTCOME_UNKNOWN") == "OUTCOME_UNKNOWN" for each in failed)
+    detail = f"{len(appended) - len(failed)} of {len(appended)}"
+    if unknown:
+        detail += f"; {unknown} not known"
+    if len(failed) < len(appended):
+        return "published", detail
+    return "unknown" if unknown else "failed", detail
 
 
 def _known(found: Written | BaseException) -> Written | Problem:

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ledger.health.server import ADDRESS_FILE
 from ledger.stack import environment, files, identity, parts, ports, postgres
 from ledger.stack.files import Layout
 from ledger.stack.identity import Identity
@@ -58,9 +59,10 @@ def pack(version: str, data_dir: Path, dumps: dict[str, bytes], books: Books) ->
 
 def _is_kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     below = Path(member.name).parts[1:]
-    # RocksDB's own logs say nothing that anybody reads.
-    is_log = member.name.startswith("data/workers/") and below[-1].startswith("LOG")
-    if (below and below[0] in LEFT_OUT) or is_log or not (member.isreg() or member.isdir()):
+    # RocksDB's own logs say nothing that anybody reads, and the address names a process of then.
+    of_worker = member.name.startswith("data/workers/")
+    is_past = of_worker and (below[-1].startswith("LOG") or below[-1] == ADDRESS_FILE)
+    if (below and below[0] in LEFT_OUT) or is_past or not (member.isreg() or member.isdir()):
         return None
     member.uid = member.gid = 0
     member.uname = member.gname = ""

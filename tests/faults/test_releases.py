@@ -38,9 +38,7 @@ def balances(world: World) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def by_account(rows: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
-    return {
-        (row["account"], row["currency"]): {name: row[name] for name in SHOWN} for row in rows
-    }
+    return {(row["account"], row["currency"]): {name: row[name] for name in SHOWN} for row in rows}
 
 
 def publish(world: World, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -92,7 +90,9 @@ def test_a_directory_of_an_earlier_release_is_carried_forward(
     shown = [world.start("transaction", "show", each, "--json") for each in ids]
     states = [json.loads(world.finish(each))["state"] for each in shown]
     assert states == ["compared", "compared", "refused"]
-    new = [transaction(f"after-{each}", "CAD", f"{each + 1}.50", "liabilities:a") for each in range(50)]
+    new = [
+        transaction(f"after-{each}", "CAD", f"{each + 1}.50", "liabilities:a") for each in range(50)
+    ]
     done = publish(world, [*new, reversal(new[0]), *new[:3]])
     assert (done["accepted"], done["duplicates"]) == (51, 3)
     assert balances(world)["liabilities:a", "CAD"]["entries"] == 51
@@ -220,7 +220,9 @@ def test_the_release_before_goes_on_with_what_this_one_has_written(
         fixture.unpack(before.version, world.data_dir)
         world.up(2)
         world.run("up", "--api", "1", "--json")
-        publish(world, [transaction(f"ours-{n}", "CAD", "1.00", "liabilities:a") for n in range(50)])
+        publish(
+            world, [transaction(f"ours-{n}", "CAD", "1.00", "liabilities:a") for n in range(50)]
+        )
         world.down()
         before.run(world.data_dir, "up", "--workers", 1, **SESSION)
         lines = jsonl(transaction(f"theirs-{n}", "CAD", "1.00", "liabilities:a") for n in range(50))

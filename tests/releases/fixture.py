@@ -23,6 +23,7 @@ from ledger.stack import environment, files, identity, parts, ports, postgres
 from ledger.stack.files import Layout
 from ledger.stack.identity import Identity
 from ledger.stack.postgres_user import programs
+from tests.releases.installed import extract
 
 HERE = Path(__file__).parent
 DATABASES = (postgres.DATABASE, "registry")
@@ -74,7 +75,7 @@ def unpack(version: str, data_dir: Path) -> Books:
     with TemporaryDirectory(dir=data_dir.parent, prefix="fl-") as made:
         folder = Path(made)
         with tarfile.open(archive_of(version)) as tar:
-            tar.extractall(folder, filter="data")
+            extract(tar, folder)
         (folder / "data").replace(data_dir)
         data_dir.chmod(0o700)
         place = files.layout(data_dir)
@@ -88,9 +89,7 @@ def restore(place: Layout, dumps: Path) -> None:
     me = identity.require_identity(place)
     part = postgres.start(place, me)
     try:
-        parts.await_ready(
-            part, lambda: postgres.missing(place, me), seconds=postgres.READY_SECONDS
-        )
+        parts.await_ready(part, lambda: postgres.missing(place, me), seconds=postgres.READY_SECONDS)
         postgres.create_databases(place, me)
         for name in DATABASES:
             file = dumps / f"{name}.sql"

@@ -79,7 +79,9 @@ def provide(version: str) -> Release:
     """The release, installed if need be. Raises NotInstalled."""
     commit = COMMITS[version]
     shelf = cache_dir() / "tests"
-    folder = shelf / "releases" / f"{version}-{commit[:7]}-{sys.version_info[0]}{sys.version_info[1]}"
+    folder = (
+        shelf / "releases" / f"{version}-{commit[:7]}-{sys.version_info[0]}{sys.version_info[1]}"
+    )
     program = folder / "environment" / "bin" / "faust-ledger"
     with cache_lock(shelf):
         if not (folder / DONE).exists():
@@ -94,13 +96,22 @@ def _install(version: str, commit: str, folder: Path) -> None:
     source.mkdir(parents=True)
     archived = _run(version, ["git", "-C", str(PROJECT), "archive", commit])
     with tarfile.open(fileobj=BytesIO(archived)) as tar:
-        tar.extractall(source, filter="data")
+        extract(tar, source)
     _run(version, [sys.executable, "-m", "venv", str(environment)])
     _run(version, [
         str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet",
         "--disable-pip-version-check", "--constraint", str(source / "constraints.txt"),
         f"{source}[stack]",
     ])  # fmt: skip
+
+
+def extract(tar: tarfile.TarFile, folder: Path) -> None:
+    """All of an archive of our own making."""
+    if hasattr(tarfile, "data_filter"):
+        tar.extractall(folder, filter="data")
+    else:
+        # Python 3.11.0 to 3.11.3 have no filter.
+        tar.extractall(folder)
 
 
 def _run(version: str, command: list[str]) -> bytes:
@@ -113,7 +124,9 @@ def _run(version: str, command: list[str]) -> bytes:
     except FileNotFoundError as error:
         raise NotInstalled(f"release {version} cannot be had: no {error.filename} here") from error
     except subprocess.TimeoutExpired as error:
-        raise NotInstalled(f"release {version} was not installed in {error.timeout:.0f} s") from error
+        raise NotInstalled(
+            f"release {version} was not installed in {error.timeout:.0f} s"
+        ) from error
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().splitlines() or ["without a word"]
         raise NotInstalled(f"release {version} cannot be had: {said[-1]}") from error

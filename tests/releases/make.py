@@ -23,7 +23,11 @@ SHARDS = 4
 COUNT = 200
 ASSETS = ({"code": "PTS", "scale": 6},)
 ACCOUNTS = (
-    {"account": "liabilities:deposits:closed", "currency": "CAD", "closed_at": "2020-01-01T00:00:00Z"},
+    {
+        "account": "liabilities:deposits:closed",
+        "currency": "CAD",
+        "closed_at": "2020-01-01T00:00:00Z",
+    },
     {"account": "liabilities:deposits:yen", "currency": "JPY", "opened_at": "2020-01-01T00:00:00Z"},
 )
 CURRENCIES = {"CAD": 2, "JPY": 0, "PTS": 6}
@@ -75,7 +79,9 @@ def transactions() -> Iterator[dict[str, Any]]:
         currency, scale = list(CURRENCIES.items())[number % 3]
         amount = f"{number + 1}.{'5':0<{scale}}" if scale else str(number + 1)
         account = "yen" if currency == "JPY" else str(number % 17)
-        made = transaction(f"of-before-{number}", currency, amount, f"liabilities:deposits:{account}")
+        made = transaction(
+            f"of-before-{number}", currency, amount, f"liabilities:deposits:{account}"
+        )
         yield made | ({"ordering_key": f"customer-{number % 5}"} if number % 2 else {})
 
 

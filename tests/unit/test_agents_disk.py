@@ -13,7 +13,9 @@ def test_it_is_made_ready_with_the_format_of_its_tables(tmp_path: Path) -> None:
     folder = tmp_path / "workers" / "worker-1" / "stream"
     prepare_disk(folder)
     prepare_disk(folder)
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {FORMAT_FILE: f"{FORMAT}\n"}
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        FORMAT_FILE: f"{FORMAT}\n"
+    }
 
 
 def test_tables_of_another_release_end_it_and_stay(

@@ -33,7 +33,7 @@ from ledger.settings import Settings
 from ledger.streaming.connection import why_unavailable
 from ledger.streaming.log import Log
 from ledger.streaming.registry import Codec, codec_of
-from ledger.streaming.store import mend, require_room
+from ledger.streaming.store import mend, require_format, require_room
 from ledger.streaming.topics import topics
 
 REACH_SECONDS = 15.0
@@ -148,11 +148,15 @@ def turn(loop: asyncio.AbstractEventLoop, health: Health) -> None:
 def prepare_disk(data: Path) -> None:
     """Before this process joins the group: with a disk that it cannot use, others have the shards.
 
-    Exits with Exit.DISK when there is no room.
+    Exits with Exit.DISK when there is no room, with Exit.SETTINGS for tables of a newer release.
     """
     try:
         data.mkdir(parents=True, exist_ok=True)
         require_room(data)
+        require_format(data)
+    except LedgerError as error:
+        logging.getLogger(__name__).critical("This worker cannot start: %s", error)
+        sys.exit(Exit.SETTINGS)
     except OSError as error:
         logging.getLogger(__name__).critical(
             "This worker cannot write to its disk (%s), so it takes no shards. Make room below %s; "

@@ -6,6 +6,7 @@ MARKED = ("integration", "hostile", "faults", "bench")
 GROUPS = (
     "integration/", "faults/", "faults/test_data_centres", "integration/test_stack_", "hostile/",
     "bench/", "faults/test_runbooks", "integration/test_gl_", "faults/test_completeness",
+    "faults/test_releases",
     "unit/test_texts", "unit/test_streaming_store", "unit/test_api_server",
 )  # fmt: skip
 """What shares a ledger, or something else that takes long to make, by how its files are called: of

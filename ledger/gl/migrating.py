@@ -9,8 +9,11 @@ from typing import Any
 
 from alembic import command, context
 from alembic.config import Config
-from alembic.runtime.migration import MigrationInfo
-from sqlalchemy import Engine
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from ledger.errors import LedgerError
 
 UPGRADE_SECONDS = 3_600
 """A statement of a migration that takes longer is cancelled, and the migration with it."""
@@ -28,7 +31,7 @@ def run_migrations(
     """Run the missing migrations of `package` over `made`, and dispose of it.
 
     `faults`: the driver's errors as ours. `attributes`: for the package's `env.py`. Returns the
-    names of those that were run.
+    names of those that were run. Raises LedgerError where a newer release has migrated the tables.
     """
     made_now: list[str] = []
     config = Config()
@@ -43,11 +46,27 @@ def run_migrations(
         ):
             # Percent signs are alembic's interpolation.
             config.set_main_option("script_location", str(directory).replace("%", "%%"))
+            require_known(connection, ScriptDirectory.from_config(config))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     finally:
         made.dispose()
     return made_now
+
+
+def require_known(connection: Connection, scripts: ScriptDirectory) -> None:
+    """Raises LedgerError where the tables have a revision that `scripts` do not have."""
+    has = MigrationContext.configure(connection).get_current_heads()
+    # Alembic's own transaction is to be the first.
+    connection.rollback()
+    known = {each.revision for each in scripts.walk_revisions()}
+    if unknown := sorted({*has} - known):
+        raise LedgerError(
+            f"The general ledger's tables were migrated by a newer release of faust-ledger "
+            f"(revision {', '.join(unknown)}; this one has {max(known, default='none')} and "
+            "older). Nothing was changed. Use that release or a newer one, or restore a dump of "
+            "before into an empty database (docs/upgrading.md)."
+        )
 
 
 def note_made(ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:

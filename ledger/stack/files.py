@@ -39,6 +39,11 @@ class Layout:
         return self.root / "identity.json"
 
     @property
+    def remembered_file(self) -> Path:
+        """How many workers and API processes `up` starts, and the ports of these."""
+        return self.root / "remembered.json"
+
+    @property
     def lock_file(self) -> Path:
         """Held by `up` and `down` for as long as they work."""
         return self.root / ".lock"

@@ -4,7 +4,10 @@ import base64
 import json
 import secrets
 import uuid
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
 
 from ledger.errors import StackError
 from ledger.settings import Settings
@@ -15,6 +18,9 @@ DATABASE_ROLES = ("postgres", "ledger_owner", "ledger_service", "ledger_finance"
 """PostgreSQL's roles."""
 USERS = ("broker", "admin", "service", "producer", "backend", "finance", "api")
 """Kafka's users; all but the broker are the registry's users too."""
+REMEMBERED = ("workers", "api", "api_ports")
+"""Fields that `up` may change. They are in a file of their own: releases before 0.3 take no other
+field in the identity's file than theirs."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,8 @@ def load_identity(place: Layout) -> Identity | None:
     if not place.identity_file.exists():
         return None
     try:
-        stored = json.loads(place.identity_file.read_text())
-        if not isinstance(stored, dict):
-            raise ValueError("it is not an object")  # noqa: TRY004, TRY301 - of the file's text
+        stored = _read_object(place.identity_file) | _remembered(place)
+        _require_known(place, stored)
         for name in ("kafka_ports", "controller_ports", "api_ports"):
             stored[name] = tuple(stored.get(name, ()))
         return Identity(**stored)
@@ -102,6 +107,37 @@ def load_identity(place: Layout) -> Identity | None:
             "Restore it from a backup; or, if the ledger in this directory may be lost, remove "
             f"{place.root} and start again."
         ) from error
+
+
+def _remembered(place: Layout) -> dict[str, Any]:
+    """What `up` remembers; nothing where an earlier release was the last to run."""
+    file = place.remembered_file
+    try:
+        return _read_object(file) if file.exists() else {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise StackError(
+            f"{file} cannot be read ({error}). Remove it, then tell `faust-ledger up` how many "
+            "workers and API processes to start; the latter get other ports."
+        ) from error
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    found = json.loads(file.read_text())
+    if not isinstance(found, dict):
+        raise ValueError(f"{file.name} is not an object")  # noqa: TRY004 - of the file's text
+    return found
+
+
+def _require_known(place: Layout, stored: Mapping[str, Any]) -> None:
+    """A `StackError` for fields that this release does not know."""
+    unknown = sorted(stored.keys() - {each.name for each in fields(Identity)})
+    if unknown:
+        raise StackError(
+            f"{place.root} was written by a newer release of faust-ledger, and this one does not "
+            f"know what it has recorded ({', '.join(unknown)}). Nothing was changed. Use that "
+            "release or a newer one, or a copy of the directory from before the upgrade "
+            "(docs/upgrading.md)."
+        )
 
 
 def require_identity(place: Layout) -> Identity:
@@ -155,8 +191,11 @@ def require_same(what: str, given: int | None, known: int) -> None:
 
 
 def save_identity(place: Layout, identity: Identity) -> None:
-    """Write the identity, mode 0600, all or nothing."""
-    write_private(place.identity_file, json.dumps(asdict(identity), indent=2))
+    """Write the identity and what `up` remembers, mode 0600, each file all or nothing."""
+    stored = asdict(identity)
+    remembered = {name: stored.pop(name) for name in REMEMBERED}
+    write_private(place.identity_file, json.dumps(stored, indent=2))
+    write_private(place.remembered_file, json.dumps(remembered, indent=2))
 
 
 def new_identity(place: Layout, wanted: Ports, shards: int, shape: Shape) -> Identity:

@@ -27,6 +27,8 @@ from rocksdict import (
     WriteOptions,
 )
 
+from ledger.errors import LedgerError
+
 CACHE_BYTES = 80 * 1024 * 1024
 """Of all stores of this process together, what they have in memory unwritten included: there are
 three for each shard, and they come and go."""
@@ -37,6 +39,9 @@ FLUSHED_EACH = 20.0
 RocksDB by itself waits until it is megabytes: a killed worker would have minutes to read again."""
 PROBE_BYTES = 8 * 1024 * 1024
 """Room that a disk must have: what RocksDB writes at once."""
+FORMAT = 1
+"""Rises when what rows and keys mean changes, so that an older release would misread them."""
+FORMAT_FILE = "format"
 DAMAGED = "damaged"
 _SPREAD = SystemRandom()
 
@@ -190,6 +195,23 @@ def _is_sound(path: Path) -> bool:
         log.error("%s is damaged; what it had is read from Kafka again: %s", path, error)
         return False
     return True
+
+
+def require_format(folder: Path) -> None:
+    """Raises LedgerError where a newer release has written the stores below `folder`.
+
+    Without a file that names the format they are of release 0.2, or there are none yet.
+    """
+    file = folder / FORMAT_FILE
+    if not file.exists():
+        file.write_text(f"{FORMAT}\n")
+    found = file.read_text().strip()
+    if found != str(FORMAT):
+        raise LedgerError(
+            f"The tables in {folder} are of format {found or 'unknown'}, and this release reads "
+            f"format {FORMAT}: another release of faust-ledger wrote them. Use that one; or remove "
+            f"{folder}, and this worker reads its tables from Kafka again."
+        )
 
 
 def require_room(folder: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy.exc import ProgrammingError
 
 from ledger.gl.history.tables import LAYOUT, metadata
+from ledger.gl.journal import JournalUnavailable
 from ledger.gl.postgresql import history_schema, shadows
 from ledger.gl.postgresql.history import PostgresHistoryWriter
 from ledger.gl.postgresql.migrate import upgrade
@@ -61,6 +62,24 @@ def test_what_is_whole_stays_and_what_is_not_is_made_anew(
         upgrade(history.owner)
     assert "folded again from the log" in caplog.text
     assert (tables(history), rows(history, "*", "periods")) == (NAMES, [])
+
+
+def test_tables_of_another_layout_are_not_written_until_they_are_made_anew(
+    history: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As those that a newer release has made while this one's workers run."""
+    writer = PostgresHistoryWriter(history.service)
+    try:
+        assert writer.positions() == {}
+        history.run("COMMENT ON SCHEMA ledger_history IS 'history of faust-ledger: layout 99'")
+        with pytest.raises(JournalUnavailable, match=f"layout 99.*writes layout {LAYOUT}"):
+            writer.positions()
+        with caplog.at_level(logging.WARNING):
+            upgrade(history.owner)
+        assert "folded again from the log" in caplog.text
+        assert writer.positions() == {}
+    finally:
+        writer.close()
 
 
 INDEXES = """SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid

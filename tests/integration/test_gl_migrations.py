@@ -13,7 +13,7 @@ from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from ledger.domain.run import Watermark
-from ledger.errors import Unavailable
+from ledger.errors import LedgerError, Unavailable
 from ledger.gl.postgresql import PostgresJournal, rights
 from ledger.gl.postgresql.migrate import upgrade
 from ledger.gl.tables import metadata
@@ -101,6 +101,18 @@ def test_two_upgrades_at_once(empty: "Database", executor: Any) -> None:
     with executor(2, **how) as workers:
         list(workers.map(upgrade, [empty.owner] * 2))
     assert empty.run("SELECT version_num FROM alembic_version") == [("0005",)]
+
+
+def test_tables_of_a_newer_release_are_refused_and_stay(migrated: "Database") -> None:
+    before = catalogue(migrated)
+    migrated.run("UPDATE alembic_version SET version_num = '0099'")
+    try:
+        with pytest.raises(LedgerError, match=r"newer release .*revision 0099; this one has 0005"):
+            upgrade(migrated.owner)
+        assert migrated.run("SELECT version_num FROM alembic_version") == [("0099",)]
+        assert catalogue(migrated) == before
+    finally:
+        migrated.run("UPDATE alembic_version SET version_num = '0005'")
 
 
 def test_nobody_there_is_unavailable() -> None:

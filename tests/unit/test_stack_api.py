@@ -129,8 +129,6 @@ def test_the_record_and_the_identity_of_an_older_version_are_read(
     del text["api"]
     place.stack_file.write_text(json.dumps(text))
     assert record.load_record(place) == empty
-    text = json.loads(place.identity_file.read_text())
-    del text["api"], text["api_ports"]
-    place.identity_file.write_text(json.dumps(text))
+    place.remembered_file.unlink()
     found = identity.require_identity(place)
-    assert (found.api, found.api_ports) == (None, ())
+    assert (found.workers, found.api, found.api_ports) == (None, None, ())

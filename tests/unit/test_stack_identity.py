@@ -1,5 +1,6 @@
 """What a data directory keeps for life, and how it is written."""
 
+import json
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -98,10 +99,65 @@ def test_an_unreadable_identity_says_what_to_do(place: Layout) -> None:
         established(place)
 
 
+OF_0_2 = {
+    "cluster_id", "kafka_ports", "controller_ports", "registry_port", "postgres_port", "shards",
+    "secure", "passwords",
+}  # fmt: skip
+"""What release 0.2 takes; any other field there and it starts nothing."""
+
+
+def test_an_older_release_reads_the_identity(place: Layout) -> None:
+    me = replace(established(place), workers=2, api=1, api_ports=(23456,))
+    identity.save_identity(place, me)
+    assert json.loads(place.identity_file.read_text()).keys() == OF_0_2
+    assert identity.load_identity(place) == me
+
+
+def test_what_an_older_release_saves_keeps_what_is_remembered(place: Layout) -> None:
+    me = replace(established(place), workers=2)
+    identity.save_identity(place, me)
+    stored = json.loads(place.identity_file.read_text())
+    place.identity_file.write_text(json.dumps(stored | {"kafka_ports": [23456]}))
+    assert identity.load_identity(place) == replace(me, kafka_ports=(23456,))
+
+
+def test_an_identity_with_all_in_one_file_is_read(place: Layout) -> None:
+    """As versions between 0.2 and 0.3 wrote it."""
+    me = replace(established(place), workers=3)
+    whole = json.loads(place.identity_file.read_text()) | {"workers": 3, "api": None}
+    place.identity_file.write_text(json.dumps(whole | {"api_ports": []}))
+    place.remembered_file.unlink()
+    assert identity.load_identity(place) == me
+    identity.save_identity(place, me)
+    assert json.loads(place.identity_file.read_text()).keys() == OF_0_2
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "7"])
+def test_an_unreadable_memory_of_up_may_be_removed(place: Layout, text: str) -> None:
+    me = established(place)
+    place.remembered_file.write_text(text)
+    with pytest.raises(StackError, match=r"remembered\.json cannot be read .* Remove it"):
+        established(place)
+    place.remembered_file.unlink()
+    assert established(place) == me
+
+
+@pytest.mark.parametrize("name", ["identity.json", "remembered.json"])
+def test_what_a_newer_release_wrote_is_refused_and_stays(place: Layout, name: str) -> None:
+    established(place)
+    file = place.root / name
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"regions": 3, "queue": "x"}))
+    before = file.read_bytes()
+    with pytest.raises(StackError, match=r"newer release .* \(queue, regions\)") as refused:
+        established(place)
+    assert "remove" not in str(refused.value)
+    assert file.read_bytes() == before
+
+
 def test_secrets_are_for_the_owner_alone(place: Layout) -> None:
     me = established(place)
     record.save_record(place, record.new_record(place, me))
-    for file in (place.identity_file, place.stack_file):
+    for file in (place.identity_file, place.remembered_file, place.stack_file):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in place.root.glob("*.part")] == []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger.errors import LedgerError
 from ledger.streaming import store
 from ledger.streaming.store import Store
 
@@ -116,6 +117,18 @@ def test_a_manifest_cut_short_is_noticed_or_an_earlier_write(crashed: Path, part
         assert store.is_damage(error), error
     else:
         assert found == wanted
+
+
+def test_tables_of_another_format_are_refused_and_stay(tmp_path: Path) -> None:
+    """Those of release 0.2 say nothing, and are of the first."""
+    (tmp_path / "stripes").mkdir()
+    store.require_format(tmp_path)
+    store.require_format(tmp_path)
+    for other in (str(store.FORMAT + 1), "", "x"):
+        (tmp_path / store.FORMAT_FILE).write_text(other)
+        with pytest.raises(LedgerError, match=f"reads format {store.FORMAT}.*another release"):
+            store.require_format(tmp_path)
+        assert (tmp_path / store.FORMAT_FILE).read_text() == other
 
 
 def test_what_is_damaged_is_removed_and_nothing_else(crashed: Path) -> None:

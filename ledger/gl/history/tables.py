@@ -28,6 +28,9 @@ from ledger.gl.tables import DIGEST, OptionalText, Whole, code
 LAYOUT = 2
 """Rises when the tables change: history of another layout is dropped and folded again."""
 
+REMARK = "history of faust-ledger: layout "
+"""Begins the comment of history's schema in the database; the layout's number follows."""
+
 SCHEMA = "history"
 """Stands for the schema's name in SQLAlchemy's `schema_translate_map`."""
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from ledger.clock import now
 from ledger.domain.history import FoldedHistory, Running, fold
 from ledger.domain.run import Watermark
-from ledger.gl.history.tables import schema_of
+from ledger.gl.history.tables import LAYOUT, REMARK, schema_of
 from ledger.gl.history.writing import HistoryFold, HistoryWriter, superseded
 from ledger.gl.journal import JournalUnavailable
 from ledger.gl.postgresql import copying, history_folding, history_tidying
@@ -28,6 +28,11 @@ REMEMBERED = 100_000
 """Stripes whose totals are kept in memory; some 400 bytes each."""
 TOTAL_LINES = 200_000
 """Lines that wait to be counted in totals; a reader adds up so many at most."""
+
+_FIND_REMARK = """
+SELECT coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace
+WHERE nspname = current_schema()
+"""
 
 
 class _Folded(NamedTuple):
@@ -99,6 +104,7 @@ class PostgresHistoryWriter(HistoryWriter):
 
     def positions(self) -> Mapping[int, Watermark]:
         with self._driver() as driver:
+            _require_layout(driver)
             return history_folding.read_positions(driver)
 
     def fold(self, folds: Sequence[HistoryFold]) -> None:
@@ -206,3 +212,15 @@ class PostgresHistoryWriter(HistoryWriter):
     def close(self) -> None:
         self._aside.dispose()
         self._engine.dispose()
+
+
+def _require_layout(driver: psycopg.Connection[Any]) -> None:
+    """Raises JournalUnavailable while history has the tables of another release."""
+    row = driver.execute(_FIND_REMARK).fetchone()
+    remark = row[0] if row else ""
+    if remark.startswith(REMARK) and remark != f"{REMARK}{LAYOUT}":
+        raise JournalUnavailable(
+            f"History has layout {remark.removeprefix(REMARK)}, of another release, and this one "
+            f"writes layout {LAYOUT}. A worker of that release folds it; `faust-ledger up` of this "
+            "one makes it again, to be folded from the decision log."
+        )

@@ -9,11 +9,10 @@ import logging
 from sqlalchemy import Connection, Index, MetaData, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger.gl.history.tables import LAYOUT, SCHEMA, metadata, schema_of
+from ledger.gl.history.tables import LAYOUT, REMARK, SCHEMA, metadata, schema_of
 from ledger.gl.postgresql.connection import faults_translated
 from ledger.gl.postgresql.migrate import owner_engine
 
-_REMARK = "history of faust-ledger: layout "
 # Only one makes indexes at a time: any number that no other program uses; "indexes" in ASCII.
 _INDEXING = int.from_bytes(b"indexes", "big")
 _INDEXES = """
@@ -36,9 +35,9 @@ def provide(connection: Connection, ledger: str) -> str | None:
     """
     name = schema_of(ledger)
     remark = connection.scalar(text(_FIND), {"name": name})
-    if remark == f"{_REMARK}{LAYOUT}" and _is_whole(connection, name):
+    if remark == f"{REMARK}{LAYOUT}" and _is_whole(connection, name):
         return name
-    if remark is not None and not remark.startswith(_REMARK):
+    if remark is not None and not remark.startswith(REMARK):
         log.warning(
             "There is a schema %s in this database that is not the ledger's, so there is no "
             "history: rename it (ALTER SCHEMA %s RENAME TO …) and migrate again.", name, name,
@@ -126,4 +125,4 @@ def _make(connection: Connection, name: str, *, is_there: bool) -> None:
     else:
         connection.execute(text(f"CREATE SCHEMA {quoted}"))
     metadata.create_all(placed)
-    connection.exec_driver_sql(f"COMMENT ON SCHEMA {quoted} IS '{_REMARK}{LAYOUT}'")
+    connection.exec_driver_sql(f"COMMENT ON SCHEMA {quoted} IS '{REMARK}{LAYOUT}'")

@@ -55,7 +55,6 @@ def promote_replica(data_dir: Path, *, switch_over: bool = False, say: Say = uns
         identity.save_identity(place, me)
         # 4 It takes writes.
         last = replicas.promote(place, me)
-        records.save_record(place, record.without(found.database.name))
     return Promotion(server.name, found.database.name, last)
 
 

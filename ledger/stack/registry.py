@@ -39,7 +39,8 @@ def database_address(place: Layout, identity: Identity) -> str:
     """The registry's database for Java, which connects to the primary of several servers."""
     query = postgres.tls(identity, place.ca_file)
     if identity.replica_port:
-        query |= {"targetServerType": "primary"}
+        # Its habit is to believe for ten seconds that a server is what it was.
+        query |= {"targetServerType": "primary", "hostRecheckSeconds": "1"}
     servers = ",".join(f"{HOST}:{each.port}" for each in identity.databases)
     return f"jdbc:postgresql://{servers}/{DATABASE}?{urlencode(query)}"
 

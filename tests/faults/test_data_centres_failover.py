@@ -152,7 +152,7 @@ def lose_primary(centres: Ledger) -> int:
     "takes no writes; no worker restarts",
 )
 def test_primary_lost_with_what_its_replica_lacks(centres: Ledger) -> None:
-    lacked = [lose_primary(centres) for _ in range(times(1, 4))]
+    lacked = [lose_primary(centres) for _ in range(times(1, 3))]
     centres.entry.facts.append(f"the replica lacked {min(lacked):,} transactions and more")
     centres.settled()
 

@@ -235,7 +235,8 @@ def connect(
         **given,
     )
     # While its replica is away, a synchronous primary is looked after all the same.
-    session.configure_session(made, {"synchronous_commit": "local"} if identity.replica_port else {})
+    settings = {"synchronous_commit": "local"} if identity.replica_port else {}
+    session.configure_session(made, settings)
     return made
 
 

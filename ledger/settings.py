@@ -272,9 +272,10 @@ class Settings(BaseSettings):
     @classmethod
     def _address(cls, value: str) -> str:
         addresses = addresses_in(value)
-        if value not in ("", NO_DATABASE) and not all(map(readable, addresses)):
+        wrong = [each for each in addresses if not readable(each)]
+        if wrong and value not in ("", NO_DATABASE):
             raise ValueError(
-                f"{shown_url(value)} is no address like scheme://user:password@host:port/name; "
+                f"{shown_url(wrong[0])} is no address like scheme://user:password@host:port/name; "
                 "in a user, a password or a parameter write @ as %40, and a blank as %20"
             )
         return ",".join(addresses)

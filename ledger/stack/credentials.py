@@ -38,8 +38,8 @@ def write_credentials(place: Layout, me: Identity) -> None:
         return
     for user in USERS:
         write_private(place.password_file(user), me.passwords[user] + "\n")
-    servers = (*me.brokers, *me.databases, *me.registries)
-    listening = (*(each.name for each in servers), API)
+    servers = [each.name for each in (*me.databases, *me.registries)]
+    listening = (*(broker.name for broker in me.brokers), *servers, API)
     certificates.ensure_certificates(place, listening)
     for role in CLIENT_ROLES:
         text = as_toml(connection_settings(place, me, role))

@@ -137,9 +137,7 @@ def run_initdb(target: Path, user: tuple[int, int] | None) -> None:
         )
 
 
-def start(
-    place: Layout, identity: Identity, following: Mapping[str, str] | None = None
-) -> Part:
+def start(place: Layout, identity: Identity, following: Mapping[str, str] | None = None) -> Part:
     """Start the primary, made first where there is none yet, without waiting for it.
 
     `following`: start the replica instead, with these settings (`ledger.stack.replica`).

@@ -58,9 +58,7 @@ def promote_replica(data_dir: Path, *, switch_over: bool = False, say: Say = uns
     return Promotion(server.name, found.database.name, last)
 
 
-def have_replica(
-    place: Layout, me: Identity, record: Record, found: Services, say: Say
-) -> Record:
+def have_replica(place: Layout, me: Identity, record: Record, found: Services, say: Say) -> Record:
     """The record with a replica that answers; `StackError` where there is none."""
     service, server = found.replica, replicas.replica_of(me)
     assert service is not None, "it has a server"
@@ -80,9 +78,7 @@ def have_replica(
     return record
 
 
-def fence(
-    place: Layout, record: Record, primary: Service, say: Say, *, switch_over: bool
-) -> None:
+def fence(place: Layout, record: Record, primary: Service, say: Say, *, switch_over: bool) -> None:
     """Stop the primary, and mark its directory so that it starts as a replica alone."""
     part, directory = running_part(record, primary), place.database(primary.name)
     if part is not None:

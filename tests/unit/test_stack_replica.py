@@ -14,7 +14,16 @@ from sqlalchemy import make_url
 from ledger.cli.stack import short_address
 from ledger.errors import StackError
 from ledger.settings import Settings, load
-from ledger.stack import credentials, files, identity, postgres, promotion, record, registry, replica
+from ledger.stack import (
+    credentials,
+    files,
+    identity,
+    postgres,
+    promotion,
+    record,
+    registry,
+    replica,
+)
 from ledger.stack.files import Layout
 from ledger.stack.identity import REPLICATOR, Identity, Ports, Shape
 from ledger.stack.parts import Part

@@ -48,8 +48,9 @@ def disk(installation: Installation) -> Iterator[Finding]:
 def _mounted(installation: Installation) -> Iterator[Finding]:
     """Free space of file systems that are mounted below the data directory."""
     place, me = installation.place, installation.me
-    servers = [place.root / each.name for each in (*me.brokers, *me.databases)] if me else []
-    for path in (*servers, *sorted(place.root.glob("workers/*"))):
+    brokers = [place.broker(each.name) for each in me.brokers] if me else []
+    databases = [place.database(each.name) for each in me.databases] if me else [place.postgres]
+    for path in (*brokers, *databases, *sorted(place.root.glob("workers/*"))):
         if not path.exists() or path.stat().st_dev == place.root.stat().st_dev:
             continue
         free = psutil.disk_usage(str(path)).free

@@ -252,7 +252,7 @@ def with_second_servers(identity: Identity) -> Identity:
     )
 
 
-def with_synchronous(identity: Identity, given: bool | None) -> Identity:
+def with_synchronous(identity: Identity, *, given: bool | None) -> Identity:
     """The identity as `given`, if that is set; `StackError` where there is no replica."""
     if given and not identity.replica_port:
         raise StackError(

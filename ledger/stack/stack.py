@@ -115,7 +115,7 @@ def start_services(
     require_not_moving(known, wanted)
     # Not `load`: it reads the record, which a crash of the disk may have left unreadable.
     me = identity.load_or_create(place, wanted, Settings(data_dir=place.root), shape)
-    me = identity.with_synchronous(me, synchronous)
+    me = identity.with_synchronous(me, given=synchronous)
     record = records.new_record(place, me)
     if known is not None:
         record = replace(record, parts=known.parts, workers=known.workers, api=known.api)

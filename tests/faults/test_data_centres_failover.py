@@ -63,10 +63,14 @@ def cut_off_replica(world: World) -> int:
     return int(until(lacked, "a posting that the replica lacks"))
 
 
-def has_posted(world: World, ends: dict[int, int]) -> bool:
-    """Whether the replica, which still replays what it received, has each shard up to there."""
-    posted = dict(asked(world, POSTED, of=replica_of(world)))
-    return all(posted.get(shard, 0) >= end for shard, end in ends.items())
+def replica_has(world: World, ends: dict[int, int]) -> None:
+    """Wait until the replica, which still replays what it received, has each shard up to there."""
+
+    def has() -> bool:
+        posted = dict(asked(world, POSTED, of=replica_of(world)))
+        return all(posted.get(shard, 0) >= end for shard, end in ends.items())
+
+    until(has, f"{ends} in the replica", 30)
 
 
 @contextmanager
@@ -173,7 +177,7 @@ def test_primary_lost_with_a_synchronous_replica(centres: Ledger) -> None:
             since = time.monotonic()
             kill(world.service(me_of(world).primary))
             # What was compared had been acknowledged by the database.
-            until(lambda: has_posted(world, compared), f"{compared} in the replica", 30)
+            replica_has(world, compared)
             world.run("database", "promote", "--json")
             centres.recovered("the primary killed: all shards reconcile", since)
             world.up()

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.faults
 pytest_plugins = ["tests.faults.centres"]
 POSTED = "SELECT shard, end_offset FROM shards"
 COUNT = "SELECT count(*) FROM transactions"
+LACKED = times(100, 1_000)
+"""Transactions that the replica lacks when the primary is killed."""
 
 
 def me_of(world: World) -> Identity:
@@ -60,7 +62,8 @@ def cut_off_replica(world: World) -> int:
         ((copied,),) = asked(world, COUNT, of=replica)
         return int(has) - int(copied)
 
-    return int(until(lacked, "a posting that the replica lacks"))
+    until(lambda: lacked() >= LACKED, "postings that the replica lacks")
+    return lacked()
 
 
 def replica_has(world: World, ends: dict[int, int]) -> None:

@@ -7,6 +7,7 @@ name, a value of another type and an unreadable file are refused (`ledger.settin
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ NO_DATABASE = "none"
 """As a database's address: this role has no database."""
 ORACLE = ("oracle", "oracle+oracledb")
 """Schemes of addresses of an Oracle Database; every other one is PostgreSQL's."""
+_BETWEEN_ADDRESSES = re.compile(r"\s*,\s*(?=https?://)")
 
 
 class Settings(BaseSettings):
@@ -48,7 +50,9 @@ class Settings(BaseSettings):
         default="127.0.0.1:9092", description="Kafka brokers: host:port, separated by commas."
     )
     registry_url: str = Field(
-        default="http://127.0.0.1:8081", description="Schema registry with the Confluent API."
+        default="http://127.0.0.1:8081",
+        description="Schema registry with the Confluent API. Several addresses of one registry are "
+        "separated by commas: the first that answers is asked.",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="SASL_SSL: TLS, and kafka_user by SCRAM-SHA-512."
@@ -267,12 +271,14 @@ class Settings(BaseSettings):
     @field_validator("registry_url", "database_url", "service_database_url", "history_database_url")
     @classmethod
     def _address(cls, value: str) -> str:
-        if not readable(value) and value not in ("", NO_DATABASE):
+        addresses = addresses_in(value)
+        wrong = [each for each in addresses if not readable(each)]
+        if wrong and value not in ("", NO_DATABASE):
             raise ValueError(
-                f"{shown_url(value)} is no address like scheme://user:password@host:port/name; "
+                f"{shown_url(wrong[0])} is no address like scheme://user:password@host:port/name; "
                 "in a user, a password or a parameter write @ as %40, and a blank as %20"
             )
-        return value
+        return ",".join(addresses)
 
 
 QUOTED = frozenset(
@@ -292,6 +298,11 @@ GROUPS = (
 )
 """Settings of the embedded stack, each group taken whole: no server gets another's user."""
 FROM_STACK = frozenset(name for group in GROUPS for name in group)
+
+
+def addresses_in(url: str) -> list[str]:
+    """The addresses of a setting that has several, separated by commas."""
+    return _BETWEEN_ADDRESSES.split(url)
 
 
 def is_oracle(url: str) -> bool:

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from ledger.settings import addresses_in
 from ledger.stack.cache import cache_dir, cache_lock
 from ledger.streaming.registry import Codec
 from tests.unit.naming import MADE
@@ -180,6 +181,8 @@ def environment(language: Language, settings: Mapping[str, Any]) -> dict[str, st
     """What a client is given, of a role's settings: those that the examples name."""
     named = ("bootstrap_servers", "registry_url", "ca_file", "kafka_user", "kafka_password_file")
     found = {name: value for name, value in os.environ.items() if "FAUST_LEDGER" not in name}
+    # The libraries of other languages have their own form for several addresses.
+    settings = {**settings, "registry_url": addresses_in(settings["registry_url"])[0]}
     found |= {
         f"FAUST_LEDGER_{name.upper()}": str(settings[name]) for name in named if settings.get(name)
     }

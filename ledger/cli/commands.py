@@ -100,6 +100,10 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "psql": "database.psql",
         "dump": "database.dump",
         "restore": "database.restore",
+        "database": Group(
+            "Move the general ledger to the replica of its database.",
+            {"promote": "failover.promote_replica"},
+        ),
         "replay": "replay.replay_to_shadow",
         "rebuild": Group(
             "Rebuild the general ledger, tables, balances or history.",

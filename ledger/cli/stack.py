@@ -90,8 +90,8 @@ def up(
             min=1,
             max=MOST_CENTRES,
             show_default=False,
-            help="Kafka brokers, each with a rack and workers of its own. Fixed by the first `up`. "
-            "Default: 1.",
+            help="Kafka brokers, each with a rack and workers of its own; with several also a "
+            "replica of the database and a second registry. Fixed by the first `up`. Default: 1.",
         ),
     ] = None,
     secure: Annotated[
@@ -100,6 +100,15 @@ def up(
             "--secure",
             show_default=False,
             help="TLS and passwords everywhere, and rights by role. Fixed by the first `up`.",
+        ),
+    ] = None,
+    synchronous: Annotated[
+        bool | None,
+        typer.Option(
+            "--synchronous/--asynchronous",
+            show_default=False,
+            help="Whether a posting counts only when the replica of the database has it too. "
+            "Default: as before; for the first `up` --asynchronous.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -123,6 +132,7 @@ def up(
             shape=Shape(data_centres, secure),
             worker_count=workers,
             api_count=api,
+            synchronous=synchronous,
             remember=True,
             meters=meters,
             say=teller(console),
@@ -186,8 +196,7 @@ def print_status(found: "StackStatus") -> None:
 
     print_plain(f"{'data directory':<18} {found.data_dir}")
     for name, address in found.addresses.items():
-        # A database's parameters are long, and in --json.
-        print_plain(f"{name.replace('_', ' '):<18} {address.partition('?')[0]}")
+        print_plain(f"{name.replace('_', ' '):<18} {short_address(address)}")
     for columns, rows in ((PARTS, part_rows(found)), (PARTITIONS, partition_rows(found))):
         if shown := list(rows):
             print()
@@ -195,6 +204,19 @@ def print_status(found: "StackStatus") -> None:
     if lines := list(sentences(found)):
         print()
         print_plain("\n".join(lines))
+
+
+def short_address(address: str) -> str:
+    """An address without parameters, which are long and in --json; of several servers with all."""
+    from urllib.parse import parse_qs
+
+    place, _, query = address.partition("?")
+    given = parse_qs(query)
+    if "host" not in given:
+        return place
+    ports = given.get("port", [""])[0].split(",")
+    servers = zip(given["host"][0].split(","), ports, strict=False)
+    return place.replace("@/", f"@{','.join(':'.join(each) for each in servers)}/", 1)
 
 
 def doctor(

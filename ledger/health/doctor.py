@@ -42,7 +42,7 @@ def clean(data_dir: Path) -> list[Path]:
 def ledger(installation: Installation) -> Iterator[Finding]:
     """The database and the topics, as far as the services that they need answer."""
     settings, answering = load_settings(installation.place.root), installation.answering()
-    if postgres.NAME in answering:
+    if (installation.me.primary if installation.me else postgres.NAME) in answering:
         yield from database.database(settings)
         yield from rights.database_rights(settings)
     if installation.me and any(each.name in answering for each in installation.me.brokers):

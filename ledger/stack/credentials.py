@@ -9,7 +9,7 @@ from sqlalchemy import URL
 from ledger.settings import NO_DATABASE, Settings
 from ledger.stack import postgres, registry
 from ledger.stack.files import Layout, write_private
-from ledger.stack.identity import DATABASE_ROLES, USERS, Identity
+from ledger.stack.identity import DATABASE_ROLES, REPLICATOR, USERS, Identity
 from ledger.stack.ports import HOST
 
 API = "api"
@@ -31,14 +31,15 @@ def write_credentials(place: Layout, me: Identity) -> None:
     # Imported here: cryptography is slow to import, and most commands need none of it.
     from ledger.stack import certificates
 
-    for role in DATABASE_ROLES:
+    for role in (*DATABASE_ROLES, *((REPLICATOR,) if me.replica_port else ())):
         # Whatever port and database: a bench makes databases of its own on this server.
         write_private(place.passfile(role), f"{HOST}:*:*:{role}:{me.passwords[role]}\n")
     if not me.secure:
         return
     for user in USERS:
         write_private(place.password_file(user), me.passwords[user] + "\n")
-    listening = (*(broker.name for broker in me.brokers), postgres.NAME, registry.NAME, API)
+    servers = [each.name for each in (*me.databases, *me.registries)]
+    listening = (*(broker.name for broker in me.brokers), *servers, API)
     certificates.ensure_certificates(place, listening)
     for role in CLIENT_ROLES:
         text = as_toml(connection_settings(place, me, role))
@@ -46,9 +47,10 @@ def write_credentials(place: Layout, me: Identity) -> None:
 
 
 def pgpass_line(me: Identity, role: str) -> str:
-    """The password of a database role as PostgreSQL's clients read it, for this server alone."""
+    """The password of a database role as PostgreSQL's clients read it, a line for each server."""
     database = {"postgres": "*", "registry": registry.DATABASE}.get(role, postgres.DATABASE)
-    return f"{HOST}:{me.postgres_port}:{database}:{role}:{me.passwords[role]}\n"
+    rest = f"{database}:{role}:{me.passwords[role]}"
+    return "".join(f"{HOST}:{each.port}:{rest}\n" for each in me.databases)
 
 
 def as_toml(settings: Mapping[str, Any]) -> str:
@@ -108,17 +110,23 @@ def admin_settings(place: Layout, me: Identity) -> Settings:
 
 
 def database_url(place: Layout, me: Identity, role: str, files: SecretFiles | None = None) -> str:
-    """The ledger's database for SQLAlchemy; the URL names the file with the role's password."""
+    """The ledger's database for SQLAlchemy; the URL names the file with the role's password.
+
+    Of several servers it names all, and a client takes the one that takes writes.
+    """
     files = files or secrets_of(place, "admin")
     query = {"passfile": files.passfile(role), **postgres.tls(me, files.ca)}
-    address = URL.create(
-        "postgresql+psycopg",
-        username=role,
-        host=HOST,
-        port=me.postgres_port,
-        database=postgres.DATABASE,
-        query=query,
-    ).render_as_string()
+    address = URL.create("postgresql+psycopg", username=role, database=postgres.DATABASE)
+    if me.replica_port:
+        # The form that libpq and SQLAlchemy both read.
+        query |= {
+            "host": ",".join(HOST for _ in me.databases),
+            "port": ",".join(str(each.port) for each in me.databases),
+            "target_session_attrs": "read-write",
+        }
+    else:
+        address = address.set(host=HOST, port=me.postgres_port)
+    text = address.set(query=query).render_as_string()
     # SQLAlchemy writes a blank as "+", which libpq takes for a plus; both read "%20".
-    scheme, _, rest = address.partition("://")
+    scheme, _, rest = text.partition("://")
     return f"{scheme}://{rest.replace('+', '%20')}"

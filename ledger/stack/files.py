@@ -53,6 +53,10 @@ class Layout:
         """PGDATA."""
         return self.root / "postgres"
 
+    def database(self, name: str) -> Path:
+        """PGDATA of one of several."""
+        return self.root / name
+
     def broker(self, name: str) -> Path:
         """One broker's configuration, and its log directory in `data`."""
         return self.root / name

@@ -21,6 +21,12 @@ USERS = ("broker", "admin", "service", "producer", "backend", "finance", "api")
 REMEMBERED = ("workers", "api", "api_ports")
 """Fields that `up` may change. They are in a file of their own: releases before 0.3 take no other
 field in the identity's file than theirs."""
+SECOND = ("replica_port", "second_registry_port", "primary", "synchronous")
+"""Fields of a stack of several data centres alone."""
+REPLICATOR = "ledger_replica"
+"""PostgreSQL's role that copies the primary; only a stack of several data centres has it."""
+POSTGRES, REGISTRY = "postgres", "registry"
+"""Names of the servers of the first data centre; those of the second have -2."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,22 @@ class Broker:
 
 
 @dataclass(frozen=True)
+class Server:
+    """A PostgreSQL or a registry; `name` is that of its part."""
+
+    name: str
+    port: int
+
+
+@dataclass(frozen=True)
 class Identity:
     """What is recorded of one stack.
 
     `passwords` are by PostgreSQL role and Kafka user; every data centre has one broker. `workers`:
     how many `up` starts when it is not told; None before the first `up`. `api`: the
-    same of API processes; each has a port of `api_ports`.
+    same of API processes; each has a port of `api_ports`. With several data centres there is a
+    second PostgreSQL on `replica_port` and a second registry on `second_registry_port`; `primary`
+    names the PostgreSQL that takes writes. `synchronous`: a commit counts once both have it.
     """
 
     cluster_id: str
@@ -70,6 +86,30 @@ class Identity:
     workers: int | None = None
     api: int | None = None
     api_ports: tuple[int, ...] = ()
+    replica_port: int = 0
+    second_registry_port: int = 0
+    primary: str = POSTGRES
+    synchronous: bool = False
+
+    @property
+    def databases(self) -> tuple[Server, ...]:
+        """The PostgreSQL servers in the order of their data centres, whichever is the primary."""
+        return _servers(POSTGRES, self.postgres_port, self.replica_port)
+
+    @property
+    def primary_database(self) -> Server:
+        """The PostgreSQL that takes writes."""
+        return next(each for each in self.databases if each.name == self.primary)
+
+    @property
+    def replica_database(self) -> Server | None:
+        """The PostgreSQL that follows the primary; None with one data centre."""
+        return next((each for each in self.databases if each.name != self.primary), None)
+
+    @property
+    def registries(self) -> tuple[Server, ...]:
+        """The schema registries in the order of their data centres."""
+        return _servers(REGISTRY, self.registry_port, self.second_registry_port)
 
     @property
     def data_centres(self) -> int:
@@ -89,6 +129,11 @@ class Identity:
     def copies(self) -> int:
         """The copies of every partition: one in each of at most three data centres."""
         return min(self.data_centres, 3)
+
+
+def _servers(name: str, first: int, second: int) -> tuple[Server, ...]:
+    found = (Server(name, first), Server(f"{name}-2", second))
+    return found if second else found[:1]
 
 
 def load_identity(place: Layout) -> Identity | None:
@@ -163,6 +208,7 @@ def load_or_create(
     known = load_identity(place) or new_identity(place, wanted, settings.shards, shape)
     # A stack of an earlier version lacks the roles that came since.
     known = replace(known, passwords={**new_passwords(), **known.passwords})
+    known = with_second_servers(known)
     given = settings.shards if "shards" in settings.model_fields_set else None
     require_same("shards", given, known.shards)
     require_same("data centres", shape.data_centres, known.data_centres)
@@ -194,6 +240,10 @@ def save_identity(place: Layout, identity: Identity) -> None:
     """Write the identity and what `up` remembers, mode 0600, each file all or nothing."""
     stored = asdict(identity)
     remembered = {name: stored.pop(name) for name in REMEMBERED}
+    if not identity.replica_port:
+        # An earlier version reads that of one data centre.
+        for name in SECOND:
+            del stored[name]
     write_private(place.identity_file, json.dumps(stored, indent=2))
     write_private(place.remembered_file, json.dumps(remembered, indent=2))
 
@@ -230,6 +280,28 @@ def new_passwords() -> dict[str, str]:
     return {name: secrets.token_urlsafe(24) for name in (*DATABASE_ROLES, *USERS)}
 
 
+def with_second_servers(identity: Identity) -> Identity:
+    """The identity with a replica and a second registry, if it has several data centres."""
+    if identity.data_centres == 1 or identity.replica_port:
+        return identity
+    replica = ports.choose(_taken(identity))
+    registry = ports.choose(_taken(identity) | {replica})
+    passwords = {REPLICATOR: secrets.token_urlsafe(24), **identity.passwords}
+    return replace(
+        identity, replica_port=replica, second_registry_port=registry, passwords=passwords
+    )
+
+
+def with_synchronous(identity: Identity, *, given: bool | None) -> Identity:
+    """The identity as `given`, if that is set; `StackError` where there is no replica."""
+    if given and not identity.replica_port:
+        raise StackError(
+            "With one data centre the database has no replica to wait for: leave --synchronous "
+            "out, or use another --data-dir with --data-centres 3."
+        )
+    return identity if given is None else replace(identity, synchronous=given)
+
+
 def with_api_ports(identity: Identity, count: int) -> Identity:
     """The identity with a port for each of `count` API processes; those it has stay."""
     chosen = list(identity.api_ports)
@@ -241,7 +313,7 @@ def with_api_ports(identity: Identity, count: int) -> Identity:
 def _taken(identity: Identity) -> set[int]:
     return {
         *identity.kafka_ports, *identity.controller_ports, *identity.api_ports,
-        identity.registry_port, identity.postgres_port,
+        *(each.port for each in (*identity.databases, *identity.registries)),
     }  # fmt: skip
 
 
@@ -256,7 +328,8 @@ def with_new_controller_ports(identity: Identity) -> Identity:
 
 def require_distinct(identity: Identity) -> None:
     """A `StackError` when two parts have the same port."""
-    given = (*identity.kafka_ports, identity.registry_port, identity.postgres_port)
+    servers = (*identity.registries, *identity.databases)
+    given = (*identity.kafka_ports, *(each.port for each in servers))
     if len(set(given)) < len(given):
         raise StackError(
             f"Kafka, the registry and PostgreSQL need different ports; given: {given}."

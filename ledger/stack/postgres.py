@@ -3,25 +3,24 @@
 import logging
 import os
 import signal
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
-
 from ledger.errors import StackError
 from ledger.stack import environment, files
 from ledger.stack.files import Layout
-from ledger.stack.identity import DATABASE_ROLES, Identity
-from ledger.stack.parts import Part, kill, spawn
+from ledger.stack.identity import DATABASE_ROLES, POSTGRES, REPLICATOR, Identity, Server
+from ledger.stack.orphans import clear_leftovers
+from ledger.stack.parts import Part, spawn
 from ledger.stack.ports import HOST
 from ledger.stack.postgres_user import programs, reachable, system_user
 
 if TYPE_CHECKING:
     import psycopg
 
-NAME = "postgres"
+NAME = POSTGRES
 log = logging.getLogger(__name__)
 DATABASE = "ledger"
 # Long enough to replay the write-ahead log after a crash.
@@ -30,7 +29,6 @@ INITIAL = "superuser"
 STOP_SECONDS = 60
 # "Fast": ends open transactions and sessions, writes a checkpoint.
 STOP_SIGNAL = signal.SIGINT
-ORPHAN_SECONDS = 10
 
 # As root the data are in a directory that this user cannot pass through on its way, and need not:
 # its programs are begun in it. Their own working directory they may always go to.
@@ -51,6 +49,11 @@ OPTIONS = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",
     "logging_collector": "off",
+}
+
+WITH_REPLICA = {
+    # A replica that is away must not fill the primary's disk; past this it is copied anew.
+    "max_slot_wal_keep_size": "2GB",
 }
 
 
@@ -81,15 +84,25 @@ def data_argument(directory: Path, user: tuple[int, int] | None) -> str:
     return str(directory) if user is None else WORKING_DIRECTORY
 
 
-def mark(place: Layout) -> str:
+def mark(place: Layout, name: str = NAME) -> str:
     """A setting that PostgreSQL ignores and by which the process is known as ours."""
-    return f"faust_ledger.stack={place.root}"
+    return f"faust_ledger.stack={place.root}{'' if name == NAME else f'/{name}'}"
 
 
 def initialise(place: Layout, identity: Identity, user: tuple[int, int] | None) -> None:
-    """Make the database cluster beside its place and move it there: whole or not at all."""
-    if (place.postgres / "PG_VERSION").exists():
+    """Make the primary's cluster beside its place and move it there: whole or not at all.
+
+    `StackError` where its directory is gone and a replica has what was in it.
+    """
+    directory = place.database(identity.primary)
+    if (directory / "PG_VERSION").exists():
         return
+    replica = identity.replica_database
+    if replica and (place.database(replica.name) / "PG_VERSION").exists():
+        raise StackError(
+            f"The database in {directory} is gone, and {replica.name} has a copy of it: "
+            "`faust-ledger database promote` makes that the primary. Nothing was changed."
+        )
     with files.partial_directory(place.root) as partial:
         secret = partial / INITIAL
         files.write_private(secret, identity.passwords["postgres"] + "\n")
@@ -99,7 +112,7 @@ def initialise(place: Layout, identity: Identity, user: tuple[int, int] | None) 
             for path in (partial, secret, target):
                 os.chown(path, *user)
         run_initdb(target, user)
-        target.replace(place.postgres)
+        target.replace(directory)
 
 
 def run_initdb(target: Path, user: tuple[int, int] | None) -> None:
@@ -124,82 +137,85 @@ def run_initdb(target: Path, user: tuple[int, int] | None) -> None:
         )
 
 
-def clear_leftovers(place: Layout) -> None:
-    """After a crash: see the last server's children off, and remove its stale lock file.
+def start(place: Layout, identity: Identity, following: Mapping[str, str] | None = None) -> Part:
+    """Start the primary, made first where there is none yet, without waiting for it.
 
-    The caller has made sure that no server runs here. PostgreSQL removes the lock file itself
-    unless its pid is now another process's, which it cannot tell from a server.
+    `following`: start the replica instead, with these settings (`ledger.stack.replica`).
     """
-
-    def children() -> list[psutil.Process]:
-        return [each for each in psutil.process_iter() if works_in(each, place.postgres)]
-
-    ended = Retrying(
-        retry=retry_if_result(bool),
-        stop=stop_after_delay(ORPHAN_SECONDS),
-        wait=wait_fixed(0.05),
-        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
-    )
-    if (place.postgres / "postmaster.pid").exists():
-        kill(ended(children) or [])
-        (place.postgres / "postmaster.pid").unlink(missing_ok=True)
-
-
-def works_in(process: psutil.Process, directory: Path) -> bool:
-    """Whether it is a process of PostgreSQL whose working directory is `directory`."""
-    try:
-        return process.name() == "postgres" and Path(process.cwd()) == directory.resolve()
-    except (psutil.Error, OSError):
-        return False
-
-
-def start(place: Layout, identity: Identity) -> Part:
-    """Start the server, made first where there is none yet, without waiting for it."""
     user = system_user()
-    initialise(place, identity, user)
-    clear_leftovers(place)
-    secured = secure(place, user) if has_tls(identity) else {}
-    settings = (OPTIONS | secured).items()
-    options = [word for name, value in settings for word in ("-c", f"{name}={value}")]
+    server = identity.primary_database
+    if following is None:
+        initialise(place, identity, user)
+    else:
+        assert identity.replica_database, "it has settings"
+        server = identity.replica_database
+    directory = place.database(server.name)
+    clear_leftovers(directory)
+    wanted = OPTIONS | secure(place, identity, server, user) | dict(following or {})
+    if identity.replica_port:
+        wanted |= WITH_REPLICA
+    options = [word for name, value in wanted.items() for word in ("-c", f"{name}={value}")]
     return spawn(
-        NAME,
+        server.name,
         [
             str(reachable(user) / "postgres"),
             "-D",
-            data_argument(place.postgres, user),
+            data_argument(directory, user),
             "-c",
-            mark(place),
+            mark(place, server.name),
             "-p",
-            str(identity.postgres_port),
+            str(server.port),
             *options,
         ],
-        port=identity.postgres_port,
-        log=place.log(NAME),
-        cwd=place.postgres,
+        port=server.port,
+        log=place.log(server.name),
+        cwd=directory,
         user=user,
     )
 
 
-def secure(place: Layout, user: tuple[int, int] | None) -> dict[str, str]:
-    """Options with which the server takes nobody but over TLS; its files are put in place."""
-    # PostgreSQL reads a key that belongs to its own user, or to root, and to nobody else.
-    for name, text in (
-        ("server.pem", place.certificate(NAME).read_text()),
-        (
-            "pg_hba.conf",
-            f"# Written by `faust-ledger up`.\nhostssl all all {HOST}/32 scram-sha-256\n",
-        ),
-    ):
-        files.write_private(place.postgres / name, text)
-        if user is not None:
-            os.chown(place.postgres / name, *user)
+def access_rules(identity: Identity) -> str:
+    """Who is let in: pg_hba.conf."""
+    kind = "hostssl" if has_tls(identity) else "host"
+    lines = ["# Written by `faust-ledger up`."]
+    if identity.replica_port:
+        # It copies the whole server, and reads no table.
+        lines.append(f"{kind} all {REPLICATOR} {HOST}/32 reject")
+        lines.append(f"{kind} replication {REPLICATOR} {HOST}/32 scram-sha-256")
+    lines.append(f"{kind} all all {HOST}/32 scram-sha-256")
+    return "\n".join((*lines, ""))
+
+
+def secure(
+    place: Layout, identity: Identity, server: Server, user: tuple[int, int] | None
+) -> dict[str, str]:
+    """Options with which the server takes nobody but over TLS; its files are put in place.
+
+    One data centre without TLS keeps what initdb has made.
+    """
+    directory = place.database(server.name)
+    if identity.replica_port or has_tls(identity):
+        put(directory / "pg_hba.conf", access_rules(identity), user)
+    if not has_tls(identity):
+        return {}
+    put(directory / "server.pem", place.certificate(server.name).read_text(), user)
     return {"ssl": "on", "ssl_cert_file": "server.pem", "ssl_key_file": "server.pem"}
 
 
+def put(file: Path, text: str, user: tuple[int, int] | None) -> None:
+    """Write a file of the server's; it reads a key or a password that is its own user's alone."""
+    files.write_private(file, text)
+    if user is not None:
+        os.chown(file, *user)
+
+
 def connect(
-    place: Layout, identity: Identity, database: str = "postgres"
+    place: Layout, identity: Identity, database: str = "postgres", *, to: Server | None = None
 ) -> "psycopg.Connection[Any]":
-    """As the superuser; psycopg.OperationalError while the server is not ready."""
+    """As the superuser; psycopg.OperationalError while the server is not ready.
+
+    `to`: another server than the primary.
+    """
     import psycopg
 
     from ledger.gl.postgresql import session
@@ -208,7 +224,7 @@ def connect(
     made = session.connected(
         psycopg.Connection,
         host=HOST,
-        port=identity.postgres_port,
+        port=(to or identity.primary_database).port,
         user="postgres",
         dbname=database,
         password=identity.passwords["postgres"],
@@ -216,16 +232,18 @@ def connect(
         autocommit=True,
         **given,
     )
-    session.configure_session(made, {})
+    # While its replica is away, a synchronous primary is looked after all the same.
+    settings = {"synchronous_commit": "local"} if identity.replica_port else {}
+    session.configure_session(made, settings)
     return made
 
 
-def missing(place: Layout, identity: Identity) -> str | None:
-    """None when the server answers a query."""
+def missing(place: Layout, identity: Identity, server: Server | None = None) -> str | None:
+    """None when the primary, or the other `server`, answers a query."""
     import psycopg
 
     try:
-        with connect(place, identity) as connection:
+        with connect(place, identity, to=server) as connection:
             connection.execute("SELECT 1")
     except psycopg.OperationalError as error:
         return f"it does not answer: {str(error).strip()}"
@@ -247,15 +265,19 @@ def create_databases(place: Layout, identity: Identity) -> None:
     """Roles, their passwords and the two databases; what is there already stays."""
     from psycopg import sql
 
+    rights = {role: "LOGIN" for role in DATABASE_ROLES if role != "postgres"}
+    if identity.replica_port:
+        rights[REPLICATOR] = "LOGIN REPLICATION"
     with connect(place, identity) as connection:
-        for role in (each for each in DATABASE_ROLES if each != "postgres"):
+        for role, right in rights.items():
             known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
             verb = "ALTER" if known.fetchone() else "CREATE"
             connection.execute(
-                sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
-                    sql.SQL(verb), sql.Identifier(role), sql.Literal(identity.passwords[role])
+                sql.SQL("{} ROLE {} {} PASSWORD {}").format(
+                    sql.SQL(verb), sql.Identifier(role), sql.SQL(right),
+                    sql.Literal(identity.passwords[role]),
                 )
-            )
+            )  # fmt: skip
         for database, role in ((DATABASE, "ledger_owner"), ("registry", "registry")):
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
             if known.fetchone() is None:

@@ -9,11 +9,11 @@ from ledger.stack.aot_cache import AotCache
 from ledger.stack.broker_files import escaped
 from ledger.stack.environment import for_programs
 from ledger.stack.files import Layout
-from ledger.stack.identity import USERS, Identity
+from ledger.stack.identity import REGISTRY, USERS, Identity, Server
 from ledger.stack.parts import Part, spawn
 from ledger.stack.ports import HOST, is_open
 
-NAME = "registry"
+NAME = REGISTRY
 DATABASE = "registry"
 READY_SECONDS = 120
 STOP_SECONDS = 60
@@ -25,22 +25,35 @@ OPTIONS = (
 
 
 def url(identity: Identity) -> str:
-    """The base of the Confluent API."""
+    """The base of the Confluent API, of each registry, separated by commas."""
+    return ",".join(url_of(identity, server) for server in identity.registries)
+
+
+def url_of(identity: Identity, server: Server) -> str:
+    """The base of one registry's Confluent API."""
     scheme = "https" if identity.secure else "http"
-    return f"{scheme}://{HOST}:{identity.registry_port}/apis/ccompat/v7"
+    return f"{scheme}://{HOST}:{server.port}/apis/ccompat/v7"
 
 
-def environment(place: Layout, identity: Identity) -> dict[str, str]:
-    """What the registry is told; the database's password is not on its command line."""
-    query = urlencode(postgres.tls(identity, place.ca_file))
-    database = f"jdbc:postgresql://{HOST}:{identity.postgres_port}/{DATABASE}?{query}"
+def database_address(place: Layout, identity: Identity) -> str:
+    """The registry's database for Java, which connects to the primary of several servers."""
+    query = postgres.tls(identity, place.ca_file)
+    if identity.replica_port:
+        # Its habit is to believe for ten seconds that a server is what it was.
+        query |= {"targetServerType": "primary", "hostRecheckSeconds": "1"}
+    servers = ",".join(f"{HOST}:{each.port}" for each in identity.databases)
+    return f"jdbc:postgresql://{servers}/{DATABASE}?{urlencode(query)}"
+
+
+def environment(place: Layout, identity: Identity, server: Server) -> dict[str, str]:
+    """What a registry is told; the database's password is not on its command line."""
     return {
         **for_programs(),
         "QUARKUS_HTTP_HOST": HOST,
-        "QUARKUS_HTTP_PORT": str(identity.registry_port),
+        "QUARKUS_HTTP_PORT": str(server.port),
         "APICURIO_STORAGE_KIND": "sql",
         "APICURIO_STORAGE_SQL_KIND": "postgresql",
-        "APICURIO_DATASOURCE_URL": database,
+        "APICURIO_DATASOURCE_URL": database_address(place, identity),
         "APICURIO_DATASOURCE_USERNAME": "registry",
         "APICURIO_DATASOURCE_PASSWORD": identity.passwords["registry"],
         # Its habit is twenty connections at once.
@@ -83,11 +96,11 @@ quarkus.http.auth.permission.look-up.policy=authenticated
 """
 
 
-def secure(place: Layout, identity: Identity) -> str:
+def secure(place: Layout, identity: Identity, server: Server) -> str:
     """The properties of a registry with TLS and users."""
     text = SECURE.format(
-        port=identity.registry_port,
-        certificate=escaped(place.certificate(NAME)),
+        port=server.port,
+        certificate=escaped(place.certificate(server.name)),
         paths=f"/*,{SUBJECTS},{SUBJECTS}/versions",
         subjects=SUBJECTS,
     )
@@ -98,20 +111,22 @@ def secure(place: Layout, identity: Identity) -> str:
     return text
 
 
-def start(place: Layout, identity: Identity, home: Path, aot: AotCache) -> Part:
-    """Start the registry from its unpacked `home` without waiting for it."""
+def start(place: Layout, identity: Identity, server: Server, home: Path, aot: AotCache) -> Part:
+    """Start a registry from its unpacked `home` without waiting for it."""
     jar = str(home / "quarkus-run.jar")
-    told = environment(place, identity)
+    told = environment(place, identity, server)
     if identity.secure:
-        properties = place.secrets / "registry.properties"
-        files.write_private(properties, secure(place, identity))
+        properties = place.secrets / f"{server.name}.properties"
+        files.write_private(properties, secure(place, identity, server))
         told["QUARKUS_CONFIG_LOCATIONS"] = str(properties)
+    # One of several is enough to write the cache.
+    cached = aot.use_or_create() if server.name == NAME else aot.use()
     return spawn(
-        NAME,
-        java.command(place, NAME, (*aot.use_or_create(), *OPTIONS), ("-jar", jar)),
-        port=identity.registry_port,
-        log=place.log(NAME),
-        cwd=place.log(NAME).parent,
+        server.name,
+        java.command(place, server.name, (*cached, *OPTIONS), ("-jar", jar)),
+        port=server.port,
+        log=place.log(server.name),
+        cwd=place.log(server.name).parent,
         env=told,
     )
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.stack import credentials, java, kafka, parts, postgres, postgres_user, registry
+from ledger.settings import Settings
+from ledger.stack import credentials, java, kafka, parts, postgres, postgres_user, registry, replica
 from ledger.stack.aot_cache import AotCache
 from ledger.stack.cache import KAFKA_NAME, REGISTRY_NAME, kafka_jars, registry_dir
 from ledger.stack.files import Layout
-from ledger.stack.identity import Broker, Identity
+from ledger.stack.identity import Broker, Identity, Server
 from ledger.stack.parts import Part
 
 
@@ -40,19 +41,62 @@ class Service:
         return parts.adopt(self.name, found, port=self.port, log=self.log) if found else None
 
 
+@dataclass(frozen=True)
+class Services:
+    """The services of a stack by kind; `replica` is None with one data centre."""
+
+    database: Service
+    replica: Service | None
+    brokers: tuple[Service, ...]
+    registries: tuple[Service, ...]
+
+    @property
+    def all(self) -> tuple[Service, ...]:
+        """Every service; one comes after those that it needs."""
+        replicas = (self.replica,) if self.replica else ()
+        return (self.database, *replicas, *self.brokers, *self.registries)
+
+
 def services(place: Layout, me: Identity, cache: Path) -> tuple[Service, ...]:
     """PostgreSQL, the brokers and the registry, in the order in which they start."""
-    brokers = [of_kafka(place, me, broker, cache) for broker in me.brokers]
-    return (of_postgres(place, me), *brokers, of_registry(place, me, cache))
+    return by_kind(place, me, cache).all
+
+
+def by_kind(place: Layout, me: Identity, cache: Path) -> Services:
+    """The services of a stack."""
+    return Services(
+        of_postgres(place, me),
+        of_replica(place, me, me.replica_database) if me.replica_database else None,
+        tuple(of_kafka(place, me, broker, cache) for broker in me.brokers),
+        tuple(of_registry(place, me, server, cache) for server in me.registries),
+    )
+
+
+def of_replica(place: Layout, me: Identity, server: Server) -> Service:
+    """The database that follows the primary."""
+    return Service(
+        name=server.name,
+        port=server.port,
+        log=place.log(server.name),
+        marks=(postgres.mark(place, server.name),),
+        users=tuple(postgres_user.owners()),
+        start=lambda: replica.start(place, me),
+        missing=lambda: replica.missing(place, me),
+        ready_seconds=postgres.READY_SECONDS,
+        stop_signal=postgres.STOP_SIGNAL,
+        stop_seconds=postgres.STOP_SECONDS,
+        needs=me.primary,
+    )
 
 
 def of_postgres(place: Layout, me: Identity) -> Service:
-    """The database."""
+    """The database that takes writes."""
+    server = me.primary_database
     return Service(
-        name=postgres.NAME,
-        port=me.postgres_port,
-        log=place.log(postgres.NAME),
-        marks=(postgres.mark(place),),
+        name=server.name,
+        port=server.port,
+        log=place.log(server.name),
+        marks=(postgres.mark(place, server.name),),
         users=tuple(postgres_user.owners()),
         start=lambda: postgres.start(place, me),
         missing=lambda: postgres.missing(place, me),
@@ -80,20 +124,26 @@ def of_kafka(place: Layout, me: Identity, broker: Broker, cache: Path) -> Servic
     )
 
 
-def of_registry(place: Layout, me: Identity, cache: Path) -> Service:
-    """The schema registry."""
+def of_registry(place: Layout, me: Identity, server: Server, cache: Path) -> Service:
+    """One data centre's schema registry."""
     return Service(
-        name=registry.NAME,
-        port=me.registry_port,
-        log=place.log(registry.NAME),
-        marks=(java.mark(place, registry.NAME),),
+        name=server.name,
+        port=server.port,
+        log=place.log(server.name),
+        marks=(java.mark(place, server.name),),
         users=(os.geteuid(),),
         start=lambda: registry.start(
-            place, me, registry_dir(cache), AotCache(cache, REGISTRY_NAME)
+            place, me, server, registry_dir(cache), AotCache(cache, REGISTRY_NAME)
         ),
-        missing=lambda: registry.missing(credentials.admin_settings(place, me), me.registry_port),
+        missing=lambda: registry.missing(alone(place, me, server), server.port),
         ready_seconds=registry.READY_SECONDS,
         stop_signal=signal.SIGTERM,
         stop_seconds=registry.STOP_SECONDS,
-        needs=postgres.NAME,
+        needs=me.primary,
     )
+
+
+def alone(place: Layout, me: Identity, server: Server) -> Settings:
+    """The settings of `admin` with this registry and no other."""
+    found = credentials.admin_settings(place, me)
+    return found.model_copy(update={"registry_url": registry.url_of(me, server)})

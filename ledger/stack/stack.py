@@ -8,7 +8,18 @@ from pathlib import Path
 
 from ledger.errors import StackError
 from ledger.settings import Settings
-from ledger.stack import api, cache, credentials, files, identity, parts, ports, postgres, workers
+from ledger.stack import (
+    api,
+    cache,
+    credentials,
+    files,
+    identity,
+    parts,
+    ports,
+    postgres,
+    replica,
+    workers,
+)
 from ledger.stack import record as records
 from ledger.stack.aot_cache import AotCache
 from ledger.stack.files import Layout
@@ -17,7 +28,7 @@ from ledger.stack.parts import Part
 from ledger.stack.prepare import prepare
 from ledger.stack.progress import Meters
 from ledger.stack.record import Record
-from ledger.stack.services import Service, services
+from ledger.stack.services import Service, by_kind
 
 Say = Callable[[str], None]
 
@@ -36,6 +47,7 @@ def up(
     shape: Shape | None = None,
     worker_count: int | None = None,
     api_count: int | None = None,
+    synchronous: bool | None = None,
     remember: bool = False,
     meters: Meters | None = None,
     say: Say = unsaid,
@@ -44,13 +56,15 @@ def up(
 
     `worker_count` None: as many as were remembered, else as many as run, at least one in each data
     centre. `api_count` None: as many API processes as were remembered, else as many as run.
-    `remember`: the next `up` starts as many of both. Raises `StackError`, which says which part did
-    not come up and why; what did come up keeps running.
+    `remember`: the next `up` starts as many of both. `synchronous` None: as before. Raises
+    `StackError`, which says which part did not come up and why; what did come up keeps running.
     """
     place = files.layout(data_dir)
     files.create_directories(place)
     with locked(place, say):
-        record = start_services(place, wanted or Ports(), shape, meters=meters, say=say)
+        record = start_services(
+            place, wanted or Ports(), shape, synchronous=synchronous, meters=meters, say=say
+        )
         prepare(settings_of(record), say=say)
         say("tables, subjects and topics are there")
         count = wanted_workers(place, record, worker_count, remember=remember)
@@ -88,6 +102,7 @@ def start_services(
     wanted: Ports,
     shape: Shape | None = None,
     *,
+    synchronous: bool | None = None,
     meters: Meters | None = None,
     say: Say = unsaid,
 ) -> Record:
@@ -100,30 +115,57 @@ def start_services(
     require_not_moving(known, wanted)
     # Not `load`: it reads the record, which a crash of the disk may have left unreadable.
     me = identity.load_or_create(place, wanted, Settings(data_dir=place.root), shape)
+    me = identity.with_synchronous(me, given=synchronous)
     record = records.new_record(place, me)
     if known is not None:
         record = replace(record, parts=known.parts, workers=known.workers, api=known.api)
-    _, *brokers, _ = services(place, me, cached)
+    brokers = by_kind(place, me, cached).brokers
     if not any(running_part(record, broker) for broker in brokers):
         me = identity.with_new_controller_ports(me)
-    database, *brokers, registry = services(place, me, cached)
-    for service in (database, *brokers, registry):
+    found = by_kind(place, me, cached)
+    for service in found.all:
         require_place(record, service, place)
     # Only now: a port that cannot be had is not to be remembered.
     identity.save_identity(place, me)
     credentials.write_credentials(place, me)
     api.write_key(place)
-    record = ensure_running(place, record, database, say)
-    for broker in brokers:
-        record = ensure_running(place, record, broker, say)
-    await_service(record, database, say)
+    for service in (found.database, *found.brokers):
+        record = ensure_running(place, record, service, say)
+    await_service(record, found.database, say)
+    replica.ensure_primary(place, me)
     postgres.create_databases(place, me)
     postgres.take_back(place, me)
-    record = ensure_running(place, record, registry, say)
-    for service in (*brokers, registry):
+    record = start_replica(place, me, record, found.replica, say)
+    first, *others = found.registries
+    record = ensure_running(place, record, first, say)
+    for service in (*found.brokers, first):
+        await_service(record, service, say)
+    for service in others:
+        # Only now: the first one makes its tables, or brings them to its version.
+        record = ensure_running(place, record, service, say)
         await_service(record, service, say)
     if me.secure:
         add_users(place, me, say)
+    return record
+
+
+def start_replica(
+    place: Layout, me: Identity, record: Record, service: Service | None, say: Say
+) -> Record:
+    """Have the replica follow the primary, copied from it where it cannot go on from what it has.
+
+    With one data centre there is none.
+    """
+    if service is None:
+        return record
+    if replica.needs_copy(place, me):
+        found = [part] if (part := running_part(record, service)) else []
+        parts.stop_together(found, say, first=service.stop_signal, seconds=service.stop_seconds)
+        say(f"copying {me.primary} to {service.name}")
+        replica.copy(place, me)
+    record = ensure_running(place, record, service, say)
+    await_service(record, service, say)
+    replica.set_synchronous(place, me)
     return record
 
 
@@ -211,11 +253,14 @@ def down(data_dir: Path, *, say: Say = unsaid) -> list[str]:
 def stop_services(place: Layout, me: Identity, record: Record, say: Say) -> Iterator[str]:
     """Stop registry and Kafka, then PostgreSQL; the names of those that ran."""
     cached = cache.cache_dir()
-    database, *brokers, registry = services(place, me, cached)
-    running = any(running_part(record, service) for service in (*brokers, registry))
+    known = by_kind(place, me, cached)
+    java = (*known.registries, *known.brokers)
+    running = any(running_part(record, service) for service in java)
     if running and any(AotCache(cached, name).is_needed() for name in cache.PROGRAMS):
         say("Java keeps what it has loaded: it stops slowly this once, then starts faster")
-    for group in ([registry, *brokers], [database]):
+    replicas = (known.replica,) if known.replica else ()
+    # The primary before its replica, which then has all that it had.
+    for group in filter(None, (java, (known.database,), replicas)):
         # A broker leaves with its controllers' leave, which the last one alone cannot get.
         found = [part for service in group if (part := running_part(record, service))]
         first, seconds = group[0].stop_signal, group[0].stop_seconds

@@ -13,7 +13,7 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed
 
 from ledger.errors import LedgerError
-from ledger.settings import Settings
+from ledger.settings import Settings, addresses_in
 from ledger.streaming import patches
 
 REGISTRY_SECONDS = 10
@@ -40,8 +40,12 @@ def kafka(settings: Settings) -> dict[str, Any]:
 
 
 def registry(settings: Settings) -> dict[str, Any]:
-    """The parameters of a client of httpx. Raises LedgerError as `kafka` does."""
-    given: dict[str, Any] = {"base_url": settings.registry_url, "timeout": REGISTRY_SECONDS}
+    """The parameters of a client of httpx, with the first address. Raises LedgerError as `kafka`.
+
+    The others have the same user and authority: ask them by absolute addresses.
+    """
+    first = addresses_in(settings.registry_url)[0]
+    given: dict[str, Any] = {"base_url": first, "timeout": REGISTRY_SECONDS}
     if settings.registry_url.startswith("https:"):
         given["verify"] = trust(settings.ca_file)
     if settings.registry_user:

@@ -10,8 +10,9 @@ https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 
 import json
 import struct
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,7 +25,7 @@ import schemas
 from ledger.domain import avro
 from ledger.errors import LedgerError, Unavailable
 from ledger.hiding import hidden, shown_url
-from ledger.settings import Settings
+from ledger.settings import Settings, addresses_in
 from ledger.streaming import connection
 from ledger.streaming.topics import topics
 from ledger.streaming.writers import readable_or_error, schema_in
@@ -52,12 +53,14 @@ def subject_of(topic: str) -> str:
 class Registry:
     """A client of the registry, with the schemas that it has looked up, by id.
 
-    Every method raises Unavailable when the registry does not answer.
+    Of several addresses one that does not answer makes room for the next. Every method raises
+    Unavailable when none does.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._writers: dict[int, Schema] = {}
+        self._addresses = deque(addresses_in(settings.registry_url))
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
@@ -72,7 +75,16 @@ class Registry:
     async def get(self, path: str) -> Any:
         """What the registry has at `path`, as JSON; None for nothing."""
         with self._answering():
-            return _found(await self._client.get(path))
+            return _found(await self._get(path))
+
+    async def _get(self, path: str) -> httpx.Response:
+        for address in list(self._addresses)[:-1]:
+            with suppress(httpx.TransportError):
+                answer = await self._client.get(_at(address, path))
+                if not answer.is_server_error:
+                    return answer
+            self._leave(address)
+        return await self._client.get(_at(self._addresses[0], path))
 
     async def learn(self, schema_id: int) -> None:
         """Look a schema up for `writer`, if that was not done before. Raises as `writer`."""
@@ -86,7 +98,7 @@ class Registry:
         """
         if schema_id not in self._writers:
             with self._answering():
-                found = _found(self._blocking.get(f"schemas/ids/{schema_id}"))
+                found = _found(self._request("GET", f"schemas/ids/{schema_id}"))
             self._keep(schema_id, found)
         return self._writers[schema_id]
 
@@ -141,7 +153,22 @@ class Registry:
 
     def _send(self, method: str, path: str, body: dict[str, str]) -> httpx.Response:
         with self._answering():
-            return self._blocking.request(method, path, content=json.dumps(body), headers=JSON)
+            return self._request(method, path, content=json.dumps(body), headers=JSON)
+
+    def _request(self, method: str, path: str, **given: Any) -> httpx.Response:
+        """As `_get`, blocking. What is registered again keeps its id."""
+        for address in list(self._addresses)[:-1]:
+            with suppress(httpx.TransportError):
+                answer = self._blocking.request(method, _at(address, path), **given)
+                if not answer.is_server_error:
+                    return answer
+            self._leave(address)
+        return self._blocking.request(method, _at(self._addresses[0], path), **given)
+
+    def _leave(self, address: str) -> None:
+        """Ask another first, unless somebody else has seen to that meanwhile."""
+        if self._addresses[0] == address:
+            self._addresses.rotate(-1)
 
     def _taken(self, answer: httpx.Response, subject: str, name: str) -> Any:
         """The answer of a registry that accepts a schema. Raises LedgerError for a refusal."""
@@ -165,6 +192,10 @@ class Registry:
                 f"{hidden(repr(error))}. Is it up (`faust-ledger status`), and is the setting "
                 "registry_url right?"
             ) from error
+
+
+def _at(address: str, path: str) -> str:
+    return f"{address.rstrip('/')}/{path}"
 
 
 def _body(name: str) -> dict[str, str]:

@@ -44,6 +44,8 @@ class Entry:
     times: int = 0
     published: int = 0
     seconds: float = 0.0
+    facts: list[str] = field(default_factory=list)
+    """What else was seen, as whole clauses."""
 
     def row(self) -> str:
         """A row of the page's table."""
@@ -55,6 +57,7 @@ class Entry:
                 result += (
                     f"; {self.published:,} transactions, {self.published / self.seconds:,.0f}/s"
                 )
+        result = "; ".join((result, *self.facts))
         result += time.strftime(" (%Y-%m-%d)")
         times: dict[str, list[float]] = {}
         for what, took in self.notes:

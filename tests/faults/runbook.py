@@ -57,18 +57,19 @@ def steps_of(page: str) -> list[Step]:
 
 
 def follow(
-    page: str, environment: dict[str, str], programs: list[Path], *, within: Path | None = None
-) -> list[str]:
+    page: str, environment: dict[str, str], programs: list[Path], *, within: Path | None = None,
+    steps: slice = slice(None),
+) -> list[str]:  # fmt: skip
     """Do what the page says; returns what each step printed. Fails where it is not as written.
 
-    `within`: the working directory; default: this process's.
+    `within`: the working directory; default: this process's. `steps`: those of them.
     """
     path = os.pathsep.join(
         [*map(str, programs), str(folder()), str(Path(sys.executable).parent), os.environ["PATH"]]
     )
     return [
         done(page, step, {**os.environ, **environment, "PATH": path}, within)
-        for step in steps_of(page)
+        for step in steps_of(page)[steps]
     ]
 
 

@@ -365,3 +365,16 @@ def test_several_servers_are_taken(monkeypatch):
     servers = "a:9092, b.example:9093,[::1]:9094"
     monkeypatch.setenv("FAUST_LEDGER_BOOTSTRAP_SERVERS", servers)
     assert Settings().bootstrap_servers == servers
+
+
+def test_several_addresses_of_a_registry_are_taken(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FAUST_LEDGER_REGISTRY_URL", "https://a:1/v7, https://b:2/v7")
+    assert Settings().registry_url == "https://a:1/v7,https://b:2/v7"
+    monkeypatch.setenv("FAUST_LEDGER_REGISTRY_URL", f"https://u:p@a:1,https://u:{SECRET}@b:2")
+    found = CliRunner().invoke(app, ["settings"])
+    assert found.exit_code == 0
+    assert SECRET not in found.output
+    monkeypatch.setenv("FAUST_LEDGER_REGISTRY_URL", f"https://a:1,https://b:{SECRET}")
+    assert "is no address" in refusal()
+    assert SECRET not in refusal()

@@ -79,6 +79,57 @@ def test_a_schema_that_nobody_knows_is_no_answer_for_ever() -> None:
     assert len(asked.asked) == 4
 
 
+class TwoAddresses:
+    """A client of two registries of which some are away; `asked` has the hosts in their order."""
+
+    def __init__(self, away: dict[str, int | None]) -> None:
+        """`away`: by host its status, or None for a connection that is refused."""
+        self.away, self.asked = away, list[str]()
+        self.registry = Registry(Settings(registry_url="http://one:1/v7, http://two:2/v7"))
+        transport = httpx.MockTransport(self.answer)
+        self.registry._blocking = httpx.Client(transport=transport)
+        self.registry._client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer_later))
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.host
+        assert request.url.path == "/v7/schemas/ids/1"
+        self.asked.append(host)
+        status = self.away.get(host, 200)
+        if status is None:
+            raise httpx.ConnectError("refused", request=request)
+        return httpx.Response(status, json=OURS)
+
+    async def answer_later(self, request: httpx.Request) -> httpx.Response:
+        return self.answer(request)
+
+
+@pytest.mark.parametrize("status", [None, 503])
+def test_a_registry_that_is_away_makes_room_for_the_next(status: int | None) -> None:
+    asked = TwoAddresses({"one": status})
+    assert asyncio.run(asked.registry.get("schemas/ids/1")) == OURS
+    assert asked.registry.writer(1)
+    assert asked.asked == ["one", "two", "two"], "the one that answered is asked first"
+    asked.away = {"two": status}
+    assert asyncio.run(asked.registry.get("schemas/ids/1")) == OURS
+    assert asked.asked[3:] == ["two", "one"]
+
+
+def test_two_registries_that_are_away_are_waited_for() -> None:
+    asked = TwoAddresses({"one": None, "two": 503})
+    with pytest.raises(Unavailable, match="http://one:1/v7"):
+        asyncio.run(asked.registry.get("schemas/ids/1"))
+    with pytest.raises(Unavailable, match="does not answer"):
+        asked.registry.writer(1)
+    assert asked.asked == ["one", "two", "two", "one"]
+
+
+def test_an_answer_is_not_asked_for_elsewhere() -> None:
+    asked = TwoAddresses({"one": 404})
+    with pytest.raises(ValueError, match="knows no schema 1"):
+        asked.registry.writer(1)
+    assert asked.asked == ["one"]
+
+
 @pytest.mark.parametrize("answer", [(503, {}), (200, "<html>away</html>"), (401, {})])
 def test_a_registry_that_does_not_answer_is_waited_for(answer: tuple[int, Any]) -> None:
     asked = Answers({"GET schemas/ids/1": answer})

@@ -49,7 +49,8 @@ def _mounted(installation: Installation) -> Iterator[Finding]:
     """Free space of file systems that are mounted below the data directory."""
     place, me = installation.place, installation.me
     brokers = [place.broker(each.name) for each in me.brokers] if me else []
-    for path in (*brokers, place.postgres, *sorted(place.root.glob("workers/*"))):
+    databases = [place.database(each.name) for each in me.databases] if me else [place.postgres]
+    for path in (*brokers, *databases, *sorted(place.root.glob("workers/*"))):
         if not path.exists() or path.stat().st_dev == place.root.stat().st_dev:
             continue
         free = psutil.disk_usage(str(path)).free

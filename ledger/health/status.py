@@ -81,7 +81,7 @@ def read_status(data_dir: Path) -> StackStatus:
     present, serving = workers.present(place, record), api.present(place, record)
     if me is None and not present and not serving:
         return StackStatus(str(place.root), (), advice=(no_stack(),))
-    stack = [] if me is None else services(place, me, cache.cache_dir())
+    stack = () if me is None else services(place, me, cache.cache_dir())
     found = [
         part_status(each.name, state.part, state.trouble, port=each.port, log=each.log)
         for state in service_states(stack, record)

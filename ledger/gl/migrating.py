@@ -66,9 +66,9 @@ def _require_known(config: Config, found: Sequence[str]) -> None:
     known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
     if unknown := sorted(set(found) - known):
         raise NewerTables(
-            f"The general ledger's tables are of a newer release than this one: their migration is "
-            f"{', '.join(unknown)}, and this release knows up to {max(known)}. Nothing was changed. "
-            "Start the release that made them again, or restore the database from before it: "
+            "The general ledger's tables are of a newer release than this one: their migration is "
+            f"{', '.join(unknown)}, and this release knows up to {max(known)}. Nothing was "
+            "changed. Start the release that made them again, or restore the database from before it: "
             "docs/upgrading.md"
         )
 
@@ -78,7 +78,7 @@ def missing_migrations(
 ) -> list[str]:
     """Migrations of `package` that were not made yet, in no order; disposes of `made`.
 
-    Raises NewerTables for those of a newer release, and what `faults` makes of the database's errors.
+    Raises NewerTables for those of a newer release, and what `faults` makes of other errors.
     """
     with _config(package) as config:
         script = ScriptDirectory.from_config(config)

@@ -41,7 +41,9 @@ def test_a_right_that_is_missing(database: "Database", journal: PostgresJournal)
     run = Chain().run(moved(0, 7))
     database.run("REVOKE INSERT ON entries FROM ledger_service")
     try:
-        with pytest.raises(JournalUnavailable, match="a right is missing: run `faust-ledger setup`"):
+        with pytest.raises(
+            JournalUnavailable, match="a right is missing: run `faust-ledger setup`"
+        ):
             journal.post(0, Watermark(), [run])
     finally:
         upgrade(database.owner)

@@ -136,7 +136,7 @@ def test_absent_history_answers_no_zeros() -> None:
         lambda: history.lines(LinesQuery("assets:cash")),
         lambda: history.why(WhyQuery("assets:cash")),
     ):
-        with pytest.raises(JournalUnavailable, match="docs/oracle.md"):
+        with pytest.raises(JournalUnavailable, match=r"docs/oracle\.md"):
             ask()
 
 

@@ -199,7 +199,7 @@ def test_a_data_directory_that_does_not_exist_is_well(installation):
 
 
 @pytest.mark.parametrize(
-    "address", ["postgresql://u@127.0.0.1:1/d", "oracle://u@127.0.0.1:1/?service_name=s"]
+    "address", ["postgresql://u@127.0.0.1:1/d", "oracle://u:p@127.0.0.1:1/?service_name=s"]
 )
 def test_servers_of_ones_own_that_do_not_answer_are_named(installation, monkeypatch, address):
     for name, value in {

@@ -15,7 +15,7 @@ NO_HISTORY = (
 
 
 class AbsentHistory(MemoryHistory):
-    """`History` that is empty, and answers no question whose empty answer would look like a zero."""
+    """`History` that is empty, and refuses what an empty answer would make a zero."""
 
     def as_of(
         self,

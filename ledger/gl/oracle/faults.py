@@ -32,8 +32,8 @@ ADVICE = {
     "`schema` in the address, and run `faust-ledger setup` as the owner, which creates them and "
     "grants the rights (docs/oracle.md)",
     "ORA-01017": "the user or the password is wrong: correct the address",
-    "ORA-01031": "a right is missing: run `faust-ledger setup` as the owner, which grants what each "
-    "user needs (docs/oracle.md)",
+    "ORA-01031": "a right is missing: run `faust-ledger setup` as the owner, which grants what "
+    "each user needs (docs/oracle.md)",
     "ORA-01045": "GRANT CREATE SESSION to the user",
     "ORA-01435": "the schema in the address does not exist: name the owner of the tables",
     "ORA-01536": "ALTER USER … QUOTA UNLIMITED ON the owner's tablespace",
@@ -52,6 +52,7 @@ ADVICE = {
     "ORA-28001": "the password has expired: ALTER USER … IDENTIFIED BY a new one, and put it into "
     "the address",
     "ORA-30036": "the undo tablespace is full: enlarge it",
+    "DPY-4001": "give the address a password, or a passfile that has it",
     "DPY-4000": "tnsnames.ora has no such name: correct it, or config_dir in the address",
     "DPY-6001": _PLACE,
     "DPY-6003": _PLACE,

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 
 _TAKEN = "every connection is in use: end some (pg_stat_activity), or raise the limit"
 _SETUP = "run `faust-ledger setup` as the owner (of the embedded stack `faust-ledger up`)"
-_PLACE = (
-    "correct host and port in database_url and service_database_url, or start the server there"
-)
+_PLACE = "correct host and port in database_url and service_database_url, or start the server there"
 BY_CODE: Mapping[str, str] = {
     "25006": "the database is read-only, as a standby is: name the primary",
     "42501": f"a right is missing: {_SETUP}, which grants what each role needs",
@@ -46,7 +44,7 @@ OTHERWISE = "look at the database's own log if this lasts"
 
 def advice(code: str | None, message: str) -> str:
     """What to do about an error with that SQLSTATE, None if it has none, and that message."""
-    if code in BY_CODE:
+    if code is not None and code in BY_CODE:
         return BY_CODE[code]
-    known = OF_ROLE | OF_SERVER
+    known = {**OF_ROLE, **OF_SERVER}
     return next((known[words] for words in known if words in message), OTHERWISE)

@@ -68,8 +68,8 @@ def _require_known(config: Config, found: Sequence[str]) -> None:
         raise NewerTables(
             "The general ledger's tables are of a newer release than this one: their migration is "
             f"{', '.join(unknown)}, and this release knows up to {max(known)}. Nothing was "
-            "changed. Start the release that made them again, or restore the database from before it: "
-            "docs/upgrading.md"
+            "changed. Start the release that made them again, or restore the database from before "
+            "it: docs/upgrading.md"
         )
 
 

@@ -100,8 +100,8 @@ def other_release(message: str) -> str:
     return (
         f"The general ledger's tables are not those of this release: {message}. Nothing was "
         "posted. Run `faust-ledger setup` as the owner (of the embedded stack `faust-ledger up`), "
-        "which makes the missing migrations, then restart the workers; if the tables are of a newer "
-        "release, start that one: docs/upgrading.md"
+        "which makes the missing migrations, then restart the workers; if the tables are of a "
+        "newer release, start that one: docs/upgrading.md"
     )
 
 

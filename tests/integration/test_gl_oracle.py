@@ -112,6 +112,20 @@ def test_whatever_can_be_asked_is_listed(journal: OracleJournal, *, with_void: b
     assert [each.transaction_id for each in first.reversals] == ["t-2"]
 
 
+def test_every_other_question_is_listed(journal: OracleJournal) -> None:
+    """Those of commands, which the contract asks in part."""
+    chain = Chain()
+    journal.post(0, Watermark(), [chain.run(moved(0, 5), moved(1, 7))])
+    assert journal.scales() == {"CAD": 2}
+    assert journal.posted_at().keys() == {0}
+    assert journal.accepted(["t-0", "t-9"]).keys() == {"t-0"}
+    assert journal.totals_before(0, 2) == journal.snapshot(0, 0).totals
+    assert len(list(journal.runs(0))) == 1
+    assert len(list(journal.transactions(0, 0, 1))) == len(list(journal.transactions(0, 1))) == 1
+    assert len(list(journal.stripes())) == 2
+    assert (journal.voids(), journal.voids(0), journal.history_findings()) == ([], [], [])
+
+
 def test_what_only_a_server_takes_is_listed_as_well() -> None:
     """H2 refuses partitions and rights on columns, and has no users of the ledger's."""
     sent = [

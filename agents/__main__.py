@@ -23,7 +23,7 @@ from agents.runtime.health import Answers, Figures
 from agents.runtime.runtime import Task
 from agents.runtime.topic_watch import TopicWatch, require_topics
 from ledger import settings as configuration
-from ledger.errors import LedgerError, Unavailable
+from ledger.errors import LedgerError, SettingsError, Unavailable
 from ledger.health.application import LOOP_SECONDS, Health
 from ledger.health.exits import Exit
 from ledger.health.partitions import current_partition
@@ -84,7 +84,7 @@ def main() -> None:
         options.application, settings, begin(settings, health), data, health,
         gather_seconds=GATHER_SECONDS.get(options.application, 0.0),
     )  # fmt: skip
-    APPLICATIONS[options.application](app, answers)
+    serve(options.application, app, answers)
     worker = faust.Worker(app, loglevel="INFO", override_logging=False, quiet=True)
     # It would write control characters into the log.
     worker.spinner = None
@@ -198,6 +198,15 @@ def serve_history(app: LedgerApp, answers: Answers) -> None:
 
 
 APPLICATIONS = {"stream": serve_stream, "posting": serve_posting, "history": serve_history}
+
+
+def serve(application: str, app: LedgerApp, answers: Answers) -> None:
+    """Exits with Exit.SETTINGS for a database's address or driver with which it can never work."""
+    try:
+        APPLICATIONS[application](app, answers)
+    except SettingsError as error:
+        logging.getLogger(__name__).critical("This worker cannot start: %s", error)
+        sys.exit(Exit.SETTINGS)
 
 
 def serve_figures(app: LedgerApp, answers: Answers, figures: Figures) -> None:

@@ -158,8 +158,14 @@ async def _read(settings: "Settings", query: "WhyQuery", moment: Moment) -> Expl
     from ledger.client.ends import completeness_of
     from ledger.client.pending import progress_of
     from ledger.client.why_rows import Checks
-    from ledger.gl.databases import history_address, open_history, open_journal
+    from ledger.gl.databases import (
+        history_address,
+        open_history,
+        open_journal,
+        require_history,
+    )
 
+    require_history(settings)
     ends, why = await log_ends(settings, moment.asked)
     unknown = list[str]()
     with (

@@ -181,9 +181,11 @@ def refold_history(
     Exit codes: 0 folded again as far as it was; 1 not so far yet, the workers go on; 3 a fault, and
     nothing was changed.
     """
+    from ledger.gl.databases import require_history
     from ledger.replay import history
 
     settings = settings_for(data_dir)
+    require_history(settings)
     history.require_owner(settings)
     with meter("Positions", None) as shown:
         found = run(history.refold_history(settings, timeout, shown))

@@ -2,9 +2,10 @@
 
 from contextlib import closing
 
+from ledger.errors import SettingsError
 from ledger.gl.books import Books
+from ledger.gl.history.absent import NO_HISTORY, AbsentHistory
 from ledger.gl.history.books import History
-from ledger.gl.history.memory import MemoryHistory
 from ledger.gl.history.writing import HistoryWriter
 from ledger.gl.journal import Journal
 from ledger.gl.oracle import OracleJournal
@@ -42,17 +43,38 @@ def upgrade(database_url: str) -> list[str]:
     return of_postgresql.upgrade(database_url)
 
 
+def missing_migrations(database_url: str) -> list[str]:
+    """Migrations that this release has and the database has not, asked as the tables' owner.
+
+    Raises NewerTables for a database that a newer release has migrated, and JournalUnavailable when
+    it cannot be reached, or this user may not see it.
+    """
+    if is_oracle(database_url):
+        from ledger.gl.oracle import migrate as of_oracle
+
+        return of_oracle.missing(database_url)
+    from ledger.gl.postgresql import migrate as of_postgresql
+
+    return of_postgresql.missing(database_url)
+
+
 def open_history(database_url: str) -> History:
     """History beside the journal at the address, or on a replica of it; as `open_journal`.
 
-    Beside an Oracle there is none: its positions are at the beginning.
+    Beside an Oracle there is none: its positions are at the beginning, and it answers nothing else.
     """
-    return MemoryHistory() if is_oracle(database_url) else PostgresHistory(database_url)
+    return AbsentHistory() if is_oracle(database_url) else PostgresHistory(database_url)
 
 
 def history_address(settings: Settings) -> str:
     """Where history is read: beside the general ledger, or where it has a database of its own."""
     return settings.history_database_url or settings.database_url
+
+
+def require_history(settings: Settings) -> None:
+    """Raises SettingsError where the general ledger's database cannot have history."""
+    if is_oracle(history_address(settings)):
+        raise SettingsError(NO_HISTORY)
 
 
 def history_findings(settings: Settings, books: Books) -> list[JournalFinding]:
@@ -65,4 +87,6 @@ def history_findings(settings: Settings, books: Books) -> list[JournalFinding]:
 
 def open_history_writer(database_url: str) -> HistoryWriter:
     """The writer of history at the address; as `open_journal`."""
+    if is_oracle(database_url):
+        raise SettingsError(NO_HISTORY)
     return PostgresHistoryWriter(database_url)

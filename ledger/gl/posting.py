@@ -95,6 +95,16 @@ def same_scale(code: str, scale: int, known: int) -> None:
         )
 
 
+def other_release(message: str) -> str:
+    """The sentence of a NotPostable where a column is missing, as `message` has it."""
+    return (
+        f"The general ledger's tables are not those of this release: {message}. Nothing was "
+        "posted. Run `faust-ledger setup` as the owner (of the embedded stack `faust-ledger up`), "
+        "which makes the missing migrations, then restart the workers; if the tables are of a "
+        "newer release, start that one: docs/upgrading.md"
+    )
+
+
 def posted_run(run: PostingRun) -> PostedRun:
     """The run as the journal gives it back."""
     fields = {name: getattr(run.decision, name) for name in _OF_DECISION}

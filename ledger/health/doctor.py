@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import StackError
-from ledger.health.checks import database, directory, machine, processes, rights, topics
+from ledger.health.checks import (
+    database,
+    directory,
+    machine,
+    processes,
+    rights,
+    servers,
+    topics,
+)
 from ledger.health.checks.installation import Installation
 from ledger.health.findings import Finding
 from ledger.settings import load as load_settings
@@ -42,8 +50,12 @@ def clean(data_dir: Path) -> list[Path]:
 def ledger(installation: Installation) -> Iterator[Finding]:
     """The database and the topics, as far as the services that they need answer."""
     settings, answering = load_settings(installation.place.root), installation.answering()
+    if installation.me is None and "bootstrap_servers" in settings.model_fields_set:
+        yield from servers.servers(settings)
+        return
     if (installation.me.primary if installation.me else postgres.NAME) in answering:
         yield from database.database(settings)
+        yield from database.migrations(settings)
         yield from rights.database_rights(settings)
     if installation.me and any(each.name in answering for each in installation.me.brokers):
         yield from rights.kafka_rights(settings)

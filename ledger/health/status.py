@@ -16,6 +16,7 @@ from ledger.health.server import read_address
 from ledger.health.services import NOT_RUNNING, service_states
 from ledger.hiding import shown_url
 from ledger.settings import Settings
+from ledger.settings import load as load_settings
 from ledger.stack import api, cache, files, identity, parts, workers
 from ledger.stack import record as records
 from ledger.stack.files import Layout
@@ -69,19 +70,23 @@ class StackStatus:
 
 
 def read_status(data_dir: Path) -> StackStatus:
-    """Ask every service and worker; without a stack the status is not ok."""
+    """Ask every service, worker and API process of this directory.
+
+    Of servers of one's own those processes alone; without any of them the status is not ok.
+    """
     place = files.layout(data_dir)
     files.require_own(place)
     me = identity.load_identity(place)
-    if me is None:
+    record = None if me is None else records.load_record(place) or records.new_record(place, me)
+    present, serving = workers.present(place, record), api.present(place, record)
+    if me is None and not present and not serving:
         return StackStatus(str(place.root), (), advice=(no_stack(),))
-    record = records.load_record(place) or records.new_record(place, me)
+    stack = () if me is None else services(place, me, cache.cache_dir())
     found = [
         part_status(each.name, state.part, state.trouble, port=each.port, log=each.log)
-        for state in service_states(services(place, me, cache.cache_dir()), record)
+        for state in service_states(stack, record)
         for each in (state.service,)
     ]
-    present = workers.present(place, record)
     answers = {
         part.name: probe.ask(place.worker(part.name), parts.process_of(part)) for part in present
     }
@@ -89,7 +94,6 @@ def read_status(data_dir: Path) -> StackStatus:
         part_status(part.name, part, probe.problem(answers[part.name]), port=None, log=part.log)
         for part in present
     ]
-    serving = api.present(place, record)
     served = {part.name: api.ask(place, part) for part in serving}
     found += [
         part_status(part.name, part, probe.problem(served[part.name]), port=part.port, log=part.log)
@@ -100,7 +104,7 @@ def read_status(data_dir: Path) -> StackStatus:
         tuple(found),
         reports(answers),
         addresses(place, record, present, serving),
-        tuple(advice(me, found, present)),
+        () if me is None else tuple(advice(me, found, present)),
         reports(served),
     )
 
@@ -127,12 +131,13 @@ def advice(me: Identity, found: list[PartStatus], present: list[Part]) -> Iterat
 
 
 def addresses(
-    place: Layout, record: Record, present: list[Part], serving: list[Part]
+    place: Layout, record: Record | None, present: list[Part], serving: list[Part]
 ) -> dict[str, str]:
     """Where the services listen, and the workers and the API processes answer."""
-    found = {"bootstrap_servers": str(record.addresses["bootstrap_servers"])}
+    named = load_settings(place.root).model_dump() if record is None else record.addresses
+    found = {"bootstrap_servers": str(named["bootstrap_servers"])}
     for name in ("registry_url", "database_url"):
-        found[name] = shown_url(str(record.addresses[name]))
+        found[name] = shown_url(str(named[name]))
     for part in present:
         if address := read_address(place.worker(part.name), part.pid):
             found[part.name] = address

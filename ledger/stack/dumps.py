@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 
 from ledger.errors import StackError
-from ledger.gl.postgresql.connection import faults_translated
+from ledger.gl.postgresql.connection import faults_translated, require_postgresql
 from ledger.gl.postgresql.migrate import owner_engine, upgrade
 from ledger.gl.tables import metadata
 from ledger.hiding import hidden
@@ -48,7 +48,8 @@ class Target(NamedTuple):
 
 
 def target(url: str) -> Target:
-    """The database of a setting, for libpq's programs."""
+    """The database of a setting, for libpq's programs. Raises SettingsError for an Oracle."""
+    require_postgresql(url)
     found, given = make_url(url).set(drivername="postgresql"), environment.for_database_tools()
     if found.password is not None:
         given["PGPASSWORD"] = str(found.password)

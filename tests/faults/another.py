@@ -26,6 +26,15 @@ from tests.faults.world import SESSION_SECONDS, World
 from tests.waiting import PATIENCE, until
 
 WORKER = "worker-1"
+CHANGED = ("prefix", "shards", "balance_partitions", "session_timeout_seconds",
+           "bootstrap_servers", "registry_url")  # fmt: skip
+"""Settings that are its own, or that no stack of its own has."""
+DATABASES = ("database_url", "service_database_url")
+
+
+def environment_of(settings: Settings, *names: str) -> dict[str, str]:
+    """These settings as variables."""
+    return {f"FAUST_LEDGER_{each.upper()}": str(getattr(settings, each)) for each in names}
 
 
 @dataclass
@@ -113,12 +122,16 @@ class Another:
         self.stop()
         self.flow.close()
         asyncio.run(self._delete([each.name for each in topics(self.settings).all()]))
+        self.drop_database()
+        self.world.remove()
+        warden.left(self.world.data_dir)
+
+    def drop_database(self) -> None:
+        """And its backup."""
         self.on_database(
             "DROP DATABASE IF EXISTS {name} WITH (FORCE)",
             "DROP DATABASE IF EXISTS {old} WITH (FORCE)",
         )
-        self.world.remove()
-        warden.left(self.world.data_dir)
 
 
 class admin(AIOKafkaAdminClient):
@@ -152,10 +165,7 @@ def another(world: World) -> Iterator[Another]:
             "service_database_url": address(ours.service_database_url),
         }
     )  # fmt: skip
-    changed = ("prefix", "shards", "balance_partitions", "session_timeout_seconds",
-               "database_url", "service_database_url", "bootstrap_servers", "registry_url")  # fmt: skip
-    environment = {f"FAUST_LEDGER_{each.upper()}": str(getattr(settings, each)) for each in changed}
-    commands = World(world.data_dir, environment)
+    commands = World(world.data_dir, environment_of(settings, *CHANGED, *DATABASES))
     made = Another(settings, World(warden.new_place(ledger=False)), commands)
     try:
         made.on_database("CREATE DATABASE {name} OWNER {owner}")

@@ -19,65 +19,15 @@ from ledger.gl.oracle import OracleJournal
 from ledger.gl.oracle.connection import engine
 from ledger.gl.oracle.migrate import upgrade
 from ledger.gl.tables import metadata
+from tests.h2.dictionary import DICTIONARY
 from tests.h2.driver import Recorder, driver
 from tests.h2.golden import GOLDEN
 from tests.h2.java import start
 
-OPTIONS = (
-    "MODE=Oracle;DB_CLOSE_DELAY=-1;TIME ZONE=UTC;DEFAULT_NULL_ORDERING=HIGH"
-    ";LOCK_TIMEOUT=10000;NON_KEYWORDS=VALUE"
-)
+OF_SESSION = "TIME ZONE=UTC;LOCK_TIMEOUT=10000;NON_KEYWORDS=VALUE"
+"""What each session asks for; the rest is the database's, which whoever makes it sets."""
+OPTIONS = f"MODE=Oracle;DB_CLOSE_DELAY=-1;DEFAULT_NULL_ORDERING=HIGH;{OF_SESSION}"
 URL = "oracle://ledger_owner@h2.invalid:1521/?service_name=ledger"
-# Of Oracle's dictionary what the ledger reads.
-DICTIONARY = (
-    (
-        "CREATE TABLE nls_database_parameters AS SELECT 'NLS_CHARACTERSET' AS parameter,"
-        " 'AL32UTF8' AS value FROM dual"
-    ),
-    (
-        "CREATE VIEW user_tables AS SELECT table_name FROM information_schema.tables"
-        " WHERE table_schema = CURRENT_SCHEMA AND table_type = 'BASE TABLE'"
-    ),
-    (
-        "CREATE VIEW all_tables AS SELECT table_name, table_schema AS owner"
-        " FROM information_schema.tables WHERE table_type = 'BASE TABLE'"
-    ),
-    (
-        "CREATE VIEW all_views AS SELECT table_name AS view_name, table_schema AS owner"
-        " FROM information_schema.views"
-    ),
-    (
-        "CREATE VIEW user_indexes AS SELECT index_name FROM information_schema.indexes"
-        " WHERE index_schema = CURRENT_SCHEMA"
-    ),
-    (
-        "CREATE VIEW all_constraints AS SELECT constraint_schema AS owner, table_name,"
-        " constraint_name, 'ENABLED' AS status, 'VALIDATED' AS validated"
-        " FROM information_schema.table_constraints"
-    ),
-    "CREATE VIEW all_users AS SELECT user_name AS username FROM information_schema.users",
-    (
-        "CREATE VIEW user_tab_privs_made AS SELECT grantee, table_name, privilege_type AS privilege,"
-        " is_grantable AS grantable FROM information_schema.table_privileges WHERE FALSE"
-    ),
-    "CREATE VIEW session_privs AS SELECT 'CREATE SESSION' AS privilege FROM dual",
-    (
-        "CREATE VIEW user_tab_privs_recd AS SELECT table_schema AS owner, table_name,"
-        " privilege_type AS privilege FROM information_schema.table_privileges WHERE FALSE"
-    ),
-    (
-        "CREATE VIEW user_col_privs_recd AS SELECT table_schema AS owner, table_name,"
-        " privilege_type AS privilege, column_name FROM information_schema.column_privileges"
-        " WHERE FALSE"
-    ),
-    (
-        "CREATE VIEW user_col_privs_made AS SELECT grantee, table_name, column_name,"
-        " privilege_type AS privilege, is_grantable AS grantable"
-        " FROM information_schema.column_privileges WHERE FALSE"
-    ),
-)
-
-
 DSN = "FAUST_LEDGER_ORACLE_DSN"
 
 

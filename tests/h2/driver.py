@@ -1,216 +1,33 @@
 """python-oracledb's interface over H2's JDBC driver, so that SQLAlchemy's own Oracle dialect runs.
 
 What the ledger sends goes to H2 letter by letter, except for statements of sessions, which H2 does
-not know: `ALTER SESSION` is left out, and a read-only transaction is one of H2's snapshots. Errors
-have the codes that Oracle would give. What differs from an Oracle is listed in docs/oracle.md.
+not know: of `ALTER SESSION` only the schema and the time zone are set, and a read-only transaction
+is one of H2's snapshots. Errors have the codes that Oracle would give. What differs from an Oracle
+is listed in docs/oracle.md.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from types import ModuleType, TracebackType
-from typing import Any, Self
+from types import ModuleType
+from typing import Any
 
 import oracledb
 
 from tests.h2 import java
+from tests.h2.cursor import Cursor
+from tests.h2.errors import ErrorInfo, Faults
 
 VERSION = "19.0.0.0.0"
+PING_SECONDS = 5
 Recorder = Callable[[str, Mapping[str, Any]], None]
 _BIND = re.compile(r"""'(?:[^']|'')*'|(?<![:\w]):(?:"(?P<quoted>[^"]+)"|(?P<name>[A-Za-z]\w*))""")
 _SNAPSHOT = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {}"
-_RETURNING = re.compile(r" RETURNING \S+ INTO :\w+$")
-"""Of alembic's insert of its version, which nobody reads."""
 _LENGTH = re.compile(r"(?<=VARCHAR2\()(\d+)(?= CHAR\))")
 """A column's length in characters; H2 counts halves of those beyond 16 bits."""
 _CURRENT_SCHEMA = re.compile(r"ALTER SESSION SET CURRENT_SCHEMA = (\w+)")
-_ANSWERS = {
-    "select sys_context( 'userenv', 'current_schema' ) from dual": "SELECT CURRENT_SCHEMA",
-}
-"""Questions of SQLAlchemy's that H2 has another word for."""
-_CODES = {
-    23502: (oracledb.IntegrityError, 1400),
-    23505: (oracledb.IntegrityError, 1),
-    23513: (oracledb.IntegrityError, 2290),
-    22001: (oracledb.DatabaseError, 12899),
-    22003: (oracledb.DatabaseError, 1438),
-    40001: (oracledb.OperationalError, 60),
-    50200: (oracledb.OperationalError, 30006),
-    90131: (oracledb.OperationalError, 8177),
-    42102: (oracledb.DatabaseError, 942),
-    42103: (oracledb.DatabaseError, 942),
-    90096: (oracledb.DatabaseError, 1031),
-    28000: (oracledb.DatabaseError, 1017),
-}
-"""H2's codes (org.h2.api.ErrorCode) as Oracle's."""
-_CLOSED = (90007, 90067, 90098, 90121)
-
-
-class ErrorInfo:
-    """The argument of an exception, as python-oracledb has it."""
-
-    def __init__(self, full_code: str, text: str) -> None:
-        self.full_code, self.message = full_code, f"{full_code}: {text}"
-        self.code = int(full_code.partition("-")[2]) if full_code.startswith("ORA-") else 0
-        self.context, self.offset, self.isrecoverable = "", 0, False
-
-    def __str__(self) -> str:
-        return self.message
-
-
-def translated(error: Any) -> Exception:
-    """Java's SQLException as python-oracledb's."""
-    while error.getErrorCode() not in _CODES and (after := error.getNextException()) is not None:
-        error = after
-    number, text = (
-        int(error.getErrorCode()),
-        str(error.getMessage()).partition("; SQL statement:")[0],
-    )
-    if number in _CLOSED:
-        return oracledb.DatabaseError(ErrorInfo("DPY-4011", text))
-    kind, code = _CODES.get(number, (oracledb.DatabaseError, 900))
-    return kind(ErrorInfo(f"ORA-{code:05}", text))
-
-
-class Variable:
-    """What an output type handler returns."""
-
-    def __init__(self, kind: Any, outconverter: Callable[[Any], Any] | None) -> None:
-        self.kind, self.outconverter = kind, outconverter
-        self.values: list[Any] = []
-
-    def value(self, raw: Any) -> Any:
-        """A fetched value as it was asked for."""
-        if raw is None:
-            return None
-        if self.kind in (str, oracledb.STRING):
-            raw = str(raw)
-        elif self.kind is Decimal:
-            raw = Decimal(str(raw))
-        return self.outconverter(raw) if self.outconverter else raw
-
-
-class Cursor:
-    """One statement at a time; rows are fetched as they are asked for."""
-
-    def __init__(self, connection: "Connection") -> None:
-        self.connection = connection
-        self.arraysize = 100
-        self.rowcount = -1
-        self.description: list[tuple[Any, ...]] | None = None
-        self.outputtypehandler: Any = None
-        self._result: Any = None
-        self._columns: list[Callable[[Any], Any]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return iter(self.fetchone, None)
-
-    def setinputsizes(self, *given: Any, **named: Any) -> None:
-        """Types of binds: H2 finds them out."""
-
-    def var(
-        self, kind: Any, size: int = 0, arraysize: int = 1, outconverter: Any = None, **_: Any
-    ) -> Variable:
-        """How a column is to be fetched."""
-        return Variable(kind, outconverter)
-
-    def execute(self, sql: str, binds: Mapping[str, Any] | None = None) -> Self:
-        """Send a statement."""
-        self._end_result()
-        self.connection.record(sql, binds or {})
-        if self.connection.takes_over(sql):
-            self.rowcount, self.description = 0, None
-            return self
-        with self.connection.faults():
-            statement, names = self.connection.prepared(_RETURNING.sub("", _ANSWERS.get(sql, sql)))
-            for out in (binds or {}).values():
-                if isinstance(out, Variable):
-                    out.values = [[None]]
-            for place, name in enumerate(names, 1):
-                self.connection.bind(statement, place, (binds or {})[name])
-            if statement.execute():
-                self._begin(statement.getResultSet())
-            else:
-                self.description, self.rowcount = None, max(int(statement.getUpdateCount()), 0)
-        return self
-
-    def executemany(self, sql: str, rows: list[Mapping[str, Any]]) -> None:
-        """Send a statement for each of the rows, in one batch that has some."""
-        self._end_result()
-        if not rows:
-            raise oracledb.ProgrammingError(ErrorInfo("DPY-2015", "an empty batch"))
-        self.connection.record(sql, rows[0])
-        with self.connection.faults():
-            statement, names = self.connection.prepared(sql)
-            for row in rows:
-                for place, name in enumerate(names, 1):
-                    self.connection.bind(statement, place, row[name])
-                statement.addBatch()
-            self.rowcount = sum(int(count) for count in statement.executeBatch())
-        self.description = None
-
-    def _begin(self, result: Any) -> None:
-        meta = result.getMetaData()
-        self._result, self.rowcount, self._columns, self.description = result, 0, [], []
-        handler = self.outputtypehandler or self.connection.outputtypehandler
-        for place in range(1, int(meta.getColumnCount()) + 1):
-            name, kind = str(meta.getColumnLabel(place)), str(meta.getColumnTypeName(place))
-            read, oracle_type = self.connection.reader(kind, place)
-            precision, scale = int(meta.getPrecision(place)), int(meta.getScale(place))
-            var = handler and handler(self, name, oracle_type, precision, precision, scale)
-            self._columns.append(_then(read, var))
-            self.description.append((name, oracle_type, precision, None, precision, scale, True))
-
-    def _end_result(self) -> None:
-        if self._result is not None:
-            self._result.close()
-            self._result = None
-
-    def fetchone(self) -> tuple[Any, ...] | None:
-        """The next row."""
-        with self.connection.faults():
-            if self._result is None or not self._result.next():
-                return None
-            self.rowcount += 1
-            return tuple(read(self._result) for read in self._columns)
-
-    def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
-        """At most `size` rows."""
-        return [row for _ in range(size or self.arraysize) if (row := self.fetchone()) is not None]
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        """The rest."""
-        return list(self)
-
-    def close(self) -> None:
-        """Give up what was not fetched."""
-        self._end_result()
-
-
-def _then(read: Callable[[Any], Any], var: Variable | None) -> Callable[[Any], Any]:
-    return read if var is None else lambda result: var.value(read(result))
-
-
-class Faults:
-    """Java's exceptions as python-oracledb's."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None and hasattr(error, "getErrorCode"):
-            raise translated(error) from None
+_TIME_ZONE = re.compile(r"ALTER SESSION SET TIME_ZONE = ('[^']+')")
 
 
 class Connection:
@@ -243,6 +60,8 @@ class Connection:
         """Whether the statement is one of sessions, and done."""
         if found := _CURRENT_SCHEMA.fullmatch(sql):
             self._run(f"SET SCHEMA {found[1]}")
+        elif found := _TIME_ZONE.fullmatch(sql):
+            self._run(f"SET TIME ZONE {found[1]}")
         elif sql == "SET TRANSACTION READ ONLY":
             self._run(_SNAPSHOT.format("SNAPSHOT"))
             self._is_snapshot = True
@@ -338,7 +157,7 @@ class Connection:
 
     def ping(self) -> None:
         """Whether it is there."""
-        if self._jdbc.isClosed():
+        if not self._jdbc.isValid(PING_SECONDS):
             raise oracledb.DatabaseError(ErrorInfo("DPY-1001", "not connected to database"))
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ OPTIONS = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "--enable-native-access=ALL-UNNAMED",
+    "-Dh2.bindAddress=127.0.0.1",
 )
 
 

@@ -1261,6 +1261,11 @@ SELECT currencies.code
 FROM currencies
 ;
 
+-- 
+SELECT currencies.code, currencies.scale
+FROM currencies
+;
+
 -- :code_n_n str
 SELECT currencies.code, currencies.scale
 FROM currencies
@@ -1471,6 +1476,12 @@ WHERE transactions.recorded_at < :recorded_at_n AND entries.account IN (:account
 SELECT entries.account, entries.currency, currencies.scale, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1
 FROM entries JOIN currencies ON currencies.code = entries.currency JOIN transactions ON transactions.shard = entries.shard AND transactions.log_offset = entries.log_offset
 WHERE transactions.recorded_at < :recorded_at_n GROUP BY entries.account, entries.currency, currencies.scale ORDER BY entries.account, entries.currency
+;
+
+-- :log_offset_n int, :param_n int, :shard_n int, :side_n str
+SELECT entries.account, entries.currency, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_1, sum(CASE WHEN (entries.side = :side_n) THEN entries.amount ELSE :param_n END) AS sum_2, count(*) AS count_1, max(entries.log_offset) AS max_1
+FROM entries
+WHERE entries.shard = :shard_n AND entries.log_offset < :log_offset_n GROUP BY entries.account, entries.currency
 ;
 
 -- :account_n str, :effective_at_n datetime, :param_n int, :side_n str

@@ -15,15 +15,18 @@ from ledger.domain.balance import Totals
 from ledger.domain.run import Watermark
 from ledger.errors import InvariantBroken
 from ledger.gl.journal import JournalUnavailable, NotPostable, Superseded
+from ledger.gl.migrating import NewerTables
 from ledger.gl.oracle import OracleJournal, catalogue
 from ledger.gl.oracle import rules as table_rules
 from ledger.gl.oracle.connection import SESSION
-from ledger.gl.oracle.migrate import upgrade
+from ledger.gl.oracle.migrate import missing, upgrade
 from ledger.gl.tables import metadata
 from ledger.gl.verify import verify_journal
 from migrations.oracle import ddl, grants
 from tests.h2 import rules
-from tests.h2.driver import Connection, ErrorInfo
+from tests.h2.driver import Connection
+from tests.h2.driver import driver as h2_driver
+from tests.h2.errors import ErrorInfo
 from tests.h2.golden import GOLDEN
 from tests.integration.gl_runs import CASH, NOW, Chain, moved, void_of
 
@@ -107,6 +110,20 @@ def test_whatever_can_be_asked_is_listed(journal: OracleJournal, *, with_void: b
         assert len(found.lines) == (2 if with_void or limit else 3)
     (first,) = journal.find("t-0").found
     assert [each.transaction_id for each in first.reversals] == ["t-2"]
+
+
+def test_every_other_question_is_listed(journal: OracleJournal) -> None:
+    """Those of commands, which the contract asks in part."""
+    chain = Chain()
+    journal.post(0, Watermark(), [chain.run(moved(0, 5), moved(1, 7))])
+    assert journal.scales() == {"CAD": 2}
+    assert journal.posted_at().keys() == {0}
+    assert journal.accepted(["t-0", "t-9"]).keys() == {"t-0"}
+    assert journal.totals_before(0, 2) == journal.snapshot(0, 0).totals
+    assert len(list(journal.runs(0))) == 1
+    assert len(list(journal.transactions(0, 0, 1))) == len(list(journal.transactions(0, 1))) == 1
+    assert len(list(journal.stripes())) == 2
+    assert (journal.voids(), journal.voids(0), journal.history_findings()) == ([], [], [])
 
 
 def test_what_only_a_server_takes_is_listed_as_well() -> None:
@@ -195,6 +212,90 @@ def opened(database: "H2Database", change: Any) -> OracleJournal:
 
     vars(driver)["connect"] = changed
     return OracleJournal(database.url, driver=driver)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("ORA-01653", "The tablespace is full: add a data file"),
+        ("ORA-01536", "QUOTA UNLIMITED"),
+        ("ORA-01031", "A right is missing: run `faust-ledger setup`"),
+        ("ORA-28001", "The password has expired"),
+    ],
+)
+def test_postings_wait_until_a_person_has_acted(
+    h2_database: "H2Database", code: str, said: str
+) -> None:
+    """The sentence says what to do; what was refused goes in as it is afterwards."""
+    chain, refuses = Chain(), Refusing(code)
+    run = chain.run(moved(0, 7))
+    with closing(opened(h2_database, refuses)) as journal:
+        with pytest.raises(JournalUnavailable, match=code) as caught:
+            journal.post(0, Watermark(), [run])
+        assert said in str(caught.value)
+        assert journal.watermark(0) == Watermark()
+        refuses.code = ""
+        journal.post(0, Watermark(), [run])
+        assert journal.watermark(0) == chain.watermark
+
+
+class Refusing:
+    """Each statement that adds rows gets this answer, until there is none."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+    def __call__(self, connection: Connection) -> None:
+        record = connection.record
+
+        def refuse(sql: str, binds: Any) -> None:
+            record(sql, binds)
+            if self.code and sql.startswith("INSERT"):
+                raise oracledb.DatabaseError(ErrorInfo(self.code, "in words"))
+
+        vars(connection)["record"] = refuse
+
+
+def test_tables_of_another_release_are_named(
+    h2_database: "H2Database", journal: OracleJournal
+) -> None:
+    h2_database.run("ALTER TABLE runs ALTER COLUMN accepted RENAME TO accepted_before")
+    try:
+        with pytest.raises(NotPostable, match="Run `faust-ledger setup` as the owner"):
+            journal.post(0, Watermark(), [Chain().run(moved(0, 1))])
+        assert journal.watermark(0) == Watermark()
+    finally:
+        h2_database.run("ALTER TABLE runs ALTER COLUMN accepted_before RENAME TO accepted")
+    journal.post(0, Watermark(), [Chain().run(moved(0, 1))])
+
+
+def test_migrations_that_are_missing_or_unknown_are_named(h2_database: "H2Database") -> None:
+    url, driver = h2_database.url, h2_database.driver()
+    assert missing(url, driver=driver) == []
+    h2_database.run("DELETE FROM alembic_version")
+    try:
+        assert missing(url, driver=driver) == ["0001_journal"]
+        h2_database.run("INSERT INTO alembic_version (version_num) VALUES ('0099')")
+        for look in (missing, upgrade):
+            with pytest.raises(NewerTables, match="0099, and this release knows up to 0001"):
+                look(url, driver=driver)
+    finally:
+        h2_database.run("UPDATE alembic_version SET version_num = '0001'")
+
+
+def test_a_database_in_another_time_zone_changes_nothing(h2_database: "H2Database") -> None:
+    """Each time is kept in UTC, also the one that the database fills in: a rule demands it."""
+    chain = Chain()
+    elsewhere = h2_database.jdbc_url.replace("TIME ZONE=UTC", "TIME ZONE=Asia/Tokyo")
+    with closing(
+        OracleJournal(h2_database.url, driver=h2_driver(elsewhere, GOLDEN.check))
+    ) as journal:
+        journal.post(0, Watermark(), [chain.run(moved(0, 7))])
+        (there,) = journal.transactions(0)
+    with closing(h2_database.journal()) as journal:
+        assert list(journal.transactions(0)) == [there]
+        assert journal.watermark(0) == chain.watermark
+    assert there.recorded_at == NOW
 
 
 class LostAnswer:

@@ -3,10 +3,13 @@
 import asyncio
 import errno
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from agents.__main__ import serve
 from agents.runtime.app import LeaseLost, exit_of, lease
 from agents.runtime.health import Ages, Answers, Behind
 from ledger.errors import InvariantBroken, LedgerError, Unavailable
@@ -214,3 +217,21 @@ def test_a_shard_s_history_says_how_far_it_is_behind(health, tmp_path):
     text = asyncio.run(told.metrics()).body.decode()
     assert 'faust_ledger_history_behind_transactions{shard="1"} 100.0' in text
     assert 'faust_ledger_history_behind_seconds{shard="1"} 0.3' in text
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("mysql://u@h/d", "Begin database_url and service_database_url with"),
+        ("oracle://u@h:1521/?service_name=s", "pip install 'oracledb"),
+        ("oracle://u@h:1521/", "no service_name"),
+    ],
+)
+def test_posting_that_can_never_connect_ends_and_says_why(address, said, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "oracledb", None)
+    settings = Settings(database_url=address, service_database_url=address, history="off")
+    app = SimpleNamespace(runtime=SimpleNamespace(settings=settings))
+    with pytest.raises(SystemExit) as ended:
+        serve("posting", app, None)
+    assert ended.value.code == Exit.SETTINGS
+    assert said in caplog.text

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import SettingsError
-from ledger.gl.databases import history_address, open_history, open_history_writer, open_journal
+from ledger.gl.databases import (
+    history_address,
+    open_history,
+    open_history_writer,
+    open_journal,
+    require_history,
+)
+from ledger.gl.history.books import LinesQuery, RefusalsQuery
+from ledger.gl.history.why import WhyQuery
 from ledger.gl.journal import JournalUnavailable, NotPostable
 from ledger.gl.oracle import OracleJournal
 from ledger.gl.oracle.address import OracleAddress
@@ -14,6 +22,7 @@ from ledger.gl.oracle.faults import ADVICE, OracleError, translate
 from ledger.gl.postgresql import PostgresJournal, shadows
 from ledger.hiding import shown_url
 from ledger.settings import Settings
+from ledger.stack import dumps
 
 URL = "oracle://ledger_service:se%40cret@db.example:1521/?service_name=FREEPDB1&schema=ledger_owner"
 
@@ -115,6 +124,20 @@ def test_history_is_refused_in_oracle() -> None:
     assert history.positions() == {}
     with pytest.raises(SettingsError, match="PostgreSQL alone"):
         open_history_writer(URL)
+    with pytest.raises(SettingsError, match="`balances --as-of` answer from the journal"):
+        require_history(settings)
+
+
+def test_absent_history_answers_no_zeros() -> None:
+    history = open_history(URL)
+    assert history.refusals(RefusalsQuery()).refusals == []
+    for ask in (
+        history.as_of,
+        lambda: history.lines(LinesQuery("assets:cash")),
+        lambda: history.why(WhyQuery("assets:cash")),
+    ):
+        with pytest.raises(JournalUnavailable, match=r"docs/oracle\.md"):
+            ask()
 
 
 def test_what_switches_schemas_is_refused_in_oracle() -> None:
@@ -122,3 +145,14 @@ def test_what_switches_schemas_is_refused_in_oracle() -> None:
         shadows.existing_shadows(URL)
     with pytest.raises(SettingsError, match="cannot be switched"):
         shadows.create_shadow(URL, "again", "a test")
+
+
+def test_a_program_of_postgresql_is_not_started() -> None:
+    with pytest.raises(SettingsError, match="works on PostgreSQL alone"):
+        dumps.run_psql(URL, [])
+
+
+def test_a_column_that_is_missing_is_of_another_release() -> None:
+    found = translate(Exception(Info("ORA-00904")))
+    assert isinstance(found, NotPostable)
+    assert "Run `faust-ledger setup` as the owner" in str(found)

@@ -196,3 +196,20 @@ def test_a_data_directory_that_does_not_exist_is_well(installation):
     installation.place.root.rmdir()
     for check in (directory.ownership, directory.secrecy, directory.database_version):
         assert amiss(check, installation) == []
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://u@127.0.0.1:1/d", "oracle://u:p@127.0.0.1:1/?service_name=s"]
+)
+def test_servers_of_ones_own_that_do_not_answer_are_named(installation, monkeypatch, address):
+    for name, value in {
+        "BOOTSTRAP_SERVERS": "127.0.0.1:1", "REGISTRY_URL": "http://127.0.0.1:1",
+        "DATABASE_URL": address, "SERVICE_DATABASE_URL": address, "HISTORY": "off",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"FAUST_LEDGER_{name}", value)
+    found = list(doctor.ledger(installation))
+    assert [(each.name, each.well) for each in found] == [
+        ("kafka", False), ("registry", False), ("general ledger", False),
+    ]  # fmt: skip
+    assert all(each.advice for each in found)
+    assert "correct host" in found[-1].detail.lower()

@@ -12,6 +12,7 @@ from ledger.cli.stack import down, print_findings, print_status
 from ledger.health.checks import processes
 from ledger.health.checks.installation import Installation
 from ledger.health.findings import Finding
+from ledger.health.server import Answer, HealthServer, json_answer, write_address
 from ledger.health.services import service_states
 from ledger.health.status import (
     PartStatus,
@@ -131,6 +132,26 @@ def test_a_ledger_elsewhere_is_not_to_be_made_anew(
     [sentence] = sentences(read_status(tmp_path))
     assert "a ledger at kafka.example:9092" in sentence
     assert "up" not in sentence.split()
+
+
+def test_a_worker_of_servers_of_ones_own_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAUST_LEDGER_BOOTSTRAP_SERVERS", "kafka.example:9092")
+
+    async def ready() -> Answer:
+        return json_answer(report(rows=[row("intake", 0)]), ok=True)
+
+    server = HealthServer("127.0.0.1", 0, {"/ready": ready})
+    server.start()
+    folder = tmp_path / "workers" / "worker-1"
+    folder.mkdir(parents=True)
+    write_address(folder, server.url)
+    found = read_status(tmp_path)
+    assert (found.ok, list(sentences(found))) == (True, [])
+    assert found.addresses["bootstrap_servers"] == "kafka.example:9092"
+    assert found.addresses["worker-1"] == server.url
+    assert [each["stage"] for each in partition_rows(found)] == ["intake"]
 
 
 def test_down_says_that_nothing_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

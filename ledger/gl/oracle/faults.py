@@ -14,9 +14,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ledger.errors import LedgerError, SettingsError
 from ledger.gl.journal import JournalUnavailable, NotPostable
+from ledger.gl.posting import other_release
 from ledger.hiding import hidden
 
 DUPLICATE = "ORA-00001"
+_UNDEFINED_COLUMN = "ORA-00904"
 
 _ROOM = "the tablespace is full: add a data file, or let one grow (ALTER DATABASE DATAFILE …"
 _ROOM += " AUTOEXTEND ON)"
@@ -27,11 +29,11 @@ ADVICE = {
     "ORA-00020": _TAKEN,
     "ORA-00257": "the archive destination is full: make room for archived redo logs",
     "ORA-00942": "the tables are missing, or this user may not read them: name their owner as "
-    "`schema` in the address, and migrate as the owner, which creates them and grants the rights "
-    "(docs/oracle.md)",
+    "`schema` in the address, and run `faust-ledger setup` as the owner, which creates them and "
+    "grants the rights (docs/oracle.md)",
     "ORA-01017": "the user or the password is wrong: correct the address",
-    "ORA-01031": "a right is missing: migrate as the owner, which grants what each user needs "
-    "(docs/oracle.md)",
+    "ORA-01031": "a right is missing: run `faust-ledger setup` as the owner, which grants what "
+    "each user needs (docs/oracle.md)",
     "ORA-01045": "GRANT CREATE SESSION to the user",
     "ORA-01435": "the schema in the address does not exist: name the owner of the tables",
     "ORA-01536": "ALTER USER … QUOTA UNLIMITED ON the owner's tablespace",
@@ -50,6 +52,7 @@ ADVICE = {
     "ORA-28001": "the password has expired: ALTER USER … IDENTIFIED BY a new one, and put it into "
     "the address",
     "ORA-30036": "the undo tablespace is full: enlarge it",
+    "DPY-4001": "give the address a password, or a passfile that has it",
     "DPY-4000": "tnsnames.ora has no such name: correct it, or config_dir in the address",
     "DPY-6001": _PLACE,
     "DPY-6003": _PLACE,
@@ -125,6 +128,8 @@ def translate(error: BaseException) -> LedgerError:
             "Postings wait in the decision log and continue when it does. "
             f"{advice[0].upper()}{advice[1:]}."
         )
+    if found.code == _UNDEFINED_COLUMN:
+        return NotPostable(other_release(found.message))
     return NotPostable(
         f"The general ledger's database refuses what was to be posted or read: {found.message}. "
         "Nothing was posted. It would refuse it again: this is a fault of the program, or "

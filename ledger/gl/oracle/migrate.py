@@ -2,10 +2,13 @@
 
 from types import ModuleType
 
-from ledger.gl.migrating import UPGRADE_SECONDS, run_migrations
+from ledger.gl.migrating import UPGRADE_SECONDS, missing_migrations, run_migrations
 from ledger.gl.oracle.address import OracleAddress
 from ledger.gl.oracle.connection import engine
 from ledger.gl.oracle.faults import faults_translated
+
+PACKAGE = "migrations.oracle"
+LOOK_SECONDS = 30
 
 
 def upgrade(database_url: str, *, driver: ModuleType | None = None) -> list[str]:
@@ -17,4 +20,10 @@ def upgrade(database_url: str, *, driver: ModuleType | None = None) -> list[str]
     # Only one process may migrate: DDL cannot be rolled back.
     made = engine(database_url, seconds=UPGRADE_SECONDS, driver=driver)
     attributes = {"partitions": OracleAddress.of(database_url).partitions}
-    return run_migrations(made, "migrations.oracle", faults_translated, attributes)
+    return run_migrations(made, PACKAGE, faults_translated, attributes)
+
+
+def missing(database_url: str, *, driver: ModuleType | None = None) -> list[str]:
+    """As `ledger.gl.databases.missing_migrations`."""
+    made = engine(database_url, seconds=LOOK_SECONDS, driver=driver)
+    return missing_migrations(made, PACKAGE, faults_translated)

@@ -14,11 +14,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from ledger.errors import LedgerError, SettingsError
 from ledger.gl.journal import JournalUnavailable, NotPostable
 from ledger.gl.postgresql import session
+from ledger.gl.postgresql.advice import advice
+from ledger.gl.posting import other_release
 from ledger.hiding import hidden, shown_url
 from ledger.settings import NO_DATABASE, is_oracle, require_database
 
 T = TypeVar("T")
 
+SCHEMES = ("postgresql", "postgres")
 _CONNECT_SECONDS = 5
 DATABASE_LOCK_SECONDS = 10
 # A frozen backend does not cancel its own statement: the client gives up this much later.
@@ -33,6 +36,7 @@ KEEPALIVE = {
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: by class, then single codes.
 # Also what a person can put right meanwhile: a password, a grant, tables not created yet.
 _UNAVAILABLE_CLASSES = frozenset({"08", "25", "28", "3D", "40", "53", "57", "58"})
+UNDEFINED_COLUMN = "42703"
 _UNAVAILABLE_CODES = frozenset({"55P03", "55006", "42501", "42P01"})
 
 
@@ -104,14 +108,7 @@ def engine(
 def _address(url: str) -> URL:
     if url == NO_DATABASE:
         return URL.create("postgresql+psycopg")
-    if is_oracle(url):
-        raise SettingsError(
-            "This works on PostgreSQL alone, and the general ledger's address is Oracle's, where a "
-            "schema is a user and cannot be switched. `faust-ledger reconcile --full` compares "
-            "every sum with the log without a shadow ledger; to post the whole log again, name an "
-            "empty user's tables in database_url and service_database_url; for copies of the "
-            "database there is Oracle's own Data Pump. Nothing was done. See docs/oracle.md."
-        )
+    require_postgresql(url)
     try:
         return make_url(url).set(drivername="postgresql+psycopg")
     except (ArgumentError, ValueError):
@@ -121,6 +118,25 @@ def _address(url: str) -> URL:
             "and service_database_url are like postgresql://user@host:5432/database; what is not a "
             "letter or a digit in a password is percent-encoded."
         ) from None
+
+
+def require_postgresql(url: str) -> None:
+    """Raises SettingsError for the address of another database."""
+    if is_oracle(url):
+        raise SettingsError(
+            "This works on PostgreSQL alone, and the general ledger's address is Oracle's, where a "
+            "schema is a user and cannot be switched. `faust-ledger reconcile --full` compares "
+            "every sum with the log without a shadow ledger; to post the whole log again, name an "
+            "empty user's tables in database_url and service_database_url; for copies of the "
+            "database there is Oracle's own Data Pump. Nothing was done. See docs/oracle.md."
+        )
+    scheme = url.partition("://")[0].partition("+")[0].lower()
+    if scheme not in SCHEMES:
+        raise SettingsError(
+            f"The database's address {shown_url(url)} is of no database that the general ledger "
+            "can be kept in. Begin database_url and service_database_url with postgresql:// or "
+            "oracle://."
+        )
 
 
 @contextmanager
@@ -145,8 +161,10 @@ def translate(error: BaseException) -> LedgerError:
         return JournalUnavailable(
             f"The general ledger's database does not answer at the moment: {message} "
             f"({code or type(error).__name__}). Postings wait in the decision log and continue "
-            "when it does; look at the database's own log if this lasts."
+            f"when it does; {advice(code, str(error))}."
         )
+    if code == UNDEFINED_COLUMN:
+        return NotPostable(other_release(message))
     return NotPostable(
         f"The general ledger's database refuses what was to be posted or read: {message} ({code}). "
         "Nothing was posted. It would refuse it again: this is a fault of the program, or "

@@ -2,8 +2,11 @@
 
 from sqlalchemy import Engine
 
-from ledger.gl.migrating import UPGRADE_SECONDS, run_migrations
+from ledger.gl.migrating import UPGRADE_SECONDS, missing_migrations, run_migrations
 from ledger.gl.postgresql.connection import engine, faults_translated
+
+PACKAGE = "migrations"
+LOOK_SECONDS = 30
 
 
 def owner_engine(database_url: str, schema: str | None = None) -> Engine:
@@ -21,4 +24,10 @@ def upgrade(database_url: str, *, schema: str | None = None) -> list[str]:
     missing. Raises JournalUnavailable when the database cannot be reached or is in use.
     """
     # Other processes wait for a lock in the database.
-    return run_migrations(owner_engine(database_url, schema), "migrations", faults_translated)
+    return run_migrations(owner_engine(database_url, schema), PACKAGE, faults_translated)
+
+
+def missing(database_url: str) -> list[str]:
+    """As `ledger.gl.databases.missing_migrations`."""
+    made = engine(database_url, seconds=LOOK_SECONDS, idle_seconds=LOOK_SECONDS)
+    return missing_migrations(made, PACKAGE, faults_translated)

@@ -5,6 +5,7 @@ and a server from `ALTER ROLE … SET`, `ALTER DATABASE … SET` and its configu
 client_encoding than ours, for example, texts are stored as other texts, yet read back as sent.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +45,16 @@ _SET = """
 SELECT set_config(name, value, false)
 FROM unnest(%s::text[], %s::text[]) AS given (name, value)
 """
-_TRIGGERS = "SELECT current_setting('session_replication_role')"
+_STATE = """
+SELECT current_setting('session_replication_role'), (
+    SELECT to_char(rolvaliduntil, 'YYYY-MM-DD HH24:MI') FROM pg_roles
+    WHERE rolname = session_user AND isfinite(rolvaliduntil)
+        AND rolvaliduntil < now() + interval '14 days'
+)
+"""
+"""Whether triggers are on, and when the password expires, if it does so soon (UTC)."""
+
+log = logging.getLogger(__name__)
 
 
 def forget_environment() -> None:
@@ -76,11 +86,18 @@ def configure_session(connection: psycopg.Connection[Any], settings: Mapping[str
     wanted = {**SETTINGS, **settings}
     before, connection.autocommit = connection.autocommit, True
     connection.execute(_SET, [list(wanted), list(wanted.values())], prepare=False)
-    triggers = connection.execute(_TRIGGERS, prepare=False).fetchone()
+    triggers, expires = connection.execute(_STATE, prepare=False).fetchone() or ("unknown", None)
     connection.autocommit = before
-    if triggers != ("origin",):
+    if expires is not None:
+        log.warning(
+            "The password of %s in the general ledger's database expires at %s UTC (VALID UNTIL): "
+            "from then on no new connection is let in, and postings wait. ALTER ROLE %s PASSWORD "
+            "'…' VALID UNTIL '…', and put the new password into the address.",
+            connection.info.user, expires, connection.info.user,
+        )  # fmt: skip
+    if triggers != "origin":
         raise InvariantBroken(
-            f"session_replication_role of {connection.info.user} is {triggers and triggers[0]}: "
+            f"session_replication_role of {connection.info.user} is {triggers}: "
             "the tables' triggers and foreign keys would not be checked. Nothing was posted or "
             f"read. ALTER ROLE {connection.info.user} RESET session_replication_role, or find out "
             "where else it is set (ALTER DATABASE, postgresql.conf)."

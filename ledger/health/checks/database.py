@@ -7,47 +7,60 @@ from ledger.errors import LedgerError
 from ledger.health.findings import Finding
 from ledger.settings import Settings, is_oracle
 
-NAME, HISTORY = "general ledger", "history"
+NAME, HISTORY, MIGRATIONS = "general ledger", "history", "migrations"
 ADVICE = {
     NAME: "restore the database from a backup: what was posted since is posted again from the "
-    "decision log; `faust-ledger up` creates missing tables, empty, and missing grants",
-    HISTORY: "`faust-ledger up` creates missing tables, empty, and missing grants: workers fold "
-    "history again from the decision log",
+    "decision log; `faust-ledger up` (`faust-ledger setup` on servers of your own) creates missing "
+    "tables, empty, and missing grants",
+    HISTORY: "`faust-ledger up` (`faust-ledger setup` on servers of your own) creates missing "
+    "tables, empty, and missing grants: workers fold history again from the decision log",
 }
 CONNECT_SECONDS = 5
-TAKEN = "every connection is in use: end some (pg_stat_activity), or raise the limit"
-ROLE_ADVICE = {
-    "password authentication failed": "the password is wrong: `faust-ledger up` sets the embedded "
-    "stack's again; on a database of your own correct service_database_url",
-    "no password supplied": "the password is missing: `faust-ledger up` writes the embedded "
-    "stack's again; on a database of your own correct service_database_url",
-    "too many connections for role": TAKEN,
-    "too many clients": TAKEN,
-    "remaining connection slots": TAKEN,
-    "is not permitted to log in": "ALTER ROLE … LOGIN",
-    "does not exist": "the database or the role is gone: restore it from a backup",
-    "permission denied": "grant the role CONNECT on the database again",
-}
-"""What to do, by what PostgreSQL answers a role that cannot connect."""
 TABLES = (
     "SELECT name, to_regclass(name) IS NOT NULL, to_regclass(name) IS NOT NULL"
     " AND has_table_privilege(name, 'SELECT') FROM unnest(%s::text[]) AS name"
 )
 
 
-def database(settings: Settings) -> Iterator[Finding]:
+def database(settings: Settings, *, embedded: bool = True) -> Iterator[Finding]:
     """Whether the role that posts can log in, and finds and can read its tables.
 
-    Nothing where the server itself does not answer: another check finds that.
+    Nothing where the `embedded` stack's server itself does not answer: another check finds that.
     """
     from sqlalchemy.exc import OperationalError
 
     try:
         yield from _tables(settings)
     except OperationalError as error:
-        yield from role(str(error.orig).strip())
+        found = list(role(str(error.orig).strip()))
+        yield from found
+        if not found and not embedded:
+            from ledger.gl.postgresql.connection import translate
+
+            yield Finding(NAME, False, str(translate(error.orig or error)), "do as it says")
     except LedgerError as error:
         yield Finding(NAME, False, str(error), "do as it says")
+
+
+def migrations(settings: Settings) -> Iterator[Finding]:
+    """Whether the tables are this release's; nothing where their owner cannot be asked."""
+    from ledger.gl.databases import missing_migrations
+    from ledger.gl.migrating import NewerTables
+
+    try:
+        missing = missing_migrations(settings.database_url)
+    except NewerTables as error:
+        yield Finding(MIGRATIONS, False, str(error), "do as it says")
+    except LedgerError:
+        # Another check reports a database that cannot be reached.
+        return
+    else:
+        detail = f"not made yet: {', '.join(sorted(missing))}" if missing else "all are made"
+        advice = (
+            "`faust-ledger up` (`faust-ledger setup` as the owner on servers of your own), then "
+            "restart the workers"
+        )
+        yield Finding(MIGRATIONS, not missing, detail, advice)
 
 
 def _tables(settings: Settings) -> Iterator[Finding]:
@@ -91,8 +104,8 @@ def _in_oracle(url: str) -> Finding:
     what = f"the posting user finds no table, or may not read it: {', '.join(gone)}"
     good = f"{len(found)} tables, readable by the user that posts"
     advice = (
-        "name their owner as `schema` in service_database_url, and migrate as the owner, which "
-        "creates missing tables, empty, and grants the rights: docs/oracle.md"
+        "name their owner as `schema` in service_database_url, and run `faust-ledger setup` as the "
+        "owner, which creates missing tables, empty, and grants the rights: docs/oracle.md"
     )
     return Finding(NAME, not gone, what if gone else good, advice)
 
@@ -115,7 +128,9 @@ def _finding(name: str, rows: list[tuple[Any, ...]]) -> Finding:
 
 def role(text: str) -> Iterator[Finding]:
     """What PostgreSQL answers a role that cannot connect; nothing for other errors."""
-    for words, advice in ROLE_ADVICE.items():
+    from ledger.gl.postgresql.advice import OF_ROLE
+
+    for words, advice in OF_ROLE.items():
         if words in text:
             yield Finding("posting's database role", False, text.splitlines()[0], advice)
             return

@@ -59,13 +59,14 @@ def _dead(service: Service, part: Part, name: str) -> Finding:
 
 
 def workers(installation: Installation) -> Iterator[Finding]:
-    """Whether there is a worker, and every one makes progress; each cause by itself."""
-    if installation.me is None:
-        return
+    """Whether there is a worker, and every one makes progress; each cause by itself.
+
+    With servers of one's own the workers may run elsewhere: none here is no finding.
+    """
     found = stack_workers.present(installation.place, installation.record)
     for part in found:
         yield from _worker(installation, part)
-    if not found:
+    if not found and installation.me is not None:
         advice = stack_workers.how_to_start(installation.me.workers)
         yield Finding("workers", False, stack_workers.NONE, advice)
 

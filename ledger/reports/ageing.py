@@ -1,7 +1,7 @@
 """The open breaks by age."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ledger.domain.transaction import shown_time
 from ledger.reports.report import Amount, Column, Condition, Report, Row
@@ -34,6 +34,27 @@ class AgedBreak(NamedTuple):
     detected_at: int
     stream: int
     ledger: int
+
+
+class Side(Protocol):
+    """The totals of a stripe as one side has them, minor units."""
+
+    @property
+    def debits(self) -> int:
+        """Minor units."""
+
+    @property
+    def credits(self) -> int:
+        """Minor units."""
+
+
+def aged(
+    account: str, currency: str, scale: int, shard: int, detected_at: int,
+    stream: Side | None, ledger: Side | None,
+) -> AgedBreak:  # fmt: skip
+    """The break of a stripe; a side is None without rows."""
+    sides = (0 if each is None else each.debits - each.credits for each in (stream, ledger))
+    return AgedBreak(account, currency, scale, shard, detected_at, *sides)
 
 
 def ageing(

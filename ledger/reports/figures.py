@@ -2,10 +2,37 @@
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from ledger.gl.books import BalanceRow
 from ledger.reports.rates import Rates, rounded
+
+
+class Sided(Protocol):
+    """A row of balances: `BalanceRow` of the general ledger, or `Sums`."""
+
+    @property
+    def account(self) -> str:
+        """Its code."""
+
+    @property
+    def currency(self) -> str:
+        """Its code."""
+
+    @property
+    def scale(self) -> int:
+        """The currency's decimals."""
+
+    @property
+    def debits(self) -> int:
+        """Minor units."""
+
+    @property
+    def credits(self) -> int:
+        """Minor units."""
+
+    @property
+    def entries(self) -> int:
+        """How many there are."""
 
 
 class Figure(NamedTuple):
@@ -35,7 +62,7 @@ class Presented(NamedTuple):
     rounding: tuple[int, ...]
 
 
-def figures_of(*instants: Iterable[BalanceRow]) -> list[Figure]:
+def figures_of(*instants: Iterable[Sided]) -> list[Figure]:
     """A figure of each account and currency that has rows at any of these instants, sorted.
 
     `entries` are those of the first. Amounts of a currency have its greatest scale: another one is

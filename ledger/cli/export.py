@@ -88,15 +88,13 @@ def _write_journal(settings: "Settings", fmt: ExportFormat, output: Path) -> int
 
 def _write_lines(export: Any, fmt: ExportFormat, file: IO[str]) -> int:
     """Plain text; returns the number of entries, as the other forms do."""
+    from ledger.reports.exports import Nets
     from ledger.reports.plain_text import beancount, hledger
 
-    count = 0
-    form = beancount if fmt is ExportFormat.BEANCOUNT else hledger
-    for line in form(export):
+    form, nets = beancount if fmt is ExportFormat.BEANCOUNT else hledger, Nets()
+    for line in form(export, nets):
         file.write(f"{line}\n")
-    for each in export.transactions():
-        count += len(each.entries)
-    return count
+    return nets.entries
 
 
 def _write_balances(

@@ -63,13 +63,15 @@ class Net(NamedTuple):
 
 
 class Nets:
-    """Adds up what passes, for the balances at the end of an export."""
+    """Adds up what passes, for the balances at the end of an export; counts its `entries`."""
 
     def __init__(self) -> None:
+        self.entries = 0
         self._found: dict[tuple[str, str], Net] = {}
 
     def add(self, transaction: PostedTransaction) -> None:
         """Add the entries of a transaction."""
+        self.entries += len(transaction.entries)
         for account, currency, scale, amount in transaction.entries:
             known = self._found.get((account, currency), Net(account, currency, scale, 0))
             self._found[account, currency] = known._replace(amount=known.amount + amount)

@@ -6,7 +6,7 @@ it does not take replaced; its `open` has the ledger's code. So has a `commodity
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from ledger.domain import money
@@ -52,12 +52,16 @@ def beancount_account(code: str) -> str:
 def beancount_currency(code: str) -> str:
     """Capitals and digits, at least two, beginning with a letter."""
     found = _OF_CURRENCIES.sub("", code.upper())[: MAX_CURRENCY - 4]
-    return found if len(found) > 1 and found[0].isalpha() else f"X{found}X"
+    is_one = len(found) > 1 and found[0].isalpha() and found not in {"TRUE", "FALSE", "NULL"}
+    return found if is_one else f"X{found}X"
 
 
-def beancount(export: JournalExport) -> Iterator[str]:
-    """The lines of a Beancount file: transactions, names, and what each account has at the end."""
-    accounts, currencies, nets = Names(beancount_account), Names(beancount_currency, "X"), Nets()
+def beancount(export: JournalExport, nets: Nets) -> Iterator[str]:
+    """The lines of a Beancount file: transactions, names, and what each account has at the end.
+
+    `nets` has what is exported, once all lines are taken.
+    """
+    accounts, currencies = Names(beancount_account), Names(beancount_currency, "X")
     last = date.fromisoformat(FIRST)
     yield 'option "title" "faust-ledger"'
     for each in export.transactions():
@@ -80,17 +84,31 @@ def beancount(export: JournalExport) -> Iterator[str]:
         yield f"{FIRST} open {name}"
         yield f"  code: {_quoted(code)}"
     # A balance is checked at the beginning of its day.
-    day = last + timedelta(days=1)
-    for net in nets.sorted():
-        amount = money.show(net.amount, net.scale)
-        yield (
-            f"{day} balance {accounts.of(net.account)}  {amount} ~ 0 {currencies.of(net.currency)}"
-        )
+    yield from _balances(last + timedelta(days=1), nets.sorted(), accounts, currencies)
 
 
-def hledger(export: JournalExport) -> Iterator[str]:
-    """The lines of an hledger journal; it ends with a transaction that asserts each balance."""
-    nets, last = Nets(), date.fromisoformat(FIRST)
+def _balances(
+    day: date, nets: Sequence[Net], accounts: Names, currencies: Names
+) -> Iterator[str]:
+    """What each account has; for Beancount an account has what is below it as well."""
+    sums: dict[tuple[str, str], int] = {}
+    for net in nets:
+        parts = accounts.of(net.account).split(":")
+        for depth in range(1, len(parts) + 1):
+            key = ":".join(parts[:depth]), net.currency
+            sums[key] = sums.get(key, 0) + net.amount
+    for net in nets:
+        name = accounts.of(net.account)
+        amount = money.show(sums[name, net.currency], net.scale)
+        yield f"{day} balance {name}  {amount} ~ 0 {currencies.of(net.currency)}"
+
+
+def hledger(export: JournalExport, nets: Nets) -> Iterator[str]:
+    """The lines of an hledger journal; it ends with a transaction that asserts each balance.
+
+    `nets` as `beancount` has it.
+    """
+    last = date.fromisoformat(FIRST)
     yield "decimal-mark ."
     for each in export.transactions():
         day = _day(each)

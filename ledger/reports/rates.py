@@ -91,7 +91,7 @@ def rates_to(currency: str, scale: int, rates: Iterable[Rate]) -> Rates:
 def read_rates(text: str) -> list[Rate]:
     """The rates of a file, CSV or JSON. Raises RatesError for one that cannot be believed."""
     rows = _of_json(text) if text.lstrip()[:1] in {"[", "{"} else _of_csv(text)
-    return [_rate(row, place) for place, row in rows]
+    return [rate_of(row, place) for place, row in rows]
 
 
 def _of_csv(text: str) -> list[tuple[str, Mapping[str, Any]]]:
@@ -111,7 +111,8 @@ def _of_json(text: str) -> list[tuple[str, Mapping[str, Any]]]:
     return [(f"rate {number}", row) for number, row in enumerate(found, 1)]
 
 
-def _rate(row: Mapping[str, Any], place: str) -> Rate:
+def rate_of(row: Mapping[str, Any], place: str) -> Rate:
+    """A rate of its fields. Raises RatesError, which begins with `place`."""
     if set(row) != set(FIELDS) or not all(isinstance(each, str) for each in row.values()):
         raise RatesError(f"{place}: a rate has {', '.join(FIELDS)}, each a text and nothing else.")
     base, target, rate, source, at = (str(row[name]).strip() for name in FIELDS)

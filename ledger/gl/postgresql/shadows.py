@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import LedgerError
-from ledger.gl.postgresql import dependants, views
+from ledger.gl.postgresql import dependants
 from ledger.gl.postgresql.connection import faults_translated
 from ledger.gl.postgresql.migrate import owner_engine, upgrade
 from ledger.gl.tables import metadata
@@ -131,7 +131,7 @@ def switch(connection: Connection, name: str, kept: str) -> None:
     _remark(connection, kept, f"the live ledger until it was replaced by {name}")
     replaced = dependants.routines(connection, live, LEDGER_TABLES)
     replacing = dependants.routines(connection, name, LEDGER_TABLES)
-    schema, live = live, connection.dialect.identifier_preparer.quote(live)
+    live = connection.dialect.identifier_preparer.quote(live)
     for table in LEDGER_TABLES:
         connection.execute(text(f"ALTER TABLE {live}.{table} SET SCHEMA {kept}"))
         connection.execute(text(f"ALTER TABLE {name}.{table} SET SCHEMA {live}"))
@@ -139,8 +139,6 @@ def switch(connection: Connection, name: str, kept: str) -> None:
         connection.execute(text(f"ALTER FUNCTION {routine.in_schema(live)} SET SCHEMA {kept}"))
     for routine in replacing:
         connection.execute(text(f"ALTER FUNCTION {routine.in_schema(name)} SET SCHEMA {live}"))
-    # They follow the tables that they were made on.
-    views.provide(connection, schema, again=True)
     connection.execute(text(f"DROP SCHEMA {name}"))
 
 
@@ -170,8 +168,7 @@ def _keep_posted_at(connection: Connection, live: str, name: str) -> None:
 
 
 def _require_switchable(connection: Connection, live: str, name: str) -> None:
-    missing = dependants.dependants_missing_in(connection, live, name, LEDGER_TABLES)
-    found = [each for each in missing if not views.is_of_views(each, live)]
+    found = dependants.dependants_missing_in(connection, live, name, LEDGER_TABLES)
     found += dependants.unrelated_objects(connection, name, LEDGER_TABLES)
     if found:
         raise LedgerError(

@@ -1,11 +1,14 @@
 """Views for people's own tools: decimal amounts, names and sides in words, nothing to join.
 
-They are in a schema of their own beside the ledger's, made after every migration and made again
-where tables are replaced. `docs/reports.md` describes their columns, which only grow.
+They are in a schema of their own beside the ledger's, made after every migration.
+`docs/reports.md` describes their columns, which only grow. Each view shows the rows of a function
+that names the ledger's tables in its text: so nothing depends on the tables, which migrations may
+change and `rebuild ledger` replaces, and PostgreSQL plans a query as if the view had them.
 """
 
 import logging
 from hashlib import sha256
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -16,10 +19,10 @@ _REMARK = "views of faust-ledger: "
 _UNITS = "({minor}::text || 'e-' || c.scale::text)::numeric"
 _TYPE = "split_part({account}, ':', 1)"
 _BALANCES = """
-SELECT s.account, {type} AS account_type, s.currency,
-    {debits} AS debits, {credits} AS credits,
-    CASE WHEN {type} IN ('assets', 'expenses') THEN 'debit' ELSE 'credit' END AS normal_side,
-    {balance} AS balance, {net} AS net, s.entries, c.scale AS decimals
+SELECT s.account::text, {type}, s.currency::text, {debits}, {credits},
+    CASE WHEN {type} IN ('assets', 'expenses') THEN 'debit' ELSE 'credit' END,
+    CASE WHEN {type} IN ('assets', 'expenses') THEN {net} ELSE -{net} END,
+    {net}, s.entries::bigint, c.scale::integer
 FROM (
     SELECT account, currency, sum(debits) AS debits, sum(credits) AS credits,
         sum(entries) AS entries
@@ -27,13 +30,12 @@ FROM (
 ) AS s JOIN {ledger}.currencies AS c ON c.code = s.currency
 """
 _ENTRIES = """
-SELECT t.transaction_id, t.kind, t.description, t.effective_at, t.recorded_at, e.account,
-    {type} AS account_type, e.currency,
-    CASE e.side WHEN 'D' THEN 'debit' ELSE 'credit' END AS side,
-    CASE e.side WHEN 'D' THEN {amount} END AS debit,
-    CASE e.side WHEN 'C' THEN {amount} END AS credit,
-    CASE e.side WHEN 'D' THEN {amount} ELSE -{amount} END AS net,
-    t.reverses, t.metadata, e.shard, e.log_offset, e.entry
+SELECT t.transaction_id::text, t.kind::text, t.description::text, t.effective_at, t.recorded_at,
+    e.account::text, {type}, e.currency::text,
+    CASE e.side WHEN 'D' THEN 'debit' ELSE 'credit' END,
+    CASE e.side WHEN 'D' THEN {amount} END, CASE e.side WHEN 'C' THEN {amount} END,
+    CASE e.side WHEN 'D' THEN {amount} ELSE -{amount} END,
+    t.reverses::text, t.metadata::text, e.shard, e.log_offset, e.entry::integer
 FROM {ledger}.entries AS e
 JOIN {ledger}.transactions AS t ON t.shard = e.shard AND t.log_offset = e.log_offset
 JOIN {ledger}.currencies AS c ON c.code = e.currency
@@ -42,26 +44,48 @@ WHERE NOT EXISTS (
 )
 """
 _TRIAL_BALANCE = """
-SELECT account, account_type, currency, greatest(net, 0) AS net_debit,
-    greatest(-net, 0) AS net_credit, entries
+SELECT account, account_type, currency, greatest(net, 0), greatest(-net, 0), entries
 FROM {views}.balances
 """
 _MOVEMENTS = """
-SELECT (effective_at AT TIME ZONE 'UTC')::date AS day, account, account_type, currency,
-    coalesce(sum(debit), 0) AS debits, coalesce(sum(credit), 0) AS credits, sum(net) AS net,
-    count(*) AS entries
-FROM {views}.entries
-GROUP BY 1, 2, 3, 4
+SELECT (effective_at AT TIME ZONE 'UTC')::date, account, account_type, currency,
+    coalesce(sum(debit), 0), coalesce(sum(credit), 0), sum(net), count(*)
+FROM {views}.entries GROUP BY 1, 2, 3, 4
 """
 _THERE = "SELECT count(*) FROM pg_views WHERE schemaname = :name AND viewname = ANY (:views)"
 _FIND = """
 SELECT coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace WHERE nspname = :name
 """
+
+
+class View(NamedTuple):
+    """The columns of a view with their types, in SQL, and the query that has them in this order."""
+
+    columns: str
+    query: str
+
+
+_ACCOUNT = "account text, account_type text, currency text"
 VIEWS = {
-    "balances": _BALANCES,
-    "entries": _ENTRIES,
-    "trial_balance": _TRIAL_BALANCE,
-    "movements_by_day": _MOVEMENTS,
+    "balances": View(
+        f"{_ACCOUNT}, debits numeric, credits numeric, normal_side text, balance numeric, "
+        "net numeric, entries bigint, decimals integer",
+        _BALANCES,
+    ),
+    "entries": View(
+        "transaction_id text, kind text, description text, effective_at timestamptz, "
+        f"recorded_at timestamptz, {_ACCOUNT}, side text, debit numeric, credit numeric, "
+        "net numeric, reverses text, metadata text, shard integer, log_offset bigint, "
+        "entry integer",
+        _ENTRIES,
+    ),
+    "trial_balance": View(
+        f"{_ACCOUNT}, net_debit numeric, net_credit numeric, entries bigint", _TRIAL_BALANCE
+    ),
+    "movements_by_day": View(
+        f"day date, {_ACCOUNT}, debits numeric, credits numeric, net numeric, entries bigint",
+        _MOVEMENTS,
+    ),
 }
 """By name, in the order in which they refer to each other."""
 
@@ -73,20 +97,15 @@ def schema_of(ledger: str) -> str:
     return "ledger_views" if ledger == "public" else f"{ledger}_views"
 
 
-def is_of_views(description: str, ledger: str) -> bool:
-    """Whether PostgreSQL describes a part of one of these views."""
-    return any(description.endswith(f"view {schema_of(ledger)}.{name}") for name in VIEWS)
-
-
-def provide(connection: Connection, ledger: str, *, again: bool = False) -> None:
+def provide(connection: Connection, ledger: str) -> None:
     """Make the views beside the ledger in schema `ledger`, as the tables' owner.
 
-    What is there in this version's form stays as it is, unless they are to be made `again`, because
-    the tables were replaced. Where they cannot be made there is a warning: nothing else needs them.
+    What is there in this version's form stays as it is. Where they cannot be made there is a
+    warning: nothing else needs them.
     """
     name = schema_of(ledger)
-    definitions = _definitions(connection, ledger)
-    remark = _REMARK + sha256("".join(definitions.values()).encode()).hexdigest()[:16]
+    statements = _statements(connection, ledger)
+    remark = _REMARK + sha256("".join(statements).encode()).hexdigest()[:16]
     found = connection.scalar(text(_FIND), {"name": name})
     if found is not None and not found.startswith(_REMARK):
         log.warning(
@@ -94,15 +113,20 @@ def provide(connection: Connection, ledger: str, *, again: bool = False) -> None
             "views: rename it (ALTER SCHEMA %s RENAME TO …) and migrate again.", name, name,
         )  # fmt: skip
         return
+    quoted = connection.dialect.identifier_preparer.quote(name)
     try:
         with connection.begin_nested():
-            if again or found != remark or not _are_there(connection, name):
-                _make(connection, name, definitions, remark, is_new=found is None)
-            _grant(connection, name)
+            if found is None:
+                connection.execute(text(f"CREATE SCHEMA {quoted}"))
+            if found != remark or not _are_there(connection, name):
+                for each in statements:
+                    connection.exec_driver_sql(each)
+                connection.exec_driver_sql(f"COMMENT ON SCHEMA {quoted} IS '{remark}'")
+            _grant(connection, quoted)
     except DBAPIError as error:
         log.warning(
             "The views in the schema %s cannot be made (%s). Grant the owner's role CREATE on this "
-            "database, drop views of others on them that are in the way, and migrate again.", name,
+            "database, drop what others have on them and is in the way, and migrate again.", name,
             error.orig,
         )  # fmt: skip
 
@@ -112,44 +136,39 @@ def _are_there(connection: Connection, name: str) -> bool:
     return connection.scalar(text(_THERE), given) == len(VIEWS)
 
 
-def _definitions(connection: Connection, ledger: str) -> dict[str, str]:
+def _statements(connection: Connection, ledger: str) -> list[str]:
+    """What makes each function and each view, in place of the one that is there."""
     quote = connection.dialect.identifier_preparer.quote
-    net = _UNITS.format(minor="(s.debits - s.credits)")
-    found = {
+    given = {"ledger": quote(ledger), "views": quote(schema_of(ledger))}
+    parts = {
         "balances": {
             "type": _TYPE.format(account="s.account"),
             "debits": _UNITS.format(minor="s.debits"),
             "credits": _UNITS.format(minor="s.credits"),
-            "net": net,
-            "balance": f"CASE WHEN {_TYPE.format(account='s.account')} IN ('assets', 'expenses') "
-                       f"THEN {net} ELSE -{net} END",
+            "net": _UNITS.format(minor="(s.debits - s.credits)"),
         },
         "entries": {
             "type": _TYPE.format(account="e.account"),
             "amount": _UNITS.format(minor="e.amount"),
         },
-    }  # fmt: skip
-    schemas = {"ledger": quote(ledger), "views": quote(schema_of(ledger))}
-    return {name: view.format(**schemas, **found.get(name, {})) for name, view in VIEWS.items()}
+    }
+    made = []
+    for name, view in VIEWS.items():
+        query = view.query.format(**given, **parts.get(name, {}))
+        rows = f"{given['views']}.{name}_rows()"
+        made += [
+            f"CREATE OR REPLACE FUNCTION {rows} RETURNS TABLE ({view.columns}) LANGUAGE sql STABLE "
+            f"AS $rows${query}$rows$",
+            f"CREATE OR REPLACE VIEW {given['views']}.{name} AS SELECT * FROM {rows}",
+        ]
+    return made
 
 
-def _make(
-    connection: Connection, name: str, definitions: dict[str, str], remark: str, *, is_new: bool
-) -> None:
-    quoted = connection.dialect.identifier_preparer.quote(name)
-    if is_new:
-        connection.execute(text(f"CREATE SCHEMA {quoted}"))
-    for view, definition in definitions.items():
-        # Replaced in place: views of others on it stay, and follow the ledger's tables.
-        connection.exec_driver_sql(f"CREATE OR REPLACE VIEW {quoted}.{view} AS {definition}")
-    connection.exec_driver_sql(f"COMMENT ON SCHEMA {quoted} IS '{remark}'")
-
-
-def _grant(connection: Connection, name: str) -> None:
-    quoted = connection.dialect.identifier_preparer.quote(name)
+def _grant(connection: Connection, schema: str) -> None:
+    """The rows are read with the reader's own rights on the ledger's tables."""
     known = "SELECT 1 FROM pg_roles WHERE rolname = :role"
     if connection.scalar(text(known), {"role": READER}) is None:
         return
-    connection.execute(text(f"GRANT USAGE ON SCHEMA {quoted} TO {READER}"))
+    connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {READER}"))
     for view in VIEWS:
-        connection.execute(text(f"GRANT SELECT ON {quoted}.{view} TO {READER}"))
+        connection.execute(text(f"GRANT SELECT ON {schema}.{view} TO {READER}"))

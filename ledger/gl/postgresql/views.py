@@ -44,12 +44,12 @@ WHERE NOT EXISTS (
 )
 """
 _TRIAL_BALANCE = """
-SELECT account, account_type, currency, greatest(net, 0), greatest(-net, 0), entries
+SELECT account, account_type, currency, greatest(net, 0 * net), greatest(-net, 0 * net), entries
 FROM {views}.balances
 """
 _MOVEMENTS = """
 SELECT (effective_at AT TIME ZONE 'UTC')::date, account, account_type, currency,
-    coalesce(sum(debit), 0), coalesce(sum(credit), 0), sum(net), count(*)
+    coalesce(sum(debit), 0 * sum(net)), coalesce(sum(credit), 0 * sum(net)), sum(net), count(*)
 FROM {views}.entries GROUP BY 1, 2, 3, 4
 """
 _THERE = "SELECT count(*) FROM pg_views WHERE schemaname = :name AND viewname = ANY (:views)"

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import sys
 import zipfile
 from decimal import Decimal
 from xml.etree import ElementTree as ET
@@ -119,7 +120,7 @@ def test_a_pdf_is_made_of_any_texts() -> None:
 def test_a_missing_extra_is_one_sentence(
     module: str, form: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, module, None)
+    monkeypatch.setitem(sys.modules, module, None)
     assert callable(form)
     with pytest.raises(LedgerError, match=r"needs the extra `reports`.*faust-ledger\[reports\]"):
         form(REPORT)

@@ -1,7 +1,5 @@
 """`faust-ledger export`: the journal or balances as a file for other programs."""
 
-import os
-from collections.abc import Callable
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +9,7 @@ import typer
 
 from ledger.cli.completeness import INCOMPLETE
 from ledger.cli.moments import AsOf, By, KnownAt, Moment, Through, Timezone, moment_of
-from ledger.cli.output import OK, DataDir, print_note, run, settings_for
+from ledger.cli.output import OK, AsJson, DataDir, print_json, print_note, run, settings_for
 
 if TYPE_CHECKING:
     from ledger.settings import Settings
@@ -48,6 +46,7 @@ def export_books(
     by: By = None,
     known_at: KnownAt = None,
     data_dir: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the journal or all balances to a file: CSV, Parquet, or plain-text accounting.
 
@@ -68,22 +67,27 @@ def export_books(
         count, status = _write_journal(settings, fmt, output), OK
     else:
         count, status = _write_balances(settings, fmt, output, moment)
-    print_note(f"Written: {output}, {count:,} {'entries' if what is What.JOURNAL else 'balances'}.")
+    if as_json:
+        print_json({"file": str(output), "what": what, "format": fmt, "rows": count})
+    else:
+        rows = "entries" if what is What.JOURNAL else "balances"
+        print_note(f"Written: {output}, {count:,} {rows}.")
     raise typer.Exit(status)
 
 
 def _write_journal(settings: "Settings", fmt: ExportFormat, output: Path) -> int:
     from ledger.gl.databases import open_journal
+    from ledger.cli.report_output import written
     from ledger.reports.exports import journal_of, write_journal_csv
     from ledger.reports.parquet import write_journal_parquet
 
     with closing(open_journal(settings.database_url)) as journal:
         export = journal_of(journal)
         if fmt is ExportFormat.PARQUET:
-            return _written(output, lambda file: write_journal_parquet(export, file), "wb")
+            return written(output, lambda file: write_journal_parquet(export, file), "wb")
         if fmt is ExportFormat.CSV:
-            return _written(output, lambda file: write_journal_csv(export, file), "w")
-        return _written(output, lambda file: _write_lines(export, fmt, file), "w")
+            return written(output, lambda file: write_journal_csv(export, file), "w")
+        return written(output, lambda file: _write_lines(export, fmt, file), "w")
 
 
 def _write_lines(export: Any, fmt: ExportFormat, file: IO[str]) -> int:
@@ -101,6 +105,7 @@ def _write_balances(
     settings: "Settings", fmt: ExportFormat, output: Path, moment: Moment
 ) -> tuple[int, int]:
     from ledger.cli.read import from_ledger
+    from ledger.cli.report_output import written
     from ledger.reports.exports import write_balances_csv
     from ledger.reports.parquet import write_balances_parquet
 
@@ -108,24 +113,8 @@ def _write_balances(
     for sentence in () if report.complete else report.sentences():
         print_note(sentence)
     if fmt is ExportFormat.PARQUET:
-        count = _written(output, lambda file: write_balances_parquet(rows, file), "wb")
+        count = written(output, lambda file: write_balances_parquet(rows, file), "wb")
     else:
-        count = _written(output, lambda file: write_balances_csv(rows, file), "w")
+        count = written(output, lambda file: write_balances_csv(rows, file), "w")
     return count, OK if report.complete else INCOMPLETE
 
-
-def _written(output: Path, write: Callable[[Any], int], mode: str) -> int:
-    """Replace the file whole, or not at all. Raises LedgerError where it cannot be written."""
-    from ledger.errors import LedgerError
-
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    try:
-        with open(partial, mode, **text) as file:
-            count = write(file)
-        partial.replace(output)
-    except OSError as error:
-        raise LedgerError(f"{output} cannot be written: {error.strerror}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return count

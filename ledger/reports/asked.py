@@ -21,6 +21,7 @@ class Asked:
     currencies: Sequence[str] = ()
     depth: int | None = None
     has_zeros: bool = True
+    is_whole: bool = True
     presentation: str | None = None
     rates: Sequence[Rate] = ()
     conditions: Sequence[Condition] = ()
@@ -42,8 +43,9 @@ def books(asked: Asked, *instants: Iterable[Sided]) -> Books:
         conditions += [Condition("rate", each.sentence) for each in used]
         conditions += [Condition("rounding", ROUNDING)]
     return Books(
-        figures, asked.labels, conditions, asked.positions, rounding, asked.depth, asked.has_zeros
-    )
+        figures, asked.labels, conditions, asked.positions, rounding, asked.depth, asked.has_zeros,
+        asked.is_whole,
+    )  # fmt: skip
 
 
 def _choices(asked: Asked) -> list[Condition]:

@@ -31,7 +31,8 @@ class Books:
 
     `labels`: a title for each instant. `rounding`: by instant, what the figures lack because they
     were converted; None where they were not. `depth`: segments of an account's path that are shown.
-    `has_zeros`: whether accounts are shown that are zero at every instant.
+    `has_zeros`: whether accounts are shown that are zero at every instant. `is_whole`: whether all
+    accounts are among them, so that the two sides must be equal.
     """
 
     figures: Sequence[Figure]
@@ -41,6 +42,7 @@ class Books:
     rounding: tuple[int, ...] | None = None
     depth: int | None = None
     has_zeros: bool = True
+    is_whole: bool = True
 
     def shown(self, figures: Iterable[Figure]) -> list[Figure]:
         """The figures rolled up; of zeros those that are to be shown."""
@@ -268,6 +270,8 @@ def _unequal(
     section: _Section, one: Sequence[int], other: Sequence[int], left: str, right: str
 ) -> Iterator[str]:
     """A sentence for each instant at which the two sides differ."""
+    if not section.books.is_whole:
+        return
     for label, mine, theirs in zip(section.books.labels, one, other, strict=True):
         if mine != theirs:
             yield (

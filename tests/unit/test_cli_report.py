@@ -8,7 +8,9 @@ import pytest
 import typer
 
 from ledger.cli.export import export_books
-from ledger.cli.report import Name, ReportFormat, print_report, write
+from ledger.cli.report import print_report
+from ledger.cli.report_choice import Name, ReportFormat
+from ledger.cli.report_output import write
 from ledger.gl.books import BalanceRow
 from ledger.reports.asked import Asked, books
 from ledger.reports.report import Condition, Report
@@ -38,7 +40,7 @@ def sheet() -> Report:
         ("balance-sheet", {"rates": Path("rates.csv")}, "--presentation"),
         ("balance-sheet", {"by": "recorded"}, "--by"),
         ("statement", {"account": "assets:cash", "as_of": "2026-11-01", "start": "2026-11-02"},
-         "--to"),
+         "--from"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_belong_together(name: str, given: Any, option: str) -> None:

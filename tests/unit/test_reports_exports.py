@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ledger.cli.export import _written
+from ledger.cli.report_output import written
 from ledger.errors import LedgerError
 from ledger.gl.memory import MemoryJournal
 from ledger.reports.exports import Nets, journal_of, write_balances_csv, write_journal_csv
@@ -211,6 +211,6 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(LedgerError, match="cannot be written: No space left on device"):
-        _written(file, fails, "w")
+        written(file, fails, "w")
     assert file.read_text() == "before"
     assert list(tmp_path.iterdir()) == [file]

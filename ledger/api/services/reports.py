@@ -87,6 +87,7 @@ class ReportsService:
             currencies=query.currencies,
             depth=query.depth,
             has_zeros=not query.no_zero,
+            is_whole=query.account is None,
             presentation=query.presentation,
             rates=query.rates,
             conditions=_conditions(query, moments),
@@ -107,10 +108,12 @@ class ReportsService:
                 "INVALID_PARAMETER", "Entries have one time as their end: give one of the two.",
                 field="recorded_before",
             )  # fmt: skip
+        if len(query.currencies) > 1:
+            raise Problem("INVALID_PARAMETER", "Give one currency, or none.", field="currency")
         by: Literal["effective", "recorded"] = "effective"
         if moment.recorded_before is not None:
             by = "recorded"
-        currency = query.currencies[0] if len(query.currencies) == 1 else None
+        currency = query.currencies[0] if query.currencies else None
         end = moment.recorded_before if by == "recorded" else moment.effective_before
         found = await self._database.ask(
             lambda books: books.register(

@@ -11,11 +11,12 @@ import typer
 
 from ledger.cli.output import print_json, print_note, print_sentence
 from ledger.cli.report_choice import ReportFormat
-from ledger.cli.tables import Column, Format, print_table_of
+from ledger.cli.tables import Column, Format, Kind, print_table_of
 from ledger.errors import LedgerError
 from ledger.terminal import plain_lines
 
 if TYPE_CHECKING:
+    from ledger.reports.report import Column as ReportColumn
     from ledger.reports.report import Report, Row
 
 
@@ -78,14 +79,18 @@ def written(output: Path, write_to: Callable[[Any], int], mode: str) -> int:
 def print_table(report: "Report") -> None:
     """Print it for people: conditions, the table, and what does not balance."""
     print_sentence(report.title)
-    columns = [
-        Column(each.key, each.title, "text" if each.kind == "time" else each.kind)
-        for each in report.columns
-    ]
+    columns = [Column(each.key, each.title, _kind(each)) for each in report.columns]
     rows = [_shown(report, each) for each in report.all_rows()]
     print_table_of(columns, rows, Format.TABLE, nothing="There is nothing to report.")
     for condition in report.conditions:
         print_sentence(f"{condition.name}: {condition.value}")
+
+
+def _kind(column: "ReportColumn") -> Kind:
+    """Only a description may fold."""
+    if column.kind == "text":
+        return "text" if column.key == "description" else "code"
+    return column.kind
 
 
 def _shown(report: "Report", row: "Row") -> dict[str, Any]:

@@ -52,7 +52,7 @@ def _shown(cell: Cell) -> str:
     text = text_of(cell)
     if not isinstance(cell, Amount | int):
         return text
-    sign, digits = ("−", text[1:]) if text.startswith("-") else ("", text)
+    sign, digits = ("\N{MINUS SIGN}", text[1:]) if text.startswith("-") else ("", text)
     whole, point, decimals = digits.partition(".")
     # Of any length: a number is never cut.
     return f"{sign}{int(whole):,}{point}{decimals}"

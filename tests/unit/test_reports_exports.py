@@ -169,7 +169,7 @@ def test_beancount_reads_the_export_and_has_the_same_balances(journal: MemoryJou
     wrong = text_of(beancount, journal).replace("1250.00", "1250.01", 1)
     assert loader.load_string(wrong)[1] != []
     [first] = [each for each in found if isinstance(each, data.Transaction)
-               and each.meta["transaction_id"] == "t-0"]  # fmt: skip
+               and each.meta["position"] == "0:0"]  # fmt: skip
     assert first.narration == 'say "hi" \\ ; | =1+1 Łódź'
 
 

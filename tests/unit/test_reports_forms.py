@@ -65,7 +65,8 @@ def cells(report: Report) -> list[dict[str, tuple[str | None, str]]]:
     with zipfile.ZipFile(io.BytesIO(as_xlsx(report))) as archive:
         sheet = ET.fromstring(archive.read("xl/worksheets/sheet1.xml"))
         strings = ET.fromstring(archive.read("xl/sharedStrings.xml"))
-    texts = ["".join(part.itertext()) for part in strings]
+    # The form in which XLSX has a carriage return.
+    texts = ["".join(part.itertext()).replace("_x000D_", "\r") for part in strings]
     assert not list(sheet.iter(f"{NAMESPACE}f")), "a formula"
     made = []
     for row in sheet.iter(f"{NAMESPACE}row"):

@@ -116,7 +116,7 @@ class ReportsService:
         currency = query.currencies[0] if query.currencies else None
         end = moment.recorded_before if by == "recorded" else moment.effective_before
         found = await self._database.ask(
-            lambda books: books.register(
+            lambda journal: journal.register(
                 account, currency=currency, start=query.start, end=end, by=by, limit=MOST_LINES
             )
         )

@@ -76,8 +76,8 @@ def export_books(
 
 
 def _write_journal(settings: "Settings", fmt: ExportFormat, output: Path) -> int:
-    from ledger.gl.databases import open_journal
     from ledger.cli.report_output import written
+    from ledger.gl.databases import open_journal
     from ledger.reports.exports import journal_of, write_journal_csv
     from ledger.reports.parquet import write_journal_parquet
 
@@ -117,4 +117,3 @@ def _write_balances(
     else:
         count = written(output, lambda file: write_balances_csv(rows, file), "w")
     return count, OK if report.complete else INCOMPLETE
-

@@ -62,7 +62,9 @@ def print_report(
     start: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="TIME", help="Only entries at or after this. Of entries, not balances."
+            "--from",
+            metavar="TIME",
+            help="Only entries at or after this. Of entries, not balances.",
         ),
     ] = None,
     currency: Currencies = None,
@@ -161,20 +163,9 @@ def _require_fitting(
     for option, given in for_balances.items():
         if given is not None and name not in OF_BALANCES:
             raise typer.BadParameter(f"is for reports of balances, not {name}.", param_hint=option)
+    _require_account(chosen)
     if name in OF_ENTRIES:
-        if chosen.account is None:
-            raise typer.BadParameter(f"{name} needs an account or a path.", param_hint="ACCOUNT")
-        if chosen.moment.known_at is not None:
-            raise typer.BadParameter("is for reports of balances.", param_hint="--known-at")
-        if len(chosen.currencies) > 1:
-            raise typer.BadParameter("give one, or none for all.", param_hint="--currency")
-        if chosen.start and chosen.moment.at and chosen.start >= chosen.moment.at:
-            sentence = "is not before the end of the report, so nothing is between."
-            raise typer.BadParameter(sentence, param_hint="--from")
-    elif chosen.account is not None and name not in OF_BALANCES:
-        raise typer.BadParameter(f"{name} is of the whole ledger.", param_hint="ACCOUNT")
-    if chosen.account is not None:
-        require_types([chosen.account])
+        _require_entries(chosen)
     if name is Name.BREAKS and chosen.moment.at is not None:
         raise typer.BadParameter("breaks are those of now.", param_hint="--as-of")
     if (chosen.presentation is None) != (chosen.rates is None):
@@ -183,7 +174,30 @@ def _require_fitting(
             param_hint="--rates" if chosen.rates is None else "--presentation",
         )
     if fmt in BINARY and output is None and sys.stdout.isatty():
-        raise typer.BadParameter(f"{fmt} is not for a terminal: name a file.", param_hint="--output")
+        raise typer.BadParameter(
+            f"{fmt} is not for a terminal: name a file.", param_hint="--output"
+        )
+
+
+def _require_account(chosen: Chosen) -> None:
+    if chosen.account is not None and chosen.name is Name.BREAKS:
+        raise typer.BadParameter("breaks is of the whole ledger.", param_hint="ACCOUNT")
+    if chosen.account is None and chosen.name in OF_ENTRIES:
+        sentence = f"{chosen.name} needs an account or a path."
+        raise typer.BadParameter(sentence, param_hint="ACCOUNT")
+    if chosen.account is not None:
+        require_types([chosen.account])
+
+
+def _require_entries(chosen: Chosen) -> None:
+    if chosen.moment.known_at is not None:
+        raise typer.BadParameter("is for reports of balances.", param_hint="--known-at")
+    if len(chosen.currencies) > 1:
+        raise typer.BadParameter("give one, or none for all.", param_hint="--currency")
+    start, end = chosen.start, chosen.moment.at
+    if start is not None and end is not None and start >= end:
+        sentence = "is not before the end of the report, so nothing is between."
+        raise typer.BadParameter(sentence, param_hint="--from")
 
 
 def _status(report: "Report", reports: "Sequence[CompletenessReport]") -> int:

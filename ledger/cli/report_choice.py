@@ -49,4 +49,3 @@ class Chosen(NamedTuple):
     rates: Path | None
     timezone: str | None
     by: Literal["effective", "recorded"]
-

@@ -130,4 +130,3 @@ def _of_breaks(settings: "Settings", chosen: Chosen) -> "Report":
         if not chosen.currencies or each.currency in chosen.currencies
     ]
     return ageing(found, now(), _conditions(chosen, [], []))
-

@@ -66,7 +66,7 @@ def written(output: Path, write_to: Callable[[Any], int], mode: str) -> int:
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
-        with open(partial, mode, **text) as file:
+        with partial.open(mode, **text) as file:
             result = write_to(file)
         partial.replace(output)
     except OSError as error:
@@ -100,4 +100,3 @@ def _shown(report: "Report", row: "Row") -> dict[str, Any]:
     }
     first = report.columns[0].key
     return cells | {first: f"{'  ' * row.depth}{cells[first]}"}
-

@@ -24,6 +24,7 @@ GROUPED = frozenset({"amount", "count"})
 FOLDING = frozenset({"text", "prose"})
 SECONDS = len("2026-11-30T15:00:00")
 
+
 class Format(StrEnum):
     """How a list is printed."""
 

@@ -57,9 +57,7 @@ def aged(
     return AgedBreak(account, currency, scale, shard, detected_at, *sides)
 
 
-def ageing(
-    breaks: Iterable[AgedBreak], now: int, conditions: Sequence[Condition] = ()
-) -> Report:
+def ageing(breaks: Iterable[AgedBreak], now: int, conditions: Sequence[Condition] = ()) -> Report:
     """The oldest first, with totals by age in each currency; empty where nothing is open."""
     found = sorted(breaks, key=lambda each: (each.detected_at, each[:4]))
     rows = [_row(each, max(now - each.detected_at, 0) // DAY) for each in found]

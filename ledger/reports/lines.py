@@ -102,8 +102,8 @@ def _of_account(account: str, found: Register, entries: Entries, width: int) -> 
     opening = found.opening()
     yield Row(_filled((account,), width), "heading")
     for currency, sides in sorted(opening.items()):
-        cells = (OPENING, None, None, None, None, _net(account, currency, sides), currency)
-        yield Row(_filled(cells, width), depth=1, section=f"{account} {currency}")
+        before: tuple[Cell, ...] = (OPENING, *(None,) * 4, _net(account, currency, sides), currency)
+        yield Row(_filled(before, width), depth=1, section=f"{account} {currency}")
     for line, net in found.running():
         yield Row(
             _line(account, line, net, entries.date_of(line))[:width],
@@ -111,8 +111,8 @@ def _of_account(account: str, found: Register, entries: Entries, width: int) -> 
             section=f"{account} {line.currency}",
         )
     for currency, sides in sorted(found.closing.items()):
-        before = opening[currency]
-        debits, credits = sides.debits - before.debits, sides.credits - before.credits
+        start = opening[currency]
+        debits, credits = sides.debits - start.debits, sides.credits - start.credits
         cells = (
             CLOSING, None, None, Amount(debits, currency, sides.scale),
             Amount(credits, currency, sides.scale), _net(account, currency, sides), currency,
@@ -184,7 +184,9 @@ def movements(entries: Entries) -> Report:
     totals: list[Row] = []
     for currency in sorted(scales):
         net = opening[currency]
-        of_currency = [(day, each) for (code, day), each in sorted(days.items()) if code == currency]
+        of_currency = [
+            (day, each) for (code, day), each in sorted(days.items()) if code == currency
+        ]
         made = _Movement(side, currency, scales[currency])
         for day, each in of_currency:
             rows.append(Row(made.cells(day, net, each), section=currency))

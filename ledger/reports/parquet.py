@@ -6,6 +6,7 @@ most has; `minor_units` is the same in whole minor units, and `scale` the curren
 
 from collections.abc import Iterable, Iterator
 from decimal import Context, Decimal
+from importlib import import_module
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -104,7 +105,6 @@ def _write(schema: Any, rows: Iterator[Row], file: BinaryIO) -> int:
 
 def _arrow() -> Any:
     try:
-        import pyarrow
+        return import_module("pyarrow")
     except ModuleNotFoundError as error:
         raise ExtraMissing("Parquet") from error
-    return pyarrow

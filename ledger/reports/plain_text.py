@@ -87,9 +87,7 @@ def beancount(export: JournalExport, nets: Nets) -> Iterator[str]:
     yield from _balances(last + timedelta(days=1), nets.sorted(), accounts, currencies)
 
 
-def _balances(
-    day: date, nets: Sequence[Net], accounts: Names, currencies: Names
-) -> Iterator[str]:
+def _balances(day: date, nets: Sequence[Net], accounts: Names, currencies: Names) -> Iterator[str]:
     """What each account has; for Beancount an account has what is below it as well."""
     sums: dict[tuple[str, str], int] = {}
     for net in nets:

@@ -94,10 +94,7 @@ class _Section:
         name = self.name(type_)
         return [
             self._row(TITLES[type_], None, "heading"),
-            *(
-                Row(self._cells(each.label, each.amounts), depth=1, section=name)
-                for each in lines
-            ),
+            *(Row(self._cells(each.label, each.amounts), depth=1, section=name) for each in lines),
             self.total(total, summed((each.amounts for each in lines), self.width), {type_: 1}),
         ]
 
@@ -188,25 +185,29 @@ def _report(
 
 def trial_balance(books: Books) -> Report:
     """Every account's net debit or net credit, and the totals by type, in each currency."""
-    rows: list[Row] = []
+    rows = [
+        Row(
+            (each.account, each.currency, *_sides(each), each.entries),
+            section=f"{each.currency} {each.type}",
+        )
+        for each in books.shown(books.figures)
+    ]
     totals: list[Row] = []
     differences: list[str] = []
-    for each in books.shown(books.figures):
-        rows.append(
-            Row(
-                (each.account, each.currency, *_sides(each), each.entries),
-                section=f"{each.currency} {each.type}",
-            )
-        )
     for section in books.by_currency():
         if books.rounding is not None:
             figure = Figure(ROUNDING, section.currency, section.scale, books.rounding)
             cells = (ROUNDING, section.currency, *_sides(figure), None)
             rows.append(Row(cells, section=section.name("rounding")))
         totals += _trial_totals(section, rows)
-        both = [_column(totals[-1], place) for place in range(2, 2 + 2 * section.width)]
+        both = [_minor(each) for each in totals[-1].cells[2 : 2 + 2 * section.width]]
         differences += _unequal(section, both[::2], both[1::2], "net debits", "net credits")
-    columns = (ACCOUNT, CURRENCY, *_net_columns(books.labels), Column("entries", "entries", "count"))
+    columns = (
+        ACCOUNT,
+        CURRENCY,
+        *_net_columns(books.labels),
+        Column("entries", "entries", "count", adds=False),
+    )
     return Report(
         "trial-balance", "Trial balance", columns, rows, totals, books.conditions, books.positions,
         differences,
@@ -253,16 +254,16 @@ def _trial_total(
     rows = [row for name in names for row in parts.get(name, ())]
     count = 2 * section.width + (section.width > 1)
     amounts = [
-        Amount(sum(_column(row, 2 + place) for row in rows), section.currency, section.scale)
+        Amount(sum(_minor(row.cells[2 + place]) for row in rows), section.currency, section.scale)
         for place in range(count)
     ]
-    entries = sum(row.cells[-1] for row in rows if isinstance(row.cells[-1], int))
+    # Those of accounts that are left out as well.
+    entries = sum(each.entries for each in section.figures if each.type in types)
     return Row((label, section.currency, *amounts, entries), "total",
                sums=[(name, 1) for name in names])  # fmt: skip
 
 
-def _column(row: Row, place: int) -> int:
-    cell = row.cells[place]
+def _minor(cell: Cell) -> int:
     return cell.minor if isinstance(cell, Amount) else 0
 
 

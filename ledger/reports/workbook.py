@@ -35,8 +35,8 @@ def as_xlsx(report: Report) -> bytes:
     count = len(report.rows) + len(report.totals) + len(report.conditions)
     if count > MAX_ROWS - BESIDE:
         raise LedgerError(
-            f"The report has {count:,} rows, and a sheet has {MAX_ROWS:,} at most: take CSV, or fewer "
-            "accounts."
+            f"The report has {count:,} rows, and a sheet has {MAX_ROWS:,} at most: take CSV, or "
+            "fewer accounts."
         )
     try:
         from xlsxwriter import Workbook

@@ -15,7 +15,13 @@ from ledger.errors import LedgerError
 from ledger.gl.memory import MemoryJournal
 from ledger.reports.exports import Nets, journal_of, write_balances_csv, write_journal_csv
 from ledger.reports.parquet import decimal_of, write_balances_parquet, write_journal_parquet
-from ledger.reports.plain_text import Names, beancount, beancount_account, beancount_currency, hledger
+from ledger.reports.plain_text import (
+    Names,
+    beancount,
+    beancount_account,
+    beancount_currency,
+    hledger,
+)
 from tests.integration.gl_runs import CASH, DEPOSIT, NOW, Chain, Leg, made, moved, void_of
 
 DAY = 86_400_000_000

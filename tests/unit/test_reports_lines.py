@@ -26,7 +26,9 @@ def journal() -> MemoryJournal:
 
 def shown(report: Report) -> list[tuple[str, ...]]:
     assert wrong_sums(report) == []
-    return [tuple("" if cell is None else str(cell) for cell in row.cells) for row in report.all_rows()]
+    return [
+        tuple("" if cell is None else str(cell) for cell in row.cells) for row in report.all_rows()
+    ]
 
 
 def entries(journal: MemoryJournal, *accounts: str, **asked: Any) -> Entries:

@@ -34,7 +34,9 @@ def made(name: str, *instants: Any, **asked: Any) -> Report:
 
 
 def shown(report: Report) -> list[tuple[str, ...]]:
-    return [tuple("" if cell is None else str(cell) for cell in row.cells) for row in report.all_rows()]
+    return [
+        tuple("" if cell is None else str(cell) for cell in row.cells) for row in report.all_rows()
+    ]
 
 
 def test_a_balance_sheet_balances_with_the_result_in_equity() -> None:
@@ -127,7 +129,7 @@ def test_rounding_hides_no_imbalance() -> None:
 
 
 def test_a_currency_without_a_rate_is_named() -> None:
-    with pytest.raises(RatesError, match="no rate from JPY to EUR|no rate from CAD, JPY to EUR"):
+    with pytest.raises(RatesError, match="no rate from CAD, JPY to EUR"):
         made("balance-sheet", presentation="EUR", rates=RATES)
     with pytest.raises(RatesError, match="neither a currency of this ledger"):
         made("balance-sheet", presentation="NOPE", rates=RATES)
@@ -137,8 +139,10 @@ def test_what_does_not_balance_is_said() -> None:
     rows = [*NOW, BalanceRow("assets:cash", "CAD", 2, 1, 0, 1)]
     report = made("balance-sheet", rows)
     assert report.differences == [
-        "CAD, now: assets are 100.01 and liabilities and equity are 100.00. `faust-ledger verify` "
-        "shows what is wrong with the journal."
+        (
+            "CAD, now: assets are 100.01 and liabilities and equity are 100.00. `faust-ledger verify` "
+            "shows what is wrong with the journal."
+        )
     ]
     assert len(made("trial-balance", rows).differences) == 1
 
@@ -198,3 +202,14 @@ def test_rates_that_cannot_be_believed_are_refused(text: str, why: str) -> None:
 def test_two_rates_from_one_currency_are_refused() -> None:
     with pytest.raises(RatesError, match="two rates from JPY to CAD"):
         made("balance-sheet", presentation="CAD", rates=[*RATES, *RATES])
+
+
+def test_entries_of_hidden_accounts_are_counted_in_the_total() -> None:
+    report = made("trial-balance", currencies=("CAD",), has_zeros=False)
+    assert report.totals[0].cells == (
+        "Assets",
+        "CAD",
+        Amount(100_00, "CAD", 2),
+        Amount(0, "CAD", 2),
+        3,
+    )

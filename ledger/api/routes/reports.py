@@ -97,8 +97,11 @@ def router(service: ReportsService) -> APIRouter:
         ] = None,
         rate: Annotated[
             list[str],
-            Query(max_length=100, description="`USD,1.3650,Bank of Canada,2026-11-30`: 1 USD in "
-                  "the presentation currency, its source and time."),
+            Query(
+                max_length=100,
+                description="`USD,1.3650,Bank of Canada,2026-11-30`: 1 USD in "
+                "the presentation currency, its source and time.",
+            ),
         ] = [],  # noqa: B006 - FastAPI copies it
         format: Annotated[Form, Query(description="JSON, or a file.")] = "json",
         after: After = None,
@@ -164,5 +167,7 @@ def _rates(presentation: str | None, rates: Sequence[str]) -> list[Rate]:
 
 def _rate(target: str | None, row: Sequence[str], place: str) -> Rate:
     if len(row) != len(FIELDS) - 1:
-        raise RatesError(f"{place} is currency,rate,source,time, such as USD,1.3650,ECB,2026-11-30.")
+        raise RatesError(
+            f"{place} is currency,rate,source,time, such as USD,1.3650,ECB,2026-11-30."
+        )
     return rate_of(dict(zip(FIELDS, (row[0], target, *row[1:]), strict=True)), place)

@@ -79,9 +79,9 @@ class ReportsService:
         moments = [wanted.moment or Moment()]
         if query.compare is not None:
             moments.append(_beside(moments[0], query.compare))
-        answers: list[HistoryBalances] = []
-        for moment in moments:
-            answers.append(await self._past.ask(wanted, _balances(query.account, moment)))
+        answers: list[HistoryBalances] = [
+            await self._past.ask(wanted, _balances(query.account, moment)) for moment in moments
+        ]
         asked = Asked(
             labels=list(map(_label, moments)),
             currencies=query.currencies,

@@ -133,7 +133,7 @@ def provide(connection: Connection, ledger: str) -> None:
 
 def _are_there(connection: Connection, name: str) -> bool:
     given = {"name": name, "views": list(VIEWS)}
-    return connection.scalar(text(_THERE), given) == len(VIEWS)
+    return bool(connection.scalar(text(_THERE), given) == len(VIEWS))
 
 
 def _statements(connection: Connection, ledger: str) -> list[str]:
@@ -156,11 +156,12 @@ def _statements(connection: Connection, ledger: str) -> list[str]:
     for name, view in VIEWS.items():
         query = view.query.format(**given, **parts.get(name, {}))
         rows = f"{given['views']}.{name}_rows()"
-        made += [
+        made.append(
             f"CREATE OR REPLACE FUNCTION {rows} RETURNS TABLE ({view.columns}) LANGUAGE sql STABLE "
-            f"AS $rows${query}$rows$",
-            f"CREATE OR REPLACE VIEW {given['views']}.{name} AS SELECT * FROM {rows}",
-        ]
+            f"AS $rows${query}$rows$"
+        )
+        shown = f"{given['views']}.{name}"
+        made.append(f"CREATE OR REPLACE VIEW {shown} AS SELECT * FROM {rows}")  # noqa: S608 - ours
     return made
 
 

@@ -74,7 +74,7 @@ def _conditions(
         *map(Condition, ("of", "beside"), whens),
     ]
     sentences = dict.fromkeys(sentence for each in reports for sentence in each.sentences())
-    return [*found, *(Condition("complete", sentence) for sentence in sentences)]
+    return [*found, *(Condition("completeness", sentence) for sentence in sentences)]
 
 
 def _positions(report: "CompletenessReport") -> dict[int, int]:

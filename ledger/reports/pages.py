@@ -8,8 +8,10 @@ from ledger.reports.rendered import ExtraMissing, text_of
 from ledger.reports.report import Amount, Cell, Report, Row
 
 TEMPLATE = "report.typ"
-MAX_ROWS = 20_000
-"""Rows of a report as PDF: some hundred pages."""
+MAX_ROWS = 5_000
+"""Rows of a report as PDF: about a hundred pages."""
+WIDEST = 40
+"""Characters of a text that its column is made for; a longer one folds."""
 
 
 def as_pdf(report: Report) -> bytes:
@@ -40,8 +42,21 @@ def pages_json(report: Report) -> dict[str, object]:
         "differences": list(report.differences),
         "columns": [each.title for each in report.columns],
         "right": [each.kind in {"amount", "count"} for each in report.columns],
+        "widths": _widths(report),
         "rows": [_row(each) for each in report.all_rows()],
     }
+
+
+def _widths(report: Report) -> list[int]:
+    """The characters of each column. Typst takes much longer to find the widths of many cells."""
+    found = [len(each.title) for each in report.columns]
+    for row in report.all_rows():
+        for place, cell in enumerate(row.cells):
+            found[place] = max(found[place], len(_shown(cell)) + 2 * row.depth * (not place))
+    return [
+        width if column.kind in {"amount", "count"} else min(width, WIDEST)
+        for width, column in zip(found, report.columns, strict=True)
+    ]
 
 
 def _row(row: Row) -> dict[str, object]:

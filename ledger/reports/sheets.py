@@ -46,13 +46,15 @@ class Books:
 
     def shown(self, figures: Iterable[Figure]) -> list[Figure]:
         """The figures rolled up; of zeros those that are to be shown."""
-        rows = rolled_up(figures, self.depth)
+        rows = list(figures) if self.depth is None else rolled_up(figures, self.depth)
         return rows if self.has_zeros else [each for each in rows if not each.is_zero]
 
     def by_currency(self) -> Iterator["_Section"]:
         """The figures of each currency, in the order of their codes."""
-        for currency in sorted({each.currency for each in self.figures}):
-            figures = [each for each in self.figures if each.currency == currency]
+        found: dict[str, list[Figure]] = {}
+        for each in self.figures:
+            found.setdefault(each.currency, []).append(each)
+        for currency, figures in sorted(found.items()):
             yield _Section(self, currency, figures[0].scale, figures)
 
 
@@ -192,6 +194,9 @@ def trial_balance(books: Books) -> Report:
         )
         for each in books.shown(books.figures)
     ]
+    parts: dict[str, list[Row]] = {}
+    for row in rows:
+        parts.setdefault(row.section, []).append(row)
     totals: list[Row] = []
     differences: list[str] = []
     for section in books.by_currency():
@@ -199,7 +204,8 @@ def trial_balance(books: Books) -> Report:
             figure = Figure(ROUNDING, section.currency, section.scale, books.rounding)
             cells = (ROUNDING, section.currency, *_sides(figure), None)
             rows.append(Row(cells, section=section.name("rounding")))
-        totals += _trial_totals(section, rows)
+            parts[section.name("rounding")] = [rows[-1]]
+        totals += _trial_totals(section, parts)
         both = [_minor(each) for each in totals[-1].cells[2 : 2 + 2 * section.width]]
         differences += _unequal(section, both[::2], both[1::2], "net debits", "net credits")
     columns = (
@@ -234,11 +240,8 @@ def _sides(figure: Figure) -> tuple[Amount, ...]:
     return tuple(Amount(each, figure.currency, figure.scale) for each in found)
 
 
-def _trial_totals(section: _Section, rows: Sequence[Row]) -> list[Row]:
+def _trial_totals(section: _Section, parts: Mapping[str, Sequence[Row]]) -> list[Row]:
     """A total for each type that has accounts, and the last one of all types."""
-    parts: dict[str, list[Row]] = {}
-    for row in rows:
-        parts.setdefault(row.section, []).append(row)
     made = [
         _trial_total(section, TITLES[each], [each], parts)
         for each in IN_ORDER

@@ -50,7 +50,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (a minute or two, once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --config-settings editable_mode=compat --editable '.[stack,api,bench,test]'
+	  --config-settings editable_mode=compat --editable '.[stack,api,bench,reports,test]'
 	@touch $@
 
 lint: install
@@ -74,7 +74,7 @@ lint-docker: install  ## what is in docker/: the image's recipe, compose files, 
 
 lock: ## constraints.txt from what setup.cfg allows today
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet '.[stack,api,bench,test]'
+	build/lock/bin/pip install --quiet '.[stack,api,bench,reports,test]'
 	build/lock/bin/pip freeze --exclude faust-ledger > constraints.txt
 
 clean:

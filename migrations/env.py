@@ -5,7 +5,7 @@ from sqlalchemy import Connection, text
 
 from ledger import settings
 from ledger.gl.migrating import note_made
-from ledger.gl.postgresql import history_schema, shadows
+from ledger.gl.postgresql import history_schema, shadows, views
 from ledger.gl.postgresql.migrate import owner_engine
 from ledger.gl.tables import metadata
 from migrations import grants
@@ -21,9 +21,11 @@ def migrate(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         context.run_migrations()
         schema = str(connection.scalar(text("SELECT current_schema()")))
-        # A shadow ledger has no history: it is compared with the live one, and has no readers.
+        # A shadow ledger has neither: it is compared with the live one, and has no readers.
         is_shadow = shadows.is_shadow(connection, schema)
         made = None if is_shadow else history_schema.provide(connection, schema)
+        if not is_shadow:
+            views.provide(connection, schema)
         grants.apply(connection, history_schema=made)
     if made is not None:
         history_schema.add_indexes(connection, made)

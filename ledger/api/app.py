@@ -29,6 +29,7 @@ from ledger.api.routes import (
     lines,
     live,
     rejects,
+    reports,
     status,
     transactions,
     trial_balance,
@@ -81,6 +82,7 @@ def build_app(services: Services) -> ASGIApp:
         trial_balance.router(services.history),
         why.router(services.why),
         rejects.router(services.rejects),
+        reports.router(services.reports),
         live.router(services.live, services.access, services.signer),
     ):
         # Not include_router: its routes are whole as they are, and it takes 40 µs a request.

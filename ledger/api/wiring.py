@@ -29,6 +29,7 @@ from ledger.api.services.past_answers import PastAnswers
 from ledger.api.services.publishing import Publishing
 from ledger.api.services.refused import RefusedIds
 from ledger.api.services.rejects import RejectsService
+from ledger.api.services.reports import ReportsService
 from ledger.api.services.status import StatusService
 from ledger.api.services.transaction_services import Parts, TransactionServices
 from ledger.api.services.why import WhyService
@@ -69,6 +70,7 @@ class Services:
     why: WhyService
     balances: BalanceService
     rejects: RejectsService
+    reports: ReportsService
     status: StatusService
     assets: AssetsService
     accounts: AccountsService
@@ -155,6 +157,7 @@ async def wired(settings: Settings, name: str) -> AsyncIterator[Services]:
                     cursors=cursors,
                     signer=signer,
                 ),
+                reports=ReportsService(answers, database, breaks, reference),
                 status=StatusService(settings, log, flow, history),
                 assets=AssetsService(reference),
                 accounts=AccountsService(reference, view),

@@ -61,6 +61,8 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
         "balances": "read.print_balances",
         "trial-balance": "trial_balance.print_trial_balance",
         "register": "register.print_register",
+        "report": "report.print_report",
+        "export": "export.export_books",
         "explain": "explain.explain_balance",
         "transaction": Group(
             "Show one transaction, from the log to the books.",

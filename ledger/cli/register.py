@@ -128,7 +128,7 @@ def print_register(
         "limit": limit,
     }
     require_order(asked["start"], asked["end"])
-    found, report = run(_read(settings_for(data_dir), account, asked))
+    found, report = run(read_register(settings_for(data_dir), account, asked))
     rows = register_rows(account, found, by, zone)
     if form is Format.TABLE:
         print_lines(account, rows, asked)
@@ -152,9 +152,10 @@ def end_option(end: str | None, through: str | None, zone: tzinfo = UTC) -> int 
     return end_of(through, zone, instead="--to")
 
 
-async def _read(
+async def read_register(
     settings: "Settings", account: str, asked: "RegisterQuery"
 ) -> "tuple[Register, CompletenessReport]":
+    """The entries that are asked for, and whether they are complete."""
     from ledger.domain.completeness import Asked
     from ledger.gl.databases import open_journal
 

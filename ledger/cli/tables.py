@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from ledger.cli.output import print_json, print_note, print_sentence
+from ledger.reports.rendered import NUMBER, safe_for_spreadsheets
 from ledger.terminal import UNLIMITED, console, plain, print_table, total_width, widths_of
 
 if TYPE_CHECKING:
@@ -22,10 +22,7 @@ Kind = Literal["amount", "count", "number", "code", "account", "path", "time", "
 RIGHT = frozenset({"amount", "count", "number"})
 GROUPED = frozenset({"amount", "count"})
 FOLDING = frozenset({"text", "prose"})
-NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 SECONDS = len("2026-11-30T15:00:00")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell begins with that a spreadsheet would calculate."""
 
 
 class Format(StrEnum):
@@ -193,16 +190,6 @@ def _print_csv(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     for row in rows:
         cells = [safe_for_spreadsheets(_text(row[each.key])) for each in columns]
         out.writerow(map(plain, cells) if on_terminal else cells)
-
-
-def safe_for_spreadsheets(cell: str) -> str:
-    """`cell` behind an apostrophe if a spreadsheet would calculate it; plain numbers as they are.
-
-    https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    if cell.startswith(FORMULA) and not NUMBER.fullmatch(cell):
-        return f"'{cell}"
-    return cell
 
 
 def _print_array(rows: Sequence[Row]) -> None:

@@ -22,9 +22,11 @@ from ledger.domain.account import well_formed
 from tests.unit.test_api_access import Kept
 
 METHODS = ("get", "post", "put", "patch", "delete")
-UNREACHED = {"id": "pay-1", "transaction_id": "pay-1", "account": "assets:cash"}
+UNREACHED = {
+    "id": "pay-1", "transaction_id": "pay-1", "account": "assets:cash", "name": "balance-sheet",
+}  # fmt: skip
 """For parameters of paths."""
-WHOLE_LEDGER = {"/v1/audit-log", "/v1/trial-balance", "/v1/rejects"}
+WHOLE_LEDGER = {"/v1/audit-log", "/v1/trial-balance", "/v1/rejects", "/v1/reports/{name}"}
 """Paths that are about all accounts: a restricted token may not ask, whatever its scope."""
 
 

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 
 from aiokafka import ConsumerRecord
 
-from ledger.client.audit_log import Actor
 from ledger.client.records import Records
 from ledger.client.resource import AsyncResource
 from ledger.domain.portions import portions
@@ -53,9 +52,10 @@ class Statements(AsyncResource):
     be used.
     """
 
-    def __init__(self, settings: Settings, actor: Actor) -> None:
-        self.book = Book()
-        self._settings, self._actor = settings, actor
+    def __init__(self, settings: Settings, by: str) -> None:
+        """`by`: who imports, for the records."""
+        self.book, self.by = Book(), by
+        self._settings = settings
         self._names = topics(settings)
         self._topic = self._names.statements.name
         self._log = Log(settings)
@@ -114,7 +114,7 @@ class Statements(AsyncResource):
         return present is not None and present.digest == planned.head.digest
 
     def _records_of(self, plan: Plan, fresh: list[Planned]) -> Iterator[Record]:
-        by = self._actor.who
+        by = self.by
         for identification, link in plan.links.items():
             yield self._record(account_key(identification), link_row(identification, link, by))
         for each in fresh:
@@ -136,11 +136,14 @@ class Statements(AsyncResource):
         """A statement with its lines. Raises LedgerError where they are not those of its digest."""
         offsets = self.book.parts_of(head)
         assert offsets is not None, "it counts only with all its lines"
-        rows = []
-        for offset in offsets:
-            async for records in self._log.read(self._topic, 0, offset, offset + 1):
-                rows += [row for _, row in await self._records.decode(SCHEMA, records)]
-        found = with_lines(head.statement, iter(rows))
+        rows = {}
+        if offsets:
+            wanted, end = set(offsets), max(offsets) + 1
+            async for records in self._log.read(self._topic, 0, min(offsets), end):
+                some = [each for each in records if each.offset in wanted]
+                for record, row in await self._records.decode(SCHEMA, some):
+                    rows[record.offset] = row
+        found = with_lines(head.statement, (rows[each] for each in offsets if each in rows))
         if digest_of(found) != head.digest:
             raise LedgerError(
                 f"The lines of {found.id} in {self._topic} are not those that were imported: "
@@ -159,7 +162,7 @@ class Statements(AsyncResource):
         if versions and versions[-1].text == text:
             return versions[-1]
         saved = SavedMapping(name, len(versions) + 1, text)
-        row = mapping_row(saved, self._actor.who)
+        row = mapping_row(saved, self.by)
         await self._append(iter([self._record(mapping_key(name), row)]))
         await self.read_on()
         if saved not in self.book.mappings.get(name, []):

@@ -75,7 +75,7 @@ class PageReader:
             )),
             counterpart=_text(fields, other, what, line),
             counterpart_account=_text(fields, f"{other}_account", what, line),
-            kind="/".join(fields.get("code") or fields.get("own_code") or ()),
+            kind=text_in("/".join(fields.get("code") or fields.get("own_code") or ()), what, line),
             text=_texts(fields, what, line),
         ))  # fmt: skip
 
@@ -137,10 +137,12 @@ def _first(fields: Fields, name: str) -> str:
 
 
 def _needed(fields: Fields, name: str, what: str, line: int) -> str:
-    found = fields[name][0] if name in fields else ""
-    if not found:
+    found = fields.get(name, ())
+    if not found or not found[0]:
         raise Unproven(Fault.FIELD_MISSING, f"{what} is missing.", line)
-    return found
+    if len(found) > 1:
+        raise Unproven(Fault.FIELD_MALFORMED, f"{what} is there {len(found)} times.", line)
+    return found[0]
 
 
 def _text(fields: Fields, name: str, what: str, line: int) -> str:

@@ -80,7 +80,8 @@ def _names(item: Item) -> Iterator[Hashable]:
         yield "bank", item.bank_reference
     if item.reference:
         yield "reference", item.reference
-    yield "number", item.number
+    if not item.bank_reference and not item.reference:
+        yield "number", item.number
 
 
 def _partners(items: Sequence[T]) -> dict[Hashable, list[T]]:

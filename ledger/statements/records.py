@@ -14,7 +14,7 @@ SCHEMA = "Statement"
 MAX_LINES = 5_000
 """Of a record."""
 MAX_SIZE = 1024 * 1024
-"""About the bytes of a record; a line alone has fewer."""
+"""About the bytes of a record, unless one line alone has more."""
 LINE_BYTES = 64
 """Of a line's numbers and dates."""
 

@@ -102,7 +102,7 @@ def test_a_missing_tag_is_named(tag):
         ("C12,34NTRF", "X12,34NTRF", "FIELD_MALFORMED", 5),
         (":61:261130", ":61:261131", "DATE_MALFORMED", 5),
         (":61:2611301130", ":61:2611301332", "DATE_MALFORMED", 5),
-        (":61:2611301130", ":61:١٢1130", "FIELD_MALFORMED", 5),
+        (":61:2611301130", ":61:١٢1130", "DATE_MALFORMED", 5),
         (":28C:1/1", ":28C:one", "FIELD_MALFORMED", 3),
         (":28C:1/1", ":28C:123456789012", "FIELD_MALFORMED", 3),
         (":62F:C261130EUR7,34", ":62F:C261130EUR7,34x", "FIELD_MALFORMED", 9),

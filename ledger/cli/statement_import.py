@@ -150,9 +150,7 @@ def _require_tied(found: Sequence[Result]) -> None:
                 )
 
 
-async def tie(
-    settings: Settings, head: Head, statement: Statement, timezone: str
-) -> TieAnswer:
+async def tie(settings: Settings, head: Head, statement: Statement, timezone: str) -> TieAnswer:
     """The statement beside the general ledger at the end of its closing day."""
     moment = moment_of(None, str(statement.closing.on), timezone, None)
     try:
@@ -170,9 +168,7 @@ async def read_book(settings: Settings) -> Book:
         return statements.book
 
 
-async def read_statement(
-    settings: Settings, id_: str
-) -> tuple[Head, Statement, TieAnswer] | None:
+async def read_statement(settings: Settings, id_: str) -> tuple[Head, Statement, TieAnswer] | None:
     """A statement with its lines, and the ledger beside it; None where there is none."""
     async with Statements(settings, actor_of(settings).who) as statements:
         head = statements.book.present(id_)

@@ -10,6 +10,7 @@ from ledger.statements.records import Head
 
 
 def print_head(head: Head) -> None:
+    """Print what a statement is, above its lines."""
     row = head_fields(head)
     print_plain(f"{row['id']}: statement of {row['account']}, {row['format']}, {row['file']}")
     if row["currency"]:
@@ -20,6 +21,7 @@ def print_head(head: Head) -> None:
 
 
 def print_import(found: Imported) -> None:
+    """Print what became of a file, statement by statement."""
     if found.refused is not None:
         print_note(str(found.refused))
         print_note("Nothing was imported.")
@@ -36,6 +38,8 @@ def print_import(found: Imported) -> None:
 
 
 def print_ties(row: dict[str, Any], *, to_stderr: bool = False) -> None:
+    """Print whether the ledger has what the statement has; `row`: as `tie_fields` makes it."""
+
     def say(text: str) -> None:
         print_sentence(text, sys.stderr if to_stderr else None)
 

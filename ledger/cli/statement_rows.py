@@ -113,10 +113,9 @@ def _shown(item: Balance | Line | Position | None, scale: int) -> dict[str, Any]
 
 def _sentence(change: Change, before: dict[str, Any] | None, after: dict[str, Any] | None) -> str:
     if change.what in ("opening", "closing"):
-        assert before is not None and after is not None, "both statements have balances"
-        return (
-            f"{after['amount']} on {after['on']}, and was {before['amount']} on {before['on']}"
-        )
+        assert before is not None, "both statements have balances"
+        assert after is not None, "both statements have balances"
+        return f"{after['amount']} on {after['on']}, and was {before['amount']} on {before['on']}"
     row = after or before
     assert row is not None, "a line is there before or after"
     name = f"line {row['number']}"

@@ -122,8 +122,8 @@ def import_statements(
     """Import statements of a bank or custodian, after they are proven.
 
     Opening balance and lines must make the closing balance; numbers follow the statement before
-    without a hole; the opening balance is the closing one of that. If a statement of the file fails,
-    nothing of the file is imported. The same file again changes nothing. A corrected statement
+    without a hole; the opening balance is the closing one of that. If a statement of the file
+    fails, nothing of the file is imported. The same file again changes nothing. A corrected statement
     replaces the one with its number, and the command prints what it says otherwise, line by line.
 
     The closing balance is compared with the ledger's at the end of that day. A difference is
@@ -159,7 +159,7 @@ def opened(file: str) -> "Iterator[BinaryIO]":
         yield sys.stdin.buffer
         return
     try:
-        stream = Path(file).open("rb")
+        stream = Path(file).open("rb")  # noqa: SIM115 - it is closed below
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise typer.BadParameter(f"{file}: {why}", param_hint="FILE") from error

@@ -97,7 +97,6 @@ WANTED: Wanted = {
     }
 }
 """By element what is in it: more elements, or the name of the field that its text is."""
-_STATEMENT = WANTED["Document"]["BkToCstmrStmt"]["Stmt"]
 
 
 def pages_of(stream: Source, scales: Mapping[str, int], limits: Limits) -> Iterator[Page]:
@@ -125,8 +124,11 @@ class _Message:
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._characters
         self._above: list[Any] = []
-        self._at: Any = WANTED
-        self._names: dict[str, str] = {}
+        # What is wanted below the element where expat is: a dictionary, a field's name, or None.
+        self._at: Any = None
+        self._statement: Any = None
+        self._entry: Any = None
+        self._balance: Any = None
         self._parts: list[str] | None = None
         self._held = 0
         self._fields: Fields = {}
@@ -140,7 +142,9 @@ class _Message:
             self._parser.Parse(chunk, final)
         except expat.ExpatError as error:
             why = expat.ErrorString(error.code)
-            raise Unproven(Fault.UNREADABLE, f"The XML is malformed: {why}.", error.lineno) from error
+            raise Unproven(
+                Fault.UNREADABLE, f"The XML is malformed: {why}.", error.lineno
+            ) from error
         except (LookupError, ValueError) as error:
             # Of an encoding that Python lacks, or that has more than a byte a character.
             raise Unproven(
@@ -164,32 +168,34 @@ class _Message:
         )  # fmt: skip
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        above = self._at
-        if not self._above:
-            self._begin(name)
-        elif len(self._above) > MAX_DEPTH:
+        depth = len(self._above)
+        if depth > MAX_DEPTH:
             raise Unproven(
                 Fault.UNREADABLE, f"Elements are nested deeper than {MAX_DEPTH}.", self._line
             )
+        above = self._at if depth else self._begin(name)
         self._above.append(above)
         # Of what is skipped everything is skipped.
-        at = above.get(self._names.get(name)) if above.__class__ is dict else None
-        self._at = at
+        self._at = at = above.get(name) if above.__class__ is dict else None
         self._parts = None
-        if at is None:
-            return
-        if at.__class__ is str or "" in at:
+        if at.__class__ is str:
             self._parts = []
-            if at == "amount":
+            if attributes and at == "amount":
                 self._fields.setdefault("currency", []).append(attributes.get("Ccy", ""))
-        elif at is _STATEMENT:
+        elif at is not None:
+            self._go_into(at)
+
+    def _go_into(self, at: Any) -> None:
+        if "" in at:
+            self._parts = []
+        elif at is self._statement:
             self._page.begin(self._line)
             self._fields = self._page.fields
-        elif at is _ENTRY or at is _BALANCE:
+        elif at is self._entry or at is self._balance:
             self._fields, self._held = {}, 0
 
-    def _begin(self, name: str) -> None:
-        """The root element: its namespace is the message and its version."""
+    def _begin(self, name: str) -> Wanted:
+        """What is wanted of the message; the root's namespace names it and its version."""
         space, _, local = name.rpartition(BETWEEN)
         if not NAMESPACE.fullmatch(space) or local != "Document":
             raise Unproven(
@@ -197,7 +203,12 @@ class _Message:
                 f"The XML is {shown(space or local)}, and no camt.053 of versions 02 to 13.",
                 self._line,
             )
-        self._names = {f"{space}{BETWEEN}{each}": each for each in _names_in(WANTED)}
+        wanted: Any = _in_namespace(WANTED, space)
+        document = wanted[name]
+        self._statement = next(iter(next(iter(document.values())).values()))
+        self._entry = self._statement[f"{space}{BETWEEN}Ntry"]
+        self._balance = self._statement[f"{space}{BETWEEN}Bal"]
+        return {name: document}
 
     def _characters(self, text: str) -> None:
         if self._parts is None:
@@ -216,20 +227,25 @@ class _Message:
             if text:
                 field = at if at.__class__ is str else at[""]
                 self._fields.setdefault(field, []).append(text)
-        elif at is _ENTRY:
+        elif at is None or at.__class__ is str:
+            return
+        elif at is self._entry:
             self._count += 1
             self._limits.require_lines(self._count, self._line)
             self._page.add_entry(self._fields, self._line)
             self._fields = self._page.fields
-        elif at is _BALANCE:
+        elif at is self._balance:
             self._page.add_balance(self._fields, self._line)
             self._fields = self._page.fields
-        elif at is _STATEMENT:
+        elif at is self._statement:
             self._pages.append(self._page.page(self._line))
 
 
-def _names_in(wanted: Wanted) -> Iterator[str]:
-    for name, inner in wanted.items():
-        yield name
-        if not isinstance(inner, str):
-            yield from _names_in(inner)
+def _in_namespace(wanted: Wanted, space: str) -> Wanted:
+    """With names as expat gives them; the key of an element's own text stays."""
+    return {
+        f"{space}{BETWEEN}{name}" if name else name: (
+            inner if isinstance(inner, str) else _in_namespace(inner, space)
+        )
+        for name, inner in wanted.items()
+    }

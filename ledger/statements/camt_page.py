@@ -87,7 +87,8 @@ class PageReader:
         for found, name in ((opening, "opening (OPBD or PRCD)"), (closing, "closing (CLBD)")):
             if found is None:
                 raise Unproven(Fault.FIELD_MISSING, f"The {name} balance is missing.", start)
-        assert opening is not None and closing is not None, "they were looked for"
+        assert opening is not None, "it was looked for"
+        assert closing is not None, "it was looked for"
         count = _first(fields, "count")
         statement = Statement(
             account=account_of(_needed(fields, "account", "The account (Acct/Id)", start), start),
@@ -119,9 +120,7 @@ class PageReader:
         sign = SIGNS.get(_needed(fields, "side", f"{what}'s CdtDbtInd", line))
         if sign is None:
             side = shown(_first(fields, "side"))
-            raise Unproven(
-                Fault.FIELD_MALFORMED, f"{what} is {side}, neither CRDT nor DBIT.", line
-            )
+            raise Unproven(Fault.FIELD_MALFORMED, f"{what} is {side}, neither CRDT nor DBIT.", line)
         text = _needed(fields, "amount", f"{what}'s amount", line)
         return sign * minor_units(text, self._scale, what, line)
 

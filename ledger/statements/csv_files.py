@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 from ledger.client.bulk import Splitter
 from ledger.client.csv_mapping import MappingError
@@ -135,9 +136,7 @@ def _unreadable(refused: Refused, mapping: StatementMapping, place: int) -> Unpr
 class _Reader:
     """Makes the statement of the rows."""
 
-    def __init__(
-        self, mapping: StatementMapping, scales: Mapping[str, int], given: Given
-    ) -> None:
+    def __init__(self, mapping: StatementMapping, scales: Mapping[str, int], given: Given) -> None:
         self._mapping, self._scales, self._given = mapping, scales, given
         self._days: dict[str, date] = {}
         self._same: dict[str, str] = {}
@@ -173,8 +172,7 @@ class _Reader:
         if found is None:
             raise Unproven(
                 Fault.FIELD_MISSING,
-                f"The {name} balance is missing: the mapping has no column balance. Give "
-                f"--{name}.",
+                f"The {name} balance is missing: the mapping has no column balance. Give --{name}.",
             )
         return found
 
@@ -283,7 +281,7 @@ class _Reader:
 
 def _require_order(lines: list[Line]) -> None:
     """Rows out of order are a wrong `order`, or dates of which day and month are exchanged."""
-    for before, after in zip(lines, lines[1:], strict=False):
+    for before, after in pairwise(lines):
         if after.booked < before.booked:
             raise Unproven(
                 Fault.DATES_OUT_OF_ORDER,

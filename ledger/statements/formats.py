@@ -38,9 +38,7 @@ def read_statements(
 ) -> tuple[str, list[Found]]:
     """The format, and the statements in order. `scales`: decimals by code. Raises Unproven."""
     if options.mapping is not None:
-        statement = read_csv(
-            stream, options.mapping, scales, options.given, options.limits
-        )
+        statement = read_csv(stream, options.mapping, scales, options.given, options.limits)
         return CSV, [Found(statement, 0)]
     source = _Peeked(stream)
     form = _format_of(source.head)

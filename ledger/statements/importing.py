@@ -10,7 +10,7 @@ from ledger.statements.book import Book
 from ledger.statements.formats import Found
 from ledger.statements.model import Fault, Statement, Unproven
 from ledger.statements.proof import Place, prove, prove_place
-from ledger.statements.records import Head, Link, digest_of, parts_of
+from ledger.statements.records import Head, Link, Part, digest_of, parts_of
 
 Verdict = Literal["imported", "corrected", "unchanged"]
 
@@ -46,6 +46,7 @@ class Planned:
     statement: Statement
     verdict: Verdict
     before: Head | None
+    parts: Sequence[Part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,9 @@ class Plan:
 def plan(
     found: Sequence[Found], book: Book, reference: Reference, wanted: Wanted, origin: Origin
 ) -> Plan:
-    """Prove every statement of a file, each after those before it. Raises Unproven for the first
-    that fails, and then nothing of the file is imported.
+    """Prove every statement of a file, each after those before it.
+
+    Raises Unproven for the first that fails, and then nothing of the file is imported.
     """
     links: dict[str, Link] = {}
     planned: dict[str, Planned] = {}
@@ -143,10 +145,11 @@ def _planned(statement: Statement, link: Link, book: Book, origin: Origin) -> Pl
     verdict: Verdict = "imported"
     if before is not None:
         verdict = "unchanged" if before.digest == digest else "corrected"
+    parts = parts_of(statement)
     head = Head(
         replace(statement, lines=(), positions=(), stated_count=None), link.account, digest,
-        before.digest if before else b"", len(parts_of(statement)),
+        before.digest if before else b"", len(parts),
         len(statement.lines) + len(statement.positions), origin.form, origin.file, origin.mapping,
         origin.by,
     )  # fmt: skip
-    return Planned(head, statement, verdict, before)
+    return Planned(head, statement, verdict, before, parts)

@@ -1,4 +1,4 @@
-"""The mapping of a bank's or custodian's CSV: a TOML file that is saved by name (docs/statements.md)."""
+"""The mapping of a bank's or custodian's CSV: a TOML file that is saved by name."""
 
 import re
 import tomllib
@@ -6,25 +6,35 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ledger.statements.model import Fault, Unproven
 from ledger.statements.texts import in_range, minor_units, shown
 from ledger.unfit import why_unfit
 
-MONEY = ("booked", "value", "amount", "debit", "credit", "side", "balance", "currency", "account",
-         "bank_reference", "reference", "counterpart", "counterpart_account", "kind", "text")  # fmt: skip
+MONEY = (
+    "booked", "value", "amount", "debit", "credit", "side", "balance", "currency", "account",
+    "bank_reference", "reference", "counterpart", "counterpart_account", "kind", "text",
+)  # fmt: skip
 SECURITIES = ("isin", "quantity", "name", "on", "account")
 CONSTANTS = ("currency", "account")
-MAX_BYTES = 64 * 1024
+MAX_LENGTH = 64 * 1024
 MAX_SKIPPED = 1_000
 
 
 class StatementMapping(BaseModel):
     """What the columns of a CSV file mean, and how its numbers and dates are written.
 
-    `columns`: by field, a column's name. `dates`: a format of strptime. `sign`: of one column `amount`, what a number above zero
-    is; with a column `side`, `credits` and `debits` are its texts. `skip`: lines before that with
+    `columns`: by field, a column's name. `dates`: a format of strptime. `sign`: of one column
+    `amount`, what a number above zero is; with a column `side`, `credits` and `debits` are its
+    texts. `skip`: lines before that with
     the columns' names. `order`: of the rows by date. `assets`: by ISIN, the ledger's code; without
     one the ISIN is the code.
     """
@@ -143,9 +153,9 @@ class StatementMapping(BaseModel):
 
 def parse_mapping(text: str) -> StatementMapping:
     """The mapping in a TOML text. Raises Unproven with every problem."""
+    if len(text) > MAX_LENGTH:
+        raise Unproven(Fault.MAPPING_UNFIT, f"The mapping has more than {MAX_LENGTH} characters.")
     try:
-        if len(text.encode()) > MAX_BYTES:
-            raise ValueError(f"it has more than {MAX_BYTES} bytes")
         return StatementMapping.model_validate(tomllib.loads(text))
     except ValidationError as error:
         problems = "; ".join(

@@ -23,7 +23,10 @@ class Page:
 
 
 def joined(pages: Iterable[Page]) -> Iterator[tuple[Statement, int]]:
-    """Whole statements, each with the line at which it begins. Raises Unproven for a missing page."""
+    """Whole statements, each with the line at which it begins.
+
+    Raises Unproven for a missing page.
+    """
     open_: list[Page] = []
     for page in pages:
         if open_:

@@ -19,6 +19,9 @@ LINE_BYTES = 64
 """Of a line's numbers and dates."""
 
 Row = dict[str, Any]
+Part = tuple[Sequence[Line], Sequence[Position]]
+"""Of the lines or the positions of a statement; the other one is empty."""
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +81,16 @@ def digest_of(statement: Statement) -> bytes:
     ]  # fmt: skip
     found = hashlib.sha256(_packed(head))
     for line in statement.lines:
-        found.update(_packed([line.number, *line[2:3], str(line.booked), str(line.value),
-                              *line[5:12]]))  # fmt: skip
+        found.update(_packed([
+            line.number, line.amount, line.booked.toordinal(), line.value.toordinal(), *line[5:12],
+        ]))  # fmt: skip
     for position in statement.positions:
         found.update(_packed([position.number, *position[2:]]))
     return found.digest()
 
 
 def _packed(values: list[Any]) -> bytes:
-    return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+    return _encoded(values).encode() + b"\n"
 
 
 def head_key(id_: str) -> bytes:
@@ -109,7 +113,7 @@ def mapping_key(name: str) -> bytes:
     return f"mapping:{name}".encode()
 
 
-def parts_of(statement: Statement) -> list[tuple[Sequence[Line], Sequence[Position]]]:
+def parts_of(statement: Statement) -> list[Part]:
     """The lines or positions, in parts that fit a record."""
     if statement.positions:
         return [((), some) for some in portions(statement.positions, count=MAX_LINES)]
@@ -124,13 +128,13 @@ def _weight(line: Line) -> int:
     return LINE_BYTES + 4 * sum(map(len, texts))
 
 
-def lines_row(digest: bytes, by: str, part: tuple[Sequence[Line], Sequence[Position]]) -> Row:
+def lines_row(digest: bytes, by: str, part: Part) -> Row:
     """The row of a record of lines."""
     lines = [
-        line._asdict() | {"booked": str(line.booked), "value": str(line.value),
-                          "references": list(line.references)}
+        dict(zip(Line._fields, line, strict=True))
+        | {"booked": line.booked.isoformat(), "value": line.value.isoformat()}
         for line in part[0]
-    ]  # fmt: skip
+    ]
     return _row(digest.hex(), by, lines={
         "lines": lines, "positions": [each._asdict() for each in part[1]],
     })  # fmt: skip

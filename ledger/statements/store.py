@@ -31,7 +31,6 @@ from ledger.statements.records import (
     link_row,
     mapping_key,
     mapping_row,
-    parts_of,
     with_lines,
 )
 from ledger.streaming.log import Log, log_dropped
@@ -98,8 +97,9 @@ class Statements(AsyncResource):
         return known
 
     async def append(self, plan: Plan) -> list[Planned]:
-        """Append what a plan has to append. Returns what of it does not count, because another
-        import came first.
+        """Append what a plan has to append.
+
+        Returns what of it does not count, because another import came first.
         """
         self.require_open()
         fresh = [each for each in plan.statements if each.verdict != "unchanged"]
@@ -119,7 +119,7 @@ class Statements(AsyncResource):
             yield self._record(account_key(identification), link_row(identification, link, by))
         for each in fresh:
             digest = each.head.digest
-            for number, part in enumerate(parts_of(each.statement)):
+            for number, part in enumerate(each.parts):
                 yield self._record(lines_key(digest, number), lines_row(digest, by, part))
             yield self._record(head_key(each.statement.id), head_row(each.head))
 

@@ -50,36 +50,57 @@ def pages_of(
     yield reader.page(message)
 
 
-def _fields(stream: Source, limits: Limits, encoding: str) -> Iterator[SwiftField]:
-    tag, parts, begin, size = "", list[str](), 0, 0
-    for number, line in _lines(stream, limits, encoding):
-        if "{4:" in line:
-            line = line.rpartition("{4:")[2]
-        elif line.startswith("{"):
-            continue
+class _FieldReader:
+    """Puts lines together to fields."""
+
+    def __init__(self) -> None:
+        self._tag, self._parts, self._begin, self._size = "", list[str](), 0, 0
+
+    def take(self, number: int, line: str) -> SwiftField | None:
+        """The field that ends before this line. Raises Unproven."""
         match = _TAG.match(line)
-        is_text = match is None or (tag == "86" and match[1] not in _KNOWN)
-        if not is_text or line == "-" or line.startswith("-}"):
-            if tag:
-                yield SwiftField(tag, "\n".join(parts), begin)
-            tag = ""
-        if match is not None and not is_text:
+        if match is not None and self._tag == "86" and match[1] not in _KNOWN:
+            match = None
+        if match is None and line != "-" and not line.startswith("-}"):
+            self._add(number, line)
+            return None
+        ended = self.end()
+        if match is not None:
             if match[1] not in _KNOWN:
                 raise Unproven(
                     Fault.FIELD_MALFORMED, f":{match[1]}: is no field of a statement.", number
                 )
-            tag, parts, begin, size = match[1], [line[match.end() :]], number, 0
-        elif tag:
-            size += len(line) + 1
-            if size > FIELD_BYTES:
-                raise Unproven(Fault.TOO_LARGE, f":{tag}: has too much text.", begin)
-            parts.append(line)
+            self._tag, self._begin, self._size = match[1], number, 0
+            self._parts = [line[match.end() :]]
+        return ended
+
+    def _add(self, number: int, line: str) -> None:
+        if self._tag:
+            self._size += len(line) + 1
+            if self._size > FIELD_BYTES:
+                raise Unproven(Fault.TOO_LARGE, f":{self._tag}: has too much text.", self._begin)
+            self._parts.append(line)
         elif line and line[0] != "-" and not _HEADER.fullmatch(line):
             raise Unproven(
                 Fault.UNREADABLE, f"{shown(line)} belongs to no field: is it MT940?", number
             )
-    if tag:
-        yield SwiftField(tag, "\n".join(parts), begin)
+
+    def end(self) -> SwiftField | None:
+        """The field that is left."""
+        tag, self._tag = self._tag, ""
+        return SwiftField(tag, "\n".join(self._parts), self._begin) if tag else None
+
+
+def _fields(stream: Source, limits: Limits, encoding: str) -> Iterator[SwiftField]:
+    reader = _FieldReader()
+    for number, line in _lines(stream, limits, encoding):
+        _, block, rest = line.rpartition("{4:")
+        if line.startswith("{") and not block:
+            continue
+        if (field := reader.take(number, rest)) is not None:
+            yield field
+    if (field := reader.end()) is not None:
+        yield field
 
 
 def _lines(stream: Source, limits: Limits, encoding: str) -> Iterator[tuple[int, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from mt940 import models, processors, tags
+from mt940 import Options, models, processors, tags
 
 from ledger.statements.model import Balance, Fault, Line, Statement, Unproven
 from ledger.statements.pages import Page
@@ -31,7 +31,8 @@ NEEDED = {
     ("62F", "62M"): "the closing balance",
 }
 """By the tags that it may have, what each message needs."""
-_NONE = models.Transactions()
+# What the library's next major version does: an IBAN is not part of a name, texts are whole.
+_NONE = models.Transactions(options=Options.all())
 _BALANCE, _ENTRY, _DETAILS = tags.OpeningBalance(), tags.Statement(), tags.TransactionDetails()
 
 # It logs what it cannot read as an error, with the text; here that is a refusal.
@@ -100,9 +101,7 @@ def _needed(message: Sequence[SwiftField]) -> list[SwiftField]:
                 message[0].line,
             )
         if len(some) > 1:
-            raise Unproven(
-                Fault.FIELD_MALFORMED, f":{some[1].tag}: is there twice.", some[1].line
-            )
+            raise Unproven(Fault.FIELD_MALFORMED, f":{some[1].tag}: is there twice.", some[1].line)
         found.append(some[0])
     return found
 

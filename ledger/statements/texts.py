@@ -118,9 +118,7 @@ def is_isin(text: str) -> bool:
 def text_in(text: str, what: str, line: int = 0) -> str:
     """A text for people, with single blanks between its words. Raises Unproven."""
     if len(text) > MAX_TEXT:
-        raise Unproven(
-            Fault.FIELD_TOO_LONG, f"{what} has more than {MAX_TEXT} characters.", line
-        )
+        raise Unproven(Fault.FIELD_TOO_LONG, f"{what} has more than {MAX_TEXT} characters.", line)
     return " ".join(text.split())
 
 
@@ -130,9 +128,7 @@ def named(text: str, what: str, line: int = 0) -> str:
     if not found:
         raise Unproven(Fault.FIELD_MISSING, f"{what} is missing.", line)
     if len(found) > MAX_NAME:
-        raise Unproven(
-            Fault.FIELD_TOO_LONG, f"{what} has more than {MAX_NAME} characters.", line
-        )
+        raise Unproven(Fault.FIELD_TOO_LONG, f"{what} has more than {MAX_NAME} characters.", line)
     if not found.isprintable():
         raise Unproven(
             Fault.FIELD_MALFORMED,

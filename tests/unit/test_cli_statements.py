@@ -29,7 +29,7 @@ def planned(entries):
 
 
 def result(held=None, why=""):
-    before, after = planned([Entry(5, "a")]), planned([Entry(7, "a", "\x1b[31mred"), Entry(1, "b")])
+    before, after = planned([Entry(5, "a")]), planned([Entry(7, "a", "\u202ered"), Entry(1, "b")])
     tie = TieAnswer(ties(after.statement, {} if held is None else {"EUR": (held, 2)}), why)
     return Result(after, changes(before.statement, after.statement), tie)
 
@@ -45,7 +45,7 @@ def test_an_import_is_a_line_and_what_changed(capsys):
     assert out.splitlines() == [
         f"{IBAN} EUR 2026/1: imported, 2 lines, statement of assets:bank:main",
         "  closing: 0.08 on 2026-11-30, and was 0.05 on 2026-11-30",
-        "  changed: line 1: amount is 0.07, and was 0.05, text is \\x1b[31mred, and was ",
+        "  changed: line 1: amount is 0.07, and was 0.05, text is \\u202ered, and was ",
         "  added: line 2: 2026-11-30, 0.01",
         "EUR: the statement has 0.08, the ledger 0.00: 0.08 differs.",
     ]

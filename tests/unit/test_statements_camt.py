@@ -90,7 +90,7 @@ def changed(old, new):
         ("12.34", "12.345", "TOO_MANY_DECIMALS"),
         ("12.34", "9" * 19, "AMOUNT_TOO_LARGE"),
         ("12.34", "9" * 5000, "AMOUNT_MALFORMED"),
-        ("<Amt Ccy=\"EUR\">12.34</Amt>", "", "FIELD_MISSING"),
+        ('<Amt Ccy="EUR">12.34</Amt>', "", "FIELD_MISSING"),
         ("<Ccy>EUR</Ccy>", "<Ccy>XXE</Ccy>", "UNKNOWN_CURRENCY"),
         ("<CdtDbtInd>CRDT</CdtDbtInd><Sts>", "<CdtDbtInd>BOTH</CdtDbtInd><Sts>", "FIELD_MALFORMED"),
         ("<Cd>BOOK</Cd>", "", "FIELD_MISSING"),

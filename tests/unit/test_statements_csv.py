@@ -178,7 +178,8 @@ def test_a_file_without_rows_or_with_too_many_is_refused():
     assert wrong("")[0] == "UNREADABLE"
     assert wrong(ROWS.splitlines()[0])[0] == "UNREADABLE"
     assert wrong(limits=Limits(lines=1))[0] == "TOO_LARGE"
-    assert wrong("Day;" + "x" * (2 * 1024 * 1024))[0] == "TOO_LARGE"
+    head = ROWS.splitlines()[0]
+    assert wrong(f"{head}\n27.11.2026;1;1;a;{'x' * 2_000_000}")[:2] == ("UNREADABLE", 2)
 
 
 def test_positions_are_a_statement_of_securities():
@@ -236,7 +237,7 @@ def test_positions_need_a_date():
         ('dates = "%d.%m.%Y"', 'dates = "%d.%m.%Y"\nencoding = "x"', "no encoding"),
         ('dates = "%d.%m.%Y"', 'dates = "%d.%m.%Y"\nsheet = 1', "there is no such field"),
         ("[columns]", "[columns", "is not TOML"),
-        ('text = "Text"', f'text = "{"x" * 70_000}"', "more than 65536 bytes"),
+        ('text = "Text"', f'text = "{"x" * 70_000}"', "more than 65536 characters"),
     ],
 )  # fmt: skip
 def test_a_mapping_that_is_wrong_is_refused(old, new, why):

@@ -135,7 +135,8 @@ def test_a_text_that_looks_like_a_tag_is_a_text():
 
 
 def test_what_is_too_large_is_refused():
-    assert refusal(mt940([Entry(1, "a", "x" * 70_000)]))[0] == "TOO_LARGE"
+    assert refusal(mt940([Entry(1, "a", "x" * 5_000)]))[0] == "FIELD_TOO_LONG"
+    assert refusal(mt940([Entry(1, "a", "x" * 600_000)]))[0] == "TOO_LARGE"
     assert refusal(mt940([Entry(1, "a", "x\r\n" * 70_000)]))[0] == "TOO_LARGE"
     assert refusal(mt940([Entry(1)] * 20), limits=Limits(lines=19))[0] == "TOO_LARGE"
     assert refusal(mt940([Entry(1)] * 20), limits=Limits(file_bytes=100))[0] == "TOO_LARGE"

@@ -31,7 +31,10 @@ WANTED = Wanted(account=BANK)
 ORIGIN = Origin("camt.053", "s.xml", "", "command:ann")
 
 
-def statement(entries=(Entry(10, "a"), Entry(-3, "b")), **options):
+TWO = (Entry(10, "a"), Entry(-3, "b"))
+
+
+def statement(entries=TWO, **options):
     [made] = read(camt(camt_statement(entries, **options)))
     return made
 
@@ -87,9 +90,7 @@ def test_a_statement_that_adds_up_is_proven():
 def test_sums_that_do_not_add_up_are_refused():
     code, line, sentence = fault(lambda: prove(statement(closing=8), 3))
     assert (code, line) == ("SUM_DIFFERS", 3)
-    assert sentence == (
-        "Opening 0.00 and 2 lines make 0.07, and closing is 0.08: 0.01 is missing."
-    )
+    assert sentence == ("Opening 0.00 and 2 lines make 0.07, and closing is 0.08: 0.01 is missing.")
 
 
 def test_a_wrong_sign_is_named():

@@ -84,8 +84,8 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
                 "import": "statements.import_statements",
                 "list": "statements.list_statements",
                 "show": "statements.show_statement",
-                "save-mapping": "statements.save_mapping",
-                "mappings": "statements.list_mappings",
+                "save-mapping": "statement_mappings.save_mapping",
+                "mappings": "statement_mappings.list_mappings",
             },
         ),
         "rejects": Group(

@@ -1,10 +1,6 @@
 """`faust-ledger statements`: import, list and show statements of banks and custodians."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,11 +13,11 @@ from ledger.cli.output import (
     DataDir,
     print_json,
     print_note,
-    print_plain,
     require_utf8,
     run,
     settings_for,
 )
+from ledger.cli.statement_mappings import opened
 from ledger.cli.tables import Column, Format, FormatOption, format_of, print_table_of
 
 if TYPE_CHECKING:
@@ -55,12 +51,6 @@ POSITIONS = (
     Column("quantity", "quantity", "amount"),
     Column("name", "name", "text"),
 )
-MAPPINGS = (
-    Column("name", "name", "code"),
-    Column("version", "version", "number"),
-    Column("of", "of", "code"),
-)
-
 StatementId = Annotated[
     str,
     typer.Argument(metavar="ID", help="The statement's id, as `statements list` has it."),
@@ -123,8 +113,9 @@ def import_statements(
 
     Opening balance and lines must make the closing balance; numbers follow the statement before
     without a hole; the opening balance is the closing one of that. If a statement of the file
-    fails, nothing of the file is imported. The same file again changes nothing. A corrected statement
-    replaces the one with its number, and the command prints what it says otherwise, line by line.
+    fails, nothing of the file is imported. The same file again changes nothing. A corrected
+    statement replaces the one with its number, and the command prints what it says otherwise, line
+    by line.
 
     The closing balance is compared with the ledger's at the end of that day. A difference is
     printed and refuses nothing, unless --tied is given: what the ledger lacks is found by importing
@@ -150,21 +141,6 @@ def import_statements(
     raise typer.Exit(
         FINDINGS if found.refused is not None else OK if found.is_tie_known else INCOMPLETE
     )
-
-
-@contextmanager
-def opened(file: str) -> "Iterator[BinaryIO]":
-    """The file, or standard input for -; a usage error for one that cannot be read."""
-    if file == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        stream = Path(file).open("rb")  # noqa: SIM115 - it is closed below
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise typer.BadParameter(f"{file}: {why}", param_hint="FILE") from error
-    with stream:
-        yield stream
 
 
 def list_statements(
@@ -234,61 +210,6 @@ def show_statement(
     if not tie.known:
         raise typer.Exit(INCOMPLETE)
     raise typer.Exit(FINDINGS if any(each.difference for each in tie.ties) else OK)
-
-
-def save_mapping(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name for it, such as bank-csv.")],
-    file: Annotated[str, typer.Argument(help="A TOML file, or - for standard input.")],
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Save what the columns of a bank's CSV mean, by a name (docs/statements.md).
-
-    A name that is known gets another version. Every statement names the version that it was read
-    with.
-
-    Exit codes: 0 saved, or saved before; 1 the mapping is wrong (stderr says how); 2 wrong usage;
-    3 a fault.
-    """
-    from ledger.cli.statement_import import save
-    from ledger.statements.model import Unproven
-    from ledger.statements.texts import named
-
-    require_utf8(name, "NAME")
-    with opened(file) as stream:
-        text = stream.read().decode("utf-8", "replace")
-    try:
-        saved = run(save(settings_for(data_dir), named(name, "The name"), text))
-    except Unproven as error:
-        print_note(str(error))
-        raise typer.Exit(FINDINGS) from error
-    if as_json:
-        print_json({"name": saved.name, "version": saved.version})
-    else:
-        print_plain(f"{saved.name} is saved as version {saved.version}")
-
-
-def list_mappings(
-    fmt: FormatOption = None, data_dir: DataDir = None, as_json: AsJson = False
-) -> None:
-    """List the mappings of CSV that were saved, each in its newest version.
-
-    JSON has the text of each.
-    """
-    from ledger.cli.statement_import import read_book
-    from ledger.statements.mapping import parse_mapping
-
-    form = format_of(fmt, as_json=as_json)
-    book = run(read_book(settings_for(data_dir)))
-    newest = [book.mappings[name][-1] for name in sorted(book.mappings) if book.mappings[name]]
-    rows = [
-        {"name": each.name, "version": each.version, "of": parse_mapping(each.text).of,
-         "text": each.text}
-        for each in newest
-    ]  # fmt: skip
-    print_table_of(
-        MAPPINGS, rows, form, nothing="No mapping is saved: `faust-ledger statements save-mapping`."
-    )
 
 
 def _day(given: str | None) -> "date | None":

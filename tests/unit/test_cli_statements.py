@@ -6,9 +6,10 @@ import pytest
 import typer
 
 from ledger.cli.statement_import import Imported, Result
+from ledger.cli.statement_mappings import opened
 from ledger.cli.statement_output import print_head, print_import
 from ledger.cli.statement_rows import TieAnswer, head_fields, line_fields
-from ledger.cli.statements import _day, _encoding, _zone, opened
+from ledger.cli.statements import _day, _encoding, _zone
 from ledger.domain.reference import Reference
 from ledger.statements.book import Book
 from ledger.statements.changes import changes

@@ -80,6 +80,16 @@ PANELS: Mapping[str, Mapping[str, str | Group]] = {
             "Register and list assets, such as shares and coins, beside those of ISO 4217.",
             {"import": "imports.import_assets", "list": "assets.list_assets"},
         ),
+        "statements": Group(
+            "Import, prove and show statements of banks and custodians.",
+            {
+                "import": "statements.import_statements",
+                "list": "statements.list_statements",
+                "show": "statements.show_statement",
+                "save-mapping": "statement_mappings.save_mapping",
+                "mappings": "statement_mappings.list_mappings",
+            },
+        ),
         "rejects": Group(
             "List refused transactions, and send them again.",
             {"list": "rejects.list_rejects", "replay": "rejects_replay.replay_rejects"},

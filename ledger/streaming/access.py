@@ -25,12 +25,12 @@ READ = {
     "producer": ("decisions", "progress", "breaks", "rejects", "reference"),
     "backend": ("balances", "coverage", "breaks", "progress", "reference"),
     "api": ("transactions", "decisions", "posted", "rejects", "breaks", "progress", "balances",
-            "coverage", "reference", "access", "audit_log"),
+            "coverage", "reference", "access", "audit_log", "statements"),
 }  # fmt: skip
 """By role, the topics that it reads; finance and the service read all."""
 WRITTEN = {
     "producer": ("transactions",),
-    "finance": ("reference",),
+    "finance": ("reference", "statements"),
     "service": ("decisions", "posted", "stripes", "stripes_changelog", "balances", "breaks",
                 "rejects", "progress", "coverage"),
     "api": ("transactions", "audit_log"),

@@ -62,6 +62,7 @@ class Topics:
     reference: Topic
     access: Topic
     audit_log: Topic
+    statements: Topic
 
     def all(self) -> list[Topic]:
         """In the order of the flow."""
@@ -108,6 +109,11 @@ def topics(settings: Settings) -> Topics:
         access=topic("access", 1, "BearerToken", MIB, COMPACT),
         # The broker's clock: who writes cannot date a record back.
         audit_log=topic("audit-log", 1, "AuditRecord", 16 * MIB, FOREVER | brokers_time),
+        # Evidence: a statement that was superseded stays. By the broker's clock, and unpacked by
+        # the broker, as is what others than workers write.
+        statements=topic(
+            "statements", 1, "Statement", 16 * MIB, FOREVER | unpacked | brokers_time, foreign=True
+        ),
     )
 
 

@@ -247,6 +247,7 @@ READERS = {
     "reference": {"producer", "backend", "finance", "service", "api"},
     "access": {"finance", "service", "api"},
     "audit_log": {"finance", "service", "api"},
+    "statements": {"finance", "service", "api"},
 }
 # What is appended here is nothing that the ledger's own readers could take for theirs.
 WRITERS = {
@@ -257,8 +258,9 @@ WRITERS = {
     "reference": {"finance"},
     "access": set(),
     "audit_log": {"api"},
+    "statements": {"finance"},
 }
-HARMLESS = {"transactions", "reference", "audit_log"}
+HARMLESS = {"transactions", "reference", "audit_log", "statements"}
 """Topics that take anything: what is unreadable there is refused, or left out."""
 
 

@@ -38,6 +38,7 @@ RECORDS = {
     "reference": "Reference",
     "access": "BearerToken",
     "audit-log": "AuditRecord",
+    "statements": "Statement",
 }
 """By topic; the subject is the topic's name and `-value`."""
 LEVEL = "FULL_TRANSITIVE"

@@ -42,6 +42,9 @@ TOPICS: dict[str, tuple[str, int, dict[str, str]]] = {
     "access": ("one", 1, COMPACTED | PRODUCERS_TIME),
     # What was changed through it, by the broker's clock, for ever.
     "audit-log": ("one", 16, KEPT | PRODUCERS_TIME | {"message.timestamp.type": "LogAppendTime"}),
+    # Statements from outside, as they were imported, for ever.
+    "statements": ("one", 16, KEPT | {
+        "message.timestamp.type": "LogAppendTime", "compression.type": "uncompressed"}),
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ def test_nobody_but_a_producer_asks_and_nobody_but_the_service_answers() -> None
         asked = {
             "ledger.transactions": {"producer", "api"},
             "ledger.reference": {"finance"},
+            "ledger.statements": {"finance"},
             # Tokens are made by the admin, for whom there are no rules: nobody gives himself one.
             "ledger.access": set(),
             "ledger.audit-log": {"api"},

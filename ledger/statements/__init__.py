@@ -1,0 +1,1 @@
+"""Statements from outside: read, proven, and kept in their topic (docs/statements.md)."""

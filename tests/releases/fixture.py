@@ -1,6 +1,6 @@
 """A data directory as a release has left it, kept as an archive of a few hundred kilobytes.
 
-`tests/releases/0.2.0.tar.xz`:
+One archive a release, VERSION.tar.xz beside this file:
     data/...         the data directory of a ledger that was stopped, without PostgreSQL's files and logs
     dumps/NAME.sql   each of PostgreSQL's databases instead: its files are many megabytes, and they are
                      of a version of PostgreSQL rather than of ours
@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import pytest
 
 from ledger.health.server import ADDRESS_FILE
 from ledger.stack import environment, files, identity, parts, ports, postgres
@@ -71,7 +73,12 @@ def _is_kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 def unpack(version: str, data_dir: Path) -> Books:
-    """Make the empty `data_dir` that of the release, on free ports, with nothing running."""
+    """Make the empty `data_dir` that of the release, on free ports, with nothing running.
+
+    Skips the test, with the reason, where the directory of the release is not kept.
+    """
+    if not archive_of(version).exists():
+        pytest.skip(f"no {archive_of(version)}: python -m tests.releases.make {version}")
     with TemporaryDirectory(dir=data_dir.parent, prefix="fl-") as made:
         folder = Path(made)
         with tarfile.open(archive_of(version)) as tar:

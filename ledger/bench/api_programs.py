@@ -34,7 +34,7 @@ class ApiWanted:
     seconds: float = 10.0
     accounts: int = 10_000
     background: int = 500
-    connections: int = 32
+    connections: int = 128
     only: tuple[str, ...] = ()
 
 

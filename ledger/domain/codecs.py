@@ -6,8 +6,9 @@ the order and with the types of the `.avsc`. A schema and a class that do not ha
 are a LedgerError at import.
 
 A decoder reads what is usual and returns None for anything else, which fastavro reads or refuses.
-Usual are texts of up to 8,191 bytes, numbers from 0 to 63, up to 63 items of a list or map, and
-times from 1978 to 3111. What a table alone keeps is no Avro, and packed beside the table.
+Usual are texts of up to 8,191 bytes, numbers of up to 62 bits and a sign, up to 63 items of a list
+or map, and times from 1978 to 3111. What a table alone keeps is no Avro, and packed beside the
+table.
 """
 
 import linecache
@@ -203,8 +204,7 @@ class _Decoder(_Function):
             case "string":
                 self._text(into)
             case "int" | "long":
-                self._number()
-                self.add(f"{into} = n >> 1")
+                self._long(into)
             case "boolean":
                 self.add(f"{into} = {self.new((False, True))}[value[at]]", "at += 1")
             case {"type": "enum", "symbols": symbols}:
@@ -263,6 +263,16 @@ class _Decoder(_Function):
             yield
         with self.under(f"if {count}:"):
             self.add("if value[at]:", "    return None", "at += 1")
+
+    def _long(self, into: str) -> None:
+        self.add("n = value[at]", "at += 1")
+        with self.under("if n & 0x80:"):
+            self.add("n &= 0x7F", "shift = 7")
+            with self.under("while value[at] & 0x80:"):
+                self.add("n |= (value[at] & 0x7F) << shift", "at += 1", "shift += 7")
+                self.add("if shift > 56:", "    return None")
+            self.add("n |= value[at] << shift", "at += 1")
+        self.add(f"{into} = ~(n >> 1) if n & 1 else n >> 1")
 
     def _number(self) -> None:
         self.add("n = value[at]", f"if n & {_UNUSUAL}:", "    return None", "at += 1")

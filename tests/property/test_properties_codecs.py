@@ -206,3 +206,15 @@ def test_decoders_of_schemas_in_any_order(order, row, damage):
     assert decode(avro.encode_as(theirs, draft()), 0) == draft()
     made = decode(damaged(value, damage), 0)
     assert made is None or made == avro.decode_as(theirs, damaged(value, damage))
+
+
+@given(ORDERS, BALANCES, DAMAGE)
+def test_decoders_of_numbers_of_any_length(order, row, damage):
+    schema, theirs = reordered("Balance", order)
+    decode = decoder(schema, Balance)
+    value = avro.encode_as(theirs, row._asdict())
+    assert decode(value, 0) in (None, row)
+    usual = Balance("é", "CAD", 2, "1", "2", "3", "4", 2**62 - 1, "x", -(2**62))
+    assert decode(avro.encode_as(theirs, usual._asdict()), 0) == usual
+    made = decode(damaged(value, damage), 0)
+    assert made is None or made._asdict() == avro.decode_as(theirs, damaged(value, damage))

@@ -29,9 +29,7 @@ class FlowTopics:
     records: Records
     shards: list[ShardFlow]
     on_run: Callable[[int, HeldRun], None]
-    decisions: Starts
-    posted: Starts
-    progress: Starts
+    starts: Starts
     breaks: Starts
     _left: Starts = field(default_factory=dict)
     _caught_up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,41 +65,41 @@ class FlowTopics:
             records,
             [ShardFlow.at(shard, recent, each.watermark) for shard, each in enumerate(last)],
             on_run,
-            decisions={
+            starts={
                 TopicPartition(names.decisions.name, shard): each.watermark.decisions_offset
                 for shard, each in enumerate(last)
-            },
+            }
             # The newest message has the position; those before it have less.
-            posted=starts(names.posted.name, newest=True),
-            progress=starts(names.progress.name, newest=True),
+            | starts(names.posted.name, newest=True)
+            | starts(names.progress.name, newest=True),
             breaks=starts(names.breaks.name, newest=False),
         )
 
     async def follow(self, caught_up: Callable[[], None]) -> None:
         """Fold what comes, without end; `caught_up` is called once all that is there now is folded.
 
-        Raises a group of LedgerError.
+        Raises LedgerError, or a group of it.
         """
+        names = topics(self.settings)
+        takes = {
+            names.decisions.name: self._take_decisions,
+            names.posted.name: self._take_posted,
+            names.progress.name: self._take_progress,
+        }
         async with asyncio.TaskGroup() as group:
-            for name, starts, take in (
-                ("decisions", self.decisions, self._take_decisions),
-                ("posted", self.posted, self._take_posted),
-                ("progress", self.progress, self._take_progress),
-            ):
-                group.create_task(follow(self.settings, starts, take), name=f"flow {name}")
-            await self._reach_ends()
+            group.create_task(follow(self.settings, self.starts, takes), name="flow")
+            await self._reach_ends(names.posted.name)
             caught_up()
 
-    async def _reach_ends(self) -> None:
+    async def _reach_ends(self, last_known: str) -> None:
+        """Wait until what is there now is read; of the topic `last_known` the newest is enough."""
+        wanted = [tp for tp in self.starts if tp.topic != last_known]
         async with Reader(self.settings) as reader:
-            ends = await reader.ends([*self.decisions, *self.progress])
-        self._left = {tp: end for tp, end in ends.items() if self._next(tp) < end}
+            ends = await reader.ends(wanted)
+        self._left = {tp: end for tp, end in ends.items() if self.starts[tp] < end}
         self._caught_up.clear()
         if self._left:
             await self._caught_up.wait()
-
-    def _next(self, tp: TopicPartition) -> int:
-        return self.decisions[tp] if tp in self.decisions else self.progress[tp]
 
     def _read(self, record: ConsumerRecord) -> None:
         tp = TopicPartition(record.topic, record.partition)

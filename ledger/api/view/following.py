@@ -37,7 +37,7 @@ It may have fetched megabytes of each partition, of which the decoding takes sec
 """
 SLICE = 200
 """Records taken in one turn of the event loop, about 3 ms."""
-GATHER_SECONDS = 0.005
+GATHER_SECONDS = 0.01
 """Between two fetches: what comes meanwhile is taken together."""
 AGAIN_SECONDS = (0.2, 5.0)
 """The first pause after a failure, and the longest one."""

@@ -6,9 +6,10 @@ import schemas
 from ledger.api.view.figures import Figures, balance_of
 from ledger.domain import avro
 from ledger.domain.balance import Balance
-from ledger.domain.codecs import encoder
+from ledger.domain.codecs import decoder, encoder
 
 _encode = encoder(schemas.load("Balance"), Balance)
+_usual = decoder(schemas.load("Balance"), Balance)
 
 
 class Kept(NamedTuple):
@@ -50,6 +51,12 @@ class Place(NamedTuple):
     position: int
 
 
+def decoded(value: bytes, at: int) -> Balance:
+    """The balance whose Avro is `value[at:]`. Raises ValueError for anything else."""
+    usual: Balance | None = _usual(value, at)
+    return balance_of(avro.decode("Balance", value, at)) if usual is None else usual
+
+
 def balance_in(value: bytes) -> Balance:
     """The balance in the bytes of the store."""
-    return balance_of(avro.decode("Balance", value, value.index(b"\n", value.index(b"\n") + 1) + 1))
+    return decoded(value, value.index(b"\n", value.index(b"\n") + 1) + 1)

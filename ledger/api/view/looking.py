@@ -6,6 +6,7 @@ The ends let coverage count, and tell how old the copy is.
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from aiokafka import TopicPartition
 
@@ -19,6 +20,8 @@ from ledger.streaming.topic_look import TopicAdmin
 
 PAUSE_SECONDS = 0.005
 """Between two lookups: claims of coverage that come meanwhile are looked up together."""
+LEISURE_SECONDS = 0.05
+"""The same while nobody waits for what a claim will say."""
 BEAT_SECONDS = 1.0
 """How often ends are looked up where no coverage asks for it."""
 NOTED_EACH = 5.0
@@ -50,6 +53,7 @@ class Looking:
         """A reader of the copy has found it damaged."""
         self._damage = error
         self._wanted.set()
+        self._reached.hurried.set()
 
     async def run(self, admin: TopicAdmin, lookup: Log) -> None:
         """Look up ends for coverage, and once a second for the age of the copy."""
@@ -76,7 +80,15 @@ class Looking:
                 moved = time.monotonic()
             elif time.monotonic() - moved > STUCK_SECONDS:
                 raise Unavailable(f"Nothing has come of {self._balances} for {STUCK_SECONDS:.0f} s")
-            await asyncio.sleep(PAUSE_SECONDS)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(PAUSE_SECONDS)
+        self._reached.hurried.clear()
+        if self._damage is None and not self._reached.is_waited_for:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEISURE_SECONDS):
+                    await self._reached.hurried.wait()
 
     async def _ends(
         self, admin: TopicAdmin, lookup: Log, *, is_beat: bool

@@ -52,7 +52,10 @@ class Part:
 
 
 class Reached:
-    """All partitions. `trouble`: why nothing more is read at present, None while it is."""
+    """All partitions. `trouble`: why nothing more is read at present, None while it is.
+
+    `hurried`: set when somebody begins to wait for coverage.
+    """
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
@@ -60,7 +63,7 @@ class Reached:
         self.lost: str | None = None
         self.as_of: int | None = None
         self.foreign = 0
-        self.has_begun = asyncio.Event()
+        self.has_begun, self.hurried = asyncio.Event(), asyncio.Event()
         self.waits: list[Waits] = []
         self._looked_at: int | None = None
         self._is_whole = False
@@ -123,6 +126,11 @@ class Reached:
     def needs_ends(self) -> bool:
         """Whether a claim of coverage waits for a lookup."""
         return any(part.coverage.needs_end for part in self.parts)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for coverage."""
+        return any(map(len, self.waits))
 
     def unnoted(self) -> dict[int, Sequence[int]]:
         """The coverage that is not in the copy's store; from here on it is."""

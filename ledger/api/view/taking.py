@@ -7,7 +7,7 @@ from aiokafka import ConsumerRecord
 
 from ledger.api.view.coverage import Claim
 from ledger.api.view.figures import balance_of
-from ledger.api.view.kept import Change, Kept
+from ledger.api.view.kept import Change, Kept, decoded
 from ledger.client.records import Records
 from ledger.domain.account import well_formed
 from ledger.domain.partition import partition_of
@@ -29,6 +29,7 @@ class Decoding:
 
     def __init__(self, records: Records, partitions: int) -> None:
         self._records, self._partitions = records, partitions
+        self._head = records.codec.head(BALANCE)
         self._unknown: set[int] = set()
 
     async def learn(self, name: str, found: Iterable[ConsumerRecord]) -> None:
@@ -54,14 +55,18 @@ class Decoding:
         """What a record of the balances topic changes."""
         try:
             account, currency = self._named(record)
-            if record.value is None:
+            value = record.value
+            if value is None:
                 return Change(account, currency)
-            balance = balance_of(self._decode(BALANCE, record))
-            is_ours = id_of(record) == self._records.codec.ids[BALANCE]
-            kept = Kept.of(balance, record.value[HEADER.size :] if is_ours else None)
+            if value.startswith(self._head):
+                balance = decoded(value, HEADER.size)
+                kept = Kept.of(balance, value[HEADER.size :])
+            else:
+                balance = balance_of(self._decode(BALANCE, record))
+                kept = Kept.of(balance)
         except ValueError as error:
             return Foreign(str(error))
-        if (balance.account, balance.currency) != (account, currency):
+        if balance.account != account or balance.currency != currency:
             return Foreign(f"its key is of {account}, and its value of {balance.account}")
         return Change(account, currency, balance, kept)
 

@@ -171,6 +171,7 @@ class BalanceView:
         if self._waiting >= MAX_WAITS:
             raise TooManyWaits(f"{MAX_WAITS} requests wait already.")
         self._waiting += 1
+        self._reached.hurried.set()
         try:
             async with asyncio.timeout(timeout):
                 while not self._contain(accounts, positions):

@@ -107,7 +107,9 @@ def test_tables_of_a_newer_release_are_refused_and_stay(migrated: "Database") ->
     before = catalogue(migrated)
     migrated.run("UPDATE alembic_version SET version_num = '0099'")
     try:
-        with pytest.raises(LedgerError, match="revision is 0099, and this release knows up to 0005"):
+        with pytest.raises(
+            LedgerError, match="revision is 0099, and this release knows up to 0005"
+        ):
             upgrade(migrated.owner)
         assert migrated.run("SELECT version_num FROM alembic_version") == [("0099",)]
         assert catalogue(migrated) == before

@@ -22,6 +22,8 @@ NEEDED = {
     "transaction show": ["x"], "reverse": ["x"], "accounts show": ["assets:x"],
     "dump": ["x"], "tokens create": ["--scope", "read"], "tokens revoke": ["x"], "explain": ["assets:x"],
     "restore": ["x"], "clients export": ["finance", "--to", "x"],
+    "report": ["trial-balance"], "export": ["journal", "--output", "x"], "statements import": ["x.xml"],
+    "statements show": ["x"], "statements save-mapping": ["x", "x.json"],
 }  # fmt: skip
 PASSWORD = "postgresql://u:sEcrEt@h/d"
 

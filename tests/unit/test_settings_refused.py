@@ -253,7 +253,7 @@ MORE = {
 """What a command needs beside what its usage requires."""
 VALUES = {
     "account": "assets:x", "file": "{file}", "start": "2026-01-01", "role": "finance",
-    "scope": "read",
+    "scope": "read", "name": "trial-balance", "what": "journal",
 }  # fmt: skip
 """By parameter; others are a number that is a text too."""
 

@@ -59,6 +59,7 @@ class AllowedWithTicket(Allowed):
             return await super().caller(request)
         address = request.client.host if request.client else ""
         found = caller_of(self._signer, ticket, address, now())
+        found.require(self.scope)
         # Its bearer token may have been revoked since.
         self._access.require_active(found)
         return found

@@ -122,7 +122,9 @@ def in_order(results: Iterable[Mapping[str, Any]]) -> Results:
 
 def conditions(results: Results) -> tuple[Mapping[str, str], Sequence[Row]]:
     """A column for each release, the newest first."""
-    found = {each["release"]: each["conditions"] for each in reversed(results)}
+    found = {
+        each["release"]: each["conditions"] for each in reversed(results) if each["conditions"]
+    }
     names = dict.fromkeys(name for each in found.values() for name in each)
     rows = [
         {"": name} | {release: each.get(name, "") for release, each in found.items()}

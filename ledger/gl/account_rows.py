@@ -45,10 +45,18 @@ class Sums(NamedTuple):
 
     def fields(self) -> dict[str, Any]:
         """The JSON fields, with decimal text for amounts."""
-        row = self._asdict()
-        scale = row.pop("scale")
-        amounts = ("posted", "pending", "debits", "credits")
-        return row | {name: money.show(row[name], scale) for name in amounts}
+        # By hand: a trial balance has tens of thousands of them.
+        scale, show = self.scale, money.show
+        return {
+            "account": self.account,
+            "currency": self.currency,
+            "posted": show(self.posted, scale),
+            "pending": show(self.pending, scale),
+            "debits": show(self.debits, scale),
+            "credits": show(self.credits, scale),
+            "entries": self.entries,
+            "status": self.status,
+        }
 
     def net_fields(self) -> dict[str, str]:
         """The JSON fields of `net`."""
@@ -134,26 +142,40 @@ class Total(NamedTuple):
 
 def totals(rows: Iterable[Sums]) -> list[Total]:
     """By currency, the totals of each type of account that has rows, and last of all types."""
-    found: dict[tuple[str, int], Total] = {}
+    added: dict[tuple[str, str, int], list[int]] = {}
     for row in rows:
-        type_ = row.account.partition(":")[0]
-        for key, name in (((row.currency, TYPES.index(type_)), type_),
-                          ((row.currency, len(TYPES)), None)):  # fmt: skip
-            before = found.get(key, Total(name, row.currency, row.scale, 0, 0, 0, 0, 0))
-            found[key] = _with(before, row)
+        key = row.currency, row.account.partition(":")[0], row.scale
+        sums = added.get(key)
+        if sums is None:
+            sums = added[key] = [0, 0, 0, 0, 0]
+        debits, credits = row.debits, row.credits
+        if debits > credits:
+            sums[0] += debits - credits
+        else:
+            sums[1] += credits - debits
+        sums[2] += debits
+        sums[3] += credits
+        sums[4] += row.entries
+    found: dict[tuple[str, int], Total] = {}
+    for (currency, type_, scale), sums in added.items():
+        for place, name in ((TYPES.index(type_), type_), (len(TYPES), None)):
+            total = Total(name, currency, scale, *sums)
+            before = found.get((currency, place))
+            found[currency, place] = total if before is None else _total_of(before, total)
     return [found[key] for key in sorted(found)]
 
 
-def _with(total: Total, row: Sums) -> Total:
-    scale = max(total.scale, row.scale)
-    times = 10 ** (scale - total.scale)
-    row = _scaled(row, scale)
-    debit, credit = row.net
-    return total._replace(
-        scale=scale,
-        net_debit=total.net_debit * times + debit,
-        net_credit=total.net_credit * times + credit,
-        debits=total.debits * times + row.debits,
-        credits=total.credits * times + row.credits,
-        entries=total.entries + row.entries,
+def _total_of(one: Total, other: Total) -> Total:
+    """Both, with the decimals of the one that has more."""
+    scale = max(one.scale, other.scale)
+    first, second = 10 ** (scale - one.scale), 10 ** (scale - other.scale)
+    return Total(
+        one.type,
+        one.currency,
+        scale,
+        one.net_debit * first + other.net_debit * second,
+        one.net_credit * first + other.net_credit * second,
+        one.debits * first + other.debits * second,
+        one.credits * first + other.credits * second,
+        one.entries + other.entries,
     )

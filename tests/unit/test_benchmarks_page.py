@@ -27,9 +27,14 @@ def test_every_figure_has_a_column():
                 assert row.keys() <= COLUMNS[name].keys(), (result["release"], name, row)
 
 
+def whole(results):
+    """The newest of them with all figures of the engine."""
+    return next(each for each in reversed(results) if "memory" in each)
+
+
 def test_another_figure_is_another_page():
     changed = deepcopy(load())
-    changed[-1]["latency"][0]["p50"] += 1
+    whole(changed)["latency"][0]["p50"] += 1
     text = PAGES[0].read_text()
     assert page(text, changed) != text
 
@@ -40,7 +45,7 @@ def test_releases_are_named_by_their_files_and_in_order():
 
 
 def test_a_table_that_the_last_release_has_not_names_its_own():
-    old = load()[-1]
+    old = whole(load())
     new = {key: old[key] for key in ("conditions", "throughput", "cpu", "latency", "measured")}
     both = [old, new | {"release": "9.0.0", "conditions": {"machine": "another"}}]
     assert block("latency", both) == block("latency", [old])
@@ -61,7 +66,7 @@ def test_numbers_read_as_people_write_them():
 def test_what_nobody_has_measured_is_said_so():
     results = [{"release": "9.0.0", "conditions": {}}]
     assert block("api_live", results) == "Not measured yet.\n"
-    assert block("releases", [*results, load()[-1]]).count("\n") == 3
+    assert block("releases", [*results, whole(load())]).count("\n") == 3
 
 
 API = {

@@ -40,6 +40,9 @@ _NUMBERS = count()
 LONGEST_REASON = 120
 """Bytes; a close frame has room for 123."""
 NORMAL = 1000
+TRY_LATER = 1013
+CLOSED_FOR = {401: UNAUTHENTICATED, 403: FORBIDDEN, 429: TOO_MANY}
+"""By the status of a problem; another, such as 503, may be gone when the client comes again."""
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +97,8 @@ class LiveSockets:
             await socket.close(closing.code, str(closing))
             return
         except Problem as problem:
-            code = FORBIDDEN if problem.status == 403 else UNAUTHENTICATED  # noqa: PLR2004
-            await socket.close(TOO_MANY if problem.status == 429 else code, problem.detail)  # noqa: PLR2004
+            code = CLOSED_FOR.get(problem.status, TRY_LATER)
+            await socket.close(code, problem.detail)
             return
         known, came_in = authorization, caller
         await self._serve(socket, caller, lambda: self._access.require_still(came_in, known))

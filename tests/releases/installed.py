@@ -1,8 +1,9 @@
 """Released versions of the product, each installed from this repository's history.
 
-<cache>/tests/releases/0.2.0-bc68072/...   its source, and an environment of its own with it
+build/releases/0.2.0-bc68072/...   its source, and an environment of its own with it
 
-What is installed stays: installing takes a minute or two.
+What is installed stays: installing takes a minute or two. It is not in the user's cache: root's is
+closed to the user that PostgreSQL runs as.
 """
 
 import os
@@ -80,7 +81,10 @@ def provide(version: str) -> Release:
     commit = COMMITS[version]
     shelf = cache_dir() / "tests"
     folder = (
-        shelf / "releases" / f"{version}-{commit[:7]}-{sys.version_info[0]}{sys.version_info[1]}"
+        PROJECT
+        / "build"
+        / "releases"
+        / f"{version}-{commit[:7]}-{sys.version_info[0]}{sys.version_info[1]}"
     )
     program = folder / "environment" / "bin" / "faust-ledger"
     with cache_lock(shelf):

@@ -182,7 +182,8 @@ def environment(language: Language, settings: Mapping[str, Any]) -> dict[str, st
     named = ("bootstrap_servers", "registry_url", "ca_file", "kafka_user", "kafka_password_file")
     found = {name: value for name, value in os.environ.items() if "FAUST_LEDGER" not in name}
     # The libraries of other languages have their own form for several addresses.
-    settings = {**settings, "registry_url": addresses_in(settings["registry_url"])[0]}
+    if "registry_url" in settings:
+        settings = {**settings, "registry_url": addresses_in(settings["registry_url"])[0]}
     found |= {
         f"FAUST_LEDGER_{name.upper()}": str(settings[name]) for name in named if settings.get(name)
     }

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Awaitable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,9 @@ def kill_centre(world: World, number: int) -> None:
     supervisor = psutil.Process(world.supervisors()[name])
     some = [supervisor, *supervisor.children(recursive=True)]
     for each in (*some, psutil.Process(world.service(f"kafka-{number}"))):
-        each.kill()
+        # A child may have ended by itself.
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
     for pid in (*(each.pid for each in some), world.service(f"kafka-{number}")):
         kill(pid)
 

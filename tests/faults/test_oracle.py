@@ -17,12 +17,7 @@ from tests.integration import berka
 from tests.integration.berka import DEPOSITS
 from tests.waiting import PATIENCE, until
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.skip(
-        reason="not passing yet: after kill -9 of posting on H2, `publish --wait` does not end"
-    ),
-]
+pytestmark = pytest.mark.faults
 
 ROWS = times(2_000, 28_205)
 """Of the bank's transactions; by `make faults` the whole year."""

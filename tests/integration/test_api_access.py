@@ -212,7 +212,7 @@ def test_no_answer_to_a_restricted_token_names_other_accounts(
         if "get" not in methods or path == "/v1/live":
             continue
         names = {each["name"] for each in methods["get"].get("parameters", ())}
-        url = path.format(account=mine, transaction_id=name)
+        url = path.format(account=mine, transaction_id=name, name="trial-balance")
         for given in ({}, {"under": mine}, {"under": "assets"}, {"under": other}):
             if set(given) <= names:
                 after = {"after": token} if "after" in names else {}
@@ -276,7 +276,7 @@ def test_a_restricted_token_is_told_nothing_that_others_wrote(
                 if not set(query) <= names:
                     continue
                 for name in (mixed, theirs, refused):
-                    url = path.format(account=mine, transaction_id=name)
+                    url = path.format(account=mine, transaction_id=name, name="statement")
                     for body in bodies.get(path, [None]) if method == "post" else [None]:
                         found = api.request(
                             method, url, params=query, headers=headers, timeout=60,

@@ -73,7 +73,7 @@ def test_migrations_that_are_missing_or_unknown(database: "Database") -> None:
         with pytest.raises(NewerTables, match="0099, and this release knows up to 0005"):
             upgrade(database.owner)
         (finding,) = migrations(settings_of(database))
-        assert "Start the release that made them" in finding.detail
+        assert "Use that release or a newer one" in finding.detail
     finally:
         database.run("UPDATE alembic_version SET version_num = '0005'")
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
 from ledger.gl.postgresql import PostgresJournal, shadows
 from ledger.gl.postgresql.migrate import upgrade
@@ -27,7 +27,7 @@ def filled(server: str) -> Any:
     with new_database(server) as database:
         upgrade(database.owner)
         chain = Chain()
-        wei = Leg(CASH, 10**37, "ETH", 18)
+        wei = Leg(CASH, 9 * 10**18, "ETH", 18)
         first = chain.run(
             moved(0, 1_250_00, description="Payroll", effective_at=NOW + DAY),
             made(1, Leg(CASH, 300, "JPY", 0), Leg(DEPOSIT, -300, "JPY", 0)),
@@ -56,9 +56,9 @@ def test_finance_reads_decimal_amounts(filled: "Database") -> None:
         "SELECT account, currency, balance::text, normal_side FROM ledger_views.balances ORDER BY 1, 2",
     ) == [
         (CASH, "CAD", "1250.05", "debit"),
-        (CASH, "ETH", "10000000000000000000.000000000000000000", "debit"),
+        (CASH, "ETH", "9.000000000000000000", "debit"),
         (CASH, "JPY", "300", "debit"),
-        ("equity:capital", "ETH", "10000000000000000000.000000000000000000", "credit"),
+        ("equity:capital", "ETH", "9.000000000000000000", "credit"),
         (DEPOSIT, "CAD", "1250.05", "credit"),
         (DEPOSIT, "JPY", "300", "credit"),
     ]
@@ -87,7 +87,7 @@ def test_a_condition_on_an_account_is_looked_up_by_index(filled: "Database") -> 
 
 def test_nobody_changes_anything_by_a_view(filled: "Database") -> None:
     for view in VIEWS:
-        with pytest.raises(ProgrammingError):
+        with pytest.raises(DBAPIError, match=r"cannot delete from view|permission denied"):
             asked(filled, f"DELETE FROM ledger_views.{view}")
 
 

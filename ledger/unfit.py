@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+MAX_SHOWN = 64
+"""Characters of a text from outside that a message repeats."""
 SENTENCES = {
     "missing": "it is missing",
     "less_than": "it is not less than {lt}",
@@ -50,3 +52,8 @@ def why_unfit(error: Mapping[str, Any]) -> str:
 
 def _whole(bound: Any) -> Any:
     return int(bound) if isinstance(bound, float) and bound.is_integer() else bound
+
+
+def shown(text: str) -> str:
+    """A text from outside in quotes, as a message repeats it."""
+    return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}...")

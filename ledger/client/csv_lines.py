@@ -11,11 +11,12 @@ from hashlib import blake2b
 from typing import Any, BinaryIO
 
 from ledger.client.bulk import Row, lines_of
-from ledger.client.csv_mapping import OPTIONAL, SHARED, TIMES, CsvMapping, MappingError, shown
+from ledger.client.csv_mapping import OPTIONAL, SHARED, TIMES, CsvMapping, MappingError
 from ledger.client.csv_rows import Cells, RowReader
 from ledger.client.lines import Malformed, malformed
 from ledger.domain.checks import MAX_ENTRIES
 from ledger.domain.refusal import Reason, Refused
+from ledger.unfit import shown
 
 SHOWN = 20
 """Columns that a message names."""

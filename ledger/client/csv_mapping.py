@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from ledger.csv_form import CsvForm
 from ledger.errors import LedgerError
-from ledger.unfit import why_unfit
+from ledger.unfit import shown, why_unfit
 
 SHARED = ("transaction_id", "kind", "effective_at")
 """What a transaction must have, whatever its rows are."""
@@ -23,15 +24,12 @@ ENTRY = {
 }
 """By what a row is, the fields that each row must have."""
 
-MAX_SHOWN = 64
-"""Characters of a cell that a message repeats."""
-
 
 class MappingError(LedgerError):
     """The mapping is not one, or is not that of the file."""
 
 
-class CsvMapping(BaseModel):
+class CsvMapping(CsvForm):
     """Where each field of a transaction comes from: a column, or a constant.
 
     `rows`: whether a row is one entry, and rows that follow each other with one transaction_id are
@@ -39,30 +37,13 @@ class CsvMapping(BaseModel):
     file stands for. `times`: a format of strptime; RFC 3339 without one.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
     rows: Literal["entries", "transactions"]
     columns: dict[str, str]
     constants: dict[str, str] = Field(default_factory=dict)
     metadata: dict[str, str] = Field(default_factory=dict)
     values: dict[str, dict[str, str]] = Field(default_factory=dict)
-    encoding: str = "utf-8"
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
-    decimal: Literal[".", ","] = "."
-    thousands: Literal["", ".", ",", " ", "'", "\u00a0", "\u202f", "\u2019"] = ""
     times: str | None = None
     timezone: str | None = None
-
-    @field_validator("encoding")
-    @classmethod
-    def _is_readable_by_lines(cls, name: str) -> str:
-        try:
-            by_lines = '\n,"'.encode(name) == b'\n,"'
-        except LookupError as error:
-            raise ValueError(f"{name!r} is no encoding that Python knows") from error
-        if not by_lines:
-            raise ValueError(f"{name} cannot be read by lines; save the file as UTF-8")
-        return name
 
     @field_validator("timezone")
     @classmethod
@@ -96,10 +77,7 @@ class CsvMapping(BaseModel):
                 yield f"{field} differs by row: give its column"
 
     def _bad_formats(self) -> Iterator[str]:
-        if self.thousands and self.thousands == self.decimal:
-            yield "decimal and thousands are the same character"
-        if self.delimiter in ('"', "\n", "\r"):
-            yield "delimiter is a quote or the end of a line"
+        yield from self.bad_characters()
         has_offset = self.times is None or "%z" in self.times
         if has_offset and self.timezone:
             yield "timezone is for times without an offset: give `times`, without %z"
@@ -154,11 +132,6 @@ class CsvMapping(BaseModel):
                     f"decimal = {mark!r} or thousands = {mark!r}"
                 )
         return plain
-
-
-def shown(text: str) -> str:
-    """A cell's text in quotes, as a message repeats it."""
-    return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}...")
 
 
 def read_mapping(file: Path) -> CsvMapping:

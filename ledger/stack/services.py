@@ -74,35 +74,45 @@ def by_kind(place: Layout, me: Identity, cache: Path) -> Services:
 
 def of_replica(place: Layout, me: Identity, server: Server) -> Service:
     """The database that follows the primary."""
-    return Service(
-        name=server.name,
-        port=server.port,
-        log=place.log(server.name),
-        marks=(postgres.mark(place, server.name),),
-        users=tuple(postgres_user.owners()),
+    return _database(
+        place,
+        server,
         start=lambda: replica.start(place, me),
         missing=lambda: replica.missing(place, me),
-        ready_seconds=postgres.READY_SECONDS,
-        stop_signal=postgres.STOP_SIGNAL,
-        stop_seconds=postgres.STOP_SECONDS,
         needs=me.primary,
     )
 
 
 def of_postgres(place: Layout, me: Identity) -> Service:
     """The database that takes writes."""
-    server = me.primary_database
+    return _database(
+        place,
+        me.primary_database,
+        start=lambda: postgres.start(place, me),
+        missing=lambda: postgres.missing(place, me),
+    )
+
+
+def _database(
+    place: Layout,
+    server: Server,
+    *,
+    start: Callable[[], Part],
+    missing: parts.Check,
+    needs: str = "",
+) -> Service:
     return Service(
         name=server.name,
         port=server.port,
         log=place.log(server.name),
         marks=(postgres.mark(place, server.name),),
         users=tuple(postgres_user.owners()),
-        start=lambda: postgres.start(place, me),
-        missing=lambda: postgres.missing(place, me),
+        start=start,
+        missing=missing,
         ready_seconds=postgres.READY_SECONDS,
         stop_signal=postgres.STOP_SIGNAL,
         stop_seconds=postgres.STOP_SECONDS,
+        needs=needs,
     )
 
 

@@ -15,7 +15,7 @@ from ledger.statements.camt_page import Fields, PageReader
 from ledger.statements.model import Fault, Unproven
 from ledger.statements.pages import Page
 from ledger.statements.source import Limits, Source, chunks_of
-from ledger.statements.texts import shown
+from ledger.unfit import shown
 
 NAMESPACE = re.compile(r"urn:iso:std:iso:20022:tech:xsd:camt\.053\.001\.(0[2-9]|1[0-3])")
 MAX_DEPTH = 64

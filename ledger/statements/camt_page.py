@@ -5,15 +5,8 @@ from datetime import date
 
 from ledger.statements.model import Balance, Fault, Line, Statement, Unproven
 from ledger.statements.pages import Page
-from ledger.statements.texts import (
-    account_of,
-    iso_day,
-    minor_units,
-    named,
-    scale_of,
-    shown,
-    text_in,
-)
+from ledger.statements.texts import account_of, iso_day, minor_units, named, scale_of, text_in
+from ledger.unfit import shown
 
 MAX_DETAILS = 100
 """References and texts of one entry; a batch of many payments has more, and its entry the first."""

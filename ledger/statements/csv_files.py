@@ -20,15 +20,8 @@ from ledger.statements.model import (
     Unproven,
 )
 from ledger.statements.source import Limits, Source, chunks_of
-from ledger.statements.texts import (
-    account_of,
-    is_isin,
-    minor_units,
-    named,
-    scale_of,
-    shown,
-    text_in,
-)
+from ledger.statements.texts import account_of, is_isin, minor_units, named, scale_of, text_in
+from ledger.unfit import shown
 
 SHOWN = 20
 """Columns that a message names."""

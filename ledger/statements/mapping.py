@@ -6,18 +6,12 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
+from ledger.csv_form import CsvForm
 from ledger.statements.model import Fault, Unproven
-from ledger.statements.texts import in_range, minor_units, shown
-from ledger.unfit import why_unfit
+from ledger.statements.texts import in_range, minor_units
+from ledger.unfit import shown, why_unfit
 
 MONEY = (
     "booked", "value", "amount", "debit", "credit", "side", "balance", "currency", "account",
@@ -29,43 +23,25 @@ MAX_LENGTH = 64 * 1024
 MAX_SKIPPED = 1_000
 
 
-class StatementMapping(BaseModel):
+class StatementMapping(CsvForm):
     """What the columns of a CSV file mean, and how its numbers and dates are written.
 
     `columns`: by field, a column's name. `dates`: a format of strptime. `sign`: of one column
     `amount`, what a number above zero is; with a column `side`, `credits` and `debits` are its
-    texts. `skip`: lines before that with
-    the columns' names. `order`: of the rows by date. `assets`: by ISIN, the ledger's code; without
-    one the ISIN is the code.
+    texts. `skip`: lines before that with the columns' names. `order`: of the rows by date.
+    `assets`: by ISIN, the ledger's code; without one the ISIN is the code.
     """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     of: Literal["money", "securities"]
     columns: dict[str, str]
     constants: dict[str, str] = Field(default_factory=dict)
     dates: str = Field(min_length=1)
-    encoding: str = "utf-8"
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
-    decimal: Literal[".", ","] = "."
-    thousands: Literal["", ".", ",", " ", "'", "\u00a0", "\u202f", "\u2019"] = ""
     skip: int = Field(default=0, ge=0, le=MAX_SKIPPED)
     order: Literal["ascending", "descending"] = "ascending"
     sign: Literal["credit", "debit"] = "credit"
     credits: list[str] = Field(default_factory=list)
     debits: list[str] = Field(default_factory=list)
     assets: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("encoding")
-    @classmethod
-    def _is_readable_by_lines(cls, name: str) -> str:
-        try:
-            by_lines = '\n,"'.encode(name) == b'\n,"'
-        except LookupError as error:
-            raise ValueError(f"{name!r} is no encoding that Python knows") from error
-        if not by_lines:
-            raise ValueError(f"{name} cannot be read by lines; save the file as UTF-8")
-        return name
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -103,10 +79,7 @@ class StatementMapping(BaseModel):
             yield "credits and debits have a text in common"
 
     def _bad_formats(self) -> Iterator[str]:
-        if self.thousands and self.thousands == self.decimal:
-            yield "decimal and thousands are the same character"
-        if self.delimiter in ('"', "\n", "\r"):
-            yield "delimiter is a quote or the end of a line"
+        yield from self.bad_characters()
         if not all(re.search(each, self.dates) for each in ("%d", "%[mbB]", "%[Yy]")):
             yield "dates has no day, month or year (%d, %m, %Y)"
 

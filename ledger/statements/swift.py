@@ -13,7 +13,7 @@ from ledger.statements.model import Fault, Unproven
 from ledger.statements.pages import Page
 from ledger.statements.source import Limits, Source, chunks_of
 from ledger.statements.swift_page import NEEDED, MessageReader, SwiftField
-from ledger.statements.texts import shown
+from ledger.unfit import shown
 
 _TAG = re.compile(r":(\d\d[A-Z]?|NS):", re.ASCII)
 _HEADER = re.compile(r"[A-Z0-9 ]{1,40}", re.ASCII)

@@ -10,15 +10,8 @@ from mt940 import Options, models, processors, tags
 
 from ledger.statements.model import Balance, Fault, Line, Statement, Unproven
 from ledger.statements.pages import Page
-from ledger.statements.texts import (
-    account_of,
-    minor_units,
-    named,
-    scale_of,
-    short_day,
-    shown,
-    text_in,
-)
+from ledger.statements.texts import account_of, minor_units, named, scale_of, short_day, text_in
+from ledger.unfit import shown
 
 _AMOUNT = re.compile(r"\d+,\d*", re.ASCII)
 _NUMBER = re.compile(r"\d{1,5}(/\d{1,5})?", re.ASCII)

@@ -7,9 +7,8 @@ from datetime import date
 
 from ledger.domain.money import MAX_AMOUNT, MAX_AMOUNT_TEXT, MAX_SCALE
 from ledger.statements.model import MAX_NAME, MAX_TEXT, Account, Fault, Unproven
+from ledger.unfit import shown
 
-MAX_SHOWN = 64
-"""Characters of a text that a message repeats."""
 _DECIMAL = re.compile(r"(\d+)(?:\.(\d*))?", re.ASCII)
 _DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?:T[0-9:.]+)?(?:Z|[+-]\d\d:\d\d)?", re.ASCII)
 _IBAN = re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}", re.ASCII)
@@ -17,11 +16,6 @@ _IBAN_AND_CURRENCY = re.compile(r"(.+)[A-Z]{3}", re.ASCII)
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}\d", re.ASCII)
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 """Of a ledger's times. Years of other calendars in use (1405, 1448, 2569, 5787) are outside."""
-
-
-def shown(text: str) -> str:
-    """A text in quotes, as a message repeats it."""
-    return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}...")
 
 
 def minor_units(text: str, scale: int, what: str, line: int = 0) -> int:
